@@ -1,0 +1,101 @@
+"""The hooks a plugin may implement. This is all of them.
+
+A plugin is a module, or any object, installed under the entry-point group ``fpa``; it marks functions with :data:`hookimpl`::
+
+    from fpa_core import hookimpl
+
+    @hookimpl
+    def fpa_register_rules(register):
+        register(RoundLot)
+
+Hooks are called once, when a data layer is opened, never per record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import pluggy
+
+from fpa_core.protocols import CacheBackend, Quarantined, Source, StoreBackend, ValidatorBackend
+
+if TYPE_CHECKING:
+    import click
+
+    from fpa_core.receipt import Receipt
+
+__all__ = ["GROUP", "hookimpl", "hookspec"]
+
+GROUP = "fpa"
+"""The entry-point group, and pluggy's project name."""
+
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+"""Marks a function of a plugin as the implementation of the hook of its name."""
+
+B_contra = TypeVar("B_contra", contravariant=True)
+
+
+class Register(Protocol[B_contra]):
+    """Offers a backend under a name.
+
+    *factory* is called with the structured options, an instance of *options*; it imports the driver, not the module that holds the hook.
+    *options* is an attrs class: its fields are the keys of the backend's TOML section.
+    """
+
+    def __call__(self, name: str, factory: Callable[[Any], B_contra], options: type[Any]) -> None: ...
+
+
+class RegisterValidator(Protocol):
+    """Offers a validator; its *factory* also gets the configured rules, in the order of their priority."""
+
+    def __call__(
+        self, name: str, factory: Callable[[Any, Sequence[Any]], ValidatorBackend], options: type[Any]
+    ) -> None: ...
+
+
+class RegisterRule(Protocol):
+    """Offers a rule class under the id it carries."""
+
+    def __call__(self, rule: type[Any]) -> None: ...
+
+
+@hookspec
+def fpa_register_stores(register: Register[StoreBackend]) -> None:
+    """Offer databases for ``[store] backend``."""
+
+
+@hookspec
+def fpa_register_caches(register: Register[CacheBackend]) -> None:
+    """Offer caches for ``[cache] backend``."""
+
+
+@hookspec
+def fpa_register_validators(register: RegisterValidator) -> None:
+    """Offer rule engines for ``[validator] backend``."""
+
+
+@hookspec
+def fpa_register_rules(register: RegisterRule) -> None:
+    """Offer rules for ``[validator.rules]``."""
+
+
+@hookspec
+def fpa_register_sources(register: Register[Source]) -> None:
+    """Offer places to ingest from."""
+
+
+@hookspec
+def fpa_register_commands(cli: click.Group) -> None:
+    """Add commands to ``fpa``."""
+
+
+@hookspec
+def fpa_ingested(receipt: Receipt) -> None:
+    """Hear of a batch that was stored."""
+
+
+@hookspec
+def fpa_quarantined(batch: int, records: Sequence[Quarantined]) -> None:
+    """Hear of records of a stored batch that were quarantined."""

@@ -1,0 +1,225 @@
+"""Exact decimals, nanosecond times and durations: one value in, one exact value out, or a :class:`DataError`."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from decimal import Context, Decimal, Inexact, InvalidOperation
+
+from fpa_core.exceptions import DataError
+
+__all__ = [
+    "EXACT",
+    "MAX_DIGITS",
+    "MAX_NS",
+    "MIN_NS",
+    "decimal_text",
+    "from_ns",
+    "ns_text",
+    "to_decimal",
+    "to_ns",
+    "to_seconds",
+]
+
+MAX_DIGITS = 76
+"""Digits allowed before and after the decimal point; what Arrow's widest decimal holds. Far beyond any price, and a bound on ``1e999999``."""
+
+EXACT = Context(prec=4 * MAX_DIGITS, traps=[Inexact, InvalidOperation])
+"""Arithmetic without rounding: sums and products of two allowed numbers come out whole, anything else raises."""
+
+MIN_NS, MAX_NS = -(2**63), 2**63 - 1
+"""Nanoseconds since 1970 that fit a signed 64-bit integer: 1677-09-21 to 2262-04-11."""
+
+_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)
+_INSTANT = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s?(Z|z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NS_UNITS = {
+    "ns": 1,
+    "us": 1_000,
+    "ms": 1_000_000,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+    "d": 86400 * 10**9,
+    "w": 604800 * 10**9,
+}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h|d|w)", re.ASCII)
+
+
+def to_decimal(value: object, field: str = "value") -> Decimal:
+    """Return *value* as the exact :class:`~decimal.Decimal` it stands for.
+
+    Text, int and Decimal are taken as they are; a float is read through its shortest representation, so ``0.1`` is one tenth.
+
+    :raises DataError: for NaN, infinities, booleans, other types, and numbers of more than 76 digits before or after the point.
+    """
+    if type(value) is Decimal:
+        number = value
+    elif isinstance(value, str):
+        text = value.strip()
+        if not _DECIMAL.fullmatch(text):
+            raise DataError(
+                f"{field}: {value!r} is not a decimal number", hint="write it like 123.45", field=field, value=value
+            )
+        number = Decimal(text)
+    elif isinstance(value, bool) or value is None:
+        raise DataError(f"{field}: a number is needed, not {value!r}", field=field, value=value)
+    elif isinstance(value, int):
+        if abs(value) >= 10**MAX_DIGITS:
+            raise DataError(f"{field}: the integer has more than {MAX_DIGITS} digits", field=field)
+        number = Decimal(value)
+    elif isinstance(value, float):
+        number = Decimal(repr(float(value)))
+    elif isinstance(value, Decimal):
+        number = Decimal(value)
+    else:
+        try:
+            number = Decimal(str(value.item()))  # type: ignore[attr-defined]  # numpy scalars
+        except (AttributeError, InvalidOperation):
+            raise DataError(
+                f"{field}: a number is needed (Decimal, int, str or float), not {type(value).__name__}",
+                field=field,
+                value=value,
+            ) from None
+    if -16 <= number.adjusted() < 60 and len(str(number)) <= 60 and number.is_finite():
+        return (
+            number  # the quick way for every number one meets: it has at most 60 digits, so at most 76 after the point
+        )
+    if not number.is_finite():
+        raise DataError(
+            f"{field}: {number} is not a finite number",
+            hint="leave a missing value empty (None)",
+            field=field,
+            value=value,
+        )
+    exponent = number.as_tuple().exponent
+    if number.adjusted() >= MAX_DIGITS or int(exponent) < -MAX_DIGITS:
+        raise DataError(
+            f"{field}: more than {MAX_DIGITS} digits before or after the decimal point", field=field, value=value
+        )
+    return number
+
+
+def decimal_text(number: Decimal) -> str:
+    """Return the canonical text of *number*: no exponent, no trailing zeros, no plus sign, no negative zero.
+
+    Equal decimals have equal texts, so texts can be compared, hashed and indexed in place of the numbers.
+    """
+    text = str(number)
+    if "E" in text:
+        text = format(number, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" or not text else text
+
+
+def to_ns(value: object, field: str = "timestamp", *, dates: bool = False) -> int:
+    """Return *value* as nanoseconds since 1970-01-01T00:00:00Z.
+
+    :param value: an aware datetime, ISO-8601 text with up to nine fractional digits and a zone, or nanoseconds as int.
+    :param dates: also take a date (``2013-10-07``), meaning its midnight in UTC.
+    :raises DataError: for naive times, other types, and instants outside 1677 to 2262.
+    """
+    if type(value) is int:
+        ns = value
+    elif isinstance(value, datetime):
+        if value.tzinfo is None or value.utcoffset() is None:
+            raise _naive(value, field)
+        delta = value - _EPOCH
+        # pandas timestamps are datetimes that carry three more digits.
+        ns = ((delta.days * 86400 + delta.seconds) * 10**6 + delta.microseconds) * 1000 + getattr(
+            value, "nanosecond", 0
+        )
+    elif isinstance(value, str):
+        ns = _parse_instant(value.strip(), field, dates=dates)
+    elif isinstance(value, date):
+        if not dates:
+            raise _naive(value, field)
+        ns = (value - _EPOCH.date()).days * _NS_UNITS["d"]
+    elif getattr(getattr(value, "dtype", None), "kind", None) == "M":
+        ns = int(value.astype("datetime64[ns]").astype("int64"))  # type: ignore[attr-defined]  # numpy.datetime64
+    elif getattr(getattr(value, "dtype", None), "kind", None) in {"i", "u"}:
+        ns = int(value)  # type: ignore[call-overload]  # numpy integers
+    else:
+        raise DataError(
+            f"{field}: a time is needed (aware datetime, ISO-8601 text or int nanoseconds), not {type(value).__name__}",
+            field=field,
+            value=value,
+        )
+    if not MIN_NS < ns <= MAX_NS:
+        raise DataError(f"{field}: {value!r} lies outside 1677-09-21 to 2262-04-11", field=field, value=value)
+    return ns
+
+
+def _parse_instant(text: str, field: str, *, dates: bool) -> int:
+    match = _INSTANT.fullmatch(text)
+    if match is None:
+        raise DataError(
+            f"{field}: {text!r} is not an ISO-8601 time",
+            hint="write it like 2024-05-01T14:30:00.123456789Z",
+            field=field,
+            value=text,
+        )
+    day, minute, second, fraction, zone = match.groups()
+    if minute is None and not dates:
+        raise _naive(text, field)
+    if minute is not None and zone is None:
+        raise _naive(text, field)
+    offset = "+00:00" if zone in (None, "Z", "z") else zone
+    try:
+        whole = datetime.fromisoformat(f"{day}T{minute or '00:00'}:{second or '00'}{offset}")
+    except ValueError as error:
+        raise DataError(f"{field}: {text!r} is not a time: {error}", field=field, value=text) from None
+    try:
+        delta = whole - _EPOCH
+    except OverflowError:
+        raise DataError(f"{field}: {text!r} lies outside 1677-09-21 to 2262-04-11", field=field, value=text) from None
+    return (delta.days * 86400 + delta.seconds) * 10**9 + int((fraction or "0").ljust(9, "0"))
+
+
+def _naive(value: object, field: str) -> DataError:
+    return DataError(
+        f"{field}: {str(value)!r} has no time zone, so it names no instant",
+        hint='add one: "2024-05-01T14:30:00Z", or datetime(..., tzinfo=timezone.utc)',
+        field=field,
+        value=value,
+    )
+
+
+def from_ns(ns: int) -> datetime:
+    """Return the aware UTC datetime of *ns*, cut to whole microseconds, which is all a datetime holds."""
+    return _EPOCH + timedelta(microseconds=ns // 1000)
+
+
+def ns_text(ns: int) -> str:
+    """Return *ns* as ISO-8601 UTC text with 0, 3, 6 or 9 fractional digits, the fewest that are exact."""
+    seconds, fraction = divmod(ns, 10**9)
+    text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    if not fraction:
+        return f"{text}Z"
+    digits = f"{fraction:09d}"
+    while digits.endswith("000"):
+        digits = digits[:-3]
+    return f"{text}.{digits}Z"
+
+
+def to_seconds(value: object, field: str = "duration") -> float:
+    """Return a duration in seconds: a number of seconds, a timedelta, or text such as ``50ms``, ``5m``, ``1.5h``, ``7d``.
+
+    :raises DataError: when it is none of these, negative, or not finite.
+    """
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        seconds = float(Decimal(match[1]) * _NS_UNITS[match[2]] / 10**9)
+    else:
+        raise DataError(
+            f"{field}: {value!r} is not a duration", hint='write it like "50ms", "5m" or "1h"', field=field, value=value
+        )
+    if not 0 <= seconds < float("inf"):
+        raise DataError(f"{field}: a duration is finite and not negative, not {value!r}", field=field, value=value)
+    return seconds

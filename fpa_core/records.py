@@ -1,0 +1,246 @@
+"""The one table definition per record kind: derived from the record classes, used by every backend, file format and command.
+
+A :class:`Kind` knows its columns, what identifies a row, and how records become Arrow tables and come back. Nothing else in the project
+lists the fields of a record.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import itertools
+import types
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from enum import StrEnum
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+from attrs import NOTHING, fields, frozen
+
+from fpa_core import models
+from fpa_core.exceptions import DataError
+from fpa_core.models import Record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "BARS",
+    "KINDS",
+    "ORDERS",
+    "POSITIONS",
+    "QUOTES",
+    "SNAPSHOTS",
+    "TRADES",
+    "Column",
+    "Kind",
+    "from_table",
+    "kind_of",
+    "to_table",
+]
+
+ColumnType: TypeAlias = Literal["text", "decimal", "time", "integer"]
+"""How a column's values are kept: text; exact decimals; nanoseconds since 1970; 64-bit integers."""
+
+
+@frozen
+class Column:
+    """One column of a record kind.
+
+    ``name`` is what files, Arrow tables, JSON and constructors call it; ``field`` is the record's attribute and the database's column (they
+    differ for times: ``timestamp`` and ``ts_ns``). A required column has no null in the store; a stamped one may be missing in a record and
+    is set when the record is stored.
+    """
+
+    name: str
+    field: str
+    type: ColumnType
+    required: bool
+    convert: Callable[[Any], Any]
+
+    @property
+    def arrow(self) -> pa.DataType:
+        """The Arrow type; a decimal column's scale varies with its data, so this one's stands for all (see :mod:`fpa_core.columns`)."""
+        import pyarrow as pa
+
+        types_ = {
+            "text": pa.string(),
+            "decimal": pa.decimal128(38, 18),
+            "time": pa.timestamp("ns", "UTC"),
+            "integer": pa.int64(),
+        }
+        return types_[self.type]
+
+
+@frozen(eq=False)
+class Kind:
+    """A record kind.
+
+    :ivar name: plural, as in file names, tables and commands.
+    :ivar record: the class.
+    :ivar subject: the column one asks by first: the symbol, or the account of a snapshot.
+    :ivar key: the fields that identify a row. For a multiset they only order it: equal keys, and equal rows, may occur many times.
+    :ivar multiset: whether rows are counted (quotes, trades) or replaced by later versions (the rest).
+    :ivar venue_id: the fields that, all present, make a row of a multiset unique after all.
+    :ivar version: the field that tells a later version from an earlier one, where arrival does not.
+    """
+
+    name: str
+    record: type[Any]
+    columns: tuple[Column, ...]
+    subject: str
+    key: tuple[str, ...]
+    multiset: bool
+    venue_id: tuple[str, ...]
+    version: str | None
+
+    def __repr__(self) -> str:
+        return f"<Kind {self.name}>"
+
+    @property
+    def singular(self) -> str:
+        """The name for one record."""
+        return self.name[:-1]
+
+    @functools.cached_property
+    def by_name(self) -> dict[str, Column]:
+        """The columns by public name."""
+        return {column.name: column for column in self.columns}
+
+    @functools.cached_property
+    def by_field(self) -> dict[str, Column]:
+        """The columns by attribute."""
+        return {column.field: column for column in self.columns}
+
+
+def _column(attribute: Any, hint: Any, key: tuple[str, ...]) -> Column | None:
+    optional = get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
+    kind = next(iter(set(get_args(hint)) - {type(None)})) if optional else hint
+    if get_origin(kind) is tuple:
+        return None  # the positions of a snapshot are a kind of their own
+    column_type: ColumnType
+    if attribute.name.endswith("_ns"):
+        column_type = "time"
+    elif kind is Decimal:
+        column_type = "decimal"
+    elif kind is int:
+        column_type = "integer"
+    else:
+        assert issubclass(kind, str | StrEnum), f"{attribute.name}: no column type for {kind}"
+        column_type = "text"
+    required = not optional or attribute.name in key or attribute.name in ("ts_ns", "updated_ns")
+    return Column(attribute.alias, attribute.name, column_type, required, attribute.converter)
+
+
+def _kind(
+    name: str,
+    record: type[Any],
+    key: tuple[str, ...],
+    *,
+    subject: str = "symbol",
+    multiset: bool = False,
+    venue_id: tuple[str, ...] = (),
+    version: str | None = None,
+) -> Kind:
+    hints = get_type_hints(record)
+    columns = [_column(attribute, hints[attribute.name], key) for attribute in fields(record)]
+    return Kind(name, record, tuple(column for column in columns if column), subject, key, multiset, venue_id, version)
+
+
+QUOTES = _kind("quotes", models.Quote, ("symbol", "ts_ns"), multiset=True)
+TRADES = _kind("trades", models.Trade, ("symbol", "ts_ns"), multiset=True, venue_id=("exchange", "trade_id"))
+BARS = _kind("bars", models.Bar, ("symbol", "interval", "ts_ns"))
+ORDERS = _kind("orders", models.Order, ("order_id",), version="updated_ns")
+POSITIONS = _kind("positions", models.Position, ("symbol", "account", "ts_ns"))
+SNAPSHOTS = _kind("snapshots", models.PortfolioSnapshot, ("account", "ts_ns"), subject="account")
+
+KINDS = {kind.name: kind for kind in (QUOTES, TRADES, BARS, ORDERS, POSITIONS, SNAPSHOTS)}
+"""All kinds by name."""
+
+_LOOKUP: dict[Any, Kind] = {key: kind for kind in KINDS.values() for key in (kind.name, kind.singular, kind.record)}
+
+
+def kind_of(what: Kind | str | type[Any] | Record) -> Kind:
+    """Return the kind of a name (``quotes`` or ``quote``), a record class or a record.
+
+    :raises DataError: when it is none.
+    """
+    if isinstance(what, Kind):
+        return what
+    try:
+        return _LOOKUP[what if isinstance(what, (str, type)) else type(what)]
+    except KeyError:
+        shown = repr(what) if isinstance(what, str) else getattr(what, "__name__", type(what).__name__)
+        raise DataError(f"{shown} is no kind of record", hint=f"kinds: {', '.join(KINDS)}", value=what) from None
+
+
+def to_table(kind: Kind, records: Sequence[Any]) -> pa.Table:
+    """Return *records*, all of *kind*, as an Arrow table with the kind's columns."""
+    import pyarrow as pa
+
+    from fpa_core import columns
+
+    arrays = {}
+    for column in kind.columns:
+        values = list(map(attrgetter(column.field), records))
+        if column.type == "decimal":
+            arrays[column.name] = columns.decimal_column(values)
+        elif column.type == "time":
+            arrays[column.name] = columns.time_column(values)
+        else:
+            arrays[column.name] = pa.array(values, column.arrow)
+    return pa.table(arrays)
+
+
+def from_table(kind: Kind, table: pa.Table | pa.RecordBatch) -> list[Any]:
+    """Return the records of a table with the columns of *kind*; columns that are left out keep their defaults.
+
+    The values are taken as already checked: they came from records.
+    """
+    from fpa_core import columns
+
+    values: list[Sequence[Any]] = []
+    for column in kind.columns:
+        if column.name not in table.schema.names:
+            values.append([None if _default(kind, column) is NOTHING else _default(kind, column)] * table.num_rows)
+            continue
+        array = table.column(column.name)
+        if hasattr(array, "combine_chunks"):
+            array = array.combine_chunks()
+        if column.type == "decimal":
+            values.append(columns.as_decimals(array))
+        elif column.type == "time":
+            values.append(columns.times_as_ns(array).to_pylist())
+        else:
+            texts = array.to_pylist()
+            # Words such as "buy" are enumerations in a record; interning symbols through the converter is not worth its price.
+            values.append(
+                texts
+                if column.type == "integer" or not _is_word(kind, column)
+                else [t if t is None else column.convert(t) for t in texts]
+            )
+    return _restore(kind, values)
+
+
+def _default(kind: Kind, column: Column) -> Any:
+    return getattr(fields(kind.record), column.field).default
+
+
+@functools.lru_cache(maxsize=256)
+def _is_word(kind: Kind, column: Column) -> bool:
+    hint = get_type_hints(kind.record)[column.field]
+    return any(isinstance(option, type) and issubclass(option, StrEnum) for option in (*get_args(hint), hint))
+
+
+def _restore(kind: Kind, values: list[Sequence[Any]]) -> list[Any]:
+    """Build records from columns of checked values, past the converters: each slot is set through its descriptor."""
+    record = kind.record
+    count = len(values[0])
+    records: list[Any] = [object.__new__(record) for _ in range(count)]
+    for attribute in fields(record):
+        setter = getattr(record, attribute.name).__set__
+        column = kind.by_field.get(attribute.name)
+        content = itertools.repeat(attribute.default) if column is None else values[kind.columns.index(column)]
+        collections.deque(map(setter, records, content), maxlen=0)  # a loop at the speed of C
+    return records
