@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from fpa_core.records import Kind
 
@@ -37,6 +37,7 @@ __all__ = [
     "SourceRequest",
     "StoreBackend",
     "StoreTransaction",
+    "Tally",
     "Usage",
     "ValidatorBackend",
     "Verdict",
@@ -244,7 +245,7 @@ class StoreBackend(Protocol):
         ...
 
     def quarantined(
-        self, *, batch: int | None = None, id: int | None = None, limit: int | None = None
+        self, *, batch: int | None = None, record: int | None = None, limit: int | None = None
     ) -> Sequence[Quarantined]:
         """List refused records, latest first."""
         ...
@@ -302,8 +303,16 @@ class CacheBackend(Protocol):
         """Return those of the entries that are there."""
         ...
 
-    def put(self, key: str, entry: Entry) -> bool:
-        """Keep the entry, making room as the backend's policy says; False when it is too large to keep, and then the key is gone."""
+    def put(self, key: str, entry: Entry, *, fence: Mapping[str, int] | None = None) -> bool:
+        """Keep the entry, making room as the backend's policy says; tell whether it was kept.
+
+        One that is too large is not kept, and the key is gone. With a *fence* the entry is kept only if every tag in it still has the
+        generation given, as one step with the storing; otherwise nothing changes.
+        """
+        ...
+
+    def touch(self, key: str, expires_at: float | None, keep_until: float | None) -> bool:
+        """Give the entry other times, as one step; tell whether there was one."""
         ...
 
     def delete(self, key: str) -> bool:
@@ -315,11 +324,11 @@ class CacheBackend(Protocol):
         ...
 
     def generations(self, tags: Sequence[str]) -> Mapping[str, int]:
-        """Return the present generation of each tag; one never bumped has 0."""
+        """Return the present generation of each tag. Tags never bumped share one, which no other storage, nor a later one, should share."""
         ...
 
     def bump(self, tags: Sequence[str]) -> None:
-        """Raise the generation of each tag, which ends every entry made under an earlier one."""
+        """Give each tag a generation it never had, which ends every entry made under an earlier one."""
         ...
 
     def purge(self, now: float, limit: int | None = None) -> int:
@@ -381,7 +390,8 @@ class Verdict:
 
     :ivar rule: its id.
     :ivar passed: one boolean a row: true passed, false failed, null not evaluated.
-    :ivar crash: the traceback, when the rule failed instead of judging; then every row counts as failed.
+    :ivar crash: the traceback, in the verdict ``RULE_CRASHED: id`` that stands beside the rule's own when the rule could not judge some
+        rows: these are false here, and null in the rule's own verdict.
     """
 
     rule: str
@@ -390,12 +400,21 @@ class Verdict:
     crash: str | None = None
 
 
+@define
+class Tally:
+    """What one rule made of the rows so far: how many it judged, how many it could not for want of a value, how many broke it."""
+
+    evaluated: int = 0
+    not_evaluated: int = 0
+    failed: int = 0
+
+
 @runtime_checkable
 class RuleClass(Protocol):
     """A rule as it is registered: an attrs class whose fields are its TOML parameters (see :class:`fpa_core.validator.Rule`)."""
 
     id: ClassVar[str]
-    kind: ClassVar[str]
+    kind: ClassVar[str | tuple[str, ...]]
 
     def __call__(self, **parameters: Any) -> Any:
         """Make the rule with its parameters."""
@@ -407,19 +426,54 @@ class ValidatorBackend(Protocol):
 
     capabilities: frozenset[Capability]
 
-    def inspect(self, kind: Kind, table: pa.Table, memory: MutableMapping[str, Any] | None = None) -> Sequence[Verdict]:
+    def inspect(
+        self,
+        kind: Kind,
+        table: pa.Table,
+        memory: MutableMapping[str, Any] | None = None,
+        *,
+        records: Sequence[Any] | None = None,
+        now_ns: int | None = None,
+    ) -> Sequence[Verdict]:
         """Judge every row of a table with the kind's columns; one verdict a rule that applies. The table is not changed.
 
         :param memory: what series rules remember from one chunk to the next of the same examination; None for a table on its own.
+        :param records: the same rows as records, from a caller that has them; they may know more, such as the positions of a snapshot.
+        :param now_ns: the present moment, for rules that ask for it; None for the system's clock.
         """
         ...
 
-    def check(self, record: Any) -> Sequence[Finding]:
-        """Judge one record; nothing found means nothing wrong."""
+    def check(
+        self,
+        record: Any,
+        memory: MutableMapping[str, Any] | None = None,
+        *,
+        now_ns: int | None = None,
+        tallies: MutableMapping[str, Tally] | None = None,
+    ) -> Sequence[Finding]:
+        """Judge one record; nothing found means nothing wrong.
+
+        :param tallies: counts by rule, which are raised by this record's.
+        """
         ...
 
-    def explain(self, kind: Kind, verdict: Verdict, table: pa.Table, limit: int | None = None) -> Sequence[Finding]:
+    def explain(
+        self,
+        kind: Kind,
+        verdict: Verdict,
+        table: pa.Table,
+        limit: int | None = None,
+        *,
+        records: Sequence[Any] | None = None,
+    ) -> Sequence[Finding]:
         """Turn the failures of a verdict into findings, at most *limit*, in the order of the rows."""
+        ...
+
+    def add(self, rule: Any) -> None:
+        """Put one more rule in force.
+
+        :raises PluginError: when its id is taken.
+        """
         ...
 
     def rules(self) -> Sequence[Mapping[str, Any]]:
@@ -457,6 +511,7 @@ class Chunk:
 
     :ivar rows: the positions in the source, from 1, of the rows of *table*.
     :ivar progress: how much of the source has been read, from 0 to 1; None where that is not known.
+    :ivar notes: what the user should know of the source, such as columns that are not read; each is said once.
     """
 
     kind: Kind
@@ -464,6 +519,7 @@ class Chunk:
     rows: Sequence[int]
     rejects: Sequence[Reject] = ()
     progress: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Source(Protocol):

@@ -82,7 +82,7 @@ class Kind:
     :ivar subject: the column one asks by first: the symbol, or the account of a snapshot.
     :ivar key: the fields that identify a row. For a multiset they only order it: equal keys, and equal rows, may occur many times.
     :ivar multiset: whether rows are counted (quotes, trades) or replaced by later versions (the rest).
-    :ivar venue_id: the fields that, all present, make a row of a multiset unique after all.
+    :ivar venue_id: the fields that make a row of a multiset unique after all, wherever the last of them is present.
     :ivar version: the field that tells a later version from an earlier one, where arrival does not.
     """
 

@@ -1,0 +1,334 @@
+"""The store people use: saving, reading, changing and deleting records of every kind, over any backend."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from attrs import evolve
+
+from fpa_core.exceptions import DataError, DatabaseError
+from fpa_core.protocols import (
+    Batch,
+    Capability,
+    Extent,
+    Quarantined,
+    Query,
+    StoreBackend,
+    StoreTransaction,
+    WriteCounts,
+)
+from fpa_core.receipt import Receipt
+from fpa_core.records import KINDS, ORDERS, POSITIONS, SNAPSHOTS, Kind, from_table, kind_of, to_table
+from fpa_core.store.selection import Selection, make_query
+from fpa_core.store.verbs import RecordVerbs
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fpa_core.store.selection import ReadThrough
+
+__all__ = ["Changed", "DataStore", "StoreBatch"]
+
+T = TypeVar("T")
+
+Changed = Mapping[Kind, frozenset[str] | None]
+"""What a batch touched: the subjects of each kind, or None where they are not known and it may be all."""
+
+
+class StoreBatch:
+    """A batch being written; :attr:`receipt` tells what it came to once its context has ended."""
+
+    def __init__(self, transaction: StoreTransaction, source: str, file: str | None, clock: Callable[[], int]) -> None:
+        self.id = transaction.batch_id
+        self.counts = WriteCounts()
+        self.deleted = 0
+        self.changed: dict[Kind, frozenset[str] | None] = {}
+        self._transaction = transaction
+        self._source = source
+        self._file = file
+        self._clock = clock
+        self._quarantined = 0
+        self._read: int | None = None
+        self._started = time.perf_counter()
+        self._seconds = 0.0
+
+    def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
+        """Add rows; orders and positions without a time get the present one."""
+        table = _stamp(kind, table, self._clock)
+        counts = self._transaction.write(kind, table)
+        self.counts += counts
+        if counts.inserted or counts.revised:
+            self._touch(kind, table.column(kind.by_field[kind.subject].name).unique().to_pylist())
+        return counts
+
+    def delete(self, query: Query) -> int:
+        """Take rows out of what reads return."""
+        deleted = self._transaction.delete(query)
+        self.deleted += deleted
+        if deleted:
+            self._touch(query.kind, query.subjects)
+        return deleted
+
+    def undo(self, batch_id: int) -> int:
+        """Take back what an earlier batch brought."""
+        changed = self._transaction.undo(batch_id)
+        self.deleted += changed
+        for kind in KINDS.values():
+            self._touch(kind, None)
+        return changed
+
+    def quarantine(self, records: Sequence[Quarantined]) -> None:
+        """Keep refused records aside."""
+        self._transaction.quarantine(records)
+        self._quarantined += len(records)
+
+    def finish(self, *, read: int) -> None:
+        """Note how many rows the source held, refused ones included."""
+        self._transaction.finish(read=read)
+        self._read = read
+
+    def _touch(self, kind: Kind, subjects: Iterable[str] | None) -> None:
+        known = self.changed.get(kind, frozenset())
+        self.changed[kind] = None if known is None or subjects is None else known | frozenset(subjects)
+
+    @property
+    def receipt(self) -> Receipt:
+        """What the batch came to."""
+        counts = self.counts
+        total = counts.inserted + counts.duplicate + counts.revised + self._quarantined
+        return Receipt(
+            read=total if self._read is None else self._read,
+            inserted=counts.inserted,
+            duplicate=counts.duplicate,
+            revised=counts.revised,
+            quarantined=self._quarantined,
+            batch=self.id,
+            source=self._source,
+            file=self._file,
+            seconds=self._seconds or time.perf_counter() - self._started,
+        )
+
+
+class DataStore(RecordVerbs):
+    """Records of all six kinds in a database.
+
+    Every write is a batch: all or nothing, durable when the call returns, and answered by a :class:`~fpa_core.receipt.Receipt`. What is
+    replaced or deleted stays in the history. Safe to use from many threads.
+
+    :param backend: the database.
+    :param clock: the present time in nanoseconds, for records that bring none.
+    :param read_through: answers repeated reads from a cache; without it every read goes to the database.
+    """
+
+    def __init__(
+        self, backend: StoreBackend, *, clock: Callable[[], int] = time.time_ns, read_through: ReadThrough | None = None
+    ) -> None:
+        self.backend = backend
+        self._clock = clock
+        self._read_through = read_through
+        self._listeners: list[Callable[[Changed], None]] = []
+
+    def on_change(self, listener: Callable[[Changed], None]) -> None:
+        """Call *listener* after each batch that changed something, before the writing call returns."""
+        self._listeners.append(listener)
+
+    @contextlib.contextmanager
+    def batch(self, *, source: str = "api", file: str | None = None, digest: str | None = None) -> Iterator[StoreBatch]:
+        """Write a batch in as many calls as it takes; it is kept whole when the context ends, or not at all on an error."""
+        with self.backend.transaction(source=source, file=file, digest=digest) as transaction:
+            batch = StoreBatch(transaction, source, file, self._clock)
+            yield batch
+        batch._seconds = time.perf_counter() - batch._started  # noqa: SLF001  # the two are one thing in two halves
+        if batch.changed:
+            for listener in self._listeners:
+                listener(batch.changed)
+
+    def save(self, records: Any, *, source: str = "api") -> Receipt:
+        """Save one record or many, of any kinds, as one batch.
+
+        Rows that are stored already add nothing; a different version of a bar, order, position or snapshot replaces the one stored. The
+        positions of a snapshot are rows of their own in the receipt.
+        """
+        by_kind: dict[Kind, list[Any]] = {}
+        for record in _flat(records):
+            by_kind.setdefault(kind_of(record), []).append(self._complete(record))
+        for snapshot in by_kind.get(SNAPSHOTS, ()):
+            by_kind.setdefault(POSITIONS, []).extend(snapshot.positions)
+        with self.batch(source=source) as batch:
+            for kind, group in by_kind.items():
+                batch.write(kind, to_table(kind, group))
+            for snapshot in by_kind.get(SNAPSHOTS, ()):
+                self._drop_sold(batch, snapshot)
+        return evolve(batch.receipt, kind=next(iter(by_kind)).name if len(by_kind) == 1 else None)
+
+    def _complete(self, record: Any) -> Any:
+        """Give an order its times: the stored ones where nothing else is new, so that saving it twice changes nothing."""
+        if kind_of(record) is not ORDERS or (record.ts_ns is not None and record.updated_ns is not None):
+            return record
+        stored = self.get_order(record.order_id)
+        if stored is None:
+            now = self._clock()
+            submitted = now if record.ts_ns is None else record.ts_ns
+            return evolve(
+                record, timestamp=submitted, updated_at=submitted if record.updated_ns is None else record.updated_ns
+            )
+        submitted = stored.ts_ns if record.ts_ns is None else record.ts_ns
+        same = evolve(record, timestamp=submitted, updated_at=stored.updated_ns)
+        if record.updated_ns is not None or same == stored:
+            return evolve(same, updated_at=record.updated_ns or stored.updated_ns)
+        return evolve(same, updated_at=max(self._clock(), (stored.updated_ns or 0) + 1))
+
+    def _drop_sold(self, batch: StoreBatch, snapshot: Any) -> None:
+        """Remove positions that an earlier version of the snapshot had and this one has not."""
+        if not snapshot.positions:
+            return
+        at = Query(POSITIONS, start_ns=snapshot.ts_ns, end_ns=snapshot.ts_ns + 1, equal={"account": snapshot.account})
+        held = {position.symbol for position in snapshot.positions}
+        sold = {position.symbol for position in Selection[Any](self, at)} - held
+        if sold:
+            batch.delete(evolve(at, subjects=tuple(sorted(sold))))
+
+    def select(
+        self,
+        what: Kind | str | type[T],
+        symbol: str | Sequence[str] | None = None,
+        *,
+        start: Any = None,
+        end: Any = None,
+        as_known_at: Any = None,
+        batch: int | None = None,
+        limit: int | None = None,
+        latest_first: bool = False,
+        **equal: Any,
+    ) -> Selection[T]:
+        """Describe rows to read; nothing is read yet.
+
+        :param what: a record class, or a kind's name such as ``"quotes"``.
+        :param symbol: one or several; None for all. For snapshots this is the account.
+        :param start: first instant included, *end* first instant left out: aware datetime, ISO text, date (midnight UTC) or nanoseconds.
+        :param as_known_at: read what was known at that moment: later batches, revisions and deletions do not count.
+        :param batch: only rows brought by this batch.
+        :param limit: at most so many rows; with *latest_first* the last ones, newest first.
+        :param equal: further columns and the value each must have, as ``interval="1m"``.
+        """
+        query = make_query(
+            what,
+            symbol=symbol,
+            start=start,
+            end=end,
+            as_known_at=as_known_at,
+            batch=batch,
+            limit=limit,
+            latest_first=latest_first,
+            **equal,
+        )
+        if query.known_at_ns is not None:
+            self._require(Capability.KNOWN_AT)
+        return Selection(self, query)
+
+    def read(self, key: str, load: Callable[[], T], query: Query) -> T:
+        """Answer a read from the cache, where there is one, else by *load*."""
+        return load() if self._read_through is None else self._read_through(key, load, query)
+
+    def records(self, query: Query, batch: pa.RecordBatch) -> list[Any]:
+        """Return the records of a batch of rows of *query*; snapshots get their positions."""
+        records = from_table(query.kind, batch)
+        if query.kind is not SNAPSHOTS or not records:
+            return records
+        held: dict[tuple[str, int], list[Any]] = {}
+        for account in {snapshot.account for snapshot in records}:
+            times = [snapshot.ts_ns for snapshot in records if snapshot.account == account]
+            positions = Query(
+                POSITIONS,
+                start_ns=min(times),
+                end_ns=max(times) + 1,
+                equal={"account": account},
+                known_at_ns=query.known_at_ns,
+            )
+            for position in Selection[Any](self, positions):
+                held.setdefault((account, position.ts_ns), []).append(position)
+        return [evolve(one, positions=held.get((one.account, one.ts_ns), ())) for one in records]
+
+    def delete(self, selection: Selection[Any], *, source: str = "api") -> Receipt:
+        """Delete the rows of a selection; they stay in the history, and undoing the batch brings them back."""
+        query = selection.query
+        if query.known_at_ns is not None:
+            raise DataError(
+                "what was known in the past cannot be deleted", hint="select without as_known_at", field="as_known_at"
+            )
+        with self.batch(source=source) as batch:
+            if query.kind is SNAPSHOTS:
+                for snapshot in selection:
+                    at = Query(
+                        POSITIONS,
+                        start_ns=snapshot.ts_ns,
+                        end_ns=snapshot.ts_ns + 1,
+                        equal={"account": snapshot.account},
+                    )
+                    batch.delete(at)
+            deleted = batch.delete(query)
+        return evolve(batch.receipt, kind=query.kind.name, notes=(f"{deleted} {query.kind.name} deleted",))
+
+    def undo(self, batch_id: int) -> Receipt:
+        """Take back a batch: the rows it inserted go, the rows it revised or deleted return, unless something later replaced them."""
+        self._require(Capability.UNDO)
+        with self.batch(source=f"undo:{batch_id}") as batch:
+            changed = batch.undo(batch_id)
+        return evolve(batch.receipt, notes=(f"batch {batch_id} undone: {changed} rows changed",))
+
+    def inventory(self, what: Kind | str | type[Any] | None = None) -> list[Extent]:
+        """Tell what the store holds, per kind and symbol: rows, first and last time."""
+        kinds = KINDS.values() if what is None else [kind_of(what)]
+        return [extent for kind in kinds for extent in self.backend.inventory(kind)]
+
+    def batches(self, *, limit: int | None = None) -> list[Batch]:
+        """List the batches, latest first."""
+        return list(self.backend.batches(limit=limit))
+
+    def quarantined(self, *, batch: int | None = None, limit: int | None = None) -> list[Quarantined]:
+        """List refused records, latest first."""
+        return list(self.backend.quarantined(batch=batch, limit=limit))
+
+    def _require(self, capability: Capability) -> None:
+        if capability not in self.backend.capabilities:
+            raise DatabaseError(f"this store cannot do that: its backend lacks the capability {capability!r}")
+
+    def close(self) -> None:
+        """Release the database; calling it twice does nothing."""
+        self.backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _flat(records: Any) -> Iterator[Any]:
+    if isinstance(records, Iterable):
+        yield from records
+    else:
+        yield records
+
+
+def _stamp(kind: Kind, table: pa.Table, clock: Callable[[], int]) -> pa.Table:
+    """Fill in times that orders and positions may come without."""
+    if kind not in {ORDERS, POSITIONS}:
+        return table
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name, source in (
+        ("timestamp", pa.scalar(clock(), pa.timestamp("ns", "UTC"))),
+        ("updated_at", table.column("timestamp")),
+    ):
+        if name in table.schema.names and table.column(name).null_count:
+            filled = pc.coalesce(table.column(name), table.column("timestamp") if name == "updated_at" else source)
+            table = table.set_column(table.schema.names.index(name), name, filled)
+    return table

@@ -1,0 +1,141 @@
+"""How arriving rows meet stored ones: the multiset and the revision rule, as pure functions that every backend shares.
+
+A *content* is a row without its place: the tuple of its values apart from subject, time and sequence number, in the backend's own form. Equal
+rows have equal contents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from attrs import frozen
+
+__all__ = ["Action", "Outcome", "Stored", "merge_multiset", "merge_versions"]
+
+C = TypeVar("C", bound=Hashable)
+
+
+class Action(Enum):
+    """What becomes of an arriving row."""
+
+    INSERT = "insert"
+    DUPLICATE = "duplicate"
+    REVISE = "revise"
+    """It replaces a stored row, which goes to the history."""
+    OUTDATED = "outdated"
+    """It is older than what is stored, and goes to the history at once."""
+
+
+@frozen
+class Stored(Generic[C]):
+    """A row of the store with the same key as arriving ones.
+
+    :ivar place: whatever the backend finds it by again.
+    :ivar claimed: it came with the batch being written, or an earlier row of that batch was recognised as it.
+    """
+
+    place: Any
+    content: C
+    claimed: bool
+
+
+@frozen
+class Outcome(Generic[C]):
+    """The verdict on one arriving row.
+
+    :ivar stored: the row it duplicates or revises; None when that one arrived in the same call, or there is none.
+    :ivar repeated: a duplicate of a row of its own batch.
+    """
+
+    action: Action
+    content: C
+    stored: Stored[C] | None = None
+    repeated: bool = False
+
+
+def merge_multiset(
+    arriving: Sequence[C], stored: Sequence[Stored[C]], venue_id: Callable[[C], Hashable | None] = lambda _: None
+) -> list[Outcome[C]]:
+    """Merge rows of one subject and time so that each distinct row is kept as often as the fullest batch holds it.
+
+    An arriving row is a duplicate of a stored row that no earlier row of its batch has claimed; where none is left it is new. Over a whole
+    batch this leaves max(stored, arriving) of each row, however the batch was cut into calls. A row with a venue id is unique instead: the
+    same id again is a duplicate if equal and a revision if not.
+
+    :param arriving: contents in the order of arrival.
+    :param stored: the rows at that subject and time.
+    :param venue_id: the id that makes a content unique, or None.
+    """
+    unclaimed: dict[C, list[Stored[C]]] = {}
+    by_id: dict[Hashable, Stored[C]] = {}
+    for row in stored:
+        if (identity := venue_id(row.content)) is not None:
+            by_id[identity] = row
+        elif not row.claimed:
+            unclaimed.setdefault(row.content, []).append(row)
+    outcomes: list[Outcome[C]] = []
+    latest: dict[Hashable, int] = {}  # where in `outcomes` the present version of an id arrived, if it did in this call
+    for content in arriving:
+        identity = venue_id(content)
+        if identity is None:
+            candidates = unclaimed.get(content)
+            match = candidates.pop(0) if candidates else None
+            outcomes.append(Outcome(Action.DUPLICATE if match else Action.INSERT, content, match))
+        elif (position := latest.get(identity)) is not None:
+            earlier = outcomes[position]
+            if earlier.content == content:
+                outcomes.append(Outcome(Action.DUPLICATE, content, repeated=True))
+            else:
+                latest[identity] = len(outcomes)
+                outcomes.append(Outcome(Action.REVISE, content))
+        elif (known := by_id.get(identity)) is not None:
+            if known.content == content:
+                outcomes.append(Outcome(Action.DUPLICATE, content, known, repeated=known.claimed))
+            else:
+                latest[identity] = len(outcomes)
+                outcomes.append(Outcome(Action.REVISE, content, known))
+        else:
+            latest[identity] = len(outcomes)
+            outcomes.append(Outcome(Action.INSERT, content))
+    return outcomes
+
+
+def merge_versions(
+    arriving: Sequence[C],
+    stored: Stored[C] | None,
+    is_known: Callable[[C], bool] = lambda _: False,
+    version: Callable[[C], Any] | None = None,
+) -> list[Outcome[C]]:
+    """Merge versions of one key: a different one replaces the present one, an equal or an already known one changes nothing.
+
+    A version that is already in the history is a redelivery, not news: so an old file ingested again does not undo a correction. An arriving
+    version older than the present one goes to the history without being read; equal ages go by arrival.
+
+    :param arriving: contents in the order of arrival.
+    :param stored: the present version.
+    :param is_known: whether a content is in the history of this key.
+    :param version: what orders versions; None where arrival does.
+    """
+    outcomes: list[Outcome[C]] = []
+    current: C | None = stored.content if stored else None
+    superseded: set[C] = set()  # versions that were current, or came too late, within this call
+    of_this_batch = stored.claimed if stored else False
+    for content in arriving:
+        on_stored = stored if not any(o.action in {Action.INSERT, Action.REVISE} for o in outcomes) else None
+        if current is None:
+            outcomes.append(Outcome(Action.INSERT, content))
+            current, of_this_batch = content, True
+        elif content == current:
+            outcomes.append(Outcome(Action.DUPLICATE, content, on_stored, repeated=of_this_batch))
+        elif content in superseded or is_known(content):
+            outcomes.append(Outcome(Action.DUPLICATE, content, None, repeated=content in superseded))
+        elif version is not None and version(content) < version(current):
+            outcomes.append(Outcome(Action.OUTDATED, content))
+            superseded.add(content)
+        else:
+            outcomes.append(Outcome(Action.REVISE, content, on_stored))
+            superseded.add(current)
+            current, of_this_batch = content, True
+    return outcomes

@@ -1,0 +1,269 @@
+"""The verbs for each kind of record by name: save, get, update, delete. Thin words over ``save``, ``select`` and ``delete``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import evolve
+
+from fpa_core.exceptions import DataError
+from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Record, Trade
+from fpa_core.protocols import Query
+from fpa_core.receipt import Receipt
+from fpa_core.records import kind_of, to_table
+from fpa_core.store.selection import Selection
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from fpa_core.store.datastore import StoreBatch
+
+__all__ = ["RecordVerbs"]
+
+R = TypeVar("R")
+
+
+class RecordVerbs:
+    """What can be said of each kind of record.
+
+    The times of the ``get`` verbs are half-open: ``start_time`` is included, ``end_time`` is not. ``limit`` counts from the start.
+    """
+
+    batch: Callable[..., AbstractContextManager[StoreBatch]]
+    save: Callable[..., Receipt]
+    select: Callable[..., Selection[Any]]
+    delete: Callable[..., Receipt]
+
+    # Quotes
+
+    def save_quote(self, quote: Quote) -> Receipt:
+        """Save a quote."""
+        return self.save(quote)
+
+    def save_quotes(self, quotes: Iterable[Quote]) -> Receipt:
+        """Save quotes as one batch."""
+        return self.save(quotes)
+
+    def get_quotes(
+        self,
+        symbol: str | Sequence[str] | None = None,
+        start_time: Any = None,
+        end_time: Any = None,
+        limit: int | None = None,
+    ) -> list[Quote]:
+        """Return quotes in order of time."""
+        return self.select(Quote, symbol, start=start_time, end=end_time, limit=limit).to_list()
+
+    def update_quote(self, old: Quote, new: Quote) -> Receipt:
+        """Put *new* in the place of *old*, once."""
+        return self._exchange(old, new)
+
+    def delete_quote(self, quote: Quote) -> Receipt:
+        """Delete one quote equal to *quote*."""
+        return self._delete_one(quote)
+
+    # Trades
+
+    def save_trade(self, trade: Trade) -> Receipt:
+        """Save a trade."""
+        return self.save(trade)
+
+    def save_trades(self, trades: Iterable[Trade]) -> Receipt:
+        """Save trades as one batch."""
+        return self.save(trades)
+
+    def get_trades(
+        self,
+        symbol: str | Sequence[str] | None = None,
+        start_time: Any = None,
+        end_time: Any = None,
+        limit: int | None = None,
+    ) -> list[Trade]:
+        """Return trades in order of time."""
+        return self.select(Trade, symbol, start=start_time, end=end_time, limit=limit).to_list()
+
+    def update_trade(self, old: Trade, new: Trade) -> Receipt:
+        """Put *new* in the place of *old*, once."""
+        return self._exchange(old, new)
+
+    def delete_trade(self, trade: Trade) -> Receipt:
+        """Delete one trade equal to *trade*."""
+        return self._delete_one(trade)
+
+    # Bars
+
+    def save_bar(self, bar: Bar) -> Receipt:
+        """Save a bar; a different one of the same symbol, interval and time is replaced."""
+        return self.save(bar)
+
+    def save_bars(self, bars: Iterable[Bar]) -> Receipt:
+        """Save bars as one batch."""
+        return self.save(bars)
+
+    def get_bars(
+        self,
+        symbol: str | Sequence[str] | None = None,
+        interval: str | None = None,
+        start_time: Any = None,
+        end_time: Any = None,
+        limit: int | None = None,
+    ) -> list[Bar]:
+        """Return bars in order of time, of one interval or of all."""
+        equal = {} if interval is None else {"interval": interval}
+        return self.select(Bar, symbol, start=start_time, end=end_time, limit=limit, **equal).to_list()
+
+    def update_bar(self, bar: Bar) -> Receipt:
+        """Replace the stored bar of the same symbol, interval and time."""
+        return self._update(bar)
+
+    def delete_bar(self, bar: Bar) -> Receipt:
+        """Delete the bar of that symbol, interval and time."""
+        return self._delete_one(bar)
+
+    # Orders
+
+    def save_order(self, order: Order) -> Receipt:
+        """Save an order; a later version of the same ``order_id`` replaces the stored one, an earlier one does not."""
+        return self.save(order)
+
+    def get_order(self, order_id: str) -> Order | None:
+        """Return an order as it stands, or None."""
+        return next(iter(self.select(Order, order_id=order_id)), None)
+
+    def get_orders(
+        self,
+        symbol: str | Sequence[str] | None = None,
+        status: str | None = None,
+        start_time: Any = None,
+        end_time: Any = None,
+        limit: int | None = None,
+    ) -> list[Order]:
+        """Return orders in the order in which they were submitted, of one status or of all."""
+        equal = {} if status is None else {"status": status}
+        return self.select(Order, symbol, start=start_time, end=end_time, limit=limit, **equal).to_list()
+
+    def update_order(self, order: Order) -> Receipt:
+        """Save a later version of a stored order.
+
+        :raises DataError: when there is no order of that id.
+        """
+        if self.get_order(order.order_id) is None:
+            raise DataError(
+                f"there is no order {order.order_id!r} to update", hint="save_order() adds one", field="order_id"
+            )
+        return self.save(order)
+
+    def delete_order(self, order_id: str) -> Receipt:
+        """Delete an order."""
+        if (order := self.get_order(order_id)) is None:
+            raise DataError(f"there is no order {order_id!r} to delete", field="order_id", value=order_id)
+        return self._delete_one(order)
+
+    # Positions
+
+    def save_position(self, position: Position, snapshot: PortfolioSnapshot | None = None) -> Receipt:
+        """Save a position, of now if it has no time; or as part of a snapshot, whose account and time it then takes."""
+        if snapshot is not None:
+            position = evolve(position, timestamp=snapshot.ts_ns, account=snapshot.account)
+        return self.save(position)
+
+    def get_positions(
+        self,
+        symbol: str | Sequence[str] | None = None,
+        account: str | None = None,
+        start_time: Any = None,
+        end_time: Any = None,
+        limit: int | None = None,
+    ) -> list[Position]:
+        """Return positions by symbol and time, of one account or of all."""
+        equal = {} if account is None else {"account": account}
+        return self.select(Position, symbol, start=start_time, end=end_time, limit=limit, **equal).to_list()
+
+    def update_position(self, position: Position) -> Receipt:
+        """Replace the stored position of the same symbol, account and time."""
+        return self._update(position)
+
+    def delete_position(self, position: Position) -> Receipt:
+        """Delete the position of that symbol, account and time."""
+        return self._delete_one(position)
+
+    # Snapshots
+
+    def save_portfolio_snapshot(self, snapshot: PortfolioSnapshot) -> Receipt:
+        """Save a snapshot with its positions; a different one of the same account and time is replaced."""
+        return self.save(snapshot)
+
+    def get_portfolio_snapshots(
+        self, account: str | None = None, start_time: Any = None, end_time: Any = None, limit: int | None = None
+    ) -> list[PortfolioSnapshot]:
+        """Return snapshots, with their positions, in order of time."""
+        return self.select(PortfolioSnapshot, account, start=start_time, end=end_time, limit=limit).to_list()
+
+    def get_latest_snapshot(self, account: str | None = None) -> PortfolioSnapshot | None:
+        """Return the last snapshot of an account, or None."""
+        return self.select(PortfolioSnapshot, account, limit=1, latest_first=True).first()
+
+    def update_portfolio_snapshot(self, snapshot: PortfolioSnapshot) -> Receipt:
+        """Replace the stored snapshot of the same account and time, and its positions."""
+        return self._update(snapshot)
+
+    def delete_portfolio_snapshot(self, snapshot: PortfolioSnapshot) -> Receipt:
+        """Delete the snapshot of that account and time, and its positions."""
+        return self._delete_one(snapshot)
+
+    # Any kind
+
+    def latest(self, symbol: str, what: type[R] | str = Quote) -> R | None:  # type: ignore[assignment]
+        """Return the last record of a symbol, a quote unless another kind is named; None where there is none."""
+        return self.select(what, symbol, limit=1, latest_first=True).first()
+
+    def as_of(self, symbol: str, at: Any, what: type[R] | str = Quote) -> R | None:  # type: ignore[assignment]
+        """Return the record of a symbol that prevailed at an instant: the last one at or before it."""
+        from fpa_core.numbers import to_ns
+
+        return self.select(what, symbol, end=to_ns(at, "at", dates=True) + 1, limit=1, latest_first=True).first()
+
+    def _locate(self, record: Record, *, whole: bool) -> Selection[Any]:
+        """Select what *record* stands for: its key, or, when *whole*, one row equal to it in everything."""
+        kind = kind_of(record)
+        names = [column.field for column in kind.columns] if whole else list(kind.key)
+        equal = {name: getattr(record, name) for name in names if name not in {kind.subject, "ts_ns"}}
+        query = Query(kind, equal=equal, limit=1)
+        if whole or kind.subject in kind.key:
+            query = evolve(query, subjects=(getattr(record, kind.subject),))
+        if (whole or "ts_ns" in kind.key) and record.ts_ns is not None:
+            query = evolve(query, start_ns=record.ts_ns, end_ns=record.ts_ns + 1)
+        return Selection(self, query)  # type: ignore[arg-type]
+
+    def _existing(self, record: Record) -> Selection[Any]:
+        kind = kind_of(record)
+        selection = self._locate(record, whole=kind.multiset)
+        if not selection.store.backend.count(selection.query):
+            raise DataError(
+                f"there is no such {kind.singular} in the store: {record}", field=kind.singular, value=record
+            )
+        return selection
+
+    def _delete_one(self, record: Record) -> Receipt:
+        return self.delete(self._existing(record))
+
+    def _update(self, record: Record) -> Receipt:
+        """Replace a stored version, by one that was replaced before too: this is meant, not redelivered."""
+        stored = self._existing(record)
+        receipt = self.save(record)
+        if receipt.revised or stored.first() == record:
+            return receipt
+        self.delete(stored)
+        return evolve(self.save(record), inserted=0, revised=1)
+
+    def _exchange(self, old: Record, new: Record) -> Receipt:
+        if kind_of(old) is not kind_of(new):
+            raise DataError(f"a {kind_of(old).singular} cannot become a {kind_of(new).singular}", value=new)
+        stored = self._existing(old)
+        there = stored.store.backend.count(evolve(self._locate(new, whole=True).query, limit=None))
+        with self.batch(source="api") as batch:
+            batch.delete(stored.query)
+            # A batch that holds one more of them than the store adds exactly one.
+            batch.write(kind_of(new), to_table(kind_of(new), [new] * (there + 1)))
+        return evolve(batch.receipt, kind=kind_of(new).name, read=1, inserted=0, duplicate=0, revised=1)

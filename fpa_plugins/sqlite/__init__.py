@@ -1,0 +1,1 @@
+"""The SQLite store: one file, exact rows, durable batches. The default."""

@@ -1,0 +1,173 @@
+"""Connections to one database file: how they are opened, shared between threads, and how their errors read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+
+from fpa_core.exceptions import CorruptionError, DatabaseBusyError, DatabaseError, SchemaError
+
+__all__ = ["Pool", "prepare_file", "translated"]
+
+PAGE_BYTES = 16_384
+"""Large enough for columnar segments to read well, small enough for single rows to write well."""
+
+
+def prepare_file(path: Path) -> None:
+    """Make the file and its folder when missing, readable by their owner alone, before SQLite would make them readable by all.
+
+    :raises DatabaseError: when the path is a link, a folder, or cannot be made.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.is_symlink():
+            raise DatabaseError(
+                f"{path} is a symbolic link",
+                hint="name the file it points to: a link can be turned to another database behind your back",
+                path=str(path),
+                operation="open",
+            )
+        # An existing file keeps the permissions its owner gave it.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, stat.S_IRUSR | stat.S_IWUSR))
+        if path.is_dir():
+            raise DatabaseError(f"{path} is a folder, not a database file", path=str(path), operation="open")
+    except OSError as error:
+        raise DatabaseError(
+            f"{path} cannot be opened: {error.strerror or error}", path=str(path), operation="open"
+        ) from error
+
+
+@contextlib.contextmanager
+def translated(path: Path, operation: str) -> Iterator[None]:
+    """Turn the engine's errors into ours, with the path and what was being done."""
+    try:
+        yield
+    except apsw.BusyError as error:
+        raise DatabaseBusyError(
+            f"{path}: another writer held the database for too long while trying to {operation}",
+            hint="let it finish, or raise busy_timeout in [store]",
+            path=str(path),
+            operation=operation,
+        ) from error
+    except apsw.NotADBError as error:
+        raise SchemaError(
+            f"{path} is not an SQLite database, or is encrypted",
+            hint="give another path",
+            path=str(path),
+            operation=operation,
+        ) from error
+    except apsw.CorruptError as error:
+        raise CorruptionError(
+            f"{path} is damaged: {error}", hint="restore it from a backup", path=str(path), operation=operation
+        ) from error
+    except apsw.ReadOnlyError as error:
+        raise DatabaseError(f"{path} cannot be written: {error}", path=str(path), operation=operation) from error
+    except apsw.FullError as error:
+        raise DatabaseError(
+            f"{path}: no space left; nothing of the batch was kept",
+            hint="free some space",
+            path=str(path),
+            operation=operation,
+        ) from error
+    except apsw.Error as error:
+        raise DatabaseError(f"{path}: could not {operation}: {error}", path=str(path), operation=operation) from error
+
+
+class Pool:
+    """One writer and any number of readers on one file.
+
+    A reader belongs to whoever borrowed it until it is given back, so that no statement left open by one caller holds another on an old
+    view of the data. Connections do not survive a fork; a child opens its own.
+    """
+
+    def __init__(self, path: Path, *, synchronous: str, busy_timeout: float) -> None:
+        self.path = path
+        self.busy_timeout = busy_timeout
+        self._synchronous = synchronous
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._closed = False
+        self._lock = threading.Lock()
+        self._readers: list[apsw.Connection] = []
+        self._writing = threading.RLock()
+        self._writer: apsw.Connection | None = None
+
+    def _check(self) -> None:
+        if self._pid != os.getpid():
+            self._reset()
+        if self._closed:
+            raise DatabaseError(f"{self.path}: the store is closed", path=str(self.path), operation="use")
+
+    def connect(self) -> apsw.Connection:
+        """Open a connection of one's own."""
+        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
+        connection.set_busy_timeout(int(self.busy_timeout * 1000))
+        connection.execute(
+            f"PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {self._synchronous}; "
+            "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON"
+        )
+        return connection
+
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[apsw.Connection]:
+        """Lend a connection for reading."""
+        self._check()
+        with self._lock:
+            connection = self._readers.pop() if self._readers else None
+        connection = connection or self.connect()
+        try:
+            yield connection
+        finally:
+            if self._closed or self._pid != os.getpid():
+                connection.close(True)
+            else:
+                with self._lock:
+                    self._readers.append(connection)
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator[apsw.Connection]:
+        """Lend the connection for writing; other threads wait, as long as other processes would.
+
+        :raises DatabaseBusyError: when the wait takes longer than the busy timeout, or the thread is already writing.
+        """
+        self._check()
+        if not self._writing.acquire(timeout=self.busy_timeout):
+            raise DatabaseBusyError(
+                f"{self.path}: another thread held the database for longer than {self.busy_timeout:g} s",
+                hint="let it finish, or raise busy_timeout in [store]",
+                path=str(self.path),
+                operation="begin a batch",
+            )
+        try:
+            self._writer = self._writer or self.connect()
+            if self._writer.in_transaction:
+                raise DatabaseError(
+                    f"{self.path}: this thread is already writing a batch",
+                    hint="finish the batch first, or write through it",
+                    path=str(self.path),
+                    operation="begin a batch",
+                )
+            yield self._writer
+        finally:
+            self._writing.release()
+
+    def close(self) -> None:
+        """Close what is not on loan; what is, closes when it comes back."""
+        if self._closed or self._pid != os.getpid():
+            return
+        self._closed = True
+        with self._lock:
+            readers, self._readers = self._readers, []
+        for reader in readers:
+            reader.close(True)
+        if self._writer is not None:
+            self._writer.close(True)

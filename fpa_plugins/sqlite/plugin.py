@@ -1,0 +1,54 @@
+"""Offers the store ``sqlite``; the driver is imported when a database is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from attrs import field, frozen, validators
+
+from fpa_core.exceptions import MissingDependencyError
+from fpa_core.hookspecs import Register, hookimpl
+from fpa_core.config import Duration
+
+if TYPE_CHECKING:
+    from fpa_core.protocols import StoreBackend
+
+__all__ = ["SqliteOptions"]
+
+
+@frozen
+class SqliteOptions:
+    """Keys of ``[store]`` with ``backend = "sqlite"``.
+
+    :ivar path: the database file; it and its folder are made when missing, readable by their owner alone.
+    :ivar synchronous: ``full``: an acknowledged batch survives a power cut; ``normal``: it survives a crash of the process only.
+    :ivar busy_timeout: how long a writer waits for another one, in seconds or as text such as ``"30s"``.
+    """
+
+    path: Path = field(default=Path("portfolio.db"), converter=Path)
+    synchronous: Literal["full", "normal"] = "full"
+    busy_timeout: Duration = field(default=30.0, validator=validators.ge(0))
+
+
+def open_store(options: SqliteOptions) -> StoreBackend:
+    """Open, and if need be create or migrate, the database of *options*."""
+    try:
+        from fpa_plugins.sqlite.store import SqliteStore
+    except ModuleNotFoundError as error:
+        if error.name not in {"apsw", "pyarrow", "numpy"}:
+            raise
+        package = {"apsw": "apsw-sqlite3mc"}.get(error.name, error.name)
+        raise MissingDependencyError(
+            f"the store 'sqlite' needs the package {package}, which is not installed",
+            plugin="sqlite",
+            package=package,
+            command=f"pip install {package}",
+        ) from error
+    return SqliteStore(options)
+
+
+@hookimpl
+def fpa_register_stores(register: Register[StoreBackend]) -> None:
+    """Offer SQLite."""
+    register("sqlite", open_store, SqliteOptions)

@@ -1,0 +1,135 @@
+"""The SQL of every record kind, derived from its one definition in :mod:`fpa_core.records`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from fpa_core.numbers import decimal_text
+from fpa_core.protocols import Query
+from fpa_core.records import Column, Kind
+
+__all__ = ["Tables", "create_tables", "tables"]
+
+_TYPES = {"text": "TEXT", "decimal": "TEXT", "time": "INTEGER", "integer": "INTEGER"}
+
+
+class Tables:
+    """The statements for one kind: its table, its history, and how to get at their rows.
+
+    A row is kept as its fields in order, then ``seq`` (for a multiset: the order of arrival at one time), then the batch. Decimals are
+    canonical text: exact at any scale, and legible to any SQL tool.
+    """
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.live = kind.name
+        self.history = f"{kind.name}_history"
+        self.fields = [column.field for column in kind.columns]
+        self.key = [*kind.key, "seq"] if kind.multiset else list(kind.key)
+        self.columns = [*self.fields, "seq", "batch"] if kind.multiset else [*self.fields, "batch"]
+        places = ", ".join("?" * len(self.columns))
+        self.insert = f"INSERT INTO {self.live} ({', '.join(self.columns)}) VALUES ({places})"
+        self.replace = f"INSERT OR REPLACE INTO {self.live} ({', '.join(self.columns)}) VALUES ({places})"
+        self.record_history = (
+            f"INSERT INTO {self.history} ({', '.join(self.columns)}, retired_by, reason) VALUES ({places}, ?, ?)"
+        )
+        self.match_key = " AND ".join(f"{name} = ?" for name in self.key)
+        self.retire = (
+            f"INSERT INTO {self.history} ({', '.join(self.columns)}, retired_by, reason) "
+            f"SELECT {', '.join(self.columns)}, ?, ? FROM {self.live} WHERE {self.match_key}"
+        )
+        self.delete = f"DELETE FROM {self.live} WHERE {self.match_key}"
+        rest = [name for name in self.key if name not in {kind.subject, "ts_ns"}]
+        self.order = [kind.subject, "ts_ns", *rest]
+
+    def create(self) -> list[str]:
+        """Return the statements that make the tables of this kind."""
+        columns = [f"    {column.field} {_TYPES[column.type]}{_null(column)}" for column in self.kind.columns]
+        if self.kind.multiset:
+            columns.append("    seq INTEGER NOT NULL")
+        columns.append("    batch INTEGER NOT NULL")
+        key = [f"    PRIMARY KEY ({', '.join(_clustered(self.key, self.kind))})"]
+        retired = ["    retired_by INTEGER NOT NULL", "    reason TEXT NOT NULL"]
+        statements = [
+            _table(self.live, columns + key, "STRICT, WITHOUT ROWID"),
+            _table(self.history, columns + retired, "STRICT"),
+            f"CREATE INDEX {self.history}_by_key ON {self.history} ({', '.join(_clustered(self.key, self.kind))})",
+        ]
+        if "ts_ns" not in self.kind.key or self.kind.name == "positions":
+            by = ["account", "ts_ns"] if self.kind.name == "positions" else [self.kind.subject, "ts_ns"]
+            statements.append(f"CREATE INDEX {self.live}_by_{by[0]} ON {self.live} ({', '.join(by)})")
+        return statements
+
+    def select(self, query: Query, what: Sequence[str], last_batch: int | None = None) -> tuple[str, list[Any]]:
+        """Return the statement, and its parameters, that reads the columns *what* of the rows of *query* in order.
+
+        :param last_batch: the last batch known at ``query.known_at_ns``, when that is asked for.
+        """
+        where, parameters = self.where(query)
+        names = ", ".join(what)
+        if last_batch is None:
+            sql = f"SELECT {names} FROM {self.live} WHERE {where}"
+        else:
+            every = ", ".join(self.columns)
+            sql = (
+                f"SELECT {names} FROM (SELECT {every} FROM {self.live} WHERE {where} AND batch <= ? UNION ALL "
+                f"SELECT {every} FROM {self.history} WHERE {where} AND batch <= ? AND retired_by > ?)"
+            )
+            parameters = [*parameters, last_batch, *parameters, last_batch, last_batch]
+        direction = " DESC" if query.reverse else ""
+        sql += " ORDER BY " + ", ".join(name + direction for name in self.order)
+        if query.limit is not None:
+            sql += " LIMIT ?"
+            parameters.append(query.limit)
+        return sql, parameters
+
+    def where(self, query: Query) -> tuple[str, list[Any]]:
+        """Return the condition of *query* and its parameters; every value is bound, none is pasted in."""
+        conditions: list[str] = []
+        parameters: list[Any] = []
+        if query.subjects is not None:
+            conditions.append(f"{self.kind.subject} IN ({', '.join('?' * len(query.subjects))})")
+            parameters += query.subjects
+        for condition, bound in (
+            ("ts_ns >= ?", query.start_ns),
+            ("ts_ns < ?", query.end_ns),
+            ("batch = ?", query.batch),
+        ):
+            if bound is not None:
+                conditions.append(condition)
+                parameters.append(bound)
+        for name, value in query.equal.items():
+            column = self.kind.by_field[name]
+            conditions.append(f"{name} IS ?")
+            parameters.append(decimal_text(value) if column.type == "decimal" and value is not None else _plain(value))
+        return " AND ".join(conditions) or "TRUE", parameters
+
+
+@functools.cache
+def tables(kind: Kind) -> Tables:
+    """Return the statements for *kind*."""
+    return Tables(kind)
+
+
+def create_tables(kinds: Sequence[Kind]) -> str:
+    """Return a script that makes the tables of all *kinds*: what the first migration holds, word for word."""
+    return "\n".join(f"{statement};" for kind in kinds for statement in tables(kind).create()) + "\n"
+
+
+def _null(column: Column) -> str:
+    return " NOT NULL" if column.required else ""
+
+
+def _clustered(key: Sequence[str], kind: Kind) -> Sequence[str]:
+    """Put the subject first: rows that are read together lie together."""
+    return [kind.subject, *(name for name in key if name != kind.subject)] if kind.subject in key else key
+
+
+def _table(name: str, lines: Sequence[str], options: str) -> str:
+    return f"CREATE TABLE {name} (\n" + ",\n".join(lines) + f"\n) {options}"
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, str) else value

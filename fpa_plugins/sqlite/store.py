@@ -1,0 +1,152 @@
+"""The store on one SQLite file."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import apsw
+import pyarrow as pa
+
+from fpa_core import columns
+from fpa_core.protocols import Batch, Capability, Extent, Quarantined, Query
+from fpa_core.records import KINDS, Kind
+from fpa_plugins.sqlite.connection import Pool, prepare_file, translated
+from fpa_plugins.sqlite.migrations import migrate
+from fpa_plugins.sqlite.plugin import SqliteOptions
+from fpa_plugins.sqlite.schema import tables
+from fpa_plugins.sqlite.writing import SqliteTransaction
+
+__all__ = ["SqliteStore"]
+
+
+class SqliteStore:
+    """See :class:`fpa_core.protocols.StoreBackend`.
+
+    :raises SchemaError: when the file is no database of ours, or of a newer version.
+    :raises DatabaseError: when it cannot be opened.
+    """
+
+    capabilities = frozenset({Capability.PERSISTENT, Capability.SHARED, Capability.KNOWN_AT, Capability.UNDO})
+
+    def __init__(self, options: SqliteOptions) -> None:
+        self.path = options.path.expanduser().absolute()
+        prepare_file(self.path)
+        self._pool = Pool(self.path, synchronous=options.synchronous, busy_timeout=options.busy_timeout)
+        with translated(self.path, "open"), self._pool.writer() as connection:
+            self.migration_backup = migrate(connection, self.path)
+
+    def close(self) -> None:
+        """Release the file; SQLite folds the write-ahead log into it."""
+        with translated(self.path, "close"):
+            self._pool.close()
+
+    @contextlib.contextmanager
+    def transaction(
+        self, *, source: str, file: str | None = None, digest: str | None = None
+    ) -> Iterator[SqliteTransaction]:
+        """Begin a batch."""
+        with translated(self.path, "write a batch"), self._pool.writer() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                # Never earlier than the batch before, whatever the clock does: "as known at" counts on it.
+                last = connection.execute("SELECT max(recorded_ns) FROM batches").get
+                recorded_ns = max(time.time_ns(), (last or 0) + 1)
+                connection.execute(
+                    "INSERT INTO batches (source, recorded_ns, file, digest) VALUES (?, ?, ?, ?)",
+                    (source, recorded_ns, file, digest),
+                )
+                batch = SqliteTransaction(connection, connection.last_insert_rowid())
+                yield batch
+                batch.record()
+                connection.execute("COMMIT")
+            except BaseException:
+                # The engine may have rolled back already (disk full); a second failure must not hide the first.
+                with contextlib.suppress(apsw.Error):
+                    connection.execute("ROLLBACK")
+                raise
+
+    def scan(self, query: Query, rows: int = 16_384) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of *query* in order."""
+        t = tables(query.kind)
+        with translated(self.path, f"read {query.kind.name}"), self._pool.reader() as connection:
+            # One read transaction, so that the batch known last and the rows come from the same moment.
+            connection.execute("BEGIN")
+            try:
+                sql, parameters = t.select(query, t.fields, _last_batch(connection, query.known_at_ns))
+                cursor = connection.execute(sql, parameters)
+                while chunk := list(itertools.islice(cursor, rows)):
+                    yield _record_batch(query.kind, chunk)
+            finally:
+                connection.execute("ROLLBACK")
+
+    def count(self, query: Query) -> int:
+        """Count the rows of *query*."""
+        t = tables(query.kind)
+        with translated(self.path, f"count {query.kind.name}"), self._pool.reader() as connection:
+            sql, parameters = t.select(query, ["1"], _last_batch(connection, query.known_at_ns))
+            return int(connection.execute(f"SELECT count(*) FROM ({sql})", parameters).get)
+
+    def inventory(self, kind: Kind) -> Sequence[Extent]:
+        """Tell how many rows of each subject there are, and from when to when."""
+        sql = f"SELECT {kind.subject}, count(*), min(ts_ns), max(ts_ns) FROM {kind.name} GROUP BY 1 ORDER BY 1"
+        with translated(self.path, "take the inventory"), self._pool.reader() as connection:
+            return [Extent(kind.name, *row) for row in connection.execute(sql)]
+
+    def batches(self, *, batch: int | None = None, limit: int | None = None) -> Sequence[Batch]:
+        """List batches, latest first."""
+        names = (
+            "id, source, recorded_ns, file, digest, read, inserted, duplicate, revised, quarantined, deleted, undone_by"
+        )
+        sql = f"SELECT {names} FROM batches WHERE id = ifnull(?, id) ORDER BY id DESC LIMIT ?"
+        with translated(self.path, "list batches"), self._pool.reader() as connection:
+            return [Batch(*row) for row in connection.execute(sql, (batch, -1 if limit is None else limit))]
+
+    def quarantined(
+        self, *, batch: int | None = None, record: int | None = None, limit: int | None = None
+    ) -> Sequence[Quarantined]:
+        """List refused records, latest first."""
+        names = "kind, subject, ts_ns, row, raw, findings, state, id, batch"
+        sql = f"SELECT {names} FROM quarantine WHERE batch = ifnull(?, batch) AND id = ifnull(?, id) ORDER BY id DESC LIMIT ?"
+        with translated(self.path, "list the quarantine"), self._pool.reader() as connection:
+            return [
+                Quarantined(*row[:5], tuple(json.loads(row[5])), *row[6:])
+                for row in _rows(connection, sql, (batch, record, -1 if limit is None else limit))
+            ]
+
+    def describe(self) -> Mapping[str, Any]:
+        """Tell what file this is."""
+        with translated(self.path, "describe"), self._pool.reader() as connection:
+            return {
+                "backend": "sqlite",
+                "path": str(self.path),
+                "schema": connection.pragma("user_version"),
+                "engine": f"SQLite {apsw.sqlite_lib_version()}",
+                "bytes": connection.pragma("page_count") * connection.pragma("page_size"),
+                "rows": {name: connection.execute(f"SELECT count(*) FROM {name}").get for name in KINDS},
+            }
+
+
+def _last_batch(connection: apsw.Connection, known_at_ns: int | None) -> int | None:
+    if known_at_ns is None:
+        return None
+    return connection.execute("SELECT max(id) FROM batches WHERE recorded_ns <= ?", (known_at_ns,)).get or 0
+
+
+def _record_batch(kind: Kind, rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
+    """Return rows as Arrow; decimals stay the canonical texts they are (see :mod:`fpa_core.columns`)."""
+    arrays = []
+    for column, values in zip(kind.columns, zip(*rows, strict=True), strict=True):
+        if column.type == "time":
+            arrays.append(columns.time_column(values))
+        else:
+            arrays.append(pa.array(values, pa.int64() if column.type == "integer" else pa.string()))
+    return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in kind.columns])
+
+
+def _rows(connection: apsw.Connection, sql: str, parameters: tuple[Any, ...]) -> Iterator[Any]:
+    return iter(connection.execute(sql, parameters))
