@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fpa_core.exceptions import DataError
-from fpa_core.numbers import decimal_text, to_decimal, to_ns
+from fpa_core.numbers import decimal_text, ns_text, to_decimal, to_ns
 
 __all__ = [
     "TIME",
@@ -22,14 +22,21 @@ __all__ = [
     "as_numeric",
     "as_texts",
     "decimal_column",
+    "decimal_type",
+    "digits",
     "parse_decimals",
     "parse_times",
     "time_column",
     "times_as_ns",
+    "times_as_texts",
 ]
 
 TIME = pa.timestamp("ns", "UTC")
 """The Arrow type of every time."""
+
+_PLAIN_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)$"
+_PLAIN_TIME = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$"
+_SHORTEST_TIME = len("2024-05-01T14:30:00Z")
 
 T = TypeVar("T")
 
@@ -50,16 +57,35 @@ def decimal_column(values: Sequence[Decimal | None]) -> pa.Array:
 
 def parse_decimals(texts: pa.Array) -> tuple[pa.Array, Problems]:
     """Read decimal texts into a decimal column, and say what could not be read."""
-    decimal_type = _narrowest(texts)
-    if decimal_type is not None:
+    narrowest = _narrowest(texts)
+    if narrowest is not None:
         try:
-            return texts.cast(decimal_type), {}
+            return texts.cast(narrowest), {}
         except pa.ArrowInvalid:
             pass
-    # Not numbers, exponents, or too wide for one scale: one by one.
-    values, problems = _one_by_one(texts.to_pylist(), lambda text: decimal_text(to_decimal(text)))
-    canonical = pa.array(values, pa.string())
-    return as_numeric(canonical), problems
+    # Exponents, blanks and what is no number are looked at one by one; as a rule they are few.
+    texts, problems = _mended(texts, _PLAIN_NUMBER, lambda text: decimal_text(to_decimal(text)))
+    if (narrowest := _narrowest(texts)) is not None:
+        return texts.cast(narrowest), problems
+    # Too wide for one scale, or for any.
+    values, more = _one_by_one(texts.to_pylist(), lambda text: decimal_text(to_decimal(text)))
+    return as_numeric(pa.array(values, pa.string())), problems | more
+
+
+def digits(texts: pa.Array) -> tuple[int, int]:
+    """Return the most characters that stand before and after the point of decimal *texts*; a sign counts, to be on the safe side."""
+    length = pc.binary_length(texts)
+    point = pc.find_substring(texts, ".")
+    whole = pc.less(point, 0)
+    after = pc.max(pc.if_else(whole, 0, pc.subtract(pc.subtract(length, point), 1))).as_py() or 0
+    return pc.max(pc.if_else(whole, length, point)).as_py() or 0, after
+
+
+def decimal_type(before: int, after: int) -> pa.DataType | None:
+    """Return the narrower of the two decimal types that has so many digits before and after the point; None where neither has."""
+    if before + after > 76:
+        return None
+    return pa.decimal128(38, after) if before + after <= 38 else pa.decimal256(76, after)
 
 
 def _narrowest(texts: pa.Array) -> pa.DataType | None:
@@ -67,22 +93,18 @@ def _narrowest(texts: pa.Array) -> pa.DataType | None:
 
     The digits are counted here because Arrow's own cast lets some numbers that are too wide wrap round in silence.
     """
-    length = pc.binary_length(texts)
-    point = pc.find_substring(texts, ".")
-    whole = pc.less(point, 0)
-    scale = pc.max(pc.if_else(whole, 0, pc.subtract(pc.subtract(length, point), 1))).as_py() or 0
-    digits = scale + (pc.max(pc.if_else(whole, length, point)).as_py() or 0)
-    if digits > 76 or pc.any(pc.match_substring_regex(texts, "[eE]")).as_py():
+    found = decimal_type(*digits(texts))
+    if found is None or pc.any(pc.match_substring_regex(texts, "[eE]")).as_py():
         return None
-    return pa.decimal128(38, scale) if digits <= 38 else pa.decimal256(76, scale)
+    return found
 
 
 def as_numeric(column: pa.Array) -> pa.Array:
     """Return *column* as Arrow decimals of one scale where that is possible, else as the canonical texts it is."""
     if not pa.types.is_string(column.type):
         return column
-    decimal_type = _narrowest(column)
-    return column if decimal_type is None else column.cast(decimal_type)
+    narrowest = _narrowest(column)
+    return column if narrowest is None else column.cast(narrowest)
 
 
 def as_texts(column: pa.Array) -> pa.Array:
@@ -117,19 +139,46 @@ def times_as_ns(column: pa.Array) -> pa.Array:
     return column.cast(pa.int64())
 
 
+def times_as_texts(column: pa.Array) -> pa.Array:
+    """Return a time column as ISO-8601 UTC texts with 0, 3, 6 or 9 fractional digits each (see :func:`fpa_core.numbers.ns_text`)."""
+    # Arrow writes "2024-05-01 14:30:00.123456789" and always all the digits of the unit.
+    texts = pc.binary_replace_slice(column.cast(pa.timestamp("ns")).cast(pa.string()), 10, 11, "T")
+    ns = times_as_ns(column)
+    for unit, length in ((1_000, 26), (1_000_000, 23), (1_000_000_000, 19)):
+        exact = pc.equal(ns, pc.multiply(pc.divide(ns, unit), unit))
+        texts = pc.if_else(exact, pc.utf8_slice_codeunits(texts, 0, length), texts)
+    return pc.binary_join_element_wise(texts, "Z", "")
+
+
 def parse_times(texts: pa.Array, *, dates: bool = False) -> tuple[pa.Array, Problems]:
     """Read ISO-8601 texts into a time column, and say what could not be read; *dates* as for :func:`fpa_core.numbers.to_ns`."""
     try:
-        return texts.cast(TIME), {}
+        # Arrow also takes hours without minutes, which are shorter than any time with seconds.
+        if (pc.min(pc.binary_length(texts)).as_py() or 0) >= _SHORTEST_TIME:
+            return texts.cast(TIME), {}
     except pa.ArrowInvalid:
-        values, problems = _one_by_one(texts.to_pylist(), lambda text: to_ns(_time_value(text), dates=dates))
-        return time_column(values), problems
+        pass
+    texts, problems = _mended(texts, _PLAIN_TIME, lambda text: ns_text(to_ns(_time_value(text), dates=dates)))
+    try:
+        return texts.cast(TIME), problems
+    except pa.ArrowInvalid:  # of the right shape and yet no time, as a 30th of February
+        values, more = _one_by_one(texts.to_pylist(), to_ns)
+        return time_column(values), problems | more
 
 
 def _time_value(text: str) -> str | int:
     """Nanoseconds written as a bare number are taken as such; fewer digits would be seconds or a year, and a guess."""
     digits = text.strip().lstrip("-")
     return int(text) if digits.isascii() and digits.isdigit() and 16 <= len(digits) <= 19 else text
+
+
+def _mended(texts: pa.Array, plain: str, convert: Callable[[str], str]) -> tuple[pa.Array, Problems]:
+    """Return *texts* with those that are not *plain* put in plain form, or null where they have none, and why these have none."""
+    odd = pc.invert(pc.fill_null(pc.match_substring_regex(texts, plain), True))
+    values, problems = _one_by_one(texts.filter(odd).to_pylist(), convert)
+    places = pc.indices_nonzero(odd).to_pylist()
+    mended = pc.replace_with_mask(texts, odd, pa.array(values, pa.string()))
+    return mended, {places[position]: problem for position, problem in problems.items()}
 
 
 def _one_by_one(values: Sequence[Any], convert: Callable[[Any], T]) -> tuple[list[T | None], Problems]:

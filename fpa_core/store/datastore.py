@@ -6,11 +6,12 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from attrs import evolve
 
-from fpa_core.exceptions import DataError, DatabaseError
+from fpa_core.exceptions import DatabaseError, DataError
+from fpa_core.models import Order
 from fpa_core.protocols import (
     Batch,
     Capability,
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["Changed", "DataStore", "StoreBatch"]
 
 T = TypeVar("T")
+
+ROWS_AT_ONCE = 65_536
+"""Rows handed to a backend in one call: enough for speed, few enough for the memory of a small machine."""
 
 Changed = Mapping[Kind, frozenset[str] | None]
 """What a batch touched: the subjects of each kind, or None where they are not known and it may be all."""
@@ -59,7 +63,9 @@ class StoreBatch:
     def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
         """Add rows; orders and positions without a time get the present one."""
         table = _stamp(kind, table, self._clock)
-        counts = self._transaction.write(kind, table)
+        counts = WriteCounts()
+        for start in range(0, table.num_rows, ROWS_AT_ONCE):
+            counts += self._transaction.write(kind, table.slice(start, ROWS_AT_ONCE))
         self.counts += counts
         if counts.inserted or counts.revised:
             self._touch(kind, table.column(kind.by_field[kind.subject].name).unique().to_pylist())
@@ -153,9 +159,12 @@ class DataStore(RecordVerbs):
         Rows that are stored already add nothing; a different version of a bar, order, position or snapshot replaces the one stored. The
         positions of a snapshot are rows of their own in the receipt.
         """
-        by_kind: dict[Kind, list[Any]] = {}
-        for record in _flat(records):
-            by_kind.setdefault(kind_of(record), []).append(self._complete(record))
+        by_class: dict[type[Any], list[Any]] = {}
+        for record in records if isinstance(records, Iterable) else (records,):
+            by_class.setdefault(type(record), []).append(record)
+        by_kind = {kind_of(cls): group for cls, group in by_class.items()}
+        if ORDERS in by_kind:
+            by_kind[ORDERS] = [self._complete(order) for order in by_kind[ORDERS]]
         for snapshot in by_kind.get(SNAPSHOTS, ()):
             by_kind.setdefault(POSITIONS, []).extend(snapshot.positions)
         with self.batch(source=source) as batch:
@@ -165,14 +174,14 @@ class DataStore(RecordVerbs):
                 self._drop_sold(batch, snapshot)
         return evolve(batch.receipt, kind=next(iter(by_kind)).name if len(by_kind) == 1 else None)
 
-    def _complete(self, record: Any) -> Any:
+    def _complete(self, record: Order) -> Order:
         """Give an order its times: the stored ones where nothing else is new, so that saving it twice changes nothing."""
-        if kind_of(record) is not ORDERS or (record.ts_ns is not None and record.updated_ns is not None):
+        if record.ts_ns is not None and record.updated_ns is not None:
             return record
         stored = self.get_order(record.order_id)
         if stored is None:
             now = self._clock()
-            submitted = now if record.ts_ns is None else record.ts_ns
+            submitted: int | None = now if record.ts_ns is None else record.ts_ns
             return evolve(
                 record, timestamp=submitted, updated_at=submitted if record.updated_ns is None else record.updated_ns
             )
@@ -192,19 +201,15 @@ class DataStore(RecordVerbs):
         if sold:
             batch.delete(evolve(at, subjects=tuple(sorted(sold))))
 
+    @overload
+    def select(self, what: type[T], symbol: str | Sequence[str] | None = None, **conditions: Any) -> Selection[T]: ...
+
+    @overload
     def select(
-        self,
-        what: Kind | str | type[T],
-        symbol: str | Sequence[str] | None = None,
-        *,
-        start: Any = None,
-        end: Any = None,
-        as_known_at: Any = None,
-        batch: int | None = None,
-        limit: int | None = None,
-        latest_first: bool = False,
-        **equal: Any,
-    ) -> Selection[T]:
+        self, what: Kind | str, symbol: str | Sequence[str] | None = None, **conditions: Any
+    ) -> Selection[Any]: ...
+
+    def select(self, what: Any, symbol: str | Sequence[str] | None = None, **conditions: Any) -> Selection[Any]:
         """Describe rows to read; nothing is read yet.
 
         :param what: a record class, or a kind's name such as ``"quotes"``.
@@ -213,19 +218,10 @@ class DataStore(RecordVerbs):
         :param as_known_at: read what was known at that moment: later batches, revisions and deletions do not count.
         :param batch: only rows brought by this batch.
         :param limit: at most so many rows; with *latest_first* the last ones, newest first.
-        :param equal: further columns and the value each must have, as ``interval="1m"``.
+
+        Any further condition is a column and the value it must have, as ``interval="1m"``.
         """
-        query = make_query(
-            what,
-            symbol=symbol,
-            start=start,
-            end=end,
-            as_known_at=as_known_at,
-            batch=batch,
-            limit=limit,
-            latest_first=latest_first,
-            **equal,
-        )
+        query = make_query(what, symbol, **conditions)
         if query.known_at_ns is not None:
             self._require(Capability.KNOWN_AT)
         return Selection(self, query)
@@ -308,13 +304,6 @@ class DataStore(RecordVerbs):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _flat(records: Any) -> Iterator[Any]:
-    if isinstance(records, Iterable):
-        yield from records
-    else:
-        yield records
 
 
 def _stamp(kind: Kind, table: pa.Table, clock: Callable[[], int]) -> pa.Table:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from enum import Enum
-from typing import Any, Generic, TypeVar
-
-from attrs import frozen
+from typing import Any, Generic, NamedTuple, TypeVar
 
 __all__ = ["Action", "Outcome", "Stored", "merge_multiset", "merge_versions"]
 
@@ -28,8 +26,7 @@ class Action(Enum):
     """It is older than what is stored, and goes to the history at once."""
 
 
-@frozen
-class Stored(Generic[C]):
+class Stored(NamedTuple, Generic[C]):
     """A row of the store with the same key as arriving ones.
 
     :ivar place: whatever the backend finds it by again.
@@ -41,11 +38,10 @@ class Stored(Generic[C]):
     claimed: bool
 
 
-@frozen
-class Outcome(Generic[C]):
+class Outcome(NamedTuple, Generic[C]):
     """The verdict on one arriving row.
 
-    :ivar stored: the row it duplicates or revises; None when that one arrived in the same call, or there is none.
+    :ivar stored: the row it duplicates or revises, without a place when that one arrived in the same call; None when there is none.
     :ivar repeated: a duplicate of a row of its own batch.
     """
 
@@ -56,50 +52,44 @@ class Outcome(Generic[C]):
 
 
 def merge_multiset(
-    arriving: Sequence[C], stored: Sequence[Stored[C]], venue_id: Callable[[C], Hashable | None] = lambda _: None
+    arriving: Sequence[C], stored: Sequence[Stored[C]], venue_id: Callable[[C], Hashable | None] | None = None
 ) -> list[Outcome[C]]:
     """Merge rows of one subject and time so that each distinct row is kept as often as the fullest batch holds it.
 
-    An arriving row is a duplicate of a stored row that no earlier row of its batch has claimed; where none is left it is new. Over a whole
-    batch this leaves max(stored, arriving) of each row, however the batch was cut into calls. A row with a venue id is unique instead: the
-    same id again is a duplicate if equal and a revision if not.
+    An arriving row is a duplicate of a stored row that no earlier row of its batch has claimed; where none is left it is new. Over a
+    whole batch this leaves max(stored, arriving) of each row, however the batch was cut into calls. A row with a venue id is unique
+    instead: the same id again is a duplicate if equal and a revision if not.
 
     :param arriving: contents in the order of arrival.
     :param stored: the rows at that subject and time.
-    :param venue_id: the id that makes a content unique, or None.
+    :param venue_id: the id that makes a content unique, or None; left out where the kind has none.
     """
     unclaimed: dict[C, list[Stored[C]]] = {}
-    by_id: dict[Hashable, Stored[C]] = {}
+    versions: dict[Hashable, Stored[C]] = {}
     for row in stored:
-        if (identity := venue_id(row.content)) is not None:
-            by_id[identity] = row
+        if venue_id is not None and (identity := venue_id(row.content)) is not None:
+            versions[identity] = row
         elif not row.claimed:
             unclaimed.setdefault(row.content, []).append(row)
     outcomes: list[Outcome[C]] = []
-    latest: dict[Hashable, int] = {}  # where in `outcomes` the present version of an id arrived, if it did in this call
     for content in arriving:
-        identity = venue_id(content)
-        if identity is None:
-            candidates = unclaimed.get(content)
-            match = candidates.pop(0) if candidates else None
-            outcomes.append(Outcome(Action.DUPLICATE if match else Action.INSERT, content, match))
-        elif (position := latest.get(identity)) is not None:
-            earlier = outcomes[position]
-            if earlier.content == content:
-                outcomes.append(Outcome(Action.DUPLICATE, content, repeated=True))
-            else:
-                latest[identity] = len(outcomes)
-                outcomes.append(Outcome(Action.REVISE, content))
-        elif (known := by_id.get(identity)) is not None:
-            if known.content == content:
-                outcomes.append(Outcome(Action.DUPLICATE, content, known, repeated=known.claimed))
-            else:
-                latest[identity] = len(outcomes)
-                outcomes.append(Outcome(Action.REVISE, content, known))
+        if venue_id is not None and (identity := venue_id(content)) is not None:
+            outcomes.append(_merge_unique(content, identity, versions))
+        elif candidates := unclaimed.get(content):
+            outcomes.append(Outcome(Action.DUPLICATE, content, candidates.pop(0)))
         else:
-            latest[identity] = len(outcomes)
             outcomes.append(Outcome(Action.INSERT, content))
     return outcomes
+
+
+def _merge_unique(content: C, identity: Hashable, versions: dict[Hashable, Stored[C]]) -> Outcome[C]:
+    """Merge a row that its venue's id makes unique, and remember it as the present version; one without a place came in this call."""
+    known = versions.get(identity)
+    if known is not None and known.content == content:
+        return Outcome(Action.DUPLICATE, content, known, repeated=known.claimed)
+    place = None if known is None else known.place
+    versions[identity] = Stored(place, content, claimed=True)
+    return Outcome(Action.INSERT if known is None else Action.REVISE, content, known)
 
 
 def merge_versions(

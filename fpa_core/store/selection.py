@@ -34,8 +34,8 @@ class ReadThrough(Protocol):
 
 def make_query(
     what: Kind | str | type[Any],
-    *,
     symbol: str | Sequence[str] | None = None,
+    *,
     start: Any = None,
     end: Any = None,
     as_known_at: Any = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from attrs import evolve
 
@@ -32,7 +32,7 @@ class RecordVerbs:
 
     batch: Callable[..., AbstractContextManager[StoreBatch]]
     save: Callable[..., Receipt]
-    select: Callable[..., Selection[Any]]
+    select: Any
     delete: Callable[..., Receipt]
 
     # Quotes
@@ -214,11 +214,29 @@ class RecordVerbs:
 
     # Any kind
 
-    def latest(self, symbol: str, what: type[R] | str = Quote) -> R | None:  # type: ignore[assignment]
+    @overload
+    def latest(self, symbol: str) -> Quote | None: ...
+
+    @overload
+    def latest(self, symbol: str, what: type[R]) -> R | None: ...
+
+    @overload
+    def latest(self, symbol: str, what: str) -> Any: ...
+
+    def latest(self, symbol: str, what: Any = Quote) -> Any:
         """Return the last record of a symbol, a quote unless another kind is named; None where there is none."""
         return self.select(what, symbol, limit=1, latest_first=True).first()
 
-    def as_of(self, symbol: str, at: Any, what: type[R] | str = Quote) -> R | None:  # type: ignore[assignment]
+    @overload
+    def as_of(self, symbol: str, at: Any) -> Quote | None: ...
+
+    @overload
+    def as_of(self, symbol: str, at: Any, what: type[R]) -> R | None: ...
+
+    @overload
+    def as_of(self, symbol: str, at: Any, what: str) -> Any: ...
+
+    def as_of(self, symbol: str, at: Any, what: Any = Quote) -> Any:
         """Return the record of a symbol that prevailed at an instant: the last one at or before it."""
         from fpa_core.numbers import to_ns
 

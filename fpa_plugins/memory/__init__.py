@@ -1,0 +1,1 @@
+"""The ``memory`` cache: entries of this process, bounded in number and bytes."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen, validators
 
+from fpa_core.config import Duration
 from fpa_core.exceptions import MissingDependencyError
 from fpa_core.hookspecs import Register, hookimpl
-from fpa_core.config import Duration
 
 if TYPE_CHECKING:
     from fpa_core.protocols import StoreBackend

@@ -18,7 +18,7 @@ _TYPES = {"text": "TEXT", "decimal": "TEXT", "time": "INTEGER", "integer": "INTE
 class Tables:
     """The statements for one kind: its table, its history, and how to get at their rows.
 
-    A row is kept as its fields in order, then ``seq`` (for a multiset: the order of arrival at one time), then the batch. Decimals are
+    A row is handled as its key, then its content, then ``seq`` (for a multiset: the order of arrival at one time), then its batch. Decimals are
     canonical text: exact at any scale, and legible to any SQL tool.
     """
 
@@ -26,7 +26,8 @@ class Tables:
         self.kind = kind
         self.live = kind.name
         self.history = f"{kind.name}_history"
-        self.fields = [column.field for column in kind.columns]
+        self.content = [column.field for column in kind.columns if column.field not in kind.key]
+        self.fields = [*kind.key, *self.content]
         self.key = [*kind.key, "seq"] if kind.multiset else list(kind.key)
         self.columns = [*self.fields, "seq", "batch"] if kind.multiset else [*self.fields, "batch"]
         places = ", ".join("?" * len(self.columns))

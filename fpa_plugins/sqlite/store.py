@@ -77,7 +77,9 @@ class SqliteStore:
             # One read transaction, so that the batch known last and the rows come from the same moment.
             connection.execute("BEGIN")
             try:
-                sql, parameters = t.select(query, t.fields, _last_batch(connection, query.known_at_ns))
+                sql, parameters = t.select(
+                    query, [column.field for column in query.kind.columns], _last_batch(connection, query.known_at_ns)
+                )
                 cursor = connection.execute(sql, parameters)
                 while chunk := list(itertools.islice(cursor, rows)):
                     yield _record_batch(query.kind, chunk)
@@ -114,7 +116,7 @@ class SqliteStore:
         sql = f"SELECT {names} FROM quarantine WHERE batch = ifnull(?, batch) AND id = ifnull(?, id) ORDER BY id DESC LIMIT ?"
         with translated(self.path, "list the quarantine"), self._pool.reader() as connection:
             return [
-                Quarantined(*row[:5], tuple(json.loads(row[5])), *row[6:])
+                _quarantined(*row)
                 for row in _rows(connection, sql, (batch, record, -1 if limit is None else limit))
             ]
 
@@ -146,6 +148,20 @@ def _record_batch(kind: Kind, rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch
         else:
             arrays.append(pa.array(values, pa.int64() if column.type == "integer" else pa.string()))
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in kind.columns])
+
+
+def _quarantined(  # noqa: PLR0917
+    kind: str,
+    subject: str | None,
+    ts_ns: int | None,
+    row: int | None,
+    raw: str,
+    findings: str,
+    state: str,
+    record: int,
+    batch: int,
+) -> Quarantined:
+    return Quarantined(kind, subject, ts_ns, row, raw, tuple(json.loads(findings)), state, record, batch)
 
 
 def _rows(connection: apsw.Connection, sql: str, parameters: tuple[Any, ...]) -> Iterator[Any]:

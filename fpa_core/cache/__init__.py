@@ -1,0 +1,20 @@
+"""The cache: :class:`DataCache` and what it takes and answers."""
+
+from fpa_core.cache.answers import Hit, Miss, MissReason, WarmReport
+from fpa_core.cache.datacache import DataCache
+from fpa_core.cache.keys import escape, make_key
+from fpa_core.cache.lifetimes import UNSET, Ttl
+from fpa_core.cache.stats import CacheStats
+
+__all__ = [
+    "UNSET",
+    "CacheStats",
+    "DataCache",
+    "Hit",
+    "Miss",
+    "MissReason",
+    "Ttl",
+    "WarmReport",
+    "escape",
+    "make_key",
+]

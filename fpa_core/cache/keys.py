@@ -1,0 +1,72 @@
+"""Names in a cache: keys made of parts, and the one pattern syntax, the same on every backend.
+
+In a pattern ``*`` stands for any characters, none included, ``?`` for exactly one, and a backslash takes the special meaning from the
+character after it. Everything else, brackets too, means itself, because symbols such as ``BRK[B]`` exist.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+
+from fpa_core.exceptions import CacheError
+
+__all__ = ["SEPARATOR", "Pattern", "escape", "fence_for", "make_key"]
+
+SEPARATOR = ":"
+
+_FENCES = 1024
+_SPECIAL = re.compile(r"([*?\\])")
+_TOKEN = re.compile(r"\\(.)|([*?])|([^\\*?]+)", re.DOTALL)
+
+
+def make_key(*parts: object) -> str:
+    """Join *parts* to a key; different parts never give the same key, whatever they contain."""
+    return SEPARATOR.join(str(part).replace("%", "%25").replace(SEPARATOR, "%3A") for part in parts)
+
+
+def escape(text: str) -> str:
+    """Return the pattern that matches *text* and nothing else."""
+    return _SPECIAL.sub(r"\\\1", text)
+
+
+def fence_for(key: str) -> str:
+    """Return the reserved tag whose generation moves when *key* is deleted.
+
+    Keys share a fixed number of them, so that deletions leave nothing behind; sharing costs no more than a load that is not kept.
+    """
+    return f"\0{zlib.crc32(key.encode(errors='surrogatepass')) % _FENCES}"
+
+
+class Pattern:
+    """A compiled pattern.
+
+    :ivar prefix: the literal text every match begins with.
+    :raises CacheError: for a backslash at the end.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        literal: list[str] = []
+        regex: list[str] = []
+        wild = False
+        position = 0
+        while position < len(pattern):
+            token = _TOKEN.match(pattern, position)
+            if token is None:
+                raise CacheError(f"the pattern {pattern!r} ends in a backslash", hint="write two to match one")
+            escaped, special, plain = token.groups()
+            if special:
+                wild = True
+                regex.append("." if special == "?" else ".*")
+            else:
+                text = escaped or plain
+                regex.append(re.escape(text))
+                if not wild:
+                    literal.append(text)
+            position = token.end()
+        self.prefix = "".join(literal)
+        self._matches = re.compile("".join(regex), re.DOTALL).fullmatch
+
+    def matches(self, key: str) -> bool:
+        """Tell whether all of *key* matches."""
+        return self._matches(key) is not None

@@ -1,0 +1,159 @@
+"""A backend as DataCache sees it: entries judged against the clock and their tags, values encoded where the backend keeps bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from fpa_core.cache.answers import MissReason
+from fpa_core.cache.keys import fence_for
+from fpa_core.cache.lifetimes import Lifetimes, Ttl
+from fpa_core.cache.stats import Count, Counters
+from fpa_core.cache.values import give, hold
+from fpa_core.exceptions import CacheError
+from fpa_core.protocols import MISS, CacheBackend, Capability, Entry, Miss
+from fpa_core.serialization import EnvelopeError, decode, encode
+
+__all__ = ["Found", "Shelf"]
+
+CLOCK_TOLERANCE = 1.0
+"""Seconds by which an entry may be younger than now; more, and the wall clock was set back, so its times mean nothing."""
+
+EVERYTHING = "\0*"
+"""The reserved tag that moves when many keys go at once."""
+
+_REASONS = {reason: Count[reason.name] for reason in MissReason}
+
+
+@frozen
+class Found:
+    """An entry that may be used, and its value: still to be passed through :func:`fpa_core.cache.values.give`."""
+
+    entry: Entry
+    held: Any
+    now: float
+
+    @property
+    def stale(self) -> bool:
+        """Whether it is past its time."""
+        return self.entry.expires_at is not None and self.now >= self.entry.expires_at
+
+    def within(self, window: float) -> bool:
+        """Tell whether it is past its time by less than *window* seconds."""
+        return self.entry.expires_at is not None and self.now < self.entry.expires_at + window
+
+    def give(self) -> Any:
+        """Return the caller's own copy of the value."""
+        return give(self.held)
+
+
+@frozen(eq=False)
+class Shelf:
+    """The entries of one namespace of a backend. Keys and tags given to it carry the prefix already.
+
+    :ivar encodes: whether the backend keeps bytes; ``outlives`` whether its entries carry times of another process's clock.
+    """
+
+    backend: CacheBackend
+    prefix: str
+    clock: Callable[[], float]
+    lifetimes: Lifetimes
+    counters: Counters = field(factory=Counters, init=False)
+    encodes: bool = field(init=False)
+    outlives: bool = field(init=False)
+
+    @encodes.default
+    def _encodes(self) -> bool:
+        return Capability.STORES_BYTES in self.backend.capabilities
+
+    @outlives.default
+    def _outlives(self) -> bool:
+        return not self.backend.capabilities.isdisjoint({Capability.PERSISTENT, Capability.SHARED})
+
+    def judge(self, entry: Entry | Miss, now: float, *, stale: bool = False) -> MissReason | None:
+        """Say why *entry* is of no use, or None when it is."""
+        if entry is MISS:
+            return MissReason.ABSENT
+        if self.past_use(entry, now, stale=stale):
+            return MissReason.EXPIRED
+        if entry.tags and self.backend.generations(tuple(entry.tags)) != entry.tags:
+            return MissReason.INVALIDATED
+        return None
+
+    def past_use(self, entry: Entry, now: float, *, stale: bool) -> bool:
+        """Tell whether the clock alone rules *entry* out."""
+        if self.outlives and entry.stored_at > now + CLOCK_TOLERANCE:
+            return True
+        due = entry.keep_until if stale and entry.keep_until is not None else entry.expires_at
+        return due is not None and now >= due
+
+    def find(self, key: str, *, stale: bool = False) -> Found | MissReason:
+        """Return what is kept under *key*, or why there is nothing of use."""
+        return self.examine(self.backend.get(key), stale=stale)
+
+    def examine(self, entry: Entry | Miss, *, stale: bool = False) -> Found | MissReason:
+        """Judge and decode one entry."""
+        now = self.clock()
+        if (reason := self.judge(entry, now, stale=stale)) is not None:
+            return reason
+        assert entry is not MISS
+        return self.unpack(entry, now)
+
+    def unpack(self, entry: Entry, now: float) -> Found | MissReason:
+        """Decode the value of an entry that was judged to be of use."""
+        if not self.encodes:
+            return Found(entry, entry.value, now)
+        try:
+            return Found(entry, decode(entry.value), now)
+        except EnvelopeError:
+            return MissReason.UNDECODABLE
+
+    def count(self, answer: Found | MissReason) -> None:
+        """Count a read that was answered so."""
+        if isinstance(answer, MissReason):
+            self.counters.add(_REASONS[answer])
+        else:
+            self.counters.add(Count.STALE_HITS if answer.stale else Count.HITS)
+
+    def tag_names(self, tags: Iterable[str]) -> list[str]:
+        """Return *tags* as the backend knows them."""
+        if isinstance(tags, str):
+            raise CacheError(f"tags are a collection of texts; write ({tags!r},) for one")
+        names = list(tags)
+        for tag in names:
+            if not isinstance(tag, str) or tag.startswith("\0"):
+                raise CacheError(f"{tag!r} cannot be a tag", hint="tags are texts that do not begin with NUL")
+        return [self.prefix + tag for tag in names]
+
+    def fences(self, key: str) -> list[str]:
+        """Return the reserved tags that move when *key* is taken away."""
+        return [self.prefix + fence_for(key), self.prefix + EVERYTHING]
+
+    def keep(
+        self,
+        key: str,
+        value: Any,
+        ttl: Ttl,
+        *,
+        tags: Mapping[str, int],
+        fence: Mapping[str, int] | None = None,
+        jitter: float | None = None,
+    ) -> bool:
+        """Store *value*; tell whether it was kept. A lifetime of zero or less keeps nothing and leaves what was there.
+
+        :raises CacheError: for a value no cache can keep.
+        """
+        now = self.clock()
+        span = self.lifetimes.span(now, ttl, jitter=jitter)
+        if self.encodes:
+            content: Any = encode(value)
+            size = len(content)
+        else:
+            content, size = hold(value)
+        if span is None:
+            return False
+        kept = self.backend.put(key, Entry(content, now, span[0], span[1], size, tags), fence=fence)
+        self.counters.add(Count.SETS if kept else Count.REFUSED)
+        return kept

@@ -1,0 +1,123 @@
+"""What a cache has done: counters that are exact without a lock, and the immutable statistics made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum, auto
+from threading import get_ident
+from typing import Any
+
+from attrs import asdict, evolve, field, fields, frozen
+
+__all__ = ["CacheStats", "Count", "Counters"]
+
+
+class Count(IntEnum):
+    """What is counted; the names are those of :class:`CacheStats`."""
+
+    @staticmethod
+    def _generate_next_value_(name: str, start: int, count: int, last_values: list[int]) -> int:  # noqa: ARG004
+        return count
+
+    HITS = auto()
+    STALE_HITS = auto()
+    ABSENT = auto()
+    EXPIRED = auto()
+    INVALIDATED = auto()
+    UNDECODABLE = auto()
+    LOADS = auto()
+    LOAD_ERRORS = auto()
+    SHARED_LOADS = auto()
+    SETS = auto()
+    REFUSED = auto()
+    DELETES = auto()
+
+
+class Counters:
+    """One row of numbers a thread, so that no increment is lost and none waits; a sum over threads reads them.
+
+    A thread that ends leaves its row to the next one of its identity, so rows do not pile up.
+    """
+
+    __slots__ = ("_load_seconds", "_rows")
+
+    def __init__(self) -> None:
+        self._rows: dict[int, list[int]] = {}
+        self._load_seconds: dict[int, float] = {}
+
+    def add(self, count: int, amount: int = 1) -> None:
+        """Count *amount* more."""
+        try:
+            self._rows[get_ident()][count] += amount
+        except KeyError:
+            self._rows[get_ident()] = row = [0] * len(Count)
+            row[count] = amount
+
+    def add_load(self, seconds: float) -> None:
+        """Count a load that took *seconds*."""
+        self.add(Count.LOADS)
+        ident = get_ident()
+        self._load_seconds[ident] = self._load_seconds.get(ident, 0.0) + seconds
+
+    def totals(self) -> dict[str, Any]:
+        """Return the sums under the names of :class:`CacheStats`."""
+        rows = list(self._rows.values())
+        totals: dict[str, Any] = {count.name.lower(): sum(row[count] for row in rows) for count in Count}
+        return totals | {"load_seconds": sum(list(self._load_seconds.values()))}
+
+
+@frozen
+class CacheStats:
+    """What a cache has done since it was made; the difference of two tells what happened between them.
+
+    :ivar hits: reads answered with a fresh value; ``stale_hits`` with one past its time, where that was allowed.
+    :ivar absent: reads of a key that was not there; ``expired`` past its time, ``invalidated`` by a tag, ``undecodable`` stored by another
+        version or damaged.
+    :ivar loads: loaders that returned, in ``load_seconds`` altogether; ``load_errors`` those that raised; ``shared_loads`` the callers that
+        waited for another one's loader.
+    :ivar refused: values not kept: too large, or invalidated while they were loaded.
+    :ivar evicted: entries the backend dropped by itself, by cause.
+    :ivar entries: how many there are now, expired ones not yet swept included; ``bytes`` what they take.
+    """
+
+    hits: int = 0
+    stale_hits: int = 0
+    absent: int = 0
+    expired: int = 0
+    invalidated: int = 0
+    undecodable: int = 0
+    loads: int = 0
+    load_errors: int = 0
+    shared_loads: int = 0
+    load_seconds: float = 0.0
+    sets: int = 0
+    refused: int = 0
+    deletes: int = 0
+    evicted: Mapping[str, int] = field(factory=dict)
+    entries: int = 0
+    bytes: int = 0
+
+    @property
+    def misses(self) -> int:
+        """Reads that found nothing to use."""
+        return self.absent + self.expired + self.invalidated + self.undecodable
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Share of the reads that found something; None before the first."""
+        found = self.hits + self.stale_hits
+        return found / (found + self.misses) if found + self.misses else None
+
+    def __sub__(self, earlier: CacheStats) -> CacheStats:
+        """Return what was counted since *earlier*; ``entries`` and ``bytes`` stay those of now."""
+        counted: dict[str, Any] = {
+            each.name: getattr(self, each.name) - getattr(earlier, each.name)
+            for each in fields(CacheStats)
+            if each.name not in ("evicted", "entries", "bytes")
+        }
+        evicted = {cause: number - earlier.evicted.get(cause, 0) for cause, number in self.evicted.items()}
+        return evolve(self, evicted=evicted, **counted)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain JSON-able values, with ``misses`` and ``hit_rate``."""
+        return asdict(self) | {"misses": self.misses, "hit_rate": self.hit_rate}

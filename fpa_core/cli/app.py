@@ -1,0 +1,137 @@
+"""The group ``fpa``: its global options, its commands by name, and what its exit codes mean.
+
+Commands are imported when they are called, so that ``fpa --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fpa_core import exceptions
+from fpa_core.exceptions import FpaError
+
+if TYPE_CHECKING:
+    from fpa_core.layer import DataLayer
+
+__all__ = ["EXIT_CODES", "App", "cli", "main"]
+
+EXIT_CODES: dict[type[FpaError], int] = {
+    exceptions.ConfigError: 3,
+    exceptions.PluginError: 4,
+    exceptions.DatabaseError: 5,
+    exceptions.CacheError: 6,
+    exceptions.DataError: 7,
+}
+"""Exit codes by error. Besides: 0 done, 1 findings of severity error (``fpa validate``), 2 wrong usage, 130 interrupted."""
+
+_COMMANDS = {
+    "init": ("fpa_core.cli.setup", "Write a commented fpa.toml."),
+    "demo": ("fpa_core.cli.setup", "Make a realistic day of data and show what the layer does with it."),
+    "ingest": ("fpa_core.cli.data", "Validate files and store them."),
+    "validate": ("fpa_core.cli.data", "Judge files without storing them."),
+    "query": ("fpa_core.cli.data", "Read stored records."),
+    "latest": ("fpa_core.cli.data", "Show the last quote, trade and bars of a symbol."),
+    "inventory": ("fpa_core.cli.data", "Tell what is stored: rows, first and last time."),
+    "batches": ("fpa_core.cli.admin", "List what was ingested, latest first."),
+    "undo": ("fpa_core.cli.admin", "Take a batch back."),
+    "quarantine": ("fpa_core.cli.admin", "Look at records that were refused."),
+    "plugins": ("fpa_core.cli.admin", "List plugins, also those that failed to load."),
+    "rules": ("fpa_core.cli.admin", "List the validation rules in force."),
+    "config": ("fpa_core.cli.admin", "Show or check the configuration."),
+    "cache": ("fpa_core.cli.admin", "Look at the cache, or empty it."),
+    "completion": ("fpa_core.cli.setup", "Print a completion script for a shell."),
+}
+
+
+class App:
+    """What the global options say; commands get it with ``@click.pass_obj``."""
+
+    def __init__(self, config: str | None, env: str | None, log_level: str | None) -> None:
+        self.config = config
+        self.env = env
+        self.log_level = log_level
+
+    def open(self, *, lazy: bool = True) -> DataLayer:
+        """Open the data layer; its parts open when they are used, unless *lazy* is false."""
+        from fpa_core import log
+        from fpa_core.layer import open_layer
+
+        layer = open_layer(self.config, env=self.env, lazy=lazy)
+        log.configure(layer.config.logging, self.log_level, secrets=layer.config.secrets)
+        return layer
+
+
+class _Group(click.Group):
+    """Built-in commands by name; those of plugins are looked for when a name is not built in, or all are listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*_COMMANDS, *sorted(set(super().list_commands(ctx)) - set(_COMMANDS))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _COMMANDS:
+            module, _ = _COMMANDS[cmd_name]
+            command: click.Command = getattr(importlib.import_module(module), cmd_name)
+            return command
+        if cmd_name not in self.commands:
+            _add_plugin_commands(self, ctx)
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _add_plugin_commands(self, ctx)
+        rows = [(name, text) for name, (_, text) in _COMMANDS.items()]
+        rows += [
+            (name, self.commands[name].get_short_help_str()) for name in sorted(set(self.commands) - set(_COMMANDS))
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
+    from fpa_core import config
+    from fpa_core.plugins import PluginManager
+
+    # The help must come even where the configuration is wrong; the command itself will say so.
+    with contextlib.suppress(FpaError):
+        section = config.load(ctx.params.get("config"), env=ctx.params.get("env")).plugins
+        PluginManager(block=section.block).register_commands(group)
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done; 1 errors found by validate; 2 wrong usage; 3 configuration; 4 plugin; 5 database; "
+    "6 cache; 7 data that cannot be read; 130 interrupted.",
+)
+@click.option(
+    "--config", metavar="FILE", envvar="FPA_CONFIG", help="The configuration; else fpa.toml in this folder or above."
+)
+@click.option("--env", metavar="NAME", help="The overlay [env.NAME] to use; else FPA_ENV says.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    help="Log more, or less, than [logging] says.",
+)
+@click.version_option(package_name="financial-portfolio-automation", prog_name="fpa")
+@click.pass_context
+def cli(ctx: click.Context, config: str | None, env: str | None, log_level: str | None) -> None:
+    """Market data and portfolio records: kept exactly, checked, cached, and answered fast."""
+    ctx.obj = App(config, env, log_level)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; errors of ours become a message and an exit code."""
+    try:
+        return cli.main(args=arguments, prog_name="fpa")
+    except FpaError as error:
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+        sys.exit(exit_code(error))
+
+
+def exit_code(error: FpaError) -> int:
+    """Return the exit code of an error."""
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)

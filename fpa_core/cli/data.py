@@ -1,0 +1,252 @@
+"""Commands about data: ingest, validate, query, latest, inventory."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fpa_core.cli.app import App, exit_code
+from fpa_core.cli.output import json_option, note, print_json, progress_bar, table, text_rows, when
+from fpa_core.exceptions import DataError, FpaError
+
+if TYPE_CHECKING:
+    from fpa_core.layer import DataLayer
+    from fpa_core.receipt import Receipt
+    from fpa_core.validator import ValidationResult
+
+__all__ = ["ingest", "inventory", "latest", "query", "validate"]
+
+KINDS = ["quotes", "trades", "bars", "orders", "positions", "snapshots"]
+FORMATS = ["table", "csv", "jsonl", "parquet"]
+COUNTS = ("read", "inserted", "duplicate", "revised", "quarantined")
+SHOWN = 40
+"""Rows a table shows on a terminal when no limit is given."""
+
+
+def _file_options(command: Any) -> Any:
+    """Options that say what a file leaves open."""
+    for option in (
+        click.option("--account", help="The account of a file that names none."),
+        click.option("--interval", help="The interval of bars in a file that names none, as 1m or 1d."),
+        click.option("--symbol", help="The symbol of a file that names none."),
+        click.option("--kind", type=click.Choice(KINDS), help="What the rows are; else the header tells."),
+        click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path)),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_file_options
+@click.option("--source", help="Where the data come from, as fxcm; kept with every row.")
+@json_option
+@click.pass_obj
+def ingest(app: App, /, files: tuple[Path, ...], source: str | None, as_json: bool, **hints: str | None) -> None:
+    """Validate FILES (CSV, JSON Lines or Parquet; .gz and .zst too) and store them.
+
+    Each file is a batch: all of it is stored, or none. Rows that are stored already add nothing; rows that break a rule of severity
+    error are quarantined with the reason.
+    """
+    entries: list[dict[str, Any]] = []
+    failed: FpaError | None = None
+    with app.open(lazy=False) as data:
+        for file in files:
+            try:
+                with progress_bar(file.name) as progress:
+                    receipt = data.ingest(file, source=source, progress=progress, **hints)
+            except DataError as error:
+                if len(files) == 1:
+                    raise
+                failed = error
+                entries.append({"file": str(file), "error": str(error)})
+                note(f"{click.style('error:', fg='red', bold=True)} {error}")
+                continue
+            entries.append(receipt.as_dict() | {"file": str(file)})
+            if not as_json:
+                _show_receipt(receipt)
+    if len(files) == 1 and as_json:
+        print_json(entries[0])
+    elif len(files) > 1:
+        totals = {name: sum(entry.get(name, 0) for entry in entries) for name in COUNTS}
+        if as_json:
+            print_json({**totals, "batches": [entry.get("batch") for entry in entries], "files": entries})
+        else:
+            click.echo(f"{len(files)} files: " + _counts(totals))
+    if failed is not None:
+        sys.exit(exit_code(failed))
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{counts[name]:,} {name}" for name in COUNTS)
+
+
+def _show_receipt(receipt: Receipt) -> None:
+    rate = f"{receipt.read / receipt.seconds:,.0f} rows/s" if receipt.seconds else ""
+    click.echo(f"{receipt.file}: {receipt.kind or 'records'}, batch {receipt.batch}, {receipt.seconds:.2f} s, {rate}")
+    click.echo("  " + _counts(receipt.as_dict()))
+    for rule, count in sorted(receipt.warnings.items()):
+        click.echo(f"  flagged {count:,} x {rule}")
+    for text in receipt.notes:
+        click.echo(f"  note: {text}")
+    if receipt.quarantined:
+        click.echo(f"  see: fpa quarantine list --batch {receipt.batch}")
+
+
+@click.command()
+@_file_options
+@click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
+@json_option
+@click.pass_obj
+def validate(app: App, /, files: tuple[Path, ...], strict: bool, as_json: bool, **hints: str | None) -> None:
+    """Judge FILES by the rules in force without storing anything.
+
+    The exit code is 1 when a record breaks a rule of severity error, and so would be quarantined by an ingest.
+    """
+    entries: list[dict[str, Any]] = []
+    broken = False
+    with app.open() as data:
+        for file in files:
+            with progress_bar(file.name) as progress:
+                result = data.validate(file, progress=progress, **hints)
+            broken |= not result.is_valid or (strict and bool(result.warnings))
+            entries.append({"file": str(file)} | result.as_dict())
+            if not as_json:
+                _show_result(file, result)
+    if as_json:
+        print_json(entries[0] if len(entries) == 1 else {"valid": not broken, "files": entries})
+    if broken:
+        sys.exit(1)
+
+
+def _show_result(file: Path, result: ValidationResult) -> None:
+    verdict = "valid" if result.is_valid else "not valid"
+    severity = {finding.rule: finding.severity for finding in result.findings}
+    example = {finding.rule: finding for finding in reversed(result.findings)}
+    rows = [
+        [rule, str(severity.get(rule, "")), tally.evaluated, tally.failed, _example(example.get(rule))]
+        for rule, tally in result.counts.items()
+    ]
+    table(f"{file.name}: {result.rows:,} rows, {verdict}", ["rule", "severity", "judged", "failed", "first"], rows)
+
+
+def _example(finding: Any) -> str:
+    if finding is None:
+        return ""
+    seen = ", ".join(f"{name} {value}" for name, value in finding.observed.items())
+    return f"row {finding.row + 1}: {seen or finding.message}"
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("symbol", required=False)
+@click.option("--start", help="First time included: 2024-05-01, or 2024-05-01T14:30:00Z.")
+@click.option("--end", help="First time left out.")
+@click.option("--limit", type=click.IntRange(0), help="At most so many rows.")
+@click.option("--latest-first", is_flag=True, help="Count and show from the end.")
+@click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="A further condition, as interval=1m; repeatable.")
+@click.option("--as-known-at", help="What was known at that time, without later batches and corrections.")
+@click.option("--batch", type=int, help="Only rows brought by this batch.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
+@click.pass_obj
+def query(
+    app: App,
+    /,
+    kind: str,
+    symbol: str | None,
+    where: tuple[str, ...],
+    form: str,
+    output: Path | None,
+    limit: int | None,
+    **conditions: Any,
+) -> None:
+    """Read records of KIND, of SYMBOL or of all; of snapshots, SYMBOL is the account.
+
+    Decimals and times come out exactly as they went in. In CSV a missing value is empty.
+    """
+    equal = dict(_condition(text) for text in where)
+    with app.open() as data:
+        if form == "table" and output is None:
+            _show_rows(data, kind, symbol, limit, conditions | equal)
+            return
+        if form == "parquet" and output is None and sys.stdout.isatty():
+            raise click.UsageError("Parquet is not for a terminal: give a file with --output")
+        from fpa_core import export
+
+        selection = data.select(kind, symbol, limit=limit, **conditions, **equal)
+        target: Any = sys.stdout.buffer if output is None else output
+        rows = export.write(
+            selection.query.kind, selection.batches(), target, format="csv" if form == "table" else form
+        )
+        if output is not None:
+            note(f"{rows:,} {kind} written to {output}")
+
+
+def _condition(text: str) -> tuple[str, str | None]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r} is not COLUMN=VALUE", param_hint="--where")
+    return name, value or None
+
+
+def _show_rows(data: DataLayer, kind: str, symbol: str | None, limit: int | None, conditions: dict[str, Any]) -> None:
+    selection = data.select(kind, symbol, limit=SHOWN if limit is None else limit, **conditions)
+    rows = [row for batch in selection.batches(prices="text") for row in text_rows(selection.query.kind, batch)]
+    names = [column.name for column in selection.query.kind.columns]
+    used = [i for i, name in enumerate(names) if i < 3 or any(row[i] is not None for row in rows)]
+    table("", [names[i] for i in used], [[row[i] for i in used] for row in rows], empty=f"no {kind}")
+    if limit is None and len(rows) == SHOWN:
+        total = data.select(kind, symbol, **conditions).count()
+        if total > SHOWN:
+            note(f"the first {SHOWN} of {total:,}; --limit shows more, --format csv all")
+
+
+@click.command()
+@click.argument("symbol")
+@json_option
+@click.pass_obj
+def latest(app: App, /, symbol: str, as_json: bool) -> None:
+    """Show the last quote and trade of SYMBOL, and its last bar of each interval."""
+    from fpa_core.serialization import to_dict
+
+    with app.open() as data:
+        found = [record for kind in ("quotes", "trades") if (record := data.store.latest(symbol, kind)) is not None]
+        intervals = sorted({bar.interval for bar in data.select("bars", symbol)})
+        for interval in intervals:
+            found.append(data.select("bars", symbol, interval=interval, limit=1, latest_first=True).first())
+    if as_json:
+        print_json({"symbol": symbol, "latest": [{"kind": _kind(one)} | to_dict(one) for one in found]})
+        return
+    rows = []
+    for record in found:
+        values = {name: value for name, value in to_dict(record).items() if value is not None}
+        rows.append(
+            [_kind(record), values.pop("timestamp"), ", ".join(f"{k} {v}" for k, v in values.items() if k != "symbol")]
+        )
+    table(symbol, ["kind", "timestamp", "values"], rows, empty="nothing stored")
+
+
+def _kind(record: Any) -> str:
+    from fpa_core.records import kind_of
+
+    return kind_of(record).singular
+
+
+@click.command()
+@click.argument("kind", required=False, type=click.Choice(KINDS))
+@json_option
+@click.pass_obj
+def inventory(app: App, /, kind: str | None, as_json: bool) -> None:
+    """Tell what is stored, by kind and symbol: rows, first and last time."""
+    with app.open() as data:
+        extents = data.store.inventory(kind)
+    rows = [
+        (extent.kind, extent.subject, extent.rows, when(extent.first_ns), when(extent.last_ns)) for extent in extents
+    ]
+    if as_json:
+        print_json([dict(zip(("kind", "symbol", "rows", "first", "last"), row, strict=True)) for row in rows])
+    else:
+        table("", ["kind", "symbol", "rows", "first", "last"], rows, empty="nothing stored yet")

@@ -1,0 +1,62 @@
+"""Commands to begin with: init, demo, completion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fpa_core.cli.app import App
+from fpa_core.cli.output import json_option, print_json
+
+__all__ = ["completion", "demo", "init"]
+
+
+@click.command()
+@click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False), metavar="[DIR]")
+@click.option("--force", is_flag=True, help="Replace an fpa.toml that is there.")
+def init(folder: Path, force: bool) -> None:
+    """Write a commented fpa.toml into DIR."""
+    from fpa_core.config import FILE_NAME, template
+
+    target = folder / FILE_NAME
+    if target.exists() and not force:
+        raise click.UsageError(f"{target} is there already; --force replaces it")
+    folder.mkdir(parents=True, exist_ok=True)
+    target.write_text(template(), encoding="utf-8")
+    click.echo(f"{target} written; every key in it is explained. Next: fpa ingest FILE")
+
+
+@click.command()
+@click.argument("folder", default="fpa-demo", type=click.Path(path_type=Path, file_okay=False), metavar="[DIR]")
+@click.option(
+    "--quotes", type=click.IntRange(1_000, 5_000_000), default=100_000, show_default=True, help="Quotes to make."
+)
+@click.option("--seed", type=int, default=7, show_default=True, help="The same seed makes the same day.")
+@json_option
+@click.pass_obj
+def demo(app: App, /, folder: Path, quotes: int, seed: int, as_json: bool) -> None:
+    """Make a day of quotes, trades and a small portfolio in DIR, good rows and bad, and show what the layer does with it.
+
+    The database it leaves is an ordinary one: go on with `cd DIR` and `fpa inventory`.
+    """
+    from fpa_core.demo import run
+
+    summary = run(
+        folder, quotes=quotes, seed=seed, say=(lambda _: None) if as_json else click.echo, log_level=app.log_level
+    )
+    if as_json:
+        print_json(summary)
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script for SHELL; load it with: eval "$(fpa completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    from fpa_core.cli.app import cli
+
+    maker = get_completion_class(shell)
+    assert maker is not None
+    click.echo(maker(cli, {}, "fpa", "_FPA_COMPLETE").source())

@@ -1,0 +1,95 @@
+"""The first of two steps: file, overlay and environment variables become one tree of values.
+
+There are two, because the classes of the options come from plugins, and which plugins to load is configured too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fpa_core.config.locating import find, key_lines
+from fpa_core.config.merging import Merger
+from fpa_core.config.problems import KeyPath, Origin, Problem, did_you_mean, fail, shown
+from fpa_core.config.structure import early_sections
+from fpa_core.config.tree import Tree
+from fpa_core.exceptions import ConfigError
+
+__all__ = ["load"]
+
+_DEEPEST = 32
+
+
+def load(path: str | Path | None = None, env: str | None = None, environ: Mapping[str, str] | None = None) -> Tree:
+    """Read and merge the configuration.
+
+    :param path: the file; None looks for ``fpa.toml`` in the current folder and above, and does without if there is none.
+    :param env: the overlay to apply; None takes ``FPA_ENV``.
+    :param environ: the environment variables, when not those of the process.
+    :raises ConfigError: when there is nothing to go on with: no such file, no valid TOML, no such overlay. Lesser problems are kept.
+    """
+    environ = os.environ if environ is None else environ
+    file = find() if path is None else Path(path).expanduser().absolute()
+    document, lines = ({}, {}) if file is None else _parse(file)
+    overlays = document.pop("env", {})
+    merger = Merger(file, lines)
+    if not isinstance(overlays, dict):
+        fail([Problem(file, lines.get(("env",)), "env", shown(overlays), "expected tables such as [env.prod.store]")])
+    env = env or environ.get("FPA_ENV") or None
+    merger.apply(document, Origin("file", file=file))
+    if env is not None:
+        merger.apply(_overlay(overlays, env, file, lines), Origin("overlay", file=file, env=env))
+    merger.apply(merger.variables(environ), Origin("environment"))
+    merger.expand(environ)
+    return early_sections(
+        Tree(
+            path=file,
+            folder=Path.cwd() if file is None else file.parent,
+            env=env,
+            environments=tuple(overlays),
+            values=merger.values,
+            origins=merger.origins,
+            secrets=frozenset(merger.secrets),
+            problems=tuple(merger.problems),
+        )
+    )
+
+
+def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    try:
+        text = file.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+        document = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"{file}: the configuration cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        _unreadable(file, None, f"is not UTF-8 text (byte {error.start})")
+    except RecursionError:
+        _unreadable(file, None, f"nests deeper than {_DEEPEST} levels")
+    except ValueError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        _unreadable(file, int(line[1]) if line else None, f"is not valid TOML: {error}")
+    level: list[Any] = [document]
+    for _ in range(_DEEPEST):
+        inner = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [item for items in inner for item in items if isinstance(item, (dict, list))]
+    if level:
+        _unreadable(file, None, f"nests deeper than {_DEEPEST} levels")
+    return document, key_lines(text)
+
+
+def _unreadable(file: Path, line: int | None, why: str) -> NoReturn:
+    fail([Problem(file, line, "", None, f"the configuration {why}")])
+
+
+def _overlay(overlays: dict[str, Any], env: str, file: Path | None, lines: Mapping[KeyPath, int]) -> dict[str, Any]:
+    if env not in overlays:
+        known = f"known: {', '.join(overlays)}" if overlays else "the configuration has none"
+        fail([Problem(file, None, "env", shown(env), f"no such environment; {known}", did_you_mean(env, overlays))])
+    overlay = overlays[env]
+    if not isinstance(overlay, dict):
+        fail([Problem(file, lines.get(("env", env)), f"env.{env}", shown(overlay), "expected a table")])
+    return overlay

@@ -1,0 +1,184 @@
+"""Layers of values put on one another: the file's base, an overlay, environment variables; and the secrets filled in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+
+from fpa_core.config.problems import KeyPath, Origin, Problem, did_you_mean, key_text, shown
+from fpa_core.config.secrets import Lexical, Secret
+from fpa_core.config.sections import CacheSection, Section, ValidatorSection
+
+__all__ = ["CORE_KEYS", "SECTIONS", "Merger", "merge", "paths"]
+
+SECTIONS = ("store", "cache", "validator", "plugins", "logging", "sources")
+
+CORE_KEYS: dict[str, tuple[str, ...]] = {
+    "store": ("backend",),
+    "cache": ("backend", "ttl", "namespace"),
+    "validator": ("backend", "level", "rules"),
+    "sources": ("backend",),
+}
+"""The keys of a section that are core's; all others are options of its backend."""
+
+_DEFAULT_BACKENDS: dict[str, Any] = {
+    "store": Section().backend,
+    "cache": CacheSection().backend,
+    "validator": ValidatorSection().backend,
+}
+_PREFIX = "FPA_"
+_MOST_PARTS = 16
+_REFERENCE = re.compile(r"\$(\$?)\{([^{}]*)\}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *base* with *overlay* upon it, key by key: tables merge, any other value replaces."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        below = merged.get(key)
+        merged[key] = merge(below if isinstance(below, dict) else {}, value) if isinstance(value, dict) else value
+    return merged
+
+
+def paths(table: Mapping[str, Any], above: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Yield the path and value of each key in *table* and the tables within it."""
+    for key, value in table.items():
+        yield (*above, key), value
+        if isinstance(value, dict):
+            yield from paths(value, (*above, key))
+
+
+def _at(table: Any, path: tuple[str, ...]) -> dict[str, Any]:
+    for key in path:
+        table = table.get(key) if isinstance(table, dict) else None
+    return table if isinstance(table, dict) else {}
+
+
+class Merger:
+    """Puts layers of values on one another and keeps the origin of each value."""
+
+    def __init__(self, file: Path | None, lines: Mapping[KeyPath, int]) -> None:
+        self._file = file
+        self._lines = lines
+        self._variables: dict[KeyPath, str] = {}
+        self.values: dict[str, Any] = {}
+        self.origins: dict[KeyPath, Origin] = {}
+        self.secrets: set[str] = set()
+        self.problems: list[Problem] = []
+
+    def apply(self, layer: dict[str, Any], origin: Origin) -> None:
+        """Merge *layer* onto the values; *origin* is completed for each of its keys."""
+        layer = self._known(layer, origin)
+        ttl = layer["cache"].get("ttl") if isinstance(layer.get("cache"), dict) else None
+        if ttl is not None and not isinstance(ttl, dict):
+            # One lifetime is the default of all kinds; as a table it merges with the kinds named in other layers.
+            layer = layer | {"cache": layer["cache"] | {"ttl": {"default": ttl}}}
+        for section in ("store", "cache", "validator"):
+            self._drop_options((section,), layer, _DEFAULT_BACKENDS[section])
+        for name in layer.get("sources", {}):
+            self._drop_options(("sources", name), layer, name)
+        self.values = merge(self.values, layer)
+        for path, value in paths(layer):
+            # A table that a variable reaches into still is the file's table.
+            if origin.kind != "environment" or not isinstance(value, dict):
+                self.origins[path] = self._origin(path, origin)
+
+    def _drop_options(self, path: tuple[str, ...], layer: dict[str, Any], default: object) -> None:
+        """Forget the options at *path* when *layer* chooses another backend: even equal names mean other things there."""
+        below, above = _at(self.values, path), _at(layer, path)
+        if "backend" not in above or above["backend"] == below.get("backend", default):
+            return
+        for key in below.keys() - {*CORE_KEYS[path[0]]}:
+            del below[key]
+            gone = (*path, key)
+            self.origins = {where: origin for where, origin in self.origins.items() if where[: len(gone)] != gone}
+
+    def variables(self, environ: Mapping[str, str]) -> dict[str, Any]:
+        """Return what ``FPA_SECTION__KEY`` variables set, as a layer; names without a double underscore are not ours."""
+        layer: dict[str, Any] = {}
+        for variable in sorted(environ):
+            if not variable.startswith(_PREFIX) or "__" not in variable:
+                continue
+            parts = tuple(variable.removeprefix(_PREFIX).lower().split("__"))
+            if not all(parts) or len(parts) > _MOST_PARTS:
+                self._reject(variable, "expected a name such as FPA_STORE__PATH")
+                continue
+            if parts[0] not in SECTIONS:
+                expected = f"unknown section; expected one of: {', '.join(SECTIONS)}"
+                self._reject(variable, expected, did_you_mean(parts[0], SECTIONS))
+                continue
+            node = layer
+            for part in parts[:-1]:
+                node = node.setdefault(part, {}) if isinstance(node, dict) else node
+            if not isinstance(node, dict) or parts[-1] in node:
+                self._reject(variable, "another variable sets what this one lies in or holds")
+                continue
+            node[parts[-1]] = Lexical(environ[variable])
+            self._variables[parts] = variable
+        return layer
+
+    def expand(self, environ: Mapping[str, str]) -> None:
+        """Replace each ``${NAME}`` in the texts of the file by the secret of that name."""
+        self.values = {key: self._expand(value, (key,), environ) for key, value in self.values.items()}
+
+    def _expand(self, value: Any, path: KeyPath, environ: Mapping[str, str]) -> Any:
+        if isinstance(value, dict):
+            return {key: self._expand(item, (*path, key), environ) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._expand(item, path, environ) for item in value]
+        if not isinstance(value, str) or isinstance(value, Lexical) or "${" not in value:
+            return value
+        named = {name for escaped, name in _REFERENCE.findall(value) if not escaped}
+        for name in sorted(named):
+            if not _NAME.fullmatch(name):
+                self._lacking(path, f"${{{name}}}", "expected the name of an environment variable between ${ and }")
+            elif name not in environ:
+                self._lacking(path, f"${{{name}}}", f"the environment variable {name} is not set")
+        text = _REFERENCE.sub(lambda match: f"${{{match[2]}}}" if match[1] else environ.get(match[2], ""), value)
+        if not named:
+            return text
+        self.secrets |= {text, *(environ[name] for name in named if name in environ)} - {""}
+        path = self._nearest(path)
+        self.origins[path] = evolve(self.origins[path], secret=True)
+        return Secret(text)
+
+    def _known(self, layer: dict[str, Any], origin: Origin) -> dict[str, Any]:
+        """Return *layer* without what is no section."""
+        known: dict[str, Any] = {}
+        for name, value in layer.items():
+            where = self._origin((name,), origin)
+            if name not in SECTIONS:
+                expected = f"unknown section; expected one of: {', '.join((*SECTIONS, 'env'))}"
+                self.problems.append(
+                    Problem(where.file, where.line, where.key, None, expected, did_you_mean(name, SECTIONS))
+                )
+            elif not isinstance(value, dict):
+                self.problems.append(Problem(where.file, where.line, where.key, shown(value), "expected a table"))
+            else:
+                known[name] = value
+        return known
+
+    def _origin(self, path: KeyPath, layer: Origin) -> Origin:
+        if layer.kind == "environment":
+            variables = (name for parts, name in self._variables.items() if path[: len(parts)] == parts)
+            variable = next(variables, None)  # None for the tables around the value
+            return evolve(layer, key=f"environment variable {variable}", variable=variable)
+        written = ("env", layer.env, *path) if layer.env is not None else path
+        line = next((self._lines[written[:n]] for n in range(len(written), 0, -1) if written[:n] in self._lines), None)
+        return evolve(layer, key=key_text(written), line=line)
+
+    def _nearest(self, path: KeyPath) -> KeyPath:
+        """Return the path of what has an origin: tables within a list share the list's."""
+        return next(path[:n] for n in range(len(path), 0, -1) if path[:n] in self.origins)
+
+    def _reject(self, variable: str, expected: str, hint: str | None = None) -> None:
+        self.problems.append(Problem(None, None, f"environment variable {variable}", None, expected, hint))
+
+    def _lacking(self, path: KeyPath, reference: str, why: str) -> None:
+        origin = self.origins[self._nearest(path)]
+        self.problems.append(Problem(origin.file, origin.line, origin.key, f'"{reference}"', why))

@@ -1,0 +1,147 @@
+"""The sections of ``fpa.toml`` as classes: their fields are its keys, their defaults what holds when nothing is said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeAlias
+
+from attrs import field, frozen
+
+from fpa_core.config.problems import KeyPath, Origin
+
+__all__ = [
+    "CacheSection",
+    "Config",
+    "Duration",
+    "Level",
+    "Lifetime",
+    "LogFormat",
+    "LogLevel",
+    "LoggingSection",
+    "PluginsSection",
+    "Section",
+    "ValidatorSection",
+]
+
+DURATION: Final = "duration"
+LIFETIME: Final = "lifetime"
+
+Duration: TypeAlias = Annotated[float, DURATION]
+"""Seconds; in the file a number of them, or text such as ``"50ms"``, ``"5m"``, ``"1h"``. For fields of options classes."""
+
+Lifetime: TypeAlias = Annotated[float | None, LIFETIME]
+"""A duration, or ``"never"`` for None: what is kept until room is needed."""
+
+DEFAULT_TTL = 300.0
+"""Seconds a cached read lives when the configuration does not say."""
+
+
+class Level(StrEnum):
+    """How much the validator asks of data."""
+
+    OFF = "off"
+    LENIENT = "lenient"
+    STANDARD = "standard"
+    STRICT = "strict"
+
+
+class LogLevel(StrEnum):
+    """The least severe message that is logged."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+class LogFormat(StrEnum):
+    """How messages are written: lines for people, or JSON objects for machines."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@frozen
+class Section:
+    """The backend chosen and its structured options: ``[store]`` and each ``[sources.NAME]``."""
+
+    backend: str = "sqlite"
+    options: Any = None
+
+
+@frozen
+class CacheSection:
+    """``[cache]``.
+
+    :ivar backend: one cache, or several from the nearest to the farthest.
+    :ivar ttl: seconds by kind of record, None for no end; ``default`` stands for every kind that is not listed.
+    :ivar options: those of the backend, or a tuple of them in the order of the backends.
+    """
+
+    backend: str | tuple[str, ...] = "memory"
+    ttl: Mapping[str, Lifetime] = field(factory=lambda: {"default": DEFAULT_TTL})
+    namespace: str = "fpa"
+    options: Any = None
+
+    def ttl_of(self, kind: str) -> float | None:
+        """Return how long reads of *kind* (``quotes``, ``bars``, ...) live, in seconds; None for no end."""
+        return self.ttl.get(kind, self.ttl["default"])
+
+
+@frozen
+class ValidatorSection:
+    """``[validator]``; *rules* are the instances of those rules that the configuration mentions, by id."""
+
+    backend: str = "rules"
+    level: Level = Level.STANDARD
+    rules: Mapping[str, Any] = field(factory=dict)
+    options: Any = None
+
+
+@frozen
+class PluginsSection:
+    """``[plugins]``.
+
+    :ivar strict: whether a plugin that fails stops everything, used or not.
+    :ivar block: plugins not to load, built-in ones included.
+    :ivar required: distributions that must provide a plugin that loads, as ``"acme-rules>=1.2"``.
+    """
+
+    strict: bool = False
+    block: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+
+
+@frozen
+class LoggingSection:
+    """``[logging]``; *file* receives the same lines as the standard error stream."""
+
+    level: LogLevel = LogLevel.WARNING
+    format: LogFormat = LogFormat.TEXT
+    file: Path | None = None
+
+
+@frozen
+class Config:
+    """The whole configuration, checked and typed.
+
+    :ivar path: the file it came from; None when there is none and defaults hold.
+    :ivar env: the overlay in force.
+    :ivar sources: the sources that the configuration mentions, by name.
+    :ivar origins: where each value came from, by path of keys; what is not listed is a default.
+    :ivar secrets: the texts that must never be shown, for :func:`fpa_core.log.configure`.
+    """
+
+    store: Section
+    cache: CacheSection
+    validator: ValidatorSection
+    plugins: PluginsSection
+    logging: LoggingSection
+    sources: Mapping[str, Section] = field(factory=dict)
+    env: str | None = None
+    path: Path | None = None
+    origins: Mapping[KeyPath, Origin] = field(factory=dict, repr=False)
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)

@@ -1,0 +1,232 @@
+"""The second step: the merged values become typed sections, with the options classes that plugins registered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import attrs
+
+from fpa_core.config.merging import CORE_KEYS, merge
+from fpa_core.config.problems import KeyPath, Problem, did_you_mean, fail, key_text, shown
+from fpa_core.config.secrets import MASK, Secret, redact
+from fpa_core.config.sections import (
+    DEFAULT_TTL,
+    CacheSection,
+    Config,
+    LoggingSection,
+    PluginsSection,
+    Section,
+    ValidatorSection,
+)
+from fpa_core.config.tree import Tree
+from fpa_core.records import KINDS
+
+__all__ = ["early_sections", "structure"]
+
+T = TypeVar("T")
+Classes = Mapping[str, type[Any]]
+
+
+def early_sections(tree: Tree) -> Tree:
+    """Return *tree* with ``[plugins]`` and ``[logging]`` structured; their problems join the others, and defaults stand in."""
+    builder = _Builder(tree, None)
+    plugins = builder.table(("plugins",), PluginsSection)
+    logging = builder.table(("logging",), LoggingSection)
+    return attrs.evolve(
+        tree,
+        plugins=plugins or PluginsSection(),
+        logging=logging or LoggingSection(),
+        problems=tuple(builder.problems),
+    )
+
+
+def structure(
+    tree: Tree,
+    *,
+    stores: Classes,
+    caches: Classes,
+    validators: Classes,
+    sources: Classes,
+    rules: Classes,
+    explain: Callable[[str], str | None] | None = None,
+) -> Config:
+    """Return the configuration of *tree*, typed.
+
+    :param stores: options classes by the name of the backend; so too *caches*, *validators* and *sources*.
+    :param rules: rule classes by id.
+    :param explain: asked for each name that is not known, for a better hint: which plugin failed that may have provided it.
+    :raises ConfigError: with every problem there is.
+    """
+    builder = _Builder(_with_rule_ids(tree, rules), explain)
+    store = builder.section(("store",), "store", stores, Section())
+    cache = builder.cache(caches)
+    validator = builder.validator(validators, rules)
+    made = {
+        name: builder.section(("sources", name), "source", sources, Section(backend=name))
+        for name in tree.values.get("sources", {})
+    }
+    if builder.problems:
+        fail(builder.problems)
+    return Config(
+        store=store,
+        cache=cache,
+        validator=validator,
+        plugins=tree.plugins,
+        logging=tree.logging,
+        sources=made,
+        env=tree.env,
+        path=tree.path,
+        origins=tree.origins,
+        secrets=tree.secrets,
+    )
+
+
+def _with_rule_ids(tree: Tree, rules: Classes) -> Tree:
+    """Return *tree* with the rules that variables name given their ids: no shell takes the dot of ``quote.spread`` in a name."""
+    table = tree.values.get("validator", {}).get("rules", {})
+    if not isinstance(table, dict):
+        return tree
+    by_variable = {re.sub(r"\W", "_", rule): rule for rule in rules}
+    renamed = {name: by_variable[name] for name in table if name not in rules and name in by_variable}
+    if not renamed or not all(isinstance(table[name], dict) for name in renamed):
+        return tree
+    kept = {name: value for name, value in table.items() if name not in renamed}
+    for name, rule in renamed.items():
+        kept = merge(kept, {rule: table[name]})
+    values = merge(tree.values, {"validator": {"rules": None}})
+    origins = {
+        (*path[:2], renamed.get(path[2], path[2]), *path[3:])
+        if path[:2] == ("validator", "rules") and path[2:]
+        else path: origin
+        for path, origin in tree.origins.items()
+    }
+    return attrs.evolve(tree, values=merge(values, {"validator": {"rules": kept}}), origins=origins)
+
+
+class _Builder:
+    """Structures parts of a tree and gathers the problems of all of them."""
+
+    def __init__(self, tree: Tree, explain: Callable[[str], str | None] | None) -> None:
+        from fpa_core.config.structuring import Structurer  # with it comes cattrs, which takes its time to import
+
+        self._tree = tree
+        self._explain = explain or (lambda _: None)
+        self._structurer = Structurer(tree.folder)
+        self.problems = list(tree.problems)
+
+    def table(self, path: KeyPath, cls: type[T], *, also: tuple[str, ...] = ()) -> T | None:
+        """Return the table at *path* as an instance of *cls*, whose keys *also* are another's; None when it has problems."""
+        table = self._value(path)
+        if isinstance(table, dict):
+            table = {key: value for key, value in table.items() if key not in also}
+        made: T | None = self._try(path, lambda: self._structurer.structure_class(table, cls, also=also), None)
+        return made
+
+    def section(self, path: KeyPath, what: str, classes: Classes, section: Any) -> Any:
+        """Return *section*, which holds the defaults, with the keys of core and the options of its backend that stand at *path*."""
+        core = CORE_KEYS[str(path[0])]
+        section, complete = self._core_keys(path, core, section)
+        if not complete or not self._is_known(path, section.backend, what, classes):
+            return section
+        return attrs.evolve(section, options=self.table(path, classes[section.backend], also=core))
+
+    def cache(self, classes: Classes) -> CacheSection:
+        """Return ``[cache]``; with several backends, the options of each stand in a table of its name."""
+        path, core = ("cache",), CORE_KEYS["cache"]
+        section: CacheSection
+        section, complete = self._core_keys(path, core, CacheSection())
+        for kind in section.ttl:
+            if kind not in _LIFETIMES:
+                expected = f"unknown kind of record; expected one of: {', '.join(_LIFETIMES)}"
+                self._report((*path, "ttl", kind), attrs.NOTHING, expected, did_you_mean(kind, _LIFETIMES))
+        section = attrs.evolve(section, ttl={"default": DEFAULT_TTL, **section.ttl})
+        if not complete:
+            return section
+        if isinstance(section.backend, str):
+            if self._is_known(path, section.backend, "cache", classes):
+                section = attrs.evolve(section, options=self.table(path, classes[section.backend], also=core))
+            return section
+        known = (*core, *section.backend)
+        for key in self._value(path):
+            if key not in known:
+                expected = f"unknown key; expected one of: {', '.join(known)}"
+                hint = (
+                    did_you_mean(key, known) or "with several caches, the options of each stand in a table of its name"
+                )
+                self._report((*path, key), attrs.NOTHING, expected, hint)
+        options = tuple(
+            self.table((*path, name), classes[name]) if self._is_known(path, name, "cache", classes) else None
+            for name in section.backend
+        )
+        return attrs.evolve(section, options=options)
+
+    def validator(self, classes: Classes, rules: Classes) -> ValidatorSection:
+        """Return ``[validator]`` with an instance of each rule that it mentions."""
+        path = ("validator",)
+        section: ValidatorSection = self.section(path, "validator", classes, ValidatorSection())
+        made = {
+            rule: self.table((*path, "rules", rule), rules[rule])
+            for rule in section.rules
+            if self._is_known((*path, "rules", rule), rule, "rule", rules, key="")
+        }
+        return attrs.evolve(section, rules=made)
+
+    def _core_keys(self, path: KeyPath, core: tuple[str, ...], section: Any) -> tuple[Any, bool]:
+        """Return *section* with the core keys that stand at *path*, and whether its backend's options can be looked at."""
+        table = self._value(path)
+        if not isinstance(table, dict):
+            self._report(path, table, "expected a table")
+            return section, False
+        types = attrs.fields_dict(attrs.resolve_types(type(section)))
+        complete = True
+        for key in core:
+            if key in table:
+                target: Any = types[key].type
+                made = self._try((*path, key), lambda: self._structurer.structure(table[key], target), _FAILED)  # noqa: B023
+                if made is not _FAILED:
+                    section = attrs.evolve(section, **{key: made})
+                elif key == "backend":
+                    complete = False
+        return section, complete
+
+    def _is_known(self, path: KeyPath, name: str, what: str, known: Classes, key: str = "backend") -> bool:
+        if name in known:
+            return True
+        value = self._value((*path, key)) if key else attrs.NOTHING
+        expected = f"unknown {what}; expected one of: {', '.join(sorted(known)) or 'none'}"
+        hints = () if isinstance(value, Secret) else (did_you_mean(name, known), self._explain(name))
+        hint = " ".join(hint for hint in hints if hint)
+        self._report((*path, key) if key else path, name if value == {} else value, expected, hint or None)
+        return False
+
+    def _value(self, path: KeyPath) -> Any:
+        value: Any = self._tree.values
+        for key in path:
+            value = value.get(key, {}) if isinstance(value, dict) else {}
+        return value
+
+    def _try(self, path: KeyPath, make: Callable[[], Any], otherwise: Any) -> Any:
+        from fpa_core.config.readers import Faults
+
+        try:
+            return make()
+        except Faults as found:
+            for fault in found.faults:
+                self._report((*path, *fault.path), fault.value, fault.expected, fault.hint)
+            return otherwise
+
+    def _report(self, path: KeyPath, value: Any, expected: str, hint: str | None = None) -> None:
+        origin, rest = self._tree.origin(path)
+        key = origin.key + key_text(rest, inside=bool(origin.key))
+        name = next((str(part) for part in reversed(path) if isinstance(part, str)), "")
+        secrets = self._tree.secrets
+        text = None if value is attrs.NOTHING else MASK if origin.secret else shown(value, name, secrets)
+        file = self._tree.path if origin.kind == "default" else origin.file
+        hint = redact(hint, secrets) if hint else None
+        self.problems.append(Problem(file, origin.line, key, text, redact(expected, secrets), hint))
+
+
+_FAILED = object()
+_LIFETIMES = ("default", *KINDS)

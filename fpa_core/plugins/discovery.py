@@ -1,0 +1,85 @@
+"""Finding plugins among the installed distributions, in the same order everywhere, and checking those that are required."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from fpa_core.exceptions import PluginError
+from fpa_core.hookspecs import GROUP
+
+__all__ = ["Candidate", "discover", "normalised", "unmet"]
+
+
+@frozen
+class Candidate:
+    """A plugin before it is loaded; *distribution* and *version* are None for one that was handed over by the program."""
+
+    name: str
+    load: Callable[[], object]
+    distribution: str | None = None
+    version: str | None = None
+
+
+def discover(entry_points: Iterable[Any] | None) -> list[Candidate]:
+    """Return what is installed under the entry-point group, by distribution and name.
+
+    :param entry_points: what to take instead of the installed ones.
+    """
+    if entry_points is None:
+        from importlib import metadata
+
+        entry_points = metadata.entry_points(group=GROUP)
+    found = [Candidate(point.name, point.load, *_distribution(point)) for point in entry_points]
+    # The order of installation differs from machine to machine; that of names does not.
+    return sorted(found, key=lambda candidate: (normalised(candidate.distribution or ""), candidate.name))
+
+
+def _distribution(point: Any) -> tuple[str | None, str | None]:
+    distribution = getattr(point, "dist", None)
+    try:
+        return (None, None) if distribution is None else (distribution.name, distribution.version)
+    except Exception:  # noqa: BLE001 - metadata damaged by hand fails in many ways, and says nothing about the plugin
+        return None, None
+
+
+def normalised(distribution: str) -> str:
+    """Return the one spelling of a distribution's name: ``Acme_Rules`` and ``acme-rules`` are the same."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def unmet(required: Iterable[str], working: Mapping[str, str | None], explain: Callable[[str], str]) -> Iterator[str]:
+    """Yield a sentence for each requirement that is not met.
+
+    :param required: requirements as ``acme-rules>=1.2``.
+    :param working: version by normalised name of the distributions whose plugins work.
+    :param explain: tells why a distribution, by its normalised name, is not among them.
+    :raises PluginError: for what is no requirement.
+    """
+    for text in required:
+        from packaging.requirements import InvalidRequirement, Requirement
+        from packaging.version import InvalidVersion
+
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement as error:
+            raise PluginError(
+                f"plugins.required: {text!r} is no requirement: {str(error).splitlines()[0]}",
+                hint='write it like "acme-rules>=1.2"',
+            ) from None
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            continue
+        name = normalised(requirement.name)
+        if name not in working:
+            yield f"{text} is required, but {explain(name)}"
+            continue
+        version = working[name]
+        try:
+            met = requirement.specifier.contains(version or "", prereleases=True)
+        except InvalidVersion:
+            met = not requirement.specifier
+        if not met:
+            yield f"{text} is required, but {requirement.name} {version or 'of unknown version'} is installed"

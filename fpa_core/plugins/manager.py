@@ -1,0 +1,254 @@
+"""The plugin manager."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+import pluggy
+
+from fpa_core import hookspecs
+from fpa_core.config import did_you_mean
+from fpa_core.exceptions import PluginError
+from fpa_core.plugins.discovery import Candidate, discover, normalised, unmet
+from fpa_core.plugins.linting import HOOKS, lint
+from fpa_core.plugins.registry import Registration, Registry, check_backend, check_rule
+
+if TYPE_CHECKING:
+    import click
+
+__all__ = ["Plugin", "PluginManager"]
+
+logger = logging.getLogger("fpa.plugins")
+
+
+@attrs.frozen
+class Plugin:
+    """What became of one plugin.
+
+    :ivar name: of its entry point, as ``[plugins] block`` takes it.
+    :ivar status: a blocked plugin was not even imported.
+    :ivar error: why it failed, in a line, and ``traceback`` in full.
+    :ivar provides: what it offers, by hook; a hook that offers nothing under a name has an empty tuple.
+    """
+
+    name: str
+    distribution: str | None
+    version: str | None
+    status: Literal["loaded", "failed", "blocked"]
+    error: str | None = None
+    traceback: str | None = attrs.field(default=None, repr=False)
+    provides: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+
+    def __str__(self) -> str:
+        came_from = f" of {self.distribution} {self.version}" if self.distribution else ""
+        return f"plugin {self.name}{came_from}"
+
+
+class PluginManager:
+    """Loads the installed plugins and holds what they offer: one for each data layer, never a global.
+
+    :param block: names of plugins not to load, built-in ones included.
+    :param required: distributions that must provide plugins that work, as ``acme-rules>=1.2``.
+    :param strict: raise when a plugin fails, instead of reporting it.
+    :param entry_points: what to load instead of what is installed.
+    :param extra: further plugins: objects, or pairs of a name and an object.
+    :raises PluginError: for two offers of one name, for unmet requirements and, when strict, for any plugin that fails.
+    """
+
+    def __init__(
+        self,
+        *,
+        block: Iterable[str] = (),
+        required: Iterable[str] = (),
+        strict: bool = False,
+        entry_points: Iterable[Any] | None = None,
+        extra: Iterable[object] = (),
+    ) -> None:
+        self._strict = strict
+        self._pluggy = pluggy.PluginManager(hookspecs.GROUP)
+        self._pluggy.add_hookspecs(hookspecs)
+        self._plugins: dict[str, Plugin] = {}
+        self.stores = Registry("store", self.explain)
+        self.caches = Registry("cache", self.explain)
+        self.validators = Registry("validator", self.explain)
+        self.rules = Registry("rule", self.explain)
+        self.sources = Registry("source", self.explain)
+        self._registries = {
+            "fpa_register_stores": self.stores,
+            "fpa_register_caches": self.caches,
+            "fpa_register_validators": self.validators,
+            "fpa_register_rules": self.rules,
+            "fpa_register_sources": self.sources,
+        }
+        candidates = [*discover(entry_points), *map(_handed_over, extra)]
+        blocked = set(block)
+        for name in sorted(blocked - {candidate.name for candidate in candidates}):
+            hint = did_you_mean(name, (candidate.name for candidate in candidates))
+            logger.warning("plugins.block names %s, which is not installed%s", name, f"; {hint}" if hint else "")
+        for number, candidate in enumerate(candidates):
+            self._add(f"{number} {candidate.name}", candidate, blocked=candidate.name in blocked)
+        self._check_required(required)
+
+    @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """The report: every plugin that was found, in the order of distributions and names."""
+        return tuple(self._plugins.values())
+
+    def explain(self, name: str) -> str | None:
+        """Tell which plugins, failed or blocked, may be why *name* is not known; None when all of them work."""
+        absent = [plugin for plugin in self._plugins.values() if plugin.status != "loaded"]
+        suspects = [plugin for plugin in absent if plugin.name == name] or absent
+        reasons = [
+            f"{plugin}, which is blocked, may provide it"
+            if plugin.status == "blocked"
+            else f"{plugin}, which failed, may provide it: {plugin.error}"
+            for plugin in suspects
+        ]
+        return "; ".join(reasons) or None
+
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Call every implementation of a notification hook; one that fails is logged and keeps none from being called.
+
+        :raises PluginError: when there is no such hook.
+        """
+        if hook not in HOOKS:
+            raise PluginError(f"{hook} is no hook", hint=did_you_mean(hook, HOOKS))
+        for implementation in reversed(getattr(self._pluggy.hook, hook).get_hookimpls()):
+            try:
+                _call(implementation, arguments)
+            except (Exception, SystemExit):
+                logger.exception("%s failed in %s", self._plugins[implementation.plugin_name], hook)
+
+    def register_commands(self, cli: click.Group) -> None:
+        """Let plugins add commands; one that fails, or would replace a command, has its commands taken out again."""
+        hook = "fpa_register_commands"
+        for key, implementation in self._implementations(hook):
+            before = dict(cli.commands)
+            with self._contained(key):
+                try:
+                    _call(implementation, {"cli": cli})
+                    replaced = [name for name, command in before.items() if cli.commands.get(name) is not command]
+                    if replaced:
+                        raise PluginError(f"it replaces commands that others added: {', '.join(replaced)}")
+                except BaseException:
+                    cli.commands.clear()
+                    cli.commands.update(before)
+                    raise
+                provides = {**self._plugins[key].provides, hook: tuple(sorted(cli.commands.keys() - before.keys()))}
+                self._plugins[key] = attrs.evolve(self._plugins[key], provides=provides)
+
+    def _add(self, key: str, candidate: Candidate, *, blocked: bool) -> None:
+        plugin = Plugin(candidate.name, candidate.distribution, candidate.version, "blocked" if blocked else "loaded")
+        self._plugins[key] = plugin
+        if blocked:
+            return
+        offers: dict[str, list[Registration]] = {}
+        with self._contained(key):
+            implementation = candidate.load()
+            mistakes = lint(implementation)
+            if mistakes:
+                raise PluginError("; ".join(mistakes), plugin=plugin.name, distribution=plugin.distribution)
+            self._pluggy.register(implementation, key)
+            offers = self._collect(key)
+        if self._plugins[key].status != "loaded":
+            return
+        for hook, registrations in offers.items():
+            for registration in registrations:
+                self._registries[hook].add(registration)
+        provides = {hook: tuple(registration.name for registration in made) for hook, made in offers.items()}
+        self._plugins[key] = attrs.evolve(plugin, provides=provides)
+
+    def _collect(self, key: str) -> dict[str, list[Registration]]:
+        """Return what the plugin offers, by hook; nothing is registered before all of its hooks have returned."""
+        offers: dict[str, list[Registration]] = {}
+        for hook in HOOKS:
+            for owner, implementation in self._implementations(hook):
+                if owner == key:
+                    made = offers.setdefault(hook, [])
+                    if hook in self._registries:
+                        _call(implementation, {"register": self._register(key, hook, made)})
+        return offers
+
+    def _register(self, key: str, hook: str, made: list[Registration]) -> Callable[..., None]:
+        """Return the function that a hook gets to make its offers with."""
+        plugin, what = self._plugins[key], self._registries[hook].what
+
+        def register(name: str, factory: Callable[..., Any], options: type[Any]) -> None:
+            check_backend(what, name, factory, options)
+            made.append(Registration(name, factory, options, plugin.name, plugin.distribution, plugin.version))
+
+        def register_rule(rule: type[Any]) -> None:
+            check_rule(rule)
+            register(rule.id, rule, rule)
+
+        return register_rule if hook == "fpa_register_rules" else register
+
+    def _implementations(self, hook: str) -> list[tuple[str, pluggy.HookImpl]]:
+        """Return the implementations of *hook*, each with the key of its plugin, in the order of the plugins."""
+        implementations = getattr(self._pluggy.hook, hook).get_hookimpls()
+        return [(implementation.plugin_name, implementation) for implementation in implementations]
+
+    @contextmanager
+    def _contained(self, key: str) -> Iterator[None]:
+        """Keep what a plugin raises to that plugin: it is reported as failed, and what it offered is taken back."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            plugin = self._plugins[key]
+            summary = "".join(traceback.format_exception_only(error)).strip()
+            if self._strict:
+                raise PluginError(
+                    f"{plugin} failed: {summary}",
+                    hint=f'do without it: [plugins] block = ["{plugin.name}"], or strict = false',
+                    plugin=plugin.name,
+                    distribution=plugin.distribution,
+                ) from error
+            for hook, names in plugin.provides.items():
+                if hook in self._registries:
+                    self._registries[hook].drop(names)
+            if self._pluggy.has_plugin(key):
+                self._pluggy.unregister(name=key)
+            trace = "".join(traceback.format_exception(error))
+            self._plugins[key] = attrs.evolve(plugin, status="failed", error=summary, traceback=trace, provides={})
+            logger.warning("%s failed and is left out: %s", plugin, summary)
+
+    def _check_required(self, required: Iterable[str]) -> None:
+        of_distribution: dict[str, list[Plugin]] = {}
+        for plugin in self._plugins.values():
+            of_distribution.setdefault(normalised(plugin.distribution or ""), []).append(plugin)
+        working = {
+            name: plugins[0].version
+            for name, plugins in of_distribution.items()
+            if all(plugin.status == "loaded" for plugin in plugins)
+        }
+
+        def explain(distribution: str) -> str:
+            absent = [plugin for plugin in of_distribution.get(distribution, ()) if plugin.status != "loaded"]
+            reasons = [
+                f"{plugin} is blocked" if plugin.status == "blocked" else f"{plugin} failed: {plugin.error}"
+                for plugin in absent
+            ]
+            return "; ".join(reasons) or "it is not installed, or has no plugin"
+
+        sentences = list(unmet(required, working, explain))
+        if sentences:
+            raise PluginError("plugins.required is not met: " + "; ".join(sentences))
+
+
+def _call(implementation: pluggy.HookImpl, arguments: Mapping[str, Any]) -> None:
+    implementation.function(*(arguments[name] for name in implementation.argnames))
+
+
+def _handed_over(plugin: object) -> Candidate:
+    if isinstance(plugin, tuple):
+        name, plugin = plugin
+    else:
+        name = getattr(plugin, "__name__", None) or type(plugin).__name__
+    return Candidate(str(name), lambda: plugin)

@@ -1,0 +1,149 @@
+"""What plugins offer under a name, and the errors of asking for what nobody offers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from fpa_core.config import did_you_mean
+from fpa_core.exceptions import FpaError, MissingDependencyError, PluginError
+
+__all__ = ["Registration", "Registry", "check_backend", "check_rule"]
+
+
+@attrs.frozen
+class Registration:
+    """One offer.
+
+    :ivar factory: makes the backend, source or rule.
+    :ivar options: the attrs class of its options; for a rule, the rule class itself.
+    :ivar plugin: the name of the plugin that offered it.
+    :ivar distribution: where that came from, and ``version`` of it; None for one handed over by the program.
+    """
+
+    name: str
+    factory: Callable[..., Any]
+    options: type[Any]
+    plugin: str
+    distribution: str | None = None
+    version: str | None = None
+
+    def create(self, *arguments: Any) -> Any:
+        """Call the factory.
+
+        :raises MissingDependencyError: when it lacks a package.
+        """
+        try:
+            return self.factory(*arguments)
+        except FpaError:
+            raise
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"{self.name} cannot be used: {error}", plugin=self.plugin, package=error.name
+            ) from error
+
+    @property
+    def owner(self) -> str:
+        """The plugin and its distribution, for messages."""
+        came_from = f" of {self.distribution} {self.version}" if self.distribution else ""
+        return f"plugin {self.plugin}{came_from}"
+
+
+class Registry(Mapping[str, Registration]):
+    """The offers of one sort by name, in the order of their plugins."""
+
+    def __init__(self, what: str, explain: Callable[[str], str | None]) -> None:
+        self.what = what
+        self._explain = explain
+        self._entries: dict[str, Registration] = {}
+
+    def __getitem__(self, name: str) -> Registration:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"<Registry of {self.what}: {', '.join(self)}>"
+
+    @property
+    def options(self) -> dict[str, type[Any]]:
+        """The class of the options by name, as :func:`fpa_core.config.structure` takes it."""
+        return {name: entry.options for name, entry in self._entries.items()}
+
+    def require(self, name: str) -> Registration:
+        """Return the offer of that *name*.
+
+        :raises PluginError: when there is none; it tells the near miss, what is known, and which plugin failed that may have had it.
+        """
+        try:
+            return self._entries[name]
+        except KeyError:
+            known = f"known: {', '.join(sorted(self))}" if self else "none is known"
+            hints = [hint for hint in (did_you_mean(name, self), self._explain(name)) if hint]
+            raise PluginError(f"unknown {self.what} {name!r}; {known}", hint=" ".join(hints) or None) from None
+
+    def add(self, entry: Registration) -> None:
+        """Add an offer.
+
+        :raises PluginError: when the name is taken: silently preferring one of two would depend on what else is installed.
+        """
+        first = self._entries.setdefault(entry.name, entry)
+        if first is not entry:
+            raise PluginError(
+                f"the {self.what} {entry.name!r} is offered twice: by {first.owner} and by {entry.owner}",
+                hint=f'block one of them: [plugins] block = ["{entry.plugin}"]',
+                plugin=entry.plugin,
+                distribution=entry.distribution,
+            )
+
+    def drop(self, names: tuple[str, ...]) -> None:
+        """Take offers back."""
+        for name in names:
+            self._entries.pop(name, None)
+
+
+def check_backend(what: str, name: Any, factory: Any, options: Any) -> None:
+    """Check the arguments of a registration.
+
+    :raises PluginError: when one is not what it should be.
+    """
+    if not isinstance(name, str) or not name or name != name.strip():
+        raise PluginError(f"a {what} was registered under {name!r}, which is no name")
+    if not callable(factory):
+        raise PluginError(f"the {what} {name!r} has a factory that cannot be called: {factory!r}")
+    _check_class(f"the options of the {what} {name!r}", options)
+
+
+def check_rule(rule: Any) -> None:
+    """Check a rule class.
+
+    :raises PluginError: when it is none.
+    """
+    name = getattr(rule, "__name__", repr(rule))
+    _check_class(f"the rule {name}", rule)
+    for attribute, example in (("id", "acme.round_lot"), ("kind", "quotes")):
+        value = getattr(rule, attribute, None)
+        several = isinstance(value, tuple) and attribute == "kind"  # one rule may judge several kinds
+        if not value or not all(isinstance(one, str) for one in (value if several else (value,))):
+            raise PluginError(
+                f'the rule {name} has no {attribute}; give it one: {attribute}: ClassVar[str] = "{example}"'
+            )
+
+
+def _check_class(what: str, cls: Any) -> None:
+    if not inspect.isclass(cls) or not attrs.has(cls):
+        raise PluginError(f"{what} must be an attrs class, not {cls!r}", hint="decorate the class with @attrs.frozen")
+    try:
+        attrs.resolve_types(cls)
+    except NameError as error:
+        raise PluginError(
+            f"{what}: an annotation cannot be resolved: {error}",
+            hint="import what annotations of fields name outside of `if TYPE_CHECKING:`",
+        ) from None

@@ -1,0 +1,56 @@
+"""Entries as bytes: their times and tags before their value."""
+
+from __future__ import annotations
+
+import math
+import struct
+
+from attrs import evolve
+
+from fpa_core.protocols import Entry
+
+__all__ = ["pack", "retime", "unpack"]
+
+_HEAD = struct.Struct("<4sdddH")  # magic, stored_at, expires_at, keep_until (NaN for None), number of tags
+_TAG = struct.Struct("<Hq")  # length of the name, generation
+_MAGIC = b"FPE\x01"
+
+
+def pack(entry: Entry) -> bytes:
+    """Return *entry*, whose value is bytes, as bytes."""
+    parts = [_HEAD.pack(_MAGIC, entry.stored_at, _number(entry.expires_at), _number(entry.keep_until), len(entry.tags))]
+    for tag, generation in entry.tags.items():
+        name = tag.encode()
+        parts += _TAG.pack(len(name), generation), name
+    return b"".join([*parts, entry.value])
+
+
+def unpack(content: bytes) -> Entry | None:
+    """Return the entry that :func:`pack` made *content* from; None when it made no such thing."""
+    try:
+        magic, stored_at, expires_at, keep_until, count = _HEAD.unpack_from(content)
+        if magic != _MAGIC:
+            return None
+        position = _HEAD.size
+        tags: dict[str, int] = {}
+        for _ in range(count):
+            length, generation = _TAG.unpack_from(content, position)
+            position += _TAG.size
+            tags[content[position : position + length].decode()] = generation
+            position += length
+    except (struct.error, UnicodeDecodeError):
+        return None
+    return Entry(content[position:], stored_at, _or_none(expires_at), _or_none(keep_until), len(content), tags)
+
+
+def retime(entry: Entry, expires_at: float | None, keep_until: float | None) -> Entry:
+    """Return *entry* with other times."""
+    return evolve(entry, expires_at=expires_at, keep_until=keep_until)
+
+
+def _number(moment: float | None) -> float:
+    return math.nan if moment is None else moment
+
+
+def _or_none(number: float) -> float | None:
+    return None if math.isnan(number) else number

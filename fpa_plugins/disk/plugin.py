@@ -1,0 +1,52 @@
+"""Offers the ``disk`` cache."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen, validators
+
+from fpa_core.exceptions import MissingDependencyError
+from fpa_core.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from fpa_core.hookspecs import Register
+    from fpa_core.protocols import CacheBackend
+
+__all__ = ["DiskOptions"]
+
+
+@frozen
+class DiskOptions:
+    """Options of the ``disk`` cache.
+
+    :ivar path: the folder, made if need be; on a local disk, and nobody else's.
+    :ivar max_bytes: how large it may grow, about: the oldest entries go first.
+    :ivar timeout: seconds to wait altogether for other threads and processes before an error.
+    """
+
+    path: str = ".fpa-cache"
+    max_bytes: int = field(default=2**30, validator=validators.ge(2**20))
+    timeout: float = field(default=10.0, validator=validators.gt(0))
+
+
+def create(options: DiskOptions) -> CacheBackend:
+    """Make the cache."""
+    try:
+        from fpa_plugins.disk.cache import DiskCache
+    except ModuleNotFoundError as error:
+        if error.name != "diskcache":
+            raise
+        raise MissingDependencyError(
+            "the disk cache needs the package diskcache",
+            plugin="disk",
+            package="diskcache",
+            command='pip install "diskcache>=5.6.3,<6"',
+        ) from None
+    return DiskCache(options.path, max_bytes=options.max_bytes, timeout=options.timeout)
+
+
+@hookimpl
+def fpa_register_caches(register: Register[CacheBackend]) -> None:
+    """Offer the cache."""
+    register("disk", create, DiskOptions)

@@ -1,0 +1,79 @@
+"""diskcache without pickle: text keys, byte values, and no file touched outside the folder."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import Any
+
+import diskcache
+from diskcache.core import MODE_BINARY, MODE_RAW, UNKNOWN
+
+from fpa_core.exceptions import CacheError
+
+__all__ = ["ForeignRowError", "SafeDisk"]
+
+
+class ForeignRowError(OSError):
+    """A row that this class did not write. diskcache takes an OSError while reading for a miss."""
+
+
+class SafeDisk(diskcache.Disk):  # type: ignore[misc]
+    """How keys and values become rows and files.
+
+    The original unpickles rows whose columns say so, which lets whoever can write the folder run code in every process that reads it
+    (CVE-2025-69872, unfixed). Every method that touches a key or a value is replaced, and none calls its original.
+    """
+
+    def put(self, key: object) -> tuple[str, bool]:
+        """Return *key* as columns."""
+        if type(key) is not str:
+            raise TypeError(f"a key is text, not {type(key).__name__}")
+        try:
+            key.encode()
+        except UnicodeEncodeError:
+            raise CacheError(f"the key {key!r} is not valid Unicode", key=key) from None
+        return key, True
+
+    def get(self, key: object, raw: object) -> str:
+        """Return the key in the columns."""
+        if not raw or type(key) is not str:
+            raise ForeignRowError("a key that is no text")
+        return key
+
+    def store(self, value: object, read: object, key: object = UNKNOWN) -> tuple[int, int, str | None, Any]:
+        """Return *value* as columns, in a file if it is large."""
+        if type(value) is not bytes or read:
+            raise TypeError(f"a value is bytes, not {type(value).__name__}")
+        if len(value) < self.min_file_size:
+            return 0, MODE_RAW, None, sqlite3.Binary(value)  # the size is that of files; this one counts as pages
+        filename, full_path = self.filename(key, value)
+        self._write(full_path, iter((value,)), "xb")
+        return len(value), MODE_BINARY, filename, None
+
+    def fetch(self, mode: object, filename: object, value: object, read: object) -> bytes:
+        """Return the value in the columns."""
+        if mode == MODE_RAW and type(value) is bytes and not read:
+            return value
+        if mode == MODE_BINARY and not read:
+            with open(self._inside(filename), "rb") as file:  # noqa: PTH123 - diskcache speaks in path texts
+                return file.read()
+        raise ForeignRowError("a value that is no bytes")
+
+    def remove(self, file_path: object) -> None:
+        """Delete the file of a value."""
+        try:
+            path = self._inside(file_path)
+            os.remove(path)  # noqa: PTH107
+            os.removedirs(os.path.dirname(path))  # noqa: PTH120 - ends at the first folder with something in it
+        except OSError:
+            pass  # another process was quicker, or the row was foreign
+
+    def _inside(self, filename: object) -> str:
+        """Return the path of a value's file, links resolved, or refuse one that leads out of the folder."""
+        folder = os.path.realpath(self._directory)
+        if type(filename) is str and "\0" not in filename:
+            path = os.path.realpath(os.path.join(folder, filename))  # noqa: PTH118
+            if path.startswith(folder + os.sep) and path.endswith(".val"):
+                return path
+        raise ForeignRowError("a file outside the folder")

@@ -1,0 +1,33 @@
+"""Offers the source ``files``; Arrow is imported when it is made, not before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from fpa_core.hookspecs import Register, hookimpl
+from fpa_core.protocols import Source
+
+if TYPE_CHECKING:
+    from fpa_plugins.files.reader import FilesSource
+
+__all__ = ["FilesOptions", "create"]
+
+
+@frozen
+class FilesOptions:
+    """The source has no options: what a file leaves open is said with each request."""
+
+
+def create(options: FilesOptions) -> FilesSource:  # noqa: ARG001 - every factory takes its options
+    """Make the source."""
+    from fpa_plugins.files.reader import FilesSource
+
+    return FilesSource()
+
+
+@hookimpl
+def fpa_register_sources(register: Register[Source]) -> None:
+    """Offer the source under its name."""
+    register("files", create, FilesOptions)

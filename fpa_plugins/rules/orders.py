@@ -1,0 +1,200 @@
+"""Rules for an order as it stands, whatever it was before."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from fpa_core.models import Order, OrderStatus, OrderType, Side
+from fpa_core.numbers import EXACT, decimal_text, to_decimal
+from fpa_core.validator import REFUSES, WARNS, Rule, every
+
+if TYPE_CHECKING:
+    from fpa_core.validator.vectors import Columns, Truth
+
+__all__ = ["RULES", "Fill", "Overfill", "Prices", "Quantity"]
+
+_WITH_LIMIT = (OrderType.LIMIT, OrderType.STOP_LIMIT)
+_WITH_STOP = (OrderType.STOP, OrderType.STOP_LIMIT)
+
+
+@frozen(kw_only=True)
+class Quantity(Rule):
+    """What is ordered is more than nothing, and what is filled is not negative.
+
+    An order names a quantity, or an amount of money (notional); the one that is missing is not judged.
+
+    Good: quantity 100, filled 0. Bad: quantity 0.
+    """
+
+    id = "order.quantity"
+    kind = "orders"
+    fields = ("quantity", "notional", "filled_quantity")
+    levels = REFUSES
+
+    def check(self, order: Order) -> bool | None:
+        """Judge one order."""
+        quantity, notional = order.quantity, order.notional
+        return every(
+            None if quantity is None else quantity > 0,
+            None if notional is None else notional > 0,
+            order.filled_quantity >= 0,
+        )
+
+    def mask(self, columns: Columns) -> Truth:
+        """Judge a table."""
+        return columns.every(
+            columns.numbers("quantity") > 0, columns.numbers("notional") > 0, columns.numbers("filled_quantity") >= 0
+        )
+
+    def describe(self, order: Order) -> str:
+        """Tell what was ordered and filled."""
+        return (
+            f"ordered {_text(order.quantity if order.notional is None else order.notional)}, "
+            f"filled {_text(order.filled_quantity)}: more than nothing must be ordered, and no less than nothing filled"
+        )
+
+
+@frozen(kw_only=True)
+class Overfill(Rule):
+    """No more is filled than was ordered.
+
+    Exchanges do overfill now and then, when a cancel and a fill cross.
+
+    Good: quantity 100, filled 100. Bad: quantity 100, filled 101.
+
+    :ivar max_overfill: how much more than ordered may be filled, in units of the quantity.
+    """
+
+    id = "order.overfill"
+    kind = "orders"
+    fields = ("quantity", "filled_quantity")
+    levels = WARNS
+
+    max_overfill: Decimal = field(default=Decimal(0), converter=to_decimal)
+
+    def check(self, order: Order) -> bool | None:
+        """Judge one order."""
+        if order.quantity is None:
+            return None
+        return order.filled_quantity <= EXACT.add(order.quantity, self.max_overfill)
+
+    def mask(self, columns: Columns) -> Truth:
+        """Judge a table."""
+        return columns.numbers("filled_quantity") <= columns.numbers("quantity") + self.max_overfill
+
+    def describe(self, order: Order) -> str:
+        """Tell both quantities."""
+        return f"{_text(order.filled_quantity)} filled of {_text(order.quantity)} ordered"
+
+
+@frozen(kw_only=True)
+class Prices(Rule):
+    """The order has the prices its type asks for.
+
+    A limit order needs a limit price, a stop order a stop price, a stop-limit order both, and a market order neither. Trailing stops are not
+    judged: brokers fill in their stop price as it moves.
+
+    Good: type limit, limit price 10.00. Bad: type limit without one.
+    """
+
+    id = "order.prices"
+    kind = "orders"
+    fields = ("order_type", "limit_price", "stop_price")
+    levels = REFUSES
+
+    def check(self, order: Order) -> bool | None:
+        """Judge one order."""
+        has_limit, has_stop = order.limit_price is not None, order.stop_price is not None
+        return every(
+            has_limit if order.order_type in _WITH_LIMIT else None,
+            has_stop if order.order_type in _WITH_STOP else None,
+            not (has_limit or has_stop) if order.order_type is OrderType.MARKET else None,
+        )
+
+    def mask(self, columns: Columns) -> Truth:
+        """Judge a table."""
+        has_limit, has_stop, kind = (
+            columns.numbers("limit_price").present(),
+            columns.numbers("stop_price").present(),
+            columns.words("order_type"),
+        )
+        return columns.every(
+            has_limit.where(kind.isin(*_WITH_LIMIT)),
+            has_stop.where(kind.isin(*_WITH_STOP)),
+            (~(has_limit | has_stop)).where(kind.isin(OrderType.MARKET)),
+        )
+
+    def describe(self, order: Order) -> str:
+        """Tell the type and its prices."""
+        return f"a {order.order_type} order with limit price {_text(order.limit_price)}, stop price {_text(order.stop_price)}"
+
+
+@frozen(kw_only=True)
+class Fill(Rule):
+    """The status, the filled quantity and the average price of an order agree.
+
+    There is an average price if and only if something is filled. A filled order has filled all, a new one nothing. No order with a limit
+    is filled at a worse price on average.
+
+    Good: filled 100 of 100 at 9.99, limit 10.00 to buy. Bad: the same at 10.01.
+    """
+
+    id = "order.fill"
+    kind = "orders"
+    fields = ("status", "side", "order_type", "quantity", "filled_quantity", "average_fill_price", "limit_price")
+    levels = WARNS
+
+    def check(self, order: Order) -> bool | None:
+        """Judge one order."""
+        filled, average, limit, quantity = (
+            order.filled_quantity,
+            order.average_fill_price,
+            order.limit_price,
+            order.quantity,
+        )
+        limited = average is not None and limit is not None and order.order_type in _WITH_LIMIT
+        return every(
+            (filled > 0) == (average is not None),
+            filled >= quantity if order.status is OrderStatus.FILLED and quantity is not None else None,
+            filled == 0 if order.status is OrderStatus.NEW else None,
+            average <= limit if limited and order.side is Side.BUY else None,  # type: ignore[operator]
+            average >= limit if limited and order.side is Side.SELL else None,  # type: ignore[operator]
+        )
+
+    def mask(self, columns: Columns) -> Truth:
+        """Judge a table."""
+        filled, average, limit = (
+            columns.numbers("filled_quantity"),
+            columns.numbers("average_fill_price"),
+            columns.numbers("limit_price"),
+        )
+        status, side, limited = (
+            columns.words("status"),
+            columns.words("side"),
+            columns.words("order_type").isin(*_WITH_LIMIT),
+        )
+        return columns.every(
+            average.present().where(filled > 0),
+            (~average.present()).where(filled <= 0),
+            (filled >= columns.numbers("quantity")).where(status.isin(OrderStatus.FILLED)),
+            (filled == 0).where(status.isin(OrderStatus.NEW)),
+            (average <= limit).where(limited & side.isin(Side.BUY)),
+            (average >= limit).where(limited & side.isin(Side.SELL)),
+        )
+
+    def describe(self, order: Order) -> str:
+        """Tell what should agree."""
+        return (
+            f"status {order.status}: filled {_text(order.filled_quantity)} of {_text(order.quantity)} "
+            f"at {_text(order.average_fill_price)}, limit {_text(order.limit_price)}"
+        )
+
+
+def _text(value: Decimal | None) -> str:
+    return "missing" if value is None else decimal_text(value)
+
+
+RULES: tuple[type[Rule], ...] = (Quantity, Overfill, Prices, Fill)

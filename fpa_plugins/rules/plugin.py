@@ -1,0 +1,44 @@
+"""Offers the rule engine and the standard rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fpa_core.hookspecs import hookimpl
+from fpa_plugins.rules import bars, orders, portfolio, quotes, time, trades
+from fpa_plugins.rules.ruleset import RuleSet, RulesOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fpa_core.hookspecs import RegisterRule, RegisterValidator
+    from fpa_core.validator import Rule
+
+__all__ = ["RULES", "fpa_register_rules", "fpa_register_validators"]
+
+RULES: tuple[type[Rule], ...] = (
+    *quotes.RULES,
+    *trades.RULES,
+    *bars.RULES,
+    *time.RULES,
+    *orders.RULES,
+    *portfolio.RULES,
+)
+"""The standard rules."""
+
+
+def _rule_set(options: RulesOptions, rules: Sequence[Rule]) -> RuleSet:  # noqa: ARG001
+    return RuleSet(rules)
+
+
+@hookimpl
+def fpa_register_validators(register: RegisterValidator) -> None:
+    """Offer the rule engine as validator ``rules``."""
+    register("rules", _rule_set, RulesOptions)
+
+
+@hookimpl
+def fpa_register_rules(register: RegisterRule) -> None:
+    """Offer the standard rules."""
+    for rule in RULES:
+        register(rule)

@@ -1,0 +1,113 @@
+"""Rules for trades."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+from attrs.converters import optional
+
+from fpa_core.models import Trade
+from fpa_core.numbers import decimal_text, to_decimal
+from fpa_core.validator import WARNS, Rule, every
+
+if TYPE_CHECKING:
+    from fpa_core.validator.vectors import Columns, Truth
+
+__all__ = ["RULES", "Bounds", "Positive", "Size"]
+
+
+@frozen(kw_only=True)
+class Positive(Rule):
+    """The price is above zero.
+
+    Some instruments do trade at or below zero: crude oil on 2020-04-20, calendar spreads on any day.
+
+    Good: 10.00. Bad: -36.98.
+    """
+
+    id = "trade.positive"
+    kind = "trades"
+    fields = ("price",)
+    levels = WARNS
+
+    def check(self, trade: Trade) -> bool:
+        """Judge one trade."""
+        return trade.price > 0
+
+    def mask(self, columns: Columns) -> Truth:
+        """Judge a table."""
+        return columns.numbers("price") > 0
+
+    def describe(self, trade: Trade) -> str:
+        """Tell the price."""
+        return f"the price {decimal_text(trade.price)} is not above zero"
+
+
+@frozen(kw_only=True)
+class Size(Rule):
+    """The size is above zero.
+
+    Some futures feeds print trades of size zero, to mark a settlement or a spread's leg.
+
+    Good: 100. Bad: 0.
+    """
+
+    id = "trade.size"
+    kind = "trades"
+    fields = ("size",)
+    levels = WARNS
+
+    def check(self, trade: Trade) -> bool:
+        """Judge one trade."""
+        return trade.size > 0
+
+    def mask(self, columns: Columns) -> Truth:
+        """Judge a table."""
+        return columns.numbers("size") > 0
+
+    def describe(self, trade: Trade) -> str:
+        """Tell the size."""
+        return f"the size {decimal_text(trade.size)} is not above zero"
+
+
+@frozen(kw_only=True)
+class Bounds(Rule):
+    """The price lies within the bounds that were set.
+
+    Without bounds, nothing is judged.
+
+    Good, with bounds 1 and 1000: 10.00. Bad: 1500.
+
+    :ivar min_price: the lowest price allowed, in the instrument's currency; none unless set.
+    :ivar max_price: the highest price allowed; none unless set.
+    """
+
+    id = "trade.bounds"
+    kind = "trades"
+    fields = ("price",)
+    levels = WARNS
+
+    min_price: Decimal | None = field(default=None, converter=optional(to_decimal))
+    max_price: Decimal | None = field(default=None, converter=optional(to_decimal))
+
+    def check(self, trade: Trade) -> bool | None:
+        """Judge one trade."""
+        low, high = self.min_price, self.max_price
+        return every(None if low is None else trade.price >= low, None if high is None else trade.price <= high)
+
+    def mask(self, columns: Columns) -> Truth:
+        """Judge a table."""
+        price, low, high = columns.numbers("price"), self.min_price, self.max_price
+        bounds = ([] if low is None else [price >= low]) + ([] if high is None else [price <= high])
+        return columns.every(*bounds) if bounds else columns.unknown()
+
+    def describe(self, trade: Trade) -> str:
+        """Tell the price and the bounds."""
+        low, high = (None if bound is None else decimal_text(bound) for bound in (self.min_price, self.max_price))
+        bounds = f"above {high}" if low is None else f"below {low}" if high is None else f"not in {low} to {high}"
+        return f"the price {decimal_text(trade.price)} is {bounds}"
+
+
+RULES: tuple[type[Rule], ...] = (Positive, Size, Bounds)

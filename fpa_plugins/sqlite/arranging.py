@@ -1,0 +1,113 @@
+"""Arriving tables in the order and the form in which SQLite keeps them: sorted by key, grouped, as plain values."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import frozen
+
+from fpa_core import columns
+from fpa_core.exceptions import DataError
+from fpa_core.records import Kind
+from fpa_plugins.sqlite.schema import tables
+
+__all__ = ["Arranged", "Group", "Row", "arrange"]
+
+Row: TypeAlias = tuple[Any, ...]
+Positions: TypeAlias = npt.NDArray[np.int64]
+
+
+class Group(NamedTuple):
+    """Arriving rows of one key, in the order of their arrival, each without the key."""
+
+    key: Row
+    contents: list[Row]
+
+
+@frozen
+class Arranged:
+    """Rows sorted by key, equal keys by arrival.
+
+    :ivar values: the columns as SQLite keeps them, those of the key first.
+    :ivar keys: how many of them make the key.
+    :ivar runs: where each run of one prefix begins (the key without its time).
+    :ivar groups: where each group of one key begins.
+    """
+
+    values: list[list[Any]]
+    keys: int
+    runs: Positions
+    groups: Positions
+
+    def __len__(self) -> int:
+        return len(self.values[0])
+
+    @property
+    def sizes(self) -> Positions:
+        """How many rows each group has."""
+        return np.diff(np.append(self.groups, len(self)))
+
+    def ranks(self) -> Positions:
+        """Return the place of each row within its group, from 0."""
+        return np.arange(len(self)) - np.repeat(self.groups, self.sizes)
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Iterator[Group]:
+        """Yield the groups whose rows are chosen; a group is chosen as a whole."""
+        picked = [list(itertools.compress(column, chosen.tolist())) for column in self.values]
+        sizes = self.sizes[chosen[self.groups]].tolist()
+        contents = list(zip(*picked[self.keys :], strict=True))
+        start = 0
+        for size in sizes:
+            yield Group(tuple(column[start] for column in picked[: self.keys]), contents[start : start + size])
+            start += size
+
+
+def arrange(kind: Kind, table: pa.Table) -> Arranged:
+    """Sort a table by the key of its kind and turn it into values.
+
+    :raises DataError: when a required column has a null, which is for the caller to prevent.
+    """
+    names = [name for name in kind.key if name != "ts_ns"]
+    codes = [_codes(table.column(kind.by_field[name].name)) for name in names]
+    times = [_codes(table.column("timestamp"))] if "ts_ns" in kind.key else []
+    order = np.lexsort([*times, *codes[::-1]])
+    if (order[1:] < order[:-1]).any():
+        table = table.take(pa.array(order))
+        codes, times = [column[order] for column in codes], [column[order] for column in times]
+    by_field = {column.field: column for column in kind.columns}
+    values = [_values(kind, by_field[name].name, table) for name in tables(kind).fields]
+    return Arranged(values, len(kind.key), _starts(codes), _starts([*codes, *times]))
+
+
+def _codes(column: pa.ChunkedArray) -> Positions:
+    array = column.combine_chunks()
+    if pa.types.is_timestamp(array.type):
+        return columns.times_as_ns(array).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    return array.dictionary_encode().indices.cast(pa.int64()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def _starts(sorted_columns: Sequence[Positions]) -> Positions:
+    changes = np.zeros(len(sorted_columns[0]), bool)
+    changes[0] = True
+    for column in sorted_columns:
+        changes[1:] |= column[1:] != column[:-1]
+    return np.flatnonzero(changes)
+
+
+def _values(kind: Kind, name: str, table: pa.Table) -> list[Any]:
+    column = kind.by_name[name]
+    array = table.column(name).combine_chunks()
+    if column.required and array.null_count:
+        row = pc.index(array.is_null(), True).as_py() + 1
+        raise DataError(f"{kind.singular}.{name}: a value is needed in every row", field=name, row=row)
+    if column.type == "decimal":
+        array = columns.as_texts(array)
+    elif column.type == "time":
+        array = columns.times_as_ns(array)
+    return array.to_pylist()  # type: ignore[no-any-return]

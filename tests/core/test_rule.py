@@ -1,0 +1,206 @@
+"""Rules as classes: what they know of themselves, and how a set of them is configured."""
+
+from decimal import Decimal
+from typing import Annotated, ClassVar
+
+import attrs
+import pytest
+
+from fpa_core.exceptions import ConfigError
+from fpa_core.models import Order
+from fpa_core.validator import INFORMS, LEVELS, REFUSES, WARNS, Rule, Severity, configure, every, rule_problems
+
+
+@attrs.frozen(kw_only=True)
+class RoundLot(Rule):
+    """The quantity of an order is a multiple of the lot.
+
+    More words.
+    """
+
+    id = "acme.round_lot"
+    kind = "orders"
+    fields = ("quantity",)
+
+    lot: int = 100
+    tags: list[str] = attrs.Factory(list)
+
+    def check(self, order):
+        return None if order.quantity is None else order.quantity % self.lot == 0
+
+
+@attrs.frozen(kw_only=True)
+class Early(Rule):
+    id = "acme.early"
+    kind = ("quotes", "trades")
+    levels = INFORMS
+    priority = 1
+
+    def check(self, record):
+        return record.ts_ns > 0
+
+
+class Bare(Rule):
+    """A rule without parameters needs no decorator."""
+
+    id = "acme.bare"
+    kind = "bars"
+    levels = REFUSES
+
+    def check(self, bar):
+        return bar.volume is None
+
+
+def test_summary():
+    """A rule's summary is the first line of its docstring, or its id when it has none."""
+    assert RoundLot().summary == "The quantity of an order is a multiple of the lot."
+    assert Early().summary == "acme.early"
+
+
+def test_describe_defaults_to_summary():
+    """A rule without a sentence of its own says what should have held."""
+    order = Order("1", "IBM", 5, "buy", "market")
+    assert RoundLot().describe(order) == RoundLot().summary
+
+
+def test_as_dict():
+    """The description of a rule holds its parameters' values and defaults, not the settings every rule has."""
+    described = RoundLot(lot=10, severity="error").as_dict()
+    assert described["parameters"] == {"lot": 10, "tags": []}
+    assert described["defaults"] == {"lot": 100, "tags": []}
+    assert described["kind"] == ["orders"]
+    assert described["severity"] is Severity.ERROR
+    assert described["doc"].endswith("\n\nMore words.")
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        (INFORMS, [None, None, "info", "info"]),
+        (WARNS, [None, "info", "warning", "error"]),
+        (REFUSES, [None, "warning", "error", "error"]),
+    ],
+)
+def test_levels(levels, expected):
+    """The three presets grow stricter from level to level, and off is off."""
+    rule = type("Some", (Bare,), {"levels": levels})()
+    effective = [rule.at(level) for level in LEVELS]
+    assert [each and each.severity for each in effective] == expected
+
+
+def test_severity_overrides_level():
+    """A severity that is set holds at every level but off, also where the rule would be off."""
+    rule = Early(severity="error")
+    assert rule.at("lenient").severity is Severity.ERROR
+    assert rule.at("off") is None
+
+
+def test_disabled():
+    """A rule that is not enabled is off at every level."""
+    assert [RoundLot(enabled=False).at(level) for level in LEVELS] == [None] * 4
+
+
+def test_every():
+    """Joined verdicts are false if one is, else true if one is, else not evaluated."""
+    assert every(True, None, False) is False
+    assert every(None, True) is True
+    assert every(None, None) is None
+    assert every() is None
+
+
+def test_configure_orders_by_priority():
+    """Configured rules come by priority, then id, each with its severity settled."""
+    rules = configure([RoundLot, Bare, Early], "standard")
+    assert [(rule.id, rule.severity) for rule in rules] == [
+        ("acme.early", "info"),
+        ("acme.bare", "error"),
+        ("acme.round_lot", "warning"),
+    ]
+
+
+def test_configure_overrides():
+    """Parameters come as a mapping or as a rule already made."""
+    (one,) = configure([RoundLot], "strict", {"acme.round_lot": {"lot": 7}})
+    (two,) = configure([RoundLot], "strict", {"acme.round_lot": RoundLot(lot=7)})
+    assert one == two
+    assert (one.lot, one.severity) == (7, Severity.ERROR)
+
+
+def test_configure_off():
+    """At level off no rule is in force, whatever the overrides say."""
+    assert configure([RoundLot], "off", {"acme.round_lot": {"severity": "error"}}) == []
+
+
+def test_configure_reports_everything():
+    """All problems of a configuration are reported at once, near misses with a suggestion."""
+
+    @attrs.frozen(kw_only=True)
+    class Limit(Rule):
+        """A limit."""
+
+        id = "acme.limit"
+        kind = "orders"
+
+        limit: Decimal = attrs.field(default=Decimal(1), converter=Decimal)
+
+        def check(self, order):
+            return True
+
+    unusable = type("Unusable", (Bare,), {"kind": "orderz", "id": "acme.unusable"})
+    with pytest.raises(ConfigError) as caught:
+        configure(
+            [RoundLot, Limit, unusable],
+            "strikt",
+            {
+                "acme.round_lots": {},
+                "far.away": {},
+                "acme.round_lot": {"lott": 1, "severity": "fatal"},
+                "acme.limit": {"limit": []},
+            },
+        )
+    problems = "\n".join(caught.value.problems)
+    assert len(caught.value.problems) == 7
+    assert "level: 'strikt' is none of off, lenient, standard, strict" in problems
+    assert "'acme.round_lots': no such rule, did you mean 'acme.round_lot'?" in problems
+    assert "'far.away': no such rule" in problems
+    assert "\"acme.round_lot\".lott: no such parameter, did you mean 'lot'?" in problems
+    assert "\"acme.round_lot\".severity: 'fatal' is not a valid Severity" in problems
+    assert '"acme.limit".limit: ' in problems
+    assert "'acme.unusable': kind: ['orderz'] is none of quotes" in problems
+
+
+def test_usable():
+    """A rule class with an id, a kind and a check has no problems, with parameters or without."""
+    assert rule_problems(RoundLot) == rule_problems(Early) == rule_problems(Bare) == []
+
+
+class Undecorated(Bare):
+    note: ClassVar[str] = "this is no parameter"
+    lot: Annotated[int, "but this should be one"] = 1
+
+
+@attrs.frozen(kw_only=True)
+class Demanding(Bare):
+    lot: int
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        (object, "is no class derived from"),
+        (RoundLot(), "is no class derived from"),
+        (type("NoId", (Rule,), {"kind": "bars", "check": Bare.check}), "id: None does not look like vendor.name"),
+        (type("OddId", (Bare,), {"id": "Nameless"}), "id: 'Nameless' does not look like vendor.name"),
+        (type("NoCheck", (Rule,), {"id": "a.b", "kind": "bars"}), "check: there is no such method"),
+        (type("NoKind", (Bare,), {"kind": ()}), "kind: nothing is none of"),
+        (type("OddKind", (Bare,), {"kind": ("bars", "bar")}), "kind: ['bar'] is none of"),
+        (type("OddField", (Bare,), {"fields": ("hi",)}), "fields: 'hi' is no field of bars"),
+        (type("OddNeed", (Bare,), {"needs": ("luck",)}), "needs: 'luck' is none of memory, now_ns"),
+        (Undecorated, "decorate the class with @attrs.frozen(kw_only=True)"),
+        (Demanding, "lot: a parameter needs a default"),
+    ],
+)
+def test_unusable(rule, problem):
+    """What keeps a class from being a rule is said in a sentence."""
+    (found,) = rule_problems(rule)
+    assert problem in found

@@ -1,0 +1,161 @@
+"""One rule, two forms: the verdicts of check and mask are the same for every standard rule, on any data."""
+
+from decimal import Decimal
+
+import attrs
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fpa_core.columns import decimal_column
+from fpa_core.models import (
+    Bar,
+    Order,
+    OrderStatus,
+    OrderType,
+    PortfolioSnapshot,
+    Position,
+    Quote,
+    Side,
+    Trade,
+)
+from fpa_core.numbers import EXACT
+from fpa_core.records import KINDS, to_table
+from fpa_core.validator import DataValidator
+from fpa_plugins.rules.bars import Range
+from fpa_plugins.rules.orders import Overfill
+from fpa_plugins.rules.plugin import RULES
+from fpa_plugins.rules.portfolio import Value
+from fpa_plugins.rules.quotes import Spread
+from fpa_plugins.rules.ruleset import RuleSet
+from fpa_plugins.rules.time import Future
+from fpa_plugins.rules.trades import Bounds
+
+NOW = 1_700_000_000 * 10**9
+
+WILD = st.one_of(
+    st.builds(lambda n, e: Decimal(n).scaleb(-e), st.integers(-(10**24), 10**24), st.integers(0, 21)),
+    st.builds(lambda n, e: EXACT.scaleb(Decimal(n), -e), st.integers(-(10**76) + 1, 10**76 - 1), st.integers(0, 76)),
+)
+"""Numbers of 21 decimals and of 76 digits; some columns of these fit no Arrow decimal and fall back to texts."""
+TAME = st.sampled_from(
+    [
+        Decimal(text)
+        for text in ("0", "0.00", "-0.01", "-36.98", "9.99", "10", "10.00", "10.01", "10.51", "11", "1000", "1E+3")
+    ]
+)
+"""Few numbers, so that they are often equal, or stand at a limit."""
+
+
+def numbers(*, wild):
+    return WILD if wild else TAME
+
+
+@st.composite
+def records(draw, kind):
+    """A few records of *kind*, tame or wild throughout, each optional field now and then missing."""
+    number = numbers(wild=draw(st.booleans()))
+    maybe = st.none() | number
+    times = st.integers(NOW - 5 * 10**9, NOW + 5 * 10**9) | st.sampled_from([NOW, NOW + 10**9, NOW + 10**9 + 1])
+    symbols = st.sampled_from(["IBM", "SPY"])
+    one = {
+        "quotes": st.builds(Quote, symbols, times, maybe, maybe, maybe, maybe),
+        "trades": st.builds(Trade, symbols, times, number, number),
+        "bars": st.builds(Bar, symbols, times, maybe, maybe, maybe, number, maybe, st.just("1m")),
+        "orders": st.builds(
+            Order,
+            st.just("1"),
+            symbols,
+            maybe,
+            st.sampled_from(Side),
+            st.sampled_from(OrderType),
+            st.sampled_from(OrderStatus),
+            number,
+            maybe,
+            maybe,
+            maybe,
+            timestamp=st.none() | times,
+            notional=maybe,
+        ),
+        "positions": st.builds(
+            Position,
+            symbols,
+            number,
+            maybe,
+            maybe,
+            maybe,
+            timestamp=st.none() | times,
+            current_price=maybe,
+            asset_class=st.sampled_from([None, "us_equity", "us_option"]),
+        ),
+        "snapshots": st.builds(PortfolioSnapshot, times, number, cash=maybe),
+    }[kind]
+    return draw(st.lists(one, max_size=8))
+
+
+def passed(rule, kind, table, records=None):
+    (verdict,) = RuleSet([rule]).inspect(kind, table, records=records, now_ns=NOW)
+    return verdict.passed.to_pylist()
+
+
+def checked(rule, records):
+    given_now = {"now_ns": NOW} if rule.needs else {}
+    return [rule.check(record, **given_now) for record in records]
+
+
+CASES = [(rule(), kind) for rule in RULES for kind in rule().kinds] + [
+    (Spread(max_rel=Decimal("0.123456789012345678901")), "quotes"),
+    (Spread(max_rel=0), "quotes"),
+    (Bounds(min_price="-1", max_price="10.0"), "trades"),
+    (Bounds(min_price="10"), "trades"),
+    (Bounds(max_price=10**30), "trades"),
+    (Overfill(max_overfill="0.01"), "orders"),
+    (Value(multiplier=100, skip_asset_classes=[]), "positions"),
+    (Future(tolerance="50ms"), "trades"),
+]
+
+
+@pytest.mark.parametrize(("rule", "kind"), CASES, ids=lambda case: case if isinstance(case, str) else case.id)
+@given(data=st.data())
+def test_check_equals_mask(rule, kind, data):
+    """A rule gives each row the same verdict alone and in a table, and neither form changes what it judges."""
+    rows = data.draw(records(kind))
+    table = to_table(KINDS[kind], rows)
+    copies, content = [attrs.evolve(row) for row in rows], table.to_pylist()
+    expected = checked(rule, rows)
+    assert passed(rule, KINDS[kind], table) == expected
+    assert passed(rule, KINDS[kind], table, rows) == expected
+    assert rows == copies
+    assert table.to_pylist() == content
+
+
+@given(rows=records("quotes"))
+def test_live_equals_bulk(rows):
+    """All rules together find the same in single records and in their table."""
+    judge = DataValidator(RuleSet([rule() for rule in RULES]), now_ns=lambda: NOW, examples=100)
+    one, other = judge.validate(rows), judge.validate(("quotes", to_table(KINDS["quotes"], rows)))
+    assert {rule: tally for rule, tally in one.counts.items() if rows} == {
+        rule: tally for rule, tally in other.counts.items() if rows
+    }
+    assert sorted((f.row, f.rule, f.message) for f in one.findings) == sorted(
+        (f.row, f.rule, f.message) for f in other.findings
+    )
+
+
+def test_scales_that_arrow_cannot_align():
+    """Prices of 4 decimals are compared with prices of 21, which Arrow's own decimals cannot do."""
+    coarse, fine = (
+        [Decimal("10.0001")] * 3,
+        [Decimal("10.000099999999999999999"), None, Decimal("10.000100000000000000001")],
+    )
+    table = pa.table(
+        {
+            "symbol": ["X"] * 3,
+            "open": decimal_column([None] * 3),
+            "high": decimal_column(coarse).cast(pa.decimal128(38, 4)),
+            "low": decimal_column(fine).cast(pa.decimal128(38, 21)),
+            "close": decimal_column(coarse),
+        }
+    )
+    assert passed(Range(), KINDS["bars"], table) == [True, True, False]

@@ -1,0 +1,116 @@
+"""The standard rules on real market data: they count exactly what is known of the files, and refuse nothing at level standard."""
+
+import gzip
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+
+from fpa_core.columns import parse_decimals, parse_times
+from fpa_core.records import KINDS
+from fpa_core.validator import DataValidator, configure
+from fpa_plugins.rules.plugin import RULES
+from fpa_plugins.rules.ruleset import RuleSet
+
+DATA = Path(os.environ.get("FPA_SHARED_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
+NOW = 1_785_000_000 * 10**9
+
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the market data files are not here (set FPA_SHARED_DATA)")
+
+FILES = sorted(path.name for kind in ("quotes", "trades", "bars") for path in DATA.glob(f"{kind}_*.csv.gz"))
+
+QUOTES = {
+    "quotes_cfd_oanda_XAUUSD_2014-05-04": (0, 0, 0, 0, 0),
+    "quotes_crypto_binance_BTCUSDT_2021-01-08": (0, 0, 0, 0, 0),
+    "quotes_crypto_coinbase_1m_BTCUSD_2017_2018": (0, 0, 0, 0, 0),
+    "quotes_future_1m_GC_2013-10-07": (15, 67, 1_722, 0, 0),
+    "quotes_future_mbp1_ESU4_2024-07-01": (0, 0, 0, 0, 0),
+    "quotes_fx_fxcm_EURUSD_2014-05-04_06": (15_160, 19_522, 0, 0, 0),
+    "quotes_fx_histdata_EURUSD_2020-01-01": (0, 0, 0, 0, 0),
+    "quotes_fx_oanda_EURUSD_2014-05-04_08": (0, 0, 0, 0, 0),
+    "quotes_indexoption_1m_SPXW_2021-01-06": (7, 64, 1, 659, 0),
+    "quotes_option_1m_TWX_2014-06-05": (0, 0, 12_928, 2_854, 0),
+    "quotes_us_equity_1s_SPY_2013-10-07": (0, 481, 0, 0, 0),
+    "quotes_us_equity_taq_XXX_2018-01-02": (0, 0, 0, 90, 51),
+    "quotes_us_equity_tick_IBM_2013-10-07_08": (0, 0, 234_817, 0, 0),
+}
+"""Rows crossed, locked, with one or no side, wider than 10 % of the mid price, with a price of zero."""
+
+ZERO_SIZES = {"trades_future_GC_2013-10-07": 147}
+NOT_POSITIVE = {"bars_single_price_1d_WTI_1986_on": 1}
+
+
+def load(name):
+    with gzip.open(DATA / name) as file:
+        header = file.readline().decode().strip().split(",")
+    kind = KINDS[name.partition("_")[0]]
+    texts = pa.csv.read_csv(
+        DATA / name,
+        convert_options=pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=True, null_values=[""]
+        ),
+    ).combine_chunks()
+    readers = {"decimal": parse_decimals, "time": lambda column: parse_times(column, dates=True)}
+    columns = {}
+    for column in kind.columns:
+        if column.name in header:
+            array = texts.column(column.name).combine_chunks()
+            read = readers.get(column.type)
+            columns[column.name], problems = read(array) if read else (array, {})
+            assert not problems
+    return kind, pa.table(columns)
+
+
+def judge(level):
+    return DataValidator(RuleSet(configure(RULES, level)), now_ns=lambda: NOW)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_real_file(name):
+    """Nothing real is refused at standard, and every flaw known of the file is counted to the last row."""
+    kind, table = load(name)
+    examination = judge("standard").begin()
+    for start in range(0, table.num_rows, 50_000):
+        split = examination.split(kind, table.slice(start, 50_000))
+        assert split.refused == ()
+    result = examination.result()
+    assert result.rows == table.num_rows
+    assert result.is_valid
+    failed = {rule: tally.failed for rule, tally in result.counts.items()}
+    stem = name.removesuffix(".csv.gz")
+    if kind.name == "quotes":
+        rules = ("quote.crossed", "quote.locked", "quote.one_sided", "quote.spread", "quote.positive")
+        assert tuple(failed[rule] for rule in rules) == QUOTES.get(stem, tuple(failed[rule] for rule in rules))
+    elif kind.name == "trades":
+        assert (failed["trade.size"], failed["trade.positive"]) == (ZERO_SIZES.get(stem, 0), 0)
+    else:
+        assert (failed["bar.range"], failed["bar.volume"]) == (0, 0)
+        assert failed["bar.positive"] == NOT_POSITIVE.get(stem, 0)
+    assert failed["time.future"] == 0
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if "fxcm_EURUSD" in name or "taq_XXX" in name])
+def test_strict_parts_exactly(name):
+    """At strict the flawed rows are refused and no others, each with its reasons; none is lost."""
+    kind, table = load(name)
+    table = table.slice(0, 20_000)
+    split = judge("strict").begin().split(kind, table)
+    refused = [row for row, _ in split.refused]
+    assert sorted([*split.accepted_rows.tolist(), *refused]) == list(range(table.num_rows))
+    assert all(any(finding.severity == "error" for finding in findings) for _, findings in split.refused)
+    assert judge("standard").begin().split(kind, table.take(refused)).accepted.num_rows == len(refused)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_real_rows_one_by_one(name):
+    """On real rows too, records judged alone give the findings of their table."""
+    from fpa_core.records import from_table
+
+    kind, table = load(name)
+    table = table.slice(table.num_rows // 2, 300)
+    by_table = judge("strict").validate((kind, table), examples=300)
+    by_record = judge("strict").validate(from_table(kind, table))
+    assert by_table.counts == by_record.counts
+    assert sorted((f.row, f.rule) for f in by_table.findings) == sorted((f.row, f.rule) for f in by_record.findings)
