@@ -111,25 +111,12 @@ class DataCache:
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values that are there, by key, in the order asked."""
-        wanted = {self._full(key): key for key in keys}
-        entries = self._backend.get_many(list(wanted))
-        now = self._clock()
-        tags = {tag for entry in entries.values() for tag in entry.tags}
-        present = self._backend.generations(tuple(tags)) if tags else {}
         values: dict[str, Any] = {}
-        for full, key in wanted.items():
-            found: Found | MissReason
-            if (entry := entries.get(full)) is None:
-                found = MissReason.ABSENT
-            elif self._shelf.past_use(entry, now, stale=False):
-                found = MissReason.EXPIRED
-            elif any(present[tag] != generation for tag, generation in entry.tags.items()):
-                found = MissReason.INVALIDATED
-            else:
-                found = self._shelf.unpack(entry, now)
+        wanted = {self._full(key): key for key in keys}
+        for full, found in self._shelf.find_many(list(wanted)).items():
             self._shelf.count(found)
             if isinstance(found, Found):
-                values[key] = found.give()
+                values[wanted[full]] = found.give()
         return values
 
     def contains(self, key: str) -> bool:
@@ -161,8 +148,7 @@ class DataCache:
         full = self._full(key)
         if full in self._loading.flights:  # what is being loaded is older than this value
             self._backend.bump(self._shelf.fences(full)[:1])
-        names = self._shelf.tag_names(tags)
-        generations = self._backend.generations(names) if names else {}
+        generations = self._backend.generations(self._shelf.tag_names(tags)) if tags != () else {}
         rule = self._shelf.lifetimes.choose(ttl, kind)
         if self._shelf.keep(full, value, rule, tags=generations):
             return True

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from attrs import field, frozen
 
@@ -46,10 +46,33 @@ def _seconds(value: float | str | timedelta, what: str) -> float:
         except DataError as error:
             raise CacheError(error.message, hint=error.hint) from None
     if isinstance(value, bool) or not isinstance(value, int | float) or value - value != 0:  # NaN and infinities
-        raise CacheError(
-            f"{what}: {value!r} is not a duration", hint='give seconds, text such as "5m", or None for never'
-        )
+        raise _no_lifetime(value)
     return float(value)
+
+
+def _parsed(ttl: Ttl | Unset) -> Ttl | Unset:
+    """Turn what says the same at every call into seconds, once, and refuse what is no lifetime."""
+    if isinstance(ttl, float | int | str | timedelta):
+        return _seconds(ttl, "ttl")
+    if ttl is not None and not isinstance(ttl, _Unset | datetime) and not callable(ttl):
+        raise _no_lifetime(ttl)
+    if isinstance(ttl, datetime):
+        _aware(ttl)
+    return ttl
+
+
+def _parsed_all(kinds: Mapping[str, Ttl]) -> dict[str, Any]:
+    return {kind: _parsed(ttl) for kind, ttl in kinds.items()}
+
+
+def _aware(moment: object) -> datetime:
+    if not isinstance(moment, datetime) or moment.utcoffset() is None:
+        raise CacheError(f"ttl: {moment!r} is no aware datetime", hint="datetime(..., tzinfo=timezone.utc)")
+    return moment
+
+
+def _no_lifetime(value: object) -> CacheError:
+    return CacheError(f"ttl: {value!r} is not a duration", hint='give seconds, text such as "5m", or None for never')
 
 
 def _window(value: float | str | timedelta) -> float:
@@ -74,26 +97,20 @@ class Lifetimes:
     :ivar while_revalidate: seconds a value past its time is still served while a new one is loaded; ``if_error`` when that fails.
     """
 
-    default: Ttl = None
-    kinds: Mapping[str, Ttl] = field(factory=dict)
-    negative: Ttl | Unset = UNSET
+    default: Ttl = field(default=None, converter=_parsed)
+    kinds: Mapping[str, Ttl] = field(factory=dict, converter=_parsed_all)
+    negative: Ttl | Unset = field(default=UNSET, converter=_parsed)
     jitter: float = field(default=0.0, converter=_fraction)
     while_revalidate: float = field(default=0.0, converter=_window)
     if_error: float = field(default=0.0, converter=_window)
     random: Callable[[], float] = random.random
     wall: Callable[[], float] = time.time
 
-    def __attrs_post_init__(self) -> None:
-        """Refuse at once what would otherwise fail at the first value."""
-        for ttl in (self.default, self.negative, *self.kinds.values()):
-            if not isinstance(ttl, _Unset):
-                self.seconds(ttl)
-
     def choose(self, ttl: Ttl | Unset, kind: str | None, *, negative: bool = False) -> Ttl:
         """Return the rule that holds: the caller's, else that for a loaded None, else the kind's, else the default."""
-        if not isinstance(ttl, _Unset):
+        if ttl is not UNSET:
             return ttl
-        if negative and not isinstance(self.negative, _Unset):
+        if negative and self.negative is not UNSET:
             return self.negative
         return self.default if kind is None else self.kinds.get(kind, self.default)
 
@@ -104,8 +121,8 @@ class Lifetimes:
         """
         if ttl is None:
             return None, None
-        seconds = self.seconds(ttl)
-        if seconds is None or seconds <= 0:
+        seconds = ttl if type(ttl) is float and ttl - ttl == 0 else self.seconds(ttl)
+        if seconds <= 0:
             return None
         share = self.jitter if jitter is None else max(jitter, self.jitter)
         if share:
@@ -114,18 +131,12 @@ class Lifetimes:
         spare = max(self.while_revalidate, self.if_error)
         return expires, expires + spare if spare else None
 
-    def seconds(self, ttl: Ttl) -> float | None:
-        """Return *ttl* as seconds from now; None for never."""
-        if ttl is None:
-            return None
+    def seconds(self, ttl: float | str | timedelta | datetime | Callable[[datetime], datetime]) -> float:
+        """Return *ttl* as seconds from now."""
         if isinstance(ttl, float | int | str | timedelta):
             return _seconds(ttl, "ttl")
-        moment = ttl if isinstance(ttl, datetime) else self._ask(ttl)
-        if not isinstance(moment, datetime) or moment.utcoffset() is None:
-            raise CacheError(f"ttl: {moment!r} is no aware datetime", hint="datetime(..., tzinfo=timezone.utc)")
-        return moment.timestamp() - self.wall()
-
-    def _ask(self, calendar: Callable[[datetime], datetime]) -> datetime:
-        if not callable(calendar):
-            raise CacheError(f"ttl: {calendar!r} is not a duration", hint='give seconds, text such as "5m", or None')
-        return calendar(datetime.fromtimestamp(self.wall(), UTC))
+        if not isinstance(ttl, datetime):
+            if not callable(ttl):
+                raise _no_lifetime(ttl)
+            ttl = ttl(datetime.fromtimestamp(self.wall(), UTC))
+        return _aware(ttl).timestamp() - self.wall()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -100,6 +100,24 @@ class Shelf:
             return reason
         assert entry is not MISS
         return self.unpack(entry, now)
+
+    def find_many(self, keys: Sequence[str]) -> dict[str, Found | MissReason]:
+        """Return what is kept under each key, asking the backend once for entries and once for generations."""
+        entries = self.backend.get_many(keys)
+        now = self.clock()
+        tags = {tag for entry in entries.values() for tag in entry.tags}
+        present = self.backend.generations(tuple(tags)) if tags else {}
+        answers: dict[str, Found | MissReason] = {}
+        for key in keys:
+            if (entry := entries.get(key)) is None:
+                answers[key] = MissReason.ABSENT
+            elif self.past_use(entry, now, stale=False):
+                answers[key] = MissReason.EXPIRED
+            elif any(present[tag] != generation for tag, generation in entry.tags.items()):
+                answers[key] = MissReason.INVALIDATED
+            else:
+                answers[key] = self.unpack(entry, now)
+        return answers
 
     def unpack(self, entry: Entry, now: float) -> Found | MissReason:
         """Decode the value of an entry that was judged to be of use."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from urllib.parse import quote
@@ -59,7 +60,10 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _forms(secret: str) -> set[str]:
-    return {secret, quote(secret), quote(secret, safe=""), str.__repr__(secret)[1:-1]}
+    """Return *secret* as it stands in URLs, in JSON, and in a repr, which escapes one sort of quotes or the other."""
+    escaped = str.__repr__(secret)[1:-1].replace("\\'", "'")
+    urls = {quote(secret), quote(secret, safe="")}
+    return {secret, *urls, json.dumps(secret)[1:-1], escaped, escaped.replace("'", "\\'")}
 
 
 def _pattern(form: str) -> str:

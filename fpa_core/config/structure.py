@@ -31,6 +31,8 @@ Classes = Mapping[str, type[Any]]
 
 def early_sections(tree: Tree) -> Tree:
     """Return *tree* with ``[plugins]`` and ``[logging]`` structured; their problems join the others, and defaults stand in."""
+    if not tree.values.keys() & {"plugins", "logging"}:
+        return tree
     builder = _Builder(tree, None)
     plugins = builder.table(("plugins",), PluginsSection)
     logging = builder.table(("logging",), LoggingSection)
@@ -89,7 +91,9 @@ def _with_rule_ids(tree: Tree, rules: Classes) -> Tree:
     if not isinstance(table, dict):
         return tree
     by_variable = {re.sub(r"\W", "_", rule): rule for rule in rules}
-    renamed = {name: by_variable[name] for name in table if name not in rules and name in by_variable}
+    # A table has an origin when it stands in the file; there, the id itself can be written, and must be.
+    from_variables = [name for name in table if (*_RULES, name) not in tree.origins and name not in rules]
+    renamed = {name: by_variable[name] for name in from_variables if name in by_variable}
     if not renamed or not all(isinstance(table[name], dict) for name in renamed):
         return tree
     kept = {name: value for name, value in table.items() if name not in renamed}
@@ -97,9 +101,7 @@ def _with_rule_ids(tree: Tree, rules: Classes) -> Tree:
         kept = merge(kept, {rule: table[name]})
     values = merge(tree.values, {"validator": {"rules": None}})
     origins = {
-        (*path[:2], renamed.get(path[2], path[2]), *path[3:])
-        if path[:2] == ("validator", "rules") and path[2:]
-        else path: origin
+        (*path[:2], renamed.get(path[2], path[2]), *path[3:]) if path[:2] == _RULES and path[2:] else path: origin
         for path, origin in tree.origins.items()
     }
     return attrs.evolve(tree, values=merge(values, {"validator": {"rules": kept}}), origins=origins)
@@ -137,7 +139,7 @@ class _Builder:
         path, core = ("cache",), CORE_KEYS["cache"]
         section: CacheSection
         section, complete = self._core_keys(path, core, CacheSection())
-        for kind in section.ttl:
+        for kind in self._value((*path, "ttl")):
             if kind not in _LIFETIMES:
                 expected = f"unknown kind of record; expected one of: {', '.join(_LIFETIMES)}"
                 self._report((*path, "ttl", kind), attrs.NOTHING, expected, did_you_mean(kind, _LIFETIMES))
@@ -194,11 +196,14 @@ class _Builder:
     def _is_known(self, path: KeyPath, name: str, what: str, known: Classes, key: str = "backend") -> bool:
         if name in known:
             return True
-        value = self._value((*path, key)) if key else attrs.NOTHING
+        value = self._value((*path, key)) if key else {}
         expected = f"unknown {what}; expected one of: {', '.join(sorted(known)) or 'none'}"
         hints = () if isinstance(value, Secret) else (did_you_mean(name, known), self._explain(name))
-        hint = " ".join(hint for hint in hints if hint)
-        self._report((*path, key) if key else path, name if value == {} else value, expected, hint or None)
+        hint = " ".join(hint for hint in hints if hint) or None
+        if value == {}:  # the name is that of the table itself
+            self._report(path, attrs.NOTHING, expected, hint)
+        else:
+            self._report((*path, key), value, expected, hint)
         return False
 
     def _value(self, path: KeyPath) -> Any:
@@ -229,4 +234,5 @@ class _Builder:
 
 
 _FAILED = object()
+_RULES = ("validator", "rules")
 _LIFETIMES = ("default", *KINDS)

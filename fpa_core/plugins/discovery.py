@@ -61,7 +61,7 @@ def unmet(required: Iterable[str], working: Mapping[str, str | None], explain: C
     """
     for text in required:
         from packaging.requirements import InvalidRequirement, Requirement
-        from packaging.version import InvalidVersion
+        from packaging.version import InvalidVersion, Version
 
         try:
             requirement = Requirement(text)
@@ -78,7 +78,7 @@ def unmet(required: Iterable[str], working: Mapping[str, str | None], explain: C
             continue
         version = working[name]
         try:
-            met = requirement.specifier.contains(version or "", prereleases=True)
+            met = requirement.specifier.contains(Version(version or ""), prereleases=True)
         except InvalidVersion:
             met = not requirement.specifier
         if not met:

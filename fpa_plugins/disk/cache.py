@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import sqlite3
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from diskcache.core import DBNAME
 from fpa_core.cache.fork import fork_safe_lock
 from fpa_core.exceptions import CacheError
 from fpa_core.protocols import MISS, Capability, Entry, Miss, Usage
+from fpa_plugins.disk import rows
 from fpa_plugins.disk.folder import prepare, wipe
 from fpa_plugins.disk.framing import pack, retime, unpack
 from fpa_plugins.disk.safe import SafeDisk
@@ -33,7 +33,8 @@ MAX_GENERATIONS = 100_000
 TRIES = 4
 """How often an operation is tried, each time with a like share of the timeout: after a wait, with a new connection, in a new folder."""
 
-_PAGE = 500
+PAGE = 500
+"""Keys read at once while they are listed."""
 
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR})
@@ -98,7 +99,7 @@ class DiskCache:
 
         def fenced(cache: Any) -> bool:
             with cache.transact():
-                if _generations(cache, tuple(fence)) != fence:
+                if rows.generations(cache, tuple(fence)) != fence:
                     return False
                 _set(cache, key, content, entry)
                 return True
@@ -125,41 +126,32 @@ class DiskCache:
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with *prefix*, read in pages."""
-        query = "SELECT key FROM Cache WHERE raw = 1 AND typeof(key) = 'text' AND key {} ? ORDER BY key LIMIT ?"
-        comparison, last = ">=", prefix
+        last, after = prefix, False
         while True:
-            statement = partial(_fetch, query.format(comparison), (last, _PAGE))
-            rows = self._run(statement)
-            for (key,) in rows:
+            page = self._run(partial(rows.keys_from, start=last, limit=PAGE, after=after))
+            for key in page:
                 if not key.startswith(prefix):
                     return
                 yield key
-            if len(rows) < _PAGE:
+            if len(page) < PAGE:
                 return
-            comparison, last = ">", rows[-1][0]
+            last, after = page[-1], True
 
     def generations(self, tags: Sequence[str]) -> dict[str, int]:
         """Return the present generation of each tag."""
-        return self._run(lambda cache: _generations(cache, tags))
+        return self._run(partial(rows.generations, tags=tags))
 
     def bump(self, tags: Sequence[str]) -> None:
         """Give each tag a generation it never had."""
-        rows = [(tag, secrets.randbits(62)) for tag in tags]
-
-        def bump(cache: Any) -> None:
-            with cache.transact():
-                for row in rows:
-                    cache._sql("INSERT OR REPLACE INTO Generations VALUES (?, ?)", row)  # noqa: SLF001
-
-        self._run(bump)
+        self._run(partial(rows.bump, tags=tags))
 
     def purge(self, now: float, limit: int | None = None) -> int:
         """Drop entries past use at *now*, at most *limit*."""
-        self._run(_forget_generations)
+        self._run(partial(rows.forget_generations, above=MAX_GENERATIONS))
         if limit is None:
             purged: int = self._run(lambda cache: cache.expire(now))
         else:
-            purged = self._run(lambda cache: _expire(cache, now, limit))
+            purged = self._run(partial(rows.expire, now=now, limit=limit))
         self._evicted["expired"] += purged
         return purged
 
@@ -230,7 +222,7 @@ class DiskCache:
                     ValueError,
                 ) as error:  # settings in the folder that none of its versions wrote
                     raise sqlite3.DatabaseError(f"its settings make no sense: {error}") from error
-                _make_generations(cache)
+                rows.make_generations(cache)
                 self._cache, self._file = cache, self._identity()
             return self._cache
 
@@ -254,49 +246,6 @@ class DiskCache:
                 wipe(self._folder)
 
 
-def _fetch(query: str, values: Sequence[Any], cache: Any) -> list[Any]:
-    rows: list[Any] = cache._sql(query, tuple(values)).fetchall()  # noqa: SLF001
-    return rows
-
-
-def _expire(cache: Any, now: float, limit: int) -> int:
-    """Drop at most *limit* rows: diskcache itself has no such bound."""
-    with cache._transact() as (sql, cleanup):  # noqa: SLF001
-        query = "SELECT rowid, filename FROM Cache WHERE expire_time < ? ORDER BY expire_time LIMIT ?"
-        rows = sql(query, (now, limit)).fetchall()
-        for rowid, filename in rows:
-            sql("DELETE FROM Cache WHERE rowid = ?", (rowid,))
-            cleanup(filename)
-    return len(rows)
-
-
 def _set(cache: Any, key: str, content: bytes, entry: Entry) -> None:
     until = entry.expires_at if entry.keep_until is None else entry.keep_until
     cache.set(key, content, expire=None if until is None else until - time.time())
-
-
-# Generations live in a table of their own: neither clearing nor culling the cache may touch them. The row of the empty name holds the
-# one of all tags never bumped. It is drawn at random, so that generations of a folder that was lost never stand in a new one.
-
-
-def _make_generations(cache: Any) -> None:
-    cache._sql("CREATE TABLE IF NOT EXISTS Generations (tag TEXT PRIMARY KEY, generation INTEGER) WITHOUT ROWID")  # noqa: SLF001
-    cache._sql("INSERT OR IGNORE INTO Generations VALUES ('', ?)", (secrets.randbits(62),))  # noqa: SLF001
-
-
-def _generations(cache: Any, tags: Sequence[str]) -> dict[str, int]:
-    marks = ",?" * len(tags)
-    query = f"SELECT tag, generation FROM Generations WHERE tag IN (''{marks})"  # noqa: S608 - only marks
-    found: dict[str, int] = dict(_fetch(query, tags, cache))
-    if "" not in found:
-        raise sqlite3.DatabaseError("the generations are gone")
-    base = found[""]
-    return {tag: found.get(tag, base) for tag in tags}
-
-
-def _forget_generations(cache: Any) -> None:
-    ((count,),) = _fetch("SELECT count(*) FROM Generations", (), cache)
-    if count > MAX_GENERATIONS:
-        with cache.transact():
-            cache._sql("DELETE FROM Generations")  # noqa: SLF001
-            cache._sql("INSERT INTO Generations VALUES ('', ?)", (secrets.randbits(62),))  # noqa: SLF001

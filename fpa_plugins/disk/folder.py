@@ -15,11 +15,14 @@ from fpa_core.exceptions import CacheError
 
 __all__ = ["prepare", "wipe"]
 
+# The mark by which backup programs know what they need not keep (https://bford.info/cachedir/), and this one its folders.
+_TAG_NAME = "CACHEDIR.TAG"
+_TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of market data; it may be deleted at any time.\n"
 _SHARD = re.compile(r"[0-9a-f]{2}")
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder, for its owner alone; whatever it holds must have come from a cache.
+    """Make the folder, for its owner alone, and mark it as a cache.
 
     :raises CacheError: when it belongs to somebody else, holds other things, or cannot be made.
     """
@@ -29,8 +32,11 @@ def prepare(folder: Path) -> None:
             status = folder.stat()
             if status.st_uid != os.geteuid():
                 raise CacheError(f"the cache folder {folder} belongs to another user", hint="choose another path")
-        if not (folder / DBNAME).exists() and not all(_SHARD.fullmatch(path.name) for path in folder.iterdir()):
-            raise CacheError(f"{folder} holds other things than a cache", hint="choose an empty or a new folder")
+        tag = folder / _TAG_NAME
+        if not tag.exists():
+            if not (folder / DBNAME).exists() and any(folder.iterdir()):
+                raise CacheError(f"{folder} holds other things than a cache", hint="choose an empty or a new folder")
+            tag.write_text(_TAG_TEXT, encoding="ascii")
         if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
             folder.chmod(0o700)
     except OSError as error:

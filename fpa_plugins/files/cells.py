@@ -38,10 +38,12 @@ def texts_of(cells: pa.Array) -> tuple[pa.Array, Problems]:
     elif is_instant(kind):
         # The zone of the type says only how to show its values, and may be one this machine does not know.
         cells = cells.cast(pa.timestamp(kind.unit, "UTC")).cast(pa.string())
+    elif isinstance(kind, pa.BaseExtensionType):
+        cells, problems = _one_by_one(cells)
     elif not pa.types.is_string(kind):
         try:
             cells = cells.cast(pa.string())
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # bytes that are no text; types without a cast
             cells, problems = _one_by_one(cells)
     if pc.any(pc.equal(cells, "")).as_py():
         cells = pc.if_else(pc.equal(cells, ""), None, cells)
@@ -49,18 +51,15 @@ def texts_of(cells: pa.Array) -> tuple[pa.Array, Problems]:
 
 
 def _one_by_one(cells: pa.Array) -> tuple[pa.Array, Problems]:
-    """Read bytes some of which are not text; of types without any text form, nothing."""
+    """Write values that Arrow cannot cast to text as Python does: UUIDs, and bytes some of which are text."""
     texts: list[str | None] = []
     problems: Problems = {}
-    is_bytes = pa.types.is_binary(cells.type) or pa.types.is_large_binary(cells.type)
-    for index, value in enumerate(cells):
+    for index, value in enumerate(cells.to_pylist()):
         try:
-            texts.append(value.as_py().decode() if is_bytes and value.is_valid else None)
+            texts.append(value.decode() if isinstance(value, bytes) else None if value is None else str(value))
         except UnicodeDecodeError:
             texts.append(None)
             problems[index] = "bytes that are not UTF-8"
-        if not is_bytes and value.is_valid:
-            problems[index] = f"a value of type {cells.type} is neither text, number nor time"
     return pa.array(texts, pa.string()), problems
 
 

@@ -144,7 +144,7 @@ def layout_of(names: Sequence[str], request: SourceRequest, source: str) -> Layo
         chosen[name] = index
     # A time that is stamped when a record is stored has a default, so it is not needed here.
     needed = frozenset(column.name for column in kind.columns if column.required and _default(kind, column) is NOTHING)
-    fills = _fills(kind, request)
+    fills = _fills(kind, request, source)
     for name in (column.name for column in kind.columns):
         if name in needed and name not in chosen and name not in fills:
             raise DataError(
@@ -161,13 +161,19 @@ def _default(kind: Kind, column: Column) -> object:
     return getattr(fields(kind.record), column.field).default
 
 
-def _fills(kind: Kind, request: SourceRequest) -> dict[str, object]:
+def _fills(kind: Kind, request: SourceRequest, source: str) -> dict[str, object]:
     given = {"symbol": request.symbol, "interval": request.interval, "account": request.account}
     fills: dict[str, object] = {}
     for column in kind.columns:
         value = given.get(column.name)
         if value is not None:
-            fills[column.name] = column.convert(value)
+            try:
+                fills[column.name] = column.convert(value)
+            except DataError as error:
+                problem = error.message.split(": ", 1)[-1]
+                raise DataError(
+                    f"{source}: the {column.name} asked for: {problem}", hint=error.hint, source=source
+                ) from None
         elif (default := _default(kind, column)) not in (NOTHING, None):
             fills[column.name] = default
     return fills
@@ -199,10 +205,8 @@ def _kind_of(names: Sequence[str], request: SourceRequest, source: str) -> Kind:
     fit = [kind for kind, sign in _SIGNS.items() if sign.test(found[kind] | (extra if kind is BARS else set()))]
     # A portfolio's record may well carry prices and quantities; a market's carries no order, holding or total.
     fit = [kind for kind in fit if kind in (ORDERS, POSITIONS, SNAPSHOTS)] or fit
-    if "orderid" in map(_squeezed, names):
-        fit = [
-            kind for kind in fit if kind is ORDERS
-        ]  # events of an order book have prices and sizes, and are no trades
+    if "orderid" in map(_squeezed, names):  # events of an order book have prices and sizes, and are no trades
+        fit = [kind for kind in fit if kind is ORDERS]
     if len(fit) == 1:
         return fit[0]
     needs = "; ".join(f"{kind.name}: {sign.words}" for kind, sign in _SIGNS.items())

@@ -140,7 +140,8 @@ class Spread(Rule):
         spread, mid = quote.spread, quote.mid
         assert spread is not None
         assert mid is not None
-        return f"the spread {_text(spread)} is {spread / mid:.1%} of the mid price, more than {self.max_rel:.4%}"
+        limit = decimal_text(EXACT.multiply(self.max_rel, 100))
+        return f"the spread {_text(spread)} is {spread / mid:.2%} of the mid price, more than {limit}%"
 
 
 @frozen(kw_only=True)

@@ -308,7 +308,7 @@ def test_every_problem_is_told_at_once(tmp_path):
         'validator.rules."quote.spraed"': (None, "did you mean quote.spread?"),
         'validator.rules."quote.spread".symbols[1]': ("5", None),
         'validator.rules."quote.spread".max_rel': ("true", 'write it like "123.45"'),
-        "sources.fils": ('"fils"', "did you mean files?"),
+        "sources.fils": (None, "did you mean files?"),
         "sources.fxcm.backend": ("5", None),
     }
 
@@ -427,6 +427,12 @@ def test_a_variable_may_name_several_caches(tmp_path):
     assert build(tmp_path, "", FPA_CACHE__BACKEND="memory,disk").cache.backend == ("memory", "disk")
 
 
+def test_only_variables_write_rule_ids_with_underscores(tmp_path):
+    """In the file a rule is called by its id; anything near it is a near miss."""
+    (problem,) = problems(tmp_path, "[validator.rules.quote_spread]\nmax_rel = 1\n")
+    assert problem.hint == "did you mean quote.spread?"
+
+
 def test_variables_that_cannot_be_meant(tmp_path):
     """A variable with an empty part, an unknown section, or one that another contradicts is named."""
     found = problems(
@@ -543,12 +549,48 @@ def test_the_template_says_what_holds_by_default(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fresh, plain = build(tmp_path, template()), structure(load(environ={}, path=write(tmp_path, "")), **REGISTRIES)
     assert attrs.evolve(fresh, origins={}) == attrs.evolve(plain, origins={})
-    lines = [line.removeprefix("# ") for line in template().splitlines()]
-    proposed = [line for line in lines if line.startswith("[") or " = " in line]
-    proposed = [line for line in proposed if not line.startswith(("ttl = ", "[", " [")) or line.startswith("[")]
-    config = build(tmp_path, "\n".join(line for line in proposed if not line.startswith('["')), "prod")
+    before, overlay = template().split("# [env.prod.store]")
+    overlay = "# [env.prod.store]" + overlay
+    config = build(tmp_path, before + overlay.replace("# ", "").replace("#\n", "\n"), "prod")
     assert config.cache.backend == "disk"
     assert config.cache.ttl_of("quotes") == 1.0
+
+
+def test_the_listing_has_sources_and_nested_options_but_no_derived_fields(tmp_path):
+    """What can be set is listed, by the key that sets it."""
+
+    @attrs.frozen
+    class Odd:
+        api_key: int = 5
+        derived: int = attrs.field(default=1, init=False)
+        tags: frozenset[str] = frozenset({"b", "a"})
+        note: str | None = None
+
+    tree = load(write(tmp_path, "[sources.odd]\n"), environ={})
+    listing = {s.key: s.value for s in settings(structure(tree, **{**REGISTRIES, "sources": {"odd": Odd}}))}
+    assert {key: value for key, value in listing.items() if key.startswith("sources")} == {
+        "sources.odd.backend": "odd",
+        "sources.odd.api_key": "***",
+        "sources.odd.tags": ["a", "b"],
+        "sources.odd.note": None,
+    }
+
+
+def test_a_cache_backend_of_the_wrong_type(tmp_path):
+    """Without a known backend its options cannot be judged, so the backend alone is the problem."""
+    assert [p.key for p in problems(tmp_path, "[cache]\nbackend = 5\nx = 1\n")] == ["cache.backend"]
+
+
+def test_a_missing_section_is_told_without_a_line(tmp_path):
+    """A required option of the default backend lacks in the file as a whole."""
+
+    @attrs.frozen
+    class Needy:
+        key: str
+
+    tree = load(write(tmp_path, ""), environ={})
+    with pytest.raises(ConfigError, match=r"fpa\.toml: store\.key: this key is required"):
+        structure(tree, **{**REGISTRIES, "stores": {"sqlite": Needy}})
 
 
 def test_near_misses_ignore_case_and_give_up_in_time():

@@ -144,7 +144,7 @@ def test_configure_reports_everything():
         limit: Decimal = attrs.field(default=Decimal(1), converter=Decimal)
 
         def check(self, order):
-            return True
+            return order.quantity < self.limit
 
     unusable = type("Unusable", (Bare,), {"kind": "orderz", "id": "acme.unusable"})
     with pytest.raises(ConfigError) as caught:

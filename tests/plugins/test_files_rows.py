@@ -1,7 +1,8 @@
 """The files source keeps the positions of rows exact, whatever stands between them."""
 
-import datetime
+import datetime as dt
 import struct
+import uuid
 from decimal import Decimal
 
 import pyarrow as pa
@@ -169,7 +170,7 @@ def test_parquet_times_are_exact(tmp_path, values, expected):
     ("columns", "problem"),
     [
         ({"timestamp": pa.array([0, 0], pa.timestamp("us"))}, "has no time zone"),
-        ({"timestamp": pa.array([datetime.date(2024, 5, 1)] * 2)}, "has no time zone"),
+        ({"timestamp": pa.array([dt.date(2024, 5, 1)] * 2)}, "has no time zone"),
         ({"timestamp": pa.array([2**36, 2**36], pa.timestamp("s", "Nowhere/Town"))}, "lies outside"),
         ({"timestamp": pa.array([-(2**63)] * 2, pa.int64()).cast(pa.timestamp("ns", "UTC"))}, "NaT is no time"),
         ({"timestamp": pa.array([1.5, 1.5])}, "is not an ISO-8601 time"),
@@ -200,12 +201,15 @@ def test_a_parquet_text_that_lies_is_rejected(tmp_path):
         assert (read, list(rejects)) == ([1], [2])
 
 
-def test_types_without_text_are_rejected(tmp_path):
-    """A value of a type that is neither text, number nor time refuses its row; a missing one is missing."""
-    path = parquet_trades(
-        tmp_path, conditions=pa.array([datetime.timedelta(1), None], pa.duration("us")).cast(pa.int64())
-    )
-    assert outcome(path)[0] == [1, 2]
+def test_parquet_identifiers_are_texts(tmp_path):
+    """Integers, UUIDs and lists stand as their text where a text is wanted."""
+    one = uuid.UUID(int=1)
+    uuids = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([one.bytes, None], pa.binary(16)))
+    lists = pa.array([["@", "I"], None])
+    path = parquet_trades(tmp_path, trade_id=uuids, conditions=lists, exchange=pa.array([4, None]))
+    first, second = outcome(path)[2]
+    assert (first.trade_id, first.conditions, first.exchange) == (str(one), '["@", "I"]', "4")
+    assert (second.trade_id, second.conditions, second.exchange) == (None, None, None)
 
 
 def test_a_parquet_file_without_rows_is_refused(tmp_path):

@@ -16,7 +16,7 @@ from fpa_core.records import KINDS, from_table
 from fpa_plugins.files.reader import FilesSource
 
 FAST = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 NUMBERS = st.one_of(

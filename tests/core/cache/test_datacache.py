@@ -71,9 +71,9 @@ def test_callers_cannot_corrupt_the_cache(cache):
     cache.get("flat").append(3)
     loaded = cache.get_or_load("loaded", lambda: flat)
     loaded.append(4)
-    assert {"list": [1]} == cache.get("k")
-    assert [1] == cache.get("flat")
-    assert [1, 2] == cache.get("loaded")
+    assert cache.get("k") == {"list": [1]}
+    assert cache.get("flat") == [1]
+    assert cache.get("loaded") == [1, 2]
 
 
 def test_a_stored_none_is_a_value(cache):
@@ -158,7 +158,7 @@ def test_kinds_have_their_own_lifetimes(make, clock):
     cache.set("e", 1, 7, kind="quotes")
     cache.get_or_load("n", lambda: None, kind="bars")
     remaining = {key: cache.lookup(key).remaining for key in "qboen"}
-    assert {"q": 5.0, "b": None, "o": 60.0, "e": 7.0, "n": 1.0} == remaining
+    assert remaining == {"q": 5.0, "b": None, "o": 60.0, "e": 7.0, "n": 1.0}
     clock.now += 1
     assert cache.get_or_load("n", lambda: 2) == 2
 

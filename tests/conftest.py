@@ -1,0 +1,64 @@
+"""Fixtures that every test may use, and how hard Hypothesis tries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from fpa_core.protocols import StoreBackend
+from fpa_core.store import DataStore
+from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
+
+settings.register_profile("fast", max_examples=25, deadline=None)
+settings.register_profile("default", max_examples=60, deadline=None)
+settings.register_profile("torture", max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
+settings.load_profile(os.environ.get("FPA_HYPOTHESIS", "default"))
+
+SHARED_DATA = Path(os.environ.get("FPA_SHARED_DATA") or Path(__file__).resolve().parents[1] / "../shared/data")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real market data; tests that need it are skipped where it is not."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no market data at {SHARED_DATA}; FPA_SHARED_DATA names their folder")
+    return SHARED_DATA.resolve()
+
+
+@pytest.fixture
+def clock() -> Callable[[], int]:
+    """A clock that advances by a second each time it is asked."""
+    now = 1_700_000_000_000_000_000
+
+    def tick() -> int:
+        nonlocal now
+        now += 1_000_000_000
+        return now
+
+    return tick
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Iterator[StoreBackend]:
+    """An empty database."""
+    opened = open_store(SqliteOptions(path=tmp_path / "test.db"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def store(backend: StoreBackend, clock: Callable[[], int]) -> DataStore:
+    """A store over an empty database."""
+    return DataStore(backend, clock=clock)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep variables of whoever runs the tests away from the configuration under test."""
+    for name in os.environ:
+        if name.startswith("FPA_") and name not in {"FPA_SHARED_DATA", "FPA_HYPOTHESIS"}:
+            monkeypatch.delenv(name)

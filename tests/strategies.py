@@ -1,0 +1,160 @@
+"""Hypothesis strategies for records, in one place."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import strategies as st
+
+from fpa_core.models import (
+    Bar,
+    Order,
+    OrderStatus,
+    OrderType,
+    PortfolioSnapshot,
+    Position,
+    PositionSide,
+    Quote,
+    Side,
+    TimeInForce,
+    Trade,
+)
+
+NS = st.integers(-(2**62), 2**62)
+"""Instants between 1823 and 2116."""
+
+FEW_NS = st.integers(0, 5)
+"""Instants that collide."""
+
+
+def decimals(places: int = 24, digits: int = 30) -> st.SearchStrategy[Decimal]:
+    """Decimals of any scale, negative, tiny and long ones among them."""
+    return st.builds(
+        lambda number, scale: Decimal(number).scaleb(-scale), st.integers(-(10**digits), 10**digits), st.integers(0, places)
+    )
+
+
+def prices() -> st.SearchStrategy[Decimal]:
+    """Prices as they are seen, and some that are not."""
+    return st.one_of(st.decimals(0, 1000, places=2), st.sampled_from([Decimal("-36.98"), Decimal(0)]), decimals())
+
+
+def few_prices() -> st.SearchStrategy[Decimal]:
+    """Prices that collide, in different spellings."""
+    return st.sampled_from([Decimal(text) for text in ("1", "1.0", "1.5", "1.50", "2")])
+
+
+def texts(size: int = 12) -> st.SearchStrategy[str]:
+    """Any text that a record may hold."""
+    return st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=size)
+
+
+def names() -> st.SearchStrategy[str]:
+    """Symbols, order ids, accounts."""
+    return st.one_of(
+        st.sampled_from(["AAPL", "BRK[B]", "BTC/USDT", "SPXW  210106P03700000", "Ünï", "a'b;--", "x,y"]),
+        st.text(st.characters(codec="utf-8", categories=("L", "N", "P")), min_size=1, max_size=10),
+    )
+
+
+optional_prices = st.none() | prices()
+optional_texts = st.none() | texts()
+
+
+def quotes(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[int] = NS) -> st.SearchStrategy[Quote]:
+    return st.builds(
+        Quote,
+        symbol or names(),
+        ts,
+        optional_prices,
+        optional_prices,
+        optional_prices,
+        optional_prices,
+        optional_texts,
+        optional_texts,
+        optional_texts,
+    )
+
+
+def trades(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[int] = NS) -> st.SearchStrategy[Trade]:
+    return st.builds(
+        Trade, symbol or names(), ts, prices(), prices(), optional_texts, optional_texts, st.none() | texts(4)
+    )
+
+
+def bars(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[int] = NS) -> st.SearchStrategy[Bar]:
+    return st.builds(
+        Bar,
+        symbol or names(),
+        ts,
+        optional_prices,
+        optional_prices,
+        optional_prices,
+        prices(),
+        optional_prices,
+        st.sampled_from(["1s", "1m", "5m", "1h", "1d", "1mo"]),
+        optional_prices,
+        st.none() | st.integers(0, 10**12),
+    )
+
+
+def orders() -> st.SearchStrategy[Order]:
+    return st.builds(
+        Order,
+        names(),
+        names(),
+        optional_prices,
+        st.sampled_from(Side),
+        st.sampled_from(OrderType),
+        st.sampled_from(OrderStatus),
+        prices(),
+        optional_prices,
+        optional_prices,
+        optional_prices,
+        st.sampled_from(TimeInForce),
+        NS,
+        NS,
+        optional_texts,
+        optional_texts,
+        optional_prices,
+        optional_prices,
+        optional_prices,
+    )
+
+
+def positions() -> st.SearchStrategy[Position]:
+    return st.builds(
+        Position,
+        names(),
+        prices(),
+        optional_prices,
+        optional_prices,
+        optional_prices,
+        optional_prices,
+        NS,
+        names(),
+        optional_prices,
+        optional_prices,
+        st.none() | st.sampled_from(PositionSide),
+        optional_texts,
+    )
+
+
+def snapshots() -> st.SearchStrategy[PortfolioSnapshot]:
+    return st.builds(
+        PortfolioSnapshot,
+        NS,
+        prices(),
+        optional_prices,
+        optional_prices,
+        optional_prices,
+        st.lists(positions(), max_size=4, unique_by=lambda position: position.symbol),
+        optional_prices,
+        st.sampled_from(["USD", "EUR"]),
+        names(),
+    )
+
+
+def records() -> st.SearchStrategy[object]:
+    """A record of any kind."""
+    return st.one_of(quotes(), trades(), bars(), orders(), positions(), snapshots())
