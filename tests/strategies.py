@@ -64,7 +64,7 @@ optional_texts = st.none() | texts()
 def quotes(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[int] = NS) -> st.SearchStrategy[Quote]:
     return st.builds(
         Quote,
-        symbol or names(),
+        names() if symbol is None else symbol,
         ts,
         optional_prices,
         optional_prices,
@@ -78,14 +78,14 @@ def quotes(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[i
 
 def trades(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[int] = NS) -> st.SearchStrategy[Trade]:
     return st.builds(
-        Trade, symbol or names(), ts, prices(), prices(), optional_texts, optional_texts, st.none() | texts(4)
+        Trade, names() if symbol is None else symbol, ts, prices(), prices(), optional_texts, optional_texts, st.none() | texts(4)
     )
 
 
 def bars(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[int] = NS) -> st.SearchStrategy[Bar]:
     return st.builds(
         Bar,
-        symbol or names(),
+        names() if symbol is None else symbol,
         ts,
         optional_prices,
         optional_prices,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -72,8 +71,8 @@ class Rule:
             def check(self, order):
                 return None if order.quantity is None else order.quantity % self.lot == 0
 
-    Annotated names are parameters, which TOML may set (``[validator.rules."acme.round_lot"] lot = 50``) and which all have defaults; names
-    without annotation are class variables:
+    Annotated names are parameters, which TOML may set (``[validator.rules."acme.round_lot"] lot = 50``) and which all have defaults; a rule
+    without any needs no decorator. Names without annotation are class variables:
 
     - ``id``: who the rule is, as ``vendor.name``; ``kind``: the record kind it judges, by its plural name, or several;
     - ``fields``: the attributes it looks at, shown in findings;
@@ -236,5 +235,7 @@ def _made(rule: type[Rule], values: Rule | Mapping[str, Any]) -> Rule:
 
 
 def _near(name: str, known: Iterable[str]) -> str:
+    import difflib
+
     matches = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {matches[0]!r}?" if matches else ""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from fpa_core.models import Bar
 from fpa_core.numbers import decimal_text
 from fpa_core.validator import REFUSES, WARNS, Rule, every
@@ -19,7 +17,6 @@ __all__ = ["RULES", "Positive", "Range", "Volume"]
 _PRICES = ("open", "high", "low", "close")
 
 
-@frozen(kw_only=True)
 class Positive(Rule):
     """Every price of the bar is above zero.
 
@@ -49,7 +46,6 @@ class Positive(Rule):
         return f"not above zero: {', '.join(low)}"
 
 
-@frozen(kw_only=True)
 class Range(Rule):
     """The high is the highest and the low the lowest of the bar's prices.
 
@@ -82,7 +78,6 @@ class Range(Rule):
         return f"the high is not the highest or the low not the lowest: {', '.join(prices)}"
 
 
-@frozen(kw_only=True)
 class Volume(Rule):
     """The volume is not negative.
 

@@ -20,7 +20,6 @@ _WITH_LIMIT = (OrderType.LIMIT, OrderType.STOP_LIMIT)
 _WITH_STOP = (OrderType.STOP, OrderType.STOP_LIMIT)
 
 
-@frozen(kw_only=True)
 class Quantity(Rule):
     """What is ordered is more than nothing, and what is filled is not negative.
 
@@ -90,7 +89,6 @@ class Overfill(Rule):
         return f"{_text(order.filled_quantity)} filled of {_text(order.quantity)} ordered"
 
 
-@frozen(kw_only=True)
 class Prices(Rule):
     """The order has the prices its type asks for.
 
@@ -132,7 +130,6 @@ class Prices(Rule):
         return f"a {order.order_type} order with limit price {_text(order.limit_price)}, stop price {_text(order.stop_price)}"
 
 
-@frozen(kw_only=True)
 class Fill(Rule):
     """The status, the filled quantity and the average price of an order agree.
 

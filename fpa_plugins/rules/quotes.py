@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["RULES", "Crossed", "Locked", "OneSided", "Positive", "Spread"]
 
 
-@frozen(kw_only=True)
 class Positive(Rule):
     """A price that is quoted is above zero.
 
@@ -47,7 +46,6 @@ class Positive(Rule):
         return f"not above zero: {', '.join(low)}"
 
 
-@frozen(kw_only=True)
 class Crossed(Rule):
     """The ask is not below the bid.
 
@@ -76,7 +74,6 @@ class Crossed(Rule):
         return f"the ask {_text(quote.ask)} is below the bid {_text(quote.bid)}"
 
 
-@frozen(kw_only=True)
 class Locked(Rule):
     """The ask differs from the bid.
 
@@ -144,7 +141,6 @@ class Spread(Rule):
         return f"the spread {_text(spread)} is {spread / mid:.2%} of the mid price, more than {limit}%"
 
 
-@frozen(kw_only=True)
 class OneSided(Rule):
     """Both sides are quoted.
 

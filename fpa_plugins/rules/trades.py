@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["RULES", "Bounds", "Positive", "Size"]
 
 
-@frozen(kw_only=True)
 class Positive(Rule):
     """The price is above zero.
 
@@ -45,7 +44,6 @@ class Positive(Rule):
         return f"the price {decimal_text(trade.price)} is not above zero"
 
 
-@frozen(kw_only=True)
 class Size(Rule):
     """The size is above zero.
 

@@ -164,7 +164,7 @@ def test_talkative_backend():
     """The bound on examples holds even if a backend explains more than it was asked for."""
 
     class Talkative(RuleSet):
-        def explain(self, kind, verdict, table, limit=None, *, records=None):
+        def explain(self, kind, verdict, table, limit=None, *, records=None):  # noqa: ARG002
             return super().explain(kind, verdict, table, records=records)
 
     judge = DataValidator(Talkative(configure(RULES, "standard")), now_ns=lambda: NOW, examples=2)
