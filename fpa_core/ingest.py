@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attrs import evolve
 
 from fpa_core.protocols import Chunk, Finding, Quarantined, Reject, Severity, Tally
-from fpa_core.records import ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
+from fpa_core.records import ORDERS, POSITIONS, SNAPSHOTS, Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,7 +59,7 @@ def ingest(
             kinds[chunk.kind] = None
             notes += chunk.notes
             read += chunk.table.num_rows + len(chunk.rejects)
-            refused += _take(batch, examination, chunk, warnings)
+            refused += _take(store, batch, examination, chunk, warnings)
             if progress is not None:
                 progress(read, chunk.progress)
         batch.finish(read=read)
@@ -81,8 +81,10 @@ def examine(validator: DataValidator, chunks: Iterator[Chunk], *, progress: Prog
         examination.count(chunk.kind, chunk.table)
         rows += chunk.table.num_rows + len(chunk.rejects)
         bad += len(chunk.rejects)
-        for reject in chunk.rejects[: EXAMPLES - len(shapeless)]:
-            shapeless.append(Finding(SHAPE, Severity.ERROR, reject.problem, chunk.kind.name, row=reject.row - 1))
+        shapeless += [
+            Finding(SHAPE, Severity.ERROR, reject.problem, chunk.kind.name, row=reject.row - 1)
+            for reject in chunk.rejects[: EXAMPLES - len(shapeless)]
+        ]
         if progress is not None:
             progress(rows, chunk.progress)
     result = examination.result()
@@ -92,29 +94,29 @@ def examine(validator: DataValidator, chunks: Iterator[Chunk], *, progress: Prog
     return evolve(result, rows=rows, findings=(*shapeless, *result.findings), counts=counts)
 
 
-def chunks_of(records: Any) -> Iterator[Chunk]:
-    """Return records, of any kinds, as chunks; the positions of snapshots are rows of their own."""
+def chunks_of(store: DataStore, records: Any) -> Iterator[Chunk]:
+    """Return one record or many, of any kinds, as chunks, completed as the store would."""
     from fpa_core.records import to_table
 
-    by_class: dict[type[Any], list[Any]] = {}
-    for record in records if isinstance(records, Iterable) else (records,):
-        by_class.setdefault(type(record), []).append(record)
-    by_kind = {kind_of(cls): group for cls, group in by_class.items()}
-    for snapshot in by_kind.get(SNAPSHOTS, ()):
-        by_kind.setdefault(POSITIONS, []).extend(snapshot.positions)
-    for kind, group in by_kind.items():
-        yield Chunk(kind, to_table(kind, group), range(1, len(group) + 1))
+    for kind, group in store.grouped(records).items():
+        yield Chunk(kind, to_table(kind, group), range(1, len(group) + 1), records=group)
 
 
-def _take(batch: StoreBatch, examination: Examination, chunk: Chunk, warnings: dict[str, int]) -> list[Quarantined]:
+def _take(
+    store: DataStore, batch: StoreBatch, examination: Examination, chunk: Chunk, warnings: dict[str, int]
+) -> list[Quarantined]:
     """Write the good rows of a chunk and set the others aside."""
-    split = examination.split(chunk.kind, chunk.table)
+    split = examination.split(chunk.kind, chunk.table, chunk.records)
     batch.write(chunk.kind, split.accepted)
+    if chunk.kind is SNAPSHOTS and chunk.records is not None:
+        store.drop_sold(batch, [chunk.records[row] for row in split.accepted_rows])
     for rule, count in split.flagged.items():
         warnings[rule] = warnings.get(rule, 0) + count
     kept_out = [_unshaped(chunk.kind, reject) for reject in chunk.rejects]
-    for position, findings in split.refused:
-        kept_out.append(_refused(chunk.kind, chunk.table, position, chunk.rows[position], findings))
+    kept_out += [
+        _refused(chunk.kind, chunk.table, position, chunk.rows[position], findings)
+        for position, findings in split.refused
+    ]
     if kept_out:
         batch.quarantine(kept_out)
     return kept_out

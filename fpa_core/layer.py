@@ -11,13 +11,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from fpa_core import config as configuration
+from fpa_core.config import Section
+from fpa_core.exceptions import ConfigError
 from fpa_core.ingest import Progress, chunks_of, examine, ingest, with_times
 from fpa_core.protocols import Chunk, Query, SourceRequest
 from fpa_core.records import POSITIONS, SNAPSHOTS, Kind, kind_of
 
 if TYPE_CHECKING:
     from fpa_core.cache import DataCache
-    from fpa_core.config import Config, Section, Tree
+    from fpa_core.config import Config, Tree
     from fpa_core.plugins import PluginManager
     from fpa_core.protocols import Source
     from fpa_core.receipt import Receipt
@@ -119,7 +121,11 @@ class DataLayer:
         from fpa_core.cache import DataCache
 
         chosen = self.config.cache
-        backend = self.plugins.caches.require(str(chosen.backend)).create(chosen.options)
+        if not isinstance(chosen.backend, str):
+            raise ConfigError(
+                f"cache.backend: one cache is needed, not {len(chosen.backend)}", hint="name the nearest one"
+            )
+        backend = self.plugins.caches.require(chosen.backend).create(chosen.options)
         kinds = {kind: lifetime for kind, lifetime in chosen.ttl.items() if kind != "default"}
         return DataCache(backend, ttl=chosen.ttl["default"], ttls=kinds, namespace=chosen.namespace)
 
@@ -134,13 +140,22 @@ class DataLayer:
         return DataValidator(backend, level=chosen.level, now_ns=self._clock)
 
     def source(self, name: str) -> Source:
-        """Return the source of that name.
+        """Return the source of that name, with the options of ``[sources.NAME]``.
 
         :raises PluginError: when no plugin offers it.
+        :raises ConfigError: when it needs options and has none.
         """
-        registration = self.plugins.sources.require(name)
-        section: Section | None = self.config.sources.get(name)
-        source: Source = registration.create(registration.options() if section is None else section.options)
+        section: Section = self.config.sources.get(name, Section(backend=name))
+        registration = self.plugins.sources.require(section.backend)
+        options = section.options
+        if options is None:
+            try:
+                options = registration.options()
+            except TypeError as error:
+                raise ConfigError(
+                    f"the source {name!r} needs options: {error}", hint=f"add [sources.{name}]"
+                ) from error
+        source: Source = registration.create(options)
         return source
 
     # Writing
@@ -169,7 +184,7 @@ class DataLayer:
             chunks = self._read(data, kind, symbol, interval, account)
             source = f"files:{source}" if source else "files"
         else:
-            path, chunks, source = None, chunks_of(data), source or "api"
+            path, chunks, source = None, chunks_of(self.store, data), source or "api"
         receipt, refused = ingest(self.store, self.validator, chunks, source=source, path=path, progress=progress)
         self.plugins.notify("fpa_ingested", receipt=receipt)
         if refused:

@@ -512,6 +512,7 @@ class Chunk:
     :ivar rows: the positions in the source, from 1, of the rows of *table*.
     :ivar progress: how much of the source has been read, from 0 to 1; None where that is not known.
     :ivar notes: what the user should know of the source, such as columns that are not read; each is said once.
+    :ivar records: the rows as records, where the source has them: a snapshot's positions are in no table.
     """
 
     kind: Kind
@@ -520,6 +521,7 @@ class Chunk:
     rejects: Sequence[Reject] = ()
     progress: float | None = None
     notes: tuple[str, ...] = ()
+    records: Sequence[Any] | None = None
 
 
 class Source(Protocol):

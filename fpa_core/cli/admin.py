@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -123,7 +124,7 @@ def plugins(app: App, /, as_json: bool) -> None:
             r.distribution,
             r.version,
             r.status,
-            "; ".join(f"{hook}: {', '.join(names)}" for hook, names in r.provides.items()),
+            "; ".join(_offer(hook, names) for hook, names in r.provides.items()),
         ]
         for r in reports
     ]
@@ -131,6 +132,11 @@ def plugins(app: App, /, as_json: bool) -> None:
     for report in reports:
         if report.error:
             note(f"{report.name}: {report.error}")
+
+
+def _offer(hook: str, names: Sequence[str]) -> str:
+    what = hook.removeprefix("fpa_register_")
+    return f"{what}: {', '.join(names)}" if len(names) <= 4 else f"{len(names)} {what}"
 
 
 @click.group(invoke_without_command=True)

@@ -178,9 +178,8 @@ def query(
 
         selection = data.select(kind, symbol, limit=limit, **conditions, **equal)
         target: Any = sys.stdout.buffer if output is None else output
-        rows = export.write(
-            selection.query.kind, selection.batches(), target, format="csv" if form == "table" else form
-        )
+        shape: export.Format = "csv" if form == "table" else form  # type: ignore[assignment]  # click has checked it
+        rows = export.write(selection.query.kind, selection.batches(), target, format=shape)
         if output is not None:
             note(f"{rows:,} {kind} written to {output}")
 
@@ -215,8 +214,7 @@ def latest(app: App, /, symbol: str, as_json: bool) -> None:
     with app.open() as data:
         found = [record for kind in ("quotes", "trades") if (record := data.store.latest(symbol, kind)) is not None]
         intervals = sorted({bar.interval for bar in data.select("bars", symbol)})
-        for interval in intervals:
-            found.append(data.select("bars", symbol, interval=interval, limit=1, latest_first=True).first())
+        found += [data.select("bars", symbol, interval=each, limit=1, latest_first=True).first() for each in intervals]
     if as_json:
         print_json({"symbol": symbol, "latest": [{"kind": _kind(one)} | to_dict(one) for one in found]})
         return

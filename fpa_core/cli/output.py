@@ -45,8 +45,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
         grid.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in content:
         grid.add_row(*(Text(_cell(value)) for value in row))
-    # A pipe has no width: lines are not folded there.
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 10_000, highlight=False).print(grid)
+    # A pipe has no width: lines are not folded there. What pads the last column helps nobody.
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 10_000, highlight=False)
+    with console.capture() as capture:
+        console.print(grid)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def _cell(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from attrs import evolve
 
 from fpa_core.exceptions import DatabaseError, DataError
-from fpa_core.models import Order
+from fpa_core.models import Order, PortfolioSnapshot
 from fpa_core.protocols import (
     Batch,
     Capability,
@@ -159,6 +159,15 @@ class DataStore(RecordVerbs):
         Rows that are stored already add nothing; a different version of a bar, order, position or snapshot replaces the one stored. The
         positions of a snapshot are rows of their own in the receipt.
         """
+        by_kind = self.grouped(records)
+        with self.batch(source=source) as batch:
+            for kind, group in by_kind.items():
+                batch.write(kind, to_table(kind, group))
+            self.drop_sold(batch, by_kind.get(SNAPSHOTS, ()))
+        return evolve(batch.receipt, kind=next(iter(by_kind)).name if len(by_kind) == 1 else None)
+
+    def grouped(self, records: Any) -> dict[Kind, list[Any]]:
+        """Return one record or many as they would be saved, by kind: orders with their times, positions of snapshots on their own."""
         by_class: dict[type[Any], list[Any]] = {}
         for record in records if isinstance(records, Iterable) else (records,):
             by_class.setdefault(type(record), []).append(record)
@@ -167,12 +176,7 @@ class DataStore(RecordVerbs):
             by_kind[ORDERS] = [self._complete(order) for order in by_kind[ORDERS]]
         for snapshot in by_kind.get(SNAPSHOTS, ()):
             by_kind.setdefault(POSITIONS, []).extend(snapshot.positions)
-        with self.batch(source=source) as batch:
-            for kind, group in by_kind.items():
-                batch.write(kind, to_table(kind, group))
-            for snapshot in by_kind.get(SNAPSHOTS, ()):
-                self._drop_sold(batch, snapshot)
-        return evolve(batch.receipt, kind=next(iter(by_kind)).name if len(by_kind) == 1 else None)
+        return by_kind
 
     def _complete(self, record: Order) -> Order:
         """Give an order its times: the stored ones where nothing else is new, so that saving it twice changes nothing."""
@@ -191,15 +195,19 @@ class DataStore(RecordVerbs):
             return evolve(same, updated_at=record.updated_ns or stored.updated_ns)
         return evolve(same, updated_at=max(self._clock(), (stored.updated_ns or 0) + 1))
 
-    def _drop_sold(self, batch: StoreBatch, snapshot: Any) -> None:
-        """Remove positions that an earlier version of the snapshot had and this one has not."""
-        if not snapshot.positions:
-            return
-        at = Query(POSITIONS, start_ns=snapshot.ts_ns, end_ns=snapshot.ts_ns + 1, equal={"account": snapshot.account})
-        held = {position.symbol for position in snapshot.positions}
-        sold = {position.symbol for position in Selection[Any](self, at)} - held
-        if sold:
-            batch.delete(evolve(at, subjects=tuple(sorted(sold))))
+    def drop_sold(self, batch: StoreBatch, snapshots: Iterable[PortfolioSnapshot]) -> None:
+        """Remove positions that an earlier version of a snapshot had and the one now saved has not."""
+        for snapshot in snapshots:
+            at = self._positions_of(snapshot)
+            held = {position.symbol for position in snapshot.positions}
+            sold = {position.symbol for position in Selection[Any](self, at)} - held
+            if held and sold:  # one without any positions says nothing of them
+                batch.delete(evolve(at, subjects=tuple(sorted(sold))))
+
+    @staticmethod
+    def _positions_of(snapshot: PortfolioSnapshot) -> Query:
+        account = {"account": snapshot.account}
+        return Query(POSITIONS, start_ns=snapshot.ts_ns, end_ns=snapshot.ts_ns + 1, equal=account)
 
     @overload
     def select(self, what: type[T], symbol: str | Sequence[str] | None = None, **conditions: Any) -> Selection[T]: ...
@@ -259,13 +267,7 @@ class DataStore(RecordVerbs):
         with self.batch(source=source) as batch:
             if query.kind is SNAPSHOTS:
                 for snapshot in selection:
-                    at = Query(
-                        POSITIONS,
-                        start_ns=snapshot.ts_ns,
-                        end_ns=snapshot.ts_ns + 1,
-                        equal={"account": snapshot.account},
-                    )
-                    batch.delete(at)
+                    batch.delete(self._positions_of(snapshot))
             deleted = batch.delete(query)
         return evolve(batch.receipt, kind=query.kind.name, notes=(f"{deleted} {query.kind.name} deleted",))
 

@@ -32,7 +32,13 @@ class RecordVerbs:
 
     batch: Callable[..., AbstractContextManager[StoreBatch]]
     save: Callable[..., Receipt]
-    select: Any
+
+    if TYPE_CHECKING:
+
+        def select(self, what: type[R], symbol: str | Sequence[str] | None = None, **conditions: Any) -> Selection[R]:
+            """Describe rows to read."""
+            ...
+
     delete: Callable[..., Receipt]
 
     # Quotes
@@ -225,7 +231,7 @@ class RecordVerbs:
 
     def latest(self, symbol: str, what: Any = Quote) -> Any:
         """Return the last record of a symbol, a quote unless another kind is named; None where there is none."""
-        return self.select(what, symbol, limit=1, latest_first=True).first()
+        return self.select(kind_of(what).record, symbol, limit=1, latest_first=True).first()
 
     @overload
     def as_of(self, symbol: str, at: Any) -> Quote | None: ...
@@ -240,7 +246,8 @@ class RecordVerbs:
         """Return the record of a symbol that prevailed at an instant: the last one at or before it."""
         from fpa_core.numbers import to_ns
 
-        return self.select(what, symbol, end=to_ns(at, "at", dates=True) + 1, limit=1, latest_first=True).first()
+        until = to_ns(at, "at", dates=True) + 1
+        return self.select(kind_of(what).record, symbol, end=until, limit=1, latest_first=True).first()
 
     def _locate(self, record: Record, *, whole: bool) -> Selection[Any]:
         """Select what *record* stands for: its key, or, when *whole*, one row equal to it in everything."""

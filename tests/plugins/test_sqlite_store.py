@@ -33,8 +33,9 @@ from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 @contextmanager
 def fresh() -> Iterator[DataStore]:
     """A store of its own for one example of a property."""
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder, DataStore(open_store(at(Path(folder)))) as store:
-        yield store
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        with DataStore(open_store(at(Path(folder), synchronous="normal"))) as store:
+            yield store
 
 
 def at(folder: Path, **options: Any) -> SqliteOptions:
