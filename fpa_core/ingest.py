@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fpa_core.receipt import Receipt
     from fpa_core.store import DataStore
-    from fpa_core.store.datastore import StoreBatch
+    from fpa_core.store.batch import StoreBatch
     from fpa_core.validator import DataValidator, ValidationResult
     from fpa_core.validator.engine import Examination
 

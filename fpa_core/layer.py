@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fpa_core.protocols import Source
     from fpa_core.receipt import Receipt
     from fpa_core.store import DataStore, Selection
-    from fpa_core.store.datastore import Changed
+    from fpa_core.store.batch import Changed
     from fpa_core.validator import DataValidator, ValidationResult
 
 __all__ = ["DataLayer", "open_layer"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal, Inexact, InvalidOperation
+from typing import Any
 
 from fpa_core.exceptions import DataError
 
@@ -28,11 +29,12 @@ EXACT = Context(prec=4 * MAX_DIGITS, traps=[Inexact, InvalidOperation])
 """Arithmetic without rounding: sums and products of two allowed numbers come out whole, anything else raises."""
 
 MIN_NS, MAX_NS = -(2**63), 2**63 - 1
-"""Nanoseconds since 1970 that fit a signed 64-bit integer: 1677-09-21 to 2262-04-11."""
+"""Nanoseconds since 1970 that fit a signed 64-bit integer: 1677-09-21 to 2262-04-11. The least is no time: numpy and pandas mean NaT by it."""
 
-_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)
+# Each is written so that no text, however long, makes it try twice.
+_DECIMAL = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)
 _INSTANT = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s?(Z|z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s?(Z|z|[+-]\d\d(?::?[0-5]\d)?)?)?", re.ASCII
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_UNITS = {
@@ -45,6 +47,7 @@ _NS_UNITS = {
     "d": 86400 * 10**9,
     "w": 604800 * 10**9,
 }
+_FOREVER = float("inf")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h|d|w)", re.ASCII)
 
 
@@ -55,51 +58,71 @@ def to_decimal(value: object, field: str = "value") -> Decimal:
 
     :raises DataError: for NaN, infinities, booleans, other types, and numbers of more than 76 digits before or after the point.
     """
-    if type(value) is Decimal:
-        number = value
-    elif isinstance(value, str):
-        text = value.strip()
-        if not _DECIMAL.fullmatch(text):
-            raise DataError(
-                f"{field}: {value!r} is not a decimal number", hint="write it like 123.45", field=field, value=value
-            )
-        number = Decimal(text)
-    elif isinstance(value, bool) or value is None:
-        raise DataError(f"{field}: a number is needed, not {value!r}", field=field, value=value)
-    elif isinstance(value, int):
-        if abs(value) >= 10**MAX_DIGITS:
-            raise DataError(f"{field}: the integer has more than {MAX_DIGITS} digits", field=field)
-        number = Decimal(value)
-    elif isinstance(value, float):
-        number = Decimal(repr(float(value)))
-    elif isinstance(value, Decimal):
-        number = Decimal(value)
-    else:
-        try:
-            number = Decimal(str(value.item()))  # type: ignore[attr-defined]  # numpy scalars
-        except (AttributeError, InvalidOperation):
-            raise DataError(
-                f"{field}: a number is needed (Decimal, int, str or float), not {type(value).__name__}",
-                field=field,
-                value=value,
-            ) from None
+    number = value if type(value) is Decimal else _read_number(value, field)
     if -16 <= number.adjusted() < 60 and len(str(number)) <= 60 and number.is_finite():
-        return (
-            number  # the quick way for every number one meets: it has at most 60 digits, so at most 76 after the point
-        )
+        return number  # the quick way for every number one meets: of at most 60 digits, so at most 76 after the point
     if not number.is_finite():
         raise DataError(
-            f"{field}: {number} is not a finite number",
+            f"{field}: {_shown(value)} is not a finite number",
             hint="leave a missing value empty (None)",
             field=field,
             value=value,
         )
     exponent = number.as_tuple().exponent
     if number.adjusted() >= MAX_DIGITS or int(exponent) < -MAX_DIGITS:
-        raise DataError(
-            f"{field}: more than {MAX_DIGITS} digits before or after the decimal point", field=field, value=value
-        )
+        raise _too_long(value, field)
     return number
+
+
+def _read_number(value: object, field: str) -> Decimal:
+    if isinstance(value, str):
+        text = value.strip()
+        if not _DECIMAL.fullmatch(text):
+            raise DataError(
+                f"{field}: {_shown(value)} is not a decimal number",
+                hint="write it like 123.45",
+                field=field,
+                value=value,
+            )
+        return Decimal(text)
+    if isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) >= 10**MAX_DIGITS:
+            raise _too_long(value, field)
+        return Decimal(value)
+    if isinstance(value, float):
+        return Decimal(repr(float(value)))
+    if isinstance(value, Decimal):
+        return Decimal(value)
+    if _numpy_kind(value) in {"i", "u", "f"}:
+        number: Any = value
+        return Decimal(str(number[()]))  # the shortest text of its own width: a 32-bit 0.1 is one tenth, too
+    raise DataError(
+        f"{field}: a number is needed (Decimal, int, str or float), not {_what(value)}", field=field, value=value
+    )
+
+
+def _too_long(value: object, field: str) -> DataError:
+    return DataError(
+        f"{field}: more than {MAX_DIGITS} digits before or after the decimal point", field=field, value=value
+    )
+
+
+def _numpy_kind(value: object) -> str | None:
+    """Return the letter of a numpy scalar's kind; None for all that is none, arrays among them."""
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    return kind if isinstance(kind, str) and getattr(value, "shape", None) == () else None
+
+
+def _what(value: object) -> str:
+    return repr(value) if value is None or isinstance(value, bool) else type(value).__name__
+
+
+def _shown(value: object) -> str:
+    """Return *value* as a message shows it: not more of it than one can read."""
+    if isinstance(value, int) and value.bit_length() > 256:  # Python refuses to write out some of them
+        return "an integer of so many digits"
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:80]}... ({len(text)} characters)"
 
 
 def decimal_text(number: Decimal) -> str:
@@ -112,7 +135,7 @@ def decimal_text(number: Decimal) -> str:
         text = format(number, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
-    return "0" if text == "-0" or not text else text
+    return "0" if text == "-0" else text
 
 
 def to_ns(value: object, field: str = "timestamp", *, dates: bool = False) -> int:
@@ -128,36 +151,48 @@ def to_ns(value: object, field: str = "timestamp", *, dates: bool = False) -> in
         if value.tzinfo is None or value.utcoffset() is None:
             raise _naive(value, field)
         delta = value - _EPOCH
-        # pandas timestamps are datetimes that carry three more digits.
-        ns = ((delta.days * 86400 + delta.seconds) * 10**6 + delta.microseconds) * 1000 + getattr(
-            value, "nanosecond", 0
-        )
+        ns = ((delta.days * 86400 + delta.seconds) * 10**6 + delta.microseconds) * 1000
+        ns += getattr(value, "nanosecond", 0)  # pandas timestamps are datetimes that carry three more digits
     elif isinstance(value, str):
         ns = _parse_instant(value.strip(), field, dates=dates)
     elif isinstance(value, date):
         if not dates:
             raise _naive(value, field)
         ns = (value - _EPOCH.date()).days * _NS_UNITS["d"]
-    elif getattr(getattr(value, "dtype", None), "kind", None) == "M":
-        ns = int(value.astype("datetime64[ns]").astype("int64"))  # type: ignore[attr-defined]  # numpy.datetime64
-    elif getattr(getattr(value, "dtype", None), "kind", None) in {"i", "u"}:
+    elif (kind := _numpy_kind(value)) == "M":
+        ns = _numpy_ns(value, field)
+    elif kind in {"i", "u"}:
         ns = int(value)  # type: ignore[call-overload]  # numpy integers
     else:
         raise DataError(
-            f"{field}: a time is needed (aware datetime, ISO-8601 text or int nanoseconds), not {type(value).__name__}",
+            f"{field}: a time is needed (aware datetime, ISO-8601 text or int nanoseconds), not {_what(value)}",
             field=field,
             value=value,
         )
     if not MIN_NS < ns <= MAX_NS:
-        raise DataError(f"{field}: {value!r} lies outside 1677-09-21 to 2262-04-11", field=field, value=value)
+        raise _out_of_range(value, field)
     return ns
+
+
+def _numpy_ns(value: Any, field: str) -> int:
+    """Return a numpy.datetime64, which counts in UTC, as nanoseconds. numpy itself wraps round and cuts off in silence."""
+    in_ns = value.astype("datetime64[ns]")
+    if in_ns.astype(value.dtype) != value or in_ns != value:
+        raise _out_of_range(value, field)
+    return int(in_ns.astype("int64"))
+
+
+def _out_of_range(value: object, field: str) -> DataError:
+    return DataError(
+        f"{field}: {_shown(value)} is no whole nanosecond of 1677-09-21 to 2262-04-11", field=field, value=value
+    )
 
 
 def _parse_instant(text: str, field: str, *, dates: bool) -> int:
     match = _INSTANT.fullmatch(text)
     if match is None:
         raise DataError(
-            f"{field}: {text!r} is not an ISO-8601 time",
+            f"{field}: {_shown(text)} is not an ISO-8601 time",
             hint="write it like 2024-05-01T14:30:00.123456789Z",
             field=field,
             value=text,
@@ -172,10 +207,7 @@ def _parse_instant(text: str, field: str, *, dates: bool) -> int:
         whole = datetime.fromisoformat(f"{day}T{minute or '00:00'}:{second or '00'}{offset}")
     except ValueError as error:
         raise DataError(f"{field}: {text!r} is not a time: {error}", field=field, value=text) from None
-    try:
-        delta = whole - _EPOCH
-    except OverflowError:
-        raise DataError(f"{field}: {text!r} lies outside 1677-09-21 to 2262-04-11", field=field, value=text) from None
+    delta = whole - _EPOCH
     return (delta.days * 86400 + delta.seconds) * 10**9 + int((fraction or "0").ljust(9, "0"))
 
 
@@ -213,13 +245,18 @@ def to_seconds(value: object, field: str = "duration") -> float:
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value)
+        seconds = float(value) if abs(value) < _FOREVER else _FOREVER
     elif isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         seconds = float(Decimal(match[1]) * _NS_UNITS[match[2]] / 10**9)
     else:
         raise DataError(
-            f"{field}: {value!r} is not a duration", hint='write it like "50ms", "5m" or "1h"', field=field, value=value
+            f"{field}: {_shown(value)} is not a duration",
+            hint='write it like "50ms", "5m" or "1h"',
+            field=field,
+            value=value,
         )
-    if not 0 <= seconds < float("inf"):
-        raise DataError(f"{field}: a duration is finite and not negative, not {value!r}", field=field, value=value)
+    if not 0 <= seconds < _FOREVER:
+        raise DataError(
+            f"{field}: a duration is finite and not negative, not {_shown(value)}", field=field, value=value
+        )
     return seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
@@ -19,11 +19,10 @@ from fpa_core.protocols import (
     Quarantined,
     Query,
     StoreBackend,
-    StoreTransaction,
-    WriteCounts,
 )
 from fpa_core.receipt import Receipt
 from fpa_core.records import KINDS, ORDERS, POSITIONS, SNAPSHOTS, Kind, from_table, kind_of, to_table
+from fpa_core.store.batch import Changed, StoreBatch
 from fpa_core.store.selection import Selection, make_query
 from fpa_core.store.verbs import RecordVerbs
 
@@ -32,91 +31,9 @@ if TYPE_CHECKING:
 
     from fpa_core.store.selection import ReadThrough
 
-__all__ = ["Changed", "DataStore", "StoreBatch"]
+__all__ = ["DataStore"]
 
 T = TypeVar("T")
-
-ROWS_AT_ONCE = 65_536
-"""Rows handed to a backend in one call: enough for speed, few enough for the memory of a small machine."""
-
-Changed = Mapping[Kind, frozenset[str] | None]
-"""What a batch touched: the subjects of each kind, or None where they are not known and it may be all."""
-
-
-class StoreBatch:
-    """A batch being written; :attr:`receipt` tells what it came to once its context has ended."""
-
-    def __init__(self, transaction: StoreTransaction, source: str, file: str | None, clock: Callable[[], int]) -> None:
-        self.id = transaction.batch_id
-        self.counts = WriteCounts()
-        self.deleted = 0
-        self.changed: dict[Kind, frozenset[str] | None] = {}
-        self._transaction = transaction
-        self._source = source
-        self._file = file
-        self._clock = clock
-        self._quarantined = 0
-        self._read: int | None = None
-        self._started = time.perf_counter()
-        self._seconds = 0.0
-
-    def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
-        """Add rows; orders and positions without a time get the present one."""
-        table = _stamp(kind, table, self._clock)
-        counts = WriteCounts()
-        for start in range(0, table.num_rows, ROWS_AT_ONCE):
-            counts += self._transaction.write(kind, table.slice(start, ROWS_AT_ONCE))
-        self.counts += counts
-        if counts.inserted or counts.revised:
-            self._touch(kind, table.column(kind.by_field[kind.subject].name).unique().to_pylist())
-        return counts
-
-    def delete(self, query: Query) -> int:
-        """Take rows out of what reads return."""
-        deleted = self._transaction.delete(query)
-        self.deleted += deleted
-        if deleted:
-            self._touch(query.kind, query.subjects)
-        return deleted
-
-    def undo(self, batch_id: int) -> int:
-        """Take back what an earlier batch brought."""
-        changed = self._transaction.undo(batch_id)
-        self.deleted += changed
-        for kind in KINDS.values():
-            self._touch(kind, None)
-        return changed
-
-    def quarantine(self, records: Sequence[Quarantined]) -> None:
-        """Keep refused records aside."""
-        self._transaction.quarantine(records)
-        self._quarantined += len(records)
-
-    def finish(self, *, read: int) -> None:
-        """Note how many rows the source held, refused ones included."""
-        self._transaction.finish(read=read)
-        self._read = read
-
-    def _touch(self, kind: Kind, subjects: Iterable[str] | None) -> None:
-        known = self.changed.get(kind, frozenset())
-        self.changed[kind] = None if known is None or subjects is None else known | frozenset(subjects)
-
-    @property
-    def receipt(self) -> Receipt:
-        """What the batch came to."""
-        counts = self.counts
-        total = counts.inserted + counts.duplicate + counts.revised + self._quarantined
-        return Receipt(
-            read=total if self._read is None else self._read,
-            inserted=counts.inserted,
-            duplicate=counts.duplicate,
-            revised=counts.revised,
-            quarantined=self._quarantined,
-            batch=self.id,
-            source=self._source,
-            file=self._file,
-            seconds=self._seconds or time.perf_counter() - self._started,
-        )
 
 
 class DataStore(RecordVerbs):
@@ -306,20 +223,3 @@ class DataStore(RecordVerbs):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _stamp(kind: Kind, table: pa.Table, clock: Callable[[], int]) -> pa.Table:
-    """Fill in times that orders and positions may come without."""
-    if kind not in {ORDERS, POSITIONS}:
-        return table
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for name, source in (
-        ("timestamp", pa.scalar(clock(), pa.timestamp("ns", "UTC"))),
-        ("updated_at", table.column("timestamp")),
-    ):
-        if name in table.schema.names and table.column(name).null_count:
-            filled = pc.coalesce(table.column(name), table.column("timestamp") if name == "updated_at" else source)
-            table = table.set_column(table.schema.names.index(name), name, filled)
-    return table

@@ -17,7 +17,7 @@ from fpa_core.store.selection import Selection
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from fpa_core.store.datastore import StoreBatch
+    from fpa_core.store.batch import StoreBatch
 
 __all__ = ["RecordVerbs"]
 

@@ -1,0 +1,37 @@
+"""What a backend must be able to do: the protocols behind DataStore, DataCache, DataValidator, and the sources of data.
+
+Policy lives in core, mechanism in backends: a backend is small, and says by its :class:`Capability` set what it can do beyond the least.
+Classes are matched by shape: a backend derives from nothing here, and needs only the value types.
+"""
+
+from fpa_core.protocols.caches import MISS, CacheBackend, Entry, Miss, Usage
+from fpa_core.protocols.capabilities import Capability
+from fpa_core.protocols.sources import Chunk, Reject, Source, SourceRequest
+from fpa_core.protocols.stores import Batch, Extent, Quarantined, Query, StoreBackend, StoreTransaction, WriteCounts
+from fpa_core.protocols.validators import Finding, RuleClass, Severity, Tally, ValidatorBackend, Verdict
+
+__all__ = [
+    "MISS",
+    "Batch",
+    "CacheBackend",
+    "Capability",
+    "Chunk",
+    "Entry",
+    "Extent",
+    "Finding",
+    "Miss",
+    "Quarantined",
+    "Query",
+    "Reject",
+    "RuleClass",
+    "Severity",
+    "Source",
+    "SourceRequest",
+    "StoreBackend",
+    "StoreTransaction",
+    "Tally",
+    "Usage",
+    "ValidatorBackend",
+    "Verdict",
+    "WriteCounts",
+]

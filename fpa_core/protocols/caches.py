@@ -1,0 +1,117 @@
+"""What a cache must do: keep entries under text keys within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from typing import Any, Final, Literal, Protocol, TypeAlias
+
+from attrs import field, frozen
+
+from fpa_core.protocols.capabilities import Capability
+
+__all__ = ["MISS", "CacheBackend", "Entry", "Miss", "Usage"]
+
+
+class _Miss(Enum):
+    MISS = "MISS"
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def __repr__(self) -> str:
+        return "MISS"
+
+
+MISS: Final = _Miss.MISS
+"""Not in the cache; a stored None is a value. It is falsy, and the only member of its type."""
+
+
+Miss: TypeAlias = Literal[_Miss.MISS]
+"""The type of :data:`MISS`, for annotations such as ``Entry | Miss``."""
+
+
+@frozen
+class Entry:
+    """A cached value and what is known of it.
+
+    :ivar value: the value, or its encoded bytes where the backend stores bytes.
+    :ivar stored_at: when it was put, in seconds of the cache's clock; ``expires_at``: when it ceases to be fresh, None for never.
+    :ivar keep_until: until when a stale value may still be of use; None means until ``expires_at``.
+    :ivar size: bytes it counts for.
+    :ivar tags: the generation of each tag when the value was made; the entry is dead once one of them has moved on.
+    """
+
+    value: Any
+    stored_at: float
+    expires_at: float | None = None
+    keep_until: float | None = None
+    size: int = 0
+    tags: Mapping[str, int] = field(factory=dict)
+
+
+@frozen
+class Usage:
+    """How full a cache is: entries, their bytes, and how many were evicted since it was opened, by cause."""
+
+    entries: int
+    bytes: int
+    evicted: Mapping[str, int] = field(factory=dict)
+
+
+class CacheBackend(Protocol):
+    """A place for entries under text keys. It keeps and bounds them; freshness, tags and encoding are DataCache's business."""
+
+    capabilities: frozenset[Capability]
+
+    def get(self, key: str) -> Entry | Miss:
+        """Return the entry, expired or not, or MISS."""
+        ...
+
+    def get_many(self, keys: Iterable[str]) -> Mapping[str, Entry]:
+        """Return those of the entries that are there."""
+        ...
+
+    def put(self, key: str, entry: Entry, *, fence: Mapping[str, int] | None = None) -> bool:
+        """Keep the entry, making room as the backend's policy says; tell whether it was kept.
+
+        One that is too large is not kept, and the key is gone. With a *fence* the entry is kept only if every tag in it still has the
+        generation given, as one step with the storing; otherwise nothing changes.
+        """
+        ...
+
+    def touch(self, key: str, expires_at: float | None, keep_until: float | None) -> bool:
+        """Give the entry other times, as one step; tell whether there was one."""
+        ...
+
+    def delete(self, key: str) -> bool:
+        """Forget the entry; tell whether there was one."""
+        ...
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """Yield the keys that begin with *prefix*, in no order; changes meanwhile may or may not show."""
+        ...
+
+    def generations(self, tags: Sequence[str]) -> Mapping[str, int]:
+        """Return the present generation of each tag. Tags never bumped share one, which no other storage, nor a later one, should share."""
+        ...
+
+    def bump(self, tags: Sequence[str]) -> None:
+        """Give each tag a generation it never had, which ends every entry made under an earlier one."""
+        ...
+
+    def purge(self, now: float, limit: int | None = None) -> int:
+        """Drop entries that are past use at *now*, at most *limit*; return how many."""
+        ...
+
+    def clear(self) -> int:
+        """Drop every entry and return how many there were. Generations stay."""
+        ...
+
+    def usage(self) -> Usage:
+        """Tell how full it is."""
+        ...
+
+    def close(self) -> None:
+        """Release what is held; calling it twice does nothing."""
+        ...

@@ -1,0 +1,196 @@
+"""What a database must do: batches in, rows out, and an account of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import field, frozen
+
+from fpa_core.protocols.capabilities import Capability
+from fpa_core.records import Kind
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Batch", "Extent", "Quarantined", "Query", "StoreBackend", "StoreTransaction", "WriteCounts"]
+
+
+@frozen
+class Query:
+    """Which rows of a kind to read: every condition given must hold.
+
+    :ivar subjects: symbols (or accounts, for snapshots); None for all.
+    :ivar start_ns: first instant included; ``end_ns``: first instant excluded.
+    :ivar equal: further columns, by field name, and the value each must have.
+    :ivar batch: only rows that this batch brought.
+    :ivar known_at_ns: rows as they were known at this moment; None for now.
+    :ivar limit: at most so many rows, counted from the end when *reverse*.
+    :ivar reverse: latest first.
+    """
+
+    kind: Kind
+    subjects: tuple[str, ...] | None = None
+    start_ns: int | None = None
+    end_ns: int | None = None
+    equal: Mapping[str, Any] = field(factory=dict)
+    batch: int | None = None
+    known_at_ns: int | None = None
+    limit: int | None = None
+    reverse: bool = False
+
+
+@frozen
+class Batch:
+    """One delivery of data: every stored row knows the batch that brought it.
+
+    :ivar id: given by the store; 0 while the batch is being written.
+    :ivar source: where the data came from, as ``files:fxcm``, ``alpaca:sip`` or ``api``.
+    :ivar recorded_ns: when the store recorded it.
+    :ivar file: name of the file, and ``digest`` its SHA-256, where there is one.
+    :ivar undone_by: the batch that took this one back.
+    """
+
+    id: int
+    source: str
+    recorded_ns: int
+    file: str | None = None
+    digest: str | None = None
+    read: int = 0
+    inserted: int = 0
+    duplicate: int = 0
+    revised: int = 0
+    quarantined: int = 0
+    deleted: int = 0
+    undone_by: int | None = None
+
+
+@frozen
+class WriteCounts:
+    """What became of the rows of one write; the three add up to the rows written.
+
+    :ivar repeated: how many of the duplicates repeat a row of the same batch, not an older one.
+    """
+
+    inserted: int = 0
+    duplicate: int = 0
+    revised: int = 0
+    repeated: int = 0
+
+    def __add__(self, other: WriteCounts) -> WriteCounts:
+        return WriteCounts(
+            self.inserted + other.inserted,
+            self.duplicate + other.duplicate,
+            self.revised + other.revised,
+            self.repeated + other.repeated,
+        )
+
+
+@frozen
+class Extent:
+    """How much of a kind and subject a store holds: rows, and the first and last time."""
+
+    kind: str
+    subject: str
+    rows: int
+    first_ns: int
+    last_ns: int
+
+
+@frozen
+class Quarantined:
+    """A record that validation, or its own shape, kept out of the tables.
+
+    :ivar raw: the record as JSON, or the line of the file as it stood.
+    :ivar findings: why, as plain mappings (see :meth:`fpa_core.protocols.Finding.as_dict`).
+    :ivar row: its position in the source, from 1.
+    :ivar state: ``open`` until it is dealt with.
+    """
+
+    kind: str
+    subject: str | None
+    ts_ns: int | None
+    row: int | None
+    raw: str
+    findings: tuple[Mapping[str, Any], ...]
+    state: str = "open"
+    id: int = 0
+    batch: int = 0
+
+
+class StoreTransaction(Protocol):
+    """A batch being written: all of it becomes visible and durable when the context ends, or none of it."""
+
+    batch_id: int
+
+    def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
+        """Add rows under the contracts of the kind: multiset maximum for quotes and trades, revisions for the rest.
+
+        The table has the kind's columns; required ones have no null. A batch may be written in any number of calls: counting spans them.
+        """
+        ...
+
+    def delete(self, query: Query) -> int:
+        """Take the rows that *query* selects out of what reads return, keep them in the history, and return how many they were."""
+        ...
+
+    def quarantine(self, records: Sequence[Quarantined]) -> None:
+        """Keep records that were refused."""
+        ...
+
+    def undo(self, batch_id: int) -> int:
+        """Take back what an earlier batch brought: rows it inserted go, rows it revised return to what they were. Return the rows changed."""
+        ...
+
+    def finish(self, *, read: int) -> None:
+        """Record how many rows were read from the source for this batch, the refused ones included."""
+        ...
+
+
+class StoreBackend(Protocol):
+    """A database for all six kinds. Every method may be called from any thread."""
+
+    capabilities: frozenset[Capability]
+
+    def transaction(
+        self, *, source: str, file: str | None = None, digest: str | None = None
+    ) -> AbstractContextManager[StoreTransaction]:
+        """Begin a batch; on leaving the context it is committed and durable, on an error nothing of it is left.
+
+        :raises DatabaseBusyError: when another writer does not finish in time.
+        """
+        ...
+
+    def scan(self, query: Query, rows: int = 16_384) -> Iterator[pa.RecordBatch]:
+        """Yield the rows selected, by subject, then time, then arrival, in Arrow batches of at most *rows*, each with the kind's columns.
+
+        The rows are those committed when the first batch is fetched; writers never disturb a scan.
+        """
+        ...
+
+    def count(self, query: Query) -> int:
+        """Count the rows that :meth:`scan` would yield."""
+        ...
+
+    def inventory(self, kind: Kind) -> Sequence[Extent]:
+        """Tell what is there, one entry a subject, in their order."""
+        ...
+
+    def batches(self, *, batch: int | None = None, limit: int | None = None) -> Sequence[Batch]:
+        """List the batches, latest first."""
+        ...
+
+    def quarantined(
+        self, *, batch: int | None = None, record: int | None = None, limit: int | None = None
+    ) -> Sequence[Quarantined]:
+        """List refused records, latest first."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """Tell what and where the database is, for people: path or server, schema version, sizes. Never a secret."""
+        ...
+
+    def close(self) -> None:
+        """Release files and connections; calling it twice does nothing."""
+        ...
