@@ -6,6 +6,7 @@ same; :func:`as_decimals`, :func:`as_texts` and :func:`as_numeric` turn any of t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -37,6 +38,7 @@ TIME = pa.timestamp("ns", "UTC")
 _PLAIN_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)$"
 _PLAIN_TIME = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$"
 _SHORTEST_TIME = len("2024-05-01T14:30:00Z")
+_NANOSECONDS = re.compile(r"-?\d{16,19}", re.ASCII)
 
 T = TypeVar("T")
 
@@ -94,9 +96,13 @@ def _narrowest(texts: pa.Array) -> pa.DataType | None:
     The digits are counted here because Arrow's own cast lets some numbers that are too wide wrap round in silence.
     """
     found = decimal_type(*digits(texts))
-    if found is None or pc.any(pc.match_substring_regex(texts, "[eE]")).as_py():
+    if found is None or _any_has(texts, "E") or _any_has(texts, "e"):
         return None
     return found
+
+
+def _any_has(texts: pa.Array, letter: str) -> bool:
+    return bool(pc.any(pc.match_substring(texts, letter)).as_py())
 
 
 def as_numeric(column: pa.Array) -> pa.Array:
@@ -111,20 +117,21 @@ def as_texts(column: pa.Array) -> pa.Array:
     """Return the canonical texts of a decimal column (see :func:`fpa_core.numbers.decimal_text`)."""
     if pa.types.is_string(column.type):
         return column
-    texts = column.cast(pa.string())
-    if column.type.scale > 0:
-        texts = pc.ascii_rtrim(pc.ascii_rtrim(texts, "0"), ".")
-        # Arrow writes numbers far below one, and zero at a scale beyond six, with an exponent.
-        if column.type.scale > 6 and pc.any(odd := pc.match_substring(column.cast(pa.string()), "E")).as_py():
-            mended = [decimal_text(value) for value in column.filter(odd).to_pylist() if value is not None]
-            texts = pc.replace_with_mask(texts, pc.fill_null(odd, False), pa.array(mended, pa.string()))
+    written = column.cast(pa.string())
+    scale = column.type.scale
+    texts = pc.ascii_rtrim(pc.ascii_rtrim(written, "0"), ".") if scale > 0 else written
+    # Arrow writes numbers far below one, zero at a scale beyond six, and all at a scale below zero, with an exponent.
+    if not 0 <= scale <= 6 and _any_has(written, "E"):
+        odd = pc.fill_null(pc.match_substring(written, "E"), False)
+        mended = [decimal_text(value) for value in column.filter(odd).to_pylist()]
+        texts = pc.replace_with_mask(texts, odd, pa.array(mended, pa.string()))
     return texts
 
 
 def as_decimals(column: pa.Array) -> list[Decimal | None]:
     """Return the values of a decimal column as Decimals, in canonical form."""
-    encoded = as_texts(column).dictionary_encode()
-    values: list[Decimal | None] = [Decimal(text) for text in encoded.dictionary.to_pylist()]
+    encoded = column.dictionary_encode()  # prices recur: each is made once
+    values: list[Decimal | None] = [Decimal(text) for text in as_texts(encoded.dictionary).to_pylist()]
     values.append(None)
     return list(map(values.__getitem__, pc.fill_null(encoded.indices, len(values) - 1).to_pylist()))
 
@@ -168,8 +175,7 @@ def parse_times(texts: pa.Array, *, dates: bool = False) -> tuple[pa.Array, Prob
 
 def _time_value(text: str) -> str | int:
     """Nanoseconds written as a bare number are taken as such; fewer digits would be seconds or a year, and a guess."""
-    digits = text.strip().lstrip("-")
-    return int(text) if digits.isascii() and digits.isdigit() and 16 <= len(digits) <= 19 else text
+    return int(text) if _NANOSECONDS.fullmatch(text.strip()) else text
 
 
 def _mended(texts: pa.Array, plain: str, convert: Callable[[str], str]) -> tuple[pa.Array, Problems]:

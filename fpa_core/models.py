@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import re
 from collections.abc import Iterable
 from datetime import datetime
@@ -202,10 +203,16 @@ def _parse_interval(value: str) -> str:
 
 
 def _positions(value: Iterable[Position]) -> tuple[Position, ...]:
+    # The error names the field itself: an iterator is used up, and `explained` cannot ask a second time.
+    where = "PortfolioSnapshot.positions"
+    if not isinstance(value, Iterable):
+        raise DataError(f"{where}: Position records are needed, not {type(value).__name__}", field=where, value=value)
     positions = tuple(value)
     for position in positions:
         if not isinstance(position, Position):
-            raise DataError(f"value: Position records are needed, not {type(position).__name__}", value=position)
+            raise DataError(
+                f"{where}: Position records are needed, not {type(position).__name__}", field=where, value=position
+            )
     return positions
 
 
@@ -215,7 +222,7 @@ def explained(cls: type[T]) -> type[T]:
     signature = inspect.signature(construct)
 
     @functools.wraps(construct)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+    def constructed(self: Any, *args: Any, **kwargs: Any) -> None:
         try:
             construct(self, *args, **kwargs)
         except DataError:
@@ -232,7 +239,7 @@ def explained(cls: type[T]) -> type[T]:
                         ) from None
             raise
 
-    cls.__init__ = __init__  # type: ignore[method-assign]
+    cls.__init__ = constructed  # type: ignore[method-assign]
     return cls
 
 
@@ -387,7 +394,7 @@ class PortfolioSnapshot:
             (evolve(position, timestamp=self.ts_ns, account=self.account) for position in self.positions),
             key=lambda position: position.symbol,
         )
-        for one, other in zip(held, held[1:], strict=False):
+        for one, other in itertools.pairwise(held):
             if one.symbol == other.symbol:
                 raise DataError(
                     f"PortfolioSnapshot.positions: {one.symbol} occurs twice",

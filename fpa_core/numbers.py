@@ -170,22 +170,18 @@ def to_ns(value: object, field: str = "timestamp", *, dates: bool = False) -> in
             value=value,
         )
     if not MIN_NS < ns <= MAX_NS:
-        raise _out_of_range(value, field)
+        raise DataError(f"{field}: {_shown(value)} lies outside 1677-09-21 to 2262-04-11", field=field, value=value)
     return ns
 
 
 def _numpy_ns(value: Any, field: str) -> int:
-    """Return a numpy.datetime64, which counts in UTC, as nanoseconds. numpy itself wraps round and cuts off in silence."""
+    """Return a numpy.datetime64, which counts in UTC, as nanoseconds; numpy itself wraps round and cuts off in silence."""
     in_ns = value.astype("datetime64[ns]")
-    if in_ns.astype(value.dtype) != value or in_ns != value:
-        raise _out_of_range(value, field)
+    if in_ns.astype(value.dtype) != value:  # nor does NaT equal itself
+        raise DataError(
+            f"{field}: {value} is no whole nanosecond of 1677-09-21 to 2262-04-11", field=field, value=value
+        )
     return int(in_ns.astype("int64"))
-
-
-def _out_of_range(value: object, field: str) -> DataError:
-    return DataError(
-        f"{field}: {_shown(value)} is no whole nanosecond of 1677-09-21 to 2262-04-11", field=field, value=value
-    )
 
 
 def _parse_instant(text: str, field: str, *, dates: bool) -> int:

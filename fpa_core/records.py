@@ -7,10 +7,12 @@ lists the fields of a record.
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
+import gc
 import itertools
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from operator import attrgetter
@@ -197,13 +199,15 @@ def from_table(kind: Kind, table: pa.Table | pa.RecordBatch) -> list[Any]:
     """Return the records of a table with the columns of *kind*; columns that are left out keep their defaults.
 
     The values are taken as already checked: they came from records.
+
+    :raises DataError: when a column is left out that has no default and cannot be missing.
     """
     from fpa_core import columns
 
     values: list[Sequence[Any]] = []
     for column in kind.columns:
         if column.name not in table.schema.names:
-            values.append([None if _default(kind, column) is NOTHING else _default(kind, column)] * table.num_rows)
+            values.append([_default(kind, column)] * table.num_rows)
             continue
         array = table.column(column.name)
         if hasattr(array, "combine_chunks"):
@@ -224,7 +228,16 @@ def from_table(kind: Kind, table: pa.Table | pa.RecordBatch) -> list[Any]:
 
 
 def _default(kind: Kind, column: Column) -> Any:
-    return getattr(fields(kind.record), column.field).default
+    default = getattr(fields(kind.record), column.field).default
+    if default is not NOTHING:
+        return default
+    if column.required:
+        raise DataError(
+            f"{kind.name}: the column {column.name} is not there",
+            hint=f"there must be: {', '.join(each.name for each in kind.columns if each.required)}",
+            field=f"{kind.record.__name__}.{column.name}",
+        )
+    return None
 
 
 @functools.lru_cache(maxsize=256)
@@ -237,10 +250,27 @@ def _restore(kind: Kind, values: list[Sequence[Any]]) -> list[Any]:
     """Build records from columns of checked values, past the converters: each slot is set through its descriptor."""
     record = kind.record
     count = len(values[0])
-    records: list[Any] = [object.__new__(record) for _ in range(count)]
-    for attribute in fields(record):
-        setter = getattr(record, attribute.name).__set__
-        column = kind.by_field.get(attribute.name)
-        content = itertools.repeat(attribute.default) if column is None else values[kind.columns.index(column)]
-        collections.deque(map(setter, records, content), maxlen=0)  # a loop at the speed of C
+    with _no_garbage_collection():
+        records: list[Any] = [object.__new__(record) for _ in range(count)]
+        for attribute in fields(record):
+            setter = getattr(record, attribute.name).__set__
+            column = kind.by_field.get(attribute.name)
+            content = itertools.repeat(attribute.default) if column is None else values[kind.columns.index(column)]
+            collections.deque(map(setter, records, content), maxlen=0)  # a loop at the speed of C
     return records
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Keep the collector from going through a growing list of records, none of which is garbage, again and again.
+
+    It takes longer than all the rest. Only who switches it off switches it on again, so it stays off for good in no order of threads.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

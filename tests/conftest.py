@@ -23,7 +23,7 @@ SHARED_DATA = Path(os.environ.get("FPA_SHARED_DATA") or Path(__file__).resolve()
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real market data; tests that need it are skipped where it is not."""
+    """Return the folder of real market data; tests that need it are skipped where it is not."""
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no market data at {SHARED_DATA}; FPA_SHARED_DATA names their folder")
     return SHARED_DATA.resolve()
@@ -31,7 +31,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def clock() -> Callable[[], int]:
-    """A clock that advances by a second each time it is asked."""
+    """Return a clock that advances by a second each time it is asked."""
     now = 1_700_000_000_000_000_000
 
     def tick() -> int:
@@ -44,7 +44,7 @@ def clock() -> Callable[[], int]:
 
 @pytest.fixture
 def backend(tmp_path: Path) -> Iterator[StoreBackend]:
-    """An empty database."""
+    """Open an empty database."""
     opened = open_store(SqliteOptions(path=tmp_path / "test.db"))
     yield opened
     opened.close()
@@ -52,7 +52,7 @@ def backend(tmp_path: Path) -> Iterator[StoreBackend]:
 
 @pytest.fixture
 def store(backend: StoreBackend, clock: Callable[[], int]) -> DataStore:
-    """A store over an empty database."""
+    """Put a store over an empty database."""
     return DataStore(backend, clock=clock)
 
 

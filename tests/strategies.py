@@ -30,7 +30,9 @@ FEW_NS = st.integers(0, 5)
 def decimals(places: int = 24, digits: int = 30) -> st.SearchStrategy[Decimal]:
     """Decimals of any scale, negative, tiny and long ones among them."""
     return st.builds(
-        lambda number, scale: Decimal(number).scaleb(-scale), st.integers(-(10**digits), 10**digits), st.integers(0, places)
+        lambda number, scale: Decimal(number).scaleb(-scale),
+        st.integers(-(10**digits), 10**digits),
+        st.integers(0, places),
     )
 
 
@@ -78,7 +80,14 @@ def quotes(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[i
 
 def trades(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[int] = NS) -> st.SearchStrategy[Trade]:
     return st.builds(
-        Trade, names() if symbol is None else symbol, ts, prices(), prices(), optional_texts, optional_texts, st.none() | texts(4)
+        Trade,
+        names() if symbol is None else symbol,
+        ts,
+        prices(),
+        prices(),
+        optional_texts,
+        optional_texts,
+        st.none() | texts(4),
     )
 
 
@@ -156,5 +165,5 @@ def snapshots() -> st.SearchStrategy[PortfolioSnapshot]:
 
 
 def records() -> st.SearchStrategy[object]:
-    """A record of any kind."""
+    """Make records of any kind."""
     return st.one_of(quotes(), trades(), bars(), orders(), positions(), snapshots())

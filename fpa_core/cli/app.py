@@ -29,6 +29,8 @@ EXIT_CODES: dict[type[FpaError], int] = {
 }
 """Exit codes by error. Besides: 0 done, 1 findings of severity error (``fpa validate``), 2 wrong usage, 130 interrupted."""
 
+DISTRIBUTION = "financial-portfolio-automation"
+
 _COMMANDS = {
     "init": ("fpa_core.cli.setup", "Write a commented fpa.toml."),
     "demo": ("fpa_core.cli.setup", "Make a realistic day of data and show what the layer does with it."),
@@ -92,6 +94,12 @@ class _Group(click.Group):
 
 
 def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
+    """Let plugins add their commands; where only the built-in ones are installed, which add none, nothing is loaded."""
+    from importlib.metadata import entry_points
+
+    installed = entry_points(group="fpa")
+    if all(point.dist is not None and point.dist.name == DISTRIBUTION for point in installed):
+        return
     from fpa_core import config
     from fpa_core.plugins import PluginManager
 
@@ -116,7 +124,7 @@ def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
     help="Log more, or less, than [logging] says.",
 )
-@click.version_option(package_name="financial-portfolio-automation", prog_name="fpa")
+@click.version_option(package_name=DISTRIBUTION, prog_name="fpa")
 @click.pass_context
 def cli(ctx: click.Context, config: str | None, env: str | None, log_level: str | None) -> None:
     """Market data and portfolio records: kept exactly, checked, cached, and answered fast."""

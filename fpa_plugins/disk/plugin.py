@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen, validators
 
+from fpa_core.config import Duration
 from fpa_core.exceptions import MissingDependencyError
 from fpa_core.hookspecs import hookimpl
 
@@ -25,9 +27,9 @@ class DiskOptions:
     :ivar timeout: seconds to wait altogether for other threads and processes before an error.
     """
 
-    path: str = ".fpa-cache"
+    path: Path = field(default=Path(".fpa-cache"), converter=Path)
     max_bytes: int = field(default=2**30, validator=validators.ge(2**20))
-    timeout: float = field(default=10.0, validator=validators.gt(0))
+    timeout: Duration = field(default=10.0, validator=validators.gt(0))
 
 
 def create(options: DiskOptions) -> CacheBackend:

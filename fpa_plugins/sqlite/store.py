@@ -116,8 +116,7 @@ class SqliteStore:
         sql = f"SELECT {names} FROM quarantine WHERE batch = ifnull(?, batch) AND id = ifnull(?, id) ORDER BY id DESC LIMIT ?"
         with translated(self.path, "list the quarantine"), self._pool.reader() as connection:
             return [
-                _quarantined(*row)
-                for row in _rows(connection, sql, (batch, record, -1 if limit is None else limit))
+                _quarantined(*row) for row in _rows(connection, sql, (batch, record, -1 if limit is None else limit))
             ]
 
     def describe(self) -> Mapping[str, Any]:

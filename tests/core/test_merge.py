@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 from hypothesis import given
@@ -28,7 +29,7 @@ def apply(stored: list[tuple[str, int]], batch: int, calls: list[list[str]]) -> 
 
 def cut(batch: list[str], places: set[int]) -> list[list[str]]:
     edges = [0, *sorted(place for place in places if place < len(batch)), len(batch)]
-    return [batch[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [batch[a:b] for a, b in itertools.pairwise(edges)]
 
 
 @given(st.lists(st.tuples(rows, st.sets(st.integers(1, 7))), max_size=5))

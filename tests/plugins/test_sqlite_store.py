@@ -92,7 +92,9 @@ def test_sparse_rows_over_dense_ones(store: DataStore) -> None:
     """A few rows spread over many stored ones are merged right, though the rows between them are not all read."""
     dense = [Quote("A", ts, 1, 2) for ts in range(2_000)]
     store.save(dense)
-    receipt = store.save([Quote("A", ts, 1, 2) for ts in (0, 700, 1_999)] + [Quote("A", 700, 1, 3), Quote("A", 1_999, 1, 2)])
+    receipt = store.save(
+        [Quote("A", ts, 1, 2) for ts in (0, 700, 1_999)] + [Quote("A", 700, 1, 3), Quote("A", 1_999, 1, 2)]
+    )
     assert (2, 3) == (receipt.inserted, receipt.duplicate)
     assert 2_002 == store.select(Quote, "A").count()
 
