@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from markdown import ROOT, Session, blocks, pages
+from docpages import ROOT, Session, blocks, pages
 
 PAGES = [page for page in pages() if page.name != "README.md"]
 

@@ -29,6 +29,9 @@ EXIT_CODES: dict[type[FpaError], int] = {
 }
 """Exit codes by error. Besides: 0 done, 1 findings of severity error (``fpa validate``), 2 wrong usage, 130 interrupted."""
 
+INTERRUPTED = 130
+"""The exit code after an interrupt, as shells have it: 128 and the number of the signal."""
+
 DISTRIBUTION = "financial-portfolio-automation"
 
 _COMMANDS = {
@@ -82,6 +85,13 @@ class _Group(click.Group):
         if cmd_name not in self.commands:
             _add_plugin_commands(self, ctx)
         return super().get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         _add_plugin_commands(self, ctx)

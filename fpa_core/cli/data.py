@@ -167,16 +167,16 @@ def query(
 
     Decimals and times come out exactly as they went in. In CSV a missing value is empty.
     """
-    equal = dict(_condition(text) for text in where)
+    conditions |= _conditions(kind, where)
     with app.open() as data:
         if form == "table" and output is None:
-            _show_rows(data, kind, symbol, limit, conditions | equal)
+            _show_rows(data, kind, symbol, limit, conditions)
             return
         if form == "parquet" and output is None and sys.stdout.isatty():
             raise click.UsageError("Parquet is not for a terminal: give a file with --output")
         from fpa_core import export
 
-        selection = data.select(kind, symbol, limit=limit, **conditions, **equal)
+        selection = data.select(kind, symbol, limit=limit, **conditions)
         target: Any = sys.stdout.buffer if output is None else output
         shape: export.Format = "csv" if form == "table" else form  # type: ignore[assignment]  # click has checked it
         rows = export.write(selection.query.kind, selection.batches(), target, format=shape)
@@ -184,11 +184,21 @@ def query(
             note(f"{rows:,} {kind} written to {output}")
 
 
-def _condition(text: str) -> tuple[str, str | None]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise click.BadParameter(f"{text!r} is not COLUMN=VALUE", param_hint="--where")
-    return name, value or None
+def _conditions(kind: str, where: tuple[str, ...]) -> dict[str, str | None]:
+    """Return the values that columns must have; None where the text after the sign is empty."""
+    from fpa_core.records import kind_of
+
+    asked_by = kind_of(kind)
+    columns = [column.name for column in asked_by.columns if column.field != asked_by.subject]
+    conditions: dict[str, str | None] = {}
+    for text in where:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{text!r} is not COLUMN=VALUE", param_hint="--where")
+        if name not in columns:
+            raise click.BadParameter(f"{name!r} is none of: {', '.join(columns)}", param_hint="--where")
+        conditions[name] = value or None
+    return conditions
 
 
 def _show_rows(data: DataLayer, kind: str, symbol: str | None, limit: int | None, conditions: dict[str, Any]) -> None:

@@ -61,7 +61,11 @@ def make_query(
             raise DataError(
                 f"{kind.name} have no column {name!r}", hint=f"columns: {', '.join(kind.by_name)}", field=name
             )
-        conditions[column.field] = None if value is None else column.convert(value)
+        try:
+            conditions[column.field] = None if value is None else column.convert(value)
+        except DataError as error:
+            problem = error.message.split(": ", 1)[-1]
+            raise DataError(f"{name}: {problem}", hint=error.hint, field=name, value=value) from None
 
     def instant(value: Any, name: str) -> int | None:
         return None if value is None else to_ns(value, name, dates=True)

@@ -149,7 +149,7 @@ def _record_batch(kind: Kind, rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in kind.columns])
 
 
-def _quarantined(  # noqa: PLR0917
+def _quarantined(
     kind: str,
     subject: str | None,
     ts_ns: int | None,

@@ -21,7 +21,7 @@ BROKEN = Migration(2, "broken", "CREATE TABLE notes (text TEXT); INSERT INTO now
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A database of the first schema with a row in it."""
+    """Make a database of the first schema with a row in it."""
     path = tmp_path / "test.db"
     with DataStore(open_store(SqliteOptions(path=path))) as store:
         store.save(Quote("A", 1, 1, 2))

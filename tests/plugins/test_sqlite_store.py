@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import stat
@@ -9,7 +10,6 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,12 +30,12 @@ from fpa_core.store import DataStore
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 
-@contextmanager
+@contextlib.contextmanager
 def fresh() -> Iterator[DataStore]:
-    """A store of its own for one example of a property."""
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        with DataStore(open_store(at(Path(folder), synchronous="normal"))) as store:
-            yield store
+    """Lend a store of its own to one example of a property."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True)))
+        yield stack.enter_context(DataStore(open_store(at(folder, synchronous="normal"))))
 
 
 def at(folder: Path, **options: Any) -> SqliteOptions:
@@ -294,7 +294,7 @@ def test_undo_only_once(store: DataStore) -> None:
         store.undo(number)
 
 
-# C5: exact
+# Contract C5: exactness
 
 
 @given(st.lists(own.records(), max_size=10))
@@ -381,14 +381,19 @@ def test_describe(store: DataStore, backend: StoreBackend) -> None:
     assert {Capability.PERSISTENT, Capability.SHARED, Capability.KNOWN_AT, Capability.UNDO} == backend.capabilities
 
 
-# C6: all or nothing
+# Contract C6: all of a batch, or none of it
 
 
 def test_error_in_a_batch_leaves_nothing(store: DataStore) -> None:
     """A batch whose context ends with an error leaves neither rows nor a trace of itself."""
-    with pytest.raises(RuntimeError, match="no"), store.batch() as batch:
-        batch.write(QUOTES, to_table(QUOTES, [Quote("A", 1, 1, 2)]))
-        raise RuntimeError("no")
+
+    def fail() -> None:
+        with store.batch() as batch:
+            batch.write(QUOTES, to_table(QUOTES, [Quote("A", 1, 1, 2)]))
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        fail()
     assert ([], []) == (store.get_quotes(), store.batches())
     store.save(Quote("A", 1, 1, 2))
 
@@ -414,7 +419,7 @@ def test_no_room_is_a_typed_error(tmp_path: Path) -> None:
     store.close()
 
 
-# C7: threads and processes
+# Contract C7: many threads, many processes
 
 
 def test_readers_are_not_blocked_and_see_whole_batches(store: DataStore, backend: StoreBackend) -> None:
@@ -448,6 +453,14 @@ def test_many_threads_write_and_read(store: DataStore) -> None:
     assert 60 == store.select(Quote).count()
 
 
+def error_of(work: Callable[[], Any]) -> BaseException | None:
+    try:
+        work()
+    except BaseException as error:  # noqa: BLE001 - it is what was asked for
+        return error
+    return None
+
+
 def test_busy_writer_is_told(tmp_path: Path) -> None:
     """A writer that waits too long for another one gets a typed error, in the same process and from another connection."""
     options = at(tmp_path, busy_timeout=0.05)
@@ -455,9 +468,11 @@ def test_busy_writer_is_told(tmp_path: Path) -> None:
     with one.batch():
         with pytest.raises(DatabaseBusyError, match="another writer"):
             other.save(Quote("A", 1, 1, 2))
-        waiting = threading.Thread(target=lambda: pytest.raises(DatabaseBusyError, one.save, Quote("A", 1, 1, 2)))
+        seen: list[BaseException | None] = []
+        waiting = threading.Thread(target=lambda: seen.append(error_of(lambda: one.save(Quote("A", 1, 1, 2)))))
         waiting.start()
         waiting.join()
+        assert isinstance(seen[0], DatabaseBusyError)
         with pytest.raises(DatabaseError, match="already writing a batch"):
             one.save(Quote("A", 1, 1, 2))
     other.save(Quote("A", 1, 1, 2))
