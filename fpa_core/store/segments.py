@@ -1,0 +1,341 @@
+"""Segments: rows of one kind and one subject, in order of time, as narrow integers; pure functions from tables to bytes and back.
+
+A segment is a header, which says how each column is coded and where its bytes lie, and the bytes of the columns. Times and numbers are
+integers at one scale a column, kept as offsets from the least value or as differences from row to row, whichever is narrower; texts are
+numbers of a dictionary. Columns are compressed where that pays. Header and columns each carry a CRC-32, so that a column can be read alone
+and damage is never returned as data. docs/reference/segment-format.md describes every byte.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from fpa_core import columns
+from fpa_core.exceptions import CorruptionError
+from fpa_core.records import Kind
+
+__all__ = ["Segment", "encode_segment"]
+
+Integers = npt.NDArray[np.int64]
+
+MAGIC = b"FPAS"
+VERSION = 1
+
+_HEADER = struct.Struct("<4sBBHIII")
+"""Magic, version, zero, columns, rows, bytes of the whole header, CRC-32 of the header (taken with this field zero)."""
+
+_COLUMN = struct.Struct("<BBBbqqIIIII")
+"""Coding, flags, width, scale, base, step, offset, stored bytes, raw bytes, bytes of the null mask, CRC-32 of the stored bytes."""
+
+_ZSTD = pa.Codec("zstd", compression_level=1)
+_PAYS = 0.9
+"""Share of its size to which a column must shrink for compression to pay for its time."""
+
+_EXCEPTION_BYTES = 12
+_WIDTHS = (1, 2, 4, 8)
+
+
+class _Coding(IntEnum):
+    EMPTY = 0
+    """Every value is null."""
+    OFFSET = 1
+    """Value = base + step x number; a width of 0 means that all numbers are 0."""
+    DELTA = 2
+    """Value = value before + base of the differences + step x number; the first value and the wide differences stand apart."""
+    TEXT = 3
+    """As OFFSET, but the values are positions in a dictionary of texts."""
+
+
+_COMPRESSED = 1
+_NULLS = 2
+
+
+class _Head(NamedTuple):
+    coding: int
+    flags: int
+    width: int
+    scale: int
+    base: int
+    step: int
+    offset: int
+    stored: int
+    raw: int
+    nulls: int
+    crc: int
+
+
+def encode_segment(kind: Kind, table: pa.Table, extra: Mapping[str, Integers] | None = None) -> bytes:
+    """Return rows of one subject, in order of time, as a segment.
+
+    :param table: the kind's columns; the subject's own column is left to whoever keeps the segment.
+    :param extra: further integer columns, such as the batch of each row.
+    """
+    coded: list[tuple[str, _Head, bytes]] = [
+        (column.name, *_encode_array(column.type, _whole(table.column(column.name))))
+        for column in kind.columns
+        if column.field != kind.subject
+    ]
+    coded += [(name, *_encode_integers(values, None, 0)) for name, values in (extra or {}).items()]
+    size = _HEADER.size + sum(1 + len(name.encode()) + _COLUMN.size for name, _, _ in coded)
+    heads, payloads = [], []
+    offset = size
+    for name, head, payload in coded:
+        label = name.encode()
+        placed = head._replace(offset=offset, stored=len(payload), crc=zlib.crc32(payload))
+        heads.append(bytes([len(label)]) + label + _COLUMN.pack(*placed))
+        payloads.append(payload)
+        offset += len(payload)
+    rest = b"".join(heads)
+    blank = _HEADER.pack(MAGIC, VERSION, 0, len(coded), table.num_rows, size, 0)
+    crc = zlib.crc32(rest, zlib.crc32(blank))
+    return b"".join([_HEADER.pack(MAGIC, VERSION, 0, len(coded), table.num_rows, size, crc), rest, *payloads])
+
+
+def _whole(array: Any) -> pa.Array:
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _encode_array(column_type: str, array: pa.Array) -> tuple[_Head, bytes]:
+    if array.null_count == len(array):
+        return _Head(_Coding.EMPTY, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), b""
+    valid = None if not array.null_count else array.is_valid().to_numpy(zero_copy_only=False)
+    if column_type == "decimal":
+        array = columns.as_numeric(array)
+        if (numbers := _unscaled(array)) is not None:
+            return _encode_integers(_filled(numbers, valid), valid, array.type.scale)
+        array = columns.as_texts(array)  # too long for 64 bits at one scale: kept as texts, which hold any number
+    elif column_type != "text":
+        numbers = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        return _encode_integers(_filled(numbers, valid), valid, 0)
+    return _encode_texts(array, valid)
+
+
+def _unscaled(array: pa.Array) -> Integers | None:
+    """Return the unscaled values of decimals as 64-bit integers; None where they do not all fit."""
+    if not pa.types.is_decimal128(array.type):
+        return None
+    words = np.frombuffer(array.buffers()[1], np.int64)[2 * array.offset : 2 * (array.offset + len(array))].reshape(
+        -1, 2
+    )
+    low, high = words[:, 0], words[:, 1]
+    fits = high == low >> 63
+    if array.null_count:
+        fits = fits | ~array.is_valid().to_numpy(zero_copy_only=False)
+    return low if fits.all() else None
+
+
+def _filled(values: Integers, valid: npt.NDArray[np.bool_] | None) -> Integers:
+    """Return *values* with a value that is there anyway in the place of nulls, so that they cost no width."""
+    return values if valid is None else np.where(valid, values, values[np.argmax(valid)])
+
+
+def _encode_integers(values: Integers, valid: npt.NDArray[np.bool_] | None, scale: int) -> tuple[_Head, bytes]:
+    base, top = int(values.min()), int(values.max())
+    if base == top:
+        head = _Head(_Coding.OFFSET, 0, 0, scale, base, 1, 0, 0, 0, 0, 0)
+        return _finish(head, b"", valid)
+    # Differences may pass 64 bits; they are taken modulo 2**64, which adding them up again undoes.
+    offsets = values.view(np.uint64) - np.uint64(base % 2**64)
+    plain = _narrow(offsets, base, scale, _Coding.OFFSET)
+    if top - base >= 2**62:
+        return _finish(*plain, valid)
+    steps = np.diff(values)
+    least = int(steps.min())
+    delta = _narrow((steps - least).view(np.uint64), int(values[0]), scale, _Coding.DELTA, least)
+    return _finish(*(delta if len(delta[1]) < len(plain[1]) else plain), valid)
+
+
+def _narrow(
+    numbers: npt.NDArray[np.uint64], base: int, scale: int, coding: _Coding, least: int = 0
+) -> tuple[_Head, bytes]:
+    """Divide numbers by what they have in common, and keep them at the width that takes the fewest bytes."""
+    step = int(np.gcd.reduce(numbers)) or 1
+    if step > 1:
+        numbers = numbers // np.uint64(step)
+    if coding is _Coding.OFFSET:
+        top = int(numbers.max())
+        width = next(width for width in _WIDTHS if top < 1 << 8 * width)
+        return _Head(coding, 0, width, scale, base, step, 0, 0, 0, 0, 0), numbers.astype(f"<u{width}").tobytes()
+    sizes = {}
+    for width in _WIDTHS:
+        wide = int((numbers >= np.uint64(1 << 8 * width)).sum()) if width < 8 else 0
+        sizes[width] = len(numbers) * width + wide * _EXCEPTION_BYTES
+    width = min(sizes, key=sizes.__getitem__)
+    places = np.flatnonzero(numbers >= np.uint64(1 << 8 * width)) if width < 8 else np.zeros(0, np.int64)
+    exceptions = numbers[places]
+    kept = numbers.copy()
+    kept[places] = 0
+    payload = b"".join(
+        [
+            struct.pack("<qI", least, len(places)),
+            places.astype("<u4").tobytes(),
+            exceptions.astype("<u8").tobytes(),
+            kept.astype(f"<u{width}").tobytes(),
+        ]
+    )
+    return _Head(coding, 0, width, scale, base, step, 0, 0, 0, 0, 0), payload
+
+
+def _encode_texts(array: pa.Array, valid: npt.NDArray[np.bool_] | None) -> tuple[_Head, bytes]:
+    encoded = array.dictionary_encode()
+    words = [text.encode() for text in encoded.dictionary.to_pylist()]
+    codes = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    width = 0 if len(words) == 1 else next(width for width in _WIDTHS if len(words) <= 1 << 8 * width)
+    lengths = np.array([len(word) for word in words], "<u4")
+    payload = struct.pack("<I", len(words)) + lengths.tobytes() + b"".join(words)
+    if width:
+        payload += codes.astype(f"<u{width}").tobytes()
+    return _finish(_Head(_Coding.TEXT, 0, width, 0, 0, 1, 0, 0, 0, 0, 0), payload, valid)
+
+
+def _finish(head: _Head, payload: bytes, valid: npt.NDArray[np.bool_] | None) -> tuple[_Head, bytes]:
+    """Put the null mask before the payload and compress both where it pays."""
+    flags = head.flags
+    mask = b""
+    if valid is not None:
+        mask = np.packbits(valid, bitorder="little").tobytes()
+        flags |= _NULLS
+    raw = mask + payload
+    stored = raw
+    if len(raw) > 64:
+        packed = bytes(_ZSTD.compress(raw))
+        if len(packed) < _PAYS * len(raw):
+            stored, flags = packed, flags | _COMPRESSED
+    return head._replace(flags=flags, raw=len(raw), nulls=len(mask)), stored
+
+
+class Segment:
+    """A segment read: the header is checked at once, each column when it is asked for.
+
+    :raises CorruptionError: when the bytes are not a segment, or not as they were written.
+    """
+
+    def __init__(self, content: bytes | memoryview, what: str = "segment") -> None:
+        self._content = memoryview(content)
+        self._what = what
+        self._heads = dict(self._read_header())
+
+    def _read_header(self) -> Iterator[tuple[str, _Head]]:
+        try:
+            magic, version, spare, count, rows, size, crc = _HEADER.unpack_from(self._content)
+        except struct.error:
+            raise self._damaged("it is too short") from None
+        if magic != MAGIC or version != VERSION:
+            raise self._damaged(f"it is no segment of version {VERSION}")
+        rest = self._content[_HEADER.size : size]
+        if zlib.crc32(rest, zlib.crc32(_HEADER.pack(magic, version, spare, count, rows, size, 0))) != crc:
+            raise self._damaged("its header does not match its checksum")
+        self.rows: int = rows
+        at = 0
+        for _ in range(count):
+            length = rest[at]
+            name = bytes(rest[at + 1 : at + 1 + length]).decode()
+            at += 1 + length
+            yield name, _Head._make(_COLUMN.unpack_from(rest, at))
+            at += _COLUMN.size
+
+    def _damaged(self, why: str) -> CorruptionError:
+        return CorruptionError(
+            f"{self._what} is damaged: {why}", hint="restore the database from a backup", operation="read a segment"
+        )
+
+    def _payload(self, name: str) -> tuple[_Head, memoryview]:
+        head = self._heads[name]
+        stored = self._content[head.offset : head.offset + head.stored]
+        if len(stored) != head.stored or zlib.crc32(stored) != head.crc:
+            raise self._damaged(f"its column {name} does not match its checksum")
+        if head.flags & _COMPRESSED:
+            stored = memoryview(_ZSTD.decompress(stored, head.raw))
+        return head, stored
+
+    def has_integers(self, name: str) -> bool:
+        """Tell whether a column is kept as integers, not as texts."""
+        return self._heads[name].coding != _Coding.TEXT
+
+    def integers(self, name: str) -> Integers:
+        """Return the unscaled integers of a column that has them; where it is null, any number."""
+        head, payload = self._payload(name)
+        return self._integers(head, payload[head.nulls :])
+
+    def _integers(self, head: _Head, payload: memoryview) -> Integers:
+        if head.coding == _Coding.EMPTY or not head.width:
+            return np.full(self.rows, head.base, np.int64)
+        if head.coding == _Coding.OFFSET:
+            return _lift(np.frombuffer(payload, f"<u{head.width}"), head.step, head.base)
+        least, wide = struct.unpack_from("<qI", payload)
+        start = 12 + wide * _EXCEPTION_BYTES
+        steps = np.empty(self.rows, np.int64)
+        steps[0] = head.base
+        steps[1:] = _lift(np.frombuffer(payload[start:], f"<u{head.width}"), head.step, least)
+        if wide:
+            places = np.frombuffer(payload[12 : 12 + 4 * wide], "<u4")
+            numbers = np.frombuffer(payload[12 + 4 * wide : start], "<u8")
+            steps[1 + places.astype(np.int64)] = _lift(numbers, head.step, least)
+        return np.cumsum(steps, out=steps)
+
+    def scale(self, name: str) -> int:
+        """Return how many digits of a decimal column's integers stand after the point."""
+        return self._heads[name].scale
+
+    def array(self, name: str, column_type: str, start: int = 0, end: int | None = None) -> pa.Array:
+        """Return rows of a column as Arrow: a decimal column, times, integers or texts."""
+        end = self.rows if end is None else end
+        head, payload = self._payload(name)
+        count = end - start
+        if head.coding == _Coding.EMPTY:
+            return pa.nulls(count, _EMPTY[column_type])
+        mask = None
+        if head.flags & _NULLS:
+            bits = np.unpackbits(np.frombuffer(payload[: head.nulls], np.uint8), count=self.rows, bitorder="little")
+            mask = bits[start:end]
+        payload = payload[head.nulls :]
+        if head.coding == _Coding.TEXT:
+            return self._texts(head, payload, mask, start, end)
+        values = self._integers(head, payload)[start:end]
+        validity = None if mask is None else pa.py_buffer(np.packbits(mask, bitorder="little"))
+        nulls = 0 if mask is None else count - int(mask.sum())
+        if column_type == "decimal":
+            words = np.empty((count, 2), np.int64)
+            words[:, 0] = values
+            np.right_shift(values, 63, out=words[:, 1])
+            kind: pa.DataType = pa.decimal128(38, head.scale)
+            return pa.Array.from_buffers(kind, count, [validity, pa.py_buffer(words)], nulls)
+        kind = columns.TIME if column_type == "time" else pa.int64()
+        return pa.Array.from_buffers(kind, count, [validity, pa.py_buffer(values)], nulls)
+
+    def _texts(
+        self, head: _Head, payload: memoryview, mask: npt.NDArray[np.uint8] | None, start: int, end: int
+    ) -> pa.Array:
+        (count,) = struct.unpack_from("<I", payload)
+        lengths = np.frombuffer(payload[4 : 4 + 4 * count], "<u4")
+        ends = np.zeros(count + 1, np.int32)
+        np.cumsum(lengths, out=ends[1:])
+        text_start = 4 + 4 * count
+        text_end = text_start + int(ends[-1])
+        words = pa.Array.from_buffers(
+            pa.string(), count, [None, pa.py_buffer(ends), pa.py_buffer(payload[text_start:text_end])]
+        )
+        codes = np.frombuffer(payload[text_end:], f"<u{head.width}") if head.width else np.zeros(self.rows, np.uint8)
+        indices = pa.array(codes[start:end], mask=None if mask is None else mask == 0)
+        return words.take(indices)
+
+
+_EMPTY = {"decimal": pa.decimal128(38, 0), "time": columns.TIME, "integer": pa.int64(), "text": pa.string()}
+
+
+def _lift(numbers: npt.NDArray[Any], step: int, base: int) -> Integers:
+    """Return base + step x number, modulo 2**64."""
+    values = numbers.astype(np.uint64)
+    if step != 1:
+        values *= np.uint64(step)
+    if base:
+        values += np.uint64(base % 2**64)
+    return values.view(np.int64)
