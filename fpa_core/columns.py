@@ -30,6 +30,7 @@ __all__ = [
     "time_column",
     "times_as_ns",
     "times_as_texts",
+    "unified",
 ]
 
 TIME = pa.timestamp("ns", "UTC")
@@ -126,6 +127,20 @@ def as_texts(column: pa.Array) -> pa.Array:
         mended = [decimal_text(value) for value in column.filter(odd).to_pylist()]
         texts = pc.replace_with_mask(texts, odd, pa.array(mended, pa.string()))
     return texts
+
+
+def unified(parts: Sequence[pa.Array]) -> list[pa.Array]:
+    """Return decimal columns in one type that holds them all: Arrow decimals of the largest scale, or texts where that cannot be."""
+    types = {part.type for part in parts}
+    if len(types) == 1:
+        return list(parts)
+    if all(pa.types.is_decimal128(one) for one in types):
+        wide = pa.decimal128(38, max(one.scale for one in types))
+        try:
+            return [part.cast(wide) for part in parts]
+        except pa.ArrowInvalid:
+            pass
+    return [as_texts(part) for part in parts]
 
 
 def as_decimals(column: pa.Array) -> list[Decimal | None]:

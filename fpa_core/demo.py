@@ -56,7 +56,8 @@ def run(
     say(f"Making a trading day of {len(PRICES)} symbols in {folder} (seed {seed}) ...")
     paths = make_day(folder, quotes=quotes, seed=seed)
     summary: dict[str, Any] = {"folder": str(folder), "seed": seed, "files": []}
-    with open_layer(settings) as data:
+    # Variables of the surroundings may name a database in earnest; this one is for trying out.
+    with open_layer(settings, environ={}) as data:
         log.configure(data.config.logging, log_level, secrets=data.config.secrets)
         for path in paths:
             receipt = data.ingest(path, source="demo")
@@ -189,7 +190,7 @@ def _save_portfolio(data: DataLayer, say: Callable[[str], Any]) -> dict[str, Any
     say(
         f"\nportfolio: {len(orders)} orders, {len(positions)} positions and a snapshot of {total:,.2f} USD stored as batch {receipt.batch}"
     )
-    assert data.store.get_latest_snapshot() == snapshot
+    assert data.store.as_of(snapshot.account, CLOSE, PortfolioSnapshot) == snapshot
     return receipt.as_dict()
 
 

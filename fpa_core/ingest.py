@@ -185,7 +185,8 @@ def _unshaped(kind: Kind, reject: Reject) -> Quarantined:
 
 def _explain(batch: StoreBatch, kinds: Iterable[Kind]) -> Iterator[str]:
     if batch.counts.repeated:
-        keys = " and ".join(f"{kind.name} are kept once for each {_words(kind)}" for kind in kinds)
+        unique = [kind for kind in kinds if kind.venue_id or not kind.multiset]
+        keys = " and ".join(f"{kind.name} are kept once for each {_words(kind)}" for kind in unique)
         yield f"{batch.counts.repeated:,} rows repeat a row of the same batch and were not stored twice: {keys}"
     if batch.counts.revised:
         yield f"{batch.counts.revised:,} rows are other versions of stored ones; earlier versions stay in the history"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -233,7 +233,7 @@ class DataLayer:
         The parameters are those of :meth:`ingest`. Rows that are no records count under the rule ``record.shape``.
         """
         if not isinstance(data, (str, os.PathLike)):
-            return self.validator.validate(data)
+            return self.validator.validate(_with_positions(data))
         return examine(self.validator, self._read(data, kind, symbol, interval, account), progress=progress)
 
     # Remembering
@@ -267,6 +267,15 @@ class DataLayer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _with_positions(records: Any) -> list[Any]:
+    """Return one record or many with the positions of snapshots on their own, as they are stored."""
+    from fpa_core.models import PortfolioSnapshot
+
+    whole = list(records) if isinstance(records, Iterable) else [records]
+    held = [position for one in whole if isinstance(one, PortfolioSnapshot) for position in one.positions]
+    return whole + held
 
 
 def _tags(query: Query) -> list[str]:

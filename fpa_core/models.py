@@ -189,12 +189,17 @@ _UNITS = {"sec": "s", "min": "m", "t": "m", "hour": "h", "day": "d", "week": "w"
 
 
 def _interval(value: str) -> str:
-    return _parse_interval(value) if isinstance(value, str) else _parse_interval(str(value))
+    return _parse_interval(_text(value))
 
 
 @functools.lru_cache(maxsize=1024)
 def _parse_interval(value: str) -> str:
-    match = _INTERVAL.fullmatch(value.strip().lower())
+    text = value.strip()
+    match = _INTERVAL.fullmatch(text.lower())
+    if match is not None and match[2] == "m" and text.endswith("M"):
+        raise DataError(
+            f"value: {value!r} is a month to some and a minute to others", hint="write 1m or 1mo", value=value
+        )
     if match is None:
         raise DataError(
             f"value: {value!r} is not an interval", hint="write it like 1s, 1m, 5m, 1h, 1d, 1w or 1mo", value=value

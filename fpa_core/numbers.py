@@ -241,7 +241,10 @@ def to_seconds(value: object, field: str = "duration") -> float:
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        seconds = float(value) if abs(value) < _FOREVER else _FOREVER
+        try:
+            seconds = float(value)
+        except OverflowError:
+            seconds = _FOREVER
     elif isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         seconds = float(Decimal(match[1]) * _NS_UNITS[match[2]] / 10**9)
     else:

@@ -37,6 +37,7 @@ __all__ = [
     "TRADES",
     "Column",
     "Kind",
+    "concat",
     "from_table",
     "kind_of",
     "to_table",
@@ -193,6 +194,21 @@ def to_table(kind: Kind, records: Sequence[Any]) -> pa.Table:
         else:
             arrays[column.name] = pa.array(values, column.arrow)
     return pa.table(arrays)
+
+
+def concat(kind: Kind, tables: Sequence[pa.Table]) -> pa.Table:
+    """Return tables of *kind* as one, in one piece; decimals take the scale that holds all of them, or else become texts."""
+    import pyarrow as pa
+
+    from fpa_core import columns
+
+    if len(tables) == 1:
+        return tables[0].combine_chunks()
+    arrays = []
+    for column in kind.columns:
+        parts = [chunk for table in tables for chunk in table.column(column.name).chunks]
+        arrays.append(pa.chunked_array(columns.unified(parts) if column.type == "decimal" else parts))
+    return pa.table(arrays, names=[column.name for column in kind.columns]).combine_chunks()
 
 
 def from_table(kind: Kind, table: pa.Table | pa.RecordBatch) -> list[Any]:

@@ -215,6 +215,6 @@ def _drop_logging() -> None:
 
 
 def _compare(shown: str, actual: str, where: str) -> None:
-    """Hold what a page shows against what came; ``...`` stands for anything."""
-    pattern = ".*?".join(map(re.escape, shown.rstrip().split("...")))
+    """Hold what a page shows against what came; ``...`` stands for anything, and blanks that align columns for any number of them."""
+    pattern = ".*?".join(re.sub(r"(?:\\ ){2,}", " {2,}", re.escape(part)) for part in shown.rstrip().split("..."))
     assert re.fullmatch(pattern, actual.rstrip(), re.DOTALL), f"{where} shows\n{shown}\nbut there came\n{actual}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from decimal import Decimal
 
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from fpa_core.models import (
     TimeInForce,
     Trade,
 )
+from fpa_core.numbers import MAX_NS, MIN_NS
 
 NS = st.integers(-(2**62), 2**62)
 """Instants between 1823 and 2116."""
@@ -33,6 +35,36 @@ def decimals(places: int = 24, digits: int = 30) -> st.SearchStrategy[Decimal]:
         lambda number, scale: Decimal(number).scaleb(-scale),
         st.integers(-(10**digits), 10**digits),
         st.integers(0, places),
+    )
+
+
+def any_decimals() -> st.SearchStrategy[Decimal]:
+    """All that a model takes: up to 76 digits before and after the point, in any spelling."""
+    return st.one_of(
+        decimals(),
+        st.builds(
+            _joined, st.sampled_from("+-"), st.integers(0, 76), st.integers(0, 76), st.randoms(use_true_random=False)
+        ),
+        st.builds(
+            lambda number, exponent: Decimal(number).scaleb(exponent), st.integers(-999, 999), st.integers(-76, 73)
+        ),
+    )
+
+
+def _joined(sign: str, before: int, after: int, chance: random.Random) -> Decimal:
+    digits = "".join(chance.choices("0123456789", k=before + after))
+    return Decimal(f"{sign}{digits[:before]}.{digits[before:]}" if digits else f"{sign}0")
+
+
+def instants() -> st.SearchStrategy[int]:
+    """All that a time may be: every nanosecond of 64 bits but the least, with round ones among them."""
+    return st.one_of(
+        st.integers(MIN_NS + 1, MAX_NS),
+        st.builds(
+            lambda count, unit: count * unit,
+            st.integers(-(9 * 10**9), 9 * 10**9),
+            st.sampled_from([10**3, 10**6, 10**9]),
+        ),
     )
 
 
@@ -167,3 +199,9 @@ def snapshots() -> st.SearchStrategy[PortfolioSnapshot]:
 def records() -> st.SearchStrategy[object]:
     """Make records of any kind."""
     return st.one_of(quotes(), trades(), bars(), orders(), positions(), snapshots())
+
+
+def same_kind(size: int) -> st.SearchStrategy[list[object]]:
+    """Make so many records of one kind, whichever."""
+    kinds = [quotes(), trades(), bars(), orders(), positions(), snapshots()]
+    return st.sampled_from(kinds).flatmap(lambda kind: st.lists(kind, min_size=size, max_size=size))

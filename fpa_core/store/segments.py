@@ -22,7 +22,7 @@ from fpa_core import columns
 from fpa_core.exceptions import CorruptionError
 from fpa_core.records import Kind
 
-__all__ = ["Segment", "encode_segment"]
+__all__ = ["Segment", "encode_segment", "ranks"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -281,6 +281,10 @@ class Segment:
             steps[1 + places.astype(np.int64)] = _lift(numbers, head.step, least)
         return np.cumsum(steps, out=steps)
 
+    def places(self) -> Integers:
+        """Return the order of arrival of each row among those of its time: what was kept as ``seq``, else their order here."""
+        return self.integers("seq") if "seq" in self._heads else ranks(self.integers("timestamp"))
+
     def scale(self, name: str) -> int:
         """Return how many digits of a decimal column's integers stand after the point."""
         return self._heads[name].scale
@@ -329,6 +333,14 @@ class Segment:
 
 
 _EMPTY = {"decimal": pa.decimal128(38, 0), "time": columns.TIME, "integer": pa.int64(), "text": pa.string()}
+
+
+def ranks(times: Integers) -> Integers:
+    """Return the place, from 0, of each row among those that share its time; *times* are in order."""
+    count = np.arange(len(times))
+    first = np.ones(len(times), bool)
+    first[1:] = times[1:] != times[:-1]
+    return count - np.maximum.accumulate(np.where(first, count, 0))
 
 
 def _lift(numbers: npt.NDArray[Any], step: int, base: int) -> Integers:

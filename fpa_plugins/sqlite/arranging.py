@@ -17,7 +17,7 @@ from fpa_core.exceptions import DataError
 from fpa_core.records import Kind
 from fpa_plugins.sqlite.schema import tables
 
-__all__ = ["Arranged", "Group", "Row", "arrange"]
+__all__ = ["Arranged", "Group", "Row", "Sorted", "check_complete", "sort"]
 
 Row: TypeAlias = tuple[Any, ...]
 Positions: TypeAlias = npt.NDArray[np.int64]
@@ -68,11 +68,27 @@ class Arranged:
             start += size
 
 
-def arrange(kind: Kind, table: pa.Table) -> Arranged:
-    """Sort a table by the key of its kind and turn it into values.
+@frozen
+class Sorted:
+    """A table in the order of its kind's key, equal keys by arrival.
 
-    :raises DataError: when a required column has a null, which is for the caller to prevent.
+    :ivar runs: where each run of one prefix begins (the key without its time).
+    :ivar groups: where each group of one key begins.
     """
+
+    kind: Kind
+    table: pa.Table
+    runs: Positions
+    groups: Positions
+
+    def arranged(self) -> Arranged:
+        """Return the rows as plain values."""
+        values = [_values(self.kind, self.kind.by_field[name].name, self.table) for name in tables(self.kind).fields]
+        return Arranged(values, len(self.kind.key), self.runs, self.groups)
+
+
+def sort(kind: Kind, table: pa.Table) -> Sorted:
+    """Sort a table by the key of its kind."""
     names = [name for name in kind.key if name != "ts_ns"]
     codes = [_codes(table.column(kind.by_field[name].name)) for name in names]
     times = [_codes(table.column("timestamp"))] if "ts_ns" in kind.key else []
@@ -80,9 +96,21 @@ def arrange(kind: Kind, table: pa.Table) -> Arranged:
     if (order[1:] < order[:-1]).any():
         table = table.take(pa.array(order))
         codes, times = [column[order] for column in codes], [column[order] for column in times]
-    by_field = {column.field: column for column in kind.columns}
-    values = [_values(kind, by_field[name].name, table) for name in tables(kind).fields]
-    return Arranged(values, len(kind.key), _starts(codes), _starts([*codes, *times]))
+    return Sorted(kind, table, _starts(codes), _starts([*codes, *times]))
+
+
+def check_complete(kind: Kind, table: pa.Table) -> None:
+    """Refuse a table with a null where there must be none.
+
+    :raises DataError: it names the column and the row.
+    """
+    for column in kind.columns:
+        array = table.column(column.name)
+        if column.required and array.null_count:
+            row = pc.index(array.is_null(), True).as_py() + 1
+            raise DataError(
+                f"{kind.singular}.{column.name}: a value is needed in every row", field=column.name, row=row
+            )
 
 
 def _codes(column: pa.ChunkedArray) -> Positions:
@@ -103,9 +131,6 @@ def _starts(sorted_columns: Sequence[Positions]) -> Positions:
 def _values(kind: Kind, name: str, table: pa.Table) -> list[Any]:
     column = kind.by_name[name]
     array = table.column(name).combine_chunks()
-    if column.required and array.null_count:
-        row = pc.index(array.is_null(), True).as_py() + 1
-        raise DataError(f"{kind.singular}.{name}: a value is needed in every row", field=name, row=row)
     if column.type == "decimal":
         array = columns.as_texts(array)
     elif column.type == "time":

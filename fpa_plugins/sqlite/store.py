@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,13 +11,12 @@ from typing import Any
 import apsw
 import pyarrow as pa
 
-from fpa_core import columns
 from fpa_core.protocols import Batch, Capability, Extent, Quarantined, Query
 from fpa_core.records import KINDS, Kind
+from fpa_plugins.sqlite import reading
 from fpa_plugins.sqlite.connection import Pool, prepare_file, translated
 from fpa_plugins.sqlite.migrations import migrate
 from fpa_plugins.sqlite.plugin import SqliteOptions
-from fpa_plugins.sqlite.schema import tables
 from fpa_plugins.sqlite.writing import SqliteTransaction
 
 __all__ = ["SqliteStore"]
@@ -72,32 +70,30 @@ class SqliteStore:
 
     def scan(self, query: Query, rows: int = 16_384) -> Iterator[pa.RecordBatch]:
         """Yield the rows of *query* in order."""
-        t = tables(query.kind)
         with translated(self.path, f"read {query.kind.name}"), self._pool.reader() as connection:
-            # One read transaction, so that the batch known last and the rows come from the same moment.
+            # One read transaction, so that catalog, segments and hot rows come from the same moment.
             connection.execute("BEGIN")
             try:
-                sql, parameters = t.select(
-                    query, [column.field for column in query.kind.columns], _last_batch(connection, query.known_at_ns)
-                )
-                cursor = connection.execute(sql, parameters)
-                while chunk := list(itertools.islice(cursor, rows)):
-                    yield _record_batch(query.kind, chunk)
+                yield from reading.scan(connection, query, rows)
             finally:
                 connection.execute("ROLLBACK")
 
     def count(self, query: Query) -> int:
         """Count the rows of *query*."""
-        t = tables(query.kind)
         with translated(self.path, f"count {query.kind.name}"), self._pool.reader() as connection:
-            sql, parameters = t.select(query, ["1"], _last_batch(connection, query.known_at_ns))
-            return int(connection.execute(f"SELECT count(*) FROM ({sql})", parameters).get)
+            connection.execute("BEGIN")
+            try:
+                return reading.count(connection, query)
+            finally:
+                connection.execute("ROLLBACK")
 
     def inventory(self, kind: Kind) -> Sequence[Extent]:
         """Tell how many rows of each subject there are, and from when to when."""
-        sql = f"SELECT {kind.subject}, count(*), min(ts_ns), max(ts_ns) FROM {kind.name} GROUP BY 1 ORDER BY 1"
+        hot = f"SELECT {kind.subject} AS subject, count(*) AS rows, min(ts_ns) AS first, max(ts_ns) AS last FROM {kind.name} GROUP BY 1"
+        sealed = "SELECT subject, rows, first_ns, last_ns FROM segments WHERE kind = ?"
+        sql = f"SELECT subject, sum(rows), min(first), max(last) FROM ({hot} UNION ALL {sealed}) GROUP BY 1 ORDER BY 1"
         with translated(self.path, "take the inventory"), self._pool.reader() as connection:
-            return [Extent(kind.name, *row) for row in connection.execute(sql)]
+            return [Extent(kind.name, *row) for row in connection.execute(sql, (kind.name,))]
 
     def batches(self, *, batch: int | None = None, limit: int | None = None) -> Sequence[Batch]:
         """List batches, latest first."""
@@ -128,25 +124,16 @@ class SqliteStore:
                 "schema": connection.pragma("user_version"),
                 "engine": f"SQLite {apsw.sqlite_lib_version()}",
                 "bytes": connection.pragma("page_count") * connection.pragma("page_size"),
-                "rows": {name: connection.execute(f"SELECT count(*) FROM {name}").get for name in KINDS},
+                "kinds": {name: _figures(connection, name) for name in KINDS},
             }
 
 
-def _last_batch(connection: apsw.Connection, known_at_ns: int | None) -> int | None:
-    if known_at_ns is None:
-        return None
-    return connection.execute("SELECT max(id) FROM batches WHERE recorded_ns <= ?", (known_at_ns,)).get or 0
-
-
-def _record_batch(kind: Kind, rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
-    """Return rows as Arrow; decimals stay the canonical texts they are (see :mod:`fpa_core.columns`)."""
-    arrays = []
-    for column, values in zip(kind.columns, zip(*rows, strict=True), strict=True):
-        if column.type == "time":
-            arrays.append(columns.time_column(values))
-        else:
-            arrays.append(pa.array(values, pa.int64() if column.type == "integer" else pa.string()))
-    return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in kind.columns])
+def _figures(connection: apsw.Connection, kind: str) -> dict[str, int]:
+    """Tell how many rows of a kind are hot and how many sealed, and what the sealed ones take."""
+    sums = "SELECT count(*), ifnull(sum(rows), 0), ifnull(sum(bytes), 0) FROM segments WHERE kind = ?"
+    segments, rows, size = next(connection.execute(sums, (kind,)))
+    hot = connection.execute(f"SELECT count(*) FROM {kind}").get
+    return {"rows": hot + rows, "hot": hot, "sealed": rows, "segments": segments, "segment_bytes": size}
 
 
 def _quarantined(

@@ -15,13 +15,15 @@ from fpa_plugins.sqlite.migrations import Migration, known_migrations, migrate
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 from fpa_plugins.sqlite.schema import create_tables
 
-SECOND = Migration(2, "notes", "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('here');")
-BROKEN = Migration(2, "broken", "CREATE TABLE notes (text TEXT); INSERT INTO nowhere VALUES (1);")
+NEXT = Migration(
+    len(known_migrations()) + 1, "notes", "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('here');"
+)
+BROKEN = Migration(NEXT.version, "broken", "CREATE TABLE notes (text TEXT); INSERT INTO nowhere VALUES (1);")
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Make a database of the first schema with a row in it."""
+    """Make a database of the present schema with a row in it."""
     path = tmp_path / "test.db"
     with DataStore(open_store(SqliteOptions(path=path))) as store:
         store.save(Quote("A", 1, 1, 2))
@@ -49,14 +51,14 @@ def test_new_database_has_every_step(path: Path) -> None:
 def test_old_database_is_migrated_under_a_backup(path: Path) -> None:
     """An older schema is brought up to date, and the file as it was stays beside it."""
     connection = apsw.Connection(str(path))
-    backup = migrate(connection, path, [*known_migrations(), SECOND])
+    backup = migrate(connection, path, [*known_migrations(), NEXT])
     assert backup is not None
     assert "notes" in tables(connection)
     old = apsw.Connection(str(backup))
     assert "notes" not in tables(old)
     assert [("A",)] == old.execute("SELECT symbol FROM quotes").fetchall()
     assert 0o600 == backup.stat().st_mode & 0o777
-    assert migrate(connection, path, [*known_migrations(), SECOND]) is None
+    assert migrate(connection, path, [*known_migrations(), NEXT]) is None
 
 
 def test_failed_migration_changes_nothing(path: Path) -> None:
@@ -66,15 +68,17 @@ def test_failed_migration_changes_nothing(path: Path) -> None:
     with pytest.raises(apsw.SQLError):
         migrate(connection, path, [*known_migrations(), BROKEN])
     assert before == tables(connection)
-    assert 1 == connection.pragma("user_version")
+    assert NEXT.version - 1 == connection.pragma("user_version")
     with DataStore(open_store(SqliteOptions(path=path))) as store:
         assert 1 == store.select(Quote).count()
 
 
 def test_newer_database_is_refused(path: Path) -> None:
     """A schema of a newer version is refused with both versions, and left alone."""
-    migrate(apsw.Connection(str(path)), path, [*known_migrations(), SECOND])
-    with pytest.raises(SchemaError, match="its schema is 2, the newest known here is 1") as error:
+    migrate(apsw.Connection(str(path)), path, [*known_migrations(), NEXT])
+    with pytest.raises(
+        SchemaError, match=f"its schema is {NEXT.version}, the newest known here is {NEXT.version - 1}"
+    ) as error:
         open_store(SqliteOptions(path=path))
     assert "upgrade" in str(error.value.hint)
 

@@ -1,0 +1,197 @@
+"""Bulk rows of quotes and trades on their way into segments: gathered by subject, and compared with sealed rows where they meet."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+import apsw
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from attrs import define, field
+
+from fpa_core import columns
+from fpa_core.protocols import Query
+from fpa_core.records import Kind, concat
+from fpa_core.store.merge import Stored
+from fpa_core.store.segments import Segment
+from fpa_plugins.sqlite import sealed
+from fpa_plugins.sqlite.schema import tables
+
+__all__ = ["Known", "Shelf"]
+
+MOST_GATHERED = 1_000_000
+"""Rows held back before all of them are written, so that ten thousand symbols at once need no more memory than one."""
+
+KEPT_OPEN = 64
+"""Segments kept decoded for the rows that follow."""
+
+Row = tuple[Any, ...]
+Times = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+class Known:
+    """A sealed segment that arriving rows meet.
+
+    :ivar claimed: which of its rows belong to the batch being written, or were recognised as rows of it.
+    """
+
+    def __init__(self, entry: sealed.Entry, segment: Segment, claimed: Mask) -> None:
+        self.kind = entry.kind
+        self.entry = entry
+        self.times: Times = segment.integers("timestamp")
+        self.rows = sealed.rows_of(entry, segment)
+        self.places = segment.places()
+        self.claimed = claimed
+
+    def claim_run(self, rows: pa.Table, times: Times) -> bool:
+        """Claim a run of the segment that equals *rows*; false, and nothing is claimed, where there is none."""
+        start = int(np.searchsorted(self.times, times[0], "left"))
+        while start < len(self.times) and self.claimed[start] and self.times[start] == times[0]:
+            start += 1
+        end = start + len(times)
+        if end > len(self.times) or self.claimed[start:end].any() or not np.array_equal(self.times[start:end], times):
+            return False
+        mine = self.rows.slice(start, len(times))
+        for column in self.kind.columns:
+            if not _same(column.type, mine.column(column.name), rows.column(column.name).combine_chunks()):
+                return False
+        self.claimed[start:end] = True
+        return True
+
+    def at(self, ts_ns: int) -> Iterator[Stored[Row]]:
+        """Yield the rows at a time, with contents as SQLite keeps them; a place is this segment and the row's number in it."""
+        start, end = (int(np.searchsorted(self.times, ts_ns, side)) for side in ("left", "right"))
+        values = []
+        for name in tables(self.kind).content:
+            column = self.kind.by_field[name]
+            array = self.rows.column(column.name).slice(start, end - start)
+            values.append((columns.as_texts(array) if column.type == "decimal" else array).to_pylist())
+        for row, content in enumerate(zip(*values, strict=True), start):
+            yield Stored((self, row), content, bool(self.claimed[row]))
+
+
+def _same(column_type: str, one: pa.Array, other: pa.Array) -> bool:
+    if column_type == "decimal" and one.type != other.type:
+        one, other = columns.as_texts(one), columns.as_texts(other)
+    return bool(one.equals(other))
+
+
+@define
+class _Gathered:
+    """Rows of one subject, in order of time, with nothing stored among them."""
+
+    last_ns: int
+    parts: list[pa.Table] = field(factory=list)
+    rows: int = 0
+
+
+class Shelf:
+    """What one batch has gathered for segments, and the segments it has met."""
+
+    def __init__(self, connection: apsw.Connection, batch_id: int) -> None:
+        self._connection = connection
+        self._batch_id = batch_id
+        self._gathered: dict[tuple[Kind, str], _Gathered] = {}
+        self._total = 0
+        self._open: OrderedDict[int, Known] = OrderedDict()
+        self._claims: dict[int, Mask] = {}
+
+    def last_gathered(self, kind: Kind, subject: str) -> int | None:
+        """Return the time of the last row held back of a subject."""
+        held = self._gathered.get((kind, subject))
+        return None if held is None else held.last_ns
+
+    def gather(self, kind: Kind, subject: str, rows: pa.Table, last_ns: int) -> None:
+        """Hold back rows that no stored ones lie among, nor between them and what is held back already."""
+        held = self._gathered.setdefault((kind, subject), _Gathered(last_ns))
+        held.parts.append(rows)
+        held.rows += rows.num_rows
+        held.last_ns = last_ns
+        self._total += rows.num_rows
+        if held.rows >= 2 * sealed.SEGMENT_ROWS:
+            self._write_full(kind, subject, held)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is held back that it should be written."""
+        return self._total >= MOST_GATHERED
+
+    def _write_full(self, kind: Kind, subject: str, held: _Gathered) -> None:
+        """Write whole segments, and hold back the rest, which later rows may fill up."""
+        table = concat(kind, held.parts)
+        times = columns.times_as_ns(table.column("timestamp").combine_chunks()).to_numpy()
+        whole = len(times) - len(times) % sealed.SEGMENT_ROWS
+        cut = int(np.searchsorted(times, times[whole - 1], "left"))  # the last time may go on in the next rows
+        if cut:
+            self._write(kind, subject, table.slice(0, cut))
+            held.parts, held.rows = [table.slice(cut)], len(times) - cut
+            self._total -= cut
+
+    def _write(self, kind: Kind, subject: str, table: pa.Table) -> None:
+        sealed.write(self._connection, kind, subject, table, np.full(table.num_rows, self._batch_id))
+
+    def flush(self, kind: Kind | None = None, subject: str | None = None) -> list[tuple[Kind, pa.Table]]:
+        """Write what is held back, of one subject or of all, and return the rows that are too few for a segment."""
+        too_few = []
+        for key in [(kind, subject)] if kind is not None and subject is not None else list(self._gathered):
+            if (held := self._gathered.pop(key, None)) is not None:
+                self._total -= held.rows
+                table = concat(key[0], held.parts)
+                if held.rows >= sealed.LEAST_ROWS:
+                    self._write(*key, table)
+                else:
+                    too_few.append((key[0], table))
+        return too_few
+
+    def meeting(self, kind: Kind, subject: str, first_ns: int, last_ns: int) -> list[Known]:
+        """Return the segments of a subject that share time with a range, both ends included."""
+        found = []
+        for entry in sealed.find(self._connection, Query(kind, (subject,), first_ns, last_ns + 1)):
+            known = self._open.get(entry.id)
+            if known is None:
+                segment = sealed.read(self._connection, entry)
+                # Claims last as long as the batch, a bit for each row met; the rows are read again when they are met again.
+                claims = self._claims.setdefault(entry.id, segment.integers("batch") == self._batch_id)
+                known = self._open[entry.id] = Known(entry, segment, claims)
+                if len(self._open) > KEPT_OPEN:
+                    self._open.popitem(last=False)
+            found.append(known)
+        return found
+
+    def unseal(self, query: Query) -> list[Row]:
+        """Turn the segments that may hold rows of *query* back into hot rows, and return the claims on them."""
+        moved: list[Row] = []
+        entries = sealed.find(self._connection, query)
+        for entry in entries:
+            segment = sealed.read(self._connection, entry)
+            claims = self._claims.pop(entry.id, None)
+            self._open.pop(entry.id, None)
+            moved += self._make_hot(entry, segment, claims)
+        sealed.remove(self._connection, entries)
+        return moved
+
+    def _make_hot(self, entry: sealed.Entry, segment: Segment, claims: Mask | None) -> list[Row]:
+        t = tables(entry.kind)
+        rows = sealed.rows_of(entry, segment)
+        places, owners = segment.places(), segment.integers("batch")
+        values = []
+        for name in t.fields:
+            column = entry.kind.by_field[name]
+            array = rows.column(column.name)
+            if column.type == "decimal":
+                array = columns.as_texts(array)
+            elif column.type == "time":
+                array = columns.times_as_ns(array)
+            values.append(array.to_pylist())
+        self._connection.executemany(t.insert, zip(*values, places.tolist(), owners.tolist(), strict=True))
+        if claims is None:
+            return []
+        times = segment.integers("timestamp")
+        mine = np.flatnonzero(claims & (owners != self._batch_id))
+        moved = [(entry.kind.name, entry.subject, int(times[row]), int(places[row])) for row in mine]
+        self._connection.executemany("INSERT OR IGNORE INTO claims VALUES (?, ?, ?, ?)", moved)
+        return moved

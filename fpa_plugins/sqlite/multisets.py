@@ -1,0 +1,269 @@
+"""Writing quotes and trades: each distinct row as often as the fullest batch holds it, in bulk wherever nothing is stored yet."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Hashable, Iterator, Sequence
+
+import apsw
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from fpa_core import columns
+from fpa_core.protocols import Query, WriteCounts
+from fpa_core.records import Kind
+from fpa_core.store.merge import Action, Stored, merge_multiset
+from fpa_plugins.sqlite import sealed
+from fpa_plugins.sqlite.arranging import Group, Row, sort
+from fpa_plugins.sqlite.bulk import Known, Shelf
+from fpa_plugins.sqlite.schema import tables
+
+__all__ = ["MultisetWriter"]
+
+NEARBY = 8
+"""Stored rows read per arriving time before looking each time up on its own is the better way."""
+
+Times = npt.NDArray[np.int64]
+Span = tuple[int, int]
+
+
+class MultisetWriter:
+    """Writes rows of one batch under the multiset rule."""
+
+    def __init__(self, connection: apsw.Connection, batch_id: int) -> None:
+        self._connection = connection
+        self._batch_id = batch_id
+        self._shelf = Shelf(connection, batch_id)
+        # Hot rows of earlier batches that rows of this one were recognised as. Where a batch is in order nobody asks for them again,
+        # so the last time claimed of each subject is kept here, and the claims themselves in a table that may spill to disk.
+        self._last_claim: dict[tuple[str, str], int] = {}
+        connection.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS claims (kind TEXT, subject TEXT, ts_ns INTEGER, seq INTEGER, "
+            "PRIMARY KEY (kind, subject, ts_ns, seq)) WITHOUT ROWID; DELETE FROM claims"
+        )
+
+    def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
+        """Add rows, one subject after the other."""
+        arranged = sort(kind, table)
+        subjects = arranged.table.column(kind.by_field[kind.subject].name)
+        times = columns.times_as_ns(arranged.table.column("timestamp").combine_chunks()).to_numpy()
+        counts = WriteCounts()
+        for start, end in itertools.pairwise([*arranged.runs.tolist(), table.num_rows]):
+            rows = arranged.table.slice(start, end - start)
+            counts += self._write_run(kind, subjects[start].as_py(), rows, times[start:end])
+        if self._shelf.is_full:
+            self.flush()
+        return counts
+
+    def flush(self, kind: Kind | None = None, subject: str | None = None) -> None:
+        """Write what was held back to fill segments, of one subject or of all."""
+        for held_kind, table in self._shelf.flush(kind, subject):
+            self._insert_hot(held_kind, table)
+
+    def unseal(self, query: Query) -> None:
+        """Make every row that *query* may select a hot one, so that it can be changed."""
+        self.flush()
+        self._note_claims(self._shelf.unseal(query))
+
+    def _write_run(self, kind: Kind, subject: str, rows: pa.Table, times: Times) -> WriteCounts:
+        """Write rows of one subject in order of time."""
+        first, last = int(times[0]), int(times[-1])
+        held = self._shelf.last_gathered(kind, subject)
+        if held is not None and (held > first or (kind.venue_id and held == first)):
+            self.flush(kind, subject)
+            held = None
+        since = first if held is None else held
+        hot = self._hot_span(kind, subject, since, last)
+        met = self._shelf.meeting(kind, subject, since, last)
+        if hot is None and not met:
+            if not _repeats(kind, rows, times):
+                self._shelf.gather(kind, subject, rows, last)
+                return WriteCounts(inserted=len(times))
+            return self._settle(kind, subject, rows, times, [], None)
+        if held is not None:
+            self.flush(kind, subject)
+            hot = self._hot_span(kind, subject, first, last)
+            met = self._shelf.meeting(kind, subject, first, last)
+        spans = [span for span in (hot, *((known.entry.first_ns, known.entry.last_ns) for known in met)) if span]
+        start = int(np.searchsorted(times, min((span[0] for span in spans), default=last + 1), "left"))
+        end = int(np.searchsorted(times, max((span[1] for span in spans), default=last), "right"))
+        counts = self._write_apart(kind, subject, rows.slice(0, start), times[:start])
+        counts += self._settle(kind, subject, rows.slice(start, end - start), times[start:end], met, hot)
+        return counts + self._write_apart(kind, subject, rows.slice(end), times[end:])
+
+    def _hot_span(self, kind: Kind, subject: str, first: int, last: int) -> Span | None:
+        """Return the first and last time of hot rows of a subject in a range, both ends included."""
+        found = [
+            self._connection.execute(
+                f"SELECT {edge}(ts_ns) FROM {kind.name} WHERE {kind.subject} = ? AND ts_ns >= ? AND ts_ns <= ?",
+                (subject, first, last),
+            ).get
+            for edge in ("min", "max")
+        ]
+        return None if found[0] is None else (found[0], found[1])
+
+    def _write_apart(self, kind: Kind, subject: str, rows: pa.Table, times: Times) -> WriteCounts:
+        """Write rows that no stored ones lie among."""
+        if not len(times):
+            return WriteCounts()
+        if _repeats(kind, rows, times):
+            return self._settle(kind, subject, rows, times, [], None)
+        if len(times) >= sealed.LEAST_ROWS:
+            sealed.write(self._connection, kind, subject, rows, np.full(len(times), self._batch_id))
+        else:
+            self._insert_hot(kind, rows)
+        return WriteCounts(inserted=len(times))
+
+    def _insert_hot(self, kind: Kind, rows: pa.Table) -> None:
+        """Insert rows in order of time at which no other rows are."""
+        arranged = sort(kind, rows).arranged()
+        places = arranged.ranks().tolist()
+        self._connection.executemany(
+            tables(kind).insert, zip(*arranged.values, places, itertools.repeat(self._batch_id), strict=False)
+        )
+
+    # Rows that may meet stored ones
+
+    def _settle(
+        self, kind: Kind, subject: str, rows: pa.Table, times: Times, met: Sequence[Known], hot: Span | None
+    ) -> WriteCounts:
+        if not len(times):
+            return WriteCounts()
+        undecided = np.ones(len(times), bool)
+        for known in met:
+            start, end = np.searchsorted(times, [known.entry.first_ns, known.entry.last_ns + 1]).tolist()
+            apart = hot is None or hot[1] < known.entry.first_ns or known.entry.last_ns < hot[0]
+            if start < end and apart and known.claim_run(rows.slice(start, end - start), times[start:end]):
+                undecided[start:end] = False
+        duplicate = len(times) - int(undecided.sum())
+        if met and undecided.any() and _has_ids(kind, rows):  # one of them may revise a sealed row
+            self.unseal(Query(kind, (subject,), int(times[0]), int(times[-1]) + 1))
+            met, hot = [], self._hot_span(kind, subject, int(times[0]), int(times[-1]))
+        meets = np.zeros(len(times), bool)
+        if hot is not None:
+            meets |= (times >= hot[0]) & (times <= hot[1])
+        for known in met:
+            meets |= _is_in(times, known.times)
+        if _repeats(kind, rows, times):
+            meets[:] = True
+        alone = undecided & ~meets
+        if alone.any():
+            self._insert_hot(kind, rows.filter(pa.array(alone)))
+        groups = list(sort(kind, rows).arranged().only(undecided & meets)) if (undecided & meets).any() else []
+        return WriteCounts(inserted=int(alone.sum()), duplicate=duplicate) + self._merge(kind, groups, met)
+
+    def _merge(self, kind: Kind, groups: Sequence[Group], met: Sequence[Known]) -> WriteCounts:
+        """Merge groups of rows, each of one time, with what is stored at that time."""
+        t = tables(kind)
+        venue_id = _venue_id(kind)
+        inserts: list[Row] = []
+        claims: list[Row] = []
+        tally = dict.fromkeys(Action, 0)
+        repeated = 0
+        for group, hot in self._with_hot(kind, groups):
+            stored: list[Stored[Row]] = [row for known in met for row in known.at(group.key[1])]
+            places = [known.places[row] for known, row in (one.place for one in stored)]
+            next_seq = int(max([*places, *(row.place for row in hot)], default=-1)) + 1
+            seq_of: dict[Hashable, int] = {}
+            for outcome in merge_multiset(group.contents, [*stored, *hot], venue_id):
+                tally[outcome.action] += 1
+                repeated += outcome.repeated
+                if outcome.action is Action.INSERT:
+                    inserts.append((*group.key, *outcome.content, next_seq, self._batch_id))
+                    if venue_id:
+                        seq_of[venue_id(outcome.content)] = next_seq
+                    next_seq += 1
+                elif outcome.action is Action.REVISE:
+                    assert outcome.stored is not None
+                    assert venue_id is not None
+                    seq = (
+                        outcome.stored.place if outcome.stored.place is not None else seq_of[venue_id(outcome.content)]
+                    )
+                    self._connection.executemany(t.insert, inserts)  # the row revised may be among them
+                    inserts.clear()
+                    self._connection.execute(t.retire, (self._batch_id, "revised", *group.key, seq))
+                    self._connection.execute(t.replace, (*group.key, *outcome.content, seq, self._batch_id))
+                elif outcome.stored is not None and not outcome.stored.claimed:
+                    if isinstance(outcome.stored.place, tuple):
+                        known, row = outcome.stored.place
+                        known.claimed[row] = True
+                    else:
+                        claims.append((kind.name, *group.key, outcome.stored.place))
+        self._connection.executemany(t.insert, inserts)
+        self._connection.executemany("INSERT OR IGNORE INTO claims VALUES (?, ?, ?, ?)", claims)
+        self._note_claims(claims)
+        return WriteCounts(tally[Action.INSERT], tally[Action.DUPLICATE], tally[Action.REVISE], repeated)
+
+    def _note_claims(self, claims: Sequence[Row]) -> None:
+        for kind, subject, ts_ns, _ in claims:
+            self._last_claim[kind, subject] = max(ts_ns, self._last_claim.get((kind, subject), ts_ns))
+
+    def _with_hot(self, kind: Kind, groups: Sequence[Group]) -> Iterator[tuple[Group, list[Stored[Row]]]]:
+        """Join each group with the hot rows under its key; read in one go where they lie close together."""
+        t = tables(kind)
+        sql = f"SELECT ts_ns, seq, batch, {', '.join(t.content)} FROM {t.live} WHERE {kind.subject} = ?"
+        for subject, run in itertools.groupby(groups, key=lambda group: group.key[0]):
+            wanted = list(run)
+            budget = NEARBY * len(wanted)
+            cursor = self._connection.execute(
+                f"{sql} AND ts_ns >= ? AND ts_ns <= ? ORDER BY ts_ns, seq LIMIT ?",
+                (subject, wanted[0].key[1], wanted[-1].key[1], budget),
+            )
+            found: dict[int, list[Row]] = {}
+            read = 0
+            for row in cursor:
+                found.setdefault(row[0], []).append(row)
+                read += 1
+            # Where the budget ran out, the last time may be there in part only.
+            known_to = wanted[-1].key[1] if read < budget else max(found) - 1
+            for group in wanted:
+                rows = found.get(group.key[1], [])
+                if group.key[1] > known_to:
+                    rows = self._connection.execute(f"{sql} AND ts_ns = ? ORDER BY seq", group.key).fetchall()
+                yield group, self._as_stored(kind, group.key, rows)
+
+    def _as_stored(self, kind: Kind, key: Row, rows: Sequence[Row]) -> list[Stored[Row]]:
+        claimed: set[int] = set()
+        if rows and key[1] <= self._last_claim.get((kind.name, key[0]), key[1] - 1):
+            found = self._connection.execute(
+                "SELECT seq FROM claims WHERE kind = ? AND subject = ? AND ts_ns = ?", (kind.name, *key)
+            )
+            claimed = {seq for (seq,) in found}
+        return [Stored(row[1], row[3:], row[2] == self._batch_id or row[1] in claimed) for row in rows]
+
+
+def _is_in(times: Times, others: Times) -> npt.NDArray[np.bool_]:
+    """Tell which of *times* are among *others*; both are in order."""
+    places = np.minimum(np.searchsorted(others, times), len(others) - 1)
+    return others[places] == times  # type: ignore[no-any-return]
+
+
+def _has_ids(kind: Kind, rows: pa.Table) -> bool:
+    if not kind.venue_id:
+        return False
+    ids = rows.column(kind.by_field[kind.venue_id[-1]].name)
+    return ids.null_count < len(ids)  # type: ignore[no-any-return]
+
+
+def _repeats(kind: Kind, rows: pa.Table, times: Times) -> bool:
+    """Tell whether an id occurs twice at one time, so that the rows are not all to be kept."""
+    if not _has_ids(kind, rows):
+        return False
+    same = np.zeros(len(times), bool)
+    same[1:] = times[1:] == times[:-1]
+    same[:-1] |= same[1:]
+    if not same.any():
+        return False
+    part = rows.filter(pa.array(same))
+    ids = zip(*(part.column(kind.by_field[name].name).to_pylist() for name in kind.venue_id), strict=True)
+    seen = [(ns, *one) for ns, one in zip(times[same].tolist(), ids, strict=True) if one[-1] is not None]
+    return len(set(seen)) < len(seen)
+
+
+def _venue_id(kind: Kind) -> Callable[[Row], Hashable | None] | None:
+    if not kind.venue_id:
+        return None
+    names = tables(kind).content
+    *rest, last = [names.index(name) for name in kind.venue_id]
+    return lambda content: None if content[last] is None else (content[last], *(content[i] for i in rest))

@@ -1,0 +1,195 @@
+"""Sealed rows: finding segments in the catalog, reading and writing them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import frozen
+
+from fpa_core import columns
+from fpa_core.numbers import decimal_text, ns_text
+from fpa_core.protocols import Query
+from fpa_core.records import KINDS, Kind
+from fpa_core.store.segments import Segment, encode_segment, ranks
+
+__all__ = ["SEGMENT_ROWS", "Entry", "find", "last_record", "matching", "read", "remove", "rows_of", "write"]
+
+SEGMENT_ROWS = 16_384
+"""Rows of a full segment: enough to compress well, few enough to be read for a single row."""
+
+LEAST_ROWS = 2_048
+"""Rows from which a segment is worth its overhead; fewer stay hot until more have come."""
+
+_CATALOG = "id, kind, subject, first_ns, last_ns, rows, first_batch, last_batch, last_row"
+
+
+@frozen
+class Entry:
+    """What the catalog says of a segment.
+
+    :ivar first_batch: the earliest batch that brought one of its rows, and ``last_batch`` the latest.
+    :ivar last_row: its last row as JSON, by public column names, so that the latest record needs no decoding.
+    """
+
+    id: int
+    kind: Kind
+    subject: str
+    first_ns: int
+    last_ns: int
+    rows: int
+    first_batch: int
+    last_batch: int
+    last_row: str
+
+    def __str__(self) -> str:
+        return f"the segment of {self.kind.name} of {self.subject} from {ns_text(self.first_ns)} to {ns_text(self.last_ns)}"
+
+
+def find(connection: apsw.Connection, query: Query, *, latest: bool = False) -> list[Entry]:
+    """Return the segments that may hold rows of *query*, by subject and time; or only the latest one."""
+    conditions, parameters = ["kind = ?"], [query.kind.name]
+    if query.subjects is not None:
+        conditions.append(f"subject IN ({', '.join('?' * len(query.subjects))})")
+        parameters += query.subjects
+    bounds: Sequence[tuple[str, Any]] = (
+        ("last_ns >= ?", query.start_ns),
+        ("first_ns < ?", query.end_ns),
+        ("first_batch <= ?", query.batch),
+        ("last_batch >= ?", query.batch),
+    )
+    for condition, bound in bounds:
+        if bound is not None:
+            conditions.append(condition)
+            parameters.append(bound)
+    order = "last_ns DESC LIMIT 1" if latest else "subject, last_ns"
+    sql = f"SELECT {_CATALOG} FROM segments WHERE {' AND '.join(conditions)} ORDER BY {order}"
+    return [Entry(row[0], KINDS[row[1]], *row[2:]) for row in connection.execute(sql, parameters)]
+
+
+def read(connection: apsw.Connection, entry: Entry) -> Segment:
+    """Return a segment, its header checked."""
+    content = connection.execute("SELECT content FROM segment_contents WHERE id = ?", (entry.id,)).get
+    return Segment(content or b"", str(entry))
+
+
+def rows_of(entry: Entry, segment: Segment, start: int = 0, end: int | None = None) -> pa.RecordBatch:
+    """Return rows of a segment with the columns of their kind."""
+    end = segment.rows if end is None else end
+    arrays = [
+        pa.repeat(pa.scalar(entry.subject), end - start)
+        if column.field == entry.kind.subject
+        else segment.array(column.name, column.type, start, end)
+        for column in entry.kind.columns
+    ]
+    return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in entry.kind.columns])
+
+
+def write(
+    connection: apsw.Connection,
+    kind: Kind,
+    subject: str,
+    table: pa.Table,
+    batches: npt.NDArray[np.int64],
+    places: npt.NDArray[np.int64] | None = None,
+) -> None:
+    """Keep rows of one subject, in order of time, as segments; a time is never divided between two.
+
+    :param batches: the batch that brought each row.
+    :param places: the order of arrival of each among those of its time, where that is not the order of the rows.
+    """
+    times = columns.times_as_ns(table.column("timestamp").combine_chunks()).to_numpy()
+    start = 0
+    while start < len(times):
+        end = start + SEGMENT_ROWS
+        if end < len(times):
+            end = int(np.searchsorted(times, times[end], "left"))
+            if end <= start:  # more rows at one time than a segment holds
+                end = int(np.searchsorted(times, times[start], "right"))
+        end = min(end, len(times))
+        part = table.slice(start, end - start).combine_chunks()
+        owners = batches[start:end]
+        extra = {"batch": owners}
+        if places is not None and (places[start:end] != ranks(times[start:end])).any():
+            extra["seq"] = places[start:end]
+        content = encode_segment(kind, part, extra)
+        connection.execute("INSERT INTO segment_contents (content) VALUES (?)", (content,))
+        connection.execute(
+            f"INSERT INTO segments ({_CATALOG}, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                connection.last_insert_rowid(),
+                kind.name,
+                subject,
+                int(times[start]),
+                int(times[end - 1]),
+                end - start,
+                int(owners.min()),
+                int(owners.max()),
+                _last_row(kind, part),
+                len(content),
+            ),
+        )
+        start = end
+
+
+def remove(connection: apsw.Connection, entries: Sequence[Entry]) -> None:
+    """Forget segments."""
+    ids = [(entry.id,) for entry in entries]
+    connection.executemany("DELETE FROM segments WHERE id = ?", ids)
+    connection.executemany("DELETE FROM segment_contents WHERE id = ?", ids)
+
+
+def _last_row(kind: Kind, table: pa.Table) -> str:
+    last = table.slice(table.num_rows - 1)
+    values: dict[str, Any] = {}
+    for column in kind.columns:
+        array = last.column(column.name).combine_chunks()
+        if array.null_count:
+            continue
+        if column.type == "time":
+            values[column.name] = columns.times_as_ns(array)[0].as_py()
+        else:
+            values[column.name] = (columns.as_texts(array) if column.type == "decimal" else array)[0].as_py()
+    return json.dumps(values, ensure_ascii=False)
+
+
+def last_record(entry: Entry) -> pa.RecordBatch:
+    """Return the last row of a segment without reading it."""
+    values = json.loads(entry.last_row)
+    types = {"time": columns.TIME, "integer": pa.int64()}
+    arrays = [pa.array([values.get(column.name)], types.get(column.type, pa.string())) for column in entry.kind.columns]
+    return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in entry.kind.columns])
+
+
+def matching(
+    segment: Segment, batch: pa.RecordBatch, query: Query, last_batch: int | None, start: int, end: int
+) -> pa.Array | None:
+    """Tell which rows of *batch*, from *start* to *end* of the segment, meet the further conditions; None where all do."""
+    masks = []
+    if query.batch is not None:
+        masks.append(pa.array(segment.integers("batch")[start:end] == query.batch))
+    if last_batch is not None:
+        masks.append(pa.array(segment.integers("batch")[start:end] <= last_batch))
+    for name, value in query.equal.items():
+        column = query.kind.by_field[name]
+        array = batch.column(column.name)
+        if value is None:
+            masks.append(array.is_null())
+            continue
+        if column.type == "decimal":
+            array, value = columns.as_texts(array), decimal_text(value)  # noqa: PLW2901
+        elif column.type == "time":
+            array = columns.times_as_ns(array)
+        masks.append(pc.fill_null(pc.equal(array, pa.scalar(value, array.type)), False))
+    if not masks:
+        return None
+    mask = masks[0]
+    for other in masks[1:]:
+        mask = pc.and_(mask, other)
+    return mask

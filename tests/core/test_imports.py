@@ -1,0 +1,111 @@
+"""What importing costs and what it must not load; each question is put to a fresh interpreter."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import fpa_core
+import fpa_plugins
+
+ROOT = Path(__file__).resolve().parents[2]
+DRIVERS = {"apsw", "diskcache", "psycopg", "redis"}
+PLUGINS = sorted(
+    f"{package.name}.plugin"
+    for package in pkgutil.iter_modules(fpa_plugins.__path__, "fpa_plugins.")
+    if package.ispkg and find_spec(f"{package.name}.plugin")
+)
+
+
+def loaded_by(code: str) -> set[str]:
+    """Run *code* in a fresh interpreter and return the modules it has loaded then, with the packages they are in."""
+    asked = f"{code}\nimport json, sys\nprint(json.dumps(list(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=ROOT)
+    names = json.loads(ran.stdout)
+    return {*names, *(name.partition(".")[0] for name in names)}
+
+
+def test_importing_the_package_is_cheap():
+    """Importing the package loads nothing heavy, and none of its own modules."""
+    loaded = loaded_by("import fpa_core")
+    assert not loaded & {"pyarrow", "numpy", "cattrs", "click", "attrs", "pluggy", "rich", "fpa_plugins", *DRIVERS}
+    assert {"fpa_core"} == {name for name in loaded if name.partition(".")[0] == "fpa_core"}
+
+
+def test_public_names_load_no_plugin_and_no_driver():
+    """Using every public name loads no plugin and no driver: the framework knows neither."""
+    loaded = loaded_by("import fpa_core\nfor name in fpa_core.__all__: getattr(fpa_core, name)")
+    assert not loaded & {"fpa_plugins", *DRIVERS}
+
+
+def test_records_need_no_arrow():
+    """Making records and errors needs neither Arrow nor numpy."""
+    loaded = loaded_by("import fpa_core\nfpa_core.Quote('A', 1, '1.5', 2).mid\nimport fpa_core.records")
+    assert not loaded & {"pyarrow", "numpy", "cattrs", "click", "fpa_plugins", *DRIVERS}
+
+
+@pytest.mark.parametrize("module", PLUGINS)
+def test_plugins_load_no_driver_until_used(module):
+    """The module of a plugin's hooks loads neither its driver nor Arrow; these wait until a backend is made."""
+    assert not loaded_by(f"import {module}") & {"pyarrow", "numpy", "pandas", "polars", *DRIVERS}
+
+
+def test_every_shipped_plugin_is_looked_at():
+    """The plugins in the box are found by this test's search."""
+    assert {f"fpa_plugins.{name}.plugin" for name in ("disk", "files", "memory", "rules", "sqlite")} <= set(PLUGINS)
+
+
+@pytest.mark.parametrize("name", fpa_core.__all__)
+def test_public_names_are_there_and_explained(name):
+    """Every public name resolves, stays what it is, and has a docstring of its own."""
+    value = getattr(fpa_core, name)
+    assert value is getattr(fpa_core, name)
+    assert inspect.getdoc(value)
+    if inspect.isclass(value):
+        assert value.__dict__["__doc__"]
+        assert (name, True) == (value.__name__, value.__module__.startswith("fpa_core."))
+
+
+def test_public_names_are_listed():
+    """The public names are sorted, unique, and what dir() and a star import offer."""
+    assert sorted(set(fpa_core.__all__)) == fpa_core.__all__
+    assert set(fpa_core.__all__) <= set(dir(fpa_core))
+    offered: dict[str, object] = {}
+    exec("from fpa_core import *", offered)
+    assert set(fpa_core.__all__) == set(offered) - {"__builtins__"}
+
+
+def test_type_checkers_see_the_public_names():
+    """The imports that type checkers read name what is public, no more and no less."""
+    tree = ast.parse(Path(inspect.getfile(fpa_core)).read_text(encoding="utf-8"))
+    (unseen,) = (node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" == ast.unparse(node.test))
+    seen = {alias.asname or alias.name for node in unseen.body for alias in node.names}
+    assert set(fpa_core.__all__) == seen
+
+
+@pytest.mark.parametrize("name", ["Quotes", "quote", "__path", "store_", "_HOME"])
+def test_unknown_names(name):
+    """A name that is not there is an AttributeError, as for any module."""
+    with pytest.raises(AttributeError, match=f"module 'fpa_core' has no attribute '{name}'"):
+        getattr(fpa_core, name)
+    assert not hasattr(fpa_core, name)
+
+
+def test_imports_point_down():
+    """The contracts between the floors of the house hold."""
+    if find_spec("importlinter") is None:
+        pytest.skip("import-linter is not installed")
+    code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "--no-cache"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert 0 == ran.returncode, ran.stdout + ran.stderr
+    assert "0 broken" in ran.stdout

@@ -1,0 +1,418 @@
+"""The data layer: how it opens, what it remembers of reads, and that no read after a write is older than the write."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve, frozen
+
+import fpa_core
+from fpa_core import hookimpl
+from fpa_core.exceptions import CacheError, ConfigError, DatabaseError, DataError, PluginError
+from fpa_core.layer import MANY, DataLayer
+from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.plugins import PluginManager
+from fpa_core.protocols import Capability, Chunk, SourceRequest
+from fpa_core.records import QUOTES, to_table
+from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
+
+QUOTE = Quote("A", 1, "1.10", "1.20")
+BAR = Bar("A", 0, 1, 2, 1, 1, 5, "1m")
+
+
+@pytest.fixture
+def layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataLayer]:
+    """A data layer with the defaults in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    with fpa_core.open() as data:
+        yield data
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "fpa.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+class Scans:
+    """Counts how often a backend is read, and can do something in the middle of a scan."""
+
+    def __init__(self, layer: DataLayer) -> None:
+        self.number = 0
+        self.meanwhile: Any = None
+        self._backend = layer.store.backend
+        layer.store.backend = self  # type: ignore[assignment]
+
+    def scan(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Yield what the backend does."""
+        self.number += 1
+        batches = list(self._backend.scan(*args, **kwargs))
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        return iter(batches)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+
+# Opening
+
+
+def test_open_with_defaults(layer: DataLayer, tmp_path: Path) -> None:
+    """Without any configuration the database lies in the current folder, and all three parts are open."""
+    assert (tmp_path / "portfolio.db").is_file()
+    assert (None, None, "sqlite", "memory") == (
+        layer.config.path, layer.config.env, layer.config.store.backend, layer.config.cache.backend,
+    )  # fmt: skip
+    assert {"store", "cache", "validator"} <= vars(layer).keys()
+
+
+def test_open_finds_the_file_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The configuration of a folder above holds, and its relative paths are relative to it."""
+    path = write(tmp_path, '[store]\npath = "mine.db"\n')
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(inner)
+    with fpa_core.open() as data:
+        assert path == data.config.path
+    assert (tmp_path / "mine.db").is_file()
+
+
+@pytest.mark.parametrize("how", ["argument", "environ", "variable"])
+def test_open_with_an_overlay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """The overlay is chosen by the argument, the environment given, or that of the process."""
+    path = write(tmp_path, '[env.test.store]\npath = "test.db"\n')
+    if how == "variable":
+        monkeypatch.setenv("FPA_ENV", "test")
+    with fpa_core.open(
+        str(path), env="test" if how == "argument" else None, environ={"FPA_ENV": "test"} if how == "environ" else None
+    ) as data:
+        assert "test" == data.config.env
+    assert (tmp_path / "test.db").is_file()
+
+
+def test_open_with_variables_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Overrides and secrets come from the variables that are given, and from no others."""
+    monkeypatch.setenv("FPA_STORE__PATH", str(tmp_path / "process.db"))
+    path = write(tmp_path, '[store]\npath = "${NAME}.db"\n')
+    with fpa_core.open(path, environ={"NAME": "secret-name", "FPA_CACHE__TTL": "7s"}) as data:
+        assert 7.0 == data.config.cache.ttl["default"]
+    assert (tmp_path / "secret-name.db").is_file()
+    assert not (tmp_path / "process.db").exists()
+
+
+def test_lazy_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lazy layer opens each part when it is used."""
+    monkeypatch.chdir(tmp_path)
+    with fpa_core.open(lazy=True) as data:
+        assert "quote.crossed" in {rule["id"] for rule in data.validator.rules()}
+        assert [] == list(tmp_path.iterdir())
+        assert [] == data.select(Quote).to_list()
+        assert (tmp_path / "portfolio.db").is_file()
+    with fpa_core.open(lazy=True):
+        pass
+
+
+def test_close_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed layer refuses work with a typed error; closing it twice does nothing."""
+    monkeypatch.chdir(tmp_path)
+    data = fpa_core.open()
+    data.close()
+    data.close()
+    with pytest.raises(DatabaseError, match="closed"):
+        data.ingest(QUOTE)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ('[store]\nbackend = "sqlte"\n', ConfigError, r"did you mean sqlite\?"),
+        ("[store]\npath = 5\ncolour = 1\n", ConfigError, "2 problems"),
+        ("[store\n", ConfigError, "not valid TOML"),
+        ('[store]\npath = "."\n', DatabaseError, "is a folder"),
+        ('[plugins]\nrequired = ["acme-rules>=1.2"]\n', PluginError, "it is not installed"),
+        ('[plugins]\nblock = ["sqlite"]\n', ConfigError, "plugin sqlite .*is blocked"),
+        ('[cache]\nbackend = ["memory", "disk"]\n', ConfigError, "one cache is needed, not 2"),
+    ],
+    ids=["backend", "two", "toml", "folder", "required", "blocked", "tiers"],
+)
+def test_open_says_what_is_wrong(tmp_path: Path, text: str, error: type[Exception], message: str) -> None:
+    """A configuration that cannot be used is a typed error that says why."""
+    with pytest.raises(error, match=message):
+        fpa_core.open(write(tmp_path, text))
+
+
+@frozen
+class NoOptions:
+    """A backend without options."""
+
+
+def test_open_fails_whole(tmp_path: Path) -> None:
+    """When a part does not open, those that did are closed again."""
+    opened: list[Any] = []
+
+    def open_spied(options: SqliteOptions) -> Any:
+        opened.append(open_store(options))
+        return opened[-1]
+
+    def fail(options: NoOptions) -> Any:
+        raise CacheError("no cache today")
+
+    class Plugin:
+        @staticmethod
+        @hookimpl
+        def fpa_register_stores(register: Any) -> None:
+            register("spied", open_spied, SqliteOptions)
+
+        @staticmethod
+        @hookimpl
+        def fpa_register_caches(register: Any) -> None:
+            register("broken", fail, NoOptions)
+
+    path = write(tmp_path, '[store]\nbackend = "spied"\n[cache]\nbackend = "broken"\n')
+    with pytest.raises(CacheError, match="no cache today"):
+        fpa_core.open(path, plugins=PluginManager(extra=[Plugin]))
+    with pytest.raises(DatabaseError, match="closed"):
+        opened[0].batches()
+
+
+# Reads are remembered
+
+
+def test_repeated_reads_come_from_the_cache(layer: DataLayer) -> None:
+    """The same read a second time does not touch the store; each form of it is remembered on its own."""
+    layer.ingest(QUOTE)
+    scans = Scans(layer)
+    selection = layer.select(Quote, "A", start=0)
+    for _ in range(3):
+        assert [QUOTE] == selection.to_list()
+        assert 1 == selection.to_arrow().num_rows
+        assert 1 == selection.count()
+    assert 2 == scans.number
+    assert [QUOTE] == layer.select("quotes", ["A"], start="1970-01-01").to_list()
+    assert 2 == scans.number
+
+
+def test_a_cached_list_is_ones_own(layer: DataLayer) -> None:
+    """Changing a list that was returned does not change what the next caller gets."""
+    layer.ingest(QUOTE)
+    layer.select(Quote).to_list().clear()
+    assert [QUOTE] == layer.select(Quote).to_list()
+
+
+def test_selections_are_told_apart(layer: DataLayer) -> None:
+    """Two selections that differ in anything never share an answer."""
+    layer.ingest([evolve(QUOTE, timestamp=ts, bid=ts) for ts in range(4)])
+    layer.ingest(evolve(QUOTE, symbol="B"))
+    conditions: list[dict[str, Any]] = [
+        {}, {"symbol": "A"}, {"symbol": "B"}, {"start": 2}, {"end": 2}, {"limit": 1}, {"limit": 1, "latest_first": True},
+        {"latest_first": True}, {"batch": 1}, {"batch": 2}, {"bid": 3}, {"bid": None}, {"ask": "1.20"},
+        {"as_known_at": layer.store.batches()[-1].recorded_ns}, {"symbol": ["A", "B"]}, {"symbol": "A", "bid": "1"},
+    ]  # fmt: skip
+    for _ in range(2):
+        for each in conditions:
+            symbol = each.get("symbol")
+            rest = {name: value for name, value in each.items() if name != "symbol"}
+            selection = layer.select(Quote, symbol, **rest)
+            assert list(selection) == selection.to_list(), each
+            assert len(list(selection)) == selection.count(), each
+
+
+WRITES: dict[str, Any] = {
+    "ingest": lambda layer: layer.ingest(evolve(QUOTE, timestamp=2)),
+    "save": lambda layer: layer.store.save(evolve(QUOTE, timestamp=2)),
+    "update": lambda layer: layer.store.update_quote(QUOTE, evolve(QUOTE, bid=9)),
+    "delete one": lambda layer: layer.store.delete_quote(QUOTE),
+    "delete some": lambda layer: layer.store.delete(layer.select(Quote, "A")),
+    "delete all": lambda layer: layer.store.delete(layer.select(Quote)),
+    "undo": lambda layer: layer.store.undo(1),
+    "file": lambda layer: layer.ingest("more.csv"),
+}
+
+
+@pytest.mark.parametrize("act", WRITES.values(), ids=WRITES)
+def test_no_read_is_older_than_a_write(layer: DataLayer, act: Any) -> None:
+    """After a write returned, every remembered read of what it touched is read anew."""
+    Path("more.csv").write_text("symbol,timestamp,bid,ask\nA,1970-01-01T00:00:02Z,1,2\n")
+    layer.ingest(QUOTE)
+    selections = [
+        layer.select(Quote), layer.select(Quote, "A"), layer.select(Quote, ["A", "B"]), layer.select(Quote, "A", start=0),
+        layer.select(Quote, [f"S{i}" for i in range(MANY)] + ["A"]),
+    ]  # fmt: skip
+    before = [(one.to_list(), one.count(), one.to_arrow().num_rows) for one in selections]
+    act(layer)
+    for selection, old in zip(selections, before, strict=True):
+        rows = list(selection)
+        assert rows != old[0]
+        assert (rows, len(rows), len(rows)) == (selection.to_list(), selection.count(), selection.to_arrow().num_rows)
+
+
+def test_other_symbols_and_kinds_stay_cached(layer: DataLayer) -> None:
+    """A write drops what it touched and nothing else."""
+    layer.ingest([QUOTE, evolve(QUOTE, symbol="B"), Trade("A", 1, 1, 1)])
+    kept = [layer.select(Quote, "B"), layer.select(Trade, "A"), layer.select(Trade)]
+    for selection in kept:
+        selection.to_list()
+    scans = Scans(layer)
+    layer.ingest(evolve(QUOTE, timestamp=2))
+    layer.store.delete(layer.select(Quote, "A"))
+    layer.ingest(QUOTE)
+    for selection in kept:
+        selection.to_list()
+    assert 0 == scans.number
+
+
+def test_a_write_that_changes_nothing_drops_nothing(layer: DataLayer) -> None:
+    """A redelivery leaves the cache as it is."""
+    layer.ingest(QUOTE)
+    layer.select(Quote).to_list()
+    scans = Scans(layer)
+    assert 1 == layer.ingest(QUOTE).duplicate
+    assert [QUOTE] == layer.select(Quote).to_list()
+    assert 0 == scans.number
+
+
+def test_snapshots_are_read_anew_when_a_position_changes(layer: DataLayer) -> None:
+    """A snapshot is read with its positions, so a change of one ends what is remembered of snapshots."""
+    snapshot = PortfolioSnapshot(1, 100, positions=[Position("A", 1, 1, 1)])
+    layer.ingest(snapshot)
+    assert [snapshot] == layer.select(PortfolioSnapshot, "default").to_list()
+    position = Position("B", 1, 1, 1)
+    layer.store.save_position(position, snapshot=snapshot)
+    assert [evolve(snapshot, positions=[*snapshot.positions, position])] == layer.select("snapshots", "default").to_list()
+
+
+def test_a_read_that_a_write_overtakes_is_not_remembered(layer: DataLayer) -> None:
+    """A read that began before a write and ended after it is not what later reads get."""
+    layer.ingest(QUOTE)
+    later = evolve(QUOTE, timestamp=2)
+    scans = Scans(layer)
+    scans.meanwhile = lambda: layer.store.save(later)
+    assert [QUOTE] == layer.select(Quote, "A").to_list()
+    assert [QUOTE, later] == layer.select(Quote, "A").to_list()
+
+
+def test_many_threads_never_read_the_past(layer: DataLayer) -> None:
+    """While others read, each writer finds what it has just written."""
+    failures: list[str] = []
+    done = threading.Event()
+
+    def write(symbol: str) -> None:
+        for ts in range(25):
+            layer.store.save(evolve(QUOTE, symbol=symbol, timestamp=ts))
+            if (count := layer.select(Quote, symbol).count()) != ts + 1:
+                failures.append(f"{symbol}: {count} of {ts + 1}")
+
+    def read() -> None:
+        while not done.is_set():
+            layer.select(Quote, "A").to_list()
+            layer.select(Quote).count()
+
+    writers = [threading.Thread(target=write, args=(symbol,)) for symbol in "AB"]
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for thread in (*writers, *readers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    for thread in readers:
+        thread.join()
+    assert [] == failures
+    assert 50 == layer.select(Quote).count()
+
+
+def test_the_lifetime_is_that_of_the_kind(tmp_path: Path) -> None:
+    """Each kind lives as long as the configuration says."""
+    path = write(tmp_path, '[cache.ttl]\ndefault = "never"\nquotes = 0\n')
+    with fpa_core.open(path) as data:
+        data.ingest([QUOTE, BAR])
+        scans = Scans(data)
+        for _ in range(2):
+            data.select(Quote).to_list()
+            data.select(Bar).to_list()
+    assert 3 == scans.number
+
+
+# Sources
+
+
+@frozen
+class Options:
+    """Options of a source for tests; it cannot do without a *key*."""
+
+    key: str
+
+
+class Feed:
+    """A source of one quote."""
+
+    capabilities: frozenset[Capability] = frozenset()
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def read(self, request: SourceRequest) -> Iterator[Chunk]:
+        """Yield one quote."""
+        yield Chunk(QUOTES, to_table(QUOTES, [QUOTE]), [1])
+
+
+class FeedPlugin:
+    """Offers the source ``feed``."""
+
+    @staticmethod
+    @hookimpl
+    def fpa_register_sources(register: Any) -> None:
+        """Offer it."""
+        register("feed", Feed, Options)
+
+
+def test_sources_get_their_options(tmp_path: Path) -> None:
+    """A source is made with the options of its section, under whatever name the section has."""
+    path = write(tmp_path, '[sources.mine]\nbackend = "feed"\nkey = "k"\n')
+    with fpa_core.open(path, plugins=PluginManager(extra=[FeedPlugin]), lazy=True) as data:
+        source = data.source("mine")
+        assert isinstance(source, Feed)
+        assert Options("k") == source.options
+        assert [QUOTE.symbol] == [chunk.table["symbol"][0].as_py() for chunk in source.read(SourceRequest(""))]
+
+
+def test_a_source_that_needs_options_says_so(tmp_path: Path) -> None:
+    """A source without its options is a configuration error that names the section to add; an unknown one a plugin error."""
+    with fpa_core.open(write(tmp_path, ""), plugins=PluginManager(extra=[FeedPlugin]), lazy=True) as data:
+        with pytest.raises(ConfigError, match=r"the source 'feed' needs options.*\n.*add \[sources\.feed\]"):
+            data.source("feed")
+        with pytest.raises(PluginError, match=r"did you mean feed\?|no source"):
+            data.source("fed")
+
+
+# Judging
+
+
+def test_validate_records_stores_nothing(layer: DataLayer) -> None:
+    """Records are judged without being stored, the positions of snapshots among them."""
+    snapshot = PortfolioSnapshot(1, 100, cash=0, positions=[Position("A", 2, 999, 1, current_price=1)])
+    result = layer.validate([evolve(BAR, high="0.5"), QUOTE, snapshot])
+    assert (4, False) == (result.rows, result.is_valid)
+    assert {"bar.range", "position.value", "snapshot.total"} == {finding.rule for finding in result.findings}
+    assert layer.validate(QUOTE).is_valid
+    assert [] == layer.store.batches()
+
+
+def test_validate_refuses_what_is_no_record(layer: DataLayer) -> None:
+    """What is no record cannot be judged."""
+    with pytest.raises(DataError, match="is no kind of record"):
+        layer.validate([3])
+
+
+def test_public_names() -> None:
+    """Every public name can be had from the package and is listed by it; an unknown one is an AttributeError."""
+    assert all(getattr(fpa_core, name) is not None for name in fpa_core.__all__)
+    assert set(fpa_core.__all__) <= set(dir(fpa_core))
+    with pytest.raises(AttributeError, match="has no attribute 'Candle'"):
+        fpa_core.Candle  # noqa: B018
+    assert Order is fpa_core.Order
