@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,6 +55,20 @@ def backend(tmp_path: Path) -> Iterator[StoreBackend]:
 def store(backend: StoreBackend, clock: Callable[[], int]) -> DataStore:
     """Put a store over an empty database."""
     return DataStore(backend, clock=clock)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Undo what a test, or a command that it runs, sets up of logging."""
+    loggers = [logging.getLogger(name) for name in ("fpa", "websockets")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, (level, propagate) in zip(loggers, before, strict=True):
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+            handler.close()
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 @pytest.fixture(autouse=True)

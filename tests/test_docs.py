@@ -7,6 +7,7 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import attrs
 import click
 import pytest
-from docpages import ROOT, Session, anchors, blocks, links, pages
+from docpages import ROOT, Session, anchors, blocks, links, pages, without_code
 
 import fpa_core
 from fpa_core import config, hookspecs
@@ -46,7 +47,7 @@ def section(page: str, heading: str) -> str:
 
 @pytest.fixture(scope="module")
 def plugins() -> PluginManager:
-    """The plugins that ship with the project, whatever else is installed."""
+    """Load the plugins that ship with the project, whatever else is installed."""
     from importlib.metadata import distribution
 
     own = [point for point in distribution("financial-portfolio-automation").entry_points if point.group == "fpa"]
@@ -113,6 +114,41 @@ def test_every_page_is_on_the_map():
     index = ROOT / "docs" / "index.md"
     linked = {(index.parent / link.partition("#")[0]).resolve() for link in links(index)}
     assert set() == set((ROOT / "docs").rglob("*.md")) - linked - {index}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_files_that_are_named_are_there(page: Path):
+    """A path of the project that stands in the text of a page is there."""
+    named = re.findall(r"`((?:fpa_core|fpa_plugins|tests|docs|benchmarks|examples|\.ci)/[\w/.-]+)`", without_code(page))
+    assert [] == [path for path in named if "NNNN" not in path and not (ROOT / path).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_toml_can_be_read(page: Path):
+    """A block of TOML is valid TOML."""
+    for block in blocks(page):
+        if block.language == "toml":
+            tomllib.loads(block.body)
+
+
+def test_the_floors_are_those_that_are_held():
+    """The drawing of the architecture has the layers of the import contract, in their order."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    page = ROOT / "docs/explanation/architecture.md"
+    drawing = next(block.body for block in blocks(page) if block.body.startswith("cli "))
+    drawn = [re.split(r" {2,}", line)[0] for line in drawing.splitlines()]
+    assert next(contract["layers"] for contract in contracts if contract["type"] == "layers") == drawn
+
+
+def test_dependencies_are_explained():
+    """Each runtime dependency has a row among the decisions, and there is no other."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (ROOT / "docs/explanation/decisions.md").read_text(encoding="utf-8")
+    table = text.split("| package | for | why this one |\n|---|---|---|\n")[1].split("\n\n")[0]
+    names = sorted(line.split(" | ")[0].strip("| ") for line in table.splitlines())
+    assert sorted(re.split(r"[<>=]", each)[0] for each in project["dependencies"]) == names
 
 
 # Hooks
@@ -379,7 +415,7 @@ def test_a_word_is_documented(word: str):
 
 
 def test_the_database_is_documented(tmp_path: Path):
-    """Every table and its primary key, every further column and index, and the marks in the file's header are on the page."""
+    """Every table and its key, every column that is no field, and the marks in the file's header are on the page; its SQL is valid."""
     store = open_store(SqliteOptions(path=tmp_path / "test.db"))
     store.close()
     import sqlite3
@@ -392,9 +428,12 @@ def test_the_database_is_documented(tmp_path: Path):
         if table in KINDS:
             key = ", ".join(row[1] for row in sorted((row for row in columns if row[5]), key=lambda row: row[5]))
             assert f"| `{table}` | `{key}` |" in text
-        elif not table.endswith("_history"):
+        elif not table.endswith("_history"):  # the same columns, and two that are told of under History
             own = section("database.md", table)
             assert [] == [row[1] for row in columns if f"`{row[1]}`" not in own], table
+    for block in blocks(REFERENCE / "database.md"):
+        if block.language == "sql":
+            connection.execute(block.body)
     assert f"`{hex(connection.execute('PRAGMA application_id').fetchone()[0])}`" in text
     assert 16 * 1024 == connection.execute("PRAGMA page_size").fetchone()[0]
     connection.close()

@@ -14,7 +14,7 @@ __all__ = ["batches", "cache", "config", "plugins", "quarantine", "rules", "undo
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many.")
 @json_option
 @click.pass_obj
 def batches(app: App, /, limit: int, as_json: bool) -> None:
@@ -62,7 +62,7 @@ def quarantine() -> None:
 
 @quarantine.command("list")
 @click.option("--batch", type=int, help="Only those of this batch.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
 @json_option
 @click.pass_obj
 def quarantine_list(app: App, /, batch: int | None, limit: int, as_json: bool) -> None:

@@ -63,12 +63,13 @@ class App:
 
     def open(self, *, lazy: bool = True) -> DataLayer:
         """Open the data layer; its parts open when they are used, unless *lazy* is false."""
-        from fpa_core import log
+        from fpa_core import config, log
         from fpa_core.layer import open_layer
 
-        layer = open_layer(self.config, env=self.env, lazy=lazy)
-        log.configure(layer.config.logging, self.log_level, secrets=layer.config.secrets)
-        return layer
+        # Before the layer, for what is logged while plugins are loaded.
+        tree = config.load(self.config, env=self.env)
+        log.configure(tree.logging, self.log_level, secrets=tree.secrets)
+        return open_layer(self.config, env=self.env, lazy=lazy)
 
 
 class _Group(click.Group):

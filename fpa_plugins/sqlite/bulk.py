@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
@@ -65,13 +66,15 @@ class Known:
     def at(self, ts_ns: int) -> Iterator[Stored[Row]]:
         """Yield the rows at a time, with contents as SQLite keeps them; a place is this segment and the row's number in it."""
         start, end = (int(np.searchsorted(self.times, ts_ns, side)) for side in ("left", "right"))
-        values = []
-        for name in tables(self.kind).content:
-            column = self.kind.by_field[name]
-            array = self.rows.column(column.name).slice(start, end - start)
-            values.append((columns.as_texts(array) if column.type == "decimal" else array).to_pylist())
-        for row, content in enumerate(zip(*values, strict=True), start):
-            yield Stored((self, row), content, bool(self.claimed[row]))
+        for row in range(start, end):
+            yield Stored((self, row), self._contents[row], bool(self.claimed[row]))
+
+    @functools.cached_property
+    def _contents(self) -> list[Row]:
+        fields = [self.kind.by_field[name] for name in tables(self.kind).content]
+        arrays = [(column, self.rows.column(column.name)) for column in fields]
+        values = [columns.as_texts(array) if column.type == "decimal" else array for column, array in arrays]
+        return list(zip(*(array.to_pylist() for array in values), strict=True))
 
 
 def _same(column_type: str, one: pa.Array, other: pa.Array) -> bool:

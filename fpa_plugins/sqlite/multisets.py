@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
@@ -70,7 +71,7 @@ class MultisetWriter:
         """Write rows of one subject in order of time."""
         first, last = int(times[0]), int(times[-1])
         held = self._shelf.last_gathered(kind, subject)
-        if held is not None and (held > first or (kind.venue_id and held == first)):
+        if held is not None and (held > first or (held == first and _has_ids(kind, rows))):
             self.flush(kind, subject)
             held = None
         since = first if held is None else held
@@ -132,9 +133,10 @@ class MultisetWriter:
             return WriteCounts()
         undecided = np.ones(len(times), bool)
         for known in met:
-            start, end = np.searchsorted(times, [known.entry.first_ns, known.entry.last_ns + 1]).tolist()
-            apart = hot is None or hot[1] < known.entry.first_ns or known.entry.last_ns < hot[0]
-            if start < end and apart and known.claim_run(rows.slice(start, end - start), times[start:end]):
+            first, last = known.entry.first_ns, known.entry.last_ns
+            start, end = np.searchsorted(times, [first, last + 1]).tolist()
+            alone_there = hot is None or self._hot_span(kind, subject, first, last) is None
+            if start < end and alone_there and known.claim_run(rows.slice(start, end - start), times[start:end]):
                 undecided[start:end] = False
         duplicate = len(times) - int(undecided.sum())
         if met and undecided.any() and _has_ids(kind, rows):  # one of them may revise a sealed row
@@ -161,8 +163,10 @@ class MultisetWriter:
         claims: list[Row] = []
         tally = dict.fromkeys(Action, 0)
         repeated = 0
+        starts = [known.entry.first_ns for known in met]
         for group, hot in self._with_hot(kind, groups):
-            stored: list[Stored[Row]] = [row for known in met for row in known.at(group.key[1])]
+            nearest = bisect.bisect_right(starts, group.key[1]) - 1  # segments are apart: no other can have this time
+            stored = list(met[nearest].at(group.key[1])) if nearest >= 0 else []
             places = [known.places[row] for known, row in (one.place for one in stored)]
             next_seq = int(max([*places, *(row.place for row in hot)], default=-1)) + 1
             seq_of: dict[Hashable, int] = {}
