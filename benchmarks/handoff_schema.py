@@ -11,7 +11,7 @@ from fpa_core.models import Quote
 __all__ = ["read", "save"]
 
 SCHEMA = """
-CREATE TABLE quotes (
+CREATE TABLE IF NOT EXISTS quotes (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     symbol TEXT NOT NULL,
     timestamp DATETIME NOT NULL,
@@ -22,7 +22,7 @@ CREATE TABLE quotes (
     created_at DATETIME DEFAULT CURRENT_TIMESTAMP,
     UNIQUE(symbol, timestamp)
 );
-CREATE INDEX idx_quotes_symbol_timestamp ON quotes(symbol, timestamp);
+CREATE INDEX IF NOT EXISTS idx_quotes_symbol_timestamp ON quotes(symbol, timestamp);
 """
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attrs import evolve
 
 from fpa_core.protocols import Chunk, Finding, Quarantined, Reject, Severity, Tally
-from fpa_core.records import ORDERS, POSITIONS, SNAPSHOTS, Kind
+from fpa_core.records import ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fpa_core.validator import DataValidator, ValidationResult
     from fpa_core.validator.engine import Examination
 
-__all__ = ["SHAPE", "Progress", "chunks_of", "examine", "ingest", "with_times"]
+__all__ = ["SHAPE", "LiveGate", "Progress", "chunks_of", "examine", "ingest", "with_times"]
 
 Progress: TypeAlias = Callable[[int, float | None], None]
 """Told, as a source is read, how many rows have been read and what share of it that is, where it is known."""
@@ -100,6 +100,33 @@ def chunks_of(store: DataStore, records: Any) -> Iterator[Chunk]:
 
     for kind, group in store.grouped(records).items():
         yield Chunk(kind, to_table(kind, group), range(1, len(group) + 1), records=group)
+
+
+class LiveGate:
+    """Judges the records of a live stream by the rules, and tells plugins; see :class:`fpa_core.store.stream.Gate`."""
+
+    def __init__(self, validator: DataValidator, notify: Callable[..., None]) -> None:
+        self._validator = validator
+        self._notify = notify
+        self._memory: dict[str, Any] = {}
+
+    def judge(self, record: Any, row: int) -> tuple[Sequence[Finding], Quarantined | None]:
+        """Return what the rules say of a record, and how it is kept aside if it breaks one of severity error."""
+        from fpa_core.records import to_table
+
+        findings = self._validator.check(record, self._memory)
+        if not any(finding.severity is Severity.ERROR for finding in findings):
+            return findings, None
+        kind = kind_of(record)
+        return findings, _refused(kind, to_table(kind, [record]), 0, row, findings)
+
+    def refused(self, batch: int, records: Sequence[Quarantined]) -> None:
+        """Tell plugins of records that have been kept aside."""
+        self._notify("fpa_quarantined", batch=batch, records=records)
+
+    def ended(self, receipt: Receipt) -> None:
+        """Tell plugins what the stream has brought."""
+        self._notify("fpa_ingested", receipt=receipt)
 
 
 def _take(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from fpa_core import config as configuration
 from fpa_core.config import Section
 from fpa_core.exceptions import ConfigError
-from fpa_core.ingest import Progress, chunks_of, examine, ingest, with_times
+from fpa_core.ingest import LiveGate, Progress, chunks_of, examine, ingest, with_times
 from fpa_core.protocols import Chunk, Query, SourceRequest
 from fpa_core.records import POSITIONS, SNAPSHOTS, Kind, kind_of
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fpa_core.receipt import Receipt
     from fpa_core.store import DataStore, Selection
     from fpa_core.store.batch import Changed
+    from fpa_core.store.stream import AsyncStream, Stream
     from fpa_core.validator import DataValidator, ValidationResult
 
 __all__ = ["DataLayer", "open_layer"]
@@ -76,7 +77,7 @@ def open_layer(
 
 
 def _structure(tree: Tree, manager: PluginManager) -> Config:
-    return configuration.structure(
+    config = configuration.structure(
         tree,
         stores=manager.stores.options,
         caches=manager.caches.options,
@@ -85,6 +86,10 @@ def _structure(tree: Tree, manager: PluginManager) -> Config:
         rules=manager.rules.options,
         explain=manager.explain,
     )
+    if not isinstance(config.cache.backend, str):
+        named = ", ".join(config.cache.backend)
+        raise ConfigError(f"cache.backend: one cache is needed, not several ({named})", hint="name one of them")
+    return config
 
 
 class DataLayer:
@@ -204,6 +209,24 @@ class DataLayer:
         )
         return (with_times(chunk) for chunk in self.source("files").read(request))
 
+    def stream(
+        self, *, source: str = "api", max_rows: int = 256, max_delay: Any = "50ms", max_waiting: int = 16_384
+    ) -> Stream:
+        """Validate and store records one at a time as they come, from any thread, durably in groups.
+
+        The parameters are those of :meth:`fpa_core.store.DataStore.stream`. What breaks a rule of severity error is quarantined; the ticket tells.
+        """
+        gate = LiveGate(self.validator, self.plugins.notify)
+        return self.store.stream(
+            source=source, max_rows=max_rows, max_delay=max_delay, max_waiting=max_waiting, gate=gate
+        )
+
+    def astream(self, **options: Any) -> AsyncStream:
+        """Do as :meth:`stream` does, on an event loop, with the same options."""
+        from fpa_core.store.stream import AsyncStream
+
+        return AsyncStream(functools.partial(self.stream, **options))
+
     # Reading and judging
 
     @overload
@@ -281,5 +304,6 @@ def _with_positions(records: Any) -> list[Any]:
 def _tags(query: Query) -> list[str]:
     """Name what a read depends on: each symbol, or the whole kind; and always whatever changes a kind beyond telling where."""
     kind = query.kind.name
-    by_subject = query.subjects is not None and len(query.subjects) <= MANY
-    return [f"{kind}!", *([f"{kind}/{subject}" for subject in query.subjects or ()] if by_subject else [f"{kind}/*"])]
+    subjects = query.only
+    by_subject = subjects is not None and len(subjects) <= MANY
+    return [f"{kind}!", *([f"{kind}/{subject}" for subject in subjects or ()] if by_subject else [f"{kind}/*"])]

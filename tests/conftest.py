@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from fpa_core.protocols import StoreBackend
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
-settings.register_profile("fast", max_examples=25, deadline=None)
+settings.register_profile("fast", max_examples=25, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 settings.register_profile("default", max_examples=60, deadline=None)
 settings.register_profile("torture", max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile(os.environ.get("FPA_HYPOTHESIS", "default"))

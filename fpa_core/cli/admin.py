@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 from fpa_core.cli.app import App
 from fpa_core.cli.output import json_option, note, print_json, table, when
 
-__all__ = ["batches", "cache", "config", "plugins", "quarantine", "rules", "undo"]
+__all__ = ["batches", "cache", "config", "plugins", "quarantine", "rules", "store", "undo"]
 
 
 @click.command()
@@ -167,10 +168,19 @@ def rules_show(app: App, /, rule: str, as_json: bool) -> None:
     if as_json:
         print_json(entry)
         return
-    click.echo(f"{entry['id']}: {entry['doc']}")
+    text, meaning = _divide(entry["doc"])
+    click.echo(f"{entry['id']}: {text}")
     click.echo(f"\nseverity {entry['severity']}, judges {', '.join(entry['kind'])}, from {_origin(entry)}")
     for name, value in entry["parameters"].items():
         click.echo(f"  {name} = {value}  (default {entry['defaults'][name]})")
+        if name in meaning:
+            click.echo(f"      {meaning[name]}")
+
+
+def _divide(doc: str) -> tuple[str, dict[str, str]]:
+    """Part a docstring into its text and what it says of each parameter."""
+    text, *fields = re.split(r"^:ivar (\w+): ", doc, flags=re.MULTILINE)
+    return text.rstrip(), {name: " ".join(said.split()) for name, said in zip(fields[::2], fields[1::2], strict=True)}
 
 
 def _rules(app: App) -> list[dict[str, Any]]:
@@ -233,6 +243,55 @@ def config_check(app: App, /, as_json: bool) -> None:
         print_json({"valid": True, "file": None if path is None else str(path), "env": data.config.env})
     else:
         click.echo(f"{path or 'no fpa.toml, the defaults'}: good")
+
+
+@click.group()
+def store() -> None:
+    """Look at the database, or seal its rows."""
+
+
+@store.command("stats")
+@json_option
+@click.pass_obj
+def store_stats(app: App, /, as_json: bool) -> None:
+    """Tell what the database is and what it holds: single (hot) and sealed rows of each kind, and what a sealed one takes."""
+    with app.open() as data:
+        told = dict(data.store.backend.describe())
+    kinds = told.pop("kinds", {})
+    if as_json:
+        print_json(told | {"kinds": kinds})
+        return
+    for name, value in told.items():
+        click.echo(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
+    rows = [
+        [
+            name,
+            f["rows"],
+            f["hot"],
+            f["sealed"],
+            f["segments"],
+            round(f["segment_bytes"] / f["sealed"], 2) if f["sealed"] else None,
+        ]
+        for name, f in kinds.items()
+    ]
+    table("", ["kind", "rows", "hot", "sealed", "segments", "bytes a sealed row"], rows)
+
+
+@store.command("seal")
+@click.argument("kind", required=False, type=click.Choice(["quotes", "trades"]))
+@click.argument("symbol", required=False)
+@json_option
+@click.pass_obj
+def store_seal(app: App, /, kind: str | None, symbol: str | None, as_json: bool) -> None:
+    """Move single rows of KIND and SYMBOL, or all, into compact segments, and fold late rows in. What reads return stays the same."""
+    from attrs import asdict
+
+    with app.open() as data:
+        done = data.store.seal(kind, symbol=symbol)
+    if as_json:
+        print_json(asdict(done))
+    else:
+        click.echo(f"{done.rows:,} rows of {done.subjects:,} symbols sealed into {done.segments:,} segments")
 
 
 @click.group()

@@ -30,6 +30,8 @@ def settings(config: Config) -> list[Setting]:
 
 def _setting(config: Config, path: KeyPath, value: Any) -> Setting:
     origin = config.origins.get(path, DEFAULT)
+    if path[:2] == ("cache", "ttl") and value is None:
+        value = "never"  # as it is written in the file
     masked = MASK if origin.secret else _plain(value, str(path[-1]), config.secrets)
     return Setting(key_text(path), masked, origin)
 

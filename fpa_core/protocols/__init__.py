@@ -7,7 +7,17 @@ Classes are matched by shape: a backend derives from nothing here, and needs onl
 from fpa_core.protocols.caches import MISS, CacheBackend, Entry, Miss, Usage
 from fpa_core.protocols.capabilities import Capability
 from fpa_core.protocols.sources import Chunk, Reject, Source, SourceRequest
-from fpa_core.protocols.stores import Batch, Extent, Quarantined, Query, StoreBackend, StoreTransaction, WriteCounts
+from fpa_core.protocols.stores import (
+    Batch,
+    Extent,
+    Quarantined,
+    Query,
+    Sealed,
+    StoreBackend,
+    StoreStream,
+    StoreTransaction,
+    WriteCounts,
+)
 from fpa_core.protocols.validators import Finding, RuleClass, Severity, Tally, ValidatorBackend, Verdict
 
 __all__ = [
@@ -24,10 +34,12 @@ __all__ = [
     "Query",
     "Reject",
     "RuleClass",
+    "Sealed",
     "Severity",
     "Source",
     "SourceRequest",
     "StoreBackend",
+    "StoreStream",
     "StoreTransaction",
     "Tally",
     "Usage",

@@ -20,3 +20,5 @@ class Capability(StrEnum):
     """A store that answers as of an earlier moment of knowledge (`Query.known_at_ns`)."""
     UNDO = "undo"
     """A store that can take a whole batch back."""
+    SEAL = "seal"
+    """A store that keeps history in a compact form of its own, and moves rows there when asked."""

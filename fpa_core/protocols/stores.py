@@ -14,17 +14,29 @@ from fpa_core.records import Kind
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Batch", "Extent", "Quarantined", "Query", "StoreBackend", "StoreTransaction", "WriteCounts"]
+__all__ = [
+    "Batch",
+    "Extent",
+    "Quarantined",
+    "Query",
+    "Sealed",
+    "StoreBackend",
+    "StoreStream",
+    "StoreTransaction",
+    "WriteCounts",
+]
 
 
 @frozen
 class Query:
     """Which rows of a kind to read: every condition given must hold.
 
-    :ivar subjects: symbols (or accounts, for snapshots); None for all.
+    :ivar subjects: symbols (or accounts, for snapshots); None for all, or for none beyond those of *patterns*.
+    :ivar patterns: patterns of subjects (see :mod:`fpa_core.protocols.patterns`), selected besides those of *subjects*.
     :ivar start_ns: first instant included; ``end_ns``: first instant excluded.
     :ivar equal: further columns, by field name, and the value each must have.
     :ivar batch: only rows that this batch brought.
+    :ivar sources: only rows brought by batches whose source matches one of these patterns; None for any.
     :ivar known_at_ns: rows as they were known at this moment; None for now.
     :ivar limit: at most so many rows, counted from the end when *reverse*.
     :ivar reverse: latest first.
@@ -39,6 +51,13 @@ class Query:
     known_at_ns: int | None = None
     limit: int | None = None
     reverse: bool = False
+    patterns: tuple[str, ...] = ()
+    sources: tuple[str, ...] | None = None
+
+    @property
+    def only(self) -> tuple[str, ...] | None:
+        """The subjects that rows can have, where they are known without asking the store."""
+        return None if self.patterns else self.subjects
 
 
 @frozen
@@ -99,6 +118,18 @@ class Extent:
 
 
 @frozen
+class Sealed:
+    """What sealing did: rows moved from hot tables into segments, segments written, subjects they belong to."""
+
+    rows: int = 0
+    segments: int = 0
+    subjects: int = 0
+
+    def __add__(self, other: Sealed) -> Sealed:
+        return Sealed(self.rows + other.rows, self.segments + other.segments, self.subjects + other.subjects)
+
+
+@frozen
 class Quarantined:
     """A record that validation, or its own shape, kept out of the tables.
 
@@ -131,6 +162,10 @@ class StoreTransaction(Protocol):
         """
         ...
 
+    def write_records(self, kind: Kind, records: Sequence[Any]) -> WriteCounts:
+        """Add records: the same as :meth:`write`, for the few that make a group of a stream and are not worth a table."""
+        ...
+
     def delete(self, query: Query) -> int:
         """Take the rows that *query* selects out of what reads return, keep them in the history, and return how many they were."""
         ...
@@ -148,6 +183,25 @@ class StoreTransaction(Protocol):
         ...
 
 
+class StoreStream(Protocol):
+    """A batch that is written in groups, each durable on its own: what one connection to a live source brings."""
+
+    batch_id: int
+
+    def group(self) -> AbstractContextManager[StoreTransaction]:
+        """Begin a group; on leaving the context it is committed and durable, on an error nothing of it is left, and the stream can go on.
+
+        Counting spans the groups, as it spans the calls of a transaction. Groups are written one after the other, from any thread.
+
+        :raises DatabaseBusyError: when another writer does not finish in time.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what the stream holds; what was committed stays."""
+        ...
+
+
 class StoreBackend(Protocol):
     """A database for all six kinds. Every method may be called from any thread."""
 
@@ -162,10 +216,15 @@ class StoreBackend(Protocol):
         """
         ...
 
-    def scan(self, query: Query, rows: int = 16_384) -> Iterator[pa.RecordBatch]:
-        """Yield the rows selected, by subject, then time, then arrival, in Arrow batches of at most *rows*, each with the kind's columns.
+    def scan(
+        self, query: Query, rows: int = 16_384, *, columns: Sequence[str] | None = None, scaled: bool = False
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows selected, by subject, then time, then arrival, in Arrow batches of at most *rows*.
 
         The rows are those committed when the first batch is fetched; writers never disturb a scan.
+
+        :param columns: the columns to return, by name and in this order; None for all of the kind.
+        :param scaled: decimal columns may also come as integers with their scale (see :mod:`fpa_core.columns`), where that is less work.
         """
         ...
 
@@ -185,6 +244,13 @@ class StoreBackend(Protocol):
         self, *, batch: int | None = None, record: int | None = None, limit: int | None = None
     ) -> Sequence[Quarantined]:
         """List refused records, latest first."""
+        ...
+
+    def seal(self, kind: Kind, *, subject: str | None = None, least: int = 1) -> Sealed:
+        """Move single rows into the compact form the store keeps history in, for each subject that has *least* of them or more.
+
+        What reads return does not change. A store without the capability ``seal`` has nothing to do.
+        """
         ...
 
     def describe(self) -> Mapping[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fpa_core.protocols import Quarantined, Query, StoreTransaction, WriteCounts
 from fpa_core.receipt import Receipt
-from fpa_core.records import KINDS, ORDERS, POSITIONS, Kind
+from fpa_core.records import KINDS, ORDERS, POSITIONS, Kind, to_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,12 +51,22 @@ class StoreBatch:
             self._touch(kind, table.column(kind.by_field[kind.subject].name).unique().to_pylist())
         return counts
 
+    def write_records(self, kind: Kind, records: Sequence[Any]) -> WriteCounts:
+        """Add a few records, as :meth:`write` adds rows."""
+        if kind in {ORDERS, POSITIONS}:
+            return self.write(kind, to_table(kind, records))
+        counts = self._transaction.write_records(kind, records)
+        self.counts += counts
+        if counts.inserted or counts.revised:
+            self._touch(kind, map(attrgetter(kind.subject), records))
+        return counts
+
     def delete(self, query: Query) -> int:
         """Take rows out of what reads return."""
         deleted = self._transaction.delete(query)
         self.deleted += deleted
         if deleted:
-            self._touch(query.kind, query.subjects)
+            self._touch(query.kind, query.only)
         return deleted
 
     def undo(self, batch_id: int) -> int:

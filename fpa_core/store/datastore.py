@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -12,24 +14,27 @@ from attrs import evolve
 
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.models import Order, PortfolioSnapshot
+from fpa_core.numbers import to_seconds
 from fpa_core.protocols import (
     Batch,
     Capability,
     Extent,
     Quarantined,
     Query,
+    Sealed,
     StoreBackend,
 )
 from fpa_core.receipt import Receipt
 from fpa_core.records import KINDS, ORDERS, POSITIONS, SNAPSHOTS, Kind, from_table, kind_of, to_table
 from fpa_core.store.batch import Changed, StoreBatch
-from fpa_core.store.selection import Selection, make_query
+from fpa_core.store.selection import Selection, check_columns, make_query
 from fpa_core.store.verbs import RecordVerbs
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from fpa_core.store.selection import ReadThrough
+    from fpa_core.store.stream import AsyncStream, Gate, Stream
 
 __all__ = ["DataStore"]
 
@@ -54,6 +59,7 @@ class DataStore(RecordVerbs):
         self._clock = clock
         self._read_through = read_through
         self._listeners: list[Callable[[Changed], None]] = []
+        self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
 
     def on_change(self, listener: Callable[[Changed], None]) -> None:
         """Call *listener* after each batch that changed something, before the writing call returns."""
@@ -66,9 +72,54 @@ class DataStore(RecordVerbs):
             batch = StoreBatch(transaction, source, file, self._clock)
             yield batch
         batch._seconds = time.perf_counter() - batch._started  # noqa: SLF001  # the two are one thing in two halves
-        if batch.changed:
+        self.tell(batch.changed)
+
+    def tell(self, changed: Changed) -> None:
+        """Tell the listeners what was changed, if anything was."""
+        if changed:
             for listener in self._listeners:
-                listener(batch.changed)
+                listener(changed)
+
+    def stream(
+        self,
+        *,
+        source: str = "api",
+        max_rows: int = 256,
+        max_delay: Any = "50ms",
+        max_waiting: int = 16_384,
+        gate: Gate | None = None,
+    ) -> Stream:
+        """Write records one at a time as they come, from any thread, durably in groups.
+
+        All that one stream brings is one batch: a connection to a source is a stream, and after it broke the next one is another. What a source
+        then delivers again adds nothing.
+
+        :param max_rows: commit when so many records are waiting, or
+        :param max_delay: when the first of them has waited so long: ``"50ms"``, or seconds; 0 commits at once.
+        :param max_waiting: when so many are waiting, because the disk is slow, writing waits until there is room.
+        :param gate: judges records before they are stored; :meth:`fpa_core.DataLayer.stream` brings the rules.
+        """
+        from fpa_core.store.stream import Stream
+
+        if max_rows < 1:
+            raise DataError("max_rows: at least one record makes a group", field="max_rows", value=max_rows)
+        stream = Stream(
+            self,
+            source=source,
+            max_rows=max_rows,
+            max_delay=to_seconds(max_delay, "max_delay"),
+            max_waiting=max_waiting,
+            gate=gate,
+            clock=self._clock,
+        )
+        self._streams.add(stream)
+        return stream
+
+    def astream(self, **options: Any) -> AsyncStream:
+        """Write records as they come, on an event loop; the options are those of :meth:`stream`."""
+        from fpa_core.store.stream import AsyncStream
+
+        return AsyncStream(functools.partial(self.stream, **options))
 
     def save(self, records: Any, *, source: str = "api") -> Receipt:
         """Save one record or many, of any kinds, as one batch.
@@ -100,17 +151,16 @@ class DataStore(RecordVerbs):
         if record.ts_ns is not None and record.updated_ns is not None:
             return record
         stored = self.get_order(record.order_id)
-        if stored is None:
-            now = self._clock()
-            submitted: int | None = now if record.ts_ns is None else record.ts_ns
-            return evolve(
-                record, timestamp=submitted, updated_at=submitted if record.updated_ns is None else record.updated_ns
-            )
-        submitted = stored.ts_ns if record.ts_ns is None else record.ts_ns
-        same = evolve(record, timestamp=submitted, updated_at=stored.updated_ns)
-        if record.updated_ns is not None or same == stored:
-            return evolve(same, updated_at=record.updated_ns or stored.updated_ns)
-        return evolve(same, updated_at=max(self._clock(), (stored.updated_ns or 0) + 1))
+        submitted, updated = record.ts_ns, record.updated_ns
+        if stored is not None:
+            submitted = stored.ts_ns if submitted is None else submitted
+            if updated is None and evolve(record, timestamp=submitted, updated_at=stored.updated_ns) == stored:
+                updated = stored.updated_ns
+            elif updated is None:  # it is news, so it is later than what it replaces, whatever the clock says
+                updated = max(self._clock(), (stored.updated_ns or 0) + 1)
+        if submitted is None:
+            submitted = self._clock() if updated is None else updated
+        return evolve(record, timestamp=submitted, updated_at=submitted if updated is None else updated)
 
     def drop_sold(self, batch: StoreBatch, snapshots: Iterable[PortfolioSnapshot]) -> None:
         """Remove positions that an earlier version of a snapshot had and the one now saved has not."""
@@ -134,26 +184,41 @@ class DataStore(RecordVerbs):
         self, what: Kind | str, symbol: str | Sequence[str] | None = None, **conditions: Any
     ) -> Selection[Any]: ...
 
-    def select(self, what: Any, symbol: str | Sequence[str] | None = None, **conditions: Any) -> Selection[Any]:
+    def select(
+        self,
+        what: Any,
+        symbol: str | Sequence[str] | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        order: str = "symbol",
+        **conditions: Any,
+    ) -> Selection[Any]:
         """Describe rows to read; nothing is read yet.
 
         :param what: a record class, or a kind's name such as ``"quotes"``.
-        :param symbol: one or several; None for all. For snapshots this is the account.
+        :param symbol: one or several; None for all. In one with ``*`` (any characters) or ``?`` (exactly one) a backslash makes the next
+            character mean itself (see :mod:`fpa_core.protocols.patterns`). For snapshots this is the account.
         :param start: first instant included, *end* first instant left out: aware datetime, ISO text, date (midnight UTC) or nanoseconds.
         :param as_known_at: read what was known at that moment: later batches, revisions and deletions do not count.
         :param batch: only rows brought by this batch.
+        :param source: only rows brought by batches of this source, as ``files:fxcm`` or ``files:*``, or of one of several. A row that several
+            sources have belongs to the one that brought it first.
         :param limit: at most so many rows; with *latest_first* the last ones, newest first.
+        :param columns: the columns of Arrow forms, in this order.
+        :param order: ``"symbol"``: by symbol, then time; ``"time"``: by time over all symbols.
 
         Any further condition is a column and the value it must have, as ``interval="1m"``.
         """
         query = make_query(what, symbol, **conditions)
         if query.known_at_ns is not None:
             self._require(Capability.KNOWN_AT)
-        return Selection(self, query)
+        if order not in ("symbol", "time"):
+            raise DataError(f"order: {order!r} is none of: symbol, time", field="order", value=order)
+        return Selection(self, query, check_columns(query.kind, columns), by_time=order == "time")
 
-    def read(self, key: str, load: Callable[[], T], query: Query) -> T:
+    def read(self, key: Callable[[], str], load: Callable[[], T], query: Query) -> T:
         """Answer a read from the cache, where there is one, else by *load*."""
-        return load() if self._read_through is None else self._read_through(key, load, query)
+        return load() if self._read_through is None else self._read_through(key(), load, query)
 
     def records(self, query: Query, batch: pa.RecordBatch) -> list[Any]:
         """Return the records of a batch of rows of *query*; snapshots get their positions."""
@@ -181,6 +246,10 @@ class DataStore(RecordVerbs):
             raise DataError(
                 "what was known in the past cannot be deleted", hint="select without as_known_at", field="as_known_at"
             )
+        if selection.by_time and query.limit is not None:
+            raise DataError(
+                "a limit over several symbols cannot be deleted", hint='select without order="time"', field="order"
+            )
         with self.batch(source=source) as batch:
             if query.kind is SNAPSHOTS:
                 for snapshot in selection:
@@ -204,6 +273,14 @@ class DataStore(RecordVerbs):
         """List the batches, latest first."""
         return list(self.backend.batches(limit=limit))
 
+    def seal(self, what: Kind | str | type[Any] | None = None, *, symbol: str | None = None, least: int = 1) -> Sealed:
+        """Move single quotes and trades into compact segments, where a symbol has at least *least* of them; reads stay the same."""
+        done = Sealed()
+        if Capability.SEAL in self.backend.capabilities:
+            for kind in KINDS.values() if what is None else [kind_of(what)]:
+                done += self.backend.seal(kind, subject=symbol, least=least)
+        return done
+
     def quarantined(self, *, batch: int | None = None, limit: int | None = None) -> list[Quarantined]:
         """List refused records, latest first."""
         return list(self.backend.quarantined(batch=batch, limit=limit))
@@ -213,8 +290,13 @@ class DataStore(RecordVerbs):
             raise DatabaseError(f"this store cannot do that: its backend lacks the capability {capability!r}")
 
     def close(self) -> None:
-        """Release the database; calling it twice does nothing."""
-        self.backend.close()
+        """Release the database, once what was written to open streams is durable; calling it twice does nothing."""
+        try:
+            with contextlib.ExitStack() as streams:
+                for stream in list(self._streams):
+                    streams.callback(stream.close)
+        finally:
+            self.backend.close()
 
     def __enter__(self) -> Self:
         return self

@@ -52,20 +52,25 @@ class Outcome(NamedTuple, Generic[C]):
 
 
 def merge_multiset(
-    arriving: Sequence[C], stored: Sequence[Stored[C]], venue_id: Callable[[C], Hashable | None] | None = None
+    arriving: Sequence[C],
+    stored: Sequence[Stored[C]],
+    venue_id: Callable[[C], Hashable | None] | None = None,
+    is_known: Callable[[C], bool] = lambda _: False,
 ) -> list[Outcome[C]]:
     """Merge rows of one subject and time so that each distinct row is kept as often as the fullest batch holds it.
 
     An arriving row is a duplicate of a stored row that no earlier row of its batch has claimed; where none is left it is new. Over a
     whole batch this leaves max(stored, arriving) of each row, however the batch was cut into calls. A row with a venue id is unique
-    instead: the same id again is a duplicate if equal and a revision if not.
+    instead: the same id again is a duplicate if equal to the present version or an earlier one, and a revision if not.
 
     :param arriving: contents in the order of arrival.
     :param stored: the rows at that subject and time.
     :param venue_id: the id that makes a content unique, or None; left out where the kind has none.
+    :param is_known: whether a content with an id is in the history, replaced by a later version.
     """
     unclaimed: dict[C, list[Stored[C]]] = {}
     versions: dict[Hashable, Stored[C]] = {}
+    superseded: set[C] = set()
     for row in stored:
         if venue_id is not None and (identity := venue_id(row.content)) is not None:
             versions[identity] = row
@@ -74,6 +79,12 @@ def merge_multiset(
     outcomes: list[Outcome[C]] = []
     for content in arriving:
         if venue_id is not None and (identity := venue_id(content)) is not None:
+            known = versions.get(identity)
+            if known is not None and known.content != content and (content in superseded or is_known(content)):
+                outcomes.append(Outcome(Action.DUPLICATE, content, repeated=content in superseded))
+                continue
+            if known is not None and known.content != content:
+                superseded.add(known.content)
             outcomes.append(_merge_unique(content, identity, versions))
         elif candidates := unclaimed.get(content):
             outcomes.append(Outcome(Action.DUPLICATE, content, candidates.pop(0)))

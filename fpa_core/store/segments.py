@@ -109,27 +109,14 @@ def _encode_array(column_type: str, array: pa.Array) -> tuple[_Head, bytes]:
     valid = None if not array.null_count else array.is_valid().to_numpy(zero_copy_only=False)
     if column_type == "decimal":
         array = columns.as_numeric(array)
-        if (numbers := _unscaled(array)) is not None:
-            return _encode_integers(_filled(numbers, valid), valid, array.type.scale)
+        if (scaled := columns.as_scaled(array)) is not None:
+            numbers = np.frombuffer(scaled[0].buffers()[1], np.int64, len(array))
+            return _encode_integers(_filled(numbers, valid), valid, scaled[1])
         array = columns.as_texts(array)  # too long for 64 bits at one scale: kept as texts, which hold any number
     elif column_type != "text":
         numbers = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
         return _encode_integers(_filled(numbers, valid), valid, 0)
     return _encode_texts(array, valid)
-
-
-def _unscaled(array: pa.Array) -> Integers | None:
-    """Return the unscaled values of decimals as 64-bit integers; None where they do not all fit."""
-    if not pa.types.is_decimal128(array.type):
-        return None
-    words = np.frombuffer(array.buffers()[1], np.int64)[2 * array.offset : 2 * (array.offset + len(array))].reshape(
-        -1, 2
-    )
-    low, high = words[:, 0], words[:, 1]
-    fits = high == low >> 63
-    if array.null_count:
-        fits = fits | ~array.is_valid().to_numpy(zero_copy_only=False)
-    return low if fits.all() else None
 
 
 def _filled(values: Integers, valid: npt.NDArray[np.bool_] | None) -> Integers:
@@ -289,13 +276,18 @@ class Segment:
         """Return how many digits of a decimal column's integers stand after the point."""
         return self._heads[name].scale
 
-    def array(self, name: str, column_type: str, start: int = 0, end: int | None = None) -> pa.Array:
-        """Return rows of a column as Arrow: a decimal column, times, integers or texts."""
+    def array(
+        self, name: str, column_type: str, start: int = 0, end: int | None = None, *, scaled: bool = False
+    ) -> pa.Array:
+        """Return rows of a column as Arrow: a decimal column, times, integers or texts.
+
+        :param scaled: return decimals as the integers they are kept as (see :meth:`scale`), unless they are kept as texts.
+        """
         end = self.rows if end is None else end
         head, payload = self._payload(name)
         count = end - start
         if head.coding == _Coding.EMPTY:
-            return pa.nulls(count, _EMPTY[column_type])
+            return pa.nulls(count, pa.int64() if scaled and column_type == "decimal" else _EMPTY[column_type])
         mask = None
         if head.flags & _NULLS:
             bits = np.unpackbits(np.frombuffer(payload[: head.nulls], np.uint8), count=self.rows, bitorder="little")
@@ -306,14 +298,9 @@ class Segment:
         values = self._integers(head, payload)[start:end]
         validity = None if mask is None else pa.py_buffer(np.packbits(mask, bitorder="little"))
         nulls = 0 if mask is None else count - int(mask.sum())
-        if column_type == "decimal":
-            words = np.empty((count, 2), np.int64)
-            words[:, 0] = values
-            np.right_shift(values, 63, out=words[:, 1])
-            kind: pa.DataType = pa.decimal128(38, head.scale)
-            return pa.Array.from_buffers(kind, count, [validity, pa.py_buffer(words)], nulls)
         kind = columns.TIME if column_type == "time" else pa.int64()
-        return pa.Array.from_buffers(kind, count, [validity, pa.py_buffer(values)], nulls)
+        found = pa.Array.from_buffers(kind, count, [validity, pa.py_buffer(values)], nulls)
+        return columns.from_scaled(found, head.scale) if column_type == "decimal" and not scaled else found
 
     def _texts(
         self, head: _Head, payload: memoryview, mask: npt.NDArray[np.uint8] | None, start: int, end: int

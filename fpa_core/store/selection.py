@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from attrs import asdict, evolve, frozen
 
 from fpa_core.exceptions import DataError
 from fpa_core.protocols import Query
+from fpa_core.protocols.patterns import name_of
 from fpa_core.records import Kind, kind_of
 
 if TYPE_CHECKING:
@@ -17,8 +19,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fpa_core.store.datastore import DataStore
+    from fpa_core.store.forms import Prices
 
-__all__ = ["ReadThrough", "Selection", "make_query"]
+__all__ = ["ReadThrough", "Selection", "check_columns", "make_query"]
+
+ROWS = 16_384
+"""Rows of a batch unless asked otherwise: as many as a full segment has."""
+
+HELD = 500_000
+"""Rows kept in memory while their types are found out."""
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -40,6 +49,7 @@ def make_query(
     end: Any = None,
     as_known_at: Any = None,
     batch: int | None = None,
+    source: str | Sequence[str] | None = None,
     limit: int | None = None,
     latest_first: bool = False,
     **equal: Any,
@@ -51,7 +61,10 @@ def make_query(
     from fpa_core.numbers import to_ns
 
     kind = kind_of(what)
-    subjects = None if symbol is None else (symbol,) if isinstance(symbol, str) else tuple(dict.fromkeys(symbol))
+    named = {one: name_of(one) for one in _several(symbol)}
+    sources = _several(source)
+    for pattern in sources:
+        name_of(pattern)  # refuses what is no pattern
     if limit is not None and (not isinstance(limit, int) or limit < 0):
         raise DataError(f"limit: a whole number from 0 is needed, not {limit!r}", field="limit", value=limit)
     conditions = {}
@@ -72,7 +85,7 @@ def make_query(
 
     return Query(
         kind,
-        subjects,
+        None if symbol is None else tuple(dict.fromkeys(name for name in named.values() if name is not None)),
         instant(start, "start"),
         instant(end, "end"),
         conditions,
@@ -80,53 +93,157 @@ def make_query(
         instant(as_known_at, "as_known_at"),
         limit,
         latest_first,
+        patterns=tuple(one for one, name in named.items() if name is None),
+        sources=None if source is None else sources,
     )
+
+
+def _several(texts: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return one text or many as a tuple."""
+    return () if texts is None else (texts,) if isinstance(texts, str) else tuple(texts)
+
+
+def check_columns(kind: Kind, names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the columns asked for.
+
+    :raises DataError: for one that *kind* does not have, or none at all.
+    """
+    if names is None:
+        return None
+    found = tuple(dict.fromkeys(_several(names)))
+    unknown = [name for name in found if name not in kind.by_name]
+    if unknown or not found:
+        problem = f"{kind.name} have no column {unknown[0]!r}" if unknown else "columns: at least one is needed"
+        raise DataError(problem, hint=f"columns: {', '.join(kind.by_name)}", field="columns", value=names)
+    return found
 
 
 @frozen
 class Selection(Generic[R]):
     """Rows of one kind, read when iterated or turned into something; it can be used any number of times.
 
-    Rows come by symbol, then time, then arrival. ``start`` is included, ``end`` is not. Results that are held in one piece
-    (:meth:`to_list`, :meth:`to_arrow`, :meth:`count`) may come from the cache; iteration and :meth:`batches` read the store, in
-    bounded memory.
+    Rows come by symbol, then time, then arrival; or, *by_time*, in order of time over all symbols. ``start`` is included, ``end`` is not.
+    Results that are held in one piece (:meth:`to_list`, :meth:`to_arrow`, :meth:`count`) may come from the cache; iteration,
+    :meth:`batches` and :meth:`reader` read the store, in bounded memory. What reads Arrow streams reads a selection: DuckDB, polars, pandas.
+
+    :ivar columns: the columns of Arrow forms; None for all. Records always have all.
     """
 
     store: DataStore
     query: Query
+    columns: tuple[str, ...] | None = None
+    by_time: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns of Arrow forms."""
+        return tuple(self.query.kind.by_name) if self.columns is None else self.columns
 
     def __iter__(self) -> Iterator[R]:
-        for batch in self.store.backend.scan(self.query):
-            yield from self.store.records(self.query, batch)
+        return itertools.chain.from_iterable(self._records())
 
-    def batches(self, rows: int = 16_384, prices: Literal["decimal", "text"] = "decimal") -> Iterator[pa.RecordBatch]:
-        """Yield Arrow batches of at most *rows*; a decimal column's scale may differ from one to the next."""
-        for batch in self.store.backend.scan(self.query, rows):
-            yield batch if prices == "text" else _numeric(self.query.kind, batch)
+    def _records(self) -> Iterator[list[R]]:
+        whole = evolve(self, columns=None)
+        for batch in whole._scan(ROWS):  # noqa: SLF001  # it is the same class
+            yield self.store.records(self.query, batch)
+
+    def _scan(self, rows: int, *, scaled: bool = True) -> Iterator[pa.RecordBatch]:
+        backend = self.store.backend
+        if not self.by_time:
+            return backend.scan(self.query, rows, columns=self.columns, scaled=scaled)
+        kind = self.query.kind
+
+        def together(batches: Sequence[pa.RecordBatch]) -> pa.Table:
+            return forms.table_of(
+                kind, batches[0].schema.names, [forms.narrowed(kind, one) for one in batches], "scaled"
+            )
+
+        from fpa_core.store import forms, timeline
+
+        return timeline.by_time(backend, self.query, rows, self.names, together)
+
+    def batches(self, rows: int = ROWS, prices: Prices = "decimal") -> Iterator[pa.RecordBatch]:
+        """Yield Arrow batches of at most *rows*; the type of a decimal column, or its scale, may differ from one to the next.
+
+        :param prices: the form of decimal columns, see :data:`fpa_core.store.forms.Prices`.
+        """
+        from fpa_core.store import forms
+
+        forms.check_prices(prices)
+        kind = self.query.kind
+        for batch in self._scan(rows, scaled=prices != "text"):
+            one = batch if prices == "text" else forms.narrowed(kind, batch)
+            schema = forms.schema_of(kind, one.schema.names, forms.widths_of(kind, [one]), prices)
+            yield forms.shaped(kind, one, schema)
+
+    def reader(self, rows: int = ROWS, prices: Prices = "decimal") -> pa.RecordBatchReader:
+        """Return an Arrow reader: batches of at most *rows*, all of one schema.
+
+        Which decimal type holds a column is known when all rows have been seen. Up to half a million are kept meanwhile; of more, the columns
+        of decimals are read twice.
+
+        :raises DataError: from the reader, when rows that came between the two readings do not fit the others.
+        """
+        import pyarrow as pa
+
+        from fpa_core.store import forms
+
+        forms.check_prices(prices)
+        kind, names = self.query.kind, self.names
+        decimals = tuple(name for name in names if kind.by_name[name].type == "decimal")
+        kept: list[pa.RecordBatch] | None = []
+        if prices in ("float", "text") or not decimals:
+            kept, schema = None, forms.empty_schema(kind, names, prices)
+        else:
+            widths: dict[str, forms.Width] = {}
+            held = 0
+            for batch in self._narrowed(rows):
+                forms.widen(widths, kind, batch)
+                held += batch.num_rows
+                if held > HELD:
+                    kept = None
+                    break
+                kept.append(batch)
+            if kept is None:
+                widths = forms.widths_of(kind, evolve(self, columns=decimals, by_time=False)._narrowed(rows))  # noqa: SLF001
+            schema = forms.schema_of(kind, names, widths, prices) if widths else forms.empty_schema(kind, names, prices)
+        source = self._narrowed(rows) if kept is None else kept
+        return pa.RecordBatchReader.from_batches(schema, (forms.shaped(kind, batch, schema) for batch in source))
+
+    def _narrowed(self, rows: int) -> Iterator[pa.RecordBatch]:
+        from fpa_core.store import forms
+
+        return (forms.narrowed(self.query.kind, batch) for batch in self._scan(rows))
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return the rows as an Arrow stream; see https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html."""
+        return self.reader().__arrow_c_stream__(requested_schema)
 
     def to_list(self) -> list[R]:
         """Return all records."""
-        records: Sequence[R] = self.store.read(self._key("records"), lambda: tuple(self), self.query)
+        records: Sequence[R] = self._remembered("records", lambda: tuple(self))
         return list(records)
 
-    def to_arrow(self) -> pa.Table:
-        """Return one Arrow table: exact decimals at one scale a column, times in nanoseconds UTC."""
-        return self.store.read(self._key("table"), self._load_table, self.query)
+    def to_arrow(self, prices: Prices = "decimal") -> pa.Table:
+        """Return one Arrow table: exact decimals at one scale a column, times in nanoseconds UTC.
 
-    def _load_table(self) -> pa.Table:
-        import pyarrow as pa
+        :param prices: the form of decimal columns, see :data:`fpa_core.store.forms.Prices`.
+        """
+        from fpa_core.store import forms
 
-        batches = list(self.store.backend.scan(self.query))
-        if not batches:
-            return pa.table({column.name: pa.array([], column.arrow) for column in self.query.kind.columns})
-        whole = pa.Table.from_batches([_uniform(self.query.kind, batch) for batch in batches])
-        return _numeric(self.query.kind, whole.combine_chunks())
+        forms.check_prices(prices)
+        kind = self.query.kind
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Return a pandas frame; decimals stay decimals."""
-        return self.to_arrow().to_pandas()
+        def load() -> pa.Table:
+            return forms.table_of(kind, self.names, list(self._narrowed(ROWS)), prices)
 
-    def to_polars(self) -> pl.DataFrame:
+        return self._remembered(f"table:{prices}", load)
+
+    def to_pandas(self, prices: Prices = "decimal") -> pd.DataFrame:
+        """Return a pandas frame; decimals stay decimals unless *prices* says otherwise."""
+        return self.to_arrow(prices).to_pandas()
+
+    def to_polars(self, prices: Prices = "decimal") -> pl.DataFrame:
         """Return a polars frame.
 
         :raises MissingDependencyError: when polars is not installed.
@@ -141,42 +258,24 @@ class Selection(Generic[R]):
                 package="polars",
                 command="pip install 'financial-portfolio-automation[polars]'",
             ) from error
-        frame = pl.from_arrow(self.to_arrow())
+        frame = pl.from_arrow(self.to_arrow(prices))
         assert isinstance(frame, pl.DataFrame)
         return frame
 
     def count(self) -> int:
         """Count the rows without reading them."""
-        return self.store.read(self._key("count"), lambda: self.store.backend.count(self.query), self.query)
+        return self._remembered("count", lambda: self.store.backend.count(self.query))
 
     def first(self) -> R | None:
         """Return the first record, or None."""
-        return next(iter(evolve(self, query=evolve(self.query, limit=1))), None)
+        limit = 1 if self.query.limit is None else min(self.query.limit, 1)
+        return next(iter(evolve(self, query=evolve(self.query, limit=limit))), None)
+
+    def _remembered(self, form: str, load: Callable[[], T]) -> T:
+        return self.store.read(lambda: self._key(form), load, self.query)
 
     def _key(self, form: str) -> str:
         parts = asdict(self.query, recurse=False) | {"kind": self.query.kind.name, "form": form}
         parts["equal"] = {name: str(value) for name, value in self.query.equal.items()}
+        parts |= {"columns": self.columns, "by_time": self.by_time}
         return f"{self.query.kind.name}:{form}:{parts!r}"
-
-
-def _uniform(kind: Kind, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Give decimals one form, text, so that batches of different scales fit together."""
-    from fpa_core import columns
-
-    arrays = [
-        columns.as_texts(batch.column(column.name)) if column.type == "decimal" else batch.column(column.name)
-        for column in kind.columns
-    ]
-    return batch.from_arrays(arrays, names=batch.schema.names)
-
-
-def _numeric(kind: Kind, data: Any) -> Any:
-    from fpa_core import columns
-
-    arrays = []
-    for column in kind.columns:
-        array = data.column(column.name)
-        if column.type == "decimal":
-            array = columns.as_numeric(array.combine_chunks() if hasattr(array, "combine_chunks") else array)
-        arrays.append(array)
-    return type(data).from_arrays(arrays, names=[column.name for column in kind.columns])

@@ -10,6 +10,7 @@ from attrs import evolve
 from fpa_core.exceptions import DataError
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Record, Trade
 from fpa_core.protocols import Extent, Query
+from fpa_core.protocols.patterns import escape
 from fpa_core.receipt import Receipt
 from fpa_core.records import kind_of, to_table
 from fpa_core.store.selection import Selection
@@ -213,7 +214,7 @@ class RecordVerbs:
             last = max(self.inventory(PortfolioSnapshot), key=lambda extent: extent.last_ns, default=None)
             if last is None:
                 return None
-            account = last.subject
+            account = escape(last.subject)
         return self.select(PortfolioSnapshot, account, limit=1, latest_first=True).first()
 
     def update_portfolio_snapshot(self, snapshot: PortfolioSnapshot) -> Receipt:
@@ -237,7 +238,7 @@ class RecordVerbs:
 
     def latest(self, symbol: str, what: Any = Quote) -> Any:
         """Return the last record of a symbol, a quote unless another kind is named; None where there is none."""
-        return self.select(kind_of(what).record, symbol, limit=1, latest_first=True).first()
+        return self.select(kind_of(what).record, escape(symbol), limit=1, latest_first=True).first()
 
     @overload
     def as_of(self, symbol: str, at: Any) -> Quote | None: ...
@@ -253,7 +254,7 @@ class RecordVerbs:
         from fpa_core.numbers import to_ns
 
         until = to_ns(at, "at", dates=True) + 1
-        return self.select(kind_of(what).record, symbol, end=until, limit=1, latest_first=True).first()
+        return self.select(kind_of(what).record, escape(symbol), end=until, limit=1, latest_first=True).first()
 
     def _locate(self, record: Record, *, whole: bool) -> Selection[Any]:
         """Select what *record* stands for: its key, or, when *whole*, one row equal to it in everything."""
@@ -290,6 +291,7 @@ class RecordVerbs:
         """Put *record* in the place of the stored version, even of one that replaced it before: this is meant, not redelivered."""
         stored = self._existing(record)
         before = stored.first()
+        assert before is not None
         if before == record:
             return self.save(record)
         with self.batch(source="api") as batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
@@ -44,9 +44,12 @@ class DataValidator:
         self._now_ns = now_ns
         self._examples = examples
 
-    def check(self, record: Record) -> tuple[Finding, ...]:
-        """Return what is wrong with one record; the quickest way for live data."""
-        return tuple(self.backend.check(record, now_ns=self._now_ns()))
+    def check(self, record: Record, memory: MutableMapping[str, Any] | None = None) -> tuple[Finding, ...]:
+        """Return what is wrong with one record; the quickest way for live data.
+
+        :param memory: what rules about series remember from one record to the next: the same mapping each time, empty at first.
+        """
+        return tuple(self.backend.check(record, memory, now_ns=self._now_ns()))
 
     def validate(
         self, what: Record | Iterable[Record] | tuple[Kind | str, pa.Table], *, examples: int | None = None

@@ -19,6 +19,7 @@ from fpa_core.records import Kind, concat
 from fpa_core.store.merge import Stored
 from fpa_core.store.segments import Segment
 from fpa_plugins.sqlite import sealed
+from fpa_plugins.sqlite.claims import Claims
 from fpa_plugins.sqlite.schema import tables
 
 __all__ = ["Known", "Shelf"]
@@ -58,7 +59,7 @@ class Known:
             return False
         mine = self.rows.slice(start, len(times))
         for column in self.kind.columns:
-            if not _same(column.type, mine.column(column.name), rows.column(column.name).combine_chunks()):
+            if not columns.equal(mine.column(column.name), rows.column(column.name).combine_chunks()):
                 return False
         self.claimed[start:end] = True
         return True
@@ -77,12 +78,6 @@ class Known:
         return list(zip(*(array.to_pylist() for array in values), strict=True))
 
 
-def _same(column_type: str, one: pa.Array, other: pa.Array) -> bool:
-    if column_type == "decimal" and one.type != other.type:
-        one, other = columns.as_texts(one), columns.as_texts(other)
-    return bool(one.equals(other))
-
-
 @define
 class _Gathered:
     """Rows of one subject, in order of time, with nothing stored among them."""
@@ -95,13 +90,14 @@ class _Gathered:
 class Shelf:
     """What one batch has gathered for segments, and the segments it has met."""
 
-    def __init__(self, connection: apsw.Connection, batch_id: int) -> None:
+    def __init__(self, connection: apsw.Connection, batch_id: int, claims: Claims) -> None:
         self._connection = connection
         self._batch_id = batch_id
+        self._earlier_claims = claims
         self._gathered: dict[tuple[Kind, str], _Gathered] = {}
         self._total = 0
         self._open: OrderedDict[int, Known] = OrderedDict()
-        self._claims: dict[int, Mask] = {}
+        self._claims: dict[int, tuple[sealed.Entry, Mask]] = {}
 
     def last_gathered(self, kind: Kind, subject: str) -> int | None:
         """Return the time of the last row held back of a subject."""
@@ -115,7 +111,7 @@ class Shelf:
         held.rows += rows.num_rows
         held.last_ns = last_ns
         self._total += rows.num_rows
-        if held.rows >= 2 * sealed.SEGMENT_ROWS:
+        if held.rows >= max(2 * sealed.SEGMENT_ROWS, sealed.LEAST_ROWS):
             self._write_full(kind, subject, held)
 
     @property
@@ -158,26 +154,47 @@ class Shelf:
             if known is None:
                 segment = sealed.read(self._connection, entry)
                 # Claims last as long as the batch, a bit for each row met; the rows are read again when they are met again.
-                claims = self._claims.setdefault(entry.id, segment.integers("batch") == self._batch_id)
-                known = self._open[entry.id] = Known(entry, segment, claims)
+                if entry.id not in self._claims:
+                    self._claims[entry.id] = (entry, self._claimed(entry, segment))
+                known = self._open[entry.id] = Known(entry, segment, self._claims[entry.id][1])
                 if len(self._open) > KEPT_OPEN:
                     self._open.popitem(last=False)
             found.append(known)
         return found
 
-    def unseal(self, query: Query) -> list[Row]:
-        """Turn the segments that may hold rows of *query* back into hot rows, and return the claims on them."""
-        moved: list[Row] = []
+    def _claimed(self, entry: sealed.Entry, segment: Segment) -> Mask:
+        """Tell which rows of a segment belong to this batch, or were claimed by it before."""
+        claimed: Mask = segment.integers("batch") == self._batch_id
+        earlier = self._earlier_claims.between(entry.kind, entry.subject, entry.first_ns, entry.last_ns)
+        if earlier:
+            rows = zip(segment.integers("timestamp").tolist(), segment.places().tolist(), strict=True)
+            claimed |= np.fromiter((row in earlier for row in rows), bool, segment.rows)
+        return claimed
+
+    def keep_claims(self) -> None:
+        """Write down the claims on sealed rows, which may be hot, or in other segments, when they are asked for again."""
+        for entry, claimed in self._claims.values():
+            self._keep(entry, sealed.read(self._connection, entry), claimed)
+        self._claims.clear()
+        self._open.clear()
+
+    def _keep(self, entry: sealed.Entry, segment: Segment, claimed: Mask) -> None:
+        rows = np.flatnonzero(claimed & (segment.integers("batch") != self._batch_id))
+        times, places = segment.integers("timestamp")[rows], segment.places()[rows]
+        self._earlier_claims.add(entry.kind, entry.subject, zip(times.tolist(), places.tolist(), strict=True))
+
+    def unseal(self, query: Query) -> None:
+        """Turn the segments that may hold rows of *query* back into hot rows; claims on them stay."""
         entries = sealed.find(self._connection, query)
         for entry in entries:
             segment = sealed.read(self._connection, entry)
-            claims = self._claims.pop(entry.id, None)
             self._open.pop(entry.id, None)
-            moved += self._make_hot(entry, segment, claims)
+            if entry.id in self._claims:
+                self._keep(entry, segment, self._claims.pop(entry.id)[1])
+            self._make_hot(entry, segment)
         sealed.remove(self._connection, entries)
-        return moved
 
-    def _make_hot(self, entry: sealed.Entry, segment: Segment, claims: Mask | None) -> list[Row]:
+    def _make_hot(self, entry: sealed.Entry, segment: Segment) -> None:
         t = tables(entry.kind)
         rows = sealed.rows_of(entry, segment)
         places, owners = segment.places(), segment.integers("batch")
@@ -191,10 +208,3 @@ class Shelf:
                 array = columns.times_as_ns(array)
             values.append(array.to_pylist())
         self._connection.executemany(t.insert, zip(*values, places.tolist(), owners.tolist(), strict=True))
-        if claims is None:
-            return []
-        times = segment.integers("timestamp")
-        mine = np.flatnonzero(claims & (owners != self._batch_id))
-        moved = [(entry.kind.name, entry.subject, int(times[row]), int(places[row])) for row in mine]
-        self._connection.executemany("INSERT OR IGNORE INTO claims VALUES (?, ?, ?, ?)", moved)
-        return moved

@@ -13,7 +13,7 @@ import apsw
 
 from fpa_core.exceptions import CorruptionError, DatabaseBusyError, DatabaseError, SchemaError
 
-__all__ = ["Pool", "prepare_file", "translated"]
+__all__ = ["Pool", "immediate", "prepare_file", "translated"]
 
 PAGE_BYTES = 16_384
 """Large enough for columnar segments to read well, small enough for single rows to write well."""
@@ -80,6 +80,20 @@ def translated(path: Path, operation: str) -> Iterator[None]:
         raise DatabaseError(f"{path}: could not {operation}: {error}", path=str(path), operation=operation) from error
 
 
+@contextlib.contextmanager
+def immediate(connection: apsw.Connection) -> Iterator[None]:
+    """Write in one transaction, which holds the lock from the start: one that begins by reading could never be sure to get it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # The engine may have rolled back already (disk full); a second failure must not hide the first.
+        with contextlib.suppress(apsw.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
 class Pool:
     """One writer and any number of readers on one file.
 
@@ -100,6 +114,11 @@ class Pool:
         self._readers: list[apsw.Connection] = []
         self._writing = threading.RLock()
         self._writer: apsw.Connection | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this process may still use it."""
+        return not self._closed and self._pid == os.getpid()
 
     def _check(self) -> None:
         if self._pid != os.getpid():

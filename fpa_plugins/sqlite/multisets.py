@@ -18,6 +18,7 @@ from fpa_core.store.merge import Action, Stored, merge_multiset
 from fpa_plugins.sqlite import sealed
 from fpa_plugins.sqlite.arranging import Group, Row, sort
 from fpa_plugins.sqlite.bulk import Known, Shelf
+from fpa_plugins.sqlite.claims import Claims
 from fpa_plugins.sqlite.schema import tables
 
 __all__ = ["MultisetWriter"]
@@ -32,17 +33,11 @@ Span = tuple[int, int]
 class MultisetWriter:
     """Writes rows of one batch under the multiset rule."""
 
-    def __init__(self, connection: apsw.Connection, batch_id: int) -> None:
+    def __init__(self, connection: apsw.Connection, batch_id: int, claims: Claims) -> None:
         self._connection = connection
         self._batch_id = batch_id
-        self._shelf = Shelf(connection, batch_id)
-        # Hot rows of earlier batches that rows of this one were recognised as. Where a batch is in order nobody asks for them again,
-        # so the last time claimed of each subject is kept here, and the claims themselves in a table that may spill to disk.
-        self._last_claim: dict[tuple[str, str], int] = {}
-        connection.execute(
-            "CREATE TEMP TABLE IF NOT EXISTS claims (kind TEXT, subject TEXT, ts_ns INTEGER, seq INTEGER, "
-            "PRIMARY KEY (kind, subject, ts_ns, seq)) WITHOUT ROWID; DELETE FROM claims"
-        )
+        self._claims = claims
+        self._shelf = Shelf(connection, batch_id, claims)
 
     def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
         """Add rows, one subject after the other."""
@@ -65,7 +60,11 @@ class MultisetWriter:
     def unseal(self, query: Query) -> None:
         """Make every row that *query* may select a hot one, so that it can be changed."""
         self.flush()
-        self._note_claims(self._shelf.unseal(query))
+        self._shelf.unseal(query)
+
+    def keep_claims(self) -> None:
+        """Leave the claims on sealed rows to the next transaction of the same batch."""
+        self._shelf.keep_claims()
 
     def _write_run(self, kind: Kind, subject: str, rows: pa.Table, times: Times) -> WriteCounts:
         """Write rows of one subject in order of time."""
@@ -160,7 +159,7 @@ class MultisetWriter:
         t = tables(kind)
         venue_id = _venue_id(kind)
         inserts: list[Row] = []
-        claims: list[Row] = []
+        claims: dict[str, list[tuple[int, int]]] = {}
         tally = dict.fromkeys(Action, 0)
         repeated = 0
         starts = [known.entry.first_ns for known in met]
@@ -170,7 +169,11 @@ class MultisetWriter:
             places = [known.places[row] for known, row in (one.place for one in stored)]
             next_seq = int(max([*places, *(row.place for row in hot)], default=-1)) + 1
             seq_of: dict[Hashable, int] = {}
-            for outcome in merge_multiset(group.contents, [*stored, *hot], venue_id):
+
+            def is_known(content: Row, key: Row = group.key) -> bool:
+                return bool(self._connection.execute(t.was_replaced, (*key, *content)).get)
+
+            for outcome in merge_multiset(group.contents, [*stored, *hot], venue_id, is_known):
                 tally[outcome.action] += 1
                 repeated += outcome.repeated
                 if outcome.action is Action.INSERT:
@@ -193,15 +196,11 @@ class MultisetWriter:
                         known, row = outcome.stored.place
                         known.claimed[row] = True
                     else:
-                        claims.append((kind.name, *group.key, outcome.stored.place))
+                        claims.setdefault(group.key[0], []).append((group.key[1], outcome.stored.place))
         self._connection.executemany(t.insert, inserts)
-        self._connection.executemany("INSERT OR IGNORE INTO claims VALUES (?, ?, ?, ?)", claims)
-        self._note_claims(claims)
+        for subject, rows in claims.items():
+            self._claims.add(kind, subject, rows)
         return WriteCounts(tally[Action.INSERT], tally[Action.DUPLICATE], tally[Action.REVISE], repeated)
-
-    def _note_claims(self, claims: Sequence[Row]) -> None:
-        for kind, subject, ts_ns, _ in claims:
-            self._last_claim[kind, subject] = max(ts_ns, self._last_claim.get((kind, subject), ts_ns))
 
     def _with_hot(self, kind: Kind, groups: Sequence[Group]) -> Iterator[tuple[Group, list[Stored[Row]]]]:
         """Join each group with the hot rows under its key; read in one go where they lie close together."""
@@ -228,13 +227,9 @@ class MultisetWriter:
                 yield group, self._as_stored(kind, group.key, rows)
 
     def _as_stored(self, kind: Kind, key: Row, rows: Sequence[Row]) -> list[Stored[Row]]:
-        claimed: set[int] = set()
-        if rows and key[1] <= self._last_claim.get((kind.name, key[0]), key[1] - 1):
-            found = self._connection.execute(
-                "SELECT seq FROM claims WHERE kind = ? AND subject = ? AND ts_ns = ?", (kind.name, *key)
-            )
-            claimed = {seq for (seq,) in found}
-        return [Stored(row[1], row[3:], row[2] == self._batch_id or row[1] in claimed) for row in rows]
+        subject, ts_ns = key
+        claimed = self._claims.between(kind, subject, ts_ns, ts_ns) if rows else set()
+        return [Stored(row[1], row[3:], row[2] == self._batch_id or (ts_ns, row[1]) in claimed) for row in rows]
 
 
 def _is_in(times: Times, others: Times) -> npt.NDArray[np.bool_]:

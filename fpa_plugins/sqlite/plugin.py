@@ -24,11 +24,13 @@ class SqliteOptions:
     :ivar path: the database file; it and its folder are made when missing, readable by their owner alone.
     :ivar synchronous: ``full``: an acknowledged batch survives a power cut; ``normal``: it survives a crash of the process only.
     :ivar busy_timeout: how long a writer waits for another one, in seconds or as text such as ``"30s"``.
+    :ivar seal_rows: on closing after a write, quotes and trades of a symbol with at least so many single rows are sealed into segments.
     """
 
     path: Path = field(default=Path("portfolio.db"), converter=Path)
     synchronous: Literal["full", "normal"] = "full"
     busy_timeout: Duration = field(default=30.0, validator=validators.ge(0))
+    seal_rows: int | None = field(default=8_192, validator=validators.optional(validators.ge(1)))  # type: ignore[arg-type]
 
 
 def open_store(options: SqliteOptions) -> StoreBackend:

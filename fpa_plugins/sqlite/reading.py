@@ -10,15 +10,18 @@ import apsw
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from attrs import evolve
+from attrs import evolve, frozen
 
 from fpa_core import columns
 from fpa_core.protocols import Query
-from fpa_core.records import Kind
+from fpa_core.records import Column, Kind
+from fpa_core.store.segments import Segment
 from fpa_plugins.sqlite import sealed
-from fpa_plugins.sqlite.schema import tables
+from fpa_plugins.sqlite.schema import batches_of, tables
 
-__all__ = ["count", "last_batch", "scan"]
+__all__ = ["count", "hot_rows", "last_batch", "scan"]
+
+Numbers = npt.NDArray[np.int64]
 
 
 def last_batch(connection: apsw.Connection, known_at_ns: int | None) -> int | None:
@@ -28,10 +31,14 @@ def last_batch(connection: apsw.Connection, known_at_ns: int | None) -> int | No
     return connection.execute("SELECT max(id) FROM batches WHERE recorded_ns <= ?", (known_at_ns,)).get or 0
 
 
-def scan(connection: apsw.Connection, query: Query, rows: int) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of *query* in order, in batches of at most *rows*."""
+def scan(
+    connection: apsw.Connection, query: Query, rows: int, names: Sequence[str] | None = None, *, scaled: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of *query* in order, in batches of at most *rows*, with the columns *names*."""
     left = query.limit
-    for batch in _batches(connection, query, rows):
+    everything = [column.name for column in query.kind.columns]
+    owners = _owners(connection, query)
+    for batch in _Scan(connection, query, rows, everything if names is None else list(names), owners, scaled).batches():
         for start in range(0, batch.num_rows, rows):
             part = batch.slice(start, rows if left is None else min(rows, left))
             if part.num_rows:
@@ -42,55 +49,98 @@ def scan(connection: apsw.Connection, query: Query, rows: int) -> Iterator[pa.Re
                     return
 
 
-def _batches(connection: apsw.Connection, query: Query, rows: int) -> Iterator[pa.RecordBatch]:
-    known = last_batch(connection, query.known_at_ns)
-    if not query.kind.multiset:
-        yield from _hot(connection, query, known, rows)
-        return
-    simple = known is None and query.batch is None and not query.equal
-    one = query.subjects is not None and len(query.subjects) == 1
-    if one and simple and query.limit == 1 and query.reverse and (latest := _latest(connection, query)) is not None:
-        yield latest
-        return
-    entries = sealed.find(connection, query)
-    if not entries:
-        yield from _hot(connection, query, known, rows)
-        return
-    for subject in _subjects(connection, query, entries, known):
-        own = [entry for entry in entries if entry.subject == subject]
-        windows = list(_windows(evolve(query, subjects=(subject,), limit=None), own))
-        for window, entry in reversed(windows) if query.reverse else windows:
-            if entry is None:
-                yield from _hot(connection, window, known, rows)
-            elif (merged := _merged(connection, window, entry, known)).num_rows:
-                yield merged
+def _owners(connection: apsw.Connection, query: Query) -> sealed.Owners:
+    among = None
+    if query.sources is not None:
+        sql, patterns = batches_of(query.sources)
+        among = np.array([number for (number,) in connection.execute(f"{sql} ORDER BY id", patterns)], np.int64)
+    return sealed.Owners(last_batch(connection, query.known_at_ns), among)
 
 
-def _latest(connection: apsw.Connection, query: Query) -> pa.RecordBatch | None:
-    """Return the latest row when it is hot, or the last of a segment; None where a segment must be searched."""
-    hot = next(_hot(connection, query, None, 1), None)
-    entry = next(iter(sealed.find(connection, query, latest=True)), None)
-    if entry is None:
-        return hot
-    if hot is not None and columns.times_as_ns(hot.column("timestamp"))[0].as_py() >= entry.last_ns:
-        return hot
-    return sealed.last_record(entry) if query.end_ns is None or entry.last_ns < query.end_ns else None
+@frozen
+class _Scan:
+    """One reading of rows.
 
+    :ivar names: the columns to return.
+    :ivar owners: the batches that rows may come from.
+    :ivar scaled: whether sealed decimals are wanted as the integers they are kept as.
+    """
 
-def _subjects(
-    connection: apsw.Connection, query: Query, entries: Sequence[sealed.Entry], known: int | None
-) -> Sequence[str]:
-    subjects = {entry.subject for entry in entries}
-    t = tables(query.kind)
-    for table in (t.live,) if known is None else (t.live, t.history):
-        where, parameters = t.where(query)
-        subjects |= {
-            one
-            for (one,) in connection.execute(
-                f"SELECT DISTINCT {query.kind.subject} FROM {table} WHERE {where}", parameters
-            )
-        }
-    return sorted(subjects, reverse=query.reverse)
+    connection: apsw.Connection
+    query: Query
+    rows: int
+    names: Sequence[str]
+    owners: sealed.Owners
+    scaled: bool
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        query = self.query
+        if not query.kind.multiset:
+            yield from self._hot(query)
+            return
+        plain = query.known_at_ns is None and query.batch is None and query.sources is None and not query.equal
+        one = query.only is not None and len(query.only) == 1
+        if one and plain and query.limit == 1 and query.reverse and (latest := self._latest()) is not None:
+            yield latest
+            return
+        by_subject: dict[str, list[sealed.Entry]] = {}
+        for entry in sealed.find(self.connection, query):
+            if self.owners.meet(entry):
+                by_subject.setdefault(entry.subject, []).append(entry)
+        if not by_subject:
+            yield from self._hot(query)
+            return
+        hot = self._hot_subjects()
+        for subject in sorted(hot | by_subject.keys(), reverse=query.reverse):
+            own = evolve(query, subjects=(subject,), patterns=(), limit=None)
+            windows = list(_windows(own, by_subject.get(subject, [])))
+            for window, found in reversed(windows) if query.reverse else windows:
+                if found is not None:
+                    yield self._merged(window, found, hot=subject in hot)
+                elif subject in hot:
+                    yield from self._hot(window)
+
+    def _hot(self, query: Query, extra: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+        return hot_rows(self.connection, query, self.owners.last, self.rows, extra, self.names)
+
+    def _latest(self) -> pa.RecordBatch | None:
+        """Return the latest row when it is hot, or the last of a segment; None where a segment must be searched."""
+        end_ns = self.query.end_ns
+        hot = next(self._hot(self.query, ["ts_ns"]), None)
+        entry = next(iter(sealed.find(self.connection, self.query, latest=True)), None)
+        if hot is not None and (entry is None or hot.column("ts_ns")[0].as_py() >= entry.last_ns):
+            return hot.select(self.names)
+        within = entry is not None and (end_ns is None or entry.last_ns < end_ns)
+        return sealed.last_record(entry, self.names) if entry is not None and within else None
+
+    def _hot_subjects(self) -> set[str]:
+        """Return the subjects that have rows outside segments."""
+        t = tables(self.query.kind)
+        where, parameters = t.where(self.query)
+        one = " LIMIT 1" if self.query.only is not None and len(self.query.only) == 1 else ""
+        found: set[str] = set()
+        for table in (t.live,) if self.owners.last is None else (t.live, t.history):
+            sql = f"SELECT DISTINCT {self.query.kind.subject} FROM {table} WHERE {where}{one}"
+            found.update(subject for (subject,) in self.connection.execute(sql, parameters))
+        return found
+
+    def _merged(self, query: Query, entry: sealed.Entry, *, hot: bool) -> pa.RecordBatch:
+        """Return the rows of a segment that satisfy *query*, and the hot rows among them."""
+        segment = sealed.read(self.connection, entry)
+        start, end = _span(segment, entry, query)
+        mask = sealed.matching(segment, entry, query, self.owners, start, end)
+        late = list(self._hot(evolve(query, reverse=False), ["ts_ns", "seq"])) if hot else []
+        if mask is None and not late and (limit := self.query.limit) is not None:
+            start, end = (max(start, end - limit), end) if query.reverse else (start, min(end, start + limit))
+        batch = sealed.rows_of(entry, segment, start, end, names=self.names, scaled=self.scaled and not late)
+        if mask is not None:
+            batch = batch.filter(pa.array(mask))
+        if late:
+            times, places = segment.integers("timestamp")[start:end], segment.places()[start:end]
+            if mask is not None:
+                times, places = times[mask], places[mask]
+            batch = _in_order(query.kind, batch, times, places, late)
+        return batch.take(pa.array(np.arange(batch.num_rows)[::-1])) if query.reverse else batch
 
 
 def _windows(query: Query, entries: Sequence[sealed.Entry]) -> Iterator[tuple[Query, sealed.Entry | None]]:
@@ -107,86 +157,83 @@ def _windows(query: Query, entries: Sequence[sealed.Entry]) -> Iterator[tuple[Qu
         yield evolve(query, start_ns=start), None
 
 
-def _merged(connection: apsw.Connection, query: Query, entry: sealed.Entry, known: int | None) -> pa.RecordBatch:
-    """Return the rows of a segment that satisfy *query*, and the hot rows among them."""
-    segment = sealed.read(connection, entry)
+def _span(segment: Segment, entry: sealed.Entry, query: Query) -> tuple[int, int]:
+    """Return the first row of a segment in the time of *query*, and the row after the last."""
     start, end = 0, segment.rows
-    if query.start_ns is not None and query.start_ns > entry.first_ns:
-        start = int(np.searchsorted(segment.integers("timestamp"), query.start_ns))
-    if query.end_ns is not None and query.end_ns <= entry.last_ns:
-        end = int(np.searchsorted(segment.integers("timestamp"), query.end_ns))
-    batch = sealed.rows_of(entry, segment, start, end)
-    mask = sealed.matching(segment, batch, query, known, start, end)
-    if mask is not None:
-        batch = batch.filter(mask)
-    hot = list(_hot(connection, evolve(query, reverse=False), known, sealed.SEGMENT_ROWS, ["seq"]))
-    if hot:
-        places = segment.places()[start:end]
-        places = places if mask is None else places[mask.to_numpy(zero_copy_only=False)]
-        batch = _in_order(query.kind, batch, places, hot)
-    return batch.take(pa.array(np.arange(batch.num_rows)[::-1])) if query.reverse else batch
+    inside_start = query.start_ns is None or query.start_ns <= entry.first_ns
+    inside_end = query.end_ns is None or entry.last_ns < query.end_ns
+    if not (inside_start and inside_end):
+        times = segment.integers("timestamp")
+        start = 0 if inside_start else int(np.searchsorted(times, query.start_ns or 0))
+        end = end if inside_end else int(np.searchsorted(times, query.end_ns or 0))
+    return start, end
 
 
 def _in_order(
-    kind: Kind, sealed_rows: pa.RecordBatch, places: npt.NDArray[np.int64], hot: Sequence[pa.RecordBatch]
+    kind: Kind, batch: pa.RecordBatch, times: Numbers, places: Numbers, late: Sequence[pa.RecordBatch]
 ) -> pa.RecordBatch:
-    """Return rows of both sorts by time, and at one time by their order of arrival."""
-    whole = pa.Table.from_batches([_as_texts(kind, part) for part in (sealed_rows, *hot)]).combine_chunks()
-    times = columns.times_as_ns(whole.column("timestamp").combine_chunks()).to_numpy()
-    arrival = np.concatenate([places, *(part.column("seq").to_numpy() for part in hot)])
-    return whole.take(pa.array(np.lexsort([arrival, times]))).combine_chunks().to_batches()[0]
+    """Return sealed and hot rows by time, and at one time by their order of arrival."""
+    all_times = np.concatenate([times, *(part.column("ts_ns").to_numpy() for part in late)])
+    arrival = np.concatenate([places, *(part.column("seq").to_numpy() for part in late)])
+    order = pa.array(np.lexsort([arrival, all_times]))
+    arrays = []
+    for name in batch.schema.names:
+        parts = [part.column(name) for part in (batch, *late)]
+        if kind.by_name[name].type == "decimal":
+            parts = columns.unified([columns.as_numeric(part) for part in parts])
+        arrays.append(pa.concat_arrays(parts).take(order))
+    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
 
 
-def _as_texts(kind: Kind, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Give decimals the one form that fits any other."""
-    arrays = [
-        columns.as_texts(batch.column(column.name)) if column.type == "decimal" else batch.column(column.name)
-        for column in kind.columns
-    ]
-    return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in kind.columns])
-
-
-def _hot(
-    connection: apsw.Connection, query: Query, known: int | None, rows: int, extra: Sequence[str] = ()
+def hot_rows(
+    connection: apsw.Connection,
+    query: Query,
+    known: int | None,
+    rows: int,
+    extra: Sequence[str] = (),
+    names: Sequence[str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    t = tables(query.kind)
-    sql, parameters = t.select(query, [*(column.field for column in query.kind.columns), *extra], known)
+    """Yield hot rows, and those of the history that were known at the time asked for.
+
+    :param extra: further columns of the table, all of integers.
+    :param names: the columns of the kind; None for all.
+    """
+    wanted = query.kind.columns if names is None else [query.kind.by_name[name] for name in names]
+    sql, parameters = tables(query.kind).select(query, [*(column.field for column in wanted), *extra], known)
     cursor = connection.execute(sql, parameters)
     while chunk := list(itertools.islice(cursor, rows)):
-        yield _record_batch(query.kind, chunk, extra)
+        yield _record_batch(wanted, chunk, extra)
 
 
-def _record_batch(kind: Kind, rows: Sequence[tuple[Any, ...]], extra: Sequence[str]) -> pa.RecordBatch:
+def _record_batch(wanted: Sequence[Column], rows: Sequence[tuple[Any, ...]], extra: Sequence[str]) -> pa.RecordBatch:
     """Return rows as Arrow; decimals stay the canonical texts they are (see :mod:`fpa_core.columns`)."""
     arrays = []
     values_of = list(zip(*rows, strict=True))
-    for column, values in zip(kind.columns, values_of, strict=False):
+    for column, values in zip(wanted, values_of, strict=False):
         if column.type == "time":
             arrays.append(columns.time_column(values))
         else:
             arrays.append(pa.array(values, pa.int64() if column.type == "integer" else pa.string()))
-    arrays += [pa.array(values, pa.int64()) for values in values_of[len(kind.columns) :]]
-    return pa.RecordBatch.from_arrays(arrays, names=[*(column.name for column in kind.columns), *extra])
+    arrays += [pa.array(values, pa.int64()) for values in values_of[len(wanted) :]]
+    return pa.RecordBatch.from_arrays(arrays, names=[*(column.name for column in wanted), *extra])
 
 
 def count(connection: apsw.Connection, query: Query) -> int:
     """Count the rows of *query*, from the catalog where that will do."""
-    known = last_batch(connection, query.known_at_ns)
-    entries = sealed.find(connection, query) if query.kind.multiset else []
-    if entries and (known is not None or query.batch is not None or query.equal):
-        return sum(batch.num_rows for batch in scan(connection, query, sealed.SEGMENT_ROWS))
-    total = sum(_count_sealed(connection, query, entry) for entry in entries)
-    sql, parameters = tables(query.kind).select(query, ["1"], known)
+    owners = _owners(connection, query)
+    entries = [entry for entry in sealed.find(connection, query) if owners.meet(entry)] if query.kind.multiset else []
+    total = sum(_count_sealed(connection, query, entry, owners) for entry in entries)
+    sql, parameters = tables(query.kind).select(query, ["1"], owners.last)
     total += int(connection.execute(f"SELECT count(*) FROM ({sql})", parameters).get)
     return total if query.limit is None else min(total, query.limit)
 
 
-def _count_sealed(connection: apsw.Connection, query: Query, entry: sealed.Entry) -> int:
+def _count_sealed(connection: apsw.Connection, query: Query, entry: sealed.Entry, owners: sealed.Owners) -> int:
     inside_start = query.start_ns is None or query.start_ns <= entry.first_ns
     inside_end = query.end_ns is None or entry.last_ns < query.end_ns
-    if inside_start and inside_end:
+    if inside_start and inside_end and not query.equal and owners.cover(entry, query):
         return entry.rows
-    times = sealed.read(connection, entry).integers("timestamp")
-    start = 0 if query.start_ns is None else int(np.searchsorted(times, query.start_ns))
-    end = len(times) if query.end_ns is None else int(np.searchsorted(times, query.end_ns))
-    return end - start
+    segment = sealed.read(connection, entry)
+    start, end = _span(segment, entry, query)
+    mask = sealed.matching(segment, entry, query, owners, start, end)
+    return end - start if mask is None else int(mask.sum())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from fpa_core.numbers import decimal_text
 from fpa_core.protocols import Query
+from fpa_core.protocols.patterns import translate
 from fpa_core.records import Column, Kind
 
-__all__ = ["Tables", "create_tables", "tables"]
+__all__ = ["Tables", "batches_of", "create_tables", "subject_condition", "tables"]
 
 _TYPES = {"text": "TEXT", "decimal": "TEXT", "time": "INTEGER", "integer": "INTEGER"}
 
@@ -40,6 +42,11 @@ class Tables:
         self.retire = (
             f"INSERT INTO {self.history} ({', '.join(self.columns)}, retired_by, reason) "
             f"SELECT {', '.join(self.columns)}, ?, ? FROM {self.live} WHERE {self.match_key}"
+        )
+        # What was taken back on purpose may come again; what was replaced by a later version may not.
+        same = " AND ".join([*(f"{name} = ?" for name in kind.key), *(f"{name} IS ?" for name in self.content)])
+        self.was_replaced = (
+            f"SELECT EXISTS (SELECT 1 FROM {self.history} WHERE {same} AND reason IN ('revised', 'outdated'))"
         )
         self.delete = f"DELETE FROM {self.live} WHERE {self.match_key}"
         rest = [name for name in self.key if name not in {kind.subject, "ts_ns"}]
@@ -88,11 +95,7 @@ class Tables:
 
     def where(self, query: Query) -> tuple[str, list[Any]]:
         """Return the condition of *query* and its parameters; every value is bound, none is pasted in."""
-        conditions: list[str] = []
-        parameters: list[Any] = []
-        if query.subjects is not None:
-            conditions.append(f"{self.kind.subject} IN ({', '.join('?' * len(query.subjects))})")
-            parameters += query.subjects
+        conditions, parameters = subject_condition(self.kind.subject, query)
         for condition, bound in (
             ("ts_ns >= ?", query.start_ns),
             ("ts_ns < ?", query.end_ns),
@@ -101,11 +104,36 @@ class Tables:
             if bound is not None:
                 conditions.append(condition)
                 parameters.append(bound)
+        if query.sources is not None:
+            ids, patterns = batches_of(query.sources)
+            conditions.append(f"batch IN ({ids})")
+            parameters += patterns
         for name, value in query.equal.items():
             column = self.kind.by_field[name]
             conditions.append(f"{name} IS ?")
             parameters.append(decimal_text(value) if column.type == "decimal" and value is not None else _plain(value))
         return " AND ".join(conditions) or "TRUE", parameters
+
+
+def subject_condition(column: str, query: Query) -> tuple[list[str], list[Any]]:
+    """Return the condition of *query* on a column of subjects, where it has one, and its parameters."""
+    if query.subjects is None and not query.patterns:
+        return [], []
+    subjects = query.subjects or ()
+    ways = [f"{column} IN ({', '.join('?' * len(subjects))})"] if subjects or not query.patterns else []
+    ways += [f"{column} GLOB ?"] * len(query.patterns)
+    return [f"({' OR '.join(ways)})"], [*subjects, *map(glob, query.patterns)]
+
+
+def batches_of(sources: Sequence[str]) -> tuple[str, list[Any]]:
+    """Return the statement that finds the batches of sources, and its parameters."""
+    ways = " OR ".join(["source GLOB ?"] * len(sources)) or "FALSE"
+    return f"SELECT id FROM batches WHERE {ways}", [*map(glob, sources)]
+
+
+def glob(pattern: str) -> str:
+    """Return a pattern as SQLite's GLOB understands it: there, only brackets take the meaning from a character."""
+    return translate(pattern, many="*", one="?", literal=lambda text: re.sub(r"([*?\[])", r"[\1]", text))
 
 
 @functools.cache

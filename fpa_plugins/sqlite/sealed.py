@@ -18,8 +18,11 @@ from fpa_core.numbers import decimal_text, ns_text
 from fpa_core.protocols import Query
 from fpa_core.records import KINDS, Kind
 from fpa_core.store.segments import Segment, encode_segment, ranks
+from fpa_plugins.sqlite.schema import subject_condition
 
-__all__ = ["SEGMENT_ROWS", "Entry", "find", "last_record", "matching", "read", "remove", "rows_of", "write"]
+__all__ = ["SEGMENT_ROWS", "Entry", "Owners", "find", "last_record", "matching", "read", "remove", "rows_of", "write"]
+
+Mask = npt.NDArray[np.bool_]
 
 SEGMENT_ROWS = 16_384
 """Rows of a full segment: enough to compress well, few enough to be read for a single row."""
@@ -54,10 +57,10 @@ class Entry:
 
 def find(connection: apsw.Connection, query: Query, *, latest: bool = False) -> list[Entry]:
     """Return the segments that may hold rows of *query*, by subject and time; or only the latest one."""
-    conditions, parameters = ["kind = ?"], [query.kind.name]
-    if query.subjects is not None:
-        conditions.append(f"subject IN ({', '.join('?' * len(query.subjects))})")
-        parameters += query.subjects
+    if query.start_ns is not None and query.end_ns is not None and query.start_ns >= query.end_ns:
+        return []
+    conditions, parameters = subject_condition("subject", query)
+    conditions, parameters = ["kind = ?", *conditions], [query.kind.name, *parameters]
     bounds: Sequence[tuple[str, Any]] = (
         ("last_ns >= ?", query.start_ns),
         ("first_ns < ?", query.end_ns),
@@ -79,16 +82,32 @@ def read(connection: apsw.Connection, entry: Entry) -> Segment:
     return Segment(content or b"", str(entry))
 
 
-def rows_of(entry: Entry, segment: Segment, start: int = 0, end: int | None = None) -> pa.RecordBatch:
-    """Return rows of a segment with the columns of their kind."""
+def rows_of(
+    entry: Entry,
+    segment: Segment,
+    start: int = 0,
+    end: int | None = None,
+    *,
+    names: Sequence[str] | None = None,
+    scaled: bool = False,
+) -> pa.RecordBatch:
+    """Return rows of a segment with the columns of their kind, or those named; *scaled* as for :meth:`Segment.array`."""
     end = segment.rows if end is None else end
-    arrays = [
-        pa.repeat(pa.scalar(entry.subject), end - start)
-        if column.field == entry.kind.subject
-        else segment.array(column.name, column.type, start, end)
-        for column in entry.kind.columns
-    ]
-    return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in entry.kind.columns])
+    kind = entry.kind
+    arrays, fields = [], []
+    for column in kind.columns if names is None else [kind.by_name[name] for name in names]:
+        if column.field == kind.subject:
+            array = pa.repeat(pa.scalar(entry.subject), end - start)
+        else:
+            array = segment.array(column.name, column.type, start, end, scaled=scaled)
+        arrays.append(array)
+        integers = column.type == "decimal" and pa.types.is_int64(array.type)
+        fields.append(
+            columns.scaled_field(column.name, segment.scale(column.name))
+            if integers
+            else pa.field(column.name, array.type)
+        )
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def write(
@@ -159,37 +178,69 @@ def _last_row(kind: Kind, table: pa.Table) -> str:
     return json.dumps(values, ensure_ascii=False)
 
 
-def last_record(entry: Entry) -> pa.RecordBatch:
-    """Return the last row of a segment without reading it."""
+def last_record(entry: Entry, names: Sequence[str]) -> pa.RecordBatch:
+    """Return the columns named of the last row of a segment without reading it."""
     values = json.loads(entry.last_row)
     types = {"time": columns.TIME, "integer": pa.int64()}
-    arrays = [pa.array([values.get(column.name)], types.get(column.type, pa.string())) for column in entry.kind.columns]
-    return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in entry.kind.columns])
+    by_name = entry.kind.by_name
+    arrays = [pa.array([values.get(name)], types.get(by_name[name].type, pa.string())) for name in names]
+    return pa.RecordBatch.from_arrays(arrays, names=list(names))
 
 
-def matching(
-    segment: Segment, batch: pa.RecordBatch, query: Query, last_batch: int | None, start: int, end: int
-) -> pa.Array | None:
-    """Tell which rows of *batch*, from *start* to *end* of the segment, meet the further conditions; None where all do."""
-    masks = []
-    if query.batch is not None:
-        masks.append(pa.array(segment.integers("batch")[start:end] == query.batch))
-    if last_batch is not None:
-        masks.append(pa.array(segment.integers("batch")[start:end] <= last_batch))
+@frozen
+class Owners:
+    """Which batches the rows may come from.
+
+    :ivar last: the last batch known at the time asked for; None where that is not asked for.
+    :ivar among: the batches of the sources asked for, in order; None where any will do.
+    """
+
+    last: int | None = None
+    among: npt.NDArray[np.int64] | None = None
+
+    def cover(self, entry: Entry, query: Query) -> bool:
+        """Tell whether all rows of a segment come from them, as far as the catalog tells."""
+        one = entry.first_batch == entry.last_batch
+        return (
+            (query.batch is None or (one and entry.first_batch == query.batch))
+            and (self.last is None or entry.last_batch <= self.last)
+            and (self.among is None or (one and entry.first_batch in self.among))
+        )
+
+    def meet(self, entry: Entry) -> bool:
+        """Tell whether any row of a segment may come from them."""
+        if self.last is not None and entry.first_batch > self.last:
+            return False
+        if self.among is None:
+            return True
+        first = np.searchsorted(self.among, entry.first_batch)
+        return bool(first < len(self.among) and self.among[first] <= entry.last_batch)
+
+
+def matching(segment: Segment, entry: Entry, query: Query, owners: Owners, start: int, end: int) -> Mask | None:
+    """Tell which rows from *start* to *end* of a segment meet the further conditions; None where all do."""
+    masks: list[Mask] = []
+    if not owners.cover(entry, query):
+        batches = segment.integers("batch")[start:end]
+        if query.batch is not None:
+            masks.append(batches == query.batch)
+        if owners.last is not None:
+            masks.append(batches <= owners.last)
+        if owners.among is not None:
+            masks.append(np.isin(batches, owners.among))
     for name, value in query.equal.items():
         column = query.kind.by_field[name]
-        array = batch.column(column.name)
+        if name == query.kind.subject:
+            masks.append(np.full(end - start, value == entry.subject))
+            continue
+        array = segment.array(column.name, column.type, start, end)
         if value is None:
-            masks.append(array.is_null())
+            masks.append(array.is_null().to_numpy(zero_copy_only=False))
             continue
         if column.type == "decimal":
             array, value = columns.as_texts(array), decimal_text(value)  # noqa: PLW2901
         elif column.type == "time":
             array = columns.times_as_ns(array)
-        masks.append(pc.fill_null(pc.equal(array, pa.scalar(value, array.type)), False))
-    if not masks:
-        return None
-    mask = masks[0]
-    for other in masks[1:]:
-        mask = pc.and_(mask, other)
-    return mask
+        equal = pc.fill_null(pc.equal(array, pa.scalar(value, array.type)), False)
+        masks.append(equal.to_numpy(zero_copy_only=False))
+    return np.logical_and.reduce(masks) if masks else None

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apsw
 import pyarrow as pa
 
-from fpa_core.protocols import Batch, Capability, Extent, Quarantined, Query
+from fpa_core.exceptions import DatabaseBusyError
+from fpa_core.protocols import Batch, Capability, Extent, Quarantined, Query, Sealed
 from fpa_core.records import KINDS, Kind
-from fpa_plugins.sqlite import reading
-from fpa_plugins.sqlite.connection import Pool, prepare_file, translated
+from fpa_plugins.sqlite import reading, sealing
+from fpa_plugins.sqlite.connection import Pool, immediate, prepare_file, translated
+from fpa_plugins.sqlite.live import SqliteStream
 from fpa_plugins.sqlite.migrations import migrate
 from fpa_plugins.sqlite.plugin import SqliteOptions
-from fpa_plugins.sqlite.writing import SqliteTransaction
+from fpa_plugins.sqlite.writing import SqliteTransaction, begin_batch
 
 __all__ = ["SqliteStore"]
 
@@ -29,52 +30,63 @@ class SqliteStore:
     :raises DatabaseError: when it cannot be opened.
     """
 
-    capabilities = frozenset({Capability.PERSISTENT, Capability.SHARED, Capability.KNOWN_AT, Capability.UNDO})
+    capabilities = frozenset(
+        {Capability.PERSISTENT, Capability.SHARED, Capability.KNOWN_AT, Capability.UNDO, Capability.SEAL}
+    )
 
     def __init__(self, options: SqliteOptions) -> None:
         self.path = options.path.expanduser().absolute()
         prepare_file(self.path)
+        self._seal_rows = options.seal_rows
+        self._written = False
         self._pool = Pool(self.path, synchronous=options.synchronous, busy_timeout=options.busy_timeout)
         with translated(self.path, "open"), self._pool.writer() as connection:
             self.migration_backup = migrate(connection, self.path)
 
     def close(self) -> None:
-        """Release the file; SQLite folds the write-ahead log into it."""
+        """Seal what is worth it, if that is the policy, and release the file; SQLite folds the write-ahead log into it."""
+        if self._seal_rows is not None and self._written and self._pool.is_open:
+            # Whoever is writing at this moment will seal when it closes.
+            with contextlib.suppress(DatabaseBusyError):
+                for kind in KINDS.values():
+                    self.seal(kind, least=self._seal_rows)
+        self._written = False
         with translated(self.path, "close"):
             self._pool.close()
+
+    def seal(self, kind: Kind, *, subject: str | None = None, least: int = 1) -> Sealed:
+        """Move hot rows of quotes and trades into segments, and fold late ones into those they belong to."""
+        if not kind.multiset:
+            return Sealed()
+        with translated(self.path, f"seal {kind.name}"), self._pool.writer() as connection, immediate(connection):
+            return sealing.seal(connection, kind, subject=subject, least=least)
 
     @contextlib.contextmanager
     def transaction(
         self, *, source: str, file: str | None = None, digest: str | None = None
     ) -> Iterator[SqliteTransaction]:
         """Begin a batch."""
-        with translated(self.path, "write a batch"), self._pool.writer() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                # Never earlier than the batch before, whatever the clock does: "as known at" counts on it.
-                last = connection.execute("SELECT max(recorded_ns) FROM batches").get
-                recorded_ns = max(time.time_ns(), (last or 0) + 1)
-                connection.execute(
-                    "INSERT INTO batches (source, recorded_ns, file, digest) VALUES (?, ?, ?, ?)",
-                    (source, recorded_ns, file, digest),
-                )
-                batch = SqliteTransaction(connection, connection.last_insert_rowid())
-                yield batch
-                batch.record()
-                connection.execute("COMMIT")
-            except BaseException:
-                # The engine may have rolled back already (disk full); a second failure must not hide the first.
-                with contextlib.suppress(apsw.Error):
-                    connection.execute("ROLLBACK")
-                raise
+        with translated(self.path, "write a batch"), self._pool.writer() as connection, immediate(connection):
+            batch = SqliteTransaction(connection, begin_batch(connection, source, file, digest))
+            yield batch
+            batch.record()
+        self._written = True
 
-    def scan(self, query: Query, rows: int = 16_384) -> Iterator[pa.RecordBatch]:
+    def stream(self, *, source: str) -> SqliteStream:
+        """Begin a batch that is written in groups."""
+        stream = SqliteStream(self._pool, self.path, source)
+        self._written = True
+        return stream
+
+    def scan(
+        self, query: Query, rows: int = 16_384, *, columns: Sequence[str] | None = None, scaled: bool = False
+    ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of *query* in order."""
         with translated(self.path, f"read {query.kind.name}"), self._pool.reader() as connection:
             # One read transaction, so that catalog, segments and hot rows come from the same moment.
             connection.execute("BEGIN")
             try:
-                yield from reading.scan(connection, query, rows)
+                yield from reading.scan(connection, query, rows, columns, scaled=scaled)
             finally:
                 connection.execute("ROLLBACK")
 

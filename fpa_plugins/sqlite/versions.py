@@ -60,9 +60,6 @@ class VersionWriter:
         t = tables(kind)
         version = None if kind.version is None else _at(t.content.index(kind.version))
         present = f"SELECT batch, {', '.join(t.content)} FROM {t.live} WHERE {t.match_key}"
-        # What was taken back on purpose may come again; what was replaced may not.
-        same = " AND ".join(f"{name} IS ?" for name in t.content)
-        past = f"SELECT EXISTS (SELECT 1 FROM {t.history} WHERE {t.match_key} AND {same} AND reason IN ('revised', 'outdated'))"
         tally = dict.fromkeys(Action, 0)
         repeated = 0
         for key, contents in groups:
@@ -70,7 +67,7 @@ class VersionWriter:
             stored = Stored(None, found[1:], found[0] == self._batch_id) if found else None
 
             def is_known(content: Row, key: Row = key) -> bool:
-                return bool(self._connection.execute(past, (*key, *content)).get)
+                return bool(self._connection.execute(t.was_replaced, (*key, *content)).get)
 
             for outcome in merge_versions(contents, stored, is_known, version):
                 self._apply(t, key, outcome)

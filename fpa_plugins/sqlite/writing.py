@@ -3,30 +3,57 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import apsw
 import pyarrow as pa
 
-from fpa_core.exceptions import DataError
+from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.protocols import Quarantined, Query, WriteCounts
-from fpa_core.records import KINDS, Kind
+from fpa_core.records import KINDS, Kind, to_table
+from fpa_plugins.sqlite.appending import Appender
 from fpa_plugins.sqlite.arranging import check_complete
+from fpa_plugins.sqlite.claims import Claims
 from fpa_plugins.sqlite.multisets import MultisetWriter
 from fpa_plugins.sqlite.schema import Tables, tables
 from fpa_plugins.sqlite.versions import VersionWriter
 
-__all__ = ["SqliteTransaction"]
+__all__ = ["SqliteTransaction", "begin_batch"]
+
+
+def begin_batch(connection: apsw.Connection, source: str, file: str | None = None, digest: str | None = None) -> int:
+    """Enter a batch, and return its id."""
+    # Never earlier than the batch before, whatever the clock does: "as known at" counts on it.
+    last = connection.execute("SELECT max(recorded_ns) FROM batches").get
+    recorded_ns = max(time.time_ns(), (last or 0) + 1)
+    connection.execute(
+        "INSERT INTO batches (source, recorded_ns, file, digest) VALUES (?, ?, ?, ?)",
+        (source, recorded_ns, file, digest),
+    )
+    return connection.last_insert_rowid()
 
 
 class SqliteTransaction:
-    """A batch in the making; see :class:`fpa_core.protocols.StoreTransaction`."""
+    """A batch in the making, or a group of one; see :class:`fpa_core.protocols.StoreTransaction`.
 
-    def __init__(self, connection: apsw.Connection, batch_id: int) -> None:
+    :param claims: what earlier groups of the same batch have claimed, and *appender* where they ended; a batch that is written at once has neither.
+    """
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        batch_id: int,
+        claims: Claims | None = None,
+        appender: Appender | None = None,
+    ) -> None:
         self.batch_id = batch_id
         self._connection = connection
-        self._multisets = MultisetWriter(connection, batch_id)
+        self._claims = claims or Claims(connection, batch_id)
+        self._goes_on = claims is not None
+        self._appender = appender or Appender(batch_id)
+        self._multisets = MultisetWriter(connection, batch_id, self._claims)
         self._versions = VersionWriter(connection, batch_id)
         self._counts = WriteCounts()
         self._read: int | None = None
@@ -35,6 +62,20 @@ class SqliteTransaction:
 
     def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
         """Add rows under the contract of their kind."""
+        self._appender.forget()
+        return self._write(kind, table)
+
+    def write_records(self, kind: Kind, records: Sequence[Any]) -> WriteCounts:
+        """Add records; those of quotes and trades that come after all that is stored are appended as they are."""
+        if not kind.multiset:
+            return self._write(kind, to_table(kind, records))
+        self._multisets.flush()
+        others = self._appender.append(self._connection, kind, records)
+        appended = WriteCounts(inserted=len(records) - len(others))
+        self._counts += appended
+        return appended + self._write(kind, to_table(kind, others)) if others else appended
+
+    def _write(self, kind: Kind, table: pa.Table) -> WriteCounts:
         if not table.num_rows:
             return WriteCounts()
         check_complete(kind, table)
@@ -46,6 +87,7 @@ class SqliteTransaction:
 
     def delete(self, query: Query) -> int:
         """Move the rows of *query* to the history."""
+        self._appender.forget()
         t = tables(query.kind)
         if query.kind.multiset:
             self._multisets.unseal(query)
@@ -71,6 +113,7 @@ class SqliteTransaction:
             )
         if row[0] is not None:
             raise DataError(f"batch {batch_id} was already undone, by batch {row[0]}", field="batch", value=batch_id)
+        self._appender.forget()
         changed = 0
         for kind in KINDS.values():
             t = tables(kind)
@@ -141,10 +184,15 @@ class SqliteTransaction:
     def record(self) -> None:
         """Write down what the batch came to; the last thing before the commit."""
         self._multisets.flush()
+        if self._goes_on:
+            self._multisets.keep_claims()
+        else:
+            self._claims.forget()
         counts = self._counts
         total = counts.inserted + counts.duplicate + counts.revised + self._quarantined
         self._connection.execute(
-            "UPDATE batches SET read = ?, inserted = ?, duplicate = ?, revised = ?, quarantined = ?, deleted = ? WHERE id = ?",
+            "UPDATE batches SET read = read + ?, inserted = inserted + ?, duplicate = duplicate + ?, revised = revised + ?, "
+            "quarantined = quarantined + ?, deleted = deleted + ? WHERE id = ? AND undone_by IS NULL",
             (
                 total if self._read is None else self._read,
                 counts.inserted,
@@ -155,3 +203,9 @@ class SqliteTransaction:
                 self.batch_id,
             ),
         )
+        if not self._connection.changes():
+            raise DatabaseError(
+                f"batch {self.batch_id} was undone while it was being written",
+                hint="what comes next belongs to another batch: begin a new stream",
+                operation="write a group of a stream",
+            )

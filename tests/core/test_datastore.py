@@ -14,8 +14,8 @@ from attrs import evolve
 
 from fpa_core.exceptions import DatabaseError, DataError, MissingDependencyError
 from fpa_core.models import Bar, Order, OrderStatus, PortfolioSnapshot, Position, Quote, Trade
-from fpa_core.protocols import Capability, StoreBackend
-from fpa_core.records import BARS, KINDS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, Kind, kind_of
+from fpa_core.protocols import Capability, Query, StoreBackend
+from fpa_core.records import BARS, KINDS, ORDERS, POSITIONS, QUOTES, TRADES, Kind, kind_of, to_table
 from fpa_core.store import DataStore
 
 QUOTE = Quote("A", 1, "1.10", "1.20", 100, 200)
@@ -72,7 +72,7 @@ def test_many_are_saved_as_one_batch(store: DataStore, record: Any) -> None:
         (ORDERS, DataStore.get_orders),
         (POSITIONS, DataStore.get_positions),
     ],
-    ids=repr,
+    ids=["quotes", "trades", "bars", "orders", "positions"],
 )
 def test_get_by_symbol_and_time(store: DataStore, kind: Kind, get: Callable[..., list[Any]]) -> None:
     """Each get verb takes one symbol, several or none, a half-open range of times and a limit from its start."""
@@ -169,7 +169,9 @@ def test_update_of_what_is_not_there(store: DataStore, update: Callable[..., Any
     assert ([], []) == (store.batches(), store.select(type(old)).to_list())
 
 
-@pytest.mark.parametrize(("update", "old", "new"), [UPDATES[0], *UPDATES[2:]], ids=["Bar", "Position", "PortfolioSnapshot"])
+@pytest.mark.parametrize(
+    ("update", "old", "new"), [UPDATES[0], *UPDATES[2:]], ids=["Bar", "Position", "PortfolioSnapshot"]
+)
 def test_update_back_to_an_earlier_version(store: DataStore, update: Callable[..., Any], old: Any, new: Any) -> None:
     """An update back to an earlier version is meant, unlike its redelivery; it is one batch that can be undone."""
     store.save(old)
@@ -185,7 +187,9 @@ def test_update_back_to_an_earlier_version(store: DataStore, update: Callable[..
 def test_update_of_a_snapshot_replaces_its_positions(store: DataStore) -> None:
     """After an update a snapshot has the positions it was given: changed, kept, sold, and back to an earlier state, in one batch."""
     first = evolve(SNAPSHOT, positions=[Position(symbol, 1, 1, 1) for symbol in "ABC"])
-    second = evolve(first, total_value=5, positions=[Position("A", 2, 2, 2), Position("B", 1, 1, 1), Position("D", 1, 1, 1)])
+    second = evolve(
+        first, total_value=5, positions=[Position("A", 2, 2, 2), Position("B", 1, 1, 1), Position("D", 1, 1, 1)]
+    )
     store.save(first)
     for wanted in (second, first, evolve(second, positions=())):
         before = len(store.batches())
@@ -254,7 +258,9 @@ def test_delete_one(store: DataStore, record: Any) -> None:
     assert [record] == store.select(type(record)).to_list()
 
 
-@pytest.mark.parametrize(("record", "other"), [(QUOTE, evolve(QUOTE, bid=2)), (TRADE, evolve(TRADE, price=2))], ids=["Quote", "Trade"])
+@pytest.mark.parametrize(
+    ("record", "other"), [(QUOTE, evolve(QUOTE, bid=2)), (TRADE, evolve(TRADE, price=2))], ids=["Quote", "Trade"]
+)
 def test_one_of_equal_rows(store: DataStore, record: Any, other: Any) -> None:
     """Of equal quotes or trades, delete takes one and update exchanges one."""
     name = ids(record).lower()
@@ -386,7 +392,7 @@ def test_selection_reads_when_asked(store: DataStore) -> None:
     assert [QUOTE] == list(selection) == list(selection)
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=repr)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_empty_selection_has_the_columns(store: DataStore, kind: Kind) -> None:
     """A selection of nothing is an empty table with the kind's columns and types, in Arrow, pandas and polars."""
     selection = store.select(kind, "nobody")
@@ -425,7 +431,11 @@ def test_arrow_over_many_scan_batches(store: DataStore) -> None:
     quotes = [Quote("A", ts, "1", "1.5") for ts in range(17_000)] + [Quote("A", 17_000, "0.25", "10" * 20)]
     store.save(quotes)
     table = store.select(Quote, "A").to_arrow()
-    assert (17_001, Decimal("0.25"), Decimal("10" * 20)) == (table.num_rows, table["bid"][-1].as_py(), table["ask"][-1].as_py())
+    assert (17_001, Decimal("0.25"), Decimal("10" * 20)) == (
+        table.num_rows,
+        table["bid"][-1].as_py(),
+        table["ask"][-1].as_py(),
+    )
 
 
 def test_polars_is_optional(store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -451,7 +461,10 @@ def test_conditions_on_columns(store: DataStore) -> None:
     assert [TRADE, bare] == store.select(Trade, price="1.15").to_list()
     assert [bare] == store.select(Trade, "A", exchange=None).to_list()
     assert [TRADE] == store.select(Trade, "A", exchange="N", timestamp="1970-01-01T00:00:00.000000001Z").to_list()
-    assert ([TRADE], [bare]) == (store.select(Trade, batch=first).to_list(), store.select(Trade, batch=second).to_list())
+    assert ([TRADE], [bare]) == (
+        store.select(Trade, batch=first).to_list(),
+        store.select(Trade, batch=second).to_list(),
+    )
 
 
 @pytest.mark.parametrize(
@@ -501,7 +514,7 @@ def test_save_all_kinds_at_once(store: DataStore) -> None:
     """Records of all kinds make one batch; the position of the snapshot counts, and the kind is left open."""
     receipt = store.save([*RECORDS[:4], SNAPSHOT], source="broker")
     assert (6, 6, None, "broker") == (receipt.read, receipt.inserted, receipt.kind, receipt.source)
-    assert {name: 1 for name in KINDS} == {name: store.select(name).count() for name in KINDS}
+    assert dict.fromkeys(KINDS, 1) == {name: store.select(name).count() for name in KINDS}
     store.undo(receipt.batch)
     assert dict.fromkeys(KINDS, 0) == {name: store.select(name).count() for name in KINDS}
 
@@ -524,8 +537,6 @@ def test_undo_receipt(store: DataStore) -> None:
 
 def test_receipt_of_a_batch_in_calls(store: DataStore) -> None:
     """A batch written in several calls has one receipt, which is there when the context has ended."""
-    from fpa_core.records import to_table
-
     with store.batch(source="files:x", file="x.csv", digest="00") as batch:
         assert 1 == batch.write(QUOTES, to_table(QUOTES, [QUOTE])).inserted
         assert 1 == batch.write(TRADES, to_table(TRADES, [TRADE])).inserted
@@ -571,21 +582,21 @@ def test_listeners_hear_of_deletions_and_undos(store: DataStore) -> None:
 
 def test_listeners_hear_nothing_of_a_failed_batch(store: DataStore) -> None:
     """A batch that ends with an error is not announced."""
-    from fpa_core.records import to_table
-
     heard: list[Any] = []
     store.on_change(heard.append)
-    with pytest.raises(RuntimeError, match="stop"), store.batch() as batch:
-        batch.write(QUOTES, to_table(QUOTES, [QUOTE]))
-        raise RuntimeError("stop")
+
+    def fail() -> None:
+        with store.batch() as batch:
+            batch.write(QUOTES, to_table(QUOTES, [QUOTE]))
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
     assert [] == heard
 
 
 def test_once_it_may_be_all_it_stays_so(store: DataStore) -> None:
     """A batch that touched a whole kind and then some of its symbols may have touched the whole kind."""
-    from fpa_core.protocols import Query
-    from fpa_core.records import to_table
-
     store.save([QUOTE, evolve(QUOTE, symbol="B")])
     heard: list[Any] = []
     store.on_change(heard.append)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import fpa_core
 from fpa_core import hookimpl
+from fpa_core.config import Level
 from fpa_core.exceptions import DataError
 from fpa_core.ingest import EXAMPLES, SHAPE, ingest
 from fpa_core.layer import DataLayer
@@ -53,13 +54,13 @@ class Listener:
 
 @pytest.fixture
 def listener() -> Listener:
-    """A plugin that hears of batches."""
+    """Make a plugin that hears of batches."""
     return Listener()
 
 
 @pytest.fixture
 def layer(tmp_path: Path, listener: Listener) -> Iterator[DataLayer]:
-    """A data layer in an empty folder, with a plugin that listens."""
+    """Open a data layer in an empty folder, with a plugin that listens."""
     with open_in(tmp_path, extra=[listener]) as data:
         yield data
 
@@ -216,7 +217,10 @@ def test_a_file_with_everything_in_it(layer: DataLayer, tmp_path: Path, listener
     assert ("bars", "files:fxcm", "data.csv") == (receipt.kind, receipt.source, receipt.file)
     columns, repeats, revisions = receipt.notes
     assert "columns not read: colour" == columns
-    assert "1 rows repeat a row of the same batch and were not stored twice: bars are kept once for each symbol, interval and timestamp" == repeats
+    assert (
+        "1 rows repeat a row of the same batch and were not stored twice: bars are kept once for each symbol, interval and timestamp"
+        == repeats
+    )
     assert "1 rows are other versions of stored ones; earlier versions stay in the history" == revisions
     rows = sorted((record.row, record.findings[0]["rule"]) for record in layer.store.quarantined(batch=receipt.batch))
     assert [(2, "bar.range"), (3, SHAPE), (4, SHAPE)] == rows
@@ -243,26 +247,26 @@ def test_hints_for_a_file(layer: DataLayer, tmp_path: Path) -> None:
     path = file(tmp_path, "timestamp,close\n1970-01-01T00:00:00Z,1\n")
     assert "bars" == layer.ingest(path, kind="bars", symbol="A", interval="1d").kind
     assert ["1d"] == [bar.interval for bar in layer.store.get_bars("A")]
-    positions = file(tmp_path, "symbol,timestamp,quantity,market_value,cost_basis\nA,1970-01-01T00:00:00Z,1,2,3\n", "p.csv")
+    positions = file(
+        tmp_path, "symbol,timestamp,quantity,market_value,cost_basis\nA,1970-01-01T00:00:00Z,1,2,3\n", "p.csv"
+    )
     layer.ingest(positions, account="margin")
     assert ["margin"] == [position.account for position in layer.store.get_positions()]
 
 
-@pytest.mark.parametrize(
-    ("kind", "text"),
-    [
-        (
-            "orders",
-            "order_id,symbol,quantity,side,order_type,status,timestamp,updated_at\n"
-            "1,A,5,buy,market,new,1970-01-01T00:00:01Z,1970-01-01T00:00:01Z\n2,A,5.50,buy,market,new,,\n",
-        ),
-        (
-            "positions",
-            "symbol,quantity,market_value,cost_basis,timestamp\nA,5,5,5,1970-01-01T00:00:01Z\nA,5.50,5,5,\n",
-        ),
-    ],
-    ids=["orders", "positions"],
-)
+TIMELESS = {
+    "orders": """order_id,symbol,quantity,side,order_type,status,timestamp,updated_at
+1,A,5,buy,market,new,1970-01-01T00:00:01Z,1970-01-01T00:00:01Z
+2,A,5.50,buy,market,new,,
+""",
+    "positions": """symbol,quantity,market_value,cost_basis,timestamp
+A,5,5,5,1970-01-01T00:00:01Z
+A,5.50,5,5,
+""",
+}
+
+
+@pytest.mark.parametrize(("kind", "text"), TIMELESS.items(), ids=TIMELESS)
 def test_rows_of_files_need_a_time(layer: DataLayer, tmp_path: Path, kind: str, text: str) -> None:
     """Orders and positions of a file without a time are set aside: the present one would make them new on every reading."""
     for _ in range(2):
@@ -331,7 +335,9 @@ def test_notes_of_several_kinds(layer: DataLayer) -> None:
     receipt = layer.ingest([GOOD, GOOD, trade, trade])
     assert (4, 2, 2, 0, 0) == counts(receipt)
     (note,) = receipt.notes
-    assert note.startswith("2 rows repeat a row of the same batch and were not stored twice: bars are kept once for each symbol")
+    assert note.startswith(
+        "2 rows repeat a row of the same batch and were not stored twice: bars are kept once for each symbol"
+    )
     assert note.endswith(" and trades are kept once for each exchange and trade id")
 
 
@@ -373,9 +379,12 @@ def test_examples_of_shapeless_rows_are_few(layer: DataLayer, tmp_path: Path) ->
 # Properties
 
 
-@pytest.mark.parametrize("level", ["off", "lenient", "standard", "strict"])
-@given(batches=st.lists(st.lists(own.records(), max_size=8), min_size=1, max_size=3), data=st.data())
-def test_every_row_is_accounted_for(level: str, batches: list[list[Any]], data: st.DataObject) -> None:
+@given(
+    level=st.sampled_from(Level),
+    batches=st.lists(st.lists(own.records(), max_size=8), min_size=1, max_size=3),
+    data=st.data(),
+)
+def test_every_row_is_accounted_for(level: Level, batches: list[list[Any]], data: st.DataObject) -> None:
     """Whatever is ingested, and however often: read = inserted + duplicate + revised + quarantined = rows; validation agrees."""
     with (
         TemporaryDirectory(ignore_cleanup_errors=True) as folder,
@@ -403,7 +412,7 @@ def test_a_listener_that_fails_is_logged(tmp_path: Path, caplog: pytest.LogCaptu
     class Deaf:
         @staticmethod
         @hookimpl
-        def fpa_ingested(receipt: Receipt) -> None:
+        def fpa_ingested(receipt: Receipt) -> None:  # noqa: ARG004 - hooks are known by their arguments
             raise RuntimeError("not today")
 
     with open_in(tmp_path, extra=[("deaf", Deaf)]) as layer, caplog.at_level(logging.ERROR):

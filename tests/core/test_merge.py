@@ -80,6 +80,15 @@ def test_venue_id_meets_stored_row() -> None:
     assert (Action.REVISE, stored[0]) == (other.action, other.stored)
 
 
+def test_known_version_of_an_id_is_a_redelivery() -> None:
+    """An earlier version of an id does not come back by being delivered again, within a call or after it."""
+    inside = merge_multiset([(1, "a"), (1, "b"), (1, "a")], [], by_id)
+    assert (Action.DUPLICATE, True) == (inside[2].action, inside[2].repeated)
+    stored = [Stored(7, (1, "b"), claimed=False)]
+    (later,) = merge_multiset([(1, "a")], stored, by_id, lambda content: content == (1, "a"))
+    assert (Action.DUPLICATE, False) == (later.action, later.repeated)
+
+
 def actions(outcomes: list[Outcome[str]]) -> list[str]:
     return [outcome.action.value for outcome in outcomes]
 

@@ -49,7 +49,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with some files of data."""
+    """Go to a folder with some files of data."""
     monkeypatch.chdir(tmp_path)
     for name, text in (("quotes.csv", QUOTES), ("bars.csv", BARS), ("trades.csv", TRADES)):
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -57,7 +57,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path) -> Run:
+def run(folder: Path) -> Run:  # noqa: ARG001 - it is the current one
     """Run ``fpa`` within the process, errors turned into messages and exit codes as in earnest."""
 
     def invoke(*arguments: object, expect: int = 0, **environment: str) -> Result:
@@ -82,13 +82,13 @@ class _Main(click.Command):
 
 @pytest.fixture
 def filled(run: Run) -> Run:
-    """The same with the files ingested, as batches 1 to 3."""
+    """Run ``fpa`` where the files are ingested, as batches 1 to 3."""
     run("ingest", "quotes.csv", "bars.csv", "trades.csv")
     return run
 
 
 def answer(result: Result) -> Any:
-    """What was printed for a machine: one line of JSON and nothing else."""
+    """Return what was printed for a machine: one line of JSON and nothing else."""
     assert 1 == result.stdout.count("\n")
     return json.loads(result.stdout)
 
@@ -96,7 +96,8 @@ def answer(result: Result) -> Any:
 def fpa(*arguments: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run ``python -m fpa_core`` as a process of its own."""
     command = [sys.executable, "-m", "fpa_core", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, encoding="utf-8", timeout=60, **options)
+    options |= {"capture_output": True, "encoding": "utf-8", "timeout": 60}
+    return subprocess.run(command, cwd=cwd, check=False, **options)
 
 
 # Help, version, wrong usage
@@ -255,7 +256,9 @@ def test_config_check(run: Run, folder: Path) -> None:
     """The check tells that all is good, for people and machines, and touches no database."""
     assert "no fpa.toml, the defaults: good\n" == run("config", "check").stdout
     Path("fpa.toml").write_text("[env.prod.cache]\nttl = 5\n")
-    assert {"valid": True, "file": str(folder / "fpa.toml"), "env": "prod"} == answer(run("--env", "prod", "config", "check", "--json"))
+    assert {"valid": True, "file": str(folder / "fpa.toml"), "env": "prod"} == answer(
+        run("--env", "prod", "config", "check", "--json")
+    )
     assert not Path("portfolio.db").exists()
 
 
@@ -394,7 +397,12 @@ def test_validate(run: Run) -> None:
 def test_validate_for_machines(run: Run) -> None:
     """One file is one object; several are one verdict and an entry a file."""
     one = answer(run("validate", "quotes.csv", "--json"))
-    assert ("quotes.csv", True, 4, 1) == (one["file"], one["valid"], one["rows"], one["rules"]["quote.crossed"]["failed"])
+    assert ("quotes.csv", True, 4, 1) == (
+        one["file"],
+        one["valid"],
+        one["rows"],
+        one["rules"]["quote.crossed"]["failed"],
+    )
     assert {"rule", "severity", "message", "observed", "row"} == one["findings"][0].keys()
     many = answer(run("validate", "quotes.csv", "bars.csv", "--json", expect=1))
     assert (False, [True, False]) == (many["valid"], [entry["valid"] for entry in many["files"]])
@@ -485,7 +493,9 @@ def test_query_latest_first(filled: Run) -> None:
     assert found[1].startswith("A,2024-05-01T13:30:02Z")
 
 
-@pytest.mark.parametrize("option", [["--start", "soon"], ["--end", "2024-05-01T13:30:00"], ["--where", "bid=much"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "option", [["--start", "soon"], ["--end", "2024-05-01T13:30:00"], ["--where", "bid=much"]], ids=" ".join
+)
 def test_query_with_a_wrong_value(filled: Run, option: list[str]) -> None:
     """A value that is none exits with 7 and names what it was given for."""
     result = filled("query", "quotes", *option, expect=7)
@@ -535,9 +545,10 @@ def test_query_of_every_kind(run: Run) -> None:
         layer.ingest(PortfolioSnapshot(1, 10, cash=9, account="margin", positions=[Position("A", 1, 1, 1)]))
     assert "limit" in run("query", "orders", "A", "--where", "status=new").stdout
     assert "margin" in run("query", "positions", "A", "--where", "account=margin").stdout
-    assert ["timestamp,total_value,buying_power,day_pnl,total_pnl,cash,currency,account", "1970-01-01T00:00:00.000000001Z,10,,,,9,USD,margin"] == run(
-        "query", "snapshots", "margin", "--format", "csv"
-    ).stdout.splitlines()
+    assert [
+        "timestamp,total_value,buying_power,day_pnl,total_pnl,cash,currency,account",
+        "1970-01-01T00:00:00.000000001Z,10,,,,9,USD,margin",
+    ] == run("query", "snapshots", "margin", "--format", "csv").stdout.splitlines()
 
 
 # latest, inventory, batches, undo
@@ -546,7 +557,9 @@ def test_query_of_every_kind(run: Run) -> None:
 def test_latest(filled: Run) -> None:
     """The last quote and trade of a symbol, and its last bar of each interval."""
     lines = filled("latest", "A").stdout.splitlines()
-    assert ["quote", "trade", "bar", "bar"] == [line.split()[0] for line in lines if line.split()[0] in {"quote", "trade", "bar"}]
+    assert ["quote", "trade", "bar", "bar"] == [
+        line.split()[0] for line in lines if line.split()[0] in {"quote", "trade", "bar"}
+    ]
     assert "bid 1.3, ask 1.2" in "\n".join(lines)
     found = answer(filled("latest", "A", "--json"))
     assert ("A", ["quote", "trade", "bar", "bar"]) == (found["symbol"], [one["kind"] for one in found["latest"]])
@@ -560,16 +573,18 @@ def test_inventory(filled: Run) -> None:
     rows = [line.split() for line in filled("inventory").stdout.splitlines()]
     assert ["quotes", "A", "3", "2024-05-01T13:30:00.000000001Z", "2024-05-01T13:30:02Z"] == rows[1]
     assert ["quotes", "quotes", "trades", "bars"] == [row[0] for row in rows[1:]]
-    assert [{"kind": "trades", "symbol": "A", "rows": 1, "first": "2024-05-01T13:30:00Z", "last": "2024-05-01T13:30:00Z"}] == answer(
-        filled("inventory", "trades", "--json")
-    )
+    assert [
+        {"kind": "trades", "symbol": "A", "rows": 1, "first": "2024-05-01T13:30:00Z", "last": "2024-05-01T13:30:00Z"}
+    ] == answer(filled("inventory", "trades", "--json"))
     assert "nothing stored yet\n" == filled("inventory", "orders").stdout
 
 
 def test_batches_and_undo(filled: Run) -> None:
     """Batches are listed, latest first, and can be taken back once; that is a batch too."""
     found = answer(filled("batches", "--json"))
-    assert [(3, "trades.csv", 1), (2, "bars.csv", 4), (1, "quotes.csv", 4)] == [(b["id"], b["file"], b["read"]) for b in found]
+    assert [(3, "trades.csv", 1), (2, "bars.csv", 4), (1, "quotes.csv", 4)] == [
+        (b["id"], b["file"], b["read"]) for b in found
+    ]
     assert all(batch["recorded"].startswith("20") and batch["recorded"].endswith("Z") for batch in found)
     assert "batch 1 undone: 4 rows changed (as batch 4)\n" == filled("undo", "1").stdout
     assert "no quotes\n" == filled("query", "quotes").stdout
@@ -603,7 +618,12 @@ def test_quarantine(filled: Run) -> None:
     assert 1 == len(found)
     by_rule = {one["findings"][0]["rule"]: one for one in answer(filled("quarantine", "list", "--json"))}
     shapeless, refused = by_rule["record.shape"], by_rule["bar.range"]
-    assert (3, None, 2, "2024-05-01T13:31:00Z") == (shapeless["row"], shapeless["timestamp"], refused["row"], refused["timestamp"])
+    assert (3, None, 2, "2024-05-01T13:31:00Z") == (
+        shapeless["row"],
+        shapeless["timestamp"],
+        refused["row"],
+        refused["timestamp"],
+    )
     text = filled("quarantine", "show", refused["id"]).stdout
     assert f"record {refused['id']} of batch 2, row 2 of its source, bars, open\n" in text
     assert "error bar.range: " in text
@@ -629,7 +649,9 @@ def test_rules(run: Run) -> None:
     """Rules are listed with severity, parameters and where they come from; one of them is explained in full."""
     Path("fpa.toml").write_text('[validator.rules."quote.spread"]\nmax_rel = "0.02"\n')
     text = run("rules").stdout
-    assert re.search(r"^quote\.spread +quotes +warning +.*max_rel=0\.02.* financial-portfolio-automation \S+$", text, re.MULTILINE)
+    assert re.search(
+        r"^quote\.spread +quotes +warning +.*max_rel=0\.02.* financial-portfolio-automation \S+$", text, re.MULTILINE
+    )
     found = {rule["id"]: rule for rule in answer(run("rules", "--json"))}
     spread = found["quote.spread"]
     assert ("0.02", "0.1", "rules") == (
@@ -704,7 +726,9 @@ def test_demo_keeps_to_its_folder(run: Run, folder: Path) -> None:
 
 def test_log_level(run: Run) -> None:
     """Messages, those of loading plugins too, go where [logging] says; the level of the command line outranks its level."""
-    Path("fpa.toml").write_text('[plugins]\nblock = ["acme"]\n[logging]\nlevel = "ERROR"\nformat = "json"\nfile = "fpa.log"\n')
+    Path("fpa.toml").write_text(
+        '[plugins]\nblock = ["acme"]\n[logging]\nlevel = "ERROR"\nformat = "json"\nfile = "fpa.log"\n'
+    )
     assert ("", "") == (run("inventory").stderr, Path("fpa.log").read_text())
     line = run("--log-level", "warning", "inventory").stderr
     assert "plugins.block names acme, which is not installed" == json.loads(line)["message"]
@@ -770,7 +794,9 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
 SHELLS = {"bash": "complete -o nosort -F", "zsh": "#compdef fpa", "fish": "complete --no-files --command fpa"}
 
 
-@pytest.mark.filterwarnings("ignore")  # click looks for the version of bash, and warns where it is an old one or missing
+@pytest.mark.filterwarnings(
+    "ignore"
+)  # click looks for the version of bash, and warns where it is an old one or missing
 @pytest.mark.parametrize(("shell", "phrase"), SHELLS.items())
 def test_completion_scripts(run: Run, shell: str, phrase: str) -> None:
     """The completion script of each shell is printed."""
@@ -781,7 +807,12 @@ def test_completion_scripts(run: Run, shell: str, phrase: str) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "expected"),
-    [("fpa que", "query"), ("fpa query qu", "quotes"), ("fpa query quotes --fo", "--format"), ("fpa quarantine ", "show")],
+    [
+        ("fpa que", "query"),
+        ("fpa query qu", "quotes"),
+        ("fpa query quotes --fo", "--format"),
+        ("fpa quarantine ", "show"),
+    ],
 )
 def test_completion_answers(folder: Path, typed: str, expected: str) -> None:
     """What the script asks is answered: commands, kinds, options."""

@@ -42,23 +42,32 @@ with fpa_core.open("fpa.toml") as data:
 
 @pytest.fixture(scope="module")
 def trades(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of many trades: real ones, or where these are not, made ones."""
+    """Name a file of many trades: real ones, or where these are not, made ones."""
     if (DATA / SPY).is_file():
         return (DATA / SPY).resolve()
     path = tmp_path_factory.mktemp("made") / SPY
     with gzip.open(path, "wt", encoding="utf-8", compresslevel=1) as file:
         file.write("symbol,timestamp,price,size,conditions,exchange\n")
         for i in range(250_000):
-            file.write(f"SPY,{ns_text(10**18 + i // 3 * 1_000_000)},{167 + i % 7}.{i % 100:02d},{100 + i % 5},20002000,P\n")
+            file.write(
+                f"SPY,{ns_text(10**18 + i // 3 * 1_000_000)},{167 + i % 7}.{i % 100:02d},{100 + i % 5},20002000,P\n"
+            )
     return path
 
 
 @pytest.fixture(scope="module")
 def rows(trades: Path) -> Counter[Trade]:
-    """The trades of the file."""
+    """Read the trades of the file."""
     with gzip.open(trades, "rt", encoding="utf-8", newline="") as file:
         return Counter(
-            Trade(row["symbol"], to_ns(row["timestamp"]), Decimal(row["price"]), row["size"], row["conditions"], row["exchange"])
+            Trade(
+                row["symbol"],
+                to_ns(row["timestamp"]),
+                Decimal(row["price"]),
+                row["size"],
+                row["conditions"],
+                row["exchange"],
+            )
             for row in csv.DictReader(file)
         )
 
@@ -76,7 +85,7 @@ def whole_batches(folder: Path) -> int:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a database of one acknowledged trade."""
+    """Make a database of one acknowledged trade."""
     (tmp_path / "fpa.toml").write_text("[store]\n")
     with fpa_core.open(tmp_path / "fpa.toml") as data:
         data.ingest(ACKNOWLEDGED)
@@ -98,7 +107,11 @@ def test_killed_while_it_reads(folder: Path, trades: Path, rows: Counter[Trade])
     """Killed five times at different moments, the database opens each time without a row of it; finishing gives exactly the file."""
     for share in SHARES:
         with subprocess.Popen(
-            [sys.executable, "-c", INGEST, str(trades)], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", INGEST, str(trades)],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         ) as process:
             assert process.stdin is not None
             assert process.stdout is not None

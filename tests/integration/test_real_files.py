@@ -35,11 +35,13 @@ Row = tuple[Any, ...]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder whose database need not survive a power cut."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Go to a folder whose database need not survive a power cut."""
     (tmp_path / "fpa.toml").write_text('[store]\nsynchronous = "normal"\n')
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    yield tmp_path
+    instant.cache_clear()
+    number.cache_clear()
 
 
 def fpa(*arguments: object) -> str:
@@ -60,37 +62,43 @@ def kind_of(path: Path) -> Kind:
 
 
 def lines(path: Path) -> Iterator[str]:
-    opened = gzip.open(path, "rt", encoding="utf-8", newline="") if path.suffix == ".gz" else path.open(newline="", encoding="utf-8")
-    with opened as file:
+    opened: Any = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8", newline="") as file:
         yield from file
 
 
-@functools.lru_cache(maxsize=200_000)
+instant = functools.cache(to_ns)
+
+
+@functools.cache
 def number(text: str) -> str:
     """One text for equal numbers."""
     return decimal_text(Decimal(text))
 
 
 def value(column: Column, text: str) -> Any:
-    """What a cell says: an exact number, nanoseconds, or a text; None where it is empty."""
+    """Return what a cell says: an exact number, nanoseconds, or a text; None where it is empty."""
     if not text:
         return None
-    return to_ns(text) if column.type == "time" else number(text) if column.type in {"decimal", "integer"} else text
+    return instant(text) if column.type == "time" else number(text) if column.type in {"decimal", "integer"} else text
 
 
 def rows(kind: Kind, content: Iterable[str]) -> list[Row]:
-    """The rows of a CSV file as plain values in the order of the kind's columns."""
+    """Return the rows of a CSV file as plain values in the order of the kind's columns."""
     reader = csv.reader(content)
     names = next(reader)
     columns = map(kind.by_name.__getitem__, names)
-    values = [[value(column, text) for text in texts] for column, texts in zip(columns, zip(*reader, strict=True), strict=True)]
+    values = [
+        [value(column, text) for text in texts]
+        for column, texts in zip(columns, zip(*reader, strict=True), strict=True)
+    ]
     by_name = dict(zip(names, values, strict=True))
     missing = [None] * len(values[0])
     return list(zip(*(by_name.get(column.name, missing) for column in kind.columns), strict=True))
 
 
 def queried(kind: Kind, symbols: list[str]) -> str:
-    """What the command gives back: of a few symbols one after the other, of many all at once."""
+    """Return what the command gives back: of a few symbols one after the other, of many all at once."""
     found = ""
     for symbol in symbols if len(symbols) <= FEW else [None]:
         fpa("query", kind.name, *([] if symbol is None else [symbol]), "--format", "csv", "-o", "out.csv")
@@ -116,7 +124,10 @@ def test_a_real_file(path: Path, folder: Path) -> None:
     if path.name.startswith(NIFTY):
         assert (3_018, 1_509) == (first["read"], first["inserted"])
         (note,) = first["notes"]
-        assert "1,509 rows repeat a row of the same batch and were not stored twice: bars are kept once for each symbol, interval and timestamp" == note
+        assert (
+            "1,509 rows repeat a row of the same batch and were not stored twice: bars are kept once for each symbol, interval and timestamp"
+            == note
+        )
 
     symbols = sorted({place(kind, row)[0] for row in source})
     answer = queried(kind, symbols)
@@ -139,7 +150,8 @@ def test_a_real_file(path: Path, folder: Path) -> None:
     assert answer == queried(kind, symbols)
 
 
-def test_two_files_that_overlap(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_two_files_that_overlap() -> None:
     """Of two sources of one symbol that overlap in time, the store holds each row as often as the fuller of the two."""
     paths = [path for path in PATHS if re.search("(fxcm|oanda)_EURUSD", path.name)]
     assert 2 == len(paths)

@@ -123,6 +123,18 @@ def test_trade_ids_make_trades_unique(store: DataStore) -> None:
     assert [first] == store.select(Trade, "A", as_known_at=before).to_list()
 
 
+def test_a_corrected_trade_stays_corrected(store: DataStore) -> None:
+    """A trade that is delivered again as it was before its correction changes nothing."""
+    first = Trade("A", 1, 10, 5, trade_id="7")
+    corrected = evolve(first, price=11)
+    store.save(first)
+    store.save(corrected)
+    assert 1 == store.save(first).duplicate
+    receipt = store.save([first, corrected])
+    assert (0, 0, 2) == (receipt.inserted, receipt.revised, receipt.duplicate)
+    assert [corrected] == store.get_trades("A")
+
+
 def test_trade_ids_within_one_call(store: DataStore) -> None:
     """A correction that arrives in the same call as what it corrects replaces it."""
     store.save(Trade("A", 1, 9, 9))
@@ -390,7 +402,13 @@ def test_describe(store: DataStore, backend: StoreBackend) -> None:
     store.save(Quote("A", 1, 1, 2))
     told = backend.describe()
     assert ("sqlite", 2, 1) == (told["backend"], told["schema"], told["kinds"]["quotes"]["rows"])
-    assert {Capability.PERSISTENT, Capability.SHARED, Capability.KNOWN_AT, Capability.UNDO} == backend.capabilities
+    assert {
+        Capability.PERSISTENT,
+        Capability.SHARED,
+        Capability.KNOWN_AT,
+        Capability.UNDO,
+        Capability.SEAL,
+    } == backend.capabilities
 
 
 # Contract C6: all of a batch, or none of it
@@ -587,7 +605,7 @@ def test_clock_may_step_back(store: DataStore, monkeypatch: pytest.MonkeyPatch) 
     """Batches are recorded in order even when the clock steps back."""
     times: Iterator[int] = iter([2_000, 1_000])
     step: Callable[[], int] = lambda: next(times)  # noqa: E731
-    monkeypatch.setattr("fpa_plugins.sqlite.store.time.time_ns", step)
+    monkeypatch.setattr("fpa_plugins.sqlite.writing.time.time_ns", step)
     store.save(Quote("A", 1, 1, 2))
     store.save(Quote("A", 2, 1, 2))
     assert [2_001, 2_000] == [batch.recorded_ns for batch in store.batches()]

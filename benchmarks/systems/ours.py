@@ -1,0 +1,150 @@
+"""This project's store."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from systems.rows import MINUTE_NS, Rows, bars_of
+from systems.system import System, latencies
+
+from fpa_core.records import KINDS, from_table
+from fpa_core.store import DataStore
+from fpa_core.store.selection import Selection
+from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
+
+__all__ = ["Ours", "as_kind"]
+
+HOT_ROWS = 2_000
+PACED_RATE = 5_000
+PACED_ROWS = 15_000
+PACED_AT_ONCE = 5
+
+
+def as_kind(rows: Rows) -> pa.Table:
+    """Return rows with the columns of their kind, prices and sizes as Arrow decimals."""
+    arrays = {}
+    for column in KINDS[rows.kind].columns:
+        if column.name in rows.scales:
+            given = rows.table.column(column.name).combine_chunks()
+            values = given.fill_null(0).to_numpy()
+            words = np.stack([values, values >> 63], axis=1)
+            valid = given.is_valid().buffers()[1] if given.null_count else None
+            kind = pa.decimal128(38, rows.scales[column.name])
+            arrays[column.name] = pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(words)])
+        elif column.name in rows.table.schema.names:
+            arrays[column.name] = rows.table.column(column.name).combine_chunks()
+        else:
+            arrays[column.name] = pa.nulls(rows.table.num_rows, column.arrow)
+    return pa.table(arrays)
+
+
+class Ours(System):
+    """One SQLite file: sealed segments beside hot rows."""
+
+    title = "this project"
+    few_singles = False
+    extras = ("latest_hot", "paced")
+    durable = "WAL, synchronous=FULL: on disk when the call returns; live: when the ticket resolves, in group commits"
+
+    def open(self, folder: Path) -> None:
+        self.store = DataStore(open_store(SqliteOptions(path=folder / "fpa.db")))
+        self.kind = KINDS[self.rows.kind]
+
+    def make_input(self) -> pa.Table:
+        return as_kind(self.rows)
+
+    def write(self, given: pa.Table) -> None:
+        with self.store.batch(source="benchmark") as batch:
+            batch.write(self.kind, given)
+
+    def close(self) -> None:
+        self.store.close()
+
+    def count(self) -> int:
+        return self.store.select(self.kind).count()
+
+    def columns(self, symbol: str, start_ns: int, end_ns: int) -> pa.Table:
+        return _table(self.store.select(self.kind, symbol, start=start_ns, end=end_ns))
+
+    def records(self, symbol: str, start_ns: int, end_ns: int) -> Sequence[Any]:
+        return self.store.select(self.kind, symbol, start=start_ns, end=end_ns).to_list()
+
+    def scan(self) -> int:
+        return _table(self.store.select(self.kind)).num_rows
+
+    def latest(self, symbol: str) -> Any:
+        return self.store.latest(symbol, self.kind.record)
+
+    def bars(self, symbols: Sequence[str]) -> int:
+        if hasattr(self.store, "bars"):
+            basis = "mid" if self.rows.kind == "quotes" else "trades"
+            return sum(len(self.store.bars(symbol, "1m", from_=basis)) for symbol in symbols)
+        found = 0
+        for symbol in symbols:
+            table = _table(self.store.select(self.kind, symbol))
+            times = table.column("timestamp").cast(pa.int64()).to_numpy()
+            found += len(bars_of(times, np.diff(times // MINUTE_NS, prepend=0)).start_ns)
+        return found
+
+    def latest_hot(self) -> dict[str, float]:
+        """Read the latest row where rows are still hot, as they are while a feed is running."""
+        self.store.save(self.make_single(HOT_ROWS))
+        return latencies(self.latest, self.rows.symbols)
+
+    def paced(self) -> dict[str, float]:
+        """Stream at a feed's pace: how long until a row is durable, and how much of a core that takes."""
+        if not hasattr(self.store, "stream"):
+            raise NotImplementedError
+        records = self.make_single(PACED_ROWS)
+        waited: list[float] = []
+        with self.store.stream() as stream:
+            used = time.process_time()
+            begun = time.perf_counter()
+            for start in range(0, len(records), PACED_AT_ONCE):
+                for record in records[start : start + PACED_AT_ONCE]:
+                    written = time.perf_counter()
+                    stream.write(record).add_done_callback(
+                        lambda _ticket, written=written: waited.append(time.perf_counter() - written)
+                    )
+                time.sleep(max(0.0, begun + (start + PACED_AT_ONCE) / PACED_RATE - time.perf_counter()))
+            taken = time.perf_counter() - begun
+            used = time.process_time() - used
+        cuts = statistics.quantiles(waited, n=100)
+        return {
+            "rows_s": len(records) / taken,
+            "p50_ms": cuts[49] * 1e3,
+            "p99_ms": cuts[98] * 1e3,
+            "core": used / taken,
+        }
+
+    def make_single(self, count: int) -> Sequence[Any]:
+        return from_table(self.kind, as_kind(self.rows.first(count)))
+
+    def live(self, singles: Sequence[Any], deadline: float) -> int:
+        if hasattr(self.store, "stream"):
+            with self.store.stream() as stream:
+                for record in singles:
+                    ticket = stream.write(record)
+                ticket.result()
+            return len(singles)
+        done = 0
+        for record in singles:
+            self.store.save(record)
+            done += 1
+            if time.perf_counter() > deadline:
+                break
+        return done
+
+
+def _table(selection: Selection[Any]) -> pa.Table:
+    """Return columns of integers with their scale, the fastest exact form there is."""
+    try:
+        return selection.to_arrow(prices="scaled")
+    except TypeError:
+        return selection.to_arrow()

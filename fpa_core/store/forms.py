@@ -1,0 +1,198 @@
+"""The forms in which decimal columns leave a store: exact decimals, floats, scaled integers or texts.
+
+Batches of one reading may bring a column in different types, as each part of a store keeps it (see :mod:`fpa_core.columns`).
+A :class:`Width` collects what they have to hold; :func:`shaped` then gives every batch the same schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import define, field
+
+from fpa_core import columns
+from fpa_core.exceptions import DataError
+from fpa_core.records import Kind
+
+__all__ = [
+    "Prices",
+    "Width",
+    "check_prices",
+    "empty_schema",
+    "narrowed",
+    "schema_of",
+    "shaped",
+    "table_of",
+    "widen",
+    "widths_of",
+]
+
+Prices: TypeAlias = Literal["decimal", "float", "scaled", "text"]
+"""``decimal``: Arrow decimals, or texts where none holds all values. ``float``: the nearest 64-bit float of each. ``scaled``: 64-bit integers,
+the field's metadata telling the scale, or decimals, without that, where they do not fit. ``text``: canonical texts."""
+
+_EXACT_INTEGER = 2**53
+_EXACT_POWER = 22
+"""A float holds integers to 2**53 and powers of ten to 10**22 exactly, so one division of them rounds once, which is to the nearest."""
+
+
+def check_prices(prices: str) -> None:
+    """Refuse what is no form.
+
+    :raises DataError: it names those that are.
+    """
+    if prices not in get_args(Prices):
+        forms = ", ".join(get_args(Prices))
+        raise DataError(f"prices: {prices!r} is none of: {forms}", field="prices", value=prices)
+
+
+@define
+class Width:
+    """What the values of a decimal column take.
+
+    :ivar peaks: the largest magnitude of the scaled integers at each scale.
+    :ivar before: the most digits before the point of values that are no such integers, and ``after`` behind it.
+    """
+
+    peaks: dict[int, int] = field(factory=dict)
+    before: int = 0
+    after: int = 0
+    wide: bool = False
+
+    def see(self, array: pa.Array, scale: int | None) -> None:
+        """Take a part of the column into account."""
+        if scale is not None:
+            self.peaks[scale] = max(self.peaks.get(scale, 0), _peak(array))
+            return
+        self.wide = True
+        before, after = columns.digits(columns.as_texts(array))
+        self.before, self.after = max(self.before, before), max(self.after, after)
+
+    def field(self, name: str, prices: Prices) -> pa.Field:
+        """Return the field that holds all parts."""
+        if prices == "float":
+            return pa.field(name, pa.float64())
+        if prices == "text":
+            return pa.field(name, pa.string())
+        after = max([self.after, *self.peaks])
+        if prices == "scaled" and not self.wide:
+            if all(peak * 10 ** (after - scale) < 2**63 for scale, peak in self.peaks.items()):
+                return columns.scaled_field(name, after)
+        before = max([self.before, *(len(str(peak)) - scale for scale, peak in self.peaks.items())])
+        return pa.field(name, columns.decimal_type(before, after) or pa.string())
+
+
+def widen(widths: dict[str, Width], kind: Kind, batch: pa.RecordBatch) -> None:
+    """Make *widths* hold the decimal columns of *batch*, too."""
+    for place, column in enumerate(batch.schema):
+        if kind.by_name[column.name].type == "decimal":
+            widths.setdefault(column.name, Width()).see(batch.column(place), columns.scale_of(column))
+
+
+def widths_of(kind: Kind, batches: Iterable[pa.RecordBatch]) -> dict[str, Width]:
+    """Return the width of each decimal column of *batches*."""
+    widths: dict[str, Width] = {}
+    for batch in batches:
+        widen(widths, kind, batch)
+    return widths
+
+
+def schema_of(kind: Kind, names: Sequence[str], widths: dict[str, Width], prices: Prices) -> pa.Schema:
+    """Return the schema of the columns *names*."""
+    return pa.schema(
+        [
+            widths[name].field(name, prices) if name in widths else pa.field(name, kind.by_name[name].arrow)
+            for name in names
+        ]
+    )
+
+
+def empty_schema(kind: Kind, names: Sequence[str], prices: Prices) -> pa.Schema:
+    """Return the schema of no rows at all."""
+    decimal = {"float": pa.float64(), "text": pa.string()}
+    fields = []
+    for column in [kind.by_name[name] for name in names]:
+        if column.type == "decimal" and prices == "scaled":
+            fields.append(columns.scaled_field(column.name, 0))
+        else:
+            arrow = decimal.get(prices, column.arrow) if column.type == "decimal" else column.arrow
+            fields.append(pa.field(column.name, arrow))
+    return pa.schema(fields)
+
+
+def narrowed(kind: Kind, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return *batch* with its decimals as scaled integers wherever these hold them."""
+    fields, arrays = list(batch.schema), batch.columns
+    for place, own in enumerate(batch.schema):
+        if kind.by_name[own.name].type == "decimal" and columns.scale_of(own) is None:
+            array = columns.as_numeric(arrays[place])
+            if (found := columns.as_scaled(array)) is not None:
+                array, fields[place] = found[0], columns.scaled_field(own.name, found[1])
+            else:
+                fields[place] = pa.field(own.name, array.type)
+            arrays[place] = array
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def shaped(kind: Kind, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return *batch* in *schema*, which :func:`schema_of` made for it and its like.
+
+    :raises DataError: when it was not, and a value does not fit.
+    """
+    arrays = batch.columns
+    for place, (own, wanted) in enumerate(zip(batch.schema, schema, strict=True)):
+        if kind.by_name[own.name].type == "decimal":
+            try:
+                arrays[place] = _converted(arrays[place], columns.scale_of(own), wanted)
+            except pa.ArrowInvalid as error:
+                raise DataError(
+                    f"{kind.name}.{own.name}: a row that came during the reading does not fit the others: {error}",
+                    hint="read again",
+                    field=own.name,
+                ) from error
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def table_of(kind: Kind, names: Sequence[str], batches: Sequence[pa.RecordBatch], prices: Prices) -> pa.Table:
+    """Return *batches* as one table."""
+    if not batches:
+        return empty_schema(kind, names, prices).empty_table()
+    if prices == "scaled" and all(batch.schema.equals(batches[0].schema, check_metadata=True) for batch in batches):
+        decimals = [own for own in batches[0].schema if kind.by_name[own.name].type == "decimal"]
+        if all(columns.scale_of(own) is not None for own in decimals):
+            return pa.Table.from_batches(batches)  # as it comes from segments
+    schema = schema_of(kind, names, widths_of(kind, batches), prices)
+    return pa.Table.from_batches([shaped(kind, batch, schema) for batch in batches], schema)
+
+
+def _peak(integers: pa.Array) -> int:
+    ends = pc.min_max(integers)
+    least, most = ends["min"].as_py(), ends["max"].as_py()
+    return 0 if least is None else max(-least, most)
+
+
+def _converted(array: pa.Array, scale: int | None, wanted: pa.Field) -> pa.Array:
+    if pa.types.is_string(wanted.type):
+        return columns.as_texts(array if scale is None else columns.from_scaled(array, scale))
+    if pa.types.is_float64(wanted.type):
+        return _floats(array, scale)
+    target = columns.scale_of(wanted)
+    if target is not None and scale is not None and scale <= target:
+        return array if scale == target else pc.multiply_checked(array, 10 ** (target - scale))
+    if scale is not None:
+        array = columns.from_scaled(array, scale)
+    return array if array.type == wanted.type else array.cast(wanted.type)
+
+
+def _floats(array: pa.Array, scale: int | None) -> pa.Array:
+    """Return the float nearest to each value."""
+    if scale is not None and scale <= _EXACT_POWER and _peak(array) <= _EXACT_INTEGER:
+        return pc.divide(array.cast(pa.float64()), float(10**scale))
+    texts = columns.as_texts(array if scale is None else columns.from_scaled(array, scale))
+    encoded = texts.dictionary_encode()
+    nearest = np.array([float(text) for text in encoded.dictionary.to_pylist()], np.float64)
+    return pa.array(nearest).take(encoded.indices)

@@ -1,0 +1,68 @@
+"""Rows of many subjects in order of time, in bounded memory, over any backend.
+
+A backend yields rows subject by subject. Here time is divided into windows that hold few enough rows to be sorted, and each is read by
+itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+from attrs import evolve
+
+from fpa_core import columns
+from fpa_core.numbers import MAX_NS, MIN_NS
+from fpa_core.protocols import Query, StoreBackend
+
+__all__ = ["by_time"]
+
+MOST = 500_000
+"""Rows sorted at once; more only where they share one nanosecond."""
+
+
+def by_time(
+    backend: StoreBackend,
+    query: Query,
+    rows: int,
+    names: Sequence[str],
+    together: Callable[[Sequence[pa.RecordBatch]], pa.Table],
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of *query* by time, then subject, then arrival; the other way round where it asks for the latest first.
+
+    Each window is read as it stands when its turn comes. The limit counts over all subjects.
+
+    :param together: makes one table of batches with the columns *names*.
+    """
+    needed = list(dict.fromkeys([*names, "timestamp"]))
+    left = query.limit
+    for window in _windows(backend, evolve(query, limit=None)):
+        batches = list(backend.scan(window, columns=needed, scaled=True))
+        if not batches:
+            continue
+        table = together(batches)
+        times = columns.times_as_ns(table.column("timestamp").combine_chunks()).to_numpy()
+        order = np.argsort(-1 - times if query.reverse else times, kind="stable")  # -1 - t: as -t, and never too large
+        ordered = table.select(names).take(pa.array(order if left is None else order[:left]))
+        for batch in ordered.combine_chunks().to_batches(rows):
+            yield batch
+        if left is not None:
+            left -= ordered.num_rows
+            if left <= 0:
+                return
+
+
+def _windows(backend: StoreBackend, query: Query) -> Iterator[Query]:
+    """Halve the time of *query* until no part has too many rows."""
+    first = MIN_NS if query.start_ns is None else query.start_ns
+    end = MAX_NS + 1 if query.end_ns is None else query.end_ns
+    # Counting without further conditions takes no look at rows; rows that were known but are no more are only found with them.
+    bound = query if query.known_at_ns is not None else evolve(query, equal={}, batch=None, sources=None)
+    if end - first <= 1 or backend.count(bound) <= MOST:
+        yield query
+        return
+    middle = (first + end) // 2
+    halves = [evolve(query, end_ns=middle), evolve(query, start_ns=middle)]
+    for half in reversed(halves) if query.reverse else halves:
+        yield from _windows(backend, half)

@@ -1,0 +1,50 @@
+"""Which rows of earlier batches the rows of one batch were recognised as: each of them may stand for one row only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import apsw
+
+from fpa_core.records import Kind
+
+__all__ = ["Claims"]
+
+
+class Claims:
+    """The claims of one batch on stored rows, each named by its time and its place among those of that time.
+
+    They are kept in a temporary table, which may spill to disk, and which a rollback takes back with all else. Where a batch is in order nobody
+    asks for them again, so the last time claimed of each subject is kept here.
+    """
+
+    def __init__(self, connection: apsw.Connection, batch_id: int) -> None:
+        self._connection = connection
+        self._batch_id = batch_id
+        self._last: dict[tuple[str, str], int] = {}
+        connection.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS claims (batch INTEGER, kind TEXT, subject TEXT, ts_ns INTEGER, seq INTEGER, "
+            "PRIMARY KEY (batch, kind, subject, ts_ns, seq)) WITHOUT ROWID"
+        )
+
+    def add(self, kind: Kind, subject: str, places: Iterable[tuple[int, int]]) -> None:
+        """Claim rows; to claim one again changes nothing."""
+        rows = [(self._batch_id, kind.name, subject, *place) for place in places]
+        if rows:
+            self._connection.executemany("INSERT OR IGNORE INTO claims VALUES (?, ?, ?, ?, ?)", rows)
+            last = max(ts_ns for *_, ts_ns, _ in rows)
+            self._last[kind.name, subject] = max(last, self._last.get((kind.name, subject), last))
+
+    def between(self, kind: Kind, subject: str, first_ns: int, last_ns: int) -> set[tuple[int, int]]:
+        """Return the rows claimed in a range of time, both ends included."""
+        last = self._last.get((kind.name, subject))
+        if last is None or last < first_ns:
+            return set()
+        sql = "SELECT ts_ns, seq FROM claims WHERE batch = ? AND kind = ? AND subject = ? AND ts_ns BETWEEN ? AND ?"
+        return set(self._connection.execute(sql, (self._batch_id, kind.name, subject, first_ns, last_ns)))  # type: ignore[arg-type]
+
+    def forget(self) -> None:
+        """Drop them all: the batch is at its end."""
+        if self._last:
+            self._last.clear()
+            self._connection.execute("DELETE FROM claims WHERE batch = ?", (self._batch_id,))

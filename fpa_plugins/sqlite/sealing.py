@@ -1,0 +1,115 @@
+"""Sealing: hot rows of quotes and trades become segments, and late ones are folded into the segments they belong to.
+
+Plan, write, verify, then delete: all in one transaction, so that a crash at any point leaves either the rows or the segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import apsw
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from fpa_core import columns
+from fpa_core.exceptions import CorruptionError
+from fpa_core.protocols import Query, Sealed
+from fpa_core.records import Kind, concat
+from fpa_plugins.sqlite import reading, sealed
+from fpa_plugins.sqlite.schema import tables
+
+__all__ = ["seal"]
+
+ROWS_AT_ONCE = 8 * sealed.SEGMENT_ROWS
+"""Hot rows taken into memory at once."""
+
+Numbers = npt.NDArray[np.int64]
+
+
+def seal(connection: apsw.Connection, kind: Kind, *, subject: str | None = None, least: int = 1) -> Sealed:
+    """Seal the hot rows of each subject that has at least *least* of them; return what was done."""
+    t = tables(kind)
+    sql = f"SELECT {kind.subject}, count(*) FROM {t.live} WHERE {kind.subject} = ifnull(?, {kind.subject}) GROUP BY 1"
+    done = Sealed()
+    found: list[tuple[str, int]] = [*map(tuple, connection.execute(sql, (subject,)))]  # type: ignore[arg-type]
+    for name, hot in found:
+        if hot >= least:
+            for rows, segments in _seal_subject(connection, kind, name):
+                done += Sealed(rows=rows, segments=segments)
+            done += Sealed(subjects=1)
+    return done
+
+
+def _seal_subject(connection: apsw.Connection, kind: Kind, subject: str) -> Iterator[tuple[int, int]]:
+    t = tables(kind)
+    while (span := _next_span(connection, kind, subject)) is not None:
+        query = Query(kind, (subject,), span[0], span[1] + 1)
+        entries = sealed.find(connection, query)
+        if entries:  # what is folded in is rewritten as a whole
+            first, last = min(span[0], entries[0].first_ns), max(span[1], entries[-1].last_ns)
+            query = Query(kind, (subject,), first, last + 1)
+        table, owners, places = _read(connection, query, entries)
+        hot = connection.execute(
+            f"SELECT count(*) FROM {t.live} WHERE {kind.subject} = ? AND ts_ns >= ? AND ts_ns < ?",
+            (subject, query.start_ns, query.end_ns),
+        ).get
+        sealed.remove(connection, entries)
+        sealed.write(connection, kind, subject, table, owners, places)
+        written = _verify(connection, query, table, owners)
+        connection.execute(
+            f"DELETE FROM {t.live} WHERE {kind.subject} = ? AND ts_ns >= ? AND ts_ns < ?",
+            (subject, query.start_ns, query.end_ns),
+        )
+        yield hot, written
+
+
+def _next_span(connection: apsw.Connection, kind: Kind, subject: str) -> tuple[int, int] | None:
+    """Return the first and last time of the next hot rows to seal; a time is taken as a whole."""
+    sql = f"SELECT ts_ns FROM {tables(kind).live} WHERE {kind.subject} = ? ORDER BY ts_ns LIMIT ?"
+    first, last = next(connection.execute(f"SELECT min(ts_ns), max(ts_ns) FROM ({sql})", (subject, ROWS_AT_ONCE)))
+    return None if first is None else (first, last)
+
+
+def _read(connection: apsw.Connection, query: Query, entries: list[sealed.Entry]) -> tuple[pa.Table, Numbers, Numbers]:
+    """Return all rows of a subject in a span, sealed and hot, in order, with the batch and place of arrival of each."""
+    parts: list[pa.Table] = []
+    owners: list[Numbers] = []
+    places: list[Numbers] = []
+    for entry in entries:
+        segment = sealed.read(connection, entry)
+        parts.append(pa.Table.from_batches([sealed.rows_of(entry, segment)]))
+        owners.append(segment.integers("batch"))
+        places.append(segment.places())
+    for batch in reading.hot_rows(connection, query, None, sealed.SEGMENT_ROWS, ["batch", "seq"]):
+        parts.append(pa.Table.from_batches([batch.select([column.name for column in query.kind.columns])]))
+        owners.append(batch.column("batch").to_numpy())
+        places.append(batch.column("seq").to_numpy())
+    table = concat(query.kind, parts)
+    owner, place = np.concatenate(owners), np.concatenate(places)
+    times = columns.times_as_ns(table.column("timestamp").combine_chunks()).to_numpy()
+    order = np.lexsort([place, times])
+    return table.take(pa.array(order)), owner[order], place[order]
+
+
+def _verify(connection: apsw.Connection, query: Query, table: pa.Table, owners: Numbers) -> int:
+    """Read the new segments back and compare them, value by value, with what they were made of; return how many they are.
+
+    :raises CorruptionError: when they differ; nothing is sealed then.
+    """
+    entries = sealed.find(connection, query)
+    start = 0
+    for entry in entries:
+        segment = sealed.read(connection, entry)
+        rows = sealed.rows_of(entry, segment)
+        meant = table.slice(start, entry.rows)
+        same = np.array_equal(segment.integers("batch"), owners[start : start + entry.rows]) and all(
+            columns.equal(rows.column(column.name), meant.column(column.name).combine_chunks())
+            for column in query.kind.columns
+        )
+        if not same:
+            raise CorruptionError(f"{entry} does not hold what was written to it", operation="seal")
+        start += entry.rows
+    if start != table.num_rows:
+        raise CorruptionError(f"{start} of {table.num_rows} rows were sealed", operation="seal")
+    return len(entries)

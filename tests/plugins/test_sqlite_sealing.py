@@ -1,0 +1,178 @@
+"""Sealing changes where rows lie and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import strategies as own
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fpa_core.exceptions import CorruptionError
+from fpa_core.models import Quote, Trade
+from fpa_core.protocols import Sealed, StoreBackend
+from fpa_core.store import DataStore
+from fpa_plugins.sqlite import sealed, sealing
+from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_segments() -> Iterator[None]:
+    """Make segments of few rows, and none of them by itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sealed, "LEAST_ROWS", 10**9)
+        patch.setattr(sealed, "SEGMENT_ROWS", 4)
+        patch.setattr(sealing, "ROWS_AT_ONCE", 8)
+        yield
+
+
+@contextlib.contextmanager
+def fresh() -> Iterator[DataStore]:
+    """Lend a store of its own to one example of a property."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True)))
+        options = SqliteOptions(path=folder / "test.db", synchronous="normal", seal_rows=None)
+        yield stack.enter_context(DataStore(open_store(options)))
+
+
+few_quotes = st.builds(Quote, st.sampled_from("AB"), st.integers(0, 12), own.few_prices(), own.few_prices())
+few_trades = st.builds(
+    lambda symbol, ts, price, trade_id: Trade(symbol, ts, price, 1, trade_id=trade_id),
+    st.sampled_from("AB"),
+    own.FEW_NS,
+    own.few_prices(),
+    st.none() | st.sampled_from("12"),
+)
+
+
+def figures(store: DataStore) -> dict[str, Any]:
+    told: dict[str, Any] = store.backend.describe()["kinds"]["quotes"]
+    return told
+
+
+@given(st.lists(st.lists(few_quotes | few_trades, max_size=14), min_size=1, max_size=5), st.data())
+def test_a_sealed_store_is_the_same_store(batches: list[list[Any]], data: st.DataObject) -> None:
+    """Saves, deletions and undoings give the same receipts and the same rows whether or not rows are sealed in between."""
+    with fresh() as plain, fresh() as compact:
+        for rows in batches:
+            action = data.draw(st.sampled_from(["save", "save", "save", "delete", "undo"]))
+            undoable = [batch.id for batch in plain.batches() if batch.undone_by is None]
+            chosen = data.draw(st.sampled_from(undoable)) if undoable else None
+            receipts = []
+            for store in (plain, compact):
+                if action == "undo" and chosen is not None:
+                    receipt = store.undo(chosen)
+                elif action == "delete":
+                    receipt = store.delete(store.select(Quote, "A", start=3, end=9))
+                else:
+                    receipt = store.save(rows)
+                receipts.append((receipt.inserted, receipt.duplicate, receipt.revised, receipt.notes))
+            assert receipts[0] == receipts[1]
+            if data.draw(st.booleans()):
+                compact.seal()
+            for what in (Quote, Trade):
+                assert plain.select(what).to_list() == compact.select(what).to_list()
+                start, end = data.draw(st.integers(0, 12)), data.draw(st.integers(0, 12))
+                part = {
+                    "start": start,
+                    "end": end,
+                    "latest_first": data.draw(st.booleans()),
+                    "limit": data.draw(st.none() | st.integers(0, 5)),
+                }
+                assert plain.select(what, "A", **part).to_list() == compact.select(what, "A", **part).to_list()
+                assert plain.select(what, **part).count() == compact.select(what, **part).count()
+                assert plain.latest("A", what) == compact.latest("A", what)
+            assert plain.inventory() == compact.inventory()
+        for number, batch in enumerate(plain.batches()):
+            other = compact.batches()[number]
+            known = [
+                Counter(store.select(what, as_known_at=at).to_list())
+                for store, at in ((plain, batch.recorded_ns), (compact, other.recorded_ns))
+                for what in (Quote, Trade)
+            ]
+            assert known[:2] == known[2:]
+            assert Counter(plain.select(Quote, batch=batch.id)) == Counter(compact.select(Quote, batch=other.id))
+
+
+def test_seal_tells_what_it_did(store: DataStore) -> None:
+    """Sealing reports rows, segments and symbols, leaves nothing hot, and does nothing a second time."""
+    store.save([Quote(symbol, ts, 1, 2) for symbol in "AB" for ts in range(10)])
+    assert Sealed(rows=20, segments=6, subjects=2) == store.seal()
+    assert (20, 0, 20) == tuple(figures(store)[name] for name in ("rows", "hot", "sealed"))
+    assert Sealed() == store.seal()
+
+
+def test_late_rows_are_folded_in(store: DataStore) -> None:
+    """Rows that arrive late are read in their place at once, and are part of the segments after the next sealing."""
+    rows = [Quote("A", ts, 1, 2) for ts in range(0, 40, 2)]
+    late = [Quote("A", ts, 1, 3) for ts in range(1, 40, 6)]
+    store.save(rows)
+    store.seal()
+    store.save(late)
+    expected = sorted([*rows, *late], key=lambda quote: quote.ts_ns)
+    assert expected == store.get_quotes("A")
+    assert len(late) == store.seal(Quote, symbol="A").rows
+    assert expected == store.get_quotes("A")
+    assert 0 == figures(store)["hot"]
+
+
+def test_few_rows_may_stay(store: DataStore) -> None:
+    """Symbols with fewer rows than asked for are left alone."""
+    store.save([Quote("A", ts, 1, 2) for ts in range(10)] + [Quote("B", 0, 1, 2)])
+    assert Sealed(rows=10, segments=3, subjects=1) == store.seal(least=5)
+    assert 1 == figures(store)["hot"]
+
+
+def test_one_time_is_never_divided(store: DataStore) -> None:
+    """More rows at one time than a segment holds stay together, in their order."""
+    rows = [Quote("A", 5, bid, 99) for bid in range(11)]
+    store.save([Quote("A", 1, 1, 2), *rows, Quote("A", 9, 1, 2)])
+    store.seal()
+    assert rows == store.get_quotes("A", 5, 6)
+    assert Sealed() == store.seal()
+
+
+def test_closing_seals(tmp_path: Path) -> None:
+    """A store that was written to seals what is worth it when it is closed, and only then."""
+    options = SqliteOptions(path=tmp_path / "test.db", seal_rows=5)
+    with DataStore(open_store(options)) as store:
+        store.save([Quote("A", ts, 1, 2) for ts in range(10)] + [Quote("B", 0, 1, 2)])
+    with DataStore(open_store(options)) as store:
+        assert (1, 10) == (figures(store)["hot"], figures(store)["sealed"])
+        assert 11 == store.select(Quote).count()
+
+
+def test_other_kinds_have_nothing_to_seal(store: DataStore) -> None:
+    """Sealing bars, orders, positions and snapshots does nothing."""
+    assert Sealed() == store.seal("bars")
+
+
+def test_failed_verification_changes_nothing(store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When what was written does not read back equal, the rows stay where they were."""
+    rows = [Quote("A", ts, 1, 2) for ts in range(10)]
+    store.save(rows)
+    with monkeypatch.context() as patch:
+        patch.setattr(sealing.columns, "equal", lambda *_: False)
+        with pytest.raises(CorruptionError, match="does not hold what was written"):
+            store.seal()
+    assert (10, rows) == (figures(store)["hot"], store.get_quotes())
+
+
+def test_damaged_segment_is_named(store: DataStore, backend: StoreBackend) -> None:
+    """A changed byte in a segment is reported with kind, symbol and range, and never read as data."""
+    store.save([Quote("IBM", ts, ts, 2) for ts in range(10)])
+    store.seal()
+    with backend._pool.writer() as connection:  # type: ignore[attr-defined]
+        (identity, content) = next(connection.execute("SELECT id, content FROM segment_contents ORDER BY id LIMIT 1"))
+        damaged = bytearray(content)
+        damaged[-1] ^= 1
+        connection.execute("UPDATE segment_contents SET content = ? WHERE id = ?", (bytes(damaged), identity))
+    with pytest.raises(CorruptionError, match=r"quotes of IBM from 1970-01-01T00:00:00Z to .* is damaged") as error:
+        store.get_quotes("IBM")
+    assert "backup" in str(error.value.hint)
