@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from systems.rows import Rows
 
+from fpa_core.columns import scale_of
 from fpa_core.layer import DataLayer, open_layer
 
 __all__ = ["csv_rate", "folder", "real_rows"]
@@ -37,17 +37,15 @@ def real_rows(name: str) -> Rows:
     kind, file = FILES[name]
     with tempfile.TemporaryDirectory() as place, _layer(place, "a") as data:
         data.ingest(folder() / file)
-        table = data.select(kind).to_arrow()
+        table = data.select(kind).to_arrow(prices="scaled")
     scales, arrays = {}, {}
-    for column in table.schema.names:
-        array = table.column(column).combine_chunks()
+    for column in table.schema:
+        array = table.column(column.name).combine_chunks()
         if array.null_count == len(array):
             continue
-        if pa.types.is_decimal(array.type):
-            scales[column] = array.type.scale
-            shifted = pc.multiply(array, pa.scalar(10**array.type.scale, pa.decimal128(20, 0)))
-            array = shifted.cast(pa.int64())
-        arrays[column] = array
+        if (scale := scale_of(column)) is not None:
+            scales[column.name] = scale
+        arrays[column.name] = array
     return Rows(name, kind, pa.table(arrays), scales)
 
 

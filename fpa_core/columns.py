@@ -147,13 +147,17 @@ def unified(parts: Sequence[pa.Array]) -> list[pa.Array]:
     types = {part.type for part in parts}
     if len(types) == 1:
         return list(parts)
-    if all(pa.types.is_decimal128(one) for one in types):
-        wide = pa.decimal128(38, max(one.scale for one in types))
-        try:
-            return [part.cast(wide) for part in parts]
-        except pa.ArrowInvalid:
-            pass
+    scale = max((one.scale for one in types if pa.types.is_decimal(one)), default=0)
+    # The digits are counted first: Arrow's cast to a larger scale lets numbers that are too wide wrap round in silence.
+    if all(pa.types.is_decimal128(one) for one in types) and max(map(_whole_digits, parts)) + scale <= 38:
+        return [part.cast(pa.decimal128(38, scale)) for part in parts]
     return [as_texts(part) for part in parts]
+
+
+def _whole_digits(part: pa.Array) -> int:
+    """Return the most digits that a value of Arrow decimals has before the point."""
+    ends = [end for end in pc.min_max(part).as_py().values() if end]
+    return max((end.adjusted() + 1 for end in ends), default=0)
 
 
 def equal(one: pa.Array, other: pa.Array) -> bool:

@@ -39,6 +39,7 @@ __all__ = [
     "Kind",
     "concat",
     "from_table",
+    "from_values",
     "kind_of",
     "to_table",
 ]
@@ -238,6 +239,34 @@ def from_table(kind: Kind, table: pa.Table | pa.RecordBatch) -> list[Any]:
         else:
             values.append(columns.spread(array, functools.partial(_words, kind, column)))
     return _restore(kind, values)
+
+
+def from_values(kind: Kind, values: Sequence[Any]) -> Any:
+    """Return one record of stored values, a value a column: decimals as canonical texts, times as nanoseconds."""
+    record = object.__new__(kind.record)
+    columns, others = _slots(kind)
+    for (put, convert), value in zip(columns, values, strict=True):
+        put(record, value if value is None or convert is None else convert(value))
+    for put, default in others:
+        put(record, default)
+    return record
+
+
+@functools.lru_cache(maxsize=64)
+def _slots(kind: Kind) -> tuple[list[tuple[Any, Any]], list[tuple[Any, Any]]]:
+    """Return how each column is put into a record and what its stored value goes through, and what else a record has."""
+    columns = []
+    for column in kind.columns:
+        convert = (
+            Decimal
+            if column.type == "decimal"
+            else column.convert
+            if column.type == "text" and _is_word(kind, column)
+            else None
+        )
+        columns.append((getattr(kind.record, column.field).__set__, convert))
+    rest = [attribute for attribute in fields(kind.record) if attribute.name not in kind.by_field]
+    return columns, [(getattr(kind.record, attribute.name).__set__, attribute.default) for attribute in rest]
 
 
 def _words(kind: Kind, column: Column, texts: pa.Array) -> list[Any]:

@@ -216,6 +216,13 @@ class StoreBackend(Protocol):
         """
         ...
 
+    def stream(self, *, source: str) -> StoreStream:
+        """Begin a batch that is written in groups.
+
+        :raises DatabaseBusyError: when another writer does not finish in time.
+        """
+        ...
+
     def scan(
         self, query: Query, rows: int = 16_384, *, columns: Sequence[str] | None = None, scaled: bool = False
     ) -> Iterator[pa.RecordBatch]:

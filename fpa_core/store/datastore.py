@@ -27,6 +27,7 @@ from fpa_core.protocols import (
 from fpa_core.receipt import Receipt
 from fpa_core.records import KINDS, ORDERS, POSITIONS, SNAPSHOTS, Kind, from_table, kind_of, to_table
 from fpa_core.store.batch import Changed, StoreBatch
+from fpa_core.store.derived import DerivedVerbs
 from fpa_core.store.selection import Selection, check_columns, make_query
 from fpa_core.store.verbs import RecordVerbs
 
@@ -41,7 +42,7 @@ __all__ = ["DataStore"]
 T = TypeVar("T")
 
 
-class DataStore(RecordVerbs):
+class DataStore(RecordVerbs, DerivedVerbs):
     """Records of all six kinds in a database.
 
     Every write is a batch: all or nothing, durable when the call returns, and answered by a :class:`~fpa_core.receipt.Receipt`. What is

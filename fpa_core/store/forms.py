@@ -79,9 +79,9 @@ class Width:
         if prices == "text":
             return pa.field(name, pa.string())
         after = max([self.after, *self.peaks])
-        if prices == "scaled" and not self.wide:
-            if all(peak * 10 ** (after - scale) < 2**63 for scale, peak in self.peaks.items()):
-                return columns.scaled_field(name, after)
+        fits = all(peak * 10 ** (after - scale) < 2**63 for scale, peak in self.peaks.items())
+        if prices == "scaled" and fits and not self.wide:
+            return columns.scaled_field(name, after)
         before = max([self.before, *(len(str(peak)) - scale for scale, peak in self.peaks.items())])
         return pa.field(name, columns.decimal_type(before, after) or pa.string())
 

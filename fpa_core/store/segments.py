@@ -35,9 +35,15 @@ _HEADER = struct.Struct("<4sBBHIII")
 _COLUMN = struct.Struct("<BBBbqqIIIII")
 """Coding, flags, width, scale, base, step, offset, stored bytes, raw bytes, bytes of the null mask, CRC-32 of the stored bytes."""
 
+_DELTA = struct.Struct("<qI")
+"""Least difference, and how many stand apart, before the bytes of differences."""
+
 _ZSTD = pa.Codec("zstd", compression_level=1)
 _PAYS = 0.9
 """Share of its size to which a column must shrink for compression to pay for its time."""
+
+_CLOSER = 4
+"""How much closer together differences must lie than values to be kept in their place at no fewer bytes."""
 
 _EXCEPTION_BYTES = 12
 _WIDTHS = (1, 2, 4, 8)
@@ -131,44 +137,68 @@ def _encode_integers(values: Integers, valid: npt.NDArray[np.bool_] | None, scal
         return _finish(head, b"", valid)
     # Differences may pass 64 bits; they are taken modulo 2**64, which adding them up again undoes.
     offsets = values.view(np.uint64) - np.uint64(base % 2**64)
-    plain = _narrow(offsets, base, scale, _Coding.OFFSET)
-    if top - base >= 2**62:
-        return _finish(*plain, valid)
-    steps = np.diff(values)
-    least = int(steps.min())
-    delta = _narrow((steps - least).view(np.uint64), int(values[0]), scale, _Coding.DELTA, least)
-    return _finish(*(delta if len(delta[1]) < len(plain[1]) else plain), valid)
+    step = _common(offsets)
+    reach = (top - base) // step
+    width = _width(reach)
+    if top - base < 2**62:
+        steps = np.diff(values)
+        least = int(steps.min())
+        numbers = (steps - least).view(np.uint64)
+        differences = _Differences.plan(numbers)
+        # At the same width those that lie much closer together are compressed to much less.
+        closer = differences.width == width and _CLOSER * differences.reach < reach
+        if closer or differences.size < len(offsets) * width:
+            head = _Head(_Coding.DELTA, 0, differences.width, scale, int(values[0]), differences.step, 0, 0, 0, 0, 0)
+            return _finish(head, differences.payload(numbers, least), valid)
+    head = _Head(_Coding.OFFSET, 0, width, scale, base, step, 0, 0, 0, 0, 0)
+    return _finish(head, _divided(offsets, step).astype(f"<u{width}").tobytes(), valid)
 
 
-def _narrow(
-    numbers: npt.NDArray[np.uint64], base: int, scale: int, coding: _Coding, least: int = 0
-) -> tuple[_Head, bytes]:
-    """Divide numbers by what they have in common, and keep them at the width that takes the fewest bytes."""
-    step = int(np.gcd.reduce(numbers)) or 1
-    if step > 1:
-        numbers = numbers // np.uint64(step)
-    if coding is _Coding.OFFSET:
-        top = int(numbers.max())
-        width = next(width for width in _WIDTHS if top < 1 << 8 * width)
-        return _Head(coding, 0, width, scale, base, step, 0, 0, 0, 0, 0), numbers.astype(f"<u{width}").tobytes()
-    sizes = {}
-    for width in _WIDTHS:
-        wide = int((numbers >= np.uint64(1 << 8 * width)).sum()) if width < 8 else 0
-        sizes[width] = len(numbers) * width + wide * _EXCEPTION_BYTES
-    width = min(sizes, key=sizes.__getitem__)
-    places = np.flatnonzero(numbers >= np.uint64(1 << 8 * width)) if width < 8 else np.zeros(0, np.int64)
-    exceptions = numbers[places]
-    kept = numbers.copy()
-    kept[places] = 0
-    payload = b"".join(
-        [
-            struct.pack("<qI", least, len(places)),
-            places.astype("<u4").tobytes(),
-            exceptions.astype("<u8").tobytes(),
-            kept.astype(f"<u{width}").tobytes(),
-        ]
-    )
-    return _Head(coding, 0, width, scale, base, step, 0, 0, 0, 0, 0), payload
+def _common(numbers: npt.NDArray[np.uint64]) -> int:
+    """Return the greatest number that divides all; as a rule a few of them show already that there is none but 1."""
+    few = int(np.gcd.reduce(numbers[:64]))
+    return few if few == 1 else int(np.gcd.reduce(numbers)) or 1
+
+
+def _divided(numbers: npt.NDArray[np.uint64], step: int) -> npt.NDArray[np.uint64]:
+    return numbers if step == 1 else numbers // np.uint64(step)
+
+
+def _width(top: int) -> int:
+    """Return the fewest bytes that hold numbers up to *top*."""
+    return next(width for width in _WIDTHS if top < 1 << 8 * width)
+
+
+class _Differences(NamedTuple):
+    """How differences are kept: what they are divided by, the greatest of them, the bytes of each, which are too wide for those, and the bytes of all."""
+
+    step: int
+    reach: int
+    width: int
+    wide: npt.NDArray[np.int64]
+    size: int
+
+    @classmethod
+    def plan(cls, numbers: npt.NDArray[np.uint64]) -> _Differences:
+        """Choose the width that takes the fewest bytes."""
+        step = _common(numbers)
+        reach = int(numbers.max()) // step
+        widest = _width(reach)
+        chosen = cls(step, reach, widest, np.zeros(0, np.int64), _DELTA.size + len(numbers) * widest)
+        for width in _WIDTHS[: _WIDTHS.index(widest)]:
+            wide = np.flatnonzero(numbers >= np.uint64(step << 8 * width))
+            size = _DELTA.size + len(numbers) * width + len(wide) * _EXCEPTION_BYTES
+            if size < chosen.size:
+                chosen = cls(step, reach, width, wide, size)
+        return chosen
+
+    def payload(self, numbers: npt.NDArray[np.uint64], least: int) -> bytes:
+        """Return the bytes of the differences."""
+        numbers = _divided(numbers, self.step)
+        kept = numbers.astype(f"<u{self.width}")
+        kept[self.wide] = 0
+        exceptions = [self.wide.astype("<u4").tobytes(), numbers[self.wide].astype("<u8").tobytes()]
+        return b"".join([_DELTA.pack(least, len(self.wide)), *exceptions, kept.tobytes()])
 
 
 def _encode_texts(array: pa.Array, valid: npt.NDArray[np.bool_] | None) -> tuple[_Head, bytes]:
@@ -208,6 +238,7 @@ class Segment:
     def __init__(self, content: bytes | memoryview, what: str = "segment") -> None:
         self._content = memoryview(content)
         self._what = what
+        self._decoded: dict[str, Integers] = {}
         self._heads = dict(self._read_header())
 
     def _read_header(self) -> Iterator[tuple[str, _Head]]:
@@ -249,16 +280,18 @@ class Segment:
 
     def integers(self, name: str) -> Integers:
         """Return the unscaled integers of a column that has them; where it is null, any number."""
-        head, payload = self._payload(name)
-        return self._integers(head, payload[head.nulls :])
+        if name not in self._decoded:  # times are asked for again and again: to find the rows of a range, and to return them
+            head, payload = self._payload(name)
+            self._decoded[name] = self._integers(head, payload[head.nulls :])
+        return self._decoded[name]
 
     def _integers(self, head: _Head, payload: memoryview) -> Integers:
         if head.coding == _Coding.EMPTY or not head.width:
             return np.full(self.rows, head.base, np.int64)
         if head.coding == _Coding.OFFSET:
             return _lift(np.frombuffer(payload, f"<u{head.width}"), head.step, head.base)
-        least, wide = struct.unpack_from("<qI", payload)
-        start = 12 + wide * _EXCEPTION_BYTES
+        least, wide = _DELTA.unpack_from(payload)
+        start = _DELTA.size + wide * _EXCEPTION_BYTES
         steps = np.empty(self.rows, np.int64)
         steps[0] = head.base
         steps[1:] = _lift(np.frombuffer(payload[start:], f"<u{head.width}"), head.step, least)

@@ -144,10 +144,10 @@ class Selection(Generic[R]):
 
     def _records(self) -> Iterator[list[R]]:
         whole = evolve(self, columns=None)
-        for batch in whole._scan(ROWS):  # noqa: SLF001  # it is the same class
+        for batch in whole._read(ROWS):  # noqa: SLF001  # it is the same class
             yield self.store.records(self.query, batch)
 
-    def _scan(self, rows: int, *, scaled: bool = True) -> Iterator[pa.RecordBatch]:
+    def _read(self, rows: int, *, scaled: bool = True) -> Iterator[pa.RecordBatch]:
         backend = self.store.backend
         if not self.by_time:
             return backend.scan(self.query, rows, columns=self.columns, scaled=scaled)
@@ -162,6 +162,12 @@ class Selection(Generic[R]):
 
         return timeline.by_time(backend, self.query, rows, self.names, together)
 
+    def scan(self, rows: int = ROWS) -> Iterator[pa.RecordBatch]:
+        """Yield Arrow batches of at most *rows* as the store has them, with decimals as scaled integers wherever these hold them."""
+        from fpa_core.store import forms
+
+        return (forms.narrowed(self.query.kind, batch) for batch in self._read(rows))
+
     def batches(self, rows: int = ROWS, prices: Prices = "decimal") -> Iterator[pa.RecordBatch]:
         """Yield Arrow batches of at most *rows*; the type of a decimal column, or its scale, may differ from one to the next.
 
@@ -171,7 +177,7 @@ class Selection(Generic[R]):
 
         forms.check_prices(prices)
         kind = self.query.kind
-        for batch in self._scan(rows, scaled=prices != "text"):
+        for batch in self._read(rows, scaled=prices != "text"):
             one = batch if prices == "text" else forms.narrowed(kind, batch)
             schema = forms.schema_of(kind, one.schema.names, forms.widths_of(kind, [one]), prices)
             yield forms.shaped(kind, one, schema)
@@ -191,29 +197,21 @@ class Selection(Generic[R]):
         forms.check_prices(prices)
         kind, names = self.query.kind, self.names
         decimals = tuple(name for name in names if kind.by_name[name].type == "decimal")
-        kept: list[pa.RecordBatch] | None = []
+        kept: list[pa.RecordBatch] | None = None
         if prices in ("float", "text") or not decimals:
-            kept, schema = None, forms.empty_schema(kind, names, prices)
+            schema = forms.empty_schema(kind, names, prices)
         else:
-            widths: dict[str, forms.Width] = {}
-            held = 0
-            for batch in self._narrowed(rows):
+            kept, widths, held = [], dict[str, forms.Width](), 0
+            for batch in self.scan(rows):
                 forms.widen(widths, kind, batch)
+                kept.append(batch)
                 held += batch.num_rows
                 if held > HELD:
-                    kept = None
+                    kept, widths = None, forms.widths_of(kind, evolve(self, columns=decimals).scan(rows))
                     break
-                kept.append(batch)
-            if kept is None:
-                widths = forms.widths_of(kind, evolve(self, columns=decimals, by_time=False)._narrowed(rows))  # noqa: SLF001
             schema = forms.schema_of(kind, names, widths, prices) if widths else forms.empty_schema(kind, names, prices)
-        source = self._narrowed(rows) if kept is None else kept
+        source = self.scan(rows) if kept is None else kept
         return pa.RecordBatchReader.from_batches(schema, (forms.shaped(kind, batch, schema) for batch in source))
-
-    def _narrowed(self, rows: int) -> Iterator[pa.RecordBatch]:
-        from fpa_core.store import forms
-
-        return (forms.narrowed(self.query.kind, batch) for batch in self._scan(rows))
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Return the rows as an Arrow stream; see https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html."""
@@ -235,7 +233,7 @@ class Selection(Generic[R]):
         kind = self.query.kind
 
         def load() -> pa.Table:
-            return forms.table_of(kind, self.names, list(self._narrowed(ROWS)), prices)
+            return forms.table_of(kind, self.names, list(self.scan(ROWS)), prices)
 
         return self._remembered(f"table:{prices}", load)
 

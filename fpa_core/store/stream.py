@@ -172,7 +172,7 @@ class Stream:
                     # All that waits goes at once: the slower the disk, the larger the groups.
                     self._filling, self._committing = Group(), group
                     return group
-                self._work.wait(left)
+                self._work.wait(min(left, threading.TIMEOUT_MAX))
 
     def _fail(self, error: BaseException) -> None:
         with self._work:
@@ -222,9 +222,11 @@ class Stream:
         self._writer.join()
         if first:
             atexit.unregister(self.close)
-            self._journal.close()
-            if self._error is not None:
-                raise self._stopped()
+            try:
+                self._journal.close()
+            finally:
+                if self._error is not None:
+                    raise self._stopped()
 
     def __enter__(self) -> Self:
         return self

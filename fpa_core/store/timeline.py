@@ -45,8 +45,7 @@ def by_time(
         times = columns.times_as_ns(table.column("timestamp").combine_chunks()).to_numpy()
         order = np.argsort(-1 - times if query.reverse else times, kind="stable")  # -1 - t: as -t, and never too large
         ordered = table.select(names).take(pa.array(order if left is None else order[:left]))
-        for batch in ordered.combine_chunks().to_batches(rows):
-            yield batch
+        yield from ordered.combine_chunks().to_batches(rows)
         if left is not None:
             left -= ordered.num_rows
             if left <= 0:

@@ -9,10 +9,10 @@ from attrs import evolve
 
 from fpa_core.exceptions import DataError
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Record, Trade
-from fpa_core.protocols import Extent, Query
+from fpa_core.protocols import Extent, Query, StoreBackend
 from fpa_core.protocols.patterns import escape
 from fpa_core.receipt import Receipt
-from fpa_core.records import kind_of, to_table
+from fpa_core.records import Kind, from_values, kind_of, to_table
 from fpa_core.store.selection import Selection
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class RecordVerbs:
     The times of the ``get`` verbs are half-open: ``start_time`` is included, ``end_time`` is not. ``limit`` counts from the start.
     """
 
+    backend: StoreBackend
     batch: Callable[..., AbstractContextManager[StoreBatch]]
     save: Callable[..., Receipt]
     inventory: Callable[..., list[Extent]]
@@ -238,6 +239,12 @@ class RecordVerbs:
 
     def latest(self, symbol: str, what: Any = Quote) -> Any:
         """Return the last record of a symbol, a quote unless another kind is named; None where there is none."""
+        kind = kind_of(what)
+        # A backend may have a shorter way to the last row than a scan.
+        find: Callable[[Kind, str], Sequence[Any] | None] | None = getattr(self.backend, "latest", None)
+        if find is not None and kind.multiset and isinstance(symbol, str):
+            values = find(kind, symbol)
+            return None if values is None else from_values(kind, values)
         return self.select(kind_of(what).record, escape(symbol), limit=1, latest_first=True).first()
 
     @overload

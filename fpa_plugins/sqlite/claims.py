@@ -41,7 +41,8 @@ class Claims:
         if last is None or last < first_ns:
             return set()
         sql = "SELECT ts_ns, seq FROM claims WHERE batch = ? AND kind = ? AND subject = ? AND ts_ns BETWEEN ? AND ?"
-        return set(self._connection.execute(sql, (self._batch_id, kind.name, subject, first_ns, last_ns)))  # type: ignore[arg-type]
+        found = self._connection.execute(sql, (self._batch_id, kind.name, subject, first_ns, last_ns))
+        return {(ts_ns, seq) for ts_ns, seq in found}
 
     def forget(self) -> None:
         """Drop them all: the batch is at its end."""

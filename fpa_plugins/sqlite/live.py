@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from fpa_core.exceptions import DatabaseBusyError
 from fpa_plugins.sqlite.appending import Appender
 from fpa_plugins.sqlite.claims import Claims
 from fpa_plugins.sqlite.connection import Pool, immediate, translated
@@ -44,7 +45,7 @@ class SqliteStream:
             raise
 
     def close(self) -> None:
-        """Forget the rows that were recognised."""
+        """Forget the rows that were recognised; where that would mean to wait for another writer, it matters little."""
         if self._pool.is_open:
-            with translated(self._path, "end a stream"), self._pool.writer():
+            with contextlib.suppress(DatabaseBusyError), translated(self._path, "end a stream"), self._pool.writer():
                 self._claims.forget()

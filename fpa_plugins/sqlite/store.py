@@ -15,6 +15,7 @@ from fpa_core.protocols import Batch, Capability, Extent, Quarantined, Query, Se
 from fpa_core.records import KINDS, Kind
 from fpa_plugins.sqlite import reading, sealing
 from fpa_plugins.sqlite.connection import Pool, immediate, prepare_file, translated
+from fpa_plugins.sqlite.latest import latest
 from fpa_plugins.sqlite.live import SqliteStream
 from fpa_plugins.sqlite.migrations import migrate
 from fpa_plugins.sqlite.plugin import SqliteOptions
@@ -89,6 +90,11 @@ class SqliteStore:
                 yield from reading.scan(connection, query, rows, columns, scaled=scaled)
             finally:
                 connection.execute("ROLLBACK")
+
+    def latest(self, kind: Kind, subject: str) -> list[Any] | None:
+        """Return the values of the last row of a multiset's subject: what a scan for it would find, without its preparations."""
+        with translated(self.path, f"read {kind.name}"), self._pool.reader() as connection:
+            return latest(connection, kind, subject)
 
     def count(self, query: Query) -> int:
         """Count the rows of *query*."""
