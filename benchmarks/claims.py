@@ -65,9 +65,7 @@ def _ratio(figures: Figures, what: str, measure: str, name: str, peers: Sequence
     return Claim(title, f"{ratio:.2f} x ({best})", f">= {least:g} x", ratio >= least)
 
 
-def _limit(
-    figures: Figures, what: str, measure: str, name: str, limit: float, *, at_least: bool = False
-) -> Claim:
+def _limit(figures: Figures, what: str, measure: str, name: str, limit: float, *, at_least: bool = False) -> Claim:
     value = _figure(figures, OURS, measure, name)
     sign = ">=" if at_least else "<="
     if value is None:

@@ -67,7 +67,7 @@ class Bench:
 
     def range_records(self) -> Figures:
         """Read an hour of a symbol as records."""
-        return self._read(lambda *window: len(self.system.records(*window)))
+        return self._read(lambda *window: _length(self.system.records(*window)))
 
     def _read(self, read: Callable[..., int]) -> Figures:
         read(*self._windows[0])
@@ -130,7 +130,7 @@ class Bench:
 
     def extra(self, name: str) -> Figures:
         """Measure something that only this system has."""
-        return self._apart(lambda: getattr(self.system, name)())
+        return self._apart(getattr(self.system, name))
 
 
 def _windows(times: Any, symbols: Sequence[str]) -> list[tuple[str, int, int]]:

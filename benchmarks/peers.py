@@ -145,7 +145,9 @@ def keep(run: dict[str, Any], out: Path, peers: Path) -> None:
     figures = out / "peers.json"
     figures.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
     (out / "peers.md").write_text(report.markdown(run), encoding="utf-8")
-    done = subprocess.run([str(environment.python_of(peers)), str(HERE / "plot.py"), str(figures), str(out)], check=False)
+    done = subprocess.run(
+        [str(environment.python_of(peers)), str(HERE / "plot.py"), str(figures), str(out)], check=False
+    )
     if done.returncode:
         print("no plot: matplotlib is missing from the environment of the peers", file=sys.stderr)
 
@@ -154,7 +156,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=synthetic.DAY_ROWS)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peers", nargs="+", choices=[*SYSTEMS], default=[*SYSTEMS], metavar="NAME", help="which systems")
+    parser.add_argument(
+        "--peers", nargs="+", choices=[*SYSTEMS], default=[*SYSTEMS], metavar="NAME", help="which systems"
+    )
     parser.add_argument("--real", action="store_true", help="also on the real quotes and trades of FPA_SHARED_DATA")
     parser.add_argument("--out", type=Path, help="folder for JSON, Markdown and plots")
     parser.add_argument("--work", type=Path, help="folder for the databases; its disk is the one measured")
@@ -187,7 +191,9 @@ def main() -> None:
             run["sets"][rows.name] = systems
             judged = judge({name: system["figures"] for name, system in systems.items()}, rows.name)
             run.setdefault("claims", {})[rows.name] = [claim._asdict() for claim in judged]
-            print(f"{rows.name}: {rows.table.num_rows:,} {rows.kind}; {run['machine']}; medians of {options.rounds} rounds\n")
+            print(
+                f"{rows.name}: {rows.table.num_rows:,} {rows.kind}; {run['machine']}; medians of {options.rounds} rounds\n"
+            )
             print(report.figures_table(systems) + "\n")
             print(report.claims_table(judged) + "\n")
             holds &= all(claim.holds is not False for claim in judged)

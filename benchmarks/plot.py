@@ -45,8 +45,11 @@ def draw(name: str, systems: dict[str, Any], run: dict[str, Any]) -> Any:
     for panel, axis in zip(PANELS, axes.flat, strict=True):
         _panel(axis, systems, *panel)
     rows = max(system["rows"] for system in systems.values())
-    figure.suptitle(f"{rows:,} {name} quotes, durable writes, log scales", fontsize=13, fontweight="bold")
-    figure.supxlabel(f"{run['machine']}; medians of {run['rounds']} rounds, the systems taking turns", fontsize=9, color="#555555")
+    figure.suptitle(f"{rows:,} {name} quotes; log scales, the best on top", fontsize=13, fontweight="bold")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
+    figure.supxlabel(
+        f"{run['machine']}; medians of {run['rounds']} rounds, the systems taking turns", fontsize=9, color="#555555"
+    )
     return figure
 
 
@@ -57,13 +60,16 @@ def _panel(axis: Any, systems: dict[str, Any], title: str, measure: str, name: s
         if measure in system["figures"]
     ]
     found.sort(key=lambda one: one[1], reverse=not more)
+    if not found:
+        axis.set_axis_off()
+        return
     labels, values, ours = zip(*found, strict=True)
     bars = axis.barh(labels, values, color=[OURS if own else PEER for own in ours], height=0.72)
     axis.set_xscale("log")
     axis.set_xlim(min(values) / 2.5, max(values) * 5)
     axis.bar_label(bars, [_short(value) for value in values], padding=3, fontsize=8.5)
-    axis.set_title(f"{title} ({'more' if more else 'less'} is better)", fontsize=10, loc="left")
-    axis.set_xlabel(unit)
+    axis.set_title(title, fontsize=10.5, fontweight="bold", loc="left")
+    axis.set_xlabel(f"{unit}, {'more' if more else 'less'} is better")
     axis.tick_params(axis="y", length=0)
     axis.minorticks_off()
     axis.spines[["top", "right", "left"]].set_visible(False)

@@ -57,7 +57,10 @@ def figures_table(systems: Systems) -> str:
     lines = [[one[place] if place < len(one) else "" for one in words] for place in range(depth)] + body
     widths = [max(len(line[place]) for line in lines) for place in range(len(head))]
     text = "\n".join(
-        "  ".join(cell.ljust(width) if place == 0 else cell.rjust(width) for place, (cell, width) in enumerate(zip(line, widths, strict=True)))
+        "  ".join(
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
         for line in lines
     )
     return "\n".join([text, *_skipped(systems)])
@@ -79,7 +82,9 @@ def claims_table(claims: Sequence[Claim]) -> str:
 
 def markdown(run: Mapping[str, Any]) -> str:
     """Return a run as a Markdown page part: a table for each set of rows, and what each system guarantees and does not do."""
-    parts = [f"{run['machine']}. Medians of {run['rounds']} rounds, in which the systems take turns, each in a process of its own."]
+    parts = [
+        f"{run['machine']}. Medians of {run['rounds']} rounds, in which the systems take turns, each in a process of its own."
+    ]
     for name, systems in run["sets"].items():
         measured = {key: system for key, system in systems.items() if system.get("figures")}
         rows = max(system["rows"] for system in measured.values())
@@ -90,12 +95,18 @@ def markdown(run: Mapping[str, Any]) -> str:
         ]
         lines += ["| " + " | ".join([_name(system), *_cells(system)]) + " |" for system in measured.values()]
         parts.append("\n".join(lines))
-        fewer = [f"{_name(system)} was given {system['rows']:,} rows" for system in measured.values() if system["rows"] < rows]
+        fewer = [
+            f"{_name(system)} was given {system['rows']:,} rows"
+            for system in measured.values()
+            if system["rows"] < rows
+        ]
         if fewer:
             parts.append("; ".join(fewer) + ": all would take hours.")
         if skipped := _skipped(systems):
             parts.append("\n".join(f"- {line}" for line in skipped))
-    known = {name: system for systems in run["sets"].values() for name, system in systems.items() if "durable" in system}
+    known = {
+        name: system for systems in run["sets"].values() for name, system in systems.items() if "durable" in system
+    }
     lines = ["| system | a write that has returned is | what it does not do |", "|---|---|---|"]
     lines += [f"| {_name(system)} | {system['durable']} | {system['lacks'] or '-'} |" for system in known.values()]
     parts.append("\n".join(lines))

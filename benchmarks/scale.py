@@ -36,7 +36,9 @@ MOST_CSV_MEMORY = 400.0
 
 def run(sizes: Sequence[int], *, csv: bool = False, work: Path | None = None) -> bool:
     """Print a line for each size, judge the growth, and tell whether it is as it should be."""
-    print(f"{'rows':>12}  {'write, M rows/s':>16}  {'peak memory, MB':>16}  {'bytes/row':>10}  {'count by reading, M rows/s':>27}  {'peak, MB':>9}")
+    print(
+        f"{'rows':>12}  {'write, M rows/s':>16}  {'peak memory, MB':>16}  {'bytes/row':>10}  {'count by reading, M rows/s':>27}  {'peak, MB':>9}"
+    )
     told = []
     for rows in sorted(sizes):
         with tempfile.TemporaryDirectory(prefix="scale-", dir=work) as folder:
@@ -50,8 +52,12 @@ def run(sizes: Sequence[int], *, csv: bool = False, work: Path | None = None) ->
     slower, more = first["rows_s"] / last["rows_s"], last["peak_mb"] / first["peak_mb"]
     read_more = last_read["peak_mb"] / first_read["peak_mb"]
     holds = slower <= MOST_SLOWDOWN and more <= MOST_GROWTH and read_more <= MOST_GROWTH
-    print(f"\na row of the largest set takes {slower:.2f} x the time of one of the smallest (limit {MOST_SLOWDOWN:g} x)")
-    print(f"memory {more:.2f} x to write, {read_more:.2f} x to read (limit {MOST_GROWTH:g} x): {'holds' if holds else 'MISSED'}")
+    print(
+        f"\na row of the largest set takes {slower:.2f} x the time of one of the smallest (limit {MOST_SLOWDOWN:g} x)"
+    )
+    print(
+        f"memory {more:.2f} x to write, {read_more:.2f} x to read (limit {MOST_GROWTH:g} x): {'holds' if holds else 'MISSED'}"
+    )
     if csv:
         with tempfile.TemporaryDirectory(prefix="scale-", dir=work) as folder:
             told_csv = _child("csv", max(sizes), folder)
@@ -80,7 +86,10 @@ def _child(what: str, rows: int, folder: str) -> dict[str, Any]:
 def _write_csv(rows: int, path: Path) -> None:
     from fpa_core.columns import as_texts, times_as_texts
 
-    with gzip.open(path, "wb", compresslevel=1) as packed, io.TextIOWrapper(packed, encoding="ascii", newline="") as text:
+    with (
+        gzip.open(path, "wb", compresslevel=1) as packed,
+        io.TextIOWrapper(packed, encoding="ascii", newline="") as text,
+    ):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["symbol", "timestamp", *synthetic.SCALES])
         for table in synthetic.chunks(rows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import time
@@ -279,9 +280,10 @@ class DataLayer:
 
     def close(self) -> None:
         """Close what was opened; calling it twice does nothing."""
-        opened = [part for name in ("store", "cache") if (part := self.__dict__.get(name)) is not None]
-        for part in opened:
-            part.close()
+        with contextlib.ExitStack() as stack:  # the cache is closed even when the store cannot be
+            for name in ("cache", "store"):
+                if (part := self.__dict__.get(name)) is not None:
+                    stack.callback(part.close)
 
     def __enter__(self) -> Self:
         return self

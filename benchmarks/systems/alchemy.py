@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
+
 from systems.system import System
 
 __all__ = ["Alchemy"]
@@ -70,11 +71,11 @@ class Alchemy(System):
             return connection.execute(chosen.order_by(c.timestamp)).all()
 
     def columns(self, symbol: str, start_ns: int, end_ns: int) -> Any:
-        return list(zip(*self.records(symbol, start_ns, end_ns), strict=True))[0]
+        return _turned(self.records(symbol, start_ns, end_ns))
 
     def scan(self) -> int:
         with self.engine.connect() as connection:
-            return len(list(zip(*connection.execute(sa.select(self.table)).all(), strict=True))[0])
+            return len(_turned(connection.execute(sa.select(self.table)).all()))
 
     def latest(self, symbol: str) -> Any:
         c = self.table.c
@@ -94,6 +95,12 @@ class Alchemy(System):
                 if time.perf_counter() > deadline:
                     return done
         return len(singles)
+
+
+def _turned(rows: Sequence[Any]) -> Sequence[Any]:
+    """Turn rows into columns and return one."""
+    columns = list(zip(*rows, strict=True))
+    return columns[0]
 
 
 def _durable(connection: Any, _record: Any) -> None:

@@ -11,7 +11,7 @@ import arcticdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from arcticdb import OutputFormat, QueryBuilder
+
 from systems.rows import bars_of, plain_records, split
 from systems.system import System
 

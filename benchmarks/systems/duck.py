@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import duckdb
 import pyarrow as pa
+
 from systems.rows import plain_records
 from systems.system import System
 
@@ -65,7 +66,7 @@ class Duck(System):
         sql = 'SELECT * FROM t WHERE symbol = ? ORDER BY "timestamp" DESC LIMIT 1'
         return self.connection.execute(sql, [symbol]).fetchall()[0]
 
-    def bars(self, symbols: Sequence[str]) -> int:
+    def bars(self, symbols: Sequence[str]) -> int:  # noqa: ARG002  # one statement does all
         value = "bid + ask" if self.rows.kind == "quotes" else "price"
         sql = f"""
             SELECT symbol, epoch_ns("timestamp") // 60000000000 AS minute, arg_min({value}, "timestamp"), max({value}),

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import handoff_schema
-from systems.ours import as_kind
-from systems.system import System
 
 from fpa_core.models import Quote
 from fpa_core.numbers import from_ns
 from fpa_core.records import KINDS, from_table
+from systems.ours import as_kind
+from systems.system import System
 
 __all__ = ["Handoff"]
 
@@ -50,20 +50,18 @@ class Handoff(System):
         return handoff_schema.read(self.path, symbol, from_ns(start_ns).isoformat(), from_ns(end_ns).isoformat())
 
     def columns(self, symbol: str, start_ns: int, end_ns: int) -> Any:
-        return list(
-            zip(
-                *self._query(
-                    "SELECT timestamp, bid, ask, bid_size, ask_size FROM quotes WHERE symbol = ? AND timestamp >= ? "
-                    "AND timestamp < ? ORDER BY timestamp",
-                    symbol, from_ns(start_ns).isoformat(), from_ns(end_ns).isoformat(),
-                ),
-                strict=True,
-            )
-        )[0]  # fmt: skip
+        sql = (
+            "SELECT timestamp, bid, ask, bid_size, ask_size FROM quotes WHERE symbol = ? AND timestamp >= ? "
+            "AND timestamp < ? ORDER BY timestamp"
+        )
+        rows = self._query(sql, symbol, from_ns(start_ns).isoformat(), from_ns(end_ns).isoformat())
+        columns = list(zip(*rows, strict=True))
+        return columns[0]
 
     def scan(self) -> int:
         rows = self._query("SELECT symbol, timestamp, bid, ask, bid_size, ask_size FROM quotes")
-        return len(list(zip(*rows, strict=True))[0])
+        columns = list(zip(*rows, strict=True))
+        return len(columns[0])
 
     def latest(self, symbol: str) -> Any:
         return self._query("SELECT * FROM quotes WHERE symbol = ? ORDER BY timestamp DESC LIMIT 1", symbol)[0]

@@ -12,6 +12,7 @@ from nautilus_trader.model.data import QuoteTick
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.model.objects import FIXED_PRECISION, FIXED_SCALAR
 from nautilus_trader.persistence.catalog import ParquetDataCatalog
+
 from systems.rows import split
 from systems.system import System
 
@@ -42,7 +43,17 @@ class Nautilus(System):
         rows = zip(times, *(part.column(name).to_pylist() for name in names), strict=True)
         return [
             QuoteTick.from_raw(
-                instrument, bid * unit, ask * unit, precision, precision, bid_size * whole, ask_size * whole, 0, 0, ns, ns
+                instrument,
+                bid * unit,
+                ask * unit,
+                precision,
+                precision,
+                bid_size * whole,
+                ask_size * whole,
+                0,
+                0,
+                ns,
+                ns,
             )
             for ns, bid, ask, bid_size, ask_size in rows
         ]
@@ -60,7 +71,9 @@ class Nautilus(System):
 
     def make_single(self, count: int) -> Sequence[Any]:
         parts = split(self.rows.first(count).table)
-        return sorted((tick for symbol, part in parts for tick in self._ticks(symbol, part)), key=lambda one: one.ts_init)
+        return sorted(
+            (tick for symbol, part in parts for tick in self._ticks(symbol, part)), key=lambda one: one.ts_init
+        )
 
     def live(self, singles: Sequence[Any], deadline: float) -> int:
         for done, tick in enumerate(singles, 1):

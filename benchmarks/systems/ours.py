@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from systems.rows import MINUTE_NS, Rows, bars_of
-from systems.system import System, latencies
 
 from fpa_core.records import KINDS, from_table
 from fpa_core.store import DataStore
 from fpa_core.store.selection import Selection
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
+from systems.rows import MINUTE_NS, Rows, bars_of
+from systems.system import System, latencies
 
 __all__ = ["Ours", "as_kind"]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from systems.rows import bars_of, plain_records, split
 from systems.system import System, sync_tree
 

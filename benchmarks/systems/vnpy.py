@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+
 from systems.rows import split
 from systems.system import System
 
@@ -85,12 +86,16 @@ class Vnpy(System):
         return self.module.DbTickData.select().count()
 
     def records(self, symbol: str, start_ns: int, end_ns: int) -> Sequence[Any]:
-        start, end = (datetime.fromtimestamp(ns / 1e9, tz=UTC).astimezone().replace(tzinfo=None) for ns in (start_ns, end_ns))
+        start, end = (
+            datetime.fromtimestamp(ns / 1e9, tz=UTC).astimezone().replace(tzinfo=None) for ns in (start_ns, end_ns)
+        )
         return self.database.load_tick_data(symbol, self.exchange, start, end)
 
     def make_single(self, count: int) -> Sequence[Any]:
         parts = split(self.rows.first(count).table)
-        return sorted((tick for symbol, part in parts for tick in self._ticks(symbol, part)), key=lambda one: one.datetime)
+        return sorted(
+            (tick for symbol, part in parts for tick in self._ticks(symbol, part)), key=lambda one: one.datetime
+        )
 
     def live(self, singles: Sequence[Any], deadline: float) -> int:
         for done, tick in enumerate(singles, 1):

@@ -149,6 +149,7 @@ def _example(finding: Any) -> str:
 @click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="A further condition, as interval=1m; repeatable.")
 @click.option("--as-known-at", help="What was known at that time, without later batches and corrections.")
 @click.option("--batch", type=int, help="Only rows brought by this batch.")
+@click.option("--source", help="Only rows brought from this source, as files:fxcm or 'files:*'.")
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What rows are printed as."
 )

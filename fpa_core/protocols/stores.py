@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
 
+from fpa_core.numbers import MAX_NS
 from fpa_core.protocols.capabilities import Capability
 from fpa_core.records import Kind
 
@@ -25,6 +26,11 @@ __all__ = [
     "StoreTransaction",
     "WriteCounts",
 ]
+
+
+def _end(ns: int | None) -> int | None:
+    """Return the end of a range, or none where it lies beyond all times: backends need not count further than 64 bits."""
+    return None if ns is None or ns > MAX_NS else ns
 
 
 @frozen
@@ -45,7 +51,7 @@ class Query:
     kind: Kind
     subjects: tuple[str, ...] | None = None
     start_ns: int | None = None
-    end_ns: int | None = None
+    end_ns: int | None = field(default=None, converter=_end)
     equal: Mapping[str, Any] = field(factory=dict)
     batch: int | None = None
     known_at_ns: int | None = None

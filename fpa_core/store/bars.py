@@ -142,9 +142,9 @@ class _Numbers:
 def _within(values: Integers, times: int) -> Integers:
     """Return *values* in a type that holds so many *times* the largest of them."""
     if values.dtype == object or not len(values):
-        return values
+        return values.astype(object)
     peak = max(-int(values.min()), int(values.max()))
-    return values if peak * times < _SAFE else values.astype(object)
+    return values if max(peak, 1) * times < _SAFE else values.astype(object)
 
 
 @frozen(eq=False)
@@ -167,8 +167,10 @@ class _Bars:
 
     def part(self, rows: slice) -> _Bars:
         """Return some of them."""
-        values = {name: getattr(self, name) for name in _SERIES}
-        return evolve(self, **{name: None if value is None else value[rows] for name, value in values.items()})
+        series: dict[str, Any] = {name: getattr(self, name) for name in _SERIES}
+        for name, value in series.items():
+            series[name] = None if value is None else value[rows]
+        return evolve(self, **series)
 
     def at(self, scale: int, size_scale: int) -> _Bars:
         """Return the same bars at other scales."""

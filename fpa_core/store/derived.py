@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from fpa_core.exceptions import DataError
 from fpa_core.models import Bar, Quote, Trade
-from fpa_core.numbers import MAX_NS, to_seconds
+from fpa_core.numbers import to_seconds
 from fpa_core.records import BARS, QUOTES, TRADES, Column, concat, from_table
 from fpa_core.store.selection import Selection
 
@@ -117,8 +117,7 @@ class QuotedTrades:
             before = evolve(query, end_ns=first + 1, limit=1, reverse=True)
             found = next(iter(backend.scan(before, columns=["timestamp"])), None)
             start = first if found is None else columns.times_as_ns(found.column("timestamp"))[0].as_py()
-            end = None if last == MAX_NS else last + 1
-            return backend.scan(evolve(query, start_ns=start, end_ns=end), columns=names)
+            return backend.scan(evolve(query, start_ns=start, end_ns=last + 1), columns=names)
 
         for batch in self.trades.batches():
             yield batch, joins.prevailing(batch, quotes_of, names, self.tolerance_ns)

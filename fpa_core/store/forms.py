@@ -182,10 +182,19 @@ def _converted(array: pa.Array, scale: int | None, wanted: pa.Field) -> pa.Array
         return _floats(array, scale)
     target = columns.scale_of(wanted)
     if target is not None and scale is not None and scale <= target:
-        return array if scale == target else pc.multiply_checked(array, 10 ** (target - scale))
+        return array if scale == target else _raised(array, target - scale)
     if scale is not None:
         array = columns.from_scaled(array, scale)
     return array if array.type == wanted.type else array.cast(wanted.type)
+
+
+def _raised(array: pa.Array, places: int) -> pa.Array:
+    """Return scaled integers at a scale larger by so many places."""
+    if places <= 18:  # 10**18 is the last power of ten in 64 bits
+        return pc.multiply_checked(array, 10**places)
+    if _peak(array):
+        raise pa.ArrowInvalid(f"64 bits do not hold it at a scale larger by {places}")
+    return array
 
 
 def _floats(array: pa.Array, scale: int | None) -> pa.Array:

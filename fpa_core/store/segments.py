@@ -8,6 +8,7 @@ and damage is never returned as data. docs/reference/segment-format.md describes
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -157,7 +158,8 @@ def _encode_integers(values: Integers, valid: npt.NDArray[np.bool_] | None, scal
 def _common(numbers: npt.NDArray[np.uint64]) -> int:
     """Return the greatest number that divides all; as a rule a few of them show already that there is none but 1."""
     few = int(np.gcd.reduce(numbers[:64]))
-    return few if few == 1 else int(np.gcd.reduce(numbers)) or 1
+    step = few if few == 1 else int(np.gcd.reduce(numbers)) or 1
+    return step if step < 2**63 else 1  # the header has 63 bits for it; only the two far ends of time are further apart
 
 
 def _divided(numbers: npt.NDArray[np.uint64], step: int) -> npt.NDArray[np.uint64]:
@@ -280,7 +282,9 @@ class Segment:
 
     def integers(self, name: str) -> Integers:
         """Return the unscaled integers of a column that has them; where it is null, any number."""
-        if name not in self._decoded:  # times are asked for again and again: to find the rows of a range, and to return them
+        if (
+            name not in self._decoded
+        ):  # times are asked for again and again: to find the rows of a range, and to return them
             head, payload = self._payload(name)
             self._decoded[name] = self._integers(head, payload[head.nulls :])
         return self._decoded[name]
@@ -320,7 +324,7 @@ class Segment:
         head, payload = self._payload(name)
         count = end - start
         if head.coding == _Coding.EMPTY:
-            return pa.nulls(count, pa.int64() if scaled and column_type == "decimal" else _EMPTY[column_type])
+            return _nulls(count, pa.int64() if scaled and column_type == "decimal" else _EMPTY[column_type])
         mask = None
         if head.flags & _NULLS:
             bits = np.unpackbits(np.frombuffer(payload[: head.nulls], np.uint8), count=self.rows, bitorder="little")
@@ -350,6 +354,17 @@ class Segment:
         codes = np.frombuffer(payload[text_end:], f"<u{head.width}") if head.width else np.zeros(self.rows, np.uint8)
         indices = pa.array(codes[start:end], mask=None if mask is None else mask == 0)
         return words.take(indices)
+
+
+def _nulls(count: int, kind: pa.DataType) -> pa.Array:
+    """Return a column without values; all of one type share their memory."""
+    shared = _shared_nulls(kind)
+    return shared.slice(0, count) if count <= len(shared) else pa.nulls(count, kind)
+
+
+@functools.lru_cache(maxsize=8)
+def _shared_nulls(kind: pa.DataType) -> pa.Array:
+    return pa.nulls(16_384, kind)
 
 
 _EMPTY = {"decimal": pa.decimal128(38, 0), "time": columns.TIME, "integer": pa.int64(), "text": pa.string()}

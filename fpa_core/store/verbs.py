@@ -240,12 +240,11 @@ class RecordVerbs:
     def latest(self, symbol: str, what: Any = Quote) -> Any:
         """Return the last record of a symbol, a quote unless another kind is named; None where there is none."""
         kind = kind_of(what)
-        # A backend may have a shorter way to the last row than a scan.
+        # A backend may have a shorter way than a scan, which finds most rows.
         find: Callable[[Kind, str], Sequence[Any] | None] | None = getattr(self.backend, "latest", None)
-        if find is not None and kind.multiset and isinstance(symbol, str):
-            values = find(kind, symbol)
-            return None if values is None else from_values(kind, values)
-        return self.select(kind_of(what).record, escape(symbol), limit=1, latest_first=True).first()
+        if find is not None and kind.multiset and (values := find(kind, symbol)) is not None:
+            return from_values(kind, values)
+        return self.select(kind.record, escape(symbol), limit=1, latest_first=True).first()
 
     @overload
     def as_of(self, symbol: str, at: Any) -> Quote | None: ...

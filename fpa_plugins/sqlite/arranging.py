@@ -92,11 +92,19 @@ def sort(kind: Kind, table: pa.Table) -> Sorted:
     names = [name for name in kind.key if name != "ts_ns"]
     codes = [_codes(table.column(kind.by_field[name].name)) for name in names]
     times = [_codes(table.column("timestamp"))] if "ts_ns" in kind.key else []
-    order = np.lexsort([*times, *codes[::-1]])
+    if len(codes) == 1 and times and (times[0][1:] >= times[0][:-1]).all():
+        order = _grouped(codes[0])  # as feeds send them: in order of time, the subjects mixed
+    else:
+        order = np.lexsort([*times, *codes[::-1]])
     if (order[1:] < order[:-1]).any():
         table = table.take(pa.array(order))
         codes, times = [column[order] for column in codes], [column[order] for column in times]
     return Sorted(kind, table, _starts(codes), _starts([*codes, *times]))
+
+
+def _grouped(codes: Positions) -> Positions:
+    """Return the order by code, equal ones as they came; 16-bit numbers are sorted by their digits, several times as fast."""
+    return np.argsort(codes.astype(np.int16) if codes.max() < 2**15 else codes, kind="stable")
 
 
 def check_complete(kind: Kind, table: pa.Table) -> None:

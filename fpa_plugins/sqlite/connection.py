@@ -130,10 +130,11 @@ class Pool:
         """Open a connection of one's own."""
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
         connection.set_busy_timeout(int(self.busy_timeout * 1000))
-        connection.execute(
+        settings = (
             f"PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {self._synchronous}; "
             "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON"
         )
+        connection.execute(settings).fetchall()  # read to the end: what follows the first row is not run before
         return connection
 
     @contextlib.contextmanager

@@ -13,6 +13,7 @@ import pyarrow as pa
 from attrs import evolve, frozen
 
 from fpa_core import columns
+from fpa_core.numbers import MAX_NS
 from fpa_core.protocols import Query
 from fpa_core.records import Column, Kind
 from fpa_core.store.segments import Segment
@@ -153,7 +154,7 @@ def _windows(query: Query, entries: Sequence[sealed.Entry]) -> Iterator[tuple[Qu
         end = entry.last_ns + 1 if query.end_ns is None else min(entry.last_ns + 1, query.end_ns)
         yield evolve(query, start_ns=first, end_ns=end), entry
         start = end
-    if query.end_ns is None or start is None or start < query.end_ns:
+    if start is None or start < (MAX_NS + 1 if query.end_ns is None else query.end_ns):
         yield evolve(query, start_ns=start), None
 
 

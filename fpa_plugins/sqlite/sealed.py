@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -97,7 +98,7 @@ def rows_of(
     arrays, fields = [], []
     for column in kind.columns if names is None else [kind.by_name[name] for name in names]:
         if column.field == kind.subject:
-            array = pa.repeat(pa.scalar(entry.subject), end - start)
+            array = _repeated(entry.subject, end - start)
         else:
             array = segment.array(column.name, column.type, start, end, scaled=scaled)
         arrays.append(array)
@@ -108,6 +109,17 @@ def rows_of(
             else pa.field(column.name, array.type)
         )
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def _repeated(subject: str, count: int) -> pa.Array:
+    """Return a column of one subject; the segments of one share their memory."""
+    shared = _shared_names(subject)
+    return shared.slice(0, count) if count <= len(shared) else pa.repeat(pa.scalar(subject), count)
+
+
+@functools.lru_cache(maxsize=64)
+def _shared_names(subject: str) -> pa.Array:
+    return pa.repeat(pa.scalar(subject), SEGMENT_ROWS)
 
 
 def write(

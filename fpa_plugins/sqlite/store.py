@@ -92,7 +92,7 @@ class SqliteStore:
                 connection.execute("ROLLBACK")
 
     def latest(self, kind: Kind, subject: str) -> list[Any] | None:
-        """Return the values of the last row of a multiset's subject: what a scan for it would find, without its preparations."""
+        """Return the values of the last row of a multiset's subject; None where only a scan can tell."""
         with translated(self.path, f"read {kind.name}"), self._pool.reader() as connection:
             return latest(connection, kind, subject)
 

@@ -88,7 +88,9 @@ def test_an_escaped_star() -> None:
         assert quotes[:1] == store.get_quotes()
 
 
-@given(st.lists(st.tuples(st.sampled_from(["files:a", "files:b", "api"]), st.lists(few_quotes, max_size=5)), max_size=4))
+@given(
+    st.lists(st.tuples(st.sampled_from(["files:a", "files:b", "api"]), st.lists(few_quotes, max_size=5)), max_size=4)
+)
 def test_sources(batches: list[tuple[str, list[Quote]]]) -> None:
     """A selection by source holds the rows whose batch came from there, whether it is named or matched."""
     with holding(*(rows for _, rows in batches), sources=[source for source, _ in batches]) as store:
@@ -141,7 +143,10 @@ def test_limit_over_symbols_is_not_deleted() -> None:
 # Which columns
 
 
-@given(st.lists(odd_quotes, max_size=8), st.lists(st.sampled_from([*DECIMALS, "symbol", "timestamp", "conditions"]), min_size=1, max_size=4, unique=True))
+@given(
+    st.lists(odd_quotes, max_size=8),
+    st.lists(st.sampled_from([*DECIMALS, "symbol", "timestamp", "conditions"]), min_size=1, max_size=4, unique=True),
+)
 def test_columns(quotes: list[Quote], names: list[str]) -> None:
     """Arrow forms have the columns asked for, in that order, with the values of the whole table; records have all."""
     with holding(quotes) as store:
@@ -171,7 +176,11 @@ def test_what_makes_no_sense(store: DataStore, conditions: dict[str, Any], messa
 
 def test_unknown_form(store: DataStore) -> None:
     """A form of prices that there is not is refused with those there are."""
-    for act in (lambda s: s.to_arrow("exact"), lambda s: s.reader(prices="exact"), lambda s: list(s.batches(5, "exact"))):
+    for act in (
+        lambda s: s.to_arrow("exact"),
+        lambda s: s.reader(prices="exact"),
+        lambda s: list(s.batches(5, "exact")),
+    ):
         with pytest.raises(DataError, match="prices: 'exact' is none of: decimal, float, scaled, text"):
             act(store.select(Quote))
 

@@ -56,7 +56,7 @@ ENDS = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a configuration."""
+    """Make a folder with a configuration."""
     (tmp_path / "fpa.toml").write_text("[store]\n")
     return tmp_path
 

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from fpa_core.exceptions import CorruptionError, DatabaseBusyError, DatabaseError, DataError, SchemaError
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.protocols import Capability, Quarantined, Query, StoreBackend
+from fpa_core.protocols.patterns import escape
 from fpa_core.records import BARS, KINDS, QUOTES, kind_of, to_table
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite import sealed
@@ -329,7 +330,7 @@ def test_what_goes_in_comes_out(records: list[Any]) -> None:
             kind = kind_of(record)
             key = {name: getattr(record, name) for name in kind.key if name not in {"ts_ns", kind.subject}}
             symbol = getattr(record, kind.subject)
-            found = store.select(kind.name, symbol, start=record.ts_ns, end=record.ts_ns + 1, **key).to_list()
+            found = store.select(kind.name, escape(symbol), start=record.ts_ns, end=record.ts_ns + 1, **key).to_list()
             if kind.name == "orders":
                 found = [order] if (order := store.get_order(record.order_id)) else []
                 if found[0].updated_ns != record.updated_ns:
@@ -460,6 +461,17 @@ def test_readers_are_not_blocked_and_see_whole_batches(store: DataStore, backend
     store.save([Quote("A", ts, 1, 2) for ts in range(10, 20)])
     assert 10 == first + sum(batch.num_rows for batch in scan)
     assert 20 == store.select(Quote).count()
+
+
+@pytest.mark.parametrize(("option", "level"), [("full", 2), ("normal", 1)])
+def test_every_connection_has_its_settings(tmp_path: Path, option: str, level: int) -> None:
+    """Readers and the writer are as durable and as careful as was asked for."""
+    with DataStore(open_store(at(tmp_path, synchronous=option))) as store:
+        pool = store.backend._pool  # type: ignore[attr-defined]
+        for lend in (pool.writer, pool.reader):
+            with lend() as connection:
+                names = ("journal_mode", "synchronous", "trusted_schema", "cell_size_check", "page_size")
+                assert ("wal", level, 0, 1, 16_384) == tuple(connection.pragma(name) for name in names)
 
 
 def test_many_threads_write_and_read(store: DataStore) -> None:
