@@ -32,7 +32,7 @@ def seal(connection: apsw.Connection, kind: Kind, *, subject: str | None = None,
     t = tables(kind)
     sql = f"SELECT {kind.subject}, count(*) FROM {t.live} WHERE {kind.subject} = ifnull(?, {kind.subject}) GROUP BY 1"
     done = Sealed()
-    found: list[tuple[str, int]] = [*map(tuple, connection.execute(sql, (subject,)))]  # type: ignore[arg-type]
+    found: list[tuple[str, int]] = [*map(tuple, connection.execute(sql, (subject,)))]
     for name, hot in found:
         if hot >= least:
             for rows, segments in _seal_subject(connection, kind, name):
