@@ -7,7 +7,10 @@ from typing import Any
 
 from claims import Claim
 
-__all__ = ["claims_table", "figures_table", "markdown"]
+__all__ = ["ABSENT", "claims_table", "figures_table", "markdown"]
+
+ABSENT = "has no such thing"
+"""What a system says that lacks a verb."""
 
 Systems = Mapping[str, Mapping[str, Any]]
 
@@ -71,7 +74,11 @@ def _name(system: Mapping[str, Any]) -> str:
 
 
 def _skipped(systems: Systems) -> list[str]:
-    return [f"{name} skipped: {system['skipped']}" for name, system in systems.items() if "skipped" in system]
+    """Return what was left out and why, except for what a system is known not to have."""
+    lines = [f"{name} skipped: {system['skipped']}" for name, system in systems.items() if "skipped" in system]
+    for name, system in systems.items():
+        lines += [f"{name}, {what}: {why}" for what, why in system.get("left_out", {}).items() if why != ABSENT]
+    return lines
 
 
 def claims_table(claims: Sequence[Claim]) -> str:

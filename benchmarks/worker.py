@@ -40,6 +40,7 @@ def main() -> None:
 
     try:
         from measures import Bench
+        from report import ABSENT
         from systems.rows import load
 
         module, cls, distribution = SYSTEMS[name]
@@ -60,7 +61,7 @@ def main() -> None:
         try:
             answer(bench.extra(measure[6:]) if measure.startswith("extra:") else getattr(bench, measure)())
         except NotImplementedError:
-            answer({"skipped": "has no such thing"})
+            answer({"skipped": ABSENT})
         except Exception as error:  # noqa: BLE001  # one measure that fails leaves the others
             answer({"skipped": _told(error)})
         if os.environ.get("BENCHMARK_TRACE"):

@@ -175,9 +175,13 @@ def to_ns(value: object, field: str = "timestamp", *, dates: bool = False) -> in
 
 
 def _numpy_ns(value: Any, field: str) -> int:
-    """Return a numpy.datetime64, which counts in UTC, as nanoseconds; numpy itself wraps round and cuts off in silence."""
-    in_ns = value.astype("datetime64[ns]")
-    if in_ns.astype(value.dtype) != value:  # nor does NaT equal itself
+    """Return a numpy.datetime64, which counts in UTC, as nanoseconds; many a numpy wraps round and cuts off in silence."""
+    try:
+        in_ns = value.astype("datetime64[ns]")
+        exact = bool(in_ns.astype(value.dtype) == value)  # NaT does not equal itself
+    except OverflowError:
+        exact = False
+    if not exact:
         raise DataError(
             f"{field}: {value} is no whole nanosecond of 1677-09-21 to 2262-04-11", field=field, value=value
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import statistics
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +17,7 @@ from fpa_core.records import KINDS, from_table
 from fpa_core.store import DataStore
 from fpa_core.store.selection import Selection
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
-from systems.rows import MINUTE_NS, Rows, bars_of
+from systems.rows import Rows
 from systems.system import System, latencies
 
 __all__ = ["Ours", "as_kind"]
@@ -82,15 +84,8 @@ class Ours(System):
         return self.store.latest(symbol, self.kind.record)
 
     def bars(self, symbols: Sequence[str]) -> int:
-        if hasattr(self.store, "bars"):
-            basis = "mid" if self.rows.kind == "quotes" else "trades"
-            return sum(len(self.store.bars(symbol, "1m", from_=basis)) for symbol in symbols)
-        found = 0
-        for symbol in symbols:
-            table = _table(self.store.select(self.kind, symbol))
-            times = table.column("timestamp").cast(pa.int64()).to_numpy()
-            found += len(bars_of(times, np.diff(times // MINUTE_NS, prepend=0)).start_ns)
-        return found
+        basis = "mid" if self.rows.kind == "quotes" else "trades"
+        return self.store.bars(list(symbols), "1m", from_=basis).to_arrow().num_rows
 
     def latest_hot(self) -> dict[str, float]:
         """Read the latest row where rows are still hot, as they are while a feed is running."""
@@ -99,22 +94,30 @@ class Ours(System):
 
     def paced(self) -> dict[str, float]:
         """Stream at a feed's pace: how long until a row is durable, and how much of a core that takes."""
-        if not hasattr(self.store, "stream"):
-            raise NotImplementedError
         records = self.make_single(PACED_ROWS)
+        written: queue.SimpleQueue[tuple[Any, float] | None] = queue.SimpleQueue()
         waited: list[float] = []
+
+        def wait() -> None:
+            while (entry := written.get()) is not None:
+                ticket, since = entry
+                ticket.result()
+                waited.append(time.perf_counter() - since)
+
+        waiter = threading.Thread(target=wait)
+        waiter.start()
         with self.store.stream() as stream:
             used = time.process_time()
             begun = time.perf_counter()
             for start in range(0, len(records), PACED_AT_ONCE):
                 for record in records[start : start + PACED_AT_ONCE]:
-                    written = time.perf_counter()
-                    stream.write(record).add_done_callback(
-                        lambda _ticket, written=written: waited.append(time.perf_counter() - written)
-                    )
+                    since = time.perf_counter()
+                    written.put((stream.write(record), since))
                 time.sleep(max(0.0, begun + (start + PACED_AT_ONCE) / PACED_RATE - time.perf_counter()))
             taken = time.perf_counter() - begun
-            used = time.process_time() - used
+            used = time.process_time() - used  # the thread that waits included
+        written.put(None)
+        waiter.join()
         cuts = statistics.quantiles(waited, n=100)
         return {
             "rows_s": len(records) / taken,
@@ -126,25 +129,14 @@ class Ours(System):
     def make_single(self, count: int) -> Sequence[Any]:
         return from_table(self.kind, as_kind(self.rows.first(count)))
 
-    def live(self, singles: Sequence[Any], deadline: float) -> int:
-        if hasattr(self.store, "stream"):
-            with self.store.stream() as stream:
-                for record in singles:
-                    ticket = stream.write(record)
-                ticket.result()
-            return len(singles)
-        done = 0
-        for record in singles:
-            self.store.save(record)
-            done += 1
-            if time.perf_counter() > deadline:
-                break
-        return done
+    def live(self, singles: Sequence[Any], deadline: float) -> int:  # noqa: ARG002  # they are done before it
+        with self.store.stream() as stream:
+            for record in singles:
+                ticket = stream.write(record)
+            ticket.result()  # tickets end in order
+        return len(singles)
 
 
 def _table(selection: Selection[Any]) -> pa.Table:
     """Return columns of integers with their scale, the fastest exact form there is."""
-    try:
-        return selection.to_arrow(prices="scaled")
-    except TypeError:
-        return selection.to_arrow()
+    return selection.to_arrow(prices="scaled")

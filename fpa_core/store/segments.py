@@ -286,24 +286,25 @@ class Segment:
             name not in self._decoded
         ):  # times are asked for again and again: to find the rows of a range, and to return them
             head, payload = self._payload(name)
-            self._decoded[name] = self._integers(head, payload[head.nulls :])
+            self._decoded[name] = self._integers(head, payload[head.nulls :], 0, self.rows)
         return self._decoded[name]
 
-    def _integers(self, head: _Head, payload: memoryview) -> Integers:
-        if head.coding == _Coding.EMPTY or not head.width:
-            return np.full(self.rows, head.base, np.int64)
+    def _integers(self, head: _Head, payload: memoryview, start: int, end: int) -> Integers:
+        if head.coding == _Coding.EMPTY or not head.width or end <= start:
+            return np.full(max(0, end - start), head.base, np.int64)
         if head.coding == _Coding.OFFSET:
-            return _lift(np.frombuffer(payload, f"<u{head.width}"), head.step, head.base)
+            return _lift(np.frombuffer(payload, f"<u{head.width}")[start:end], head.step, head.base)
         least, wide = _DELTA.unpack_from(payload)
-        start = _DELTA.size + wide * _EXCEPTION_BYTES
-        steps = np.empty(self.rows, np.int64)
+        rest = _DELTA.size + wide * _EXCEPTION_BYTES
+        steps = np.empty(end, np.int64)
         steps[0] = head.base
-        steps[1:] = _lift(np.frombuffer(payload[start:], f"<u{head.width}"), head.step, least)
+        steps[1:] = _lift(np.frombuffer(payload[rest:], f"<u{head.width}")[: end - 1], head.step, least)
         if wide:
-            places = np.frombuffer(payload[12 : 12 + 4 * wide], "<u4")
-            numbers = np.frombuffer(payload[12 + 4 * wide : start], "<u8")
-            steps[1 + places.astype(np.int64)] = _lift(numbers, head.step, least)
-        return np.cumsum(steps, out=steps)
+            places = np.frombuffer(payload[_DELTA.size : _DELTA.size + 4 * wide], "<u4").astype(np.int64)
+            numbers = np.frombuffer(payload[_DELTA.size + 4 * wide : rest], "<u8")
+            within = int(np.searchsorted(places, end - 1))  # they are in order
+            steps[1 + places[:within]] = _lift(numbers[:within], head.step, least)
+        return np.cumsum(steps, out=steps)[start:]
 
     def places(self) -> Integers:
         """Return the order of arrival of each row among those of its time: what was kept as ``seq``, else their order here."""
@@ -321,8 +322,10 @@ class Segment:
         :param scaled: return decimals as the integers they are kept as (see :meth:`scale`), unless they are kept as texts.
         """
         end = self.rows if end is None else end
-        head, payload = self._payload(name)
         count = end - start
+        if name in self._decoded and not self._heads[name].flags & _NULLS:
+            return self._as_arrow(self._decoded[name][start:end], column_type, self._heads[name], scaled=scaled)
+        head, payload = self._payload(name)
         if head.coding == _Coding.EMPTY:
             return _nulls(count, pa.int64() if scaled and column_type == "decimal" else _EMPTY[column_type])
         mask = None
@@ -332,7 +335,13 @@ class Segment:
         payload = payload[head.nulls :]
         if head.coding == _Coding.TEXT:
             return self._texts(head, payload, mask, start, end)
-        values = self._integers(head, payload)[start:end]
+        return self._as_arrow(self._integers(head, payload, start, end), column_type, head, mask, scaled=scaled)
+
+    @staticmethod
+    def _as_arrow(
+        values: Integers, column_type: str, head: _Head, mask: npt.NDArray[np.uint8] | None = None, *, scaled: bool
+    ) -> pa.Array:
+        count = len(values)
         validity = None if mask is None else pa.py_buffer(np.packbits(mask, bitorder="little"))
         nulls = 0 if mask is None else count - int(mask.sum())
         kind = columns.TIME if column_type == "time" else pa.int64()

@@ -434,7 +434,7 @@ def test_dates_are_midnights_where_they_are_asked_for():
         np.float64(1),
         np.bool_(True),
         np.timedelta64(1, "s"),
-        np.datetime64("NaT"),
+        np.datetime64("NaT", "ns"),
         np.array(["2024-05-01"], "datetime64[s]"),
         np.array([1, 2]),
     ],
