@@ -9,7 +9,7 @@ __all__ = ["Claim", "judge"]
 
 OURS = "fpa"
 DUCK = ("duckdb", "duckdb-sorted")
-ARCTIC = ("arcticdb", "arcticdb-floats")
+ARCTIC = ("arcticdb", "arcticdb-arrow", "arcticdb-floats")
 PARQUET = ("parquet",)
 
 Figures = Mapping[str, Mapping[str, Mapping[str, float]]]

@@ -64,10 +64,15 @@ def _panel(axis: Any, systems: dict[str, Any], title: str, measure: str, name: s
         axis.set_axis_off()
         return
     labels, values, ours = zip(*found, strict=True)
+    doubled = {system["title"] for system in systems.values() if system["figures"].get(measure, {}).get("doubled")}
     bars = axis.barh(labels, values, color=[OURS if own else PEER for own in ours], height=0.72)
     axis.set_xscale("log")
-    axis.set_xlim(min(values) / 2.5, max(values) * 5)
-    axis.bar_label(bars, [_short(value) for value in values], padding=3, fontsize=8.5)
+    axis.set_xlim(min(values) / 2.5, max(values) * (20 if doubled else 5))
+    told = [
+        f"{_short(value)}{', doubling them' if label in doubled else ''}"
+        for label, value in zip(labels, values, strict=True)
+    ]
+    axis.bar_label(bars, told, padding=3, fontsize=8.5)
     axis.set_title(title, fontsize=10.5, fontweight="bold", loc="left")
     axis.set_xlabel(f"{unit}, {'more' if more else 'less'} is better")
     axis.tick_params(axis="y", length=0)

@@ -108,7 +108,7 @@ def markdown(run: Mapping[str, Any]) -> str:
             if system["rows"] < rows
         ]
         if fewer:
-            parts.append("; ".join(fewer) + ": all would take hours.")
+            parts.append("; ".join(fewer) + ": all would take minutes a round.")
         if skipped := _skipped(systems):
             parts.append("\n".join(f"- {line}" for line in skipped))
     known = {

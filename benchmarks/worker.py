@@ -18,6 +18,7 @@ SYSTEMS = {
     "duckdb": ("systems.duck", "Duck", "duckdb"),
     "duckdb-sorted": ("systems.duck", "DuckSorted", "duckdb"),
     "arcticdb": ("systems.arctic", "Arctic", "arcticdb"),
+    "arcticdb-arrow": ("systems.arctic", "ArcticArrow", "arcticdb"),
     "arcticdb-floats": ("systems.arctic", "ArcticFloats", "arcticdb"),
     "parquet": ("systems.parquet", "Parquet", "pyarrow"),
     "nautilus": ("systems.nautilus", "Nautilus", "nautilus_trader"),

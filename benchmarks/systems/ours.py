@@ -106,7 +106,7 @@ class Ours(System):
 
         waiter = threading.Thread(target=wait)
         waiter.start()
-        with self.store.stream() as stream:
+        with self.store.stream(max_delay="5ms") as stream:
             used = time.process_time()
             begun = time.perf_counter()
             for start in range(0, len(records), PACED_AT_ONCE):

@@ -46,7 +46,7 @@ class Rows(NamedTuple):
         return [name for name in self.table.schema.names if name not in {"symbol", "timestamp", *self.scales}]
 
     def first(self, count: int | None) -> Rows:
-        """Return the first *count* rows, for systems that would take hours over all."""
+        """Return the first *count* rows, for systems that would take too long over all."""
         return self if count is None else self._replace(table=self.table.slice(0, count).combine_chunks())
 
 

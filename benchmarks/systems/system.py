@@ -27,7 +27,7 @@ class System:
     :cvar title: its name in tables.
     :cvar durable: what a write that has returned is worth.
     :cvar lacks: what it does not do, or does to the data.
-    :cvar most_rows: how many rows it is given, where all would take hours.
+    :cvar most_rows: how many rows it is given, where all would take minutes a round.
     :cvar consumes: whether writing changes the objects it is given, so that each write needs new ones.
     :cvar few_singles: whether a few thousand single rows are more than it writes in the time there is.
     :cvar extras: measures it alone has: methods that return figures.

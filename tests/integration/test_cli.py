@@ -680,6 +680,25 @@ def test_cache(run: Run) -> None:
     assert "0 entries dropped\n" == run("cache", "clear").stdout
 
 
+# store
+
+
+def test_store_stats_and_seal(filled: Run) -> None:
+    """The figures of the database show single rows becoming sealed ones, for people and machines alike."""
+    before = answer(filled("store", "stats", "--json"))
+    quotes = before["kinds"]["quotes"]
+    assert ("sqlite", quotes["rows"], 0) == (before["backend"], quotes["hot"], quotes["sealed"])
+    done = answer(filled("store", "seal", "quotes", "--json"))
+    assert quotes["rows"] == done["rows"]
+    after = answer(filled("store", "stats", "--json"))["kinds"]["quotes"]
+    assert (0, quotes["rows"]) == (after["hot"], after["sealed"])
+    text = filled("store", "stats").stdout
+    assert "engine: SQLite" in text
+    assert "bytes a sealed row" in text
+    assert "0 rows of 0 symbols sealed into 0 segments\n" == filled("store", "seal", "quotes").stdout
+    assert "1 rows of 1 symbols sealed into 1 segments\n" == filled("store", "seal", "trades", "A").stdout
+
+
 # demo
 
 

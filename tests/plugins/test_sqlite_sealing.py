@@ -138,6 +138,19 @@ def test_one_time_is_never_divided(store: DataStore) -> None:
     assert Sealed() == store.seal()
 
 
+def test_order_of_arrival_survives_a_gap(store: DataStore) -> None:
+    """What shared a time with a deleted row keeps its place when sealed: the past shows all three in their order."""
+    rows = [Quote("A", 5, 1, ask) for ask in (7, 8, 9)]
+    store.save(rows)
+    before = store.batches()[0].recorded_ns
+    store.delete_quote(rows[1])
+    store.seal()
+    assert [rows[0], rows[2]] == store.get_quotes("A")
+    assert rows == store.select(Quote, "A", as_known_at=before).to_list()
+    store.save([*rows, rows[0]])
+    assert [7, 9, 8, 7] == [quote.ask for quote in store.get_quotes("A")]
+
+
 def test_closing_seals(tmp_path: Path) -> None:
     """A store that was written to seals what is worth it when it is closed, and only then."""
     options = SqliteOptions(path=tmp_path / "test.db", seal_rows=5)

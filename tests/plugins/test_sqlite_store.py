@@ -362,6 +362,21 @@ def test_half_open_ranges(store: DataStore) -> None:
     assert (2, 3) == (store.select(Quote, "A", limit=2).count(), store.select(Quote, "A", start=3).count())
 
 
+def test_conditions_on_columns(store: DataStore) -> None:
+    """Rows can be chosen by the value of any column, a missing one too."""
+    rows = [
+        Quote("A", ts, bid, 9, conditions=word)
+        for ts, bid, word in ((1, "1.5", "x"), (2, "1.50", None), (3, 2, "x"), (4, None, None))
+    ]
+    store.save(rows)
+    assert rows[:2] == store.select(Quote, "A", bid="1.500").to_list()
+    assert [rows[0], rows[2]] == store.select(Quote, conditions="x").to_list()
+    assert [rows[3]] == store.select(Quote, bid=None).to_list()
+    assert [rows[2]] == store.select(Quote, timestamp=3, symbol="A").to_list()
+    assert 2 == store.select(Quote, bid="1.5").count()
+    assert [] == store.select(Quote, bid="1.5", conditions="y").to_list()
+
+
 def test_hostile_names_are_only_names(store: DataStore) -> None:
     """SQL in a symbol is a symbol."""
     symbol = "x'; DROP TABLE quotes; --"
