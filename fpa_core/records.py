@@ -87,6 +87,8 @@ class Kind:
     :ivar key: the fields that identify a row. For a multiset they only order it: equal keys, and equal rows, may occur many times.
     :ivar multiset: whether rows are counted (quotes, trades) or replaced by later versions (the rest).
     :ivar venue_id: the fields that make a row of a multiset unique after all, wherever the last of them is present.
+    :ivar returns: whether a version that was replaced may come back by arriving again (the state of an account), instead of being taken
+        for a redelivery (data from a file or feed).
     :ivar version: the field that tells a later version from an earlier one, where arrival does not.
     """
 
@@ -98,6 +100,7 @@ class Kind:
     multiset: bool
     venue_id: tuple[str, ...]
     version: str | None
+    returns: bool = False
 
     def __repr__(self) -> str:
         return f"<Kind {self.name}>"
@@ -146,18 +149,20 @@ def _kind(
     multiset: bool = False,
     venue_id: tuple[str, ...] = (),
     version: str | None = None,
+    returns: bool = False,
 ) -> Kind:
     hints = get_type_hints(record)
     columns = [_column(attribute, hints[attribute.name], key) for attribute in fields(record)]
-    return Kind(name, record, tuple(column for column in columns if column), subject, key, multiset, venue_id, version)
+    kept = tuple(column for column in columns if column)
+    return Kind(name, record, kept, subject, key, multiset, venue_id, version, returns)
 
 
 QUOTES = _kind("quotes", models.Quote, ("symbol", "ts_ns"), multiset=True)
 TRADES = _kind("trades", models.Trade, ("symbol", "ts_ns"), multiset=True, venue_id=("exchange", "trade_id"))
 BARS = _kind("bars", models.Bar, ("symbol", "interval", "ts_ns"))
 ORDERS = _kind("orders", models.Order, ("order_id",), version="updated_ns")
-POSITIONS = _kind("positions", models.Position, ("symbol", "account", "ts_ns"))
-SNAPSHOTS = _kind("snapshots", models.PortfolioSnapshot, ("account", "ts_ns"), subject="account")
+POSITIONS = _kind("positions", models.Position, ("symbol", "account", "ts_ns"), returns=True)
+SNAPSHOTS = _kind("snapshots", models.PortfolioSnapshot, ("account", "ts_ns"), subject="account", returns=True)
 
 KINDS = {kind.name: kind for kind in (QUOTES, TRADES, BARS, ORDERS, POSITIONS, SNAPSHOTS)}
 """All kinds by name."""

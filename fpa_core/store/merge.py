@@ -106,7 +106,7 @@ def _merge_unique(content: C, identity: Hashable, versions: dict[Hashable, Store
 def merge_versions(
     arriving: Sequence[C],
     stored: Stored[C] | None,
-    is_known: Callable[[C], bool] = lambda _: False,
+    is_known: Callable[[C], bool] | None = lambda _: False,
     version: Callable[[C], Any] | None = None,
 ) -> list[Outcome[C]]:
     """Merge versions of one key: a different one replaces the present one, an equal or an already known one changes nothing.
@@ -116,7 +116,8 @@ def merge_versions(
 
     :param arriving: contents in the order of arrival.
     :param stored: the present version.
-    :param is_known: whether a content is in the history of this key.
+    :param is_known: whether a content is in the history of this key; None where an earlier version that arrives again is news, not
+        a redelivery: the state of an account may well return to what it was.
     :param version: what orders versions; None where arrival does.
     """
     outcomes: list[Outcome[C]] = []
@@ -130,7 +131,7 @@ def merge_versions(
             current, of_this_batch = content, True
         elif content == current:
             outcomes.append(Outcome(Action.DUPLICATE, content, on_stored, repeated=of_this_batch))
-        elif content in superseded or is_known(content):
+        elif is_known is not None and (content in superseded or is_known(content)):
             outcomes.append(Outcome(Action.DUPLICATE, content, None, repeated=content in superseded))
         elif version is not None and version(content) < version(current):
             outcomes.append(Outcome(Action.OUTDATED, content))

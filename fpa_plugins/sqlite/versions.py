@@ -69,7 +69,7 @@ class VersionWriter:
             def is_known(content: Row, key: Row = key) -> bool:
                 return bool(self._connection.execute(t.was_replaced, (*key, *content)).get)
 
-            for outcome in merge_versions(contents, stored, is_known, version):
+            for outcome in merge_versions(contents, stored, None if kind.returns else is_known, version):
                 self._apply(t, key, outcome)
                 tally[outcome.action] += 1
                 repeated += outcome.repeated

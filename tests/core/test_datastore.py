@@ -176,7 +176,8 @@ def test_update_back_to_an_earlier_version(store: DataStore, update: Callable[..
     """An update back to an earlier version is meant, unlike its redelivery; it is one batch that can be undone."""
     store.save(old)
     store.save(new)
-    assert 0 == store.save(old).revised, "a redelivery"
+    if isinstance(old, Bar):  # of an account, an earlier state may simply be saved again
+        assert 0 == store.save(old).revised, "a redelivery"
     receipt = update(store, old)
     assert (0, 1) == (receipt.inserted, receipt.revised)
     assert [old] == store.select(type(old)).to_list()

@@ -105,6 +105,11 @@ def test_known_version_is_a_redelivery() -> None:
     assert ["duplicate"] == actions(merge_versions(["a"], stored, is_known=lambda content: content == "a"))
 
 
+def test_a_state_may_return() -> None:
+    """Where earlier versions may return, one that arrives again is a revision like any other."""
+    assert ["insert", "revise", "revise"] == actions(merge_versions(list("aba"), None, is_known=None))
+
+
 def test_older_version_goes_to_the_history() -> None:
     """Where versions are ordered, an older one never replaces a newer one; equal ages go by arrival."""
     outcomes = merge_versions(["2x", "1", "2y", "1"], None, version=lambda content: content[0])

@@ -170,8 +170,20 @@ def test_later_version_revises(store: DataStore, first: Any, second: Any) -> Non
     kind = kind_of(first).name
     assert [second] == store.select(kind).to_list()
     assert [first] == store.select(kind, as_known_at=known_then).to_list()
-    assert 1 == store.save(first).duplicate, "an old version that is delivered again must not come back"
-    assert [second] == store.select(kind).to_list()
+    again = store.save(first)
+    if kind in {"positions", "snapshots"}:  # an account may return to what it was
+        assert (1, [first]) == (again.revised, store.select(kind).to_list())
+    else:  # an old version that is delivered again must not come back
+        assert (1, [second]) == (again.duplicate, store.select(kind).to_list())
+
+
+def test_a_snapshot_that_returns_is_whole(store: DataStore) -> None:
+    """A snapshot saved as it was before another one comes back with all its positions, and with none of the other's."""
+    first = PortfolioSnapshot(0, 10, positions=[Position("A", 1, 1, 1), Position("B", 1, 9, 9)])
+    second = PortfolioSnapshot(0, 20, positions=[Position("A", 2, 2, 2), Position("D", 1, 18, 18)])
+    for snapshot in (first, second, first):
+        store.save(snapshot)
+        assert snapshot == store.get_latest_snapshot()
 
 
 def test_order_never_regresses(store: DataStore) -> None:
@@ -335,6 +347,8 @@ def test_what_goes_in_comes_out(records: list[Any]) -> None:
                 found = [order] if (order := store.get_order(record.order_id)) else []
                 if found[0].updated_ns != record.updated_ns:
                     continue  # an older version of an order that is stored
+            if kind.name == "bars" and record not in found:
+                continue  # a version that was replaced before
             if kind.name == "snapshots" and not record.positions:
                 record = evolve(record, positions=found[0].positions)  # noqa: PLW2901 - positions may be saved on their own
             assert record in found
