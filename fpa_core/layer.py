@@ -67,13 +67,11 @@ def open_layer(
         block=tree.plugins.block, required=tree.plugins.required, strict=tree.plugins.strict
     )
     layer = DataLayer(_structure(tree, manager), manager, clock=clock)
-    if not lazy:
-        try:
-            for part in ("store", "cache", "validator"):
-                getattr(layer, part)
-        except BaseException:
-            layer.close()
-            raise
+    with contextlib.ExitStack() as stack:
+        stack.callback(layer.close)  # unless all parts open
+        for part in () if lazy else ("store", "cache", "validator"):
+            getattr(layer, part)
+        stack.pop_all()
     return layer
 
 

@@ -1,4 +1,4 @@
-"""Commands about the layer itself: batches, quarantine, plugins, rules, configuration, cache."""
+"""Commands about the layer itself: batches, quarantine, plugins, rules, configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from fpa_core.cli.app import App
 from fpa_core.cli.output import json_option, note, print_json, table, when
 
-__all__ = ["batches", "cache", "config", "plugins", "quarantine", "rules", "store", "undo"]
+__all__ = ["batches", "config", "plugins", "quarantine", "rules", "undo"]
 
 
 @click.command()
@@ -243,85 +243,3 @@ def config_check(app: App, /, as_json: bool) -> None:
         print_json({"valid": True, "file": None if path is None else str(path), "env": data.config.env})
     else:
         click.echo(f"{path or 'no fpa.toml, the defaults'}: good")
-
-
-@click.group()
-def store() -> None:
-    """Look at the database, or seal its rows."""
-
-
-@store.command("stats")
-@json_option
-@click.pass_obj
-def store_stats(app: App, /, as_json: bool) -> None:
-    """Tell what the database is and what it holds: single (hot) and sealed rows of each kind, and what a sealed one takes."""
-    with app.open() as data:
-        told = dict(data.store.backend.describe())
-    kinds = told.pop("kinds", {})
-    if as_json:
-        print_json(told | {"kinds": kinds})
-        return
-    for name, value in told.items():
-        click.echo(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
-    rows = [
-        [
-            name,
-            f["rows"],
-            f["hot"],
-            f["sealed"],
-            f["segments"],
-            round(f["segment_bytes"] / f["sealed"], 2) if f["sealed"] else None,
-        ]
-        for name, f in kinds.items()
-    ]
-    table("", ["kind", "rows", "hot", "sealed", "segments", "bytes a sealed row"], rows)
-
-
-@store.command("seal")
-@click.argument("kind", required=False, type=click.Choice(["quotes", "trades"]))
-@click.argument("symbol", required=False)
-@json_option
-@click.pass_obj
-def store_seal(app: App, /, kind: str | None, symbol: str | None, as_json: bool) -> None:
-    """Move single rows of KIND and SYMBOL, or all, into compact segments, and fold late rows in. What reads return stays the same."""
-    from attrs import asdict
-
-    with app.open() as data:
-        done = data.store.seal(kind, symbol=symbol)
-    if as_json:
-        print_json(asdict(done))
-    else:
-        click.echo(f"{done.rows:,} rows of {done.subjects:,} symbols sealed into {done.segments:,} segments")
-
-
-@click.group()
-def cache() -> None:
-    """Look at the cache, or empty it."""
-
-
-@cache.command("stats")
-@json_option
-@click.pass_obj
-def cache_stats(app: App, /, as_json: bool) -> None:
-    """Tell how full the cache is. What a memory cache holds ends with its process; hits and misses are this process's own."""
-    from attrs import asdict
-
-    with app.open() as data:
-        stats = asdict(data.cache.get_stats()) | {"backend": data.config.cache.backend}
-    if as_json:
-        print_json(stats)
-    else:
-        table("", ["figure", "value"], [[name, str(value)] for name, value in stats.items()])
-
-
-@cache.command("clear")
-@json_option
-@click.pass_obj
-def cache_clear(app: App, /, as_json: bool) -> None:
-    """Forget every cached answer."""
-    with app.open() as data:
-        dropped = data.cache.clear()
-    if as_json:
-        print_json({"dropped": dropped})
-    else:
-        click.echo(f"{dropped} entries dropped")

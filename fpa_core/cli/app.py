@@ -48,8 +48,8 @@ _COMMANDS = {
     "plugins": ("fpa_core.cli.admin", "List plugins, also those that failed to load."),
     "rules": ("fpa_core.cli.admin", "List the validation rules in force."),
     "config": ("fpa_core.cli.admin", "Show or check the configuration."),
-    "store": ("fpa_core.cli.admin", "Look at the database, or seal its rows."),
-    "cache": ("fpa_core.cli.admin", "Look at the cache, or empty it."),
+    "store": ("fpa_core.cli.storage", "Look at the database, or seal its rows."),
+    "cache": ("fpa_core.cli.storage", "Look at the cache, or empty it."),
     "completion": ("fpa_core.cli.setup", "Print a completion script for a shell."),
 }
 

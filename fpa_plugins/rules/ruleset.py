@@ -166,8 +166,11 @@ def _verdicts(rule: Rule, columns: Columns, given: Mapping[str, Any]) -> list[Ve
     if rule.mask is not None:
         try:
             return [Verdict(rule.id, severity, _as_verdicts(rule.mask(columns, **given), len(columns)))]
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            pass
+        except (
+            pa.ArrowInvalid,
+            pa.ArrowNotImplementedError,
+        ):  # no Arrow function for such columns: row by row, with equal verdicts
+            return _by_rows(rule, severity, columns.records, given)
         except Exception:  # noqa: BLE001  # as in check
             rows = len(columns)
             nothing, false = pa.nulls(rows, pa.bool_()), pa.repeat(pa.scalar(False), rows)

@@ -13,6 +13,7 @@ import apsw
 from attrs import frozen
 
 from fpa_core.exceptions import SchemaError
+from fpa_plugins.sqlite.connection import immediate
 
 __all__ = ["APPLICATION_ID", "Migration", "known_migrations", "migrate"]
 
@@ -51,8 +52,7 @@ def migrate(connection: apsw.Connection, path: Path, migrations: Sequence[Migrat
     steps = known_migrations() if migrations is None else migrations
     if not _pending(connection, path, steps):
         return None
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with immediate(connection):
         # Another process may have been faster: look again now that nobody else can write.
         pending = _pending(connection, path, steps)
         backup = _back_up(path, pending[0].version - 1) if pending and pending[0].version > 1 else None
@@ -64,11 +64,6 @@ def migrate(connection: apsw.Connection, path: Path, migrations: Sequence[Migrat
                 (step.version, step.name, step.checksum, time.time_ns()),
             )
             connection.execute(f"PRAGMA user_version = {step.version}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
     return backup
 
 
