@@ -32,8 +32,10 @@ __all__ = [
     "digits",
     "equal",
     "from_scaled",
+    "narrow",
     "parse_decimals",
     "parse_times",
+    "raised",
     "scale_of",
     "scaled_field",
     "spread",
@@ -53,6 +55,9 @@ _PLAIN_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)$"
 _PLAIN_TIME = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$"
 _SHORTEST_TIME = len("2024-05-01T14:30:00Z")
 _NANOSECONDS = re.compile(r"-?\d{16,19}", re.ASCII)
+
+_BLOCK = 16_384
+"""Values gone through at once, so that they stay in the processor's cache from one step to the next."""
 
 T = TypeVar("T")
 
@@ -179,9 +184,10 @@ def as_decimals(column: pa.Array, scale: int | None = None) -> list[Decimal | No
 def spread(column: pa.Array, made: Callable[[pa.Array], list[T]]) -> list[T | None]:
     """Return what *made* makes of each value of *column*: it gets each of them once, since prices and words recur."""
     encoded = column.dictionary_encode()
-    values: list[T | None] = [*made(encoded.dictionary), None]
+    values = np.array([*made(encoded.dictionary), None], object)
     places = pc.fill_null(encoded.indices, len(values) - 1) if encoded.null_count else encoded.indices
-    return list(map(values.__getitem__, places.to_numpy().tolist()))
+    found: list[T | None] = values[places.to_numpy()].tolist()
+    return found
 
 
 def scaled_field(name: str, scale: int) -> pa.Field:
@@ -214,14 +220,34 @@ def as_scaled(column: pa.Array) -> tuple[pa.Array, int] | None:
     if not len(column):
         return pa.array([], pa.int64()), column.type.scale
     words = np.frombuffer(column.buffers()[1], np.int64, 2 * len(column), 16 * column.offset).reshape(-1, 2)
-    low, high = words[:, 0], words[:, 1]
-    fits = high == low >> 63
-    if column.null_count:
-        fits |= column.is_null().to_numpy(zero_copy_only=False)
-    if not fits.all():
-        return None
-    buffers = [_validity(column), pa.py_buffer(np.ascontiguousarray(low))]
+    low = np.empty(len(column), np.int64)
+    null = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
+    for start in range(0, len(column), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        low[block] = words[block, 0]
+        fits = words[block, 1] == low[block] >> 63
+        if not fits.all() and (null is None or not (fits | null[block]).all()):
+            return None
+    buffers = [_validity(column), pa.py_buffer(low)]
     return pa.Array.from_buffers(pa.int64(), len(column), buffers, column.null_count), column.type.scale
+
+
+def narrow(column: pa.Array, field: pa.Field) -> tuple[pa.Array, int] | None:
+    """Return a decimal column of any form as scaled integers and their scale; None where one of them takes more than 64 bits."""
+    scale = scale_of(field)
+    return as_scaled(as_numeric(column)) if scale is None else (column, scale)
+
+
+def raised(column: pa.Array, places: int) -> pa.Array:
+    """Return scaled integers at a scale larger by so many places.
+
+    :raises pyarrow.ArrowInvalid: when one of them takes more than 64 bits there.
+    """
+    if places <= 18:  # 10**18 is the last power of ten in 64 bits
+        return pc.multiply_checked(column, 10**places)
+    if pc.any(pc.not_equal(column, 0)).as_py():
+        raise pa.ArrowInvalid(f"64 bits do not hold it at a scale larger by {places}")
+    return column
 
 
 def _validity(column: pa.Array) -> pa.Buffer | None:

@@ -249,7 +249,7 @@ def explained(cls: type[T]) -> type[T]:
 
 
 @explained
-@frozen
+@frozen(weakref_slot=False)
 class Quote:
     """The best bid and ask of a symbol at an instant; a side that is None was not quoted."""
 
@@ -280,7 +280,7 @@ class Quote:
 
 
 @explained
-@frozen
+@frozen(weakref_slot=False)
 class Trade:
     """One print. A ``trade_id`` makes it unique on its exchange; without one, equal prints are told apart by their number alone."""
 
@@ -299,7 +299,7 @@ class Trade:
 
 
 @explained
-@frozen
+@frozen(weakref_slot=False)
 class Bar:
     """Prices over an interval, stamped with its start. A source of one price a day has a close alone."""
 
@@ -321,7 +321,7 @@ class Bar:
 
 
 @explained
-@frozen
+@frozen(weakref_slot=False)
 class Order:
     """An order as it stood at ``updated_at``; ``timestamp`` is when it was submitted. A time left out is set when the order is stored."""
 
@@ -356,7 +356,7 @@ class Order:
 
 
 @explained
-@frozen
+@frozen(weakref_slot=False)
 class Position:
     """A holding at an instant; short quantities and values are negative. In a snapshot it takes the snapshot's account and time."""
 
@@ -380,7 +380,7 @@ class Position:
 
 
 @explained
-@frozen
+@frozen(weakref_slot=False)
 class PortfolioSnapshot:
     """An account at an instant: totals, cash, and the positions held, which take the snapshot's account and time."""
 

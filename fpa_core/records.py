@@ -12,13 +12,13 @@ import functools
 import gc
 import itertools
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
-from attrs import NOTHING, fields, frozen
+from attrs import NOTHING, field, fields, frozen, make_class
 
 from fpa_core import models
 from fpa_core.exceptions import DataError
@@ -226,12 +226,15 @@ def from_table(kind: Kind, table: pa.Table | pa.RecordBatch) -> list[Any]:
     """
     from fpa_core import columns
 
-    values: list[Sequence[Any]] = []
+    values: list[Iterable[Any]] = []
     for column in kind.columns:
         if column.name not in table.schema.names:
-            values.append([_default(kind, column)] * table.num_rows)
+            values.append(itertools.repeat(_default(kind, column)))
             continue
         array = table.column(column.name)
+        if array.null_count == table.num_rows:
+            values.append(itertools.repeat(None, table.num_rows))
+            continue
         if hasattr(array, "combine_chunks"):
             array = array.combine_chunks()
         if column.type == "decimal":
@@ -299,18 +302,24 @@ def _is_word(kind: Kind, column: Column) -> bool:
     return any(isinstance(option, type) and issubclass(option, StrEnum) for option in (*get_args(hint), hint))
 
 
-def _restore(kind: Kind, values: list[Sequence[Any]]) -> list[Any]:
-    """Build records from columns of checked values, past the converters: each slot is set through its descriptor."""
-    record = kind.record
-    count = len(values[0])
+def _restore(kind: Kind, values: list[Iterable[Any]]) -> list[Any]:
+    """Build records from columns of checked values, past the converters."""
+    by_field = dict(zip(kind.by_field, values, strict=True))
+    content = [by_field.get(one.name, itertools.repeat(one.default)) for one in fields(kind.record)]
     with _no_garbage_collection():
-        records: list[Any] = [object.__new__(record) for _ in range(count)]
-        for attribute in fields(record):
-            setter = getattr(record, attribute.name).__set__
-            column = kind.by_field.get(attribute.name)
-            content = itertools.repeat(attribute.default) if column is None else values[kind.columns.index(column)]
-            collections.deque(map(setter, records, content), maxlen=0)  # a loop at the speed of C
+        records: list[Any] = list(map(_draft(kind), *content))
+        collections.deque(map(_set_class, records, itertools.repeat(kind.record)), maxlen=0)  # a loop at the speed of C
     return records
+
+
+_set_class = object.__dict__["__class__"].__set__
+
+
+@functools.lru_cache(maxsize=16)
+def _draft(kind: Kind) -> type[Any]:
+    """Return a class of the layout of the records that is not frozen: what it makes can become records, at half the cost of making these."""
+    names = {one.name: field() for one in fields(kind.record)}
+    return make_class(f"{kind.record.__name__}Draft", names, slots=True, eq=False, weakref_slot=False)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from fpa_core.columns import scaled_field
 from fpa_core.records import KINDS, from_table
 from fpa_core.store import DataStore
 from fpa_core.store.selection import Selection
@@ -20,7 +21,7 @@ from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 from systems.rows import Rows
 from systems.system import System, latencies
 
-__all__ = ["Ours", "as_kind"]
+__all__ = ["Ours", "as_kind", "with_scales"]
 
 HOT_ROWS = 2_000
 PACED_RATE = 5_000
@@ -46,12 +47,24 @@ def as_kind(rows: Rows) -> pa.Table:
     return pa.table(arrays)
 
 
+def with_scales(rows: Rows) -> pa.Table:
+    """Return rows with the columns of their kind as the integers that every system is given, the scale in their metadata."""
+    fields, arrays = [], []
+    for column in KINDS[rows.kind].columns:
+        there = column.name in rows.table.schema.names
+        array = rows.table.column(column.name) if there else pa.nulls(rows.table.num_rows, column.arrow)
+        scale = rows.scales.get(column.name)
+        fields.append(pa.field(column.name, array.type) if scale is None else scaled_field(column.name, scale))
+        arrays.append(array)
+    return pa.table(arrays, schema=pa.schema(fields))
+
+
 class Ours(System):
     """One SQLite file: sealed segments beside hot rows."""
 
     title = "this project"
     few_singles = False
-    extras = ("latest_hot", "paced")
+    extras = ("latest_hot", "paced", "decimals")
     durable = "WAL, synchronous=FULL: on disk when the call returns; live: when the ticket resolves, in group commits"
 
     def open(self, folder: Path) -> None:
@@ -59,7 +72,7 @@ class Ours(System):
         self.kind = KINDS[self.rows.kind]
 
     def make_input(self) -> pa.Table:
-        return as_kind(self.rows)
+        return with_scales(self.rows)
 
     def write(self, given: pa.Table) -> None:
         with self.store.batch(source="benchmark") as batch:
@@ -86,6 +99,13 @@ class Ours(System):
     def bars(self, symbols: Sequence[str]) -> int:
         basis = "mid" if self.rows.kind == "quotes" else "trades"
         return self.store.bars(list(symbols), "1m", from_=basis).to_arrow().num_rows
+
+    def decimals(self) -> dict[str, float]:
+        """Write all rows in bulk with prices and sizes as Arrow decimals, which take a conversion."""
+        given = as_kind(self.rows)
+        begun = time.perf_counter()
+        self.write(given)
+        return {"rows_s": given.num_rows / (time.perf_counter() - begun)}
 
     def latest_hot(self) -> dict[str, float]:
         """Read the latest row where rows are still hot, as they are while a feed is running."""

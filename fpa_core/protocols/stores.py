@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from fpa_core.numbers import MAX_NS
 from fpa_core.protocols.capabilities import Capability
+from fpa_core.protocols.quarantine import QuarantineCount, Quarantined, QuarantineQuery
 from fpa_core.records import Kind
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch",
     "Extent",
-    "Quarantined",
     "Query",
     "Sealed",
     "StoreBackend",
@@ -75,6 +75,7 @@ class Batch:
     :ivar recorded_ns: when the store recorded it.
     :ivar file: name of the file, and ``digest`` its SHA-256, where there is one.
     :ivar undone_by: the batch that took this one back.
+    :ivar replays: the earlier batch whose refused rows this one puts into the tables.
     """
 
     id: int
@@ -89,6 +90,7 @@ class Batch:
     quarantined: int = 0
     deleted: int = 0
     undone_by: int | None = None
+    replays: int | None = None
 
 
 @frozen
@@ -135,27 +137,6 @@ class Sealed:
         return Sealed(self.rows + other.rows, self.segments + other.segments, self.subjects + other.subjects)
 
 
-@frozen
-class Quarantined:
-    """A record that validation, or its own shape, kept out of the tables.
-
-    :ivar raw: the record as JSON, or the line of the file as it stood.
-    :ivar findings: why, as plain mappings (see :meth:`fpa_core.protocols.Finding.as_dict`).
-    :ivar row: its position in the source, from 1.
-    :ivar state: ``open`` until it is dealt with.
-    """
-
-    kind: str
-    subject: str | None
-    ts_ns: int | None
-    row: int | None
-    raw: str
-    findings: tuple[Mapping[str, Any], ...]
-    state: str = "open"
-    id: int = 0
-    batch: int = 0
-
-
 class StoreTransaction(Protocol):
     """A batch being written: all of it becomes visible and durable when the context ends, or none of it."""
 
@@ -164,7 +145,8 @@ class StoreTransaction(Protocol):
     def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
         """Add rows under the contracts of the kind: multiset maximum for quotes and trades, revisions for the rest.
 
-        The table has the kind's columns; required ones have no null. A batch may be written in any number of calls: counting spans them.
+        The table has the kind's columns; required ones have no null. Decimals come in any form (see :mod:`fpa_core.columns`), the subject perhaps
+        as a dictionary. A batch may be written in any number of calls: counting spans them.
         """
         ...
 
@@ -176,12 +158,38 @@ class StoreTransaction(Protocol):
         """Take the rows that *query* selects out of what reads return, keep them in the history, and return how many they were."""
         ...
 
-    def quarantine(self, records: Sequence[Quarantined]) -> None:
-        """Keep records that were refused."""
+    def quarantine(self, records: Sequence[Quarantined]) -> Sequence[Quarantined]:
+        """Keep records that were refused, and return those that were not there already, with their ids.
+
+        The multiset rule holds here, too: of equal records (kind, text and cells) the quarantine keeps as many as the fullest batch had, whatever
+        became of them since, unless their batch was undone.
+        """
+        ...
+
+    def replay(self, kind: Kind, table: pa.Table, ids: Sequence[int], *, fixed: bool = False) -> WriteCounts:
+        """Put refused rows of the batch that this one replays into the tables; *ids* are their open records, in the order of the rows.
+
+        They are written as rows of that batch: what it brought itself is not taken for one of them, and a version that it or a later batch brought
+        stands. So all that was refused and replayed, and all that was not refused, are together what the batch would have brought without rules.
+
+        :param fixed: the rows were changed; so they are news, and replace an earlier version.
+        """
+        ...
+
+    def discard(self, query: QuarantineQuery) -> int:
+        """Mark the open records that *query* selects as discarded, and return how many they were."""
+        ...
+
+    def refuse_again(self, records: Sequence[Quarantined]) -> None:
+        """Note the findings of open records that were judged again and refused."""
         ...
 
     def undo(self, batch_id: int) -> int:
-        """Take back what an earlier batch brought: rows it inserted go, rows it revised return to what they were. Return the rows changed."""
+        """Take back what an earlier batch brought: rows it inserted go, rows it revised return to what they were. Return the rows changed.
+
+        The records it refused are marked as undone, and what was replayed of them goes, too. Records to which it gave another state get back the one
+        they had.
+        """
         ...
 
     def finish(self, *, read: int) -> None:
@@ -214,10 +222,11 @@ class StoreBackend(Protocol):
     capabilities: frozenset[Capability]
 
     def transaction(
-        self, *, source: str, file: str | None = None, digest: str | None = None
+        self, *, source: str, file: str | None = None, digest: str | None = None, replays: int | None = None
     ) -> AbstractContextManager[StoreTransaction]:
         """Begin a batch; on leaving the context it is committed and durable, on an error nothing of it is left.
 
+        :param replays: the batch whose refused rows it will put into the tables.
         :raises DatabaseBusyError: when another writer does not finish in time.
         """
         ...
@@ -253,10 +262,12 @@ class StoreBackend(Protocol):
         """List the batches, latest first."""
         ...
 
-    def quarantined(
-        self, *, batch: int | None = None, record: int | None = None, limit: int | None = None
-    ) -> Sequence[Quarantined]:
-        """List refused records, latest first."""
+    def quarantined(self, query: QuarantineQuery) -> Iterator[Quarantined]:
+        """Yield the refused records that *query* selects, as they are when the first is fetched."""
+        ...
+
+    def count_quarantined(self, query: QuarantineQuery) -> Sequence[QuarantineCount]:
+        """Count the refused records that *query* selects, by batch, kind and state, in this order; its limit does not count."""
         ...
 
     def seal(self, kind: Kind, *, subject: str | None = None, least: int = 1) -> Sealed:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fpa_core.protocols import Quarantined, Query, StoreTransaction, WriteCounts
+from fpa_core.protocols import Quarantined, QuarantineQuery, Query, StoreTransaction, WriteCounts
 from fpa_core.receipt import Receipt
 from fpa_core.records import KINDS, ORDERS, POSITIONS, Kind, to_table
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Changed", "StoreBatch"]
-
-ROWS_AT_ONCE = 65_536
-"""Rows handed to a backend in one call: enough for speed, few enough for the memory of a small machine."""
 
 Changed: TypeAlias = Mapping[Kind, frozenset[str] | None]
 """What a batch touched: the subjects of each kind, or None where they are not known and it may be all."""
@@ -29,6 +26,7 @@ class StoreBatch:
     def __init__(self, transaction: StoreTransaction, source: str, file: str | None, clock: Callable[[], int]) -> None:
         self.id = transaction.batch_id
         self.counts = WriteCounts()
+        self.known = 0  # refused records that were in quarantine already
         self.deleted = 0
         self.changed: dict[Kind, frozenset[str] | None] = {}
         self._transaction = transaction
@@ -41,14 +39,15 @@ class StoreBatch:
         self._seconds = 0.0
 
     def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
-        """Add rows; orders and positions without a time get the present one."""
+        """Add rows, with decimals in any form (see :mod:`fpa_core.columns`); orders and positions without a time get the present one."""
         table = _stamp(kind, table, self._clock)
-        counts = WriteCounts()
-        for start in range(0, table.num_rows, ROWS_AT_ONCE):
-            counts += self._transaction.write(kind, table.slice(start, ROWS_AT_ONCE))
+        place = table.schema.get_field_index(kind.by_field[kind.subject].name)
+        # As a dictionary, which the backend needs to divide the rows, and which tells here what was touched.
+        subjects = table.column(place).combine_chunks().dictionary_encode()
+        counts = self._transaction.write(kind, table.set_column(place, table.schema.names[place], subjects))
         self.counts += counts
         if counts.inserted or counts.revised:
-            self._touch(kind, table.column(kind.by_field[kind.subject].name).unique().to_pylist())
+            self._touch(kind, subjects.dictionary.to_pylist())
         return counts
 
     def write_records(self, kind: Kind, records: Sequence[Any]) -> WriteCounts:
@@ -77,10 +76,30 @@ class StoreBatch:
             self._touch(kind, None)
         return changed
 
-    def quarantine(self, records: Sequence[Quarantined]) -> None:
-        """Keep refused records aside."""
-        self._transaction.quarantine(records)
+    def quarantine(self, records: Sequence[Quarantined]) -> Sequence[Quarantined]:
+        """Keep refused records aside, and return those that were not there already; the others are duplicates."""
+        kept = self._transaction.quarantine(records)
+        self._quarantined += len(kept)
+        self.known += len(records) - len(kept)
+        self.counts += WriteCounts(duplicate=len(records) - len(kept))
+        return kept
+
+    def replay(self, kind: Kind, table: pa.Table, ids: Sequence[int], *, fixed: bool = False) -> WriteCounts:
+        """Put refused rows into the tables; see :meth:`fpa_core.protocols.StoreTransaction.replay`."""
+        counts = self._transaction.replay(kind, table, ids, fixed=fixed)
+        self.counts += counts
+        if counts.inserted or counts.revised:
+            self._touch(kind, table.column(kind.by_field[kind.subject].name).unique().to_pylist())
+        return counts
+
+    def refuse_again(self, records: Sequence[Quarantined]) -> None:
+        """Leave refused records where they are, with the findings of now."""
+        self._transaction.refuse_again(records)
         self._quarantined += len(records)
+
+    def discard(self, query: QuarantineQuery) -> int:
+        """Discard refused records that are open."""
+        return self._transaction.discard(query)
 
     def finish(self, *, read: int) -> None:
         """Note how many rows the source held, refused ones included."""

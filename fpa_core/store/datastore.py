@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from attrs import evolve
+from attrs import astuple, evolve
 
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.models import Order, PortfolioSnapshot
@@ -19,7 +19,6 @@ from fpa_core.protocols import (
     Batch,
     Capability,
     Extent,
-    Quarantined,
     Query,
     Sealed,
     StoreBackend,
@@ -28,7 +27,9 @@ from fpa_core.receipt import Receipt
 from fpa_core.records import KINDS, ORDERS, POSITIONS, SNAPSHOTS, Kind, from_table, kind_of, to_table
 from fpa_core.store.batch import Changed, StoreBatch
 from fpa_core.store.derived import DerivedVerbs
+from fpa_core.store.quarantine import QuarantineVerbs
 from fpa_core.store.selection import Selection, check_columns, make_query
+from fpa_core.store.telling import Telling
 from fpa_core.store.verbs import RecordVerbs
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ __all__ = ["DataStore"]
 T = TypeVar("T")
 
 
-class DataStore(RecordVerbs, DerivedVerbs):
+class DataStore(RecordVerbs, DerivedVerbs, QuarantineVerbs):
     """Records of all six kinds in a database.
 
     Every write is a batch: all or nothing, durable when the call returns, and answered by a :class:`~fpa_core.receipt.Receipt`. What is
@@ -59,6 +60,7 @@ class DataStore(RecordVerbs, DerivedVerbs):
         self.backend = backend
         self._clock = clock
         self._read_through = read_through
+        self.telling = Telling()
         self._listeners: list[Callable[[Changed], None]] = []
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
 
@@ -67,13 +69,20 @@ class DataStore(RecordVerbs, DerivedVerbs):
         self._listeners.append(listener)
 
     @contextlib.contextmanager
-    def batch(self, *, source: str = "api", file: str | None = None, digest: str | None = None) -> Iterator[StoreBatch]:
-        """Write a batch in as many calls as it takes; it is kept whole when the context ends, or not at all on an error."""
-        with self.backend.transaction(source=source, file=file, digest=digest) as transaction:
-            batch = StoreBatch(transaction, source, file, self._clock)
-            yield batch
-        batch._seconds = time.perf_counter() - batch._started  # noqa: SLF001  # the two are one thing in two halves
-        self.tell(batch.changed)
+    def batch(
+        self, *, source: str = "api", file: str | None = None, digest: str | None = None, replays: int | None = None
+    ) -> Iterator[StoreBatch]:
+        """Write a batch in as many calls as it takes; it is kept whole when the context ends, or not at all on an error.
+
+        :param replays: the batch whose refused rows it puts into the tables.
+        """
+        with contextlib.ExitStack() as telling:
+            with self.backend.transaction(source=source, file=file, digest=digest, replays=replays) as transaction:
+                batch = StoreBatch(transaction, source, file, self._clock)
+                yield batch
+                telling.enter_context(self.telling.batch())  # before the commit
+            batch._seconds = time.perf_counter() - batch._started  # noqa: SLF001  # the two are one thing in two halves
+            self.tell(batch.changed)
 
     def tell(self, changed: Changed) -> None:
         """Tell the listeners what was changed, if anything was."""
@@ -263,12 +272,21 @@ class DataStore(RecordVerbs, DerivedVerbs):
         self._require(Capability.UNDO)
         with self.batch(source=f"undo:{batch_id}") as batch:
             changed = batch.undo(batch_id)
-        return evolve(batch.receipt, notes=(f"batch {batch_id} undone: {changed} rows changed",))
+        notes = [f"batch {batch_id} undone: {changed} rows changed"]
+        if records := self.count_quarantined(changed_by=batch.id):
+            notes.append(f"{records:,} records of the quarantine changed their state")
+        return evolve(batch.receipt, notes=tuple(notes))
 
     def inventory(self, what: Kind | str | type[Any] | None = None) -> list[Extent]:
         """Tell what the store holds, per kind and symbol: rows, first and last time."""
         kinds = KINDS.values() if what is None else [kind_of(what)]
-        return [extent for kind in kinds for extent in self.backend.inventory(kind)]
+        return [Extent(*extent) for kind in kinds for extent in self._extents(kind)]
+
+    def _extents(self, kind: Kind) -> list[tuple[Any, ...]]:
+        def load() -> list[tuple[Any, ...]]:  # in plain types, as caches keep them
+            return [astuple(extent) for extent in self.backend.inventory(kind)]
+
+        return self.read(lambda: f"{kind.name}:inventory", load, Query(kind))
 
     def batches(self, *, limit: int | None = None) -> list[Batch]:
         """List the batches, latest first."""
@@ -281,10 +299,6 @@ class DataStore(RecordVerbs, DerivedVerbs):
             for kind in KINDS.values() if what is None else [kind_of(what)]:
                 done += self.backend.seal(kind, subject=symbol, least=least)
         return done
-
-    def quarantined(self, *, batch: int | None = None, limit: int | None = None) -> list[Quarantined]:
-        """List refused records, latest first."""
-        return list(self.backend.quarantined(batch=batch, limit=limit))
 
     def _require(self, capability: Capability) -> None:
         if capability not in self.backend.capabilities:

@@ -126,15 +126,22 @@ def empty_schema(kind: Kind, names: Sequence[str], prices: Prices) -> pa.Schema:
 
 def narrowed(kind: Kind, batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return *batch* with its decimals as scaled integers wherever these hold them."""
+    wide = [
+        place
+        for place, own in enumerate(batch.schema)
+        if kind.by_name[own.name].type == "decimal" and columns.scale_of(own) is None
+    ]
+    if not wide:
+        return batch
     fields, arrays = list(batch.schema), batch.columns
-    for place, own in enumerate(batch.schema):
-        if kind.by_name[own.name].type == "decimal" and columns.scale_of(own) is None:
-            array = columns.as_numeric(arrays[place])
-            if (found := columns.as_scaled(array)) is not None:
-                array, fields[place] = found[0], columns.scaled_field(own.name, found[1])
-            else:
-                fields[place] = pa.field(own.name, array.type)
-            arrays[place] = array
+    for place in wide:
+        own = fields[place]
+        array = columns.as_numeric(arrays[place])
+        if (found := columns.as_scaled(array)) is not None:
+            array, fields[place] = found[0], columns.scaled_field(own.name, found[1])
+        else:
+            fields[place] = pa.field(own.name, array.type)
+        arrays[place] = array
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
@@ -182,19 +189,10 @@ def _converted(array: pa.Array, scale: int | None, wanted: pa.Field) -> pa.Array
         return _floats(array, scale)
     target = columns.scale_of(wanted)
     if target is not None and scale is not None and scale <= target:
-        return array if scale == target else _raised(array, target - scale)
+        return array if scale == target else columns.raised(array, target - scale)
     if scale is not None:
         array = columns.from_scaled(array, scale)
     return array if array.type == wanted.type else array.cast(wanted.type)
-
-
-def _raised(array: pa.Array, places: int) -> pa.Array:
-    """Return scaled integers at a scale larger by so many places."""
-    if places <= 18:  # 10**18 is the last power of ten in 64 bits
-        return pc.multiply_checked(array, 10**places)
-    if _peak(array):
-        raise pa.ArrowInvalid(f"64 bits do not hold it at a scale larger by {places}")
-    return array
 
 
 def _floats(array: pa.Array, scale: int | None) -> pa.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -52,16 +53,17 @@ class Journal:
         records, refused = self._judged(group)
         for left in reversed(range(TRIES)):
             try:
-                batch = self._commit(records, group, refused)
+                with contextlib.ExitStack() as telling:
+                    batch, kept = self._commit(records, group, refused, telling)
+                    self._store.tell(batch.changed)
                 break
             except DatabaseBusyError:
                 if not left:
                     raise
         self._counts += batch.counts
-        self._quarantined += len(refused)
-        self._store.tell(batch.changed)
-        if refused and self._gate is not None:
-            self._gate.refused(self.id, refused)
+        self._quarantined += len(kept)
+        if kept and self._gate is not None:
+            self._gate.refused(self.id, kept)
 
     def _judged(self, group: Group) -> tuple[list[Any], list[Quarantined]]:
         """Return the records that may be stored, and those that may not; note in the group what the rules say."""
@@ -70,6 +72,7 @@ class Journal:
         records: list[Any] = []
         refused: list[Quarantined] = []
         for place, record in enumerate(group.records):
+            self._rows += 1
             before = len(refused)
             good = self._passed(self._gate, [record], place, group, refused)
             if good and isinstance(record, PortfolioSnapshot) and record.positions:
@@ -85,7 +88,6 @@ class Journal:
     ) -> list[Any]:
         passed = []
         for record in records:
-            self._rows += 1
             findings, aside = gate.judge(record, self._rows)
             if findings:
                 group.findings[place] = (*group.findings.get(place, ()), *findings)
@@ -97,7 +99,9 @@ class Journal:
             passed.append(record)
         return passed
 
-    def _commit(self, records: Sequence[Any], group: Group, refused: Sequence[Quarantined]) -> StoreBatch:
+    def _commit(
+        self, records: Sequence[Any], group: Group, refused: Sequence[Quarantined], telling: contextlib.ExitStack
+    ) -> tuple[StoreBatch, Sequence[Quarantined]]:
         by_kind = self._store.grouped(records)
         with self._stream.group() as transaction:
             batch = StoreBatch(transaction, self._source, None, self._clock)
@@ -105,10 +109,10 @@ class Journal:
                 batch.write_records(kind, part)
             if SNAPSHOTS in by_kind:  # as they came: a position that was refused was held all the same
                 self._store.drop_sold(batch, (one for one in group.records if isinstance(one, PortfolioSnapshot)))
-            if refused:
-                batch.quarantine(refused)
+            kept = batch.quarantine(refused) if refused else ()
+            telling.enter_context(self._store.telling.batch())  # before the commit
         self._kinds.update(by_kind)
-        return batch
+        return batch, kept
 
     def close(self) -> None:
         """End the batch."""

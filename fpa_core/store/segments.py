@@ -1,8 +1,7 @@
 """Segments: rows of one kind and one subject, in order of time, as narrow integers; pure functions from tables to bytes and back.
 
 A segment is a header, which says how each column is coded and where its bytes lie, and the bytes of the columns. Times and numbers are
-integers at one scale a column, kept as offsets from the least value or as differences from row to row, whichever is narrower; texts are
-numbers of a dictionary. Columns are compressed where that pays. Header and columns each carry a CRC-32, so that a column can be read alone
+integers at one scale a column (see :mod:`fpa_core.store.integers`); texts are numbers of a dictionary. Columns are compressed where that pays. Header and columns each carry a CRC-32, so that a column can be read alone
 and damage is never returned as data. docs/reference/segment-format.md describes every byte.
 """
 
@@ -22,10 +21,11 @@ import pyarrow as pa
 from fpa_core import columns
 from fpa_core.exceptions import CorruptionError
 from fpa_core.records import Kind
+from fpa_core.store import integers
+from fpa_core.store.compression import compressed, decompressed
+from fpa_core.store.integers import WIDTHS, Integers
 
-__all__ = ["Segment", "encode_segment", "ranks"]
-
-Integers = npt.NDArray[np.int64]
+__all__ = ["Segment", "checksum_of", "encode_segment", "ranks"]
 
 MAGIC = b"FPAS"
 VERSION = 1
@@ -36,27 +36,12 @@ _HEADER = struct.Struct("<4sBBHIII")
 _COLUMN = struct.Struct("<BBBbqqIIIII")
 """Coding, flags, width, scale, base, step, offset, stored bytes, raw bytes, bytes of the null mask, CRC-32 of the stored bytes."""
 
-_DELTA = struct.Struct("<qI")
-"""Least difference, and how many stand apart, before the bytes of differences."""
-
-_ZSTD = pa.Codec("zstd", compression_level=1)
-_PAYS = 0.9
-"""Share of its size to which a column must shrink for compression to pay for its time."""
-
-_CLOSER = 4
-"""How much closer together differences must lie than values to be kept in their place at no fewer bytes."""
-
-_EXCEPTION_BYTES = 12
-_WIDTHS = (1, 2, 4, 8)
-
 
 class _Coding(IntEnum):
     EMPTY = 0
     """Every value is null."""
-    OFFSET = 1
-    """Value = base + step x number; a width of 0 means that all numbers are 0."""
-    DELTA = 2
-    """Value = value before + base of the differences + step x number; the first value and the wide differences stand apart."""
+    OFFSET = integers.OFFSET
+    DELTA = integers.DELTA
     TEXT = 3
     """As OFFSET, but the values are positions in a dictionary of texts."""
 
@@ -79,14 +64,15 @@ class _Head(NamedTuple):
     crc: int
 
 
-def encode_segment(kind: Kind, table: pa.Table, extra: Mapping[str, Integers] | None = None) -> bytes:
+def encode_segment(kind: Kind, rows: pa.Table | pa.RecordBatch, extra: Mapping[str, Integers] | None = None) -> bytes:
     """Return rows of one subject, in order of time, as a segment.
 
-    :param table: the kind's columns; the subject's own column is left to whoever keeps the segment.
+    :param rows: columns of the kind, decimals in any form (see :mod:`fpa_core.columns`); one that is not there is null throughout. The
+        subject's own column is left to whoever keeps the segment.
     :param extra: further integer columns, such as the batch of each row.
     """
-    coded: list[tuple[str, _Head, bytes]] = [
-        (column.name, *_encode_array(column.type, _whole(table.column(column.name))))
+    coded = [
+        (column.name, *_encode_column(column.type, rows, column.name))
         for column in kind.columns
         if column.field != kind.subject
     ]
@@ -101,29 +87,37 @@ def encode_segment(kind: Kind, table: pa.Table, extra: Mapping[str, Integers] | 
         payloads.append(payload)
         offset += len(payload)
     rest = b"".join(heads)
-    blank = _HEADER.pack(MAGIC, VERSION, 0, len(coded), table.num_rows, size, 0)
+    blank = _HEADER.pack(MAGIC, VERSION, 0, len(coded), rows.num_rows, size, 0)
     crc = zlib.crc32(rest, zlib.crc32(blank))
-    return b"".join([_HEADER.pack(MAGIC, VERSION, 0, len(coded), table.num_rows, size, crc), rest, *payloads])
+    return b"".join([_HEADER.pack(MAGIC, VERSION, 0, len(coded), rows.num_rows, size, crc), rest, *payloads])
+
+
+def checksum_of(content: bytes | memoryview) -> bytes:
+    """Return what tells a segment from any other: the CRC of its header, in which those of its columns stand."""
+    return bytes(content[_HEADER.size - 4 : _HEADER.size])
 
 
 def _whole(array: Any) -> pa.Array:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
-def _encode_array(column_type: str, array: pa.Array) -> tuple[_Head, bytes]:
-    if array.null_count == len(array):
+def _encode_column(column_type: str, rows: pa.Table | pa.RecordBatch, name: str) -> tuple[_Head, bytes]:
+    place = rows.schema.get_field_index(name)
+    array = None if place < 0 else _whole(rows.column(place))
+    if array is None or array.null_count == len(array):
         return _Head(_Coding.EMPTY, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), b""
     valid = None if not array.null_count else array.is_valid().to_numpy(zero_copy_only=False)
+    if column_type == "text":
+        return _encode_texts(array, valid)
+    scale = 0
     if column_type == "decimal":
-        array = columns.as_numeric(array)
-        if (scaled := columns.as_scaled(array)) is not None:
-            numbers = np.frombuffer(scaled[0].buffers()[1], np.int64, len(array))
-            return _encode_integers(_filled(numbers, valid), valid, scaled[1])
-        array = columns.as_texts(array)  # too long for 64 bits at one scale: kept as texts, which hold any number
-    elif column_type != "text":
-        numbers = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-        return _encode_integers(_filled(numbers, valid), valid, 0)
-    return _encode_texts(array, valid)
+        scaled = columns.narrow(array, rows.schema.field(place))
+        if scaled is None:  # too long for 64 bits at one scale: kept as texts, which hold any number
+            return _encode_texts(columns.as_texts(array), valid)
+        array, scale = scaled
+    array = array.cast(pa.int64())
+    numbers = (array if valid is None else array.fill_null(0)).to_numpy(zero_copy_only=False)
+    return _encode_integers(_filled(numbers, valid), valid, scale)
 
 
 def _filled(values: Integers, valid: npt.NDArray[np.bool_] | None) -> Integers:
@@ -132,82 +126,16 @@ def _filled(values: Integers, valid: npt.NDArray[np.bool_] | None) -> Integers:
 
 
 def _encode_integers(values: Integers, valid: npt.NDArray[np.bool_] | None, scale: int) -> tuple[_Head, bytes]:
-    base, top = int(values.min()), int(values.max())
-    if base == top:
-        head = _Head(_Coding.OFFSET, 0, 0, scale, base, 1, 0, 0, 0, 0, 0)
-        return _finish(head, b"", valid)
-    # Differences may pass 64 bits; they are taken modulo 2**64, which adding them up again undoes.
-    offsets = values.view(np.uint64) - np.uint64(base % 2**64)
-    step = _common(offsets)
-    reach = (top - base) // step
-    width = _width(reach)
-    if top - base < 2**62:
-        steps = np.diff(values)
-        least = int(steps.min())
-        numbers = (steps - least).view(np.uint64)
-        differences = _Differences.plan(numbers)
-        # At the same width those that lie much closer together are compressed to much less.
-        closer = differences.width == width and _CLOSER * differences.reach < reach
-        if closer or differences.size < len(offsets) * width:
-            head = _Head(_Coding.DELTA, 0, differences.width, scale, int(values[0]), differences.step, 0, 0, 0, 0, 0)
-            return _finish(head, differences.payload(numbers, least), valid)
-    head = _Head(_Coding.OFFSET, 0, width, scale, base, step, 0, 0, 0, 0, 0)
-    return _finish(head, _divided(offsets, step).astype(f"<u{width}").tobytes(), valid)
-
-
-def _common(numbers: npt.NDArray[np.uint64]) -> int:
-    """Return the greatest number that divides all; as a rule a few of them show already that there is none but 1."""
-    few = int(np.gcd.reduce(numbers[:64]))
-    step = few if few == 1 else int(np.gcd.reduce(numbers)) or 1
-    return step if step < 2**63 else 1  # the header has 63 bits for it; only the two far ends of time are further apart
-
-
-def _divided(numbers: npt.NDArray[np.uint64], step: int) -> npt.NDArray[np.uint64]:
-    return numbers if step == 1 else numbers // np.uint64(step)
-
-
-def _width(top: int) -> int:
-    """Return the fewest bytes that hold numbers up to *top*."""
-    return next(width for width in _WIDTHS if top < 1 << 8 * width)
-
-
-class _Differences(NamedTuple):
-    """How differences are kept: what they are divided by, the greatest of them, the bytes of each, which are too wide for those, and the bytes of all."""
-
-    step: int
-    reach: int
-    width: int
-    wide: npt.NDArray[np.int64]
-    size: int
-
-    @classmethod
-    def plan(cls, numbers: npt.NDArray[np.uint64]) -> _Differences:
-        """Choose the width that takes the fewest bytes."""
-        step = _common(numbers)
-        reach = int(numbers.max()) // step
-        widest = _width(reach)
-        chosen = cls(step, reach, widest, np.zeros(0, np.int64), _DELTA.size + len(numbers) * widest)
-        for width in _WIDTHS[: _WIDTHS.index(widest)]:
-            wide = np.flatnonzero(numbers >= np.uint64(step << 8 * width))
-            size = _DELTA.size + len(numbers) * width + len(wide) * _EXCEPTION_BYTES
-            if size < chosen.size:
-                chosen = cls(step, reach, width, wide, size)
-        return chosen
-
-    def payload(self, numbers: npt.NDArray[np.uint64], least: int) -> bytes:
-        """Return the bytes of the differences."""
-        numbers = _divided(numbers, self.step)
-        kept = numbers.astype(f"<u{self.width}")
-        kept[self.wide] = 0
-        exceptions = [self.wide.astype("<u4").tobytes(), numbers[self.wide].astype("<u8").tobytes()]
-        return b"".join([_DELTA.pack(least, len(self.wide)), *exceptions, kept.tobytes()])
+    coded = integers.encode(values)
+    head = _Head(coded.coding, 0, coded.width, scale, coded.base, coded.step, 0, 0, 0, 0, 0)
+    return _finish(head, coded.payload, valid)
 
 
 def _encode_texts(array: pa.Array, valid: npt.NDArray[np.bool_] | None) -> tuple[_Head, bytes]:
     encoded = array.dictionary_encode()
     words = [text.encode() for text in encoded.dictionary.to_pylist()]
     codes = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    width = 0 if len(words) == 1 else next(width for width in _WIDTHS if len(words) <= 1 << 8 * width)
+    width = 0 if len(words) == 1 else next(width for width in WIDTHS if len(words) <= 1 << 8 * width)
     lengths = np.array([len(word) for word in words], "<u4")
     payload = struct.pack("<I", len(words)) + lengths.tobytes() + b"".join(words)
     if width:
@@ -223,12 +151,10 @@ def _finish(head: _Head, payload: bytes, valid: npt.NDArray[np.bool_] | None) ->
         mask = np.packbits(valid, bitorder="little").tobytes()
         flags |= _NULLS
     raw = mask + payload
-    stored = raw
-    if len(raw) > 64:
-        packed = bytes(_ZSTD.compress(raw))
-        if len(packed) < _PAYS * len(raw):
-            stored, flags = packed, flags | _COMPRESSED
-    return head._replace(flags=flags, raw=len(raw), nulls=len(mask)), stored
+    frame = compressed(raw)
+    if frame is not None:
+        flags |= _COMPRESSED
+    return head._replace(flags=flags, raw=len(raw), nulls=len(mask)), raw if frame is None else frame
 
 
 class Segment:
@@ -237,13 +163,16 @@ class Segment:
     :raises CorruptionError: when the bytes are not a segment, or not as they were written.
     """
 
-    def __init__(self, content: bytes | memoryview, what: str = "segment") -> None:
+    def __init__(self, content: bytes | memoryview, what: object = "segment") -> None:
         self._content = memoryview(content)
         self._what = what
         self._decoded: dict[str, Integers] = {}
-        self._heads = dict(self._read_header())
+        self._heads: dict[str, _Head] = {}
+        self._arrays: dict[tuple[str, bool], pa.Array] | None = None
+        self._entries = dict(self._read_header())
 
-    def _read_header(self) -> Iterator[tuple[str, _Head]]:
+    def _read_header(self) -> Iterator[tuple[str, int]]:
+        """Yield the names of the columns, and where their entries are."""
         try:
             magic, version, spare, count, rows, size, crc = _HEADER.unpack_from(self._content)
         except struct.error:
@@ -254,13 +183,17 @@ class Segment:
         if zlib.crc32(rest, zlib.crc32(_HEADER.pack(magic, version, spare, count, rows, size, 0))) != crc:
             raise self._damaged("its header does not match its checksum")
         self.rows: int = rows
-        at = 0
+        header = bytes(self._content[:size])
+        at = _HEADER.size
         for _ in range(count):
-            length = rest[at]
-            name = bytes(rest[at + 1 : at + 1 + length]).decode()
-            at += 1 + length
-            yield name, _Head._make(_COLUMN.unpack_from(rest, at))
-            at += _COLUMN.size
+            end = at + 1 + header[at]
+            yield header[at + 1 : end].decode(), end
+            at = end + _COLUMN.size
+
+    def _head(self, name: str) -> _Head:
+        if name not in self._heads:
+            self._heads[name] = _Head._make(_COLUMN.unpack_from(self._content, self._entries[name]))
+        return self._heads[name]
 
     def _damaged(self, why: str) -> CorruptionError:
         return CorruptionError(
@@ -268,51 +201,46 @@ class Segment:
         )
 
     def _payload(self, name: str) -> tuple[_Head, memoryview]:
-        head = self._heads[name]
+        head = self._head(name)
         stored = self._content[head.offset : head.offset + head.stored]
         if len(stored) != head.stored or zlib.crc32(stored) != head.crc:
             raise self._damaged(f"its column {name} does not match its checksum")
         if head.flags & _COMPRESSED:
-            stored = memoryview(_ZSTD.decompress(stored, head.raw))
+            stored = memoryview(decompressed(stored, head.raw))
         return head, stored
+
+    @property
+    def weight(self) -> int:
+        """Bytes that the segment takes with all columns decoded, about."""
+        return len(self._content) + 8 * self.rows * len(self._entries)
+
+    def keep(self) -> None:
+        """Decode every column asked for as a whole from now on, and keep it, for who will ask again."""
+        self._arrays = {}
 
     def has_integers(self, name: str) -> bool:
         """Tell whether a column is kept as integers, not as texts."""
-        return self._heads[name].coding != _Coding.TEXT
+        return self._head(name).coding != _Coding.TEXT
 
     def integers(self, name: str) -> Integers:
         """Return the unscaled integers of a column that has them; where it is null, any number."""
-        if (
-            name not in self._decoded
-        ):  # times are asked for again and again: to find the rows of a range, and to return them
+        # Times are asked for again and again: to find the rows of a range, and to return them.
+        if name not in self._decoded:
             head, payload = self._payload(name)
             self._decoded[name] = self._integers(head, payload[head.nulls :], 0, self.rows)
         return self._decoded[name]
 
-    def _integers(self, head: _Head, payload: memoryview, start: int, end: int) -> Integers:
-        if head.coding == _Coding.EMPTY or not head.width or end <= start:
-            return np.full(max(0, end - start), head.base, np.int64)
-        if head.coding == _Coding.OFFSET:
-            return _lift(np.frombuffer(payload, f"<u{head.width}")[start:end], head.step, head.base)
-        least, wide = _DELTA.unpack_from(payload)
-        rest = _DELTA.size + wide * _EXCEPTION_BYTES
-        steps = np.empty(end, np.int64)
-        steps[0] = head.base
-        steps[1:] = _lift(np.frombuffer(payload[rest:], f"<u{head.width}")[: end - 1], head.step, least)
-        if wide:
-            places = np.frombuffer(payload[_DELTA.size : _DELTA.size + 4 * wide], "<u4").astype(np.int64)
-            numbers = np.frombuffer(payload[_DELTA.size + 4 * wide : rest], "<u8")
-            within = int(np.searchsorted(places, end - 1))  # they are in order
-            steps[1 + places[:within]] = _lift(numbers[:within], head.step, least)
-        return np.cumsum(steps, out=steps)[start:]
+    @staticmethod
+    def _integers(head: _Head, payload: memoryview, start: int, end: int) -> Integers:
+        return integers.decode(head.coding, head.width, head.base, head.step, payload, start, end)
 
     def places(self) -> Integers:
         """Return the order of arrival of each row among those of its time: what was kept as ``seq``, else their order here."""
-        return self.integers("seq") if "seq" in self._heads else ranks(self.integers("timestamp"))
+        return self.integers("seq") if "seq" in self._entries else ranks(self.integers("timestamp"))
 
     def scale(self, name: str) -> int:
         """Return how many digits of a decimal column's integers stand after the point."""
-        return self._heads[name].scale
+        return self._head(name).scale
 
     def array(
         self, name: str, column_type: str, start: int = 0, end: int | None = None, *, scaled: bool = False
@@ -322,12 +250,20 @@ class Segment:
         :param scaled: return decimals as the integers they are kept as (see :meth:`scale`), unless they are kept as texts.
         """
         end = self.rows if end is None else end
+        if self._arrays is None:
+            return self._array(name, column_type, start, end, scaled=scaled)
+        if (kept := self._arrays.get((name, scaled))) is None:
+            kept = self._arrays[name, scaled] = self._array(name, column_type, 0, self.rows, scaled=scaled)
+        return kept.slice(start, end - start)
+
+    def _array(self, name: str, column_type: str, start: int, end: int, *, scaled: bool) -> pa.Array:
         count = end - start
-        if name in self._decoded and not self._heads[name].flags & _NULLS:
-            return self._as_arrow(self._decoded[name][start:end], column_type, self._heads[name], scaled=scaled)
-        head, payload = self._payload(name)
+        head = self._head(name)
         if head.coding == _Coding.EMPTY:
             return _nulls(count, pa.int64() if scaled and column_type == "decimal" else _EMPTY[column_type])
+        if name in self._decoded and not head.flags & _NULLS:
+            return self._as_arrow(self._decoded[name][start:end], column_type, head, scaled=scaled)
+        head, payload = self._payload(name)
         mask = None
         if head.flags & _NULLS:
             bits = np.unpackbits(np.frombuffer(payload[: head.nulls], np.uint8), count=self.rows, bitorder="little")
@@ -373,7 +309,7 @@ def _nulls(count: int, kind: pa.DataType) -> pa.Array:
 
 @functools.lru_cache(maxsize=8)
 def _shared_nulls(kind: pa.DataType) -> pa.Array:
-    return pa.nulls(16_384, kind)
+    return pa.nulls(32_768, kind)
 
 
 _EMPTY = {"decimal": pa.decimal128(38, 0), "time": columns.TIME, "integer": pa.int64(), "text": pa.string()}
@@ -385,13 +321,3 @@ def ranks(times: Integers) -> Integers:
     first = np.ones(len(times), bool)
     first[1:] = times[1:] != times[:-1]
     return count - np.maximum.accumulate(np.where(first, count, 0))
-
-
-def _lift(numbers: npt.NDArray[Any], step: int, base: int) -> Integers:
-    """Return base + step x number, modulo 2**64."""
-    values = numbers.astype(np.uint64)
-    if step != 1:
-        values *= np.uint64(step)
-    if base:
-        values += np.uint64(base % 2**64)
-    return values.view(np.int64)

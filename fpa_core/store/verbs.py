@@ -43,6 +43,7 @@ class RecordVerbs:
             ...
 
     delete: Callable[..., Receipt]
+    read: Callable[..., Any]
 
     # Quotes
 
@@ -240,6 +241,10 @@ class RecordVerbs:
     def latest(self, symbol: str, what: Any = Quote) -> Any:
         """Return the last record of a symbol, a quote unless another kind is named; None where there is none."""
         kind = kind_of(what)
+        query = Query(kind, (symbol,), limit=1, reverse=True)
+        return self.read(lambda: f"{kind.name}:latest:{symbol}", lambda: self._latest(kind, symbol), query)
+
+    def _latest(self, kind: Kind, symbol: str) -> Any:
         # A backend may have a shorter way than a scan, which finds most rows.
         find: Callable[[Kind, str], Sequence[Any] | None] | None = getattr(self.backend, "latest", None)
         if find is not None and kind.multiset and (values := find(kind, symbol)) is not None:

@@ -15,9 +15,10 @@ from attrs import frozen
 from fpa_core import columns
 from fpa_core.exceptions import DataError
 from fpa_core.records import Kind
+from fpa_core.store.narrow import narrowed
 from fpa_plugins.sqlite.schema import tables
 
-__all__ = ["Arranged", "Group", "Row", "Sorted", "check_complete", "sort"]
+__all__ = ["Arranged", "Group", "Row", "Run", "Sorted", "by_subject", "check_complete", "sort"]
 
 Row: TypeAlias = tuple[Any, ...]
 Positions: TypeAlias = npt.NDArray[np.int64]
@@ -102,6 +103,55 @@ def sort(kind: Kind, table: pa.Table) -> Sorted:
     return Sorted(kind, table, _starts(codes), _starts([*codes, *times]))
 
 
+class Run(NamedTuple):
+    """Rows of one subject in order of time, equal times by arrival, as a narrow batch without the subject's column; and their times."""
+
+    rows: pa.RecordBatch
+    times: Positions
+
+    @property
+    def first_ns(self) -> int:
+        """The time of the first row."""
+        return int(self.times[0])
+
+    @property
+    def last_ns(self) -> int:
+        """The time of the last row."""
+        return int(self.times[-1])
+
+    def part(self, start: int, end: int) -> Run:
+        """Return the rows from *start* to *end*."""
+        return Run(self.rows.slice(start, end - start), self.times[start:end])
+
+
+def by_subject(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str, Run]]:
+    """Yield the rows of each subject."""
+    name = kind.by_field[kind.subject].name
+    subjects = batch.column(name).dictionary_encode()
+    codes = subjects.indices.to_numpy(zero_copy_only=False)
+    rows = narrowed(kind, batch.drop_columns([name]))
+    times = columns.times_as_ns(rows.column("timestamp")).to_numpy(zero_copy_only=False)
+    order = _grouped(codes) if (times[1:] >= times[:-1]).all() else np.lexsort([times, codes])
+    if (order[1:] < order[:-1]).any():
+        rows, times = _taken(rows, order), np.take(times, order, mode="clip")
+    ends = np.cumsum(np.bincount(codes)).tolist()
+    for subject, start, end in zip(subjects.dictionary.to_pylist(), [0, *ends], ends, strict=False):
+        yield subject, Run(rows.slice(start, end - start), times[start:end])
+
+
+def _taken(rows: pa.RecordBatch, order: Positions) -> pa.RecordBatch:
+    """Return rows in another order; numpy is faster where nothing is null, as it need not look whether every place is there."""
+    places = pa.array(order)
+    arrays = []
+    for array in rows.columns:
+        if array.null_count or not (pa.types.is_int64(array.type) or pa.types.is_timestamp(array.type)):
+            arrays.append(array.take(places))
+        else:
+            numbers = array.cast(pa.int64()).to_numpy()
+            arrays.append(pa.array(np.take(numbers, order, mode="clip")).cast(array.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=rows.schema)
+
+
 def _grouped(codes: Positions) -> Positions:
     """Return the order by code, equal ones as they came; 16-bit numbers are sorted by their digits, several times as fast."""
     return np.argsort(codes.astype(np.int16) if codes.max() < 2**15 else codes, kind="stable")
@@ -140,7 +190,8 @@ def _values(kind: Kind, name: str, table: pa.Table) -> list[Any]:
     column = kind.by_name[name]
     array = table.column(name).combine_chunks()
     if column.type == "decimal":
-        array = columns.as_texts(array)
+        scale = columns.scale_of(table.schema.field(name))
+        array = columns.as_texts(array if scale is None else columns.from_scaled(array, scale))
     elif column.type == "time":
         array = columns.times_as_ns(array)
     return array.to_pylist()  # type: ignore[no-any-return]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
@@ -15,16 +15,18 @@ from attrs import define, field
 
 from fpa_core import columns
 from fpa_core.protocols import Query
-from fpa_core.records import Kind, concat
+from fpa_core.records import Kind
 from fpa_core.store.merge import Stored
+from fpa_core.store.narrow import join, same, widened
 from fpa_core.store.segments import Segment
 from fpa_plugins.sqlite import sealed
+from fpa_plugins.sqlite.arranging import Run
 from fpa_plugins.sqlite.claims import Claims
 from fpa_plugins.sqlite.schema import tables
 
 __all__ = ["Known", "Shelf"]
 
-MOST_GATHERED = 1_000_000
+MOST_GATHERED = 1_048_576
 """Rows held back before all of them are written, so that ten thousand symbols at once need no more memory than one."""
 
 KEPT_OPEN = 64
@@ -45,11 +47,11 @@ class Known:
         self.kind = entry.kind
         self.entry = entry
         self.times: Times = segment.integers("timestamp")
-        self.rows = sealed.rows_of(entry, segment)
+        self.rows = sealed.rows_of(entry, segment, scaled=True)
         self.places = segment.places()
         self.claimed = claimed
 
-    def claim_run(self, rows: pa.Table, times: Times) -> bool:
+    def claim_run(self, rows: pa.RecordBatch, times: Times) -> bool:
         """Claim a run of the segment that equals *rows*; false, and nothing is claimed, where there is none."""
         start = int(np.searchsorted(self.times, times[0], "left"))
         while start < len(self.times) and self.claimed[start] and self.times[start] == times[0]:
@@ -57,10 +59,8 @@ class Known:
         end = start + len(times)
         if end > len(self.times) or self.claimed[start:end].any() or not np.array_equal(self.times[start:end], times):
             return False
-        mine = self.rows.slice(start, len(times))
-        for column in self.kind.columns:
-            if not columns.equal(mine.column(column.name), rows.column(column.name).combine_chunks()):
-                return False
+        if not same(self.kind, self.rows.slice(start, len(times)), rows):
+            return False
         self.claimed[start:end] = True
         return True
 
@@ -73,7 +73,8 @@ class Known:
     @functools.cached_property
     def _contents(self) -> list[Row]:
         fields = [self.kind.by_field[name] for name in tables(self.kind).content]
-        arrays = [(column, self.rows.column(column.name)) for column in fields]
+        rows = widened(self.kind, self.rows).combine_chunks()
+        arrays = [(column, rows.column(column.name).combine_chunks()) for column in fields]
         values = [columns.as_texts(array) if column.type == "decimal" else array for column, array in arrays]
         return list(zip(*(array.to_pylist() for array in values), strict=True))
 
@@ -83,7 +84,7 @@ class _Gathered:
     """Rows of one subject, in order of time, with nothing stored among them."""
 
     last_ns: int
-    parts: list[pa.Table] = field(factory=list)
+    parts: list[pa.RecordBatch] = field(factory=list)
     rows: int = 0
 
 
@@ -104,46 +105,44 @@ class Shelf:
         held = self._gathered.get((kind, subject))
         return None if held is None else held.last_ns
 
-    def gather(self, kind: Kind, subject: str, rows: pa.Table, last_ns: int) -> None:
+    def gather(self, kind: Kind, subject: str, run: Run) -> None:
         """Hold back rows that no stored ones lie among, nor between them and what is held back already."""
-        held = self._gathered.setdefault((kind, subject), _Gathered(last_ns))
-        held.parts.append(rows)
-        held.rows += rows.num_rows
-        held.last_ns = last_ns
-        self._total += rows.num_rows
-        if held.rows >= max(2 * sealed.SEGMENT_ROWS, sealed.LEAST_ROWS):
-            self._write_full(kind, subject, held)
+        held = self._gathered.setdefault((kind, subject), _Gathered(run.last_ns))
+        held.parts.append(run.rows)
+        held.rows += len(run.times)
+        held.last_ns = run.last_ns
+        self._total += len(run.times)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether so much is held back that it should be written."""
-        return self._total >= MOST_GATHERED
+    def overfull(self) -> Iterator[tuple[Kind, str]]:
+        """Yield what to flush when much is held back: the subjects with the most rows, as the others may still fill a segment."""
+        if self._total <= MOST_GATHERED:
+            return
+        by_rows = sorted(self._gathered, key=lambda key: self._gathered[key].rows, reverse=True)
+        for key in by_rows:
+            if self._total <= MOST_GATHERED // 2:
+                break
+            yield key
+        for key, held in self._gathered.items():
+            # A part is a view of all rows that arrived with it, which a copy lets go of.
+            rows = join(key[0], held.parts)
+            held.parts = [rows.take(pa.array(np.arange(rows.num_rows)))]
 
-    def _write_full(self, kind: Kind, subject: str, held: _Gathered) -> None:
-        """Write whole segments, and hold back the rest, which later rows may fill up."""
-        table = concat(kind, held.parts)
-        times = columns.times_as_ns(table.column("timestamp").combine_chunks()).to_numpy()
-        whole = len(times) - len(times) % sealed.SEGMENT_ROWS
-        cut = int(np.searchsorted(times, times[whole - 1], "left"))  # the last time may go on in the next rows
-        if cut:
-            self._write(kind, subject, table.slice(0, cut))
-            held.parts, held.rows = [table.slice(cut)], len(times) - cut
-            self._total -= cut
-
-    def _write(self, kind: Kind, subject: str, table: pa.Table) -> None:
-        sealed.write(self._connection, kind, subject, table, np.full(table.num_rows, self._batch_id))
-
-    def flush(self, kind: Kind | None = None, subject: str | None = None) -> list[tuple[Kind, pa.Table]]:
+    def flush(self, kind: Kind | None = None, subject: str | None = None) -> list[tuple[Kind, str, pa.RecordBatch]]:
         """Write what is held back, of one subject or of all, and return the rows that are too few for a segment."""
         too_few = []
-        for key in [(kind, subject)] if kind is not None and subject is not None else list(self._gathered):
-            if (held := self._gathered.pop(key, None)) is not None:
-                self._total -= held.rows
-                table = concat(key[0], held.parts)
-                if held.rows >= sealed.LEAST_ROWS:
-                    self._write(*key, table)
-                else:
-                    too_few.append((key[0], table))
+
+        def enough(keys: Sequence[tuple[Kind, str]]) -> Iterator[sealed.Unsealed]:
+            for key in keys:
+                if (held := self._gathered.pop(key, None)) is not None:
+                    self._total -= held.rows
+                    rows = join(key[0], held.parts)
+                    if held.rows >= sealed.LEAST_ROWS:
+                        yield sealed.Unsealed(*key, rows, np.full(held.rows, self._batch_id))
+                    else:
+                        too_few.append((*key, rows))
+
+        one = [(kind, subject)] if kind is not None and subject is not None else None
+        sealed.write(self._connection, enough(one or list(self._gathered)))
         return too_few
 
     def meeting(self, kind: Kind, subject: str, first_ns: int, last_ns: int) -> list[Known]:
@@ -164,7 +163,7 @@ class Shelf:
 
     def _claimed(self, entry: sealed.Entry, segment: Segment) -> Mask:
         """Tell which rows of a segment belong to this batch, or were claimed by it before."""
-        claimed: Mask = segment.integers("batch") == self._batch_id
+        claimed: Mask = np.isin(segment.integers("batch"), list(self._earlier_claims.owners))
         earlier = self._earlier_claims.between(entry.kind, entry.subject, entry.first_ns, entry.last_ns)
         if earlier:
             rows = zip(segment.integers("timestamp").tolist(), segment.places().tolist(), strict=True)

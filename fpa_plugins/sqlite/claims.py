@@ -16,11 +16,16 @@ class Claims:
 
     They are kept in a temporary table, which may spill to disk, and which a rollback takes back with all else. Where a batch is in order nobody
     asks for them again, so the last time claimed of each subject is kept here.
+
+    :param replays: the batch whose refused rows this one puts in.
+    :ivar owners: the batches whose rows count as rows of this one: itself, and the one it replays.
     """
 
-    def __init__(self, connection: apsw.Connection, batch_id: int) -> None:
+    def __init__(self, connection: apsw.Connection, batch_id: int, replays: int | None = None) -> None:
         self._connection = connection
         self._batch_id = batch_id
+        self._replays = replays
+        self.owners = frozenset({batch_id} if replays is None else {batch_id, replays})
         self._last: dict[tuple[str, str], int] = {}
         connection.execute(
             "CREATE TEMP TABLE IF NOT EXISTS claims (batch INTEGER, kind TEXT, subject TEXT, ts_ns INTEGER, seq INTEGER, "
@@ -43,6 +48,10 @@ class Claims:
         sql = "SELECT ts_ns, seq FROM claims WHERE batch = ? AND kind = ? AND subject = ? AND ts_ns BETWEEN ? AND ?"
         found = self._connection.execute(sql, (self._batch_id, kind.name, subject, first_ns, last_ns))
         return {(ts_ns, seq) for ts_ns, seq in found}
+
+    def stands(self, batch: int | None) -> bool:
+        """Tell whether a version that *batch* brought is later than what is replayed, and so is not replaced by it."""
+        return self._replays is not None and batch is not None and self._replays <= batch != self._batch_id
 
     def forget(self) -> None:
         """Drop them all: the batch is at its end."""

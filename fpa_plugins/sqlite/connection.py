@@ -1,4 +1,4 @@
-"""Connections to one database file: how they are opened, shared between threads, and how their errors read."""
+"""Connections to one database file: how they are opened, and shared between threads."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from pathlib import Path
 
 import apsw
 
-from fpa_core.exceptions import CorruptionError, DatabaseBusyError, DatabaseError, SchemaError
+from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 
-__all__ = ["Pool", "immediate", "prepare_file", "translated"]
+__all__ = ["Pool", "immediate", "prepare_file"]
 
 PAGE_BYTES = 16_384
 """Large enough for columnar segments to read well, small enough for single rows to write well."""
+
+CACHE_KIB = 32_768
+"""Pages that a connection keeps in memory at most: some million sealed rows, so that the hours looked at again need no reading."""
 
 
 def prepare_file(path: Path) -> None:
@@ -45,42 +48,6 @@ def prepare_file(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def translated(path: Path, operation: str) -> Iterator[None]:
-    """Turn the engine's errors into ours, with the path and what was being done."""
-    try:
-        yield
-    except apsw.BusyError as error:
-        raise DatabaseBusyError(
-            f"{path}: another writer held the database for too long while trying to {operation}",
-            hint="let it finish, or raise busy_timeout in [store]",
-            path=str(path),
-            operation=operation,
-        ) from error
-    except apsw.NotADBError as error:
-        raise SchemaError(
-            f"{path} is not an SQLite database, or is encrypted",
-            hint="give another path",
-            path=str(path),
-            operation=operation,
-        ) from error
-    except apsw.CorruptError as error:
-        raise CorruptionError(
-            f"{path} is damaged: {error}", hint="restore it from a backup", path=str(path), operation=operation
-        ) from error
-    except apsw.ReadOnlyError as error:
-        raise DatabaseError(f"{path} cannot be written: {error}", path=str(path), operation=operation) from error
-    except apsw.FullError as error:
-        raise DatabaseError(
-            f"{path}: no space left; nothing of the batch was kept",
-            hint="free some space",
-            path=str(path),
-            operation=operation,
-        ) from error
-    except apsw.Error as error:
-        raise DatabaseError(f"{path}: could not {operation}: {error}", path=str(path), operation=operation) from error
-
-
-@contextlib.contextmanager
 def immediate(connection: apsw.Connection) -> Iterator[None]:
     """Write in one transaction, which holds the lock from the start: one that begins by reading could never be sure to get it."""
     connection.execute("BEGIN IMMEDIATE")
@@ -92,6 +59,22 @@ def immediate(connection: apsw.Connection) -> Iterator[None]:
         with contextlib.suppress(apsw.Error):
             connection.execute("ROLLBACK")
         raise
+
+
+class _Loan:
+    """A context with a connection for reading; it is entered thousands of times a second, and so is no generator."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def __enter__(self) -> apsw.Connection:
+        self._connection = self._pool.borrow()
+        return self._connection
+
+    def __exit__(self, *failure: object) -> None:
+        self._pool.give_back(self._connection)
 
 
 class Pool:
@@ -132,26 +115,29 @@ class Pool:
         connection.set_busy_timeout(int(self.busy_timeout * 1000))
         settings = (
             f"PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {self._synchronous}; "
-            "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON"
+            f"PRAGMA cache_size = -{CACHE_KIB}; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON"
         )
         connection.execute(settings).fetchall()  # read to the end: what follows the first row is not run before
         return connection
 
-    @contextlib.contextmanager
-    def reader(self) -> Iterator[apsw.Connection]:
+    def reader(self) -> _Loan:
         """Lend a connection for reading."""
+        return _Loan(self)
+
+    def borrow(self) -> apsw.Connection:
+        """Take a connection for reading, which :meth:`give_back` returns."""
         self._check()
         with self._lock:
             connection = self._readers.pop() if self._readers else None
-        connection = connection or self.connect()
-        try:
-            yield connection
-        finally:
-            if self._closed or self._pid != os.getpid():
-                connection.close(True)
-            else:
-                with self._lock:
-                    self._readers.append(connection)
+        return connection or self.connect()
+
+    def give_back(self, connection: apsw.Connection) -> None:
+        """Take a connection back."""
+        if self._closed or self._pid != os.getpid():
+            connection.close(True)
+        else:
+            with self._lock:
+                self._readers.append(connection)
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[apsw.Connection]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from fpa_core.exceptions import DatabaseBusyError
 from fpa_plugins.sqlite.appending import Appender
 from fpa_plugins.sqlite.claims import Claims
-from fpa_plugins.sqlite.connection import Pool, immediate, translated
+from fpa_plugins.sqlite.connection import Pool, immediate
+from fpa_plugins.sqlite.errors import translated
 from fpa_plugins.sqlite.writing import SqliteTransaction, begin_batch
 
 __all__ = ["SqliteStream"]

@@ -11,17 +11,23 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fpa_core import columns
 from fpa_core.protocols import Query, WriteCounts
 from fpa_core.records import Kind
 from fpa_core.store.merge import Action, Stored, merge_multiset
+from fpa_core.store.narrow import in_one, widened
 from fpa_plugins.sqlite import sealed
-from fpa_plugins.sqlite.arranging import Group, Row, sort
+from fpa_plugins.sqlite.arranging import Group, Row, Run, by_subject, sort
 from fpa_plugins.sqlite.bulk import Known, Shelf
 from fpa_plugins.sqlite.claims import Claims
 from fpa_plugins.sqlite.schema import tables
 
 __all__ = ["MultisetWriter"]
+
+ROWS_AT_ONCE = 1_048_576
+"""Rows sorted and gathered at once: enough to fill the segments of many symbols."""
+
+MERGED_AT_ONCE = 65_536
+"""Rows compared with stored ones at once, as Python values where they must be: few enough for the memory of a small machine."""
 
 NEARBY = 8
 """Stored rows read per arriving time before looking each time up on its own is the better way."""
@@ -41,21 +47,18 @@ class MultisetWriter:
 
     def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
         """Add rows, one subject after the other."""
-        arranged = sort(kind, table)
-        subjects = arranged.table.column(kind.by_field[kind.subject].name)
-        times = columns.times_as_ns(arranged.table.column("timestamp").combine_chunks()).to_numpy()
         counts = WriteCounts()
-        for start, end in itertools.pairwise([*arranged.runs.tolist(), table.num_rows]):
-            rows = arranged.table.slice(start, end - start)
-            counts += self._write_run(kind, subjects[start].as_py(), rows, times[start:end])
-        if self._shelf.is_full:
-            self.flush()
+        for start in range(0, table.num_rows, ROWS_AT_ONCE):
+            for subject, run in by_subject(kind, in_one(table.slice(start, ROWS_AT_ONCE))):
+                counts += self._write_run(kind, subject, run)
+            for key in self._shelf.overfull():
+                self.flush(*key)
         return counts
 
     def flush(self, kind: Kind | None = None, subject: str | None = None) -> None:
         """Write what was held back to fill segments, of one subject or of all."""
-        for held_kind, table in self._shelf.flush(kind, subject):
-            self._insert_hot(held_kind, table)
+        for held_kind, held_subject, rows in self._shelf.flush(kind, subject):
+            self._insert_hot(held_kind, held_subject, rows)
 
     def unseal(self, query: Query) -> None:
         """Make every row that *query* may select a hot one, so that it can be changed."""
@@ -66,31 +69,37 @@ class MultisetWriter:
         """Leave the claims on sealed rows to the next transaction of the same batch."""
         self._shelf.keep_claims()
 
-    def _write_run(self, kind: Kind, subject: str, rows: pa.Table, times: Times) -> WriteCounts:
+    def _write_run(self, kind: Kind, subject: str, run: Run) -> WriteCounts:
         """Write rows of one subject in order of time."""
-        first, last = int(times[0]), int(times[-1])
+        first, last = run.first_ns, run.last_ns
         held = self._shelf.last_gathered(kind, subject)
-        if held is not None and (held > first or (held == first and _has_ids(kind, rows))):
+        if held is not None and (held > first or (held == first and _has_ids(kind, run.rows))):
             self.flush(kind, subject)
             held = None
         since = first if held is None else held
         hot = self._hot_span(kind, subject, since, last)
         met = self._shelf.meeting(kind, subject, since, last)
         if hot is None and not met:
-            if not _repeats(kind, rows, times):
-                self._shelf.gather(kind, subject, rows, last)
-                return WriteCounts(inserted=len(times))
-            return self._settle(kind, subject, rows, times, [], None)
+            if not _repeats(kind, run):
+                self._shelf.gather(kind, subject, run)
+                return WriteCounts(inserted=len(run.times))
+            return self._settle(kind, subject, run, [], None)
+        if len(run.times) > MERGED_AT_ONCE:
+            counts = WriteCounts()
+            for start in range(0, len(run.times), MERGED_AT_ONCE):
+                counts += self._write_run(kind, subject, run.part(start, start + MERGED_AT_ONCE))
+            return counts
         if held is not None:
             self.flush(kind, subject)
             hot = self._hot_span(kind, subject, first, last)
             met = self._shelf.meeting(kind, subject, first, last)
         spans = [span for span in (hot, *((known.entry.first_ns, known.entry.last_ns) for known in met)) if span]
+        times = run.times
         start = int(np.searchsorted(times, min((span[0] for span in spans), default=last + 1), "left"))
         end = int(np.searchsorted(times, max((span[1] for span in spans), default=last), "right"))
-        counts = self._write_apart(kind, subject, rows.slice(0, start), times[:start])
-        counts += self._settle(kind, subject, rows.slice(start, end - start), times[start:end], met, hot)
-        return counts + self._write_apart(kind, subject, rows.slice(end), times[end:])
+        counts = self._write_apart(kind, subject, run.part(0, start))
+        counts += self._settle(kind, subject, run.part(start, end), met, hot)
+        return counts + self._write_apart(kind, subject, run.part(end, len(run.times)))
 
     def _hot_span(self, kind: Kind, subject: str, first: int, last: int) -> Span | None:
         """Return the first and last time of hot rows of a subject in a range, both ends included."""
@@ -103,21 +112,22 @@ class MultisetWriter:
         ]
         return None if found[0] is None else (found[0], found[1])
 
-    def _write_apart(self, kind: Kind, subject: str, rows: pa.Table, times: Times) -> WriteCounts:
+    def _write_apart(self, kind: Kind, subject: str, run: Run) -> WriteCounts:
         """Write rows that no stored ones lie among."""
-        if not len(times):
+        if not len(run.times):
             return WriteCounts()
-        if _repeats(kind, rows, times):
-            return self._settle(kind, subject, rows, times, [], None)
-        if len(times) >= sealed.LEAST_ROWS:
-            sealed.write(self._connection, kind, subject, rows, np.full(len(times), self._batch_id))
+        if _repeats(kind, run):
+            return self._settle(kind, subject, run, [], None)
+        if len(run.times) >= sealed.LEAST_ROWS:
+            owners = np.full(len(run.times), self._batch_id)
+            sealed.write(self._connection, [sealed.Unsealed(kind, subject, run.rows, owners)])
         else:
-            self._insert_hot(kind, rows)
-        return WriteCounts(inserted=len(times))
+            self._insert_hot(kind, subject, run.rows)
+        return WriteCounts(inserted=len(run.times))
 
-    def _insert_hot(self, kind: Kind, rows: pa.Table) -> None:
+    def _insert_hot(self, kind: Kind, subject: str, rows: pa.RecordBatch) -> None:
         """Insert rows in order of time at which no other rows are."""
-        arranged = sort(kind, rows).arranged()
+        arranged = sort(kind, widened(kind, rows, subject)).arranged()
         places = arranged.ranks().tolist()
         self._connection.executemany(
             tables(kind).insert, zip(*arranged.values, places, itertools.repeat(self._batch_id), strict=False)
@@ -125,11 +135,10 @@ class MultisetWriter:
 
     # Rows that may meet stored ones
 
-    def _settle(
-        self, kind: Kind, subject: str, rows: pa.Table, times: Times, met: Sequence[Known], hot: Span | None
-    ) -> WriteCounts:
-        if not len(times):
+    def _settle(self, kind: Kind, subject: str, run: Run, met: Sequence[Known], hot: Span | None) -> WriteCounts:
+        if not len(run.times):
             return WriteCounts()
+        rows, times = run.rows, run.times
         undecided = np.ones(len(times), bool)
         for known in met:
             first, last = known.entry.first_ns, known.entry.last_ns
@@ -146,12 +155,14 @@ class MultisetWriter:
             meets |= (times >= hot[0]) & (times <= hot[1])
         for known in met:
             meets |= _is_in(times, known.times)
-        if _repeats(kind, rows, times):
+        if _repeats(kind, run):
             meets[:] = True
         alone = undecided & ~meets
         if alone.any():
-            self._insert_hot(kind, rows.filter(pa.array(alone)))
-        groups = list(sort(kind, rows).arranged().only(undecided & meets)) if (undecided & meets).any() else []
+            self._insert_hot(kind, subject, rows.filter(pa.array(alone)))
+        groups: list[Group] = []
+        if (undecided & meets).any():
+            groups = list(sort(kind, widened(kind, rows, subject)).arranged().only(undecided & meets))
         return WriteCounts(inserted=int(alone.sum()), duplicate=duplicate) + self._merge(kind, groups, met)
 
     def _merge(self, kind: Kind, groups: Sequence[Group], met: Sequence[Known]) -> WriteCounts:
@@ -171,7 +182,8 @@ class MultisetWriter:
             seq_of: dict[Hashable, int] = {}
 
             def is_known(content: Row, key: Row = group.key) -> bool:
-                return bool(self._connection.execute(t.was_replaced, (*key, *content)).get)
+                known = self._connection.execute(t.was_replaced, (*key, *content)).get
+                return bool(known) or self._stands(kind, key, content)
 
             for outcome in merge_multiset(group.contents, [*stored, *hot], venue_id, is_known):
                 tally[outcome.action] += 1
@@ -229,7 +241,16 @@ class MultisetWriter:
     def _as_stored(self, kind: Kind, key: Row, rows: Sequence[Row]) -> list[Stored[Row]]:
         subject, ts_ns = key
         claimed = self._claims.between(kind, subject, ts_ns, ts_ns) if rows else set()
-        return [Stored(row[1], row[3:], row[2] == self._batch_id or (ts_ns, row[1]) in claimed) for row in rows]
+        owners = self._claims.owners
+        return [Stored(row[1], row[3:], row[2] in owners or (ts_ns, row[1]) in claimed) for row in rows]
+
+    def _stands(self, kind: Kind, key: Row, content: Row) -> bool:
+        """Tell whether the stored row with the id of *content* is later than what is being replayed."""
+        names = tables(kind).content
+        same = " AND ".join(f"{name} IS ?" for name in kind.venue_id)
+        sql = f"SELECT max(batch) FROM {kind.name} WHERE {kind.subject} = ? AND ts_ns = ? AND {same}"
+        ids = [content[names.index(name)] for name in kind.venue_id]
+        return len(self._claims.owners) > 1 and self._claims.stands(self._connection.execute(sql, (*key, *ids)).get)
 
 
 def _is_in(times: Times, others: Times) -> npt.NDArray[np.bool_]:
@@ -238,25 +259,24 @@ def _is_in(times: Times, others: Times) -> npt.NDArray[np.bool_]:
     return others[places] == times  # type: ignore[no-any-return]
 
 
-def _has_ids(kind: Kind, rows: pa.Table) -> bool:
-    if not kind.venue_id:
-        return False
-    ids = rows.column(kind.by_field[kind.venue_id[-1]].name)
-    return ids.null_count < len(ids)  # type: ignore[no-any-return]
+def _has_ids(kind: Kind, rows: pa.RecordBatch) -> bool:
+    return bool(kind.venue_id) and kind.by_field[kind.venue_id[-1]].name in rows.schema.names
 
 
-def _repeats(kind: Kind, rows: pa.Table, times: Times) -> bool:
+def _repeats(kind: Kind, run: Run) -> bool:
     """Tell whether an id occurs twice at one time, so that the rows are not all to be kept."""
-    if not _has_ids(kind, rows):
+    if not _has_ids(kind, run.rows):
         return False
-    same = np.zeros(len(times), bool)
-    same[1:] = times[1:] == times[:-1]
-    same[:-1] |= same[1:]
-    if not same.any():
+    times = run.times
+    shared = np.zeros(len(times), bool)
+    shared[1:] = times[1:] == times[:-1]
+    shared[:-1] |= shared[1:]
+    if not shared.any():
         return False
-    part = rows.filter(pa.array(same))
-    ids = zip(*(part.column(kind.by_field[name].name).to_pylist() for name in kind.venue_id), strict=True)
-    seen = [(ns, *one) for ns, one in zip(times[same].tolist(), ids, strict=True) if one[-1] is not None]
+    names = [kind.by_field[name].name for name in kind.venue_id]
+    part = widened(kind, run.rows.filter(pa.array(shared)), "")
+    ids = zip(*(part.column(name).to_pylist() for name in names), strict=True)
+    seen = [(ns, *one) for ns, one in zip(times[shared].tolist(), ids, strict=True) if one[-1] is not None]
     return len(set(seen)) < len(seen)
 
 

@@ -25,12 +25,14 @@ class SqliteOptions:
     :ivar synchronous: ``full``: an acknowledged batch survives a power cut; ``normal``: it survives a crash of the process only.
     :ivar busy_timeout: how long a writer waits for another one, in seconds or as text such as ``"30s"``.
     :ivar seal_rows: on closing after a write, quotes and trades of a symbol with at least so many single rows are sealed into segments.
+    :ivar read_cache: bytes of memory for sealed rows that were read for a range of time, decoded, so that reading it again is faster; 0 for none.
     """
 
     path: Path = field(default=Path("portfolio.db"), converter=Path)
     synchronous: Literal["full", "normal"] = "full"
     busy_timeout: Duration = field(default=30.0, validator=validators.ge(0))
     seal_rows: int | None = field(default=8_192, validator=validators.optional(validators.ge(1)))  # type: ignore[arg-type]
+    read_cache: int = field(default=64 * 2**20, validator=validators.ge(0))
 
 
 def open_store(options: SqliteOptions) -> StoreBackend:

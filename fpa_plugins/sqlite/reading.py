@@ -18,6 +18,7 @@ from fpa_core.protocols import Query
 from fpa_core.records import Column, Kind
 from fpa_core.store.segments import Segment
 from fpa_plugins.sqlite import sealed
+from fpa_plugins.sqlite.blocks import Blocks
 from fpa_plugins.sqlite.schema import batches_of, tables
 
 __all__ = ["count", "hot_rows", "last_batch", "scan"]
@@ -33,13 +34,24 @@ def last_batch(connection: apsw.Connection, known_at_ns: int | None) -> int | No
 
 
 def scan(
-    connection: apsw.Connection, query: Query, rows: int, names: Sequence[str] | None = None, *, scaled: bool = False
+    connection: apsw.Connection,
+    query: Query,
+    rows: int,
+    names: Sequence[str] | None = None,
+    *,
+    scaled: bool = False,
+    blocks: Blocks | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of *query* in order, in batches of at most *rows*, with the columns *names*."""
+    """Yield the rows of *query* in order, in batches of at most *rows*, with the columns *names*.
+
+    :param blocks: where segments are kept that are looked at again. Those of a range of time are; reading all there is would only drive them out.
+    """
     left = query.limit
     everything = [column.name for column in query.kind.columns]
     owners = _owners(connection, query)
-    for batch in _Scan(connection, query, rows, everything if names is None else list(names), owners, scaled).batches():
+    wanted = everything if names is None else list(names)
+    kept = blocks if query.start_ns is not None and query.end_ns is not None else None
+    for batch in _Scan(connection, query, rows, wanted, owners, scaled, kept).batches():
         for start in range(0, batch.num_rows, rows):
             part = batch.slice(start, rows if left is None else min(rows, left))
             if part.num_rows:
@@ -73,6 +85,7 @@ class _Scan:
     names: Sequence[str]
     owners: sealed.Owners
     scaled: bool
+    blocks: Blocks | None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         query = self.query
@@ -125,9 +138,14 @@ class _Scan:
             found.update(subject for (subject,) in self.connection.execute(sql, parameters))
         return found
 
+    def _segment(self, entry: sealed.Entry) -> Segment:
+        if self.blocks is None:
+            return sealed.read(self.connection, entry)
+        return self.blocks.get(entry, lambda: sealed.read(self.connection, entry))
+
     def _merged(self, query: Query, entry: sealed.Entry, *, hot: bool) -> pa.RecordBatch:
         """Return the rows of a segment that satisfy *query*, and the hot rows among them."""
-        segment = sealed.read(self.connection, entry)
+        segment = self._segment(entry)
         start, end = _span(segment, entry, query)
         mask = sealed.matching(segment, entry, query, self.owners, start, end)
         late = list(self._hot(evolve(query, reverse=False), ["ts_ns", "seq"])) if hot else []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 import apsw
 import numpy as np
@@ -15,15 +17,30 @@ import pyarrow.compute as pc
 from attrs import frozen
 
 from fpa_core import columns
-from fpa_core.numbers import decimal_text, ns_text
+from fpa_core.exceptions import CorruptionError
+from fpa_core.numbers import EXACT, decimal_text, ns_text
 from fpa_core.protocols import Query
 from fpa_core.records import KINDS, Kind
-from fpa_core.store.segments import Segment, encode_segment, ranks
+from fpa_core.store.segments import Segment, checksum_of, encode_segment, ranks
 from fpa_plugins.sqlite.schema import subject_condition
 
-__all__ = ["SEGMENT_ROWS", "Entry", "Owners", "find", "last_record", "matching", "read", "remove", "rows_of", "write"]
+__all__ = [
+    "LEAST_ROWS",
+    "SEGMENT_ROWS",
+    "Entry",
+    "Owners",
+    "Unsealed",
+    "find",
+    "last_record",
+    "matching",
+    "read",
+    "remove",
+    "rows_of",
+    "write",
+]
 
 Mask = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.int64]
 
 SEGMENT_ROWS = 16_384
 """Rows of a full segment: enough to compress well, few enough to be read for a single row."""
@@ -31,7 +48,7 @@ SEGMENT_ROWS = 16_384
 LEAST_ROWS = 2_048
 """Rows from which a segment is worth its overhead; fewer stay hot until more have come."""
 
-_CATALOG = "id, kind, subject, first_ns, last_ns, rows, first_batch, last_batch, last_row"
+_CATALOG = "id, kind, subject, first_ns, last_ns, rows, first_batch, last_batch, last_row, checksum"
 
 
 @frozen
@@ -40,6 +57,7 @@ class Entry:
 
     :ivar first_batch: the earliest batch that brought one of its rows, and ``last_batch`` the latest.
     :ivar last_row: its last row as JSON, by public column names, so that the latest record needs no decoding.
+    :ivar checksum: that of its header, in which those of its columns stand.
     """
 
     id: int
@@ -51,6 +69,7 @@ class Entry:
     first_batch: int
     last_batch: int
     last_row: str
+    checksum: bytes
 
     def __str__(self) -> str:
         return f"the segment of {self.kind.name} of {self.subject} from {ns_text(self.first_ns)} to {ns_text(self.last_ns)}"
@@ -62,9 +81,10 @@ def find(connection: apsw.Connection, query: Query, *, latest: bool = False) -> 
         return []
     conditions, parameters = subject_condition("subject", query)
     conditions, parameters = ["kind = ?", *conditions], [query.kind.name, *parameters]
+    one = query.only is not None and len(query.only) == 1
     bounds: Sequence[tuple[str, Any]] = (
         ("last_ns >= ?", query.start_ns),
-        ("first_ns < ?", query.end_ns),
+        ("first_ns < ?", None if one and not latest else query.end_ns),
         ("first_batch <= ?", query.batch),
         ("last_batch >= ?", query.batch),
     )
@@ -74,13 +94,27 @@ def find(connection: apsw.Connection, query: Query, *, latest: bool = False) -> 
             parameters.append(bound)
     order = "last_ns DESC LIMIT 1" if latest else "subject, last_ns"
     sql = f"SELECT {_CATALOG} FROM segments WHERE {' AND '.join(conditions)} ORDER BY {order}"
-    return [Entry(row[0], KINDS[row[1]], *row[2:]) for row in connection.execute(sql, parameters)]
+    found = (Entry(row[0], KINDS[row[1]], *row[2:]) for row in connection.execute(sql, parameters))
+    if one and not latest and (end_ns := query.end_ns) is not None:
+        # They never overlap, so that none comes after the first that begins too late; the index does not know.
+        return list(itertools.takewhile(lambda entry: entry.first_ns < end_ns, found))
+    return list(found)
 
 
 def read(connection: apsw.Connection, entry: Entry) -> Segment:
-    """Return a segment, its header checked."""
-    content = connection.execute("SELECT content FROM segment_contents WHERE id = ?", (entry.id,)).get
-    return Segment(content or b"", str(entry))
+    """Return a segment, its header checked.
+
+    :raises CorruptionError: when it is damaged, or another one than the catalog says.
+    """
+    content = connection.execute("SELECT content FROM segment_contents WHERE id = ?", (entry.id,)).get or b""
+    segment = Segment(content, entry)
+    if checksum_of(content) != entry.checksum:
+        raise CorruptionError(
+            f"{entry} is not what is stored under its number",
+            hint="restore the database from a backup",
+            operation="read a segment",
+        )
+    return segment
 
 
 def rows_of(
@@ -95,7 +129,8 @@ def rows_of(
     """Return rows of a segment with the columns of their kind, or those named; *scaled* as for :meth:`Segment.array`."""
     end = segment.rows if end is None else end
     kind = entry.kind
-    arrays, fields = [], []
+    arrays = []
+    shape: list[tuple[str, pa.DataType, int | None]] = []
     for column in kind.columns if names is None else [kind.by_name[name] for name in names]:
         if column.field == kind.subject:
             array = _repeated(entry.subject, end - start)
@@ -103,12 +138,16 @@ def rows_of(
             array = segment.array(column.name, column.type, start, end, scaled=scaled)
         arrays.append(array)
         integers = column.type == "decimal" and pa.types.is_int64(array.type)
-        fields.append(
-            columns.scaled_field(column.name, segment.scale(column.name))
-            if integers
-            else pa.field(column.name, array.type)
-        )
-    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+        shape.append((column.name, array.type, segment.scale(column.name) if integers else None))
+    return pa.RecordBatch.from_arrays(arrays, schema=_schema(tuple(shape)))
+
+
+@functools.lru_cache(maxsize=256)
+def _schema(shape: tuple[tuple[str, pa.DataType, int | None], ...]) -> pa.Schema:
+    """Return the schema of columns, each with its name, type and scale; the segments of one kind share a few."""
+    return pa.schema(
+        [pa.field(name, kind) if scale is None else columns.scaled_field(name, scale) for name, kind, scale in shape]
+    )
 
 
 def _repeated(subject: str, count: int) -> pa.Array:
@@ -119,54 +158,77 @@ def _repeated(subject: str, count: int) -> pa.Array:
 
 @functools.lru_cache(maxsize=64)
 def _shared_names(subject: str) -> pa.Array:
-    return pa.repeat(pa.scalar(subject), SEGMENT_ROWS)
+    return pa.repeat(pa.scalar(subject), 2 * SEGMENT_ROWS)
 
 
-def write(
-    connection: apsw.Connection,
-    kind: Kind,
-    subject: str,
-    table: pa.Table,
-    batches: npt.NDArray[np.int64],
-    places: npt.NDArray[np.int64] | None = None,
-) -> None:
-    """Keep rows of one subject, in order of time, as segments; a time is never divided between two.
+class Unsealed(NamedTuple):
+    """Rows of one subject, a narrow batch in order of time, that are to become segments.
 
-    :param batches: the batch that brought each row.
-    :param places: the order of arrival of each among those of its time, where that is not the order of the rows.
+    :ivar batches: the batch that brought each row.
+    :ivar places: the order of arrival of each among those of its time, where that is not the order of the rows.
     """
-    times = columns.times_as_ns(table.column("timestamp").combine_chunks()).to_numpy()
+
+    kind: Kind
+    subject: str
+    rows: pa.RecordBatch
+    batches: Numbers
+    places: Numbers | None = None
+
+    def parts(self) -> Iterator[Unsealed]:
+        """Divide the rows into those of a segment each; a time is never divided between two."""
+        times = columns.times_as_ns(self.rows.column("timestamp")).to_numpy()
+        for start, end in _pieces(times):
+            places = None if self.places is None else self.places[start:end]
+            yield self._replace(
+                rows=self.rows.slice(start, end - start), batches=self.batches[start:end], places=places
+            )
+
+    def encoded(self) -> tuple[tuple[Any, ...], bytes]:
+        """Return the entry of the catalog but for its id, and the segment."""
+        times = columns.times_as_ns(self.rows.column("timestamp")).to_numpy()
+        extra = {"batch": self.batches}
+        if self.places is not None and (self.places != ranks(times)).any():
+            extra["seq"] = self.places
+        content = encode_segment(self.kind, self.rows, extra)
+        entry = (
+            self.kind.name,
+            self.subject,
+            int(times[0]),
+            int(times[-1]),
+            len(times),
+            int(self.batches.min()),
+            int(self.batches.max()),
+            _last_row(self.kind, self.subject, self.rows.slice(len(times) - 1)),
+            checksum_of(content),
+            len(content),
+        )
+        return entry, content
+
+
+def write(connection: apsw.Connection, what: Iterable[Unsealed]) -> None:
+    """Keep rows as segments."""
+    for part in itertools.chain.from_iterable(one.parts() for one in what):
+        entry, content = part.encoded()
+        connection.execute("INSERT INTO segment_contents (content) VALUES (?)", (content,))
+        connection.execute(
+            f"INSERT INTO segments ({_CATALOG}, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (connection.last_insert_rowid(), *entry),
+        )
+
+
+def _pieces(times: Numbers) -> Iterator[tuple[int, int]]:
+    """Divide rows into segments of about the same size, so that none is left with a few."""
+    count = max(1, round(len(times) / SEGMENT_ROWS))
     start = 0
-    while start < len(times):
-        end = start + SEGMENT_ROWS
+    for number in range(1, count + 1):
+        end = len(times) * number // count
         if end < len(times):
             end = int(np.searchsorted(times, times[end], "left"))
             if end <= start:  # more rows at one time than a segment holds
                 end = int(np.searchsorted(times, times[start], "right"))
-        end = min(end, len(times))
-        part = table.slice(start, end - start).combine_chunks()
-        owners = batches[start:end]
-        extra = {"batch": owners}
-        if places is not None and (places[start:end] != ranks(times[start:end])).any():
-            extra["seq"] = places[start:end]
-        content = encode_segment(kind, part, extra)
-        connection.execute("INSERT INTO segment_contents (content) VALUES (?)", (content,))
-        connection.execute(
-            f"INSERT INTO segments ({_CATALOG}, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                connection.last_insert_rowid(),
-                kind.name,
-                subject,
-                int(times[start]),
-                int(times[end - 1]),
-                end - start,
-                int(owners.min()),
-                int(owners.max()),
-                _last_row(kind, part),
-                len(content),
-            ),
-        )
-        start = end
+        if end > start:
+            yield start, end
+            start = end
 
 
 def remove(connection: apsw.Connection, entries: Sequence[Entry]) -> None:
@@ -176,17 +238,19 @@ def remove(connection: apsw.Connection, entries: Sequence[Entry]) -> None:
     connection.executemany("DELETE FROM segment_contents WHERE id = ?", ids)
 
 
-def _last_row(kind: Kind, table: pa.Table) -> str:
-    last = table.slice(table.num_rows - 1)
-    values: dict[str, Any] = {}
-    for column in kind.columns:
-        array = last.column(column.name).combine_chunks()
+def _last_row(kind: Kind, subject: str, row: pa.RecordBatch) -> str:
+    """Return a row as JSON by public column names, without what is null."""
+    values: dict[str, Any] = {kind.by_field[kind.subject].name: subject}
+    for column, array in zip(row.schema, row.columns, strict=True):
         if array.null_count:
             continue
-        if column.type == "time":
-            values[column.name] = columns.times_as_ns(array)[0].as_py()
-        else:
-            values[column.name] = (columns.as_texts(array) if column.type == "decimal" else array)[0].as_py()
+        value = (columns.times_as_ns(array) if pa.types.is_timestamp(array.type) else array)[0].as_py()
+        scale = columns.scale_of(column)
+        if scale is not None:
+            value = decimal_text(Decimal(value).scaleb(-scale, EXACT))
+        elif isinstance(value, Decimal):
+            value = decimal_text(value)
+        values[column.name] = value
     return json.dumps(values, ensure_ascii=False)
 
 
@@ -208,7 +272,7 @@ class Owners:
     """
 
     last: int | None = None
-    among: npt.NDArray[np.int64] | None = None
+    among: Numbers | None = None
 
     def cover(self, entry: Entry, query: Query) -> bool:
         """Tell whether all rows of a segment come from them, as far as the catalog tells."""

@@ -16,6 +16,7 @@ from fpa_core import columns
 from fpa_core.exceptions import CorruptionError
 from fpa_core.protocols import Query, Sealed
 from fpa_core.records import Kind, concat
+from fpa_core.store.narrow import in_one, narrowed, same
 from fpa_plugins.sqlite import reading, sealed
 from fpa_plugins.sqlite.schema import tables
 
@@ -55,7 +56,7 @@ def _seal_subject(connection: apsw.Connection, kind: Kind, subject: str) -> Iter
             (subject, query.start_ns, query.end_ns),
         ).get
         sealed.remove(connection, entries)
-        sealed.write(connection, kind, subject, table, owners, places)
+        sealed.write(connection, [sealed.Unsealed(kind, subject, narrowed(kind, in_one(table)), owners, places)])
         written = _verify(connection, query, table, owners)
         connection.execute(
             f"DELETE FROM {t.live} WHERE {kind.subject} = ? AND ts_ns >= ? AND ts_ns < ?",
@@ -98,16 +99,13 @@ def _verify(connection: apsw.Connection, query: Query, table: pa.Table, owners: 
     :raises CorruptionError: when they differ; nothing is sealed then.
     """
     entries = sealed.find(connection, query)
+    meant = narrowed(query.kind, in_one(table))
     start = 0
     for entry in entries:
         segment = sealed.read(connection, entry)
-        rows = sealed.rows_of(entry, segment)
-        meant = table.slice(start, entry.rows)
-        same = np.array_equal(segment.integers("batch"), owners[start : start + entry.rows]) and all(
-            columns.equal(rows.column(column.name), meant.column(column.name).combine_chunks())
-            for column in query.kind.columns
-        )
-        if not same:
+        rows = sealed.rows_of(entry, segment, scaled=True)
+        owned = np.array_equal(segment.integers("batch"), owners[start : start + entry.rows])
+        if not (owned and same(query.kind, rows, meant.slice(start, entry.rows))):
             raise CorruptionError(f"{entry} does not hold what was written to it", operation="seal")
         start += entry.rows
     if start != table.num_rows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,10 +10,12 @@ import apsw
 import pyarrow as pa
 
 from fpa_core.exceptions import DatabaseBusyError
-from fpa_core.protocols import Batch, Capability, Extent, Quarantined, Query, Sealed
+from fpa_core.protocols import Batch, Capability, Extent, QuarantineCount, Quarantined, QuarantineQuery, Query, Sealed
 from fpa_core.records import KINDS, Kind
-from fpa_plugins.sqlite import reading, sealing
-from fpa_plugins.sqlite.connection import Pool, immediate, prepare_file, translated
+from fpa_plugins.sqlite import quarantine, reading, sealing
+from fpa_plugins.sqlite.blocks import Blocks
+from fpa_plugins.sqlite.connection import Pool, immediate, prepare_file
+from fpa_plugins.sqlite.errors import translated
 from fpa_plugins.sqlite.latest import latest
 from fpa_plugins.sqlite.live import SqliteStream
 from fpa_plugins.sqlite.migrations import migrate
@@ -40,6 +41,7 @@ class SqliteStore:
         prepare_file(self.path)
         self._seal_rows = options.seal_rows
         self._written = False
+        self._blocks = Blocks(options.read_cache)
         self._pool = Pool(self.path, synchronous=options.synchronous, busy_timeout=options.busy_timeout)
         with translated(self.path, "open"), self._pool.writer() as connection:
             self.migration_backup = migrate(connection, self.path)
@@ -52,6 +54,7 @@ class SqliteStore:
                 for kind in KINDS.values():
                     self.seal(kind, least=self._seal_rows)
         self._written = False
+        self._blocks.clear()
         with translated(self.path, "close"):
             self._pool.close()
 
@@ -64,11 +67,12 @@ class SqliteStore:
 
     @contextlib.contextmanager
     def transaction(
-        self, *, source: str, file: str | None = None, digest: str | None = None
+        self, *, source: str, file: str | None = None, digest: str | None = None, replays: int | None = None
     ) -> Iterator[SqliteTransaction]:
         """Begin a batch."""
         with translated(self.path, "write a batch"), self._pool.writer() as connection, immediate(connection):
-            batch = SqliteTransaction(connection, begin_batch(connection, source, file, digest))
+            batch_id = begin_batch(connection, source, file, digest, replays)
+            batch = SqliteTransaction(connection, batch_id, replays=replays)
             yield batch
             batch.record()
         self._written = True
@@ -87,7 +91,7 @@ class SqliteStore:
             # One read transaction, so that catalog, segments and hot rows come from the same moment.
             connection.execute("BEGIN")
             try:
-                yield from reading.scan(connection, query, rows, columns, scaled=scaled)
+                yield from reading.scan(connection, query, rows, columns, scaled=scaled, blocks=self._blocks)
             finally:
                 connection.execute("ROLLBACK")
 
@@ -115,23 +119,20 @@ class SqliteStore:
 
     def batches(self, *, batch: int | None = None, limit: int | None = None) -> Sequence[Batch]:
         """List batches, latest first."""
-        names = (
-            "id, source, recorded_ns, file, digest, read, inserted, duplicate, revised, quarantined, deleted, undone_by"
-        )
+        names = "id, source, recorded_ns, file, digest, read, inserted, duplicate, revised, quarantined, deleted, undone_by, replays"
         sql = f"SELECT {names} FROM batches WHERE id = ifnull(?, id) ORDER BY id DESC LIMIT ?"
         with translated(self.path, "list batches"), self._pool.reader() as connection:
             return [Batch(*row) for row in connection.execute(sql, (batch, -1 if limit is None else limit))]
 
-    def quarantined(
-        self, *, batch: int | None = None, record: int | None = None, limit: int | None = None
-    ) -> Sequence[Quarantined]:
-        """List refused records, latest first."""
-        names = "kind, subject, ts_ns, row, raw, findings, state, id, batch"
-        sql = f"SELECT {names} FROM quarantine WHERE batch = ifnull(?, batch) AND id = ifnull(?, id) ORDER BY id DESC LIMIT ?"
-        with translated(self.path, "list the quarantine"), self._pool.reader() as connection:
-            return [
-                _quarantined(*row) for row in _rows(connection, sql, (batch, record, -1 if limit is None else limit))
-            ]
+    def quarantined(self, query: QuarantineQuery) -> Iterator[Quarantined]:
+        """Yield refused records."""
+        with translated(self.path, "read the quarantine"), self._pool.reader() as connection:
+            yield from quarantine.select(connection, query)
+
+    def count_quarantined(self, query: QuarantineQuery) -> Sequence[QuarantineCount]:
+        """Count refused records."""
+        with translated(self.path, "count the quarantine"), self._pool.reader() as connection:
+            return quarantine.count(connection, query)
 
     def describe(self) -> Mapping[str, Any]:
         """Tell what file this is."""
@@ -152,21 +153,3 @@ def _figures(connection: apsw.Connection, kind: str) -> dict[str, int]:
     segments, rows, size = next(connection.execute(sums, (kind,)))
     hot = connection.execute(f"SELECT count(*) FROM {kind}").get
     return {"rows": hot + rows, "hot": hot, "sealed": rows, "segments": segments, "segment_bytes": size}
-
-
-def _quarantined(
-    kind: str,
-    subject: str | None,
-    ts_ns: int | None,
-    row: int | None,
-    raw: str,
-    findings: str,
-    state: str,
-    record: int,
-    batch: int,
-) -> Quarantined:
-    return Quarantined(kind, subject, ts_ns, row, raw, tuple(json.loads(findings)), state, record, batch)
-
-
-def _rows(connection: apsw.Connection, sql: str, parameters: tuple[Any, ...]) -> Iterator[Any]:
-    return iter(connection.execute(sql, parameters))

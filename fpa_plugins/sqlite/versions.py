@@ -19,16 +19,31 @@ from fpa_plugins.sqlite.schema import Tables, tables
 
 __all__ = ["VersionWriter"]
 
+ROWS_AT_ONCE = 65_536
+"""Rows turned into Python values at once: enough for speed, few enough for the memory of a small machine."""
+
 
 class VersionWriter:
-    """Writes rows of one batch under the revision rule."""
+    """Writes rows of one batch under the revision rule.
 
-    def __init__(self, connection: apsw.Connection, batch_id: int) -> None:
+    :param stands: tells by the batch of a stored version whether it is later than all that is written; where versions have no order of their own.
+    """
+
+    def __init__(
+        self, connection: apsw.Connection, batch_id: int, stands: Callable[[int], bool] = lambda _: False
+    ) -> None:
         self._connection = connection
         self._batch_id = batch_id
+        self._stands = stands
 
     def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
         """Add rows; those that meet no stored ones, nor each other, in bulk."""
+        counts = WriteCounts()
+        for start in range(0, table.num_rows, ROWS_AT_ONCE):
+            counts += self._write(kind, table.slice(start, ROWS_AT_ONCE))
+        return counts
+
+    def _write(self, kind: Kind, table: pa.Table) -> WriteCounts:
         arranged = sort(kind, table).arranged()
         contested = self._contested(kind, arranged)
         fresh = ~contested
@@ -69,7 +84,10 @@ class VersionWriter:
             def is_known(content: Row, key: Row = key) -> bool:
                 return bool(self._connection.execute(t.was_replaced, (*key, *content)).get)
 
-            for outcome in merge_versions(contents, stored, None if kind.returns else is_known, version):
+            knows: Callable[[Row], bool] | None = None if kind.returns else is_known
+            if found and version is None and self._stands(found[0]):
+                knows = _anything
+            for outcome in merge_versions(contents, stored, knows, version):
                 self._apply(t, key, outcome)
                 tally[outcome.action] += 1
                 repeated += outcome.repeated
@@ -84,6 +102,10 @@ class VersionWriter:
             self._connection.execute(t.record_history, (*row, self._batch_id, "outdated"))
         elif outcome.action is not Action.DUPLICATE:
             self._connection.execute(t.replace, row)
+
+
+def _anything(_: Row) -> bool:
+    return True
 
 
 def _at(index: int) -> Callable[[Row], Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,26 +11,33 @@ import apsw
 import pyarrow as pa
 
 from fpa_core.exceptions import DatabaseError, DataError
-from fpa_core.protocols import Quarantined, Query, WriteCounts
+from fpa_core.protocols import Quarantined, QuarantineQuery, Query, State, WriteCounts
 from fpa_core.records import KINDS, Kind, to_table
 from fpa_plugins.sqlite.appending import Appender
 from fpa_plugins.sqlite.arranging import check_complete
 from fpa_plugins.sqlite.claims import Claims
 from fpa_plugins.sqlite.multisets import MultisetWriter
+from fpa_plugins.sqlite.quarantine import QuarantineWriter
 from fpa_plugins.sqlite.schema import Tables, tables
 from fpa_plugins.sqlite.versions import VersionWriter
 
 __all__ = ["SqliteTransaction", "begin_batch"]
 
 
-def begin_batch(connection: apsw.Connection, source: str, file: str | None = None, digest: str | None = None) -> int:
+def begin_batch(
+    connection: apsw.Connection,
+    source: str,
+    file: str | None = None,
+    digest: str | None = None,
+    replays: int | None = None,
+) -> int:
     """Enter a batch, and return its id."""
     # Never earlier than the batch before, whatever the clock does: "as known at" counts on it.
     last = connection.execute("SELECT max(recorded_ns) FROM batches").get
     recorded_ns = max(time.time_ns(), (last or 0) + 1)
     connection.execute(
-        "INSERT INTO batches (source, recorded_ns, file, digest) VALUES (?, ?, ?, ?)",
-        (source, recorded_ns, file, digest),
+        "INSERT INTO batches (source, recorded_ns, file, digest, replays) VALUES (?, ?, ?, ?, ?)",
+        (source, recorded_ns, file, digest, replays),
     )
     return connection.last_insert_rowid()
 
@@ -39,6 +46,7 @@ class SqliteTransaction:
     """A batch in the making, or a group of one; see :class:`fpa_core.protocols.StoreTransaction`.
 
     :param claims: what earlier groups of the same batch have claimed, and *appender* where they ended; a batch that is written at once has neither.
+    :param replays: the batch whose refused rows it puts in.
     """
 
     def __init__(
@@ -47,10 +55,11 @@ class SqliteTransaction:
         batch_id: int,
         claims: Claims | None = None,
         appender: Appender | None = None,
+        replays: int | None = None,
     ) -> None:
         self.batch_id = batch_id
         self._connection = connection
-        self._claims = claims or Claims(connection, batch_id)
+        self._claims = claims or Claims(connection, batch_id, replays)
         self._goes_on = claims is not None
         self._appender = appender or Appender(batch_id)
         self._multisets = MultisetWriter(connection, batch_id, self._claims)
@@ -83,6 +92,51 @@ class SqliteTransaction:
         self._counts += counts
         return counts
 
+    # The quarantine
+
+    @functools.cached_property
+    def _refused(self) -> QuarantineWriter:
+        return QuarantineWriter(self._connection, self.batch_id)
+
+    def quarantine(self, records: Sequence[Quarantined]) -> Sequence[Quarantined]:
+        """Keep records that were refused, those that are not there already; the others count as duplicates."""
+        kept = self._refused.add(records)
+        self._quarantined += len(kept)
+        self._counts += WriteCounts(duplicate=len(records) - len(kept))
+        return kept
+
+    def replay(self, kind: Kind, table: pa.Table, ids: Sequence[int], *, fixed: bool = False) -> WriteCounts:
+        """Put refused rows into the tables."""
+        again = [] if fixed or not kind.multiset else self._again(ids)
+        self._appender.forget()
+        if kind.multiset:
+            check_complete(kind, table)
+            # Equal rows that were replayed before count with these, as they would have in their source.
+            rows = table.take(pa.array([*again, *range(table.num_rows)], pa.int64()))
+            counts = self._multisets.write(kind, rows) + WriteCounts(duplicate=-len(again))
+        else:
+            stands = self._claims.stands
+            writer = self._versions if fixed else VersionWriter(self._connection, self.batch_id, stands)
+            check_complete(kind, table)
+            counts = writer.write(kind, table)
+        self._counts += counts
+        self._refused.settle(ids, State.FIXED if fixed else State.REPLAYED)
+        return counts
+
+    def _again(self, ids: Sequence[int]) -> list[int]:
+        """Return the rows of *ids* that were replayed before, each as often as that."""
+        before = self._refused.replayed_before(ids)
+        return [row for row, record in enumerate(ids) for _ in range(before.get(record, 0))]
+
+    def discard(self, query: QuarantineQuery) -> int:
+        """Mark open records as discarded."""
+        return self._refused.discard(query)
+
+    def refuse_again(self, records: Sequence[Quarantined]) -> None:
+        """Note what is wrong with open records now."""
+        self._refused.refuse_again(records)
+        self._quarantined += len(records)
+
     # Taking back
 
     def delete(self, query: Query) -> int:
@@ -114,6 +168,15 @@ class SqliteTransaction:
         if row[0] is not None:
             raise DataError(f"batch {batch_id} was already undone, by batch {row[0]}", field="batch", value=batch_id)
         self._appender.forget()
+        # Later batches that put in what this one refused go with it, and first.
+        sql = "SELECT id FROM batches WHERE replays = ? AND undone_by IS NULL ORDER BY id DESC"
+        batches = [*(replay for (replay,) in self._connection.execute(sql, (batch_id,))), batch_id]
+        changed = sum(self._take_back(each) for each in batches)
+        self._refused.undo(batches[::-1])
+        self._deleted += changed
+        return changed
+
+    def _take_back(self, batch_id: int) -> int:
         changed = 0
         for kind in KINDS.values():
             t = tables(kind)
@@ -123,10 +186,6 @@ class SqliteTransaction:
             changed += self._connection.changes()
             changed += self._restore(t, batch_id)
         self._connection.execute("UPDATE batches SET undone_by = ? WHERE id = ?", (self.batch_id, batch_id))
-        self._connection.execute(
-            "UPDATE quarantine SET state = 'undone' WHERE batch = ? AND state = 'open'", (batch_id,)
-        )
-        self._deleted += changed
         return changed
 
     def _retire_where(self, t: Tables, where: str, parameters: Sequence[Any], reason: str) -> None:
@@ -166,17 +225,6 @@ class SqliteTransaction:
 
     # The batch itself
 
-    def quarantine(self, records: Sequence[Quarantined]) -> None:
-        """Keep records that were refused."""
-        self._connection.executemany(
-            "INSERT INTO quarantine (batch, kind, subject, ts_ns, row, raw, findings, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                (self.batch_id, r.kind, r.subject, r.ts_ns, r.row, r.raw, json.dumps(list(r.findings)), r.state)
-                for r in records
-            ),
-        )
-        self._quarantined += len(records)
-
     def finish(self, *, read: int) -> None:
         """Note how many rows the source held."""
         self._read = read
@@ -188,6 +236,8 @@ class SqliteTransaction:
             self._multisets.keep_claims()
         else:
             self._claims.forget()
+            if "_refused" in vars(self):
+                self._refused.forget()
         counts = self._counts
         total = counts.inserted + counts.duplicate + counts.revised + self._quarantined
         self._connection.execute(

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from fpa_core.exceptions import CorruptionError
 from fpa_core.models import Quote, Trade
-from fpa_core.protocols import Sealed, StoreBackend
+from fpa_core.protocols import Query, Sealed, StoreBackend
+from fpa_core.records import QUOTES
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite import sealed, sealing
+from fpa_plugins.sqlite.blocks import Blocks
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 
@@ -33,11 +35,11 @@ def _small_segments() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def fresh() -> Iterator[DataStore]:
+def fresh(read_cache: int = 10**6) -> Iterator[DataStore]:
     """Lend a store of its own to one example of a property."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True)))
-        options = SqliteOptions(path=folder / "test.db", synchronous="normal", seal_rows=None)
+        options = SqliteOptions(path=folder / "test.db", synchronous="normal", seal_rows=None, read_cache=read_cache)
         yield stack.enter_context(DataStore(open_store(options)))
 
 
@@ -189,3 +191,51 @@ def test_damaged_segment_is_named(store: DataStore, backend: StoreBackend) -> No
     with pytest.raises(CorruptionError, match=r"quotes of IBM from 1970-01-01T00:00:00Z to .* is damaged") as error:
         store.get_quotes("IBM")
     assert "backup" in str(error.value.hint)
+
+
+@given(st.lists(st.lists(few_quotes, max_size=10), min_size=1, max_size=5), st.data())
+def test_kept_blocks_are_never_old(batches: list[list[Quote]], data: st.DataObject) -> None:
+    """Ranges read twice and between changes are what a store says that keeps nothing in memory."""
+    with fresh() as plain, fresh(read_cache=0) as bare:
+        for rows in batches:
+            undoable = [batch.id for batch in plain.batches() if batch.undone_by is None]
+            chosen = data.draw(st.sampled_from([None, *undoable]))
+            start, end = sorted(data.draw(st.tuples(st.integers(0, 13), st.integers(0, 13))))
+            for store in (plain, bare):
+                if chosen is None:
+                    store.save(rows)
+                else:
+                    store.undo(chosen)
+                store.seal()
+            for prices in ("scaled", "decimal", "scaled"):
+                found, meant = (
+                    store.select(Quote, "A", start=start, end=end).to_arrow(prices=prices) for store in (plain, bare)
+                )
+                assert found.equals(meant)
+
+
+def test_read_cache_is_bounded(store: DataStore) -> None:
+    """Of the segments read, the last ones are kept, as far as they fit."""
+    store.save([Quote("A", ts, ts, 2) for ts in range(40)])
+    store.seal()
+    blocks = Blocks(2_000)
+    with store.backend._pool.reader() as connection:  # type: ignore[attr-defined]
+        entries = sealed.find(connection, Query(QUOTES, ("A",)))
+        segments = [blocks.get(entry, lambda entry=entry: sealed.read(connection, entry)) for entry in entries]
+        assert sum(one.weight for one in segments) > 2_000 > sum(one.weight for one in blocks.kept()) > 0
+        assert segments[-1] is blocks.get(entries[-1], lambda: pytest.fail("it was not kept"))
+        assert segments[0] is not blocks.get(entries[0], lambda: sealed.read(connection, entries[0]))
+    blocks.clear()
+    assert not blocks.kept()
+
+
+def test_swapped_segments_are_found(store: DataStore) -> None:
+    """Contents that stand under another segment's number are refused, though each is whole."""
+    store.save([*(Quote("A", ts, 1, 2) for ts in range(4)), *(Quote("B", ts, 3, 4) for ts in range(4))])
+    store.seal()
+    with store.backend._pool.writer() as connection:  # type: ignore[attr-defined]
+        first, second = connection.execute("SELECT content FROM segment_contents ORDER BY id").fetchall()
+        for number, (content,) in ((1, second), (2, first)):
+            connection.execute("UPDATE segment_contents SET content = ? WHERE id = ?", (content, number))
+    with pytest.raises(CorruptionError, match=r"the segment of quotes of A .* is not what is stored"):
+        store.select(Quote, "A").to_list()

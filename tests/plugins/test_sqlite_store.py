@@ -26,7 +26,7 @@ from fpa_core.exceptions import CorruptionError, DatabaseBusyError, DatabaseErro
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.protocols import Capability, Quarantined, Query, StoreBackend
 from fpa_core.protocols.patterns import escape
-from fpa_core.records import BARS, KINDS, QUOTES, kind_of, to_table
+from fpa_core.records import BARS, KINDS, QUOTES, TRADES, kind_of, to_table
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite import sealed
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
@@ -431,7 +431,7 @@ def test_describe(store: DataStore, backend: StoreBackend) -> None:
     """The store tells what it is."""
     store.save(Quote("A", 1, 1, 2))
     told = backend.describe()
-    assert ("sqlite", 2, 1) == (told["backend"], told["schema"], told["kinds"]["quotes"]["rows"])
+    assert ("sqlite", 3, 1) == (told["backend"], told["schema"], told["kinds"]["quotes"]["rows"])
     assert {
         Capability.PERSISTENT,
         Capability.SHARED,
@@ -650,3 +650,19 @@ def test_clock_may_step_back(store: DataStore, monkeypatch: pytest.MonkeyPatch) 
     store.save(Quote("A", 1, 1, 2))
     store.save(Quote("A", 2, 1, 2))
     assert [2_001, 2_000] == [batch.recorded_ns for batch in store.batches()]
+
+
+@given(st.lists(own.quotes() | own.trades(), min_size=1, max_size=12))
+def test_scaled_tables_are_taken(records: list[Any]) -> None:
+    """A table whose numbers are integers with a scale is stored as the decimals they stand for, and is what comes out in that form."""
+    for kind in (QUOTES, TRADES):
+        rows = [record for record in records if kind_of(record) is kind]
+        if not rows:
+            continue
+        with fresh() as plain, fresh() as given_scaled:
+            plain.save(rows)
+            table = plain.select(kind).to_arrow("scaled")
+            with given_scaled.batch(source="scaled") as batch:
+                assert batch.write(kind, table).inserted == len(plain.select(kind).to_list())
+            assert plain.select(kind).to_list() == given_scaled.select(kind).to_list()
+            assert table.equals(given_scaled.select(kind).to_arrow("scaled"))

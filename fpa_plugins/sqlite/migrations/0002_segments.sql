@@ -11,7 +11,8 @@ CREATE TABLE segments (
     first_batch INTEGER NOT NULL,
     last_batch INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
-    last_row TEXT NOT NULL
+    last_row TEXT NOT NULL,
+    checksum BLOB NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX segments_by_time ON segments (kind, subject, last_ns);
 

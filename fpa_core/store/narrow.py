@@ -1,0 +1,126 @@
+"""Narrow batches: rows on their way into segments, with nothing in them that would be copied for nothing.
+
+A *narrow batch* is a record batch of a kind whose decimals are scaled integers wherever 64 bits hold them (see :mod:`fpa_core.columns`),
+and in which a column without any value may be missing. Stores sort, gather and compare rows in this form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from fpa_core import columns
+from fpa_core.records import Column, Kind
+from fpa_core.store import forms
+
+__all__ = ["in_one", "join", "narrowed", "same", "widened"]
+
+
+def in_one(table: pa.Table) -> pa.RecordBatch:
+    """Return a table as one batch; copied only where it is not in one piece."""
+    whole = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
+    return pa.RecordBatch.from_arrays(whole, schema=table.schema)
+
+
+def narrowed(kind: Kind, rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Return rows with decimals in any form as a narrow batch."""
+    return forms.narrowed(
+        kind,
+        rows.select(
+            [
+                field.name
+                for field, column in zip(rows.schema, rows.columns, strict=True)
+                if column.null_count < len(column)
+            ]
+        ),
+    )
+
+
+def widened(kind: Kind, batch: pa.RecordBatch, subject: str | None = None) -> pa.Table:
+    """Return a narrow batch as a table of all columns of *kind*, decimals as Arrow decimals or texts.
+
+    :param subject: stands in the subject's column, if the batch has none.
+    """
+    arrays = []
+    for column in kind.columns:
+        if column.field == kind.subject and subject is not None:
+            arrays.append(pa.repeat(pa.scalar(subject), batch.num_rows))
+            continue
+        place = batch.schema.get_field_index(column.name)
+        if place < 0:
+            arrays.append(pa.nulls(batch.num_rows, column.arrow))
+            continue
+        array, scale = batch.column(place), columns.scale_of(batch.schema.field(place))
+        arrays.append(array if scale is None else columns.from_scaled(array, scale))
+    return pa.table(arrays, names=[column.name for column in kind.columns])
+
+
+def join(kind: Kind, batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """Return narrow batches as one."""
+    if len(batches) == 1:
+        return batches[0]
+    fields, arrays = [], []
+    for column in kind.columns:
+        if any(column.name in batch.schema.names for batch in batches):
+            array, field = _joined(column, batches)
+            arrays.append(array)
+            fields.append(field)
+    return forms.narrowed(kind, pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)))
+
+
+def _joined(column: Column, batches: Sequence[pa.RecordBatch]) -> tuple[pa.Array, pa.Field]:
+    places = [batch.schema.get_field_index(column.name) for batch in batches]
+    found = [
+        (batch.column(place), batch.schema.field(place))
+        for batch, place in zip(batches, places, strict=True)
+        if place >= 0
+    ]
+    scales = {columns.scale_of(field) for _, field in found}
+    if column.type != "decimal" or (len(scales) == 1 and None not in scales):
+        parts = [array for array, _ in found]
+        field = found[0][1]
+    else:
+        wide = [
+            array if (scale := columns.scale_of(field)) is None else columns.from_scaled(array, scale)
+            for array, field in found
+        ]
+        parts = columns.unified(wide)
+        field = pa.field(column.name, parts[0].type)
+    present = iter(parts)
+    whole = [
+        next(present) if place >= 0 else pa.nulls(batch.num_rows, field.type)
+        for batch, place in zip(batches, places, strict=True)
+    ]
+    return pa.concat_arrays(whole), field
+
+
+def same(kind: Kind, one: pa.RecordBatch, other: pa.RecordBatch) -> bool:
+    """Tell whether two narrow batches hold the same rows; the subject is not looked at."""
+    return one.num_rows == other.num_rows and all(
+        _equal(one, other, column.name) for column in kind.columns if column.field != kind.subject
+    )
+
+
+def _equal(one: pa.RecordBatch, other: pa.RecordBatch, name: str) -> bool:
+    places = [batch.schema.get_field_index(name) for batch in (one, other)]
+    present = [
+        place >= 0 and batch.column(place).null_count < len(batch)
+        for place, batch in zip(places, (one, other), strict=True)
+    ]
+    if not all(present):
+        return not any(present)
+    arrays = [batch.column(place) for place, batch in zip(places, (one, other), strict=True)]
+    scales = [columns.scale_of(batch.schema.field(place)) for place, batch in zip(places, (one, other), strict=True)]
+    if scales[0] is None or scales[1] is None:
+        arrays = [
+            array if scale is None else columns.from_scaled(array, scale)
+            for array, scale in zip(arrays, scales, strict=True)
+        ]
+    elif scales[0] != scales[1]:
+        finer = max(scales[0], scales[1])
+        try:
+            arrays = [columns.raised(array, finer - (scale or 0)) for array, scale in zip(arrays, scales, strict=True)]
+        except pa.ArrowInvalid:  # too large for 64 bits at the finer scale, which the other's values are not
+            return False
+    return columns.equal(arrays[0], arrays[1])

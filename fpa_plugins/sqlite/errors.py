@@ -1,0 +1,48 @@
+"""What the engine's errors mean, in ours: with the path, what was being done, and how to mend it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import apsw
+
+from fpa_core.exceptions import CorruptionError, DatabaseBusyError, DatabaseError, SchemaError
+
+__all__ = ["translated"]
+
+
+class translated:  # noqa: N801  # it reads as what it does: with translated(path, "open")
+    """A context that turns the engine's errors into ours."""
+
+    __slots__ = ("_operation", "_path")
+
+    def __init__(self, path: Path, operation: str) -> None:
+        self._path = path
+        self._operation = operation
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, apsw.Error):
+            raise _ours(error, self._path, self._operation) from error
+
+
+def _ours(error: apsw.Error, path: Path, operation: str) -> DatabaseError:
+    kind, problem, hint = DatabaseError, f": could not {operation}: {error}", None
+    if isinstance(error, apsw.BusyError):
+        kind = DatabaseBusyError
+        problem = f": another writer held the database for too long while trying to {operation}"
+        hint = "let it finish, or raise busy_timeout in [store]"
+    elif isinstance(error, apsw.NotADBError):
+        kind, problem, hint = SchemaError, " is not an SQLite database, or is encrypted", "give another path"
+    elif isinstance(error, apsw.CorruptError):
+        kind, problem, hint = CorruptionError, f" is damaged: {error}", "restore it from a backup"
+    elif isinstance(error, apsw.ReadOnlyError):
+        problem = f" cannot be written: {error}"
+    elif isinstance(error, apsw.FullError):
+        problem, hint = ": no space left; nothing of the batch was kept", "free some space"
+    return kind(f"{path}{problem}", hint=hint, path=str(path), operation=operation)
