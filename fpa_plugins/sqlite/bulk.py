@@ -148,7 +148,7 @@ class Shelf:
     def meeting(self, kind: Kind, subject: str, first_ns: int, last_ns: int) -> list[Known]:
         """Return the segments of a subject that share time with a range, both ends included."""
         found = []
-        for entry in sealed.find(self._connection, Query(kind, (subject,), first_ns, last_ns + 1)):
+        for entry in list(sealed.find(self._connection, Query(kind, (subject,), first_ns, last_ns + 1))):
             known = self._open.get(entry.id)
             if known is None:
                 segment = sealed.read(self._connection, entry)
@@ -184,7 +184,7 @@ class Shelf:
 
     def unseal(self, query: Query) -> None:
         """Turn the segments that may hold rows of *query* back into hot rows; claims on them stay."""
-        entries = sealed.find(self._connection, query)
+        entries = list(sealed.find(self._connection, query))
         for entry in entries:
             segment = sealed.read(self._connection, entry)
             self._open.pop(entry.id, None)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 import apsw
@@ -44,22 +47,25 @@ def scan(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of *query* in order, in batches of at most *rows*, with the columns *names*.
 
-    :param blocks: where segments are kept that are looked at again. Those of a range of time are; reading all there is would only drive them out.
+    :param blocks: where segments are kept that are looked at again. Those of a range of time, or of a few rows, are; reading all there is would only
+        drive them out.
     """
     left = query.limit
     everything = [column.name for column in query.kind.columns]
     owners = _owners(connection, query)
     wanted = everything if names is None else list(names)
-    kept = blocks if query.start_ns is not None and query.end_ns is not None else None
-    for batch in _Scan(connection, query, rows, wanted, owners, scaled, kept).batches():
-        for start in range(0, batch.num_rows, rows):
-            part = batch.slice(start, rows if left is None else min(rows, left))
-            if part.num_rows:
-                yield part
-            if left is not None:
-                left -= part.num_rows
-                if left <= 0:
-                    return
+    partly = query.limit is not None or (query.start_ns is not None and query.end_ns is not None)
+    reading = _Scan(connection, query, rows, wanted, owners, scaled, blocks if partly else None)
+    with contextlib.closing(reading.batches()) as batches:
+        for batch in batches:
+            for start in range(0, batch.num_rows, rows):
+                part = batch.slice(start, rows if left is None else min(rows, left))
+                if part.num_rows:
+                    yield part
+                if left is not None:
+                    left -= part.num_rows
+                    if left <= 0:
+                        return
 
 
 def _owners(connection: apsw.Connection, query: Query) -> sealed.Owners:
@@ -87,7 +93,7 @@ class _Scan:
     scaled: bool
     blocks: Blocks | None
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self) -> Generator[pa.RecordBatch, None, None]:
         query = self.query
         if not query.kind.multiset:
             yield from self._hot(query)
@@ -97,31 +103,44 @@ class _Scan:
         if one and plain and query.limit == 1 and query.reverse and (latest := self._latest()) is not None:
             yield latest
             return
-        by_subject: dict[str, list[sealed.Entry]] = {}
-        for entry in sealed.find(self.connection, query):
-            if self.owners.meet(entry):
-                by_subject.setdefault(entry.subject, []).append(entry)
-        if not by_subject:
-            yield from self._hot(query)
-            return
-        hot = self._hot_subjects()
-        for subject in sorted(hot | by_subject.keys(), reverse=query.reverse):
-            own = evolve(query, subjects=(subject,), patterns=(), limit=None)
-            windows = list(_windows(own, by_subject.get(subject, [])))
-            for window, found in reversed(windows) if query.reverse else windows:
-                if found is not None:
-                    yield self._merged(window, found, hot=subject in hot)
-                elif subject in hot:
-                    yield from self._hot(window)
+        with contextlib.closing(sealed.find(self.connection, query)) as found:
+            entries = (entry for entry in found if self.owners.meet(entry))
+            if (first := next(entries, None)) is None:
+                yield from self._hot(query)
+                return
+            hot = self._hot_subjects()
+            for subject, own in self._by_subject(itertools.chain([first], entries), hot):
+                part = evolve(query, subjects=(subject,), patterns=(), limit=None)
+                for window, entry in (_windows_back if query.reverse else _windows)(part, own):
+                    if entry is not None:
+                        yield self._merged(window, entry, hot=subject in hot)
+                    elif subject in hot:
+                        yield from self._hot(window)
 
-    def _hot(self, query: Query, extra: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
+    def _by_subject(
+        self, entries: Iterable[sealed.Entry], hot: set[str]
+    ) -> Iterator[tuple[str, Iterable[sealed.Entry]]]:
+        """Yield each subject that has rows, in order, with its segments, which are looked up as they are needed."""
+        waiting = collections.deque(sorted(hot, reverse=self.query.reverse))
+        for subject, own in itertools.groupby(entries, key=attrgetter("subject")):
+            while waiting and (waiting[0] > subject if self.query.reverse else waiting[0] < subject):
+                yield waiting.popleft(), ()
+            if waiting and waiting[0] == subject:
+                waiting.popleft()
+            yield subject, own
+        for subject in waiting:
+            yield subject, ()
+
+    def _hot(self, query: Query, extra: Sequence[str] = ()) -> Generator[pa.RecordBatch, None, None]:
         return hot_rows(self.connection, query, self.owners.last, self.rows, extra, self.names)
 
     def _latest(self) -> pa.RecordBatch | None:
         """Return the latest row when it is hot, or the last of a segment; None where a segment must be searched."""
         end_ns = self.query.end_ns
-        hot = next(self._hot(self.query, ["ts_ns"]), None)
-        entry = next(iter(sealed.find(self.connection, self.query, latest=True)), None)
+        with contextlib.closing(self._hot(self.query, ["ts_ns"])) as rows:
+            hot = next(rows, None)
+        with contextlib.closing(sealed.find(self.connection, self.query)) as found:
+            entry = next(found, None)
         if hot is not None and (entry is None or hot.column("ts_ns")[0].as_py() >= entry.last_ns):
             return hot.select(self.names)
         within = entry is not None and (end_ns is None or entry.last_ns < end_ns)
@@ -162,7 +181,7 @@ class _Scan:
         return batch.take(pa.array(np.arange(batch.num_rows)[::-1])) if query.reverse else batch
 
 
-def _windows(query: Query, entries: Sequence[sealed.Entry]) -> Iterator[tuple[Query, sealed.Entry | None]]:
+def _windows(query: Query, entries: Iterable[sealed.Entry]) -> Iterator[tuple[Query, sealed.Entry | None]]:
     """Divide the time of *query* into that of each segment, and what lies between."""
     start = query.start_ns
     for entry in entries:
@@ -174,6 +193,20 @@ def _windows(query: Query, entries: Sequence[sealed.Entry]) -> Iterator[tuple[Qu
         start = end
     if start is None or start < (MAX_NS + 1 if query.end_ns is None else query.end_ns):
         yield evolve(query, start_ns=start), None
+
+
+def _windows_back(query: Query, entries: Iterable[sealed.Entry]) -> Iterator[tuple[Query, sealed.Entry | None]]:
+    """Divide as :func:`_windows` does, the last part first."""
+    end = query.end_ns
+    for entry in entries:
+        if end is None or entry.last_ns + 1 < end:
+            yield evolve(query, start_ns=entry.last_ns + 1, end_ns=end), None
+        first = entry.first_ns if query.start_ns is None else max(query.start_ns, entry.first_ns)
+        last = entry.last_ns + 1 if end is None else min(entry.last_ns + 1, end)
+        yield evolve(query, start_ns=first, end_ns=last), entry
+        end = first
+    if query.start_ns is None or end is None or query.start_ns < end:
+        yield evolve(query, end_ns=end), None
 
 
 def _span(segment: Segment, entry: sealed.Entry, query: Query) -> tuple[int, int]:
@@ -211,7 +244,7 @@ def hot_rows(
     rows: int,
     extra: Sequence[str] = (),
     names: Sequence[str] | None = None,
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     """Yield hot rows, and those of the history that were known at the time asked for.
 
     :param extra: further columns of the table, all of integers.
@@ -219,9 +252,9 @@ def hot_rows(
     """
     wanted = query.kind.columns if names is None else [query.kind.by_name[name] for name in names]
     sql, parameters = tables(query.kind).select(query, [*(column.field for column in wanted), *extra], known)
-    cursor = connection.execute(sql, parameters)
-    while chunk := list(itertools.islice(cursor, rows)):
-        yield _record_batch(wanted, chunk, extra)
+    with contextlib.closing(connection.execute(sql, parameters)) as cursor:
+        while chunk := list(itertools.islice(cursor, rows)):
+            yield _record_batch(wanted, chunk, extra)
 
 
 def _record_batch(wanted: Sequence[Column], rows: Sequence[tuple[Any, ...]], extra: Sequence[str]) -> pa.RecordBatch:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -75,16 +76,19 @@ class Entry:
         return f"the segment of {self.kind.name} of {self.subject} from {ns_text(self.first_ns)} to {ns_text(self.last_ns)}"
 
 
-def find(connection: apsw.Connection, query: Query, *, latest: bool = False) -> list[Entry]:
-    """Return the segments that may hold rows of *query*, by subject and time; or only the latest one."""
+def find(connection: apsw.Connection, query: Query) -> Generator[Entry, None, None]:
+    """Yield the segments that may hold rows of *query*, by subject and time, or the other way round if that is how it wants the rows.
+
+    Who does not take all of them closes it: the connection stays at its moment for as long as the search is open, whatever becomes of the transaction.
+    """
     if query.start_ns is not None and query.end_ns is not None and query.start_ns >= query.end_ns:
-        return []
+        return
     conditions, parameters = subject_condition("subject", query)
     conditions, parameters = ["kind = ?", *conditions], [query.kind.name, *parameters]
-    one = query.only is not None and len(query.only) == 1
+    forward = query.only is not None and len(query.only) == 1 and not query.reverse
     bounds: Sequence[tuple[str, Any]] = (
         ("last_ns >= ?", query.start_ns),
-        ("first_ns < ?", None if one and not latest else query.end_ns),
+        ("first_ns < ?", None if forward else query.end_ns),
         ("first_batch <= ?", query.batch),
         ("last_batch >= ?", query.batch),
     )
@@ -92,13 +96,13 @@ def find(connection: apsw.Connection, query: Query, *, latest: bool = False) -> 
         if bound is not None:
             conditions.append(condition)
             parameters.append(bound)
-    order = "last_ns DESC LIMIT 1" if latest else "subject, last_ns"
+    order = "subject DESC, last_ns DESC" if query.reverse else "subject, last_ns"
     sql = f"SELECT {_CATALOG} FROM segments WHERE {' AND '.join(conditions)} ORDER BY {order}"
-    found = (Entry(row[0], KINDS[row[1]], *row[2:]) for row in connection.execute(sql, parameters))
-    if one and not latest and (end_ns := query.end_ns) is not None:
-        # They never overlap, so that none comes after the first that begins too late; the index does not know.
-        return list(itertools.takewhile(lambda entry: entry.first_ns < end_ns, found))
-    return list(found)
+    with contextlib.closing(connection.execute(sql, parameters)) as cursor:
+        for row in cursor:
+            if forward and query.end_ns is not None and row[3] >= query.end_ns:
+                return  # they never overlap: none comes after the first that begins too late, which the index cannot know
+            yield Entry(row[0], KINDS[row[1]], *row[2:])
 
 
 def read(connection: apsw.Connection, entry: Entry) -> Segment:

@@ -46,7 +46,7 @@ def _seal_subject(connection: apsw.Connection, kind: Kind, subject: str) -> Iter
     t = tables(kind)
     while (span := _next_span(connection, kind, subject)) is not None:
         query = Query(kind, (subject,), span[0], span[1] + 1)
-        entries = sealed.find(connection, query)
+        entries = list(sealed.find(connection, query))
         if entries:  # what is folded in is rewritten as a whole
             first, last = min(span[0], entries[0].first_ns), max(span[1], entries[-1].last_ns)
             query = Query(kind, (subject,), first, last + 1)
@@ -98,7 +98,7 @@ def _verify(connection: apsw.Connection, query: Query, table: pa.Table, owners: 
 
     :raises CorruptionError: when they differ; nothing is sealed then.
     """
-    entries = sealed.find(connection, query)
+    entries = list(sealed.find(connection, query))
     meant = narrowed(query.kind, in_one(table))
     start = 0
     for entry in entries:

@@ -220,7 +220,7 @@ def test_read_cache_is_bounded(store: DataStore) -> None:
     store.seal()
     blocks = Blocks(2_000)
     with store.backend._pool.reader() as connection:  # type: ignore[attr-defined]
-        entries = sealed.find(connection, Query(QUOTES, ("A",)))
+        entries = list(sealed.find(connection, Query(QUOTES, ("A",))))
         segments = [blocks.get(entry, lambda entry=entry: sealed.read(connection, entry)) for entry in entries]
         assert sum(one.weight for one in segments) > 2_000 > sum(one.weight for one in blocks.kept()) > 0
         assert segments[-1] is blocks.get(entries[-1], lambda: pytest.fail("it was not kept"))

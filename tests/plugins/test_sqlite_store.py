@@ -666,3 +666,16 @@ def test_scaled_tables_are_taken(records: list[Any]) -> None:
                 assert batch.write(kind, table).inserted == len(plain.select(kind).to_list())
             assert plain.select(kind).to_list() == given_scaled.select(kind).to_list()
             assert table.equals(given_scaled.select(kind).to_arrow("scaled"))
+
+
+@pytest.mark.parametrize("what", [Quote, Bar])
+def test_a_reading_broken_off_holds_nothing(what: type[Any], store: DataStore) -> None:
+    """Who stops reading in the middle gets the newest rows the next time, from the same connection."""
+    rows: list[Any] = [Quote("A", ts, 1, 2) for ts in range(9)] + [Bar("A", ts, 1, 1, 1, 1, 1, "1m") for ts in range(9)]
+    store.save(rows)
+    for part in (store.select(what, limit=2), store.select(what), store.select(what, latest_first=True)):
+        reading = iter(part.batches(1))
+        next(reading)
+        del reading
+    store.save([Quote("A", 100, 1, 2), Bar("A", 100, 1, 1, 1, 1, 1, "1m")])
+    assert store.select(what).count() == len(store.select(what).to_list()) == 10
