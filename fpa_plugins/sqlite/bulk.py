@@ -114,12 +114,12 @@ class Shelf:
         self._total += len(run.times)
 
     def overfull(self) -> Iterator[tuple[Kind, str]]:
-        """Yield what to flush when much is held back: the subjects with the most rows, as the others may still fill a segment."""
+        """Yield what to flush when much is held back: whoever has a segment full, then the others with the most rows, until half is gone."""
         if self._total <= MOST_GATHERED:
             return
         by_rows = sorted(self._gathered, key=lambda key: self._gathered[key].rows, reverse=True)
         for key in by_rows:
-            if self._total <= MOST_GATHERED // 2:
+            if self._gathered[key].rows < sealed.SEGMENT_ROWS and self._total <= MOST_GATHERED // 2:
                 break
             yield key
         for key, held in self._gathered.items():

@@ -22,6 +22,7 @@ from fpa_core.records import Column, Kind
 from fpa_core.store.segments import Segment
 from fpa_plugins.sqlite import sealed
 from fpa_plugins.sqlite.blocks import Blocks
+from fpa_plugins.sqlite.matching import Owners, matching
 from fpa_plugins.sqlite.schema import batches_of, tables
 
 __all__ = ["count", "hot_rows", "last_batch", "scan"]
@@ -68,12 +69,12 @@ def scan(
                         return
 
 
-def _owners(connection: apsw.Connection, query: Query) -> sealed.Owners:
+def _owners(connection: apsw.Connection, query: Query) -> Owners:
     among = None
     if query.sources is not None:
         sql, patterns = batches_of(query.sources)
         among = np.array([number for (number,) in connection.execute(f"{sql} ORDER BY id", patterns)], np.int64)
-    return sealed.Owners(last_batch(connection, query.known_at_ns), among)
+    return Owners(last_batch(connection, query.known_at_ns), among)
 
 
 @frozen
@@ -89,7 +90,7 @@ class _Scan:
     query: Query
     rows: int
     names: Sequence[str]
-    owners: sealed.Owners
+    owners: Owners
     scaled: bool
     blocks: Blocks | None
 
@@ -166,7 +167,7 @@ class _Scan:
         """Return the rows of a segment that satisfy *query*, and the hot rows among them."""
         segment = self._segment(entry)
         start, end = _span(segment, entry, query)
-        mask = sealed.matching(segment, entry, query, self.owners, start, end)
+        mask = matching(segment, entry, query, self.owners, start, end)
         late = list(self._hot(evolve(query, reverse=False), ["ts_ns", "seq"])) if hot else []
         if mask is None and not late and (limit := self.query.limit) is not None:
             start, end = (max(start, end - limit), end) if query.reverse else (start, min(end, start + limit))
@@ -280,12 +281,12 @@ def count(connection: apsw.Connection, query: Query) -> int:
     return total if query.limit is None else min(total, query.limit)
 
 
-def _count_sealed(connection: apsw.Connection, query: Query, entry: sealed.Entry, owners: sealed.Owners) -> int:
+def _count_sealed(connection: apsw.Connection, query: Query, entry: sealed.Entry, owners: Owners) -> int:
     inside_start = query.start_ns is None or query.start_ns <= entry.first_ns
     inside_end = query.end_ns is None or entry.last_ns < query.end_ns
     if inside_start and inside_end and not query.equal and owners.cover(entry, query):
         return entry.rows
     segment = sealed.read(connection, entry)
     start, end = _span(segment, entry, query)
-    mask = sealed.matching(segment, entry, query, owners, start, end)
+    mask = matching(segment, entry, query, owners, start, end)
     return end - start if mask is None else int(mask.sum())
