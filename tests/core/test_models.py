@@ -19,8 +19,8 @@ from strategies import any_decimals, instants, quotes, records, same_kind
 
 from fpa_core import models
 from fpa_core.exceptions import DataError
+from fpa_core.fields import MAX_TEXT
 from fpa_core.models import (
-    MAX_TEXT,
     Bar,
     Order,
     OrderStatus,
