@@ -251,30 +251,29 @@ def from_table(kind: Kind, table: pa.Table | pa.RecordBatch) -> list[Any]:
 
 def from_values(kind: Kind, values: Sequence[Any]) -> Any:
     """Return one record of stored values, a value a column: decimals as canonical texts, times as nanoseconds."""
-    record = object.__new__(kind.record)
-    columns, others = _slots(kind)
-    for (put, convert), value in zip(columns, values, strict=True):
-        put(record, value if value is None or convert is None else convert(value))
-    for put, default in others:
-        put(record, default)
+    draft, converters = _one(kind)
+    record = draft(
+        *[
+            value if value is None or convert is None else convert(value)
+            for convert, value in zip(converters, values, strict=True)
+        ]
+    )
+    _set_class(record, kind.record)
     return record
 
 
-@functools.lru_cache(maxsize=64)
-def _slots(kind: Kind) -> tuple[list[tuple[Any, Any]], list[tuple[Any, Any]]]:
-    """Return how each column is put into a record and what its stored value goes through, and what else a record has."""
-    columns = []
-    for column in kind.columns:
-        convert = (
-            Decimal
-            if column.type == "decimal"
-            else column.convert
-            if column.type == "text" and _is_word(kind, column)
-            else None
-        )
-        columns.append((getattr(kind.record, column.field).__set__, convert))
-    rest = [attribute for attribute in fields(kind.record) if attribute.name not in kind.by_field]
-    return columns, [(getattr(kind.record, attribute.name).__set__, attribute.default) for attribute in rest]
+@functools.lru_cache(maxsize=16)
+def _one(kind: Kind) -> tuple[Callable[..., Any], list[Callable[[Any], Any] | None]]:
+    """Return what makes a draft of the values of all columns, and what each of them goes through before."""
+    converters = [
+        Decimal
+        if column.type == "decimal"
+        else column.convert
+        if column.type == "text" and _is_word(kind, column)
+        else None
+        for column in kind.columns
+    ]
+    return _draft(kind), converters
 
 
 def _words(kind: Kind, column: Column, texts: pa.Array) -> list[Any]:
@@ -304,10 +303,8 @@ def _is_word(kind: Kind, column: Column) -> bool:
 
 def _restore(kind: Kind, values: list[Iterable[Any]]) -> list[Any]:
     """Build records from columns of checked values, past the converters."""
-    by_field = dict(zip(kind.by_field, values, strict=True))
-    content = [by_field.get(one.name, itertools.repeat(one.default)) for one in fields(kind.record)]
     with _no_garbage_collection():
-        records: list[Any] = list(map(_draft(kind), *content))
+        records: list[Any] = list(map(_draft(kind), *values))
         collections.deque(map(_set_class, records, itertools.repeat(kind.record)), maxlen=0)  # a loop at the speed of C
     return records
 
@@ -318,7 +315,8 @@ _set_class = object.__dict__["__class__"].__set__
 @functools.lru_cache(maxsize=16)
 def _draft(kind: Kind) -> type[Any]:
     """Return a class of the layout of the records that is not frozen: what it makes can become records, at half the cost of making these."""
-    names = {one.name: field() for one in fields(kind.record)}
+    others = {one.name: field(default=one.default) for one in fields(kind.record) if one.name not in kind.by_field}
+    names = {name: field() for name in kind.by_field} | others
     return make_class(f"{kind.record.__name__}Draft", names, slots=True, eq=False, weakref_slot=False)
 
 
