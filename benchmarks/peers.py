@@ -32,7 +32,16 @@ from measures import MEASURES
 from systems.rows import Rows, save
 from worker import SYSTEMS
 
-ON_REAL_ROWS = ("fpa", "duckdb", "duckdb-sorted", "arcticdb", "arcticdb-arrow", "arcticdb-floats", "parquet")
+ON_REAL_ROWS = (
+    "fpa",
+    "fpa-bare",
+    "duckdb",
+    "duckdb-sorted",
+    "arcticdb",
+    "arcticdb-arrow",
+    "arcticdb-floats",
+    "parquet",
+)
 
 
 class Worker:

@@ -55,7 +55,7 @@ def draw(name: str, systems: dict[str, Any], run: dict[str, Any]) -> Any:
 
 def _panel(axis: Any, systems: dict[str, Any], title: str, measure: str, name: str, unit: str, more: bool) -> None:
     found = [
-        (system["title"], system["figures"][measure][name], key == "fpa")
+        (system["title"], system["figures"][measure][name], key.startswith("fpa"))
         for key, system in systems.items()
         if measure in system["figures"]
     ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from claims import Claim
 
-__all__ = ["ABSENT", "claims_table", "figures_table", "markdown"]
+__all__ = ["ABSENT", "claims_table", "extras", "figures_table", "markdown"]
 
 ABSENT = "has no such thing"
 """What a system says that lacks a verb."""
@@ -66,7 +66,7 @@ def figures_table(systems: Systems) -> str:
         )
         for line in lines
     )
-    return "\n".join([text, *_skipped(systems)])
+    return "\n".join([text, *extras(systems), *_skipped(systems)])
 
 
 def _name(system: Mapping[str, Any]) -> str:
@@ -79,6 +79,28 @@ def _skipped(systems: Systems) -> list[str]:
     for name, system in systems.items():
         lines += [f"{name}, {what}: {why}" for what, why in system.get("left_out", {}).items() if why != ABSENT]
     return lines
+
+
+EXTRAS: Mapping[str, Callable[[Mapping[str, float]], str]] = {
+    "decimals": lambda told: f"bulk write of Arrow decimals instead of integers: {_millions(told['rows_s'])} M rows/s",
+    "latest_hot": lambda told: f"latest row while rows are hot: {told['p50_us']:.0f} µs, p99 {told['p99_us']:.0f} µs",
+    "paced": lambda told: (
+        f"a stream of {told['rows_s']:,.0f} rows/s: durable after {told['p50_ms']:.1f} ms, p99 {told['p99_ms']:.1f} ms, "
+        f"on {told['core']:.0%} of a core"
+    ),
+    "csv": lambda told: f"CSV.gz file to validated, stored rows: {told['rows_s']:,.0f} rows/s",
+}
+"""What only this project is asked, and how it is told."""
+
+
+def extras(systems: Systems) -> list[str]:
+    """Return a line for each further figure of a system."""
+    return [
+        f"{_name(system)}, {shown(system['figures'][name])}"
+        for system in systems.values()
+        for name, shown in EXTRAS.items()
+        if name in system.get("figures", {})
+    ]
 
 
 def claims_table(claims: Sequence[Claim]) -> str:
@@ -109,8 +131,8 @@ def markdown(run: Mapping[str, Any]) -> str:
         ]
         if fewer:
             parts.append("; ".join(fewer) + ": all would take minutes a round.")
-        if skipped := _skipped(systems):
-            parts.append("\n".join(f"- {line}" for line in skipped))
+        if notes := [*extras(systems), *_skipped(systems)]:
+            parts.append("\n".join(f"- {line}" for line in notes))
     known = {
         name: system for systems in run["sets"].values() for name, system in systems.items() if "durable" in system
     }

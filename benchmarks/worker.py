@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 SYSTEMS = {
     "fpa": ("systems.ours", "Ours", None),
+    "fpa-bare": ("systems.ours", "OursBare", None),
     "duckdb": ("systems.duck", "Duck", "duckdb"),
     "duckdb-sorted": ("systems.duck", "DuckSorted", "duckdb"),
     "arcticdb": ("systems.arctic", "Arctic", "arcticdb"),

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 from systems.rows import Rows
 from systems.system import System, latencies
 
-__all__ = ["Ours", "as_kind", "with_scales"]
+__all__ = ["Ours", "OursBare", "as_kind", "with_scales"]
 
 HOT_ROWS = 2_000
 PACED_RATE = 5_000
@@ -65,10 +65,11 @@ class Ours(System):
     title = "this project"
     few_singles = False
     extras = ("latest_hot", "paced", "decimals")
+    options: ClassVar[dict[str, Any]] = {}
     durable = "WAL, synchronous=FULL: on disk when the call returns; live: when the ticket resolves, in group commits"
 
     def open(self, folder: Path) -> None:
-        self.store = DataStore(open_store(SqliteOptions(path=folder / "fpa.db")))
+        self.store = DataStore(open_store(SqliteOptions(path=folder / "fpa.db", **self.options)))
         self.kind = KINDS[self.rows.kind]
 
     def make_input(self) -> pa.Table:
@@ -155,6 +156,14 @@ class Ours(System):
                 ticket = stream.write(record)
             ticket.result()  # tickets end in order
         return len(singles)
+
+
+class OursBare(Ours):
+    """The same, with no segment kept decoded in memory: every read goes to the file, or to the operating system's copy of it."""
+
+    title = "this project, read_cache = 0"
+    extras = ()
+    options: ClassVar[dict[str, Any]] = {"read_cache": 0}
 
 
 def _table(selection: Selection[Any]) -> pa.Table:
