@@ -19,13 +19,13 @@ def python_of(folder: Path) -> Path:
     return folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def prepare(folder: Path) -> None:
-    """Make the environment and install what can be installed; say what cannot."""
+def prepare(folder: Path, listing: str = "peers.txt") -> None:
+    """Make the environment and install what can be installed of *listing*; say what cannot."""
     python = python_of(folder)
     if not python.exists():
         print(f"making an environment for the peers in {folder / 'venv'}")
         venv.create(folder / "venv", with_pip=True)
-    for line in (HERE / "peers.txt").read_text(encoding="utf-8").splitlines():
+    for line in (HERE / listing).read_text(encoding="utf-8").splitlines():
         if not line or line.startswith("#"):
             continue
         command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *line.split()]

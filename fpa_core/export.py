@@ -25,7 +25,7 @@ from fpa_core import columns
 from fpa_core.exceptions import DataError
 from fpa_core.records import Column, Kind
 
-__all__ = ["FORMATS", "Format", "write"]
+__all__ = ["FORMATS", "Format", "whole_file", "write"]
 
 Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 
@@ -58,12 +58,12 @@ def write(
         ) from None
     if not isinstance(target, (str, os.PathLike)):
         return writer(kind, batches, target)
-    with _whole_file(Path(target)) as stream:
+    with whole_file(Path(target)) as stream:
         return writer(kind, batches, stream)
 
 
 @contextlib.contextmanager
-def _whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside *path* that takes its place once it is complete and on the disk."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,14 +17,17 @@ from fpa_core.config import Section
 from fpa_core.exceptions import ConfigError
 from fpa_core.ingest import LiveGate, Progress, chunks_of, examine, ingest, with_times
 from fpa_core.protocols import Chunk, Query, SourceRequest
-from fpa_core.records import POSITIONS, SNAPSHOTS, Kind, kind_of
+from fpa_core.records import Kind, kind_of
 
 if TYPE_CHECKING:
     from fpa_core.cache import DataCache
     from fpa_core.config import Config, Tree
-    from fpa_core.plugins import PluginManager
+    from fpa_core.models import Order
+    from fpa_core.plugins import PluginManager, Registration
     from fpa_core.protocols import Source
+    from fpa_core.quarantine import Quarantine
     from fpa_core.receipt import Receipt
+    from fpa_core.report import FileReport
     from fpa_core.store import DataStore, Selection
     from fpa_core.store.batch import Changed
     from fpa_core.store.stream import AsyncStream, Stream
@@ -33,8 +37,8 @@ __all__ = ["DataLayer", "open_layer"]
 
 T = TypeVar("T")
 
-MANY = 64
-"""Symbols beyond which a cached read is tied to its whole kind instead of to each of them."""
+TOLD_AT_ONCE = 1_000
+"""Refused records that plugins are told of in one call."""
 
 
 def open_layer(
@@ -76,7 +80,7 @@ def open_layer(
 
 
 def _structure(tree: Tree, manager: PluginManager) -> Config:
-    config = configuration.structure(
+    return configuration.structure(
         tree,
         stores=manager.stores.options,
         caches=manager.caches.options,
@@ -85,10 +89,6 @@ def _structure(tree: Tree, manager: PluginManager) -> Config:
         rules=manager.rules.options,
         explain=manager.explain,
     )
-    if not isinstance(config.cache.backend, str):
-        named = ", ".join(config.cache.backend)
-        raise ConfigError(f"cache.backend: one cache is needed, not several ({named})", hint="name one of them")
-    return config
 
 
 class DataLayer:
@@ -122,26 +122,40 @@ class DataLayer:
     @functools.cached_property
     def cache(self) -> DataCache:
         """Where answers are remembered."""
-        from fpa_core.cache import DataCache
+        from fpa_core.cache.configured import make_cache
 
-        chosen = self.config.cache
-        if not isinstance(chosen.backend, str):
-            raise ConfigError(
-                f"cache.backend: one cache is needed, not {len(chosen.backend)}", hint="name the nearest one"
-            )
-        backend = self.plugins.caches.require(chosen.backend).create(chosen.options)
-        kinds = {kind: lifetime for kind, lifetime in chosen.ttl.items() if kind != "default"}
-        return DataCache(backend, ttl=chosen.ttl["default"], ttls=kinds, namespace=chosen.namespace)
+        caches = self.plugins.caches
+        return make_cache(self.config.cache, lambda name, options: caches.require(name).create(options))
 
     @functools.cached_property
     def validator(self) -> DataValidator:
         """What judges records."""
-        from fpa_core.validator import DataValidator, configure
+        from fpa_core.validator import DataValidator, base_level, configure
 
         chosen = self.config.validator
-        rules = configure(self.plugins.rules.options.values(), chosen.level, chosen.rules)
+        offered = self.plugins.rules
+        rules = configure(
+            offered.options.values(), chosen.level, chosen.rules, levels=chosen.levels, classes=chosen.classes
+        )
         backend = self.plugins.validators.require(chosen.backend).create(chosen.options, rules)
-        return DataValidator(backend, level=chosen.level, now_ns=self._clock)
+        return DataValidator(
+            backend,
+            level=base_level(chosen.level, chosen.levels),
+            now_ns=self._clock,
+            stored=self._stored_order,
+            origins={rule.id: rule_origins(self.config, offered.require(rule.id)) for rule in rules},
+        )
+
+    @functools.cached_property
+    def quarantine(self) -> Quarantine:
+        """What was refused."""
+        from fpa_core.quarantine import Quarantine
+
+        return Quarantine(self.store, lambda: self.validator, self.plugins.notify)
+
+    def _stored_order(self, order_id: str) -> Order | None:
+        """Look an order up; the store opens when one is judged, not before."""
+        return self.store.get_order(order_id)
 
     def source(self, name: str) -> Source:
         """Return the source of that name, with the options of ``[sources.NAME]``.
@@ -189,10 +203,12 @@ class DataLayer:
             source = f"files:{source}" if source else "files"
         else:
             path, chunks, source = None, chunks_of(self.store, data), source or "api"
-        receipt, refused = ingest(self.store, self.validator, chunks, source=source, path=path, progress=progress)
+        receipt = ingest(self.store, self.validator, chunks, source=source, path=path, progress=progress)
         self.plugins.notify("fpa_ingested", receipt=receipt)
-        if refused:
-            self.plugins.notify("fpa_quarantined", batch=receipt.batch, records=refused)
+        if receipt.quarantined:
+            refused = self.store.iter_quarantined(in_order=True, batch=receipt.batch)
+            while records := list(itertools.islice(refused, TOLD_AT_ONCE)):
+                self.plugins.notify("fpa_quarantined", batch=receipt.batch, records=records)
         return receipt
 
     def _read(
@@ -258,21 +274,36 @@ class DataLayer:
             return self.validator.validate(_with_positions(data))
         return examine(self.validator, self._read(data, kind, symbol, interval, account), progress=progress)
 
+    def report(
+        self,
+        data: str | os.PathLike[str],
+        *,
+        kind: Kind | str | None = None,
+        symbol: str | None = None,
+        interval: str | None = None,
+        account: str | None = None,
+        progress: Progress | None = None,
+    ) -> FileReport:
+        """Judge a file without storing it, and gather what :func:`fpa_core.report.page` shows: when and where rules were broken, examples, profiles, gaps.
+
+        The parameters are those of :meth:`ingest`.
+        """
+        from fpa_core.report import examine as report_on
+
+        chunks = self._read(data, kind, symbol, interval, account)
+        return report_on(Path(data).name, self.validator, chunks, progress=progress)
+
     # Remembering
 
     def _read_through(self, key: str, load: Callable[[], T], query: Query) -> T:
-        return self.cache.get_or_load(key, load, tags=_tags(query), kind=query.kind.name)
+        from fpa_core.cache.dependencies import read_tags
+
+        return self.cache.get_or_load(key, load, tags=read_tags(query), kind=query.kind.name)
 
     def _invalidate(self, changed: Changed) -> None:
-        tags: list[str] = []
-        for kind, subjects in changed.items():
-            if subjects is None:
-                tags.append(f"{kind.name}!")
-            else:
-                tags += [f"{kind.name}/*", *(f"{kind.name}/{subject}" for subject in subjects)]
-        if POSITIONS in changed:
-            tags.append(f"{SNAPSHOTS.name}!")  # a snapshot is read with its positions
-        self.cache.invalidate_tags(*tags)
+        from fpa_core.cache.dependencies import changed_tags
+
+        self.cache.invalidate_tags(*changed_tags(changed))
 
     # Ending
 
@@ -301,9 +332,13 @@ def _with_positions(records: Any) -> list[Any]:
     return whole + held
 
 
-def _tags(query: Query) -> list[str]:
-    """Name what a read depends on: each symbol, or the whole kind; and always whatever changes a kind beyond telling where."""
-    kind = query.kind.name
-    subjects = query.only
-    by_subject = subjects is not None and len(subjects) <= MANY
-    return [f"{kind}!", *([f"{kind}/{subject}" for subject in subjects or ()] if by_subject else [f"{kind}/*"])]
+def rule_origins(config: Config, offer: Registration) -> dict[str, Any]:
+    """Tell of a rule which plugin it came from, and of each of its keys in the configuration where it was set."""
+    path = ("validator", "rules", offer.name)
+    origins = {
+        ".".join(map(str, key[3:])): str(origin)
+        for key, origin in config.origins.items()
+        if key[:3] == path and key[3:]
+    }
+    came_from = {"plugin": offer.plugin, "distribution": offer.distribution, "version": offer.version}
+    return {**came_from, "origins": origins}

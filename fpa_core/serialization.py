@@ -183,7 +183,9 @@ def _encode_tree(value: Any) -> bytes:
 
 
 def _decode_tree(payload: memoryview) -> Any:
-    return _lively(json.loads(bytes(payload)))
+    text = bytes(payload)
+    value = json.loads(text)
+    return _lively(value) if b'"$' in text else value  # most have nothing that JSON lacks
 
 
 # Arrow

@@ -309,7 +309,9 @@ def test_the_template_has_every_key(plugins: PluginManager):
 
 def test_every_rule_is_documented(plugins: PluginManager):
     """Each rule has a section that begins with its group, names each parameter and its default, and has a good and a bad example."""
-    groups = {"Informs": "INFORMS", "Warns": "WARNS", "Refuses": "REFUSES"}
+    groups = {
+        "Informs": "INFORMS", "Flags": "FLAGS", "Warns": "WARNS", "Refuses": "REFUSES", "Suspects": "SUSPECTS", "On request": "ASKED",
+    }  # fmt: skip
     from fpa_core import validator
 
     for rule, cls in plugins.rules.options.items():
@@ -329,7 +331,9 @@ def described(default: Any) -> str:
     if default is None:
         return "none"
     if isinstance(default, tuple):
-        return ", ".join(f"`{item}`" for item in default)
+        return ", ".join(
+            f"`[{', '.join(map(str, item))}]`" if isinstance(item, tuple) else f"`{item}`" for item in default
+        )
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
 
 

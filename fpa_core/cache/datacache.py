@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from datetime import timedelta
-from functools import partial
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from types import MappingProxyType, TracebackType
+from typing import Any, Final, Self
 
-from fpa_core.cache.answers import Hit, Miss, MissReason, WarmReport
-from fpa_core.cache.keys import SEPARATOR, Pattern
-from fpa_core.cache.lifetimes import UNSET, Lifetimes, Ttl, Unset
-from fpa_core.cache.loading import Loading, Request
-from fpa_core.cache.memoize import memoize
-from fpa_core.cache.shelf import EVERYTHING, Found, Shelf
+from fpa_core.cache.answers import Hit, Miss, MissReason
+from fpa_core.cache.keys import EVERYTHING, SEPARATOR, Pattern, fences_of
+from fpa_core.cache.lifetimes import UNSET, Lifetimes, Ttl, Unset, duration
+from fpa_core.cache.loading import Loading
+from fpa_core.cache.removals import Removal, Removals
+from fpa_core.cache.several import SeveralLoading
+from fpa_core.cache.shelf import Found, Shelf
 from fpa_core.cache.stats import CacheStats, Count
+from fpa_core.cache.sweeper import Sweeper
 from fpa_core.cache.values import Held
-from fpa_core.cache.warming import awarm, warm
+from fpa_core.cache.verbs import LoadingVerbs
 from fpa_core.exceptions import CacheError
-from fpa_core.protocols import MISS, CacheBackend, Capability
+from fpa_core.protocols import MISS, CacheBackend, Capability, RemovalCause
 
 __all__ = ["DataCache"]
 
-T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
-
-_HITS = int(Count.HITS)
-WARM_JITTER = 0.1
-"""Least jitter of warmed values: they are made together and should not expire together."""
+_UNTAGGED: Final[Mapping[str, int]] = MappingProxyType({})
 
 
-class DataCache:
+class DataCache(LoadingVerbs):
     """Values under text keys, with lifetimes, tags, and one load at a time for each key; safe for threads and asyncio.
 
     What may be cached: records, lists and tuples of them, Arrow tables, bytes, Decimal, datetime, and what JSON can say. A stored None is a
@@ -46,6 +42,7 @@ class DataCache:
     :param jitter: up to which share lifetimes are shortened at random.
     :param stale_while_revalidate: for how long past its time a value is served while one caller, or *executor*, loads a new one.
     :param stale_if_error: for how long past its time a value is served when its loader raises.
+    :param sweep_every: how often a thread of this cache frees what expired; None for no thread: then writing frees it, and :meth:`purge`.
     :param clock: seconds; by default the wall clock where entries outlive the process or are shared, else the monotonic one.
     """
 
@@ -60,6 +57,7 @@ class DataCache:
         jitter: float = 0.0,
         stale_while_revalidate: float | str | timedelta = 0,
         stale_if_error: float | str | timedelta = 0,
+        sweep_every: float | str | timedelta | None = None,
         clock: Callable[[], float] | None = None,
         executor: Executor | None = None,
     ) -> None:
@@ -80,9 +78,14 @@ class DataCache:
         self._shelf = Shelf(backend, self._prefix, self._clock, lifetimes)
         self._counters = self._shelf.counters
         self._loading = Loading(self._shelf, executor)
+        self._several = SeveralLoading(self._loading)
+        self._under_way = self._loading.flights.under_way
+        self._removals = Removals(backend, self._prefix)
         self._closed = False
         # The quick way of `get`: nothing to decode, and no wall clock that may have been set back.
         self._quick = None if self._shelf.encodes or self._shelf.outlives else backend.get
+        self._hit = self._counters.hit
+        self._sweeper = None if sweep_every is None else Sweeper(self, duration(sweep_every, "sweep_every"))
 
     # Reading
 
@@ -91,7 +94,7 @@ class DataCache:
         if (quick := self._quick) is not None:
             entry = quick(self._prefix + key)
             if entry is not MISS and not entry.tags and ((due := entry.expires_at) is None or self._clock() < due):
-                self._counters.add(_HITS)
+                self._hit()
                 held = entry.value
                 return held.copy(held.value) if type(held) is Held else held
             found = self._shelf.examine(entry)
@@ -145,12 +148,13 @@ class DataCache:
         :param kind: whose ``ttls`` entry holds when no *ttl* is given.
         :raises CacheError: for a key, value, tag or lifetime that cannot be; the value's type is named.
         """
-        full = self._full(key)
-        if full in self._loading.flights:  # what is being loaded is older than this value
-            self._backend.bump(self._shelf.fences(full)[:1])
-        generations = self._backend.generations(self._shelf.tag_names(tags)) if tags != () else {}
-        rule = self._shelf.lifetimes.choose(ttl, kind)
-        if self._shelf.keep(full, value, rule, tags=generations):
+        full = self._prefix + key if type(key) is str else self._full(key)
+        if full in self._under_way:  # what is being loaded is older than this value
+            self._backend.bump(fences_of(full)[:1])
+        generations = self._backend.generations(self._shelf.tag_names(tags)) if tags != () else _UNTAGGED
+        lifetimes = self._shelf.lifetimes
+        rule = ttl if ttl is not UNSET else lifetimes.default if kind is None else lifetimes.choose(ttl, kind)
+        if self._shelf.keep(full, value, rule, generations):
             return True
         self._drop(full)
         return False
@@ -184,80 +188,7 @@ class DataCache:
 
     def clear(self) -> int:
         """Forget every key of this namespace; return how many there were."""
-        return self.invalidate_pattern("*")
-
-    # Loading
-
-    def get_or_load(
-        self,
-        key: str,
-        loader: Callable[[], T],
-        ttl: Ttl | Unset = UNSET,
-        *,
-        tags: Iterable[str] = (),
-        kind: str | None = None,
-    ) -> T:
-        """Return the value; when there is none, load it, and store what the loader returns.
-
-        One caller loads, the others wait for its value or its error. A value whose key or tags were invalidated during the load is
-        returned to those who asked before that, but not stored.
-
-        :raises CacheError: when the loader, directly or through others, waits for its own key.
-        """
-        value: T = self._loading.get(self._request(key, loader, ttl, tags, kind))
-        return value
-
-    async def aget_or_load(
-        self,
-        key: str,
-        loader: Callable[[], Awaitable[T] | T],
-        ttl: Ttl | Unset = UNSET,
-        *,
-        tags: Iterable[str] = (),
-        kind: str | None = None,
-    ) -> T:
-        """Do as :meth:`get_or_load` without blocking the event loop; a leader that is cancelled hands over to one who waits."""
-        value: T = await self._loading.aget(self._request(key, loader, ttl, tags, kind))
-        return value
-
-    def cached(
-        self,
-        *,
-        ttl: Ttl | Unset = UNSET,
-        tags: Iterable[str] | Callable[..., Iterable[str]] = (),
-        kind: str | None = None,
-    ) -> Callable[[F], F]:
-        """Decorate a function or coroutine function: equal arguments are answered from the cache.
-
-        :param tags: texts, or a function from the call's arguments to texts.
-        """
-        return partial(memoize, self, ttl=ttl, tags=tags, kind=kind)
-
-    def warm_cache(
-        self,
-        loader: Callable[[str], Any],
-        keys: Iterable[str],
-        *,
-        ttl: Ttl | Unset = UNSET,
-        tags: Iterable[str] = (),
-        kind: str | None = None,
-        workers: int = 4,
-    ) -> WarmReport:
-        """Load the keys that are not fresh, *workers* at a time; one that fails does not stop the rest."""
-        return warm(self, loader, keys, self._warmer(self._loading.get, ttl, tags, kind), workers)
-
-    async def awarm_cache(
-        self,
-        loader: Callable[[str], Any],
-        keys: Iterable[str],
-        *,
-        ttl: Ttl | Unset = UNSET,
-        tags: Iterable[str] = (),
-        kind: str | None = None,
-        workers: int = 16,
-    ) -> WarmReport:
-        """Do as :meth:`warm_cache` on the running event loop."""
-        return await awarm(self, loader, keys, self._warmer(self._loading.aget, ttl, tags, kind), workers)
+        return self._remove_matching("*", RemovalCause.EXPLICIT)
 
     # Invalidating
 
@@ -268,6 +199,9 @@ class DataCache:
 
     def invalidate_pattern(self, pattern: str) -> int:
         """Forget the keys that match *pattern* (see :mod:`fpa_core.cache.keys`); return how many. Takes time in their number."""
+        return self._remove_matching(pattern, RemovalCause.INVALIDATED)
+
+    def _remove_matching(self, pattern: str, cause: RemovalCause) -> int:
         compiled = Pattern(pattern)
         self._backend.bump([self._prefix + EVERYTHING])  # first: no load that began before this may be kept after it
         matching = [
@@ -275,7 +209,7 @@ class DataCache:
             for key in self._backend.keys(self._prefix + compiled.prefix)
             if compiled.matches(key[len(self._prefix) :])
         ]
-        removed = sum(map(self._backend.delete, matching))
+        removed = sum(self._remove(key, cause) for key in matching)
         self._counters.add(Count.DELETES, removed)
         return removed
 
@@ -284,6 +218,14 @@ class DataCache:
         return self._backend.purge(self._clock(), limit)
 
     # Telling and ending
+
+    def on_removal(self, listener: Callable[[Removal], None]) -> Callable[[], None]:
+        """Call *listener* with a :class:`~fpa_core.cache.Removal`, key and cause, for each entry that leaves; return what ends that.
+
+        It runs in the thread whose operation took the entry away, with no lock held. What it raises is logged. Entries that other processes
+        take out of a shared cache are told there.
+        """
+        return self._removals.add(listener)
 
     def get_stats(self) -> CacheStats:
         """Return what this cache has done; one from later less one from earlier tells what happened between."""
@@ -296,6 +238,8 @@ class DataCache:
         """Close the backend; calling it twice does nothing."""
         if not self._closed:
             self._closed = True
+            if self._sweeper is not None:
+                self._sweeper.stop()
             self._backend.close()
 
     def __enter__(self) -> Self:
@@ -314,8 +258,14 @@ class DataCache:
         return self._prefix + key
 
     def _drop(self, full: str) -> bool:
-        self._backend.bump(self._shelf.fences(full)[:1])  # first: no load that began before this may be kept after it
-        return self._backend.delete(full)
+        self._backend.bump(fences_of(full)[:1])  # first: no load that began before this may be kept after it
+        return self._remove(full, RemovalCause.EXPLICIT)
+
+    def _remove(self, full: str, cause: RemovalCause) -> bool:
+        if not self._backend.delete(full):
+            return False
+        self._removals.tell(full, cause)
+        return True
 
     def _answer(self, found: Found | MissReason) -> Hit | Miss:
         if isinstance(found, MissReason):
@@ -323,21 +273,3 @@ class DataCache:
         entry = found.entry
         remaining = None if entry.expires_at is None else max(entry.expires_at - found.now, 0.0)
         return Hit(found.give(), max(found.now - entry.stored_at, 0.0), remaining, found.stale)
-
-    def _request(
-        self,
-        key: str,
-        loader: Callable[[], Any],
-        ttl: Ttl | Unset,
-        tags: Iterable[str],
-        kind: str | None,
-        *,
-        jitter: float | None = None,
-    ) -> Request:
-        return Request(self._full(key), loader, ttl, self._shelf.tag_names(tags), kind, jitter)
-
-    def _warmer(
-        self, get: Callable[[Request], Any], ttl: Ttl | Unset, tags: Iterable[str], kind: str | None
-    ) -> Callable[[str, Callable[[], Any]], Any]:
-        names = tuple(tags)
-        return lambda key, load: get(self._request(key, load, ttl, names, kind, jitter=WARM_JITTER))

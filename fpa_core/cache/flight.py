@@ -44,37 +44,41 @@ _leading: ContextVar[tuple[Flight, ...]] = ContextVar("fpa_flights_led", default
 
 
 class Flights:
-    """The loads of one cache that are under way."""
+    """The loads of one cache that are under way.
+
+    :ivar under_way: them, by key.
+    """
 
     def __init__(self) -> None:
-        self._flights: dict[str, Flight] = {}
+        self.under_way: dict[str, Flight] = {}
         self._lock = fork_safe_lock()
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._flights
 
     def join(self, key: str, generations: Mapping[str, int]) -> tuple[Flight, bool]:
         """Return the flight for *key* and whether the caller leads it, and so owes it one of land, fail and abandon."""
         with self._lock:
-            flight = self._flights.get(key)
+            flight = self.under_way.get(key)
             # A forked child has its parent's flights, but not the threads that would land them.
             if flight is not None and flight.generations == generations and flight.pid == os.getpid():
                 return flight, False
-            flight = self._flights[key] = Flight(key, generations)
+            flight = self.under_way[key] = Flight(key, generations)
             return flight, True
 
     @contextlib.contextmanager
-    def leading(self, flight: Flight) -> Iterator[None]:
-        """Mark that what runs inside loads for *flight*; if it leaves without an outcome, the flight is abandoned."""
+    def leading(self, *flights: Flight) -> Iterator[None]:
+        """Mark that what runs inside loads for *flights*, all in one; those it leaves without an outcome are abandoned."""
         led = _leading.get()
-        flight.thread = get_ident()
-        token = _leading.set((*led, flight))
+        together = {awaited for flight in flights for awaited in flight.awaits}
+        for flight in flights:
+            flight.thread = get_ident()
+            flight.awaits = together  # what the loader waits for, all of them wait for
+        token = _leading.set((*led, *flights))
         try:
-            with self._awaiting(led, flight):
+            with self._awaiting(led, flights):
                 yield
         finally:
             _leading.reset(token)
-            self.abandon(flight)
+            for flight in flights:
+                self.abandon(flight)
 
     def land(self, flight: Flight, value: Any) -> None:
         """Give *value* to all who wait."""
@@ -100,35 +104,36 @@ class Flights:
         """
         if flight.thread == get_ident() and not flight.future.done():
             raise _deadlock(flight, "the loader, or the event loop it runs in, would wait for itself")
-        with self._awaiting(_leading.get(), flight):
+        with self._awaiting(_leading.get(), (flight,)):
             return flight.future.result()
 
     async def wait_async(self, flight: Flight) -> Any:
         """Return what the flight brings, leaving the event loop free; raises as :meth:`wait` does."""
-        with self._awaiting(_leading.get(), flight):
+        with self._awaiting(_leading.get(), (flight,)):
             # Shielded: a waiter that is cancelled must not cancel the others' future.
             return await asyncio.shield(asyncio.wrap_future(flight.future))
 
     def _end(self, flight: Flight) -> None:
         with self._lock:
-            if self._flights.get(flight.key) is flight:  # after an invalidation a newer one may have its place
-                del self._flights[flight.key]
+            if self.under_way.get(flight.key) is flight:  # after an invalidation a newer one may have its place
+                del self.under_way[flight.key]
 
     @contextlib.contextmanager
-    def _awaiting(self, led: tuple[Flight, ...], flight: Flight) -> Iterator[None]:
-        """Note that the innermost of *led* waits for *flight*, unless that closes a circle."""
+    def _awaiting(self, led: tuple[Flight, ...], flights: tuple[Flight, ...]) -> Iterator[None]:
+        """Note that the innermost of *led* waits for *flights*, unless that closes a circle."""
         if not led:
             yield
             return
         with self._lock:
-            if _reaches(flight, led):
-                raise _deadlock(flight, "its loader waits, directly or through others, for the same key")
-            led[-1].awaits.add(flight)
+            for flight in flights:
+                if _reaches(flight, led):
+                    raise _deadlock(flight, "its loader waits, directly or through others, for the same key")
+            led[-1].awaits.update(flights)
         try:
             yield
         finally:
             with self._lock:
-                led[-1].awaits.discard(flight)
+                led[-1].awaits.difference_update(flights)
 
 
 def _reaches(start: Flight, goals: tuple[Flight, ...]) -> bool:

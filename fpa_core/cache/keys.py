@@ -11,9 +11,13 @@ import zlib
 
 from fpa_core.exceptions import CacheError
 
-__all__ = ["SEPARATOR", "Pattern", "escape", "fence_for", "make_key"]
+__all__ = ["EVERYTHING", "SEPARATOR", "Pattern", "escape", "fence_for", "fences_of", "make_key"]
 
 SEPARATOR = ":"
+"""Stands between a namespace, which has none, and the key."""
+
+EVERYTHING = "\0*"
+"""The reserved tag that moves when many keys go at once."""
 
 _FENCES = 1024
 _SPECIAL = re.compile(r"([*?\\])")
@@ -36,6 +40,12 @@ def fence_for(key: str) -> str:
     Keys share a fixed number of them, so that deletions leave nothing behind; sharing costs no more than a load that is not kept.
     """
     return f"\0{zlib.crc32(key.encode(errors='surrogatepass')) % _FENCES}"
+
+
+def fences_of(full: str) -> list[str]:
+    """Return the reserved tags that move when *full*, a key with its namespace, is taken away: its own, and the namespace's."""
+    prefix = full[: full.index(SEPARATOR) + 1]
+    return [prefix + fence_for(full), prefix + EVERYTHING]
 
 
 class Pattern:

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from fpa_core.exceptions import CacheError, DataError
 from fpa_core.numbers import to_seconds
 
-__all__ = ["UNSET", "Lifetimes", "Span", "Ttl", "Unset"]
+__all__ = ["UNSET", "Lifetimes", "Span", "Ttl", "Unset", "duration"]
 
 
 class _Unset(Enum):
@@ -37,7 +37,15 @@ Span: TypeAlias = tuple[float | None, float | None]
 """When a value ceases to be fresh, and until when a stale one is kept, both on the cache's clock; None for never."""
 
 
-def _seconds(value: float | str | timedelta, what: str) -> float:
+_FOR_EVER: Final[Span] = (None, None)
+_INFINITE: Final = float("inf")
+
+
+def duration(value: float | str | timedelta, what: str) -> float:
+    """Return *value* in seconds.
+
+    :raises CacheError: when it is no duration.
+    """
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, str):
@@ -53,7 +61,7 @@ def _seconds(value: float | str | timedelta, what: str) -> float:
 def _parsed(ttl: Ttl | Unset) -> Ttl | Unset:
     """Turn what says the same at every call into seconds, once, and refuse what is no lifetime."""
     if isinstance(ttl, float | int | str | timedelta):
-        return _seconds(ttl, "ttl")
+        return duration(ttl, "ttl")
     if ttl is not None and not isinstance(ttl, _Unset | datetime) and not callable(ttl):
         raise _no_lifetime(ttl)
     if isinstance(ttl, datetime):
@@ -76,7 +84,7 @@ def _no_lifetime(value: object) -> CacheError:
 
 
 def _window(value: float | str | timedelta) -> float:
-    seconds = _seconds(value, "stale window")
+    seconds = duration(value, "stale window")
     if seconds < 0:
         raise CacheError(f"a window for stale values is not negative, as {value!r} is")
     return seconds
@@ -105,6 +113,19 @@ class Lifetimes:
     if_error: float = field(default=0.0, converter=_window)
     random: Callable[[], float] = random.random
     wall: Callable[[], float] = time.time
+    spare: float = field(init=False)
+    """Seconds a value is kept past its time, for either."""
+
+    plain: bool = field(init=False)
+    """Whether lifetimes are neither shortened at random nor followed by a stale time."""
+
+    @spare.default
+    def _spare(self) -> float:
+        return max(self.while_revalidate, self.if_error)
+
+    @plain.default
+    def _plain(self) -> bool:
+        return not self.jitter and not self.spare
 
     def choose(self, ttl: Ttl | Unset, kind: str | None, *, negative: bool = False) -> Ttl:
         """Return the rule that holds: the caller's, else that for a loaded None, else the kind's, else the default."""
@@ -114,27 +135,27 @@ class Lifetimes:
             return self.negative
         return self.default if kind is None else self.kinds.get(kind, self.default)
 
-    def span(self, now: float, ttl: Ttl, *, jitter: float | None = None) -> Span | None:
+    def span(self, now: float, ttl: Ttl, jitter: float | None = None) -> Span | None:
         """Return the times of a value stored at *now*; None when it is not to be stored.
 
         :raises CacheError: when *ttl* is no lifetime.
         """
+        if self.plain and jitter is None and type(ttl) is float and 0 < ttl < _INFINITE:
+            return now + ttl, None  # by far the commonest
         if ttl is None:
-            return None, None
+            return _FOR_EVER
         seconds = ttl if type(ttl) is float and ttl - ttl == 0 else self.seconds(ttl)
         if seconds <= 0:
             return None
-        share = self.jitter if jitter is None else max(jitter, self.jitter)
-        if share:
+        if share := self.jitter if jitter is None else max(jitter, self.jitter):
             seconds *= 1 - share * self.random()
         expires = now + seconds
-        spare = max(self.while_revalidate, self.if_error)
-        return expires, expires + spare if spare else None
+        return expires, expires + self.spare if self.spare else None
 
     def seconds(self, ttl: float | str | timedelta | datetime | Callable[[datetime], datetime]) -> float:
         """Return *ttl* as seconds from now."""
         if isinstance(ttl, float | int | str | timedelta):
-            return _seconds(ttl, "ttl")
+            return duration(ttl, "ttl")
         if not isinstance(ttl, datetime):
             if not callable(ttl):
                 raise _no_lifetime(ttl)

@@ -11,8 +11,8 @@ import asyncio
 import contextlib
 import inspect
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
@@ -20,12 +20,13 @@ from attrs import frozen
 
 from fpa_core.cache.answers import MissReason
 from fpa_core.cache.flight import AbandonedError, Flight, Flights
+from fpa_core.cache.keys import fences_of
 from fpa_core.cache.lifetimes import Ttl, Unset
 from fpa_core.cache.shelf import Found, Shelf
 from fpa_core.cache.stats import Count
 from fpa_core.cache.values import give, hold
 
-__all__ = ["Loading", "Request"]
+__all__ = ["Loading", "Request", "missed"]
 
 
 @frozen
@@ -45,8 +46,8 @@ class Loading:
 
     def __init__(self, shelf: Shelf, executor: Executor | None) -> None:
         self.flights = Flights()
-        self._shelf = shelf
-        self._executor = executor
+        self.shelf = shelf
+        self.executor = executor
         self._tasks: set[asyncio.Task[None]] = set()  # the event loop itself holds tasks weakly
 
     def get(self, request: Request) -> Any:
@@ -56,15 +57,15 @@ class Loading:
             return found.give()
         while True:
             flight, leads = self._join(request)
-            if self._may_serve(found) and (not leads or self._executor is not None):
+            if self.may_serve(found) and (not leads or self.executor is not None):
                 if leads:
                     self._later(flight, request, found)
-                return self._serve(found)
+                return self.serve(found)
             if leads:
-                self._shelf.count(_missed(found))
+                self.shelf.count(missed(found))
                 return give(self._lead(flight, request, found))
             try:
-                return self._shared(self.flights.wait(flight), found)
+                return self.shared(self.flights.wait(flight), found)
             except AbandonedError:
                 continue
 
@@ -75,70 +76,70 @@ class Loading:
             return found.give()
         while True:
             flight, leads = self._join(request)
-            if self._may_serve(found):
+            if self.may_serve(found):
                 if leads:
-                    task = asyncio.get_running_loop().create_task(self._quietly(flight, request, found))
-                    self._tasks.add(task)
-                    task.add_done_callback(partial(self._ended, flight))
-                return self._serve(found)
+                    self.abehind(self._alead(flight, request, found), (flight,))
+                return self.serve(found)
             if leads:
-                self._shelf.count(_missed(found))
+                self.shelf.count(missed(found))
                 return give(await self._alead(flight, request, found))
             try:
-                return self._shared(await self.flights.wait_async(flight), found)
+                return self.shared(await self.flights.wait_async(flight), found)
             except AbandonedError:
                 continue
 
     # Steps the two have in common
 
     def _look(self, request: Request) -> Found | MissReason:
-        found = self._shelf.find(request.key, stale=True)
+        found = self.shelf.find(request.key, stale=True)
         if isinstance(found, Found) and not found.stale:
-            self._shelf.count(found)
+            self.shelf.count(found)
         return found
 
     def _join(self, request: Request) -> tuple[Flight, bool]:
-        names = [*request.tags, *self._shelf.fences(request.key)]
-        return self.flights.join(request.key, dict(self._shelf.backend.generations(names)))
+        names = [*request.tags, *fences_of(request.key)]
+        return self.flights.join(request.key, dict(self.shelf.backend.generations(names)))
 
-    def _may_serve(self, found: Found | MissReason) -> bool:
-        return isinstance(found, Found) and found.within(self._shelf.lifetimes.while_revalidate)
+    def may_serve(self, found: Found | MissReason) -> bool:
+        """Tell whether a value past its time may be given out while a new one is loaded."""
+        return isinstance(found, Found) and found.within(self.shelf.lifetimes.while_revalidate)
 
-    def _serve(self, found: Found | MissReason) -> Any:
+    def serve(self, found: Found | MissReason) -> Any:
+        """Give out a value past its time."""
         assert isinstance(found, Found)
-        self._shelf.count(found)
+        self.shelf.count(found)
         return found.give()
 
-    def _shared(self, held: Any, found: Found | MissReason) -> Any:
-        self._shelf.count(_missed(found))
-        self._shelf.counters.add(Count.SHARED_LOADS)
+    def shared(self, held: Any, found: Found | MissReason) -> Any:
+        """Give out what another caller's flight brought."""
+        self.shelf.count(missed(found))
+        self.shelf.counters.add(Count.SHARED_LOADS)
         return give(held)
 
     def _landed_meanwhile(self, flight: Flight) -> Found | None:
         """Look again: another flight may have ended between this caller's look and its joining."""
-        found = self._shelf.find(flight.key)
+        found = self.shelf.find(flight.key)
         if isinstance(found, MissReason):
             return None
         self.flights.land(flight, hold(found.give())[0])
         return found
 
-    def _store(self, flight: Flight, request: Request, value: Any, started: float) -> Any:
-        self._shelf.counters.add_load(time.perf_counter() - started)
+    def store(self, flight: Flight, request: Request, value: Any) -> Any:
+        """Keep *value* unless it was invalidated while it was loaded, and give it to all who wait; return it as it is held."""
         try:
             held = hold(value)[0]
-            ttl = self._shelf.lifetimes.choose(request.ttl, request.kind, negative=value is None)
+            ttl = self.shelf.lifetimes.choose(request.ttl, request.kind, negative=value is None)
             tags = {tag: flight.generations[tag] for tag in request.tags}
-            self._shelf.keep(request.key, value, ttl, tags=tags, fence=flight.generations, jitter=request.jitter)
+            self.shelf.keep(request.key, value, ttl, tags, flight.generations, request.jitter)
         except Exception as error:
             self.flights.fail(flight, error)
             raise
         self.flights.land(flight, held)
         return held
 
-    def _failed(self, flight: Flight, error: Exception, found: Found | MissReason) -> Any:
-        """Fall back on the stale value if there is one that may be used; else raise *error* in all who wait."""
-        self._shelf.counters.add(Count.LOAD_ERRORS)
-        if isinstance(found, Found) and found.within(self._shelf.lifetimes.if_error):
+    def fall_back(self, flight: Flight, error: Exception, found: Found | MissReason) -> Any:
+        """Give the stale value to all who wait, if there is one that may be used; else raise *error* in all of them."""
+        if isinstance(found, Found) and found.within(self.shelf.lifetimes.if_error):
             held = hold(found.give())[0]
             self.flights.land(flight, held)
             return held
@@ -153,8 +154,10 @@ class Loading:
             try:
                 value = request.loader()
             except Exception as error:  # noqa: BLE001 - whatever it is, all who wait must hear of it
-                return self._failed(flight, error, found)
-            return self._store(flight, request, value, started)
+                self.shelf.counters.add(Count.LOAD_ERRORS)
+                return self.fall_back(flight, error, found)
+            self.shelf.counters.add_load(time.perf_counter() - started)
+            return self.store(flight, request, value)
 
     async def _alead(self, flight: Flight, request: Request, found: Found | MissReason) -> Any:
         with self.flights.leading(flight):
@@ -166,34 +169,49 @@ class Loading:
                 if inspect.isawaitable(value):
                     value = await value
             except Exception as error:  # noqa: BLE001 - as above; a cancellation is no Exception, and abandons the flight
-                return self._failed(flight, error, found)
-            return self._store(flight, request, value, started)
+                self.shelf.counters.add(Count.LOAD_ERRORS)
+                return self.fall_back(flight, error, found)
+            self.shelf.counters.add_load(time.perf_counter() - started)
+            return self.store(flight, request, value)
 
     # Refreshing behind a caller who was given the stale value
 
     def _later(self, flight: Flight, request: Request, found: Found | MissReason) -> None:
-        assert self._executor is not None
+        self.behind(partial(self._lead, flight, request, found), (flight,))
 
-        def refresh() -> None:
+    def behind(self, refresh: Callable[[], Any], flights: Sequence[Flight]) -> None:
+        """Let the executor do *refresh*, which is to land *flights*."""
+        assert self.executor is not None
+
+        def quietly() -> None:
             # An error was counted, and nobody is there to hear of it: the next caller tries anew.
             with contextlib.suppress(Exception):
-                self._lead(flight, request, found)
+                refresh()
 
         try:
-            self._executor.submit(refresh).add_done_callback(partial(self._ended, flight))
+            self.executor.submit(quietly).add_done_callback(partial(self._ended, flights))
         except RuntimeError:  # the executor was shut down
-            refresh()
+            quietly()
 
-    async def _quietly(self, flight: Flight, request: Request, found: Found | MissReason) -> None:
-        with contextlib.suppress(Exception):
-            await self._alead(flight, request, found)
+    def abehind(self, refresh: Coroutine[Any, Any, Any], flights: Sequence[Flight]) -> None:
+        """Do *refresh*, which is to land *flights*, in a task of its own."""
 
-    def _ended(self, flight: Flight, job: asyncio.Task[None] | Future[None]) -> None:
-        """Free a flight whose refresh was cancelled before it could begin."""
-        if isinstance(job, asyncio.Task):
-            self._tasks.discard(job)
-        self.flights.abandon(flight)
+        async def quietly() -> None:
+            with contextlib.suppress(Exception):
+                await refresh
+
+        task = asyncio.get_running_loop().create_task(quietly())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._ended, flights))
+        task.add_done_callback(lambda _: refresh.close())  # one that never began would be warned of
+
+    def _ended(self, flights: Sequence[Flight], _: object) -> None:
+        """Free flights whose refresh was cancelled before it could begin."""
+        for flight in flights:
+            self.flights.abandon(flight)
 
 
-def _missed(found: Found | MissReason) -> MissReason:
+def missed(found: Found | MissReason) -> MissReason:
+    """Say as what a caller who found this, and has to load, is counted."""
     return found if isinstance(found, MissReason) else MissReason.EXPIRED

@@ -13,7 +13,7 @@ from fpa_core.cache.lifetimes import Ttl, Unset
 from fpa_core.serialization import encode
 
 if TYPE_CHECKING:
-    from fpa_core.cache.datacache import DataCache
+    from fpa_core.cache.verbs import LoadingVerbs
 
 __all__ = ["memoize"]
 
@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def memoize(
-    cache: DataCache,
+    cache: LoadingVerbs,
     function: F,
     *,
     ttl: Ttl | Unset,

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from fpa_core.cache.answers import MissReason
-from fpa_core.cache.keys import fence_for
 from fpa_core.cache.lifetimes import Lifetimes, Ttl
 from fpa_core.cache.stats import Count, Counters
-from fpa_core.cache.values import give, hold
+from fpa_core.cache.values import UNREADABLE, give, hold
 from fpa_core.exceptions import CacheError
 from fpa_core.protocols import MISS, CacheBackend, Capability, Entry, Miss
 from fpa_core.serialization import EnvelopeError, decode, encode
@@ -21,13 +20,10 @@ __all__ = ["Found", "Shelf"]
 CLOCK_TOLERANCE = 1.0
 """Seconds by which an entry may be younger than now; more, and the wall clock was set back, so its times mean nothing."""
 
-EVERYTHING = "\0*"
-"""The reserved tag that moves when many keys go at once."""
-
 _REASONS = {reason: Count[reason.name] for reason in MissReason}
 
 
-@frozen
+@define
 class Found:
     """An entry that may be used, and its value: still to be passed through :func:`fpa_core.cache.values.give`."""
 
@@ -78,7 +74,7 @@ class Shelf:
             return MissReason.ABSENT
         if self.past_use(entry, now, stale=stale):
             return MissReason.EXPIRED
-        if entry.tags and self.backend.generations(tuple(entry.tags)) != entry.tags:
+        if entry.tags and not entry.standing and self.backend.generations(tuple(entry.tags)) != entry.tags:
             return MissReason.INVALIDATED
         return None
 
@@ -101,19 +97,19 @@ class Shelf:
         assert entry is not MISS
         return self.unpack(entry, now)
 
-    def find_many(self, keys: Sequence[str]) -> dict[str, Found | MissReason]:
+    def find_many(self, keys: Sequence[str], *, stale: bool = False) -> dict[str, Found | MissReason]:
         """Return what is kept under each key, asking the backend once for entries and once for generations."""
         entries = self.backend.get_many(keys)
         now = self.clock()
-        tags = {tag for entry in entries.values() for tag in entry.tags}
+        tags = {tag for entry in entries.values() if not entry.standing for tag in entry.tags}
         present = self.backend.generations(tuple(tags)) if tags else {}
         answers: dict[str, Found | MissReason] = {}
         for key in keys:
             if (entry := entries.get(key)) is None:
                 answers[key] = MissReason.ABSENT
-            elif self.past_use(entry, now, stale=False):
+            elif self.past_use(entry, now, stale=stale):
                 answers[key] = MissReason.EXPIRED
-            elif any(present[tag] != generation for tag, generation in entry.tags.items()):
+            elif not entry.standing and any(present[tag] != generation for tag, generation in entry.tags.items()):
                 answers[key] = MissReason.INVALIDATED
             else:
                 answers[key] = self.unpack(entry, now)
@@ -122,7 +118,7 @@ class Shelf:
     def unpack(self, entry: Entry, now: float) -> Found | MissReason:
         """Decode the value of an entry that was judged to be of use."""
         if not self.encodes:
-            return Found(entry, entry.value, now)
+            return MissReason.UNDECODABLE if entry.value is UNREADABLE else Found(entry, entry.value, now)
         try:
             return Found(entry, decode(entry.value), now)
         except EnvelopeError:
@@ -145,16 +141,11 @@ class Shelf:
                 raise CacheError(f"{tag!r} cannot be a tag", hint="tags are texts that do not begin with NUL")
         return [self.prefix + tag for tag in names]
 
-    def fences(self, key: str) -> list[str]:
-        """Return the reserved tags that move when *key* is taken away."""
-        return [self.prefix + fence_for(key), self.prefix + EVERYTHING]
-
     def keep(
         self,
         key: str,
         value: Any,
         ttl: Ttl,
-        *,
         tags: Mapping[str, int],
         fence: Mapping[str, int] | None = None,
         jitter: float | None = None,
@@ -164,7 +155,7 @@ class Shelf:
         :raises CacheError: for a value no cache can keep.
         """
         now = self.clock()
-        span = self.lifetimes.span(now, ttl, jitter=jitter)
+        span = self.lifetimes.span(now, ttl, jitter)
         if self.encodes:
             content: Any = encode(value)
             size = len(content)
@@ -172,6 +163,9 @@ class Shelf:
             content, size = hold(value)
         if span is None:
             return False
-        kept = self.backend.put(key, Entry(content, now, span[0], span[1], size, tags), fence=fence)
-        self.counters.add(Count.SETS if kept else Count.REFUSED)
-        return kept
+        entry = Entry(content, now, span[0], span[1], size, tags)
+        if self.backend.put(key, entry) if fence is None else self.backend.put(key, entry, fence=fence):
+            self.counters.stored()
+            return True
+        self.counters.add(Count.REFUSED)
+        return False

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping
 from enum import IntEnum, auto
 from threading import get_ident
 from typing import Any
 
 from attrs import asdict, evolve, field, fields, frozen
+
+from fpa_core.cache.fork import fork_safe_lock
 
 __all__ = ["CacheStats", "Count", "Counters"]
 
@@ -34,16 +37,22 @@ class Count(IntEnum):
 
 
 class Counters:
-    """One row of numbers a thread, so that no increment is lost and none waits; a sum over threads reads them.
+    """Numbers of which no increment is lost and for which none waits.
 
-    A thread that ends leaves its row to the next one of its identity, so rows do not pile up.
+    Each thread has a row of its own, and a sum over the rows reads them; a thread that ends leaves its row to the next one of its identity,
+    so rows do not pile up. The two commonest counts are quicker still: ``hit()`` and ``stored()`` advance an iterator, which the
+    interpreter does in one step.
     """
 
-    __slots__ = ("_load_seconds", "_rows")
+    __slots__ = ("_load_seconds", "_lock", "_reads", "_rows", "hit", "stored")
 
     def __init__(self) -> None:
         self._rows: dict[int, list[int]] = {}
         self._load_seconds: dict[int, float] = {}
+        self._lock = fork_safe_lock()
+        self._reads = 0
+        self.hit: Callable[[], int] = itertools.count().__next__
+        self.stored: Callable[[], int] = itertools.count().__next__
 
     def add(self, count: int, amount: int = 1) -> None:
         """Count *amount* more."""
@@ -61,8 +70,13 @@ class Counters:
 
     def totals(self) -> dict[str, Any]:
         """Return the sums under the names of :class:`CacheStats`."""
+        with self._lock:  # reading an iterator advances it, so reads are counted too
+            hits, stored = self.hit() - self._reads, self.stored() - self._reads
+            self._reads += 1
         rows = list(self._rows.values())
         totals: dict[str, Any] = {count.name.lower(): sum(row[count] for row in rows) for count in Count}
+        totals["hits"] += hits
+        totals["sets"] += stored
         return totals | {"load_seconds": sum(list(self._load_seconds.values()))}
 
 

@@ -6,10 +6,10 @@ each time they are handed out.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from sys import getsizeof
 from typing import Any, Final
 
 from attrs import frozen
@@ -18,13 +18,19 @@ from fpa_core.exceptions import CacheError
 from fpa_core.records import KINDS
 from fpa_core.serialization import is_arrow_table
 
-__all__ = ["Held", "give", "hold"]
+__all__ = ["UNREADABLE", "Held", "bare", "give", "hold"]
+
+UNREADABLE: Final = object()
+"""Stands for a value whose bytes could not be decoded, where a backend decodes them itself."""
 
 _RECORDS: Final = frozenset(kind.record for kind in KINDS.values())
 _LEAVES: Final = frozenset({type(None), bool, int, float, str, bytes, Decimal, datetime}) | _RECORDS
 
 RECORD_BYTES = 800
 """What a record counts for in memory: its slots and the decimals in them, about."""
+
+_SIZES: Final = dict.fromkeys(_LEAVES, 0) | dict.fromkeys(_RECORDS, RECORD_BYTES) | {int: 32, float: 24, bool: 28}
+"""Bytes of what cannot change, by type, about; 0 where they differ from value to value."""
 
 
 @frozen
@@ -41,11 +47,11 @@ def hold(value: Any) -> tuple[Any, int]:
     :raises CacheError: when no backend could keep it, so that a program does not come to depend on one that happens to.
     """
     kind = type(value)
-    if kind in _LEAVES:
-        return value, RECORD_BYTES if kind in _RECORDS else sys.getsizeof(value)
+    if (size := _SIZES.get(kind)) is not None:
+        return value, size or getsizeof(value)
     if kind in (list, tuple) and _LEAVES.issuperset(kinds := set(map(type, value))):
         # Equal types are of about equal size, and a sum over all would cost more than the copy.
-        size = sys.getsizeof(value) + (len(value) * max(_sample(value, kinds), 8) if value else 0)
+        size = getsizeof(value) + (len(value) * max(_sample(value, kinds), 8) if value else 0)
         return (value if kind is tuple else Held(list(value), list.copy)), size
     if is_arrow_table(value):
         return value, value.nbytes
@@ -60,8 +66,13 @@ def give(held: Any) -> Any:
     return held.copy(held.value) if type(held) is Held else held
 
 
+def bare(held: Any) -> Any:
+    """Return the value in what :func:`hold` returned, not to be changed."""
+    return held.value if type(held) is Held else held
+
+
 def _sample(value: list[Any] | tuple[Any, ...], kinds: set[type[Any]]) -> int:
-    return RECORD_BYTES if not kinds.isdisjoint(_RECORDS) else max(sys.getsizeof(value[0]), sys.getsizeof(value[-1]))
+    return RECORD_BYTES if not kinds.isdisjoint(_RECORDS) else max(getsizeof(value[0]), getsizeof(value[-1]))
 
 
 def _deep_copy(value: Any) -> Any:
@@ -83,7 +94,7 @@ def _deep_copy(value: Any) -> Any:
 def _deep_size(value: Any) -> int:
     kind = type(value)
     if kind is dict:
-        return sys.getsizeof(value) + sum(_deep_size(key) + _deep_size(each) for key, each in value.items())
+        return getsizeof(value) + sum(_deep_size(key) + _deep_size(each) for key, each in value.items())
     if kind in (list, tuple):
-        return sys.getsizeof(value) + sum(map(_deep_size, value))
-    return RECORD_BYTES if kind in _RECORDS else sys.getsizeof(value)
+        return getsizeof(value) + sum(map(_deep_size, value))
+    return RECORD_BYTES if kind in _RECORDS else getsizeof(value)

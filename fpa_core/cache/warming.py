@@ -13,7 +13,7 @@ from fpa_core.cache.answers import WarmReport
 from fpa_core.exceptions import CacheError
 
 if TYPE_CHECKING:
-    from fpa_core.cache.datacache import DataCache
+    from fpa_core.cache.verbs import LoadingVerbs
 
 __all__ = ["awarm", "warm"]
 
@@ -21,7 +21,7 @@ _LOADED, _PRESENT, _UNSTORED = "loaded", "present", "unstored"
 
 
 def warm(
-    cache: DataCache, load: Callable[[str], Any], keys: Iterable[str], fetch: Callable[..., Any], workers: int
+    cache: LoadingVerbs, load: Callable[[str], Any], keys: Iterable[str], fetch: Callable[..., Any], workers: int
 ) -> WarmReport:
     """Warm with threads that live for this call; *fetch* is ``get_or_load`` with its other arguments bound."""
     _check(workers)
@@ -47,7 +47,7 @@ def warm(
 
 
 async def awarm(
-    cache: DataCache,
+    cache: LoadingVerbs,
     load: Callable[[str], Any],
     keys: Iterable[str],
     fetch: Callable[..., Awaitable[Any]],

@@ -1,4 +1,4 @@
-"""Commands about data: ingest, validate, query, latest, inventory."""
+"""Commands about data: ingest, query, latest, inventory."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from fpa_core.exceptions import DataError, FpaError
 if TYPE_CHECKING:
     from fpa_core.layer import DataLayer
     from fpa_core.receipt import Receipt
-    from fpa_core.validator import ValidationResult
 
-__all__ = ["ingest", "inventory", "latest", "query", "validate"]
+__all__ = ["file_options", "ingest", "inventory", "latest", "query"]
 
 KINDS = ["quotes", "trades", "bars", "orders", "positions", "snapshots"]
 FORMATS = ["table", "csv", "jsonl", "parquet"]
 COUNTS = ("read", "inserted", "duplicate", "revised", "quarantined")
 SHOWN = 40
 """Rows a table shows on a terminal when no limit is given."""
+REMEMBERED = 1_000
+"""The largest limit with which the rows of a table come through the cache."""
 
 
-def _file_options(command: Any) -> Any:
+def file_options(command: Any) -> Any:
     """Options that say what a file leaves open."""
     for option in (
         click.option("--account", help="The account of a file that names none."),
@@ -40,7 +41,7 @@ def _file_options(command: Any) -> Any:
 
 
 @click.command()
-@_file_options
+@file_options
 @click.option("--source", help="Where the data come from, as fxcm; kept with every row.")
 @json_option
 @click.pass_obj
@@ -93,50 +94,6 @@ def _show_receipt(receipt: Receipt) -> None:
         click.echo(f"  note: {text}")
     if receipt.quarantined:
         click.echo(f"  see: fpa quarantine list --batch {receipt.batch}")
-
-
-@click.command()
-@_file_options
-@click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
-@json_option
-@click.pass_obj
-def validate(app: App, /, files: tuple[Path, ...], strict: bool, as_json: bool, **hints: str | None) -> None:
-    """Judge FILES by the rules in force without storing anything.
-
-    The exit code is 1 when a record breaks a rule of severity error, and so would be quarantined by an ingest.
-    """
-    entries: list[dict[str, Any]] = []
-    broken = False
-    with app.open() as data:
-        for file in files:
-            with progress_bar(file.name) as progress:
-                result = data.validate(file, progress=progress, **hints)
-            broken |= not result.is_valid or (strict and bool(result.warnings))
-            entries.append({"file": str(file)} | result.as_dict())
-            if not as_json:
-                _show_result(file, result)
-    if as_json:
-        print_json(entries[0] if len(entries) == 1 else {"valid": not broken, "files": entries})
-    if broken:
-        sys.exit(1)
-
-
-def _show_result(file: Path, result: ValidationResult) -> None:
-    verdict = "valid" if result.is_valid else "not valid"
-    severity = {finding.rule: finding.severity for finding in result.findings}
-    example = {finding.rule: finding for finding in reversed(result.findings)}
-    rows = [
-        [rule, str(severity.get(rule, "")), tally.evaluated, tally.failed, _example(example.get(rule))]
-        for rule, tally in result.counts.items()
-    ]
-    table(f"{file.name}: {result.rows:,} rows, {verdict}", ["rule", "severity", "judged", "failed", "first"], rows)
-
-
-def _example(finding: Any) -> str:
-    if finding is None:
-        return ""
-    seen = ", ".join(f"{name} {value}" for name, value in finding.observed.items())
-    return f"row {finding.row + 1}: {seen or finding.message}"
 
 
 @click.command()
@@ -206,7 +163,11 @@ def _conditions(kind: str, where: tuple[str, ...]) -> dict[str, str | None]:
 
 def _show_rows(data: DataLayer, kind: str, symbol: str | None, limit: int | None, conditions: dict[str, Any]) -> None:
     selection = data.select(kind, symbol, limit=SHOWN if limit is None else limit, **conditions)
-    rows = [row for batch in selection.batches(prices="text") for row in text_rows(selection.query.kind, batch)]
+    bound = selection.query.limit
+    # A screenful comes through the cache, as programs' reads do; more is read in bounded memory.
+    through_cache = bound is not None and bound <= REMEMBERED
+    batches = selection.to_arrow("text").to_batches() if through_cache else selection.batches(prices="text")
+    rows = [row for batch in batches for row in text_rows(selection.query.kind, batch)]
     names = [column.name for column in selection.query.kind.columns]
     used = [i for i, name in enumerate(names) if i < 3 or any(row[i] is not None for row in rows)]
     table("", [names[i] for i in used], [[row[i] for i in used] for row in rows], empty=f"no {kind}")

@@ -1,4 +1,4 @@
-"""Commands about the places where data are kept: the store and the cache."""
+"""Commands about the place where data are kept: the store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 from fpa_core.cli.app import App
 from fpa_core.cli.output import json_option, print_json, table
 
-__all__ = ["cache", "store"]
+__all__ = ["store"]
 
 
 @click.group()
@@ -57,36 +57,3 @@ def store_seal(app: App, /, kind: str | None, symbol: str | None, as_json: bool)
         print_json(asdict(done))
     else:
         click.echo(f"{done.rows:,} rows of {done.subjects:,} symbols sealed into {done.segments:,} segments")
-
-
-@click.group()
-def cache() -> None:
-    """Look at the cache, or empty it."""
-
-
-@cache.command("stats")
-@json_option
-@click.pass_obj
-def cache_stats(app: App, /, as_json: bool) -> None:
-    """Tell how full the cache is. What a memory cache holds ends with its process; hits and misses are this process's own."""
-    from attrs import asdict
-
-    with app.open() as data:
-        stats = asdict(data.cache.get_stats()) | {"backend": data.config.cache.backend}
-    if as_json:
-        print_json(stats)
-    else:
-        table("", ["figure", "value"], [[name, str(value)] for name, value in stats.items()])
-
-
-@cache.command("clear")
-@json_option
-@click.pass_obj
-def cache_clear(app: App, /, as_json: bool) -> None:
-    """Forget every cached answer."""
-    with app.open() as data:
-        dropped = data.cache.clear()
-    if as_json:
-        print_json({"dropped": dropped})
-    else:
-        click.echo(f"{dropped} entries dropped")

@@ -19,8 +19,17 @@ SECTIONS = ("store", "cache", "validator", "plugins", "logging", "sources")
 
 CORE_KEYS: dict[str, tuple[str, ...]] = {
     "store": ("backend",),
-    "cache": ("backend", "ttl", "namespace"),
-    "validator": ("backend", "level", "rules"),
+    "cache": (
+        "backend",
+        "ttl",
+        "namespace",
+        "negative_ttl",
+        "jitter",
+        "stale_while_revalidate",
+        "stale_if_error",
+        "sweep_every",
+    ),
+    "validator": ("backend", "level", "rules", "levels", "classes"),
     "sources": ("backend",),
 }
 """The keys of a section that are core's; all others are options of its backend."""
@@ -30,6 +39,8 @@ _DEFAULT_BACKENDS: dict[str, Any] = {
     "cache": CacheSection().backend,
     "validator": ValidatorSection().backend,
 }
+_SINGLE_TTL = ("cache", "ttl", "default")
+"""Where a single lifetime goes; it is ``cache.ttl`` that stands in the file."""
 _PREFIX = "FPA_"
 _MOST_PARTS = 16
 _REFERENCE = re.compile(r"\$(\$?)\{([^{}]*)\}")
@@ -75,7 +86,8 @@ class Merger:
         """Merge *layer* onto the values; *origin* is completed for each of its keys."""
         layer = self._known(layer, origin)
         ttl = layer["cache"].get("ttl") if isinstance(layer.get("cache"), dict) else None
-        if ttl is not None and not isinstance(ttl, dict):
+        single = ttl is not None and not isinstance(ttl, dict)
+        if single:
             # One lifetime is the default of all kinds; as a table it merges with the kinds named in other layers.
             layer = layer | {"cache": layer["cache"] | {"ttl": {"default": ttl}}}
         for section in ("store", "cache", "validator"):
@@ -86,7 +98,8 @@ class Merger:
         for path, value in paths(layer):
             # A table that a variable reaches into still is the file's table.
             if origin.kind != "environment" or not isinstance(value, dict):
-                self.origins[path] = self._origin(path, origin)
+                written = path[:2] if single and path == _SINGLE_TTL else path
+                self.origins[path] = self._origin(written, origin)
 
     def _drop_options(self, path: tuple[str, ...], layer: dict[str, Any], default: object) -> None:
         """Forget the options at *path* when *layer* chooses another backend: even equal names mean other things there."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import field, frozen, validators
 
 from fpa_core.config.problems import KeyPath, Origin
 
@@ -16,6 +16,7 @@ __all__ = [
     "Config",
     "Duration",
     "Level",
+    "LevelSection",
     "Lifetime",
     "LogFormat",
     "LogLevel",
@@ -78,12 +79,21 @@ class CacheSection:
 
     :ivar backend: one cache, or several from the nearest to the farthest.
     :ivar ttl: seconds by kind of record, None for no end; ``default`` stands for every kind that is not listed.
+    :ivar negative_ttl: seconds that the answer "there is none" lives; None for as long as others.
+    :ivar jitter: the share by which lifetimes are shortened at random, at most.
+    :ivar stale_while_revalidate: seconds an answer past its time is given out while a new one is made; ``stale_if_error`` when that fails.
+    :ivar sweep_every: seconds between two sweeps by a thread; None for no such thread.
     :ivar options: those of the backend, or a tuple of them in the order of the backends.
     """
 
     backend: str | tuple[str, ...] = "memory"
     ttl: Mapping[str, Lifetime] = field(factory=lambda: {"default": DEFAULT_TTL})
     namespace: str = "fpa"
+    negative_ttl: Duration | None = None
+    jitter: float = field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
+    stale_while_revalidate: Duration = field(default=0.0, validator=validators.ge(0))
+    stale_if_error: Duration = field(default=0.0, validator=validators.ge(0))
+    sweep_every: Duration | None = field(default=None, validator=validators.optional(validators.gt(0)))
     options: Any = None
 
     def ttl_of(self, kind: str) -> float | None:
@@ -92,12 +102,31 @@ class CacheSection:
 
 
 @frozen
+class LevelSection:
+    """``[validator.levels.NAME]``, a level of the user's own.
+
+    :ivar extends: the level it begins with: a built-in one, or another of the user's.
+    :ivar rules: severities by rule id or glob; of several that fit, the last counts.
+    """
+
+    extends: str = "standard"
+    rules: Mapping[str, Literal["off", "info", "warning", "error"]] = field(factory=dict)
+
+
+@frozen
 class ValidatorSection:
-    """``[validator]``; *rules* are the instances of those rules that the configuration mentions, by id."""
+    """``[validator]``.
+
+    :ivar rules: the instances of those rules that the configuration mentions, by id.
+    :ivar levels: the user's own levels, by name.
+    :ivar classes: globs of symbols by the name of their class.
+    """
 
     backend: str = "rules"
-    level: Level = Level.STANDARD
+    level: Level | str = Level.STANDARD
     rules: Mapping[str, Any] = field(factory=dict)
+    levels: Mapping[str, LevelSection] = field(factory=dict)
+    classes: Mapping[str, tuple[str, ...]] = field(factory=dict)
     options: Any = None
 
 

@@ -59,7 +59,10 @@ def _section(path: KeyPath, section: Any) -> Iterator[tuple[KeyPath, Any]]:
 def _leaves(path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, Any]]:
     if attrs.has(type(value)):
         for attribute in attrs.fields(type(value)):
-            if attribute.init:
+            if attribute.name == "overrides" and path[:2] == ("validator", "rules"):
+                for override in value.overrides:
+                    yield from _leaves((*path, "overrides", override.name), override.rule)
+            elif attribute.init:
                 yield from _leaves((*path, attribute.alias), getattr(value, attribute.name))
     elif isinstance(value, Mapping):
         for key, item in value.items():

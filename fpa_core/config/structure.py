@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from fpa_core.config.adapting import check_levels, rule_of
 from fpa_core.config.merging import CORE_KEYS, merge
 from fpa_core.config.problems import KeyPath, Problem, did_you_mean, fail, key_text, shown
 from fpa_core.config.secrets import MASK, Secret, redact
@@ -61,7 +62,8 @@ def structure(
     :param explain: asked for each name that is not known, for a better hint: which plugin failed that may have provided it.
     :raises ConfigError: with every problem there is.
     """
-    builder = _Builder(_with_rule_ids(tree, rules), explain)
+    tree = _with_rule_ids(tree, rules)
+    builder = _Builder(tree, explain)
     store = builder.section(("store",), "store", stores, Section())
     cache = builder.cache(caches)
     validator = builder.validator(validators, rules)
@@ -115,15 +117,15 @@ class _Builder:
 
         self._tree = tree
         self._explain = explain or (lambda _: None)
-        self._structurer = Structurer(tree.folder)
+        self.structurer = Structurer(tree.folder)
         self.problems = list(tree.problems)
 
     def table(self, path: KeyPath, cls: type[T], *, also: tuple[str, ...] = ()) -> T | None:
         """Return the table at *path* as an instance of *cls*, whose keys *also* are another's; None when it has problems."""
-        table = self._value(path)
+        table = self.value(path)
         if isinstance(table, dict):
             table = {key: value for key, value in table.items() if key not in also}
-        made: T | None = self._try(path, lambda: self._structurer.structure_class(table, cls, also=also), None)
+        made: T | None = self._try(path, lambda: self.structurer.structure_class(table, cls, also=also), None)
         return made
 
     def section(self, path: KeyPath, what: str, classes: Classes, section: Any) -> Any:
@@ -139,10 +141,10 @@ class _Builder:
         path, core = ("cache",), CORE_KEYS["cache"]
         section: CacheSection
         section, complete = self._core_keys(path, core, CacheSection())
-        for kind in self._value((*path, "ttl")):
+        for kind in self.value((*path, "ttl")):
             if kind not in _LIFETIMES:
                 expected = f"unknown kind of record; expected one of: {', '.join(_LIFETIMES)}"
-                self._report((*path, "ttl", kind), attrs.NOTHING, expected, did_you_mean(kind, _LIFETIMES))
+                self.report((*path, "ttl", kind), attrs.NOTHING, expected, did_you_mean(kind, _LIFETIMES))
         section = attrs.evolve(section, ttl={"default": DEFAULT_TTL, **section.ttl})
         if not complete:
             return section
@@ -150,14 +152,18 @@ class _Builder:
             if self._is_known(path, section.backend, "cache", classes):
                 section = attrs.evolve(section, options=self.table(path, classes[section.backend], also=core))
             return section
+        if len(section.backend) != _TIERS or len(set(section.backend)) != _TIERS:
+            expected = "expected one cache, or two: a near one and the one behind it"
+            self.report((*path, "backend"), list(section.backend), expected, 'as ["memory", "disk"]')
+            return section
         known = (*core, *section.backend)
-        for key in self._value(path):
+        for key in self.value(path):
             if key not in known:
                 expected = f"unknown key; expected one of: {', '.join(known)}"
                 hint = (
                     did_you_mean(key, known) or "with several caches, the options of each stand in a table of its name"
                 )
-                self._report((*path, key), attrs.NOTHING, expected, hint)
+                self.report((*path, key), attrs.NOTHING, expected, hint)
         options = tuple(
             self.table((*path, name), classes[name]) if self._is_known(path, name, "cache", classes) else None
             for name in section.backend
@@ -168,8 +174,9 @@ class _Builder:
         """Return ``[validator]`` with an instance of each rule that it mentions."""
         path = ("validator",)
         section: ValidatorSection = self.section(path, "validator", classes, ValidatorSection())
+        check_levels(self, section, rules)
         made = {
-            rule: self.table((*path, "rules", rule), rules[rule])
+            rule: rule_of(self, (*path, "rules", rule), rules[rule], section.classes)
             for rule in section.rules
             if self._is_known((*path, "rules", rule), rule, "rule", rules, key="")
         }
@@ -177,16 +184,15 @@ class _Builder:
 
     def _core_keys(self, path: KeyPath, core: tuple[str, ...], section: Any) -> tuple[Any, bool]:
         """Return *section* with the core keys that stand at *path*, and whether its backend's options can be looked at."""
-        table = self._value(path)
+        table = self.value(path)
         if not isinstance(table, dict):
-            self._report(path, table, "expected a table")
+            self.report(path, table, "expected a table")
             return section, False
-        types = attrs.fields_dict(attrs.resolve_types(type(section)))
+        known = attrs.fields_dict(attrs.resolve_types(type(section)))
         complete = True
         for key in core:
             if key in table:
-                target: Any = types[key].type
-                made = self._try((*path, key), lambda: self._structurer.structure(table[key], target), _FAILED)  # noqa: B023
+                made = self._try((*path, key), lambda: self.structurer.attribute(table[key], known[key]), _FAILED)  # noqa: B023
                 if made is not _FAILED:
                     section = attrs.evolve(section, **{key: made})
                 elif key == "backend":
@@ -196,17 +202,18 @@ class _Builder:
     def _is_known(self, path: KeyPath, name: str, what: str, known: Classes, key: str = "backend") -> bool:
         if name in known:
             return True
-        value = self._value((*path, key)) if key else {}
+        value = self.value((*path, key)) if key else {}
         expected = f"unknown {what}; expected one of: {', '.join(sorted(known)) or 'none'}"
         hints = () if isinstance(value, Secret) else (did_you_mean(name, known), self._explain(name))
         hint = " ".join(hint for hint in hints if hint) or None
         if value == {}:  # the name is that of the table itself
-            self._report(path, attrs.NOTHING, expected, hint)
+            self.report(path, attrs.NOTHING, expected, hint)
         else:
-            self._report((*path, key), value, expected, hint)
+            self.report((*path, key), value, expected, hint)
         return False
 
-    def _value(self, path: KeyPath) -> Any:
+    def value(self, path: KeyPath) -> Any:
+        """Return what stands at *path*, and an empty table where nothing does."""
         value: Any = self._tree.values
         for key in path:
             value = value.get(key, {}) if isinstance(value, dict) else {}
@@ -219,10 +226,11 @@ class _Builder:
             return make()
         except Faults as found:
             for fault in found.faults:
-                self._report((*path, *fault.path), fault.value, fault.expected, fault.hint)
+                self.report((*path, *fault.path), fault.value, fault.expected, fault.hint)
             return otherwise
 
-    def _report(self, path: KeyPath, value: Any, expected: str, hint: str | None = None) -> None:
+    def report(self, path: KeyPath, value: Any, expected: str, hint: str | None = None) -> None:
+        """Note a problem of the value at *path*."""
         origin, rest = self._tree.origin(path)
         key = origin.key + key_text(rest, inside=bool(origin.key))
         name = next((str(part) for part in reversed(path) if isinstance(part, str)), "")
@@ -234,5 +242,6 @@ class _Builder:
 
 
 _FAILED = object()
+_TIERS = 2
 _RULES = ("validator", "rules")
 _LIFETIMES = ("default", *KINDS)

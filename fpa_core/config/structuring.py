@@ -83,7 +83,7 @@ class Structurer:
         for key, attribute in attributes.items():
             if key in table:
                 with faults.at(key):
-                    arguments[key] = self._attribute(table[key], attribute)
+                    arguments[key] = self.attribute(table[key], attribute)
             elif attribute.default is attrs.NOTHING:
                 faults.faults.append(Fault(attrs.NOTHING, "this key is required", None, (key,)))
             elif isinstance(attribute.default, Path):
@@ -103,8 +103,11 @@ class Structurer:
                 Fault(attrs.NOTHING, f"no value can be given: its type {target} cannot be read ({error})")
             ) from None
 
-    def _attribute(self, value: Any, attribute: attrs.Attribute[Any]) -> Any:
-        """Structure by type, then try the attribute's own converter and validator, which the class would only run when all else is right."""
+    def attribute(self, value: Any, attribute: attrs.Attribute[Any]) -> Any:
+        """Structure by type, then try the attribute's own converter and validator, which the class would only run when all else is right.
+
+        :raises Faults: all of them.
+        """
         structured = value if attribute.type is None else self.structure(value, attribute.type)
         result = structured
         try:

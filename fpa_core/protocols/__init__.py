@@ -4,13 +4,13 @@ Policy lives in core, mechanism in backends: a backend is small, and says by its
 Classes are matched by shape: a backend derives from nothing here, and needs only the value types.
 """
 
-from fpa_core.protocols.caches import MISS, CacheBackend, Entry, Miss, Usage
+from fpa_core.protocols.caches import MISS, CacheBackend, Entry, Miss, RemovalCause, RemovalWatcher, Usage
 from fpa_core.protocols.capabilities import Capability
+from fpa_core.protocols.quarantine import QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.sources import Chunk, Reject, Source, SourceRequest
 from fpa_core.protocols.stores import (
     Batch,
     Extent,
-    Quarantined,
     Query,
     Sealed,
     StoreBackend,
@@ -18,29 +18,47 @@ from fpa_core.protocols.stores import (
     StoreTransaction,
     WriteCounts,
 )
-from fpa_core.protocols.validators import Finding, RuleClass, Severity, Tally, ValidatorBackend, Verdict
+from fpa_core.protocols.validators import (
+    RANKS,
+    Failure,
+    Finding,
+    RuleClass,
+    Severity,
+    StoredOrder,
+    Tally,
+    ValidatorBackend,
+    Verdict,
+)
 
 __all__ = [
     "MISS",
+    "RANKS",
     "Batch",
     "CacheBackend",
     "Capability",
     "Chunk",
     "Entry",
     "Extent",
+    "Failure",
     "Finding",
     "Miss",
+    "QuarantineCount",
+    "QuarantineQuery",
     "Quarantined",
     "Query",
     "Reject",
+    "RemovalCause",
+    "RemovalWatcher",
     "RuleClass",
     "Sealed",
     "Severity",
     "Source",
     "SourceRequest",
+    "State",
     "StoreBackend",
     "StoreStream",
     "StoreTransaction",
+    "StoredOrder",
     "Tally",
     "Usage",
     "ValidatorBackend",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from enum import Enum
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum, StrEnum
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from fpa_core.protocols.capabilities import Capability
 
-__all__ = ["MISS", "CacheBackend", "Entry", "Miss", "Usage"]
+__all__ = ["MISS", "CacheBackend", "Entry", "Miss", "RemovalCause", "RemovalWatcher", "Usage"]
 
 
 class _Miss(Enum):
@@ -31,15 +31,35 @@ Miss: TypeAlias = Literal[_Miss.MISS]
 """The type of :data:`MISS`, for annotations such as ``Entry | Miss``."""
 
 
-@frozen
+class RemovalCause(StrEnum):
+    """Why an entry left the cache."""
+
+    EXPIRED = "expired"
+    """It was past any use, and swept or replaced."""
+    EVICTED = "evicted"
+    """There was no room."""
+    EXPLICIT = "explicit"
+    """It was deleted, or the cache cleared."""
+    REPLACED = "replaced"
+    """Another value took its key."""
+    INVALIDATED = "invalidated"
+    """A pattern or a tag ended it. What a tag ended leaves when its key is written again, it is swept, or room is needed."""
+
+
+RemovalWatcher: TypeAlias = Callable[[str, RemovalCause], None]
+"""Is given the key of an entry that left, and why."""
+
+
+@define
 class Entry:
-    """A cached value and what is known of it.
+    """A cached value and what is known of it. Nobody changes one; it is not frozen, because making it is part of every write.
 
     :ivar value: the value, or its encoded bytes where the backend stores bytes.
     :ivar stored_at: when it was put, in seconds of the cache's clock; ``expires_at``: when it ceases to be fresh, None for never.
     :ivar keep_until: until when a stale value may still be of use; None means until ``expires_at``.
     :ivar size: bytes it counts for.
     :ivar tags: the generation of each tag when the value was made; the entry is dead once one of them has moved on.
+    :ivar standing: whether the backend, as it read the entry, found that none of them has; if it did not look, others ask.
     """
 
     value: Any
@@ -48,6 +68,7 @@ class Entry:
     keep_until: float | None = None
     size: int = 0
     tags: Mapping[str, int] = field(factory=dict)
+    standing: bool = field(default=False, eq=False)
 
 
 @frozen
@@ -110,6 +131,13 @@ class CacheBackend(Protocol):
 
     def usage(self) -> Usage:
         """Tell how full it is."""
+        ...
+
+    def watch(self, watcher: RemovalWatcher) -> None:
+        """Call *watcher*, with no lock held, for each entry that this object drops of itself: expired, evicted, replaced, invalidated.
+
+        Not for those that :meth:`delete` and :meth:`clear` take away; whoever calls these knows. A watcher does not raise.
+        """
         ...
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
@@ -30,11 +30,15 @@ class SourceRequest:
 
 @frozen
 class Reject:
-    """A row that is no record: its position from 1, its text, and why."""
+    """A row that is no record: its position from 1, its text, and why.
+
+    :ivar cells: the texts of its cells by the names of the kind's columns, with which it can be mended; None where they cannot be told apart.
+    """
 
     row: int
     raw: str
     problem: str
+    cells: Mapping[str, str] | None = None
 
 
 @frozen

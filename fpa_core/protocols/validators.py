@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from attrs import define, field, frozen
 
@@ -14,7 +14,20 @@ from fpa_core.records import Kind
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Finding", "RuleClass", "Severity", "Tally", "ValidatorBackend", "Verdict"]
+__all__ = [
+    "RANKS",
+    "Failure",
+    "Finding",
+    "RuleClass",
+    "Severity",
+    "StoredOrder",
+    "Tally",
+    "ValidatorBackend",
+    "Verdict",
+]
+
+StoredOrder: TypeAlias = Callable[[str], Any]
+"""Returns the order that is stored under an id, or None."""
 
 
 class Severity(StrEnum):
@@ -25,6 +38,27 @@ class Severity(StrEnum):
     INFO = "info"
 
 
+RANKS = {severity: rank for rank, severity in enumerate(Severity)}
+"""Severities in order, the worst first."""
+
+
+@frozen
+class Failure:
+    """What a rule that looks beyond the record found wrong: false, like the verdict that it is, but with its reasons.
+
+    :ivar message: what is wrong, in a sentence.
+    :ivar limit: what would just have been allowed, as text.
+    :ivar related: the other record that this one was judged by, as text.
+    """
+
+    message: str
+    limit: str | None = None
+    related: str | None = None
+
+    def __bool__(self) -> bool:
+        return False
+
+
 @frozen
 class Finding:
     """One record that broke one rule.
@@ -33,6 +67,8 @@ class Finding:
     :ivar message: what is wrong, in a sentence.
     :ivar observed: the values of the fields the rule looked at.
     :ivar row: position of the record among those examined, from 0.
+    :ivar limit: what would just have been allowed, as text, where the rule has a limit.
+    :ivar related: the other record that this one was judged by, as text, where there is one.
     """
 
     rule: str
@@ -43,11 +79,20 @@ class Finding:
     ts_ns: int | None = None
     observed: Mapping[str, Any] = field(factory=dict)
     row: int | None = None
+    limit: str | None = None
+    related: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain JSON-able values."""
+        """As plain JSON-able values; limit and related record are left out where there is none."""
         observed = {name: None if value is None else str(value) for name, value in self.observed.items()}
-        return {"rule": self.rule, "severity": str(self.severity), "message": self.message, "observed": observed}
+        beyond = {"limit": self.limit, "related": self.related}
+        return {
+            "rule": self.rule,
+            "severity": str(self.severity),
+            "message": self.message,
+            "observed": observed,
+            **{name: value for name, value in beyond.items() if value is not None},
+        }
 
 
 @define
@@ -67,12 +112,16 @@ class Verdict:
     :ivar passed: one boolean a row: true passed, false failed, null not evaluated.
     :ivar crash: the traceback, in the verdict ``RULE_CRASHED: id`` that stands beside the rule's own when the rule could not judge some
         rows: these are false here, and null in the rule's own verdict.
+    :ivar why: tells the reasons for a row that failed, where they do not lie in the row alone.
+    :ivar elsewhere: how many of the nulls are rows of which another verdict of the same rule speaks, with another severity.
     """
 
     rule: str
     severity: Severity
     passed: pa.BooleanArray
     crash: str | None = None
+    why: Callable[[int], Failure] | None = None
+    elsewhere: int = 0
 
 
 @runtime_checkable
@@ -100,12 +149,16 @@ class ValidatorBackend(Protocol):
         *,
         records: Sequence[Any] | None = None,
         now_ns: int | None = None,
+        stored: StoredOrder | None = None,
+        others: Mapping[str, pa.Table] | None = None,
     ) -> Sequence[Verdict]:
         """Judge every row of a table with the kind's columns; one verdict a rule that applies. The table is not changed.
 
         :param memory: what series rules remember from one chunk to the next of the same examination; None for a table on its own.
         :param records: the same rows as records, from a caller that has them; they may know more, such as the positions of a snapshot.
         :param now_ns: the present moment, for rules that ask for it; None for the system's clock.
+        :param stored: looks up the order that is stored under an id, for rules that ask for it.
+        :param others: other tables by the name of their kind; rules about data sets apply only with those they need.
         """
         ...
 
@@ -116,6 +169,7 @@ class ValidatorBackend(Protocol):
         *,
         now_ns: int | None = None,
         tallies: MutableMapping[str, Tally] | None = None,
+        stored: StoredOrder | None = None,
     ) -> Sequence[Finding]:
         """Judge one record; nothing found means nothing wrong.
 

@@ -265,5 +265,6 @@ class RecordVerbs(Changes):
         """Return the record of a symbol that prevailed at an instant: the last one at or before it."""
         from fpa_core.numbers import to_ns
 
-        until = to_ns(at, "at", dates=True) + 1
-        return self.select(kind_of(what).record, escape(symbol), end=until, limit=1, latest_first=True).first()
+        # A query takes an end after the last instant there is, of which to_ns() says that it is none.
+        query = Query(kind_of(what), (symbol,), end_ns=to_ns(at, "at", dates=True) + 1, limit=1, reverse=True)
+        return Selection[Any](self, query).first()  # type: ignore[arg-type]

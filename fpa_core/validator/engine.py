@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
 
 from fpa_core.exceptions import DataError, PluginError
 from fpa_core.models import Bar, Number, Order, PortfolioSnapshot, Position, Quote, Record, Time, Trade
-from fpa_core.protocols import Finding, Severity, ValidatorBackend, Verdict
-from fpa_core.records import Kind, kind_of
+from fpa_core.protocols import Finding, Severity, StoredOrder, ValidatorBackend
+from fpa_core.records import (
+    BARS,
+    ORDERS,
+    POSITIONS,
+    QUOTES,
+    SNAPSHOTS,
+    TRADES,
+    Kind,
+    from_table,
+    kind_of,
+    to_table,
+)
 from fpa_core.validator import consistency
-from fpa_core.validator.result import Ledger, Refused, Split, ValidationResult
+from fpa_core.validator.examination import Clock, Examination
+from fpa_core.validator.result import Ledger, Split, ValidationResult, merged
 from fpa_core.validator.rule import Rule, rule_problems
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["DataValidator", "Examination"]
-
-Clock = Callable[[], int]
-"""Tells the present moment in nanoseconds since 1970."""
 
 _RECORDS = get_args(Record)
 
@@ -34,22 +42,34 @@ class DataValidator:
     :param level: the level at which rules added by :meth:`register` apply.
     :param now_ns: the clock, for rules about time.
     :param examples: findings kept of each rule when many records are judged; counts are always complete.
+    :param stored: looks up the order that is stored under an id, for rules about what an order was before.
+    :param origins: by rule id, where the rule and its parameters came from; :meth:`rules` tells it.
     """
 
     def __init__(
-        self, backend: ValidatorBackend, *, level: str = "standard", now_ns: Clock = time.time_ns, examples: int = 20
+        self,
+        backend: ValidatorBackend,
+        *,
+        level: str = "standard",
+        now_ns: Clock = time.time_ns,
+        examples: int = 20,
+        stored: StoredOrder | None = None,
+        origins: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.backend = backend
         self.level = level
         self._now_ns = now_ns
         self._examples = examples
+        self._stored = stored
+        self._origins = origins or {}
+        self._described: tuple[object, Sequence[Mapping[str, Any]]] | None = None
 
     def check(self, record: Record, memory: MutableMapping[str, Any] | None = None) -> tuple[Finding, ...]:
         """Return what is wrong with one record; the quickest way for live data.
 
         :param memory: what rules about series remember from one record to the next: the same mapping each time, empty at first.
         """
-        return tuple(self.backend.check(record, memory, now_ns=self._now_ns()))
+        return tuple(self.backend.check(record, memory, now_ns=self._now_ns(), stored=self._stored))
 
     def validate(
         self, what: Record | Iterable[Record] | tuple[Kind | str, pa.Table], *, examples: int | None = None
@@ -61,7 +81,7 @@ class DataValidator:
         if isinstance(what, _RECORDS):
             what = (what,)
         if isinstance(what, tuple) and len(what) == 2 and hasattr(what[1], "num_rows"):
-            examination = Examination(self.backend, self._now_ns, examples or self._examples)
+            examination = self._begin(examples)
             examination.count(kind_of(what[0]), what[1])
             return examination.result()
         return self._validate_records(what)
@@ -70,18 +90,71 @@ class DataValidator:
         ledger = Ledger()
         memory: dict[str, Any] = {}
         for row, record in enumerate(records):
-            findings = self.backend.check(record, memory, now_ns=self._now_ns(), tallies=ledger.counts)
+            findings = self.backend.check(
+                record, memory, now_ns=self._now_ns(), tallies=ledger.counts, stored=self._stored
+            )
             ledger.rows += 1
             if findings:
                 refused = any(finding.severity is Severity.ERROR for finding in findings)
                 for finding in findings:
                     ledger.keep(attrs.evolve(finding, row=row))
                     ledger.flag(finding.rule, 0 if refused else 1)
-        return ledger.result()
+        return ledger.result(self.rules())
 
     def begin(self) -> Examination:
         """Begin to examine rows that come in chunks."""
-        return Examination(self.backend, self._now_ns, self._examples)
+        return self._begin()
+
+    def _begin(self, examples: int | None = None, others: Mapping[str, pa.Table] | None = None) -> Examination:
+        return Examination(
+            self.backend,
+            self._now_ns,
+            examples or self._examples,
+            stored=self._stored,
+            others=others,
+            rules=self.rules,
+        )
+
+    def split(self, kind: Kind | str, table: pa.Table) -> Split:
+        """Part a whole table: every row is accepted, or refused with everything it broke.
+
+        A row is judged as it arrived, after the rows before it, refused ones among them. Without these, rules about series may say something else
+        of the accepted rows; ``split.result.again`` has their counts among those alone.
+        """
+        examination = self._begin()
+        split = examination.split(kind, table)
+        alone = self._begin()
+        alone.count(kind, split.accepted)
+        series = {rule["id"] for rule in self.rules() if rule["scope"] == "series"}
+        again = {rule: tally for rule, tally in alone.result().counts.items() if rule in series}
+        return attrs.evolve(split, result=attrs.evolve(examination.result(), again=again))
+
+    def validate_dataset(self, data: Mapping[Kind | str, pa.Table | Iterable[Record]]) -> ValidationResult:
+        """Judge tables or records of several kinds, each for itself and against the others.
+
+        Trades are judged by the quotes that stood, bars and fills of orders by the trades of their time, positions by quotes, and snapshots by the
+        positions of their account and time, as far as these are given. Positions of rows in findings are those within each kind.
+        """
+        tables: dict[str, pa.Table] = {}
+        records: dict[str, Sequence[Any]] = {}
+        for name, given in data.items():
+            kind = kind_of(name)
+            if hasattr(given, "num_rows"):
+                tables[kind.name] = given
+            else:
+                records[kind.name] = list(given)
+                tables[kind.name] = to_table(kind, records[kind.name])
+        if {SNAPSHOTS.name, POSITIONS.name} <= tables.keys():
+            held, seen = (
+                records.get(kind.name) or from_table(kind, tables[kind.name]) for kind in (POSITIONS, SNAPSHOTS)
+            )
+            records[SNAPSHOTS.name] = list(consistency.with_positions(seen, held))
+        results = []
+        for name, table in tables.items():
+            examination = self._begin(others={other: tables[other] for other in tables if other != name})
+            examination.count(name, table, records.get(name))
+            results.append(examination.result())
+        return merged(results)
 
     def register(self, rule: Rule | type[Rule]) -> None:
         """Put a rule in force that comes from no plugin.
@@ -95,8 +168,13 @@ class DataValidator:
             self.backend.add(effective)
 
     def rules(self) -> Sequence[Mapping[str, Any]]:
-        """Describe the rules in force: id, kinds, severity, parameters with their values and defaults, what they say."""
-        return self.backend.rules()
+        """Describe the rules in force: id, kinds, severity, parameters with their values, defaults and origins, plugin, what they say."""
+        described = self.backend.rules()
+        if self._described is None or self._described[0] is not described:
+            unknown: dict[str, Any] = {"plugin": None, "distribution": None, "version": None, "origins": {}}
+            told = [{**rule, **unknown, **self._origins.get(rule["id"], {})} for rule in described]
+            self._described = described, told
+        return self._described[1]
 
     def validate_quote(self, quote: Quote) -> ValidationResult:
         """Judge a quote."""
@@ -153,118 +231,10 @@ class DataValidator:
         *,
         snapshots: Iterable[PortfolioSnapshot] = (),
         positions: Iterable[Position] = (),
+        bars: Iterable[Bar] = (),
+        orders: Iterable[Order] = (),
     ) -> ValidationResult:
-        """Judge records against each other: trades against the quote that stood, snapshots against the positions of their account and time."""
-        against_quotes = consistency.examine_trades(quotes, trades)
-        whole = self.validate(consistency.with_positions(snapshots, positions))
-        return consistency.joined(against_quotes, whole)
-
-
-class Examination:
-    """Judges rows that come in chunks, counting over all of them in bounded memory."""
-
-    def __init__(self, backend: ValidatorBackend, now_ns: Clock, examples: int) -> None:
-        self._backend = backend
-        self._now_ns = now_ns
-        self._memory: dict[str, Any] = {}
-        self._ledger = Ledger(examples)
-
-    def split(self, kind: Kind | str, table: pa.Table, records: Sequence[Any] | None = None) -> Split:
-        """Part the rows that break a rule of severity error from those that break none.
-
-        :param records: the same rows as records, where the caller has them.
-        """
-        import numpy as np
-        import pyarrow.compute as pc
-
-        kind = kind_of(kind)
-        broken = self._judge(kind, table, records)
-        refused = _refused(broken)
-        flagged = self._flag(broken, refused)
-        if refused is None:
-            return Split(table, np.arange(table.num_rows), (), flagged)
-        accepted = pc.invert(refused)
-        rows = np.flatnonzero(accepted.to_numpy(zero_copy_only=False))
-        return Split(table.filter(accepted), rows, self._explain(kind, table, records, broken, refused), flagged)
-
-    def count(self, kind: Kind | str, table: pa.Table, records: Sequence[Any] | None = None) -> None:
-        """Judge the rows without parting them; *records* as for :meth:`split`."""
-        broken = self._judge(kind_of(kind), table, records)
-        self._flag(broken, _refused(broken))
-
-    def result(self) -> ValidationResult:
-        """Return what was found so far."""
-        return self._ledger.result()
-
-    def _judge(self, kind: Kind, table: pa.Table, records: Sequence[Any] | None) -> list[Verdict]:
-        """Judge the rows, count, keep examples, and return the verdicts that found something."""
-        verdicts = self._backend.inspect(kind, table, self._memory, records=records, now_ns=self._now_ns())
-        broken = []
-        for verdict in verdicts:
-            failed = _count_failed(verdict)
-            tally = self._ledger.tally(verdict.rule)
-            tally.not_evaluated += verdict.passed.null_count
-            tally.evaluated += len(verdict.passed) - verdict.passed.null_count
-            tally.failed += failed
-            if failed:
-                broken.append(verdict)
-                if room := self._ledger.room(verdict.rule):
-                    for finding in self._backend.explain(kind, verdict, table, room, records=records):
-                        assert finding.row is not None
-                        self._ledger.keep(attrs.evolve(finding, row=self._ledger.rows + finding.row))
-        self._ledger.rows += table.num_rows
-        return broken
-
-    def _flag(self, broken: Sequence[Verdict], refused: pa.BooleanArray | None) -> dict[str, int]:
-        """Count, of the rows that are not refused, those that broke each rule."""
-        import pyarrow.compute as pc
-
-        flagged = {}
-        for verdict in broken:
-            failed = _failed(verdict) if refused is None else pc.and_not(_failed(verdict), refused)
-            if failed.true_count:
-                flagged[verdict.rule] = failed.true_count
-                self._ledger.flag(verdict.rule, failed.true_count)
-        return flagged
-
-    def _explain(
-        self,
-        kind: Kind,
-        table: pa.Table,
-        records: Sequence[Any] | None,
-        broken: Sequence[Verdict],
-        refused: pa.BooleanArray,
-    ) -> tuple[Refused, ...]:
-        """Tell everything that each refused row broke."""
-        import pyarrow.compute as pc
-
-        rows = pc.indices_nonzero(refused)
-        part = table.take(rows)
-        positions = rows.to_pylist()
-        chosen = None if records is None else [records[position] for position in positions]
-        findings: list[list[Finding]] = [[] for _ in positions]
-        for verdict in broken:
-            narrowed = attrs.evolve(verdict, passed=verdict.passed.take(rows))
-            for finding in self._backend.explain(kind, narrowed, part, records=chosen):
-                assert finding.row is not None
-                findings[finding.row].append(attrs.evolve(finding, row=positions[finding.row]))
-        return tuple(Refused(position, tuple(found)) for position, found in zip(positions, findings, strict=True))
-
-
-def _count_failed(verdict: Verdict) -> int:
-    passed = verdict.passed
-    return int(len(passed) - passed.null_count - passed.true_count)
-
-
-def _failed(verdict: Verdict) -> pa.BooleanArray:
-    import pyarrow.compute as pc
-
-    return pc.fill_null(pc.invert(verdict.passed), False)
-
-
-def _refused(broken: Sequence[Verdict]) -> pa.BooleanArray | None:
-    """Return which rows broke a rule of severity error; None when none did."""
-    import pyarrow.compute as pc
-
-    errors = [_failed(verdict) for verdict in broken if verdict.severity is Severity.ERROR]
-    return functools.reduce(pc.or_, errors) if errors else None
+        """Judge records against each other, as :meth:`validate_dataset` does, by the rules that do so and by no others."""
+        given = {QUOTES: quotes, TRADES: trades, BARS: bars, ORDERS: orders, POSITIONS: positions, SNAPSHOTS: snapshots}
+        whole = self.validate_dataset({kind: list(records) for kind, records in given.items()})
+        return consistency.across(whole, {rule["id"] for rule in self.rules() if rule["scope"] == "dataset"})

@@ -1,27 +1,30 @@
-"""What a rule is: a small attrs class whose fields are its parameters, and how a set of them is configured."""
+"""What a rule is: a small attrs class whose fields are its parameters."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import attrs
 
-from fpa_core.exceptions import ConfigError, FpaError
-from fpa_core.protocols import Severity
+from fpa_core.exceptions import DataError
+from fpa_core.protocols import Failure, Severity
 from fpa_core.records import KINDS
+from fpa_core.validator.conditions import Override, Problem, Where, where_problems
 
 __all__ = [
+    "ASKED",
+    "FLAGS",
     "INFORMS",
     "LEVELS",
     "REFUSES",
+    "SUSPECTS",
     "WARNS",
     "Rule",
     "Scope",
-    "configure",
     "every",
     "rule_problems",
 ]
@@ -32,10 +35,23 @@ Scope: TypeAlias = Literal["row", "series", "dataset"]
 LEVELS = ("off", "lenient", "standard", "strict")
 """How much is asked of data; each rule says how severe it is at each level."""
 
+ASKED: Mapping[str, Severity | None] = MappingProxyType({"lenient": None, "standard": None, "strict": None})
+"""Levels of a rule that makes sense for some markets only, and is in force where its severity is set."""
+
 INFORMS: Mapping[str, Severity | None] = MappingProxyType(
     {"lenient": None, "standard": Severity.INFO, "strict": Severity.INFO}
 )
 """Levels of a rule that describes data rather than doubting them."""
+
+FLAGS: Mapping[str, Severity | None] = MappingProxyType(
+    {"lenient": Severity.INFO, "standard": Severity.WARNING, "strict": Severity.WARNING}
+)
+"""Levels of a rule that correct data break so often that it refuses nothing."""
+
+SUSPECTS: Mapping[str, Severity | None] = MappingProxyType(
+    {"lenient": None, "standard": None, "strict": Severity.WARNING}
+)
+"""Levels of a rule that guesses by statistics, and takes its time: it is asked only where much is demanded, and refuses nothing."""
 
 WARNS: Mapping[str, Severity | None] = MappingProxyType(
     {"lenient": Severity.INFO, "standard": Severity.WARNING, "strict": Severity.ERROR}
@@ -48,8 +64,14 @@ REFUSES: Mapping[str, Severity | None] = MappingProxyType(
 """Levels of a rule that only wrong data break."""
 
 _ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+")
-_COMMON = ("enabled", "severity")
-_NEEDS = ("memory", "now_ns")
+COMMON = ("enabled", "severity", "stop", "tolerate", "where", "overrides")
+"""The parameters that every rule has."""
+
+_NEEDS = ("memory", "now_ns", "stored")
+
+
+def _overrides(several: Iterable[Override]) -> tuple[Override, ...]:
+    return tuple(several)
 
 
 @attrs.frozen(kw_only=True)
@@ -78,14 +100,20 @@ class Rule:
     - ``fields``: the attributes it looks at, shown in findings;
     - ``levels``: its severity at each level, None where it is off; :data:`WARNS` unless it says otherwise;
     - ``scope``: :data:`Scope`; ``priority``: smaller ones are judged first;
-    - ``needs``: what it wants beside the record, passed by keyword: ``now_ns``, the present moment, and ``memory``, a dict of its own that
-      lasts as long as the examination.
+    - ``needs``: what it wants beside the record, passed by keyword: ``now_ns``, the present moment; ``memory``, a dict of its own that lasts as
+      long as the examination; ``stored``, which returns the stored order of an id, or None;
+    - ``against``: of a rule of scope ``dataset``, the kinds it needs beside its own; its ``mask(columns, others)`` gets them by name.
 
-    ``check(record)`` returns True, False, or None where a value it needs is missing. ``mask(columns)``, if there is one, returns the same for a
+    ``check(record)`` returns True, False, or None where a value it needs is missing; instead of False it may return a
+    :class:`fpa_core.protocols.Failure`, which has the sentence with it. ``mask(columns)``, if there is one, returns the same for a
     whole table (see :class:`fpa_core.validator.vectors.Columns`), as a `Truth` or an Arrow boolean array whose nulls mean None.
 
     :ivar enabled: false switches the rule off.
     :ivar severity: takes the place of the severity its level gives.
+    :ivar stop: whether a live record that breaks the rule as an error is not judged any further.
+    :ivar tolerate: how much may break the rule while the whole still counts as valid: a number of records, or a fraction of those judged.
+    :ivar where: to which records it applies, by field: globs for a text; ``min`` and ``max`` for a number or a time.
+    :ivar overrides: other parameters by symbol, glob, or ``class:NAME``; for snapshots, by account.
     """
 
     id: ClassVar[str]
@@ -95,18 +123,57 @@ class Rule:
     scope: ClassVar[Scope] = "row"
     priority: ClassVar[int] = 50
     needs: ClassVar[tuple[str, ...]] = ()
-    check: ClassVar[Callable[..., bool | None]]
+    against: ClassVar[tuple[str, ...]] = ()
+    check: ClassVar[Callable[..., bool | Failure | None]]
     mask: ClassVar[Callable[..., Any] | None] = None
 
     enabled: bool = True
     severity: Severity | None = attrs.field(default=None, converter=attrs.converters.optional(Severity))
+    stop: bool = False
+    tolerate: int | float | None = attrs.field(default=None)
+    where: Mapping[str, Any] = attrs.field(factory=dict)
+    overrides: tuple[Override, ...] = attrs.field(default=(), converter=_overrides)
 
-    def at(self, level: str) -> Self | None:
-        """Return this rule with the severity it has at *level*; None when it is off there."""
-        severity = self.severity or self.levels.get(level)
-        if not self.enabled or level == "off" or severity is None:
+    @tolerate.validator
+    def _check_tolerate(self, _: Any, value: float | None) -> None:
+        if value is None or (type(value) is int and value >= 0) or (type(value) is float and 0 <= value < 1):
+            return
+        raise DataError(f"tolerate: a number of records, or a fraction below 1, is needed, not {value!r}", value=value)
+
+    @where.validator
+    def _check_where(self, _: Any, value: Mapping[str, Any]) -> None:
+        if value:
+            Where(value, self.kinds)
+
+    def at(self, level: str, chosen: Severity | Literal["off"] | None = None) -> Self | None:
+        """Return this rule with the severity it has at *level*; None when it is off there.
+
+        :param chosen: what a level of the user's says of the rule.
+        """
+        given = None if chosen == "off" else chosen or self.levels.get(level)
+        severity = self.severity or given
+        overrides = [attrs.evolve(each, rule=each.rule and each.rule.at(level, chosen)) for each in self.overrides]
+        if level == "off":
             return None
-        return attrs.evolve(self, severity=severity)
+        if not self.enabled or severity is None:
+            if not any(each.rule for each in overrides):
+                return None
+            severity = None  # off but for some symbols
+        return attrs.evolve(self, severity=severity, enabled=severity is not None, overrides=overrides)
+
+    @classmethod
+    def where_problems(cls, conditions: Any) -> list[Problem]:
+        """Return every problem of a filter ``where``: its path of keys, the value, and what was expected."""
+        return where_problems(conditions, (cls.kind,) if isinstance(cls.kind, str) else cls.kind)
+
+    def adapted(self, where: Mapping[str, Any], overrides: Mapping[str, tuple[Sequence[str], Rule]]) -> Self:
+        """Return this rule with a filter, and with other parameters for some symbols: by name, the globs it stands for and the rule."""
+        several = [Override(name, tuple(patterns), rule) for name, (patterns, rule) in overrides.items()]
+        return attrs.evolve(self, where=where, overrides=sorted(several, key=lambda each: each.rank))
+
+    def limit(self, record: Any) -> str | None:  # noqa: ARG002
+        """Return what would just have been allowed, as text; None where the rule has no such thing."""
+        return None
 
     def describe(self, record: Any) -> str:  # noqa: ARG002
         """Say in a sentence what is wrong with *record*, which broke the rule. Unless overridden, that is what should have held."""
@@ -128,7 +195,7 @@ class Rule:
     @classmethod
     def parameters(cls) -> tuple[attrs.Attribute[Any], ...]:
         """Return the fields that are the rule's own, without those every rule has."""
-        return tuple(attribute for attribute in attrs.fields(cls) if attribute.name not in _COMMON)
+        return tuple(attribute for attribute in attrs.fields(cls) if attribute.name not in COMMON)
 
     def as_dict(self) -> dict[str, Any]:
         """Describe the rule as it stands, with its parameters' values and defaults."""
@@ -144,9 +211,21 @@ class Rule:
             "fields": list(self.fields),
             "parameters": {name: getattr(self, name) for name in names},
             "defaults": {name: getattr(defaults, name) for name in names},
+            "units": {each.name: each.metadata["unit"] for each in self.parameters() if "unit" in each.metadata},
+            "stop": self.stop,
+            "tolerate": self.tolerate,
+            "where": dict(self.where),
+            "overrides": {each.name: _differences(self, each.rule) for each in self.overrides},
             "summary": self.summary,
             "doc": self._documentation(),
         }
+
+
+def _differences(rule: Rule, other: Rule | None) -> dict[str, Any]:
+    if other is None:
+        return {"enabled": False}
+    names = [attribute.name for attribute in rule.parameters()] + ["severity", "tolerate", "stop"]
+    return {name: getattr(other, name) for name in names if getattr(other, name) != getattr(rule, name)}
 
 
 def every(*verdicts: bool | None) -> bool | None:
@@ -161,8 +240,10 @@ def rule_problems(rule: Any) -> list[str]:
     problems = []
     if not _ID.fullmatch(str(getattr(rule, "id", ""))):
         problems.append(f"id: {getattr(rule, 'id', None)!r} does not look like vendor.name")
-    if not callable(getattr(rule, "check", None)):
-        problems.append("check: there is no such method")
+    method = "mask" if rule.scope == "dataset" else "check"
+    if not callable(getattr(rule, method, None)):
+        problems.append(f"{method}: there is no such method")
+    problems += [f"against: {kind!r} is none of {', '.join(KINDS)}" for kind in rule.against if kind not in KINDS]
     kinds = getattr(rule, "kind", ())
     kinds = (kinds,) if isinstance(kinds, str) else kinds
     if not kinds or (unknown := [kind for kind in kinds if kind not in KINDS]):
@@ -188,54 +269,3 @@ def rule_problems(rule: Any) -> list[str]:
 
 def _own_annotations(rule: type[Rule]) -> Iterable[Any]:
     return inspect.get_annotations(rule).values()
-
-
-def configure(
-    rules: Iterable[type[Rule]], level: str, overrides: Mapping[str, Rule | Mapping[str, Any]] | None = None
-) -> list[Rule]:
-    """Make the rules in force at *level*, each knowing its severity, in the order of their priority.
-
-    :param overrides: by rule id: its parameters, or the rule already made with them.
-    :raises ConfigError: with every problem found: an unknown level, an id no rule has, a parameter that is unknown or refuses its value.
-    """
-    classes = {rule.id: rule for rule in rules}
-    overrides = overrides or {}
-    problems = [] if level in LEVELS else [f"level: {level!r} is none of {', '.join(LEVELS)}"]
-    problems += [f"{name!r}: no such rule{_near(name, classes)}" for name in overrides if name not in classes]
-    ready: list[Rule] = []
-    for name, rule in classes.items():
-        if unusable := rule_problems(rule):
-            problems += [f"{name!r}: {problem}" for problem in unusable]
-            continue
-        try:
-            made = _made(rule, overrides.get(name, {}))
-        except ConfigError as error:
-            problems += [f'"{name}".{problem}' for problem in error.problems]
-        else:
-            if (effective := made.at(level)) is not None:
-                ready.append(effective)
-    if problems:
-        raise ConfigError("the rules cannot be configured:\n  " + "\n  ".join(problems), problems=problems)
-    return sorted(ready, key=lambda rule: (rule.priority, rule.id))
-
-
-def _made(rule: type[Rule], values: Rule | Mapping[str, Any]) -> Rule:
-    if isinstance(values, Rule):
-        return values
-    known = {attribute.name: attribute for attribute in attrs.fields(rule)}
-    problems = [f"{name}: no such parameter{_near(name, known)}" for name in values if name not in known]
-    for name in values.keys() & known.keys():
-        try:
-            rule(**{name: values[name]})  # one at a time, so that each mistake is told
-        except (FpaError, TypeError, ValueError) as error:
-            problems.append(f"{name}: {error}")
-    if problems:
-        raise ConfigError("; ".join(problems), problems=problems)
-    return rule(**values)
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    import difflib
-
-    matches = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {matches[0]!r}?" if matches else ""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 import struct
 
-from attrs import evolve
-
 from fpa_core.protocols import Entry
 
-__all__ = ["pack", "retime", "unpack"]
+__all__ = ["pack", "unpack"]
 
 _HEAD = struct.Struct("<4sdddH")  # magic, stored_at, expires_at, keep_until (NaN for None), number of tags
 _TAG = struct.Struct("<Hq")  # length of the name, generation
@@ -18,7 +16,8 @@ _MAGIC = b"FPE\x01"
 
 def pack(entry: Entry) -> bytes:
     """Return *entry*, whose value is bytes, as bytes."""
-    parts = [_HEAD.pack(_MAGIC, entry.stored_at, _number(entry.expires_at), _number(entry.keep_until), len(entry.tags))]
+    head = _HEAD.pack(_MAGIC, entry.stored_at, _number(entry.expires_at), _number(entry.keep_until), len(entry.tags))
+    parts = [head]
     for tag, generation in entry.tags.items():
         name = tag.encode()
         parts += _TAG.pack(len(name), generation), name
@@ -26,7 +25,7 @@ def pack(entry: Entry) -> bytes:
 
 
 def unpack(content: bytes) -> Entry | None:
-    """Return the entry that :func:`pack` made *content* from; None when it made no such thing."""
+    """Return the entry that :func:`pack` made *content* from, its value a view of it; None when it made no such thing."""
     try:
         magic, stored_at, expires_at, keep_until, count = _HEAD.unpack_from(content)
         if magic != _MAGIC:
@@ -40,12 +39,8 @@ def unpack(content: bytes) -> Entry | None:
             position += length
     except (struct.error, UnicodeDecodeError):
         return None
-    return Entry(content[position:], stored_at, _or_none(expires_at), _or_none(keep_until), len(content), tags)
-
-
-def retime(entry: Entry, expires_at: float | None, keep_until: float | None) -> Entry:
-    """Return *entry* with other times."""
-    return evolve(entry, expires_at=expires_at, keep_until=keep_until)
+    value = memoryview(content)[position:]  # no copy of what may be large
+    return Entry(value, stored_at, _or_none(expires_at), _or_none(keep_until), len(content), tags)
 
 
 def _number(moment: float | None) -> float:
@@ -53,4 +48,4 @@ def _number(moment: float | None) -> float:
 
 
 def _or_none(number: float) -> float | None:
-    return None if math.isnan(number) else number
+    return None if number != number else number  # noqa: PLR0124 - only NaN differs from itself, and a call takes longer

@@ -1,4 +1,7 @@
-"""Statements that diskcache has no method for: generations of tags, keys by prefix, and bounded sweeping.
+"""The statements of the disk cache: one transaction for each operation, generations of tags, keys by prefix, and bounded sweeping.
+
+They go round diskcache's own methods, which know nothing of generations, do not say which keys they drop, and take more statements. Its
+tables, connections and transactions are used as they are.
 
 Generations live in a table of their own: neither clearing nor culling the cache may touch them. The row of the empty name holds the one of
 all tags never bumped. It is drawn at random, so that generations of a folder that was lost never stand in a new one.
@@ -6,12 +9,115 @@ all tags never bumped. It is drawn at random, so that generations of a folder th
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sqlite3
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
-__all__ = ["bump", "expire", "forget_generations", "generations", "keys_from", "make_generations"]
+from fpa_core.protocols import Entry
+from fpa_plugins.disk.framing import unpack
+
+__all__ = [
+    "Row",
+    "bump",
+    "cull",
+    "delete",
+    "expire",
+    "forget_generations",
+    "generations",
+    "keys_from",
+    "make_generations",
+    "read",
+    "roll_back",
+    "write",
+]
+
+BATCH: Final = 16
+"""Rows dropped at once to make room."""
+
+SWEEP_PER_WRITE: Final = 2
+"""Expired rows dropped with each write: more than come in, so that a busy cache keeps none."""
+
+
+class Row(NamedTuple):
+    """An entry as it goes into the table: its key, its bytes, when it was stored, and when it is past any use."""
+
+    key: str
+    content: bytes
+    stored_at: float
+    until: float | None
+
+
+def roll_back(cache: Any) -> None:
+    """End the transaction that a lock of somebody else's left open, if one is."""
+    with contextlib.suppress(sqlite3.Error):
+        if cache._con.in_transaction:  # noqa: SLF001
+            cache._con.execute("ROLLBACK")  # noqa: SLF001
+
+
+def read(cache: Any, key: str) -> Entry | None:
+    """Return the entry of *key*, knowing whether its tags stand; None when there is none, or none that this project wrote."""
+    key, _ = cache.disk.put(key)
+    connection = cache._con  # noqa: SLF001 - as below: see above
+    # While the second row is still to come the statement is open, and with it the state of the database that it sees: the
+    # generations are those of the same moment, and the file is not locked again to read them.
+    open_query = connection.execute(
+        "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1 UNION ALL SELECT NULL, NULL, NULL", (key,)
+    )
+    try:
+        mode, filename, value = open_query.fetchone()
+        if mode is None:
+            return None
+        entry = unpack(cache.disk.fetch(mode, filename, value, False))
+        if entry is not None and (tags := entry.tags):
+            entry.standing = _generations(connection, tuple(tags)) == tags
+    except OSError:
+        return None  # a foreign row, or a file that somebody removed
+    else:
+        return entry
+    finally:
+        open_query.close()
+
+
+def write(cache: Any, row: Row, fence: Mapping[str, int] | None = None) -> list[str] | None:
+    """Insert or replace a row and sweep a little; return the keys swept, or None when a generation in *fence* has moved on."""
+    disk = cache.disk
+    key, _ = disk.put(row.key)
+    size, mode, filename, value = disk.store(row.content, False, key=key)
+    with cache._transact(filename=filename) as (sql, cleanup):  # noqa: SLF001
+        if fence is not None and generations(cache, tuple(fence)) != fence:
+            cleanup(filename)
+            return None
+        columns = (row.stored_at, row.until, row.stored_at, size, mode, filename, value)
+        there = sql("SELECT rowid, filename FROM Cache WHERE key = ? AND raw = 1", (key,)).fetchone()
+        if there is None:
+            sql(
+                "INSERT INTO Cache (store_time, expire_time, access_time, size, mode, filename, value, key, raw)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
+                (*columns, key),
+            )
+        else:
+            rowid, old = there
+            cleanup(old)
+            sql(
+                "UPDATE Cache SET store_time = ?, expire_time = ?, access_time = ?, size = ?, mode = ?, filename = ?, value = ?"
+                " WHERE rowid = ?",
+                (*columns, rowid),
+            )
+        return _expire(sql, cleanup, row.stored_at, SWEEP_PER_WRITE)
+
+
+def delete(cache: Any, key: str) -> bool:
+    """Drop the row of *key*; tell whether there was one."""
+    key, _ = cache.disk.put(key)
+    with cache._transact() as (sql, cleanup):  # noqa: SLF001
+        there = sql("SELECT rowid, filename FROM Cache WHERE key = ? AND raw = 1", (key,)).fetchone()
+        if there is None:
+            return False
+        sql("DELETE FROM Cache WHERE rowid = ?", there[:1])
+        cleanup(there[1])
+        return True
 
 
 def make_generations(cache: Any) -> None:
@@ -22,9 +128,13 @@ def make_generations(cache: Any) -> None:
 
 def generations(cache: Any, tags: Sequence[str]) -> dict[str, int]:
     """Return the present generation of each tag."""
+    return _generations(cache._con, tags)  # noqa: SLF001
+
+
+def _generations(connection: sqlite3.Connection, tags: Sequence[str]) -> dict[str, int]:
     marks = ",?" * len(tags)
     query = f"SELECT tag, generation FROM Generations WHERE tag IN (''{marks})"  # noqa: S608 - nothing but marks
-    found: dict[str, int] = dict(_do(cache, query, *tags))
+    found: dict[str, int] = dict(connection.execute(query, tags))
     if "" not in found:
         raise sqlite3.DatabaseError("the generations are gone")
     return {tag: found.get(tag, found[""]) for tag in tags}
@@ -53,15 +163,44 @@ def keys_from(cache: Any, start: str, limit: int, *, after: bool) -> list[str]:
     return [key for (key,) in _do(cache, query, start, limit)]
 
 
-def expire(cache: Any, now: float, limit: int) -> int:
-    """Drop at most *limit* rows whose time is over at *now*, soonest first; return how many."""
+def expire(cache: Any, now: float, limit: int) -> list[str]:
+    """Drop at most *limit* rows that are past use at *now*, soonest first; return their keys."""
     with cache._transact() as (sql, cleanup):  # noqa: SLF001
-        query = "SELECT rowid, filename FROM Cache WHERE expire_time < ? ORDER BY expire_time LIMIT ?"
-        rows = sql(query, (now, limit)).fetchall()
-        for rowid, filename in rows:
-            sql("DELETE FROM Cache WHERE rowid = ?", (rowid,))
-            cleanup(filename)
-    return len(rows)
+        return _expire(sql, cleanup, now, limit)
+
+
+def cull(cache: Any, limit: int) -> list[str]:
+    """Drop the rows stored longest ago until no more than *limit* bytes are used; return their keys."""
+    dropped: list[str] = []
+    with cache._transact() as (sql, cleanup):  # noqa: SLF001
+        while _used(sql) > limit:
+            query = "SELECT rowid, filename, key FROM Cache ORDER BY store_time LIMIT ?"
+            if not (found := sql(query, (BATCH,)).fetchall()):
+                break
+            dropped += _drop(sql, cleanup, found)
+    return dropped
+
+
+def _used(sql: Any) -> int:
+    """Return the bytes of pages in use, and of files; pages that were freed count no more, though the file shrinks only at the commit."""
+    (pages,), (free,), (page,) = (
+        sql(f"PRAGMA {name}").fetchone() for name in ("page_count", "freelist_count", "page_size")
+    )
+    (files,) = sql("SELECT value FROM Settings WHERE key = 'size'").fetchone()
+    used: int = (pages - free) * page + files
+    return used
+
+
+def _expire(sql: Any, cleanup: Any, now: float, limit: int) -> list[str]:
+    query = "SELECT rowid, filename, key FROM Cache WHERE expire_time <= ? ORDER BY expire_time LIMIT ?"
+    return _drop(sql, cleanup, sql(query, (now, limit)).fetchall())
+
+
+def _drop(sql: Any, cleanup: Any, rows: list[Any]) -> list[str]:
+    for rowid, filename, _ in rows:
+        sql("DELETE FROM Cache WHERE rowid = ?", (rowid,))
+        cleanup(filename)
+    return [str(key) for *_, key in rows]  # texts, but for those of planted rows
 
 
 def _do(cache: Any, statement: str, *values: Any) -> list[Any]:

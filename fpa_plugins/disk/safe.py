@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from typing import Any
 
@@ -12,6 +13,10 @@ from diskcache.core import MODE_BINARY, MODE_RAW, UNKNOWN
 from fpa_core.exceptions import CacheError
 
 __all__ = ["ForeignRowError", "SafeDisk"]
+
+
+_FILE = re.compile(rf"[0-9a-f]{{2}}{re.escape(os.sep)}[0-9a-f]{{2}}{re.escape(os.sep)}[0-9a-f]{{28}}\.val")
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 class ForeignRowError(OSError):
@@ -56,7 +61,7 @@ class SafeDisk(diskcache.Disk):  # type: ignore[misc]
         if mode == MODE_RAW and type(value) is bytes and not read:
             return value
         if mode == MODE_BINARY and not read:
-            with open(self._inside(filename), "rb") as file:  # noqa: PTH123 - diskcache speaks in path texts
+            with open(os.open(self._inside(filename), _READ), "rb") as file:  # noqa: PTH123 - diskcache speaks in path texts
                 return file.read()
         raise ForeignRowError("a value that is no bytes")
 
@@ -70,10 +75,13 @@ class SafeDisk(diskcache.Disk):  # type: ignore[misc]
             pass  # another process was quicker, or the row was foreign
 
     def _inside(self, filename: object) -> str:
-        """Return the path of a value's file, links resolved, or refuse one that leads out of the folder."""
-        folder = os.path.realpath(self._directory)
-        if type(filename) is str and "\0" not in filename:
-            path = os.path.realpath(os.path.join(folder, filename))  # noqa: PTH118
-            if path.startswith(folder + os.sep) and path.endswith(".val"):
+        """Return the path of a value's file, or refuse one of another form than :meth:`filename` gives, or reached through a link."""
+        if type(filename) is str and _FILE.fullmatch(filename):
+            path: str = self._directory
+            for part in filename.split(os.sep):  # noqa: PTH206
+                path += os.sep + part
+                if os.path.islink(path):  # noqa: PTH114
+                    break
+            else:
                 return path
         raise ForeignRowError("a file outside the folder")

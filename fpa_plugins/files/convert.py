@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -40,7 +41,10 @@ def to_chunk(layout: Layout, rows: Rows, progress: float, notes: tuple[str, ...]
     table = pa.table(arrays)
     if not bad:
         return Chunk(layout.kind, table, rows.positions, rows.rejects, progress, notes)
-    refused = [Reject(rows.positions[index], clipped(rows.raw(index)), "; ".join(bad[index])) for index in bad]
+    refused = [
+        Reject(rows.positions[index], clipped(rows.raw(index)), "; ".join(bad[index]), cells)
+        for index, cells in zip(bad, _cells(layout, rows, list(bad)), strict=True)
+    ]
     good = [index for index in range(count) if index not in bad]
     return Chunk(
         layout.kind,
@@ -50,6 +54,17 @@ def to_chunk(layout: Layout, rows: Rows, progress: float, notes: tuple[str, ...]
         progress,
         notes,
     )
+
+
+def _cells(layout: Layout, rows: Rows, indexes: list[int]) -> Iterator[dict[str, str]]:
+    """Yield the texts of rows by the names of the kind's columns, with what stands in for missing ones."""
+    filled = {
+        name: decimal_text(value) if isinstance(value, Decimal) else str(value) for name, value in layout.fills.items()
+    }
+    taken = pa.array(indexes, pa.int64())
+    texts = [texts_of(rows.cells[place].take(taken))[0].to_pylist() for place in layout.places.values()]
+    for row in zip(*texts, strict=True):
+        yield filled | {name: text for name, text in zip(layout.places, row, strict=True) if text}
 
 
 def _absent(column: Column, count: int) -> pa.Array:

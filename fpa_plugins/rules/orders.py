@@ -72,7 +72,7 @@ class Overfill(Rule):
     fields = ("quantity", "filled_quantity")
     levels = WARNS
 
-    max_overfill: Decimal = field(default=Decimal(0), converter=to_decimal)
+    max_overfill: Decimal = field(default=Decimal(0), converter=to_decimal, metadata={"unit": "of the quantity"})
 
     def check(self, order: Order) -> bool | None:
         """Judge one order."""

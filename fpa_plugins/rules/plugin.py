@@ -5,7 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fpa_core.hookspecs import hookimpl
-from fpa_plugins.rules import bars, orders, portfolio, quotes, time, trades
+from fpa_plugins.rules import (
+    account_history,
+    bands,
+    bar_history,
+    bars,
+    consistency,
+    jumps,
+    order_history,
+    orders,
+    portfolio,
+    quotes,
+    sequence,
+    sessions,
+    standstill,
+    ticks,
+    time,
+    trades,
+    windows,
+)
 from fpa_plugins.rules.ruleset import RuleSet, RulesOptions
 
 if TYPE_CHECKING:
@@ -23,6 +41,17 @@ RULES: tuple[type[Rule], ...] = (
     *time.RULES,
     *orders.RULES,
     *portfolio.RULES,
+    *sequence.RULES,
+    *sessions.RULES,
+    *jumps.RULES,
+    *bar_history.RULES,
+    *standstill.RULES,
+    *windows.RULES,
+    *order_history.RULES,
+    *account_history.RULES,
+    *consistency.RULES,
+    *ticks.RULES,
+    *bands.RULES,
 )
 """The standard rules."""
 

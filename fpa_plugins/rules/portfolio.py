@@ -40,10 +40,12 @@ class Value(Rule):
     fields = ("quantity", "current_price", "market_value")
     levels = WARNS
 
-    multiplier: Decimal = field(default=Decimal(1), converter=to_decimal)
+    multiplier: Decimal = field(default=Decimal(1), converter=to_decimal, metadata={"unit": "units of the price"})
     skip_asset_classes: tuple[str, ...] = field(default=("us_option", "option", "future"), converter=tuple)
-    abs_tolerance: Decimal = field(default=Decimal("0.01"), converter=to_decimal)
-    rel_tolerance: Decimal = field(default=Decimal("0.000001"), converter=to_decimal)
+    abs_tolerance: Decimal = field(default=Decimal("0.01"), converter=to_decimal, metadata={"unit": "currency"})
+    rel_tolerance: Decimal = field(
+        default=Decimal("0.000001"), converter=to_decimal, metadata={"unit": "of the market value"}
+    )
 
     def check(self, position: Position) -> bool | None:
         """Judge one position."""
@@ -81,8 +83,10 @@ class PnL(Rule):
     fields = ("market_value", "cost_basis", "unrealized_pnl")
     levels = WARNS
 
-    abs_tolerance: Decimal = field(default=Decimal("0.01"), converter=to_decimal)
-    rel_tolerance: Decimal = field(default=Decimal("0.000001"), converter=to_decimal)
+    abs_tolerance: Decimal = field(default=Decimal("0.01"), converter=to_decimal, metadata={"unit": "currency"})
+    rel_tolerance: Decimal = field(
+        default=Decimal("0.000001"), converter=to_decimal, metadata={"unit": "of the market value"}
+    )
 
     def check(self, position: Position) -> bool | None:
         """Judge one position."""
@@ -121,7 +125,9 @@ class Total(Rule):
     fields = ("total_value", "cash")
     levels = WARNS
 
-    tolerance: Decimal = field(default=Decimal("0.01"), converter=to_decimal)
+    tolerance: Decimal = field(
+        default=Decimal("0.01"), converter=to_decimal, metadata={"unit": "currency, each summand"}
+    )
 
     def check(self, snapshot: PortfolioSnapshot) -> bool | None:
         """Judge one snapshot."""

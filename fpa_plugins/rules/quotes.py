@@ -29,6 +29,7 @@ class Positive(Rule):
     kind = "quotes"
     fields = ("bid", "ask")
     levels = WARNS
+    priority = 10
 
     def check(self, quote: Quote) -> bool | None:
         """Judge one quote."""
@@ -59,6 +60,7 @@ class Crossed(Rule):
     kind = "quotes"
     fields = ("bid", "ask")
     levels = WARNS
+    priority = 30
 
     def check(self, quote: Quote) -> bool | None:
         """Judge one quote."""
@@ -116,8 +118,9 @@ class Spread(Rule):
     kind = "quotes"
     fields = ("bid", "ask")
     levels = WARNS
+    priority = 40
 
-    max_rel: Decimal = field(default=Decimal("0.10"), converter=to_decimal)
+    max_rel: Decimal = field(default=Decimal("0.10"), converter=to_decimal, metadata={"unit": "of the mid price"})
 
     def check(self, quote: Quote) -> bool | None:
         """Judge one quote."""
@@ -139,6 +142,10 @@ class Spread(Rule):
         assert mid is not None
         limit = decimal_text(EXACT.multiply(self.max_rel, 100))
         return f"the spread {_text(spread)} is {spread / mid:.2%} of the mid price, more than {limit}%"
+
+    def limit(self, quote: Quote) -> str:  # noqa: ARG002
+        """Return the largest spread as a part of the mid price."""
+        return f"{decimal_text(EXACT.multiply(self.max_rel, 100))}% of the mid price"
 
 
 class OneSided(Rule):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,19 +9,16 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from fpa_core.exceptions import PluginError
-from fpa_core.numbers import ns_text
-from fpa_core.protocols import Capability, Finding, Severity, Tally, Verdict
+from fpa_core.protocols import RANKS, Capability, Failure, Finding, Severity, StoredOrder, Tally, Verdict
 from fpa_core.records import KINDS, Kind, from_table, kind_of
 from fpa_core.validator import Rule
+from fpa_plugins.rules.findings import CRASHED, crash_finding, finding
+from fpa_plugins.rules.plans import Given, Plan, with_present
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fpa_core.validator.vectors import Columns
-
 __all__ = ["RuleSet", "RulesOptions"]
-
-CRASHED = "RULE_CRASHED: "
 
 
 @frozen
@@ -33,6 +29,9 @@ class RulesOptions:
 class RuleSet:
     """A validator backend over rules. The rules of each kind are gathered once; judging calls them and nothing else.
 
+    Rules about rows judge first. A row that breaks one of them as an error is not judged by the others, nor is it part of any series: a price
+    that is wrong makes no jump of the next one, which is right.
+
     :param rules: rules as :func:`fpa_core.validator.configure` makes them; one without a severity gets that of level standard.
     """
 
@@ -40,28 +39,47 @@ class RuleSet:
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self._rules: dict[str, Rule] = {}
-        self._by_kind: dict[str, tuple[Rule, ...]] = {}
+        self._plans: dict[str, tuple[Plan, ...]] = {}
+        self._across: dict[str, tuple[Plan, ...]] = {}
+        self._described: list[dict[str, Any]] | None = None
         for rule in rules:
-            self.add(rule)
+            self._add(rule)
+        self._gather()
 
     def add(self, rule: Rule) -> None:
         """Put one more rule in force.
 
         :raises PluginError: when its id is taken.
         """
+        self._add(rule)
+        self._gather()
+
+    def _add(self, rule: Rule) -> None:
         if rule.id in self._rules:
             raise PluginError(f"there is already a rule {rule.id}", hint="choose another id")
-        ready = rule if rule.severity else rule.at("standard")
-        if ready is None:
-            return
-        # New collections in place of the old: another thread may be judging.
-        self._rules = {**self._rules, rule.id: ready}
-        in_order = sorted(self._rules.values(), key=lambda each: (each.priority, each.id))
-        self._by_kind = {name: tuple(each for each in in_order if name in each.kinds) for name in KINDS}
+        is_ready = rule.severity is not None or rule.overrides
+        ready = rule if is_ready else rule.at("standard")
+        if ready is not None:
+            # A new collection in place of the old: another thread may be judging.
+            self._rules = {**self._rules, rule.id: ready}
+
+    def _gather(self) -> None:
+        self._described = None
+        # Rules about rows first: what they refuse is part of no series.
+        in_order = sorted(self._rules.values(), key=lambda each: (each.scope != "row", each.priority, each.id))
+        plans = {name: [Plan(each, kind) for each in in_order if name in each.kinds] for name, kind in KINDS.items()}
+        self._across = {
+            name: tuple(plan for plan in some if plan.rule.scope == "dataset") for name, some in plans.items()
+        }
+        self._plans = {
+            name: tuple(plan for plan in some if plan.rule.scope != "dataset") for name, some in plans.items()
+        }
 
     def rules(self) -> Sequence[Mapping[str, Any]]:
         """Describe the rules in force."""
-        return [rule.as_dict() for rule in self._rules.values()]
+        if self._described is None:
+            self._described = [rule.as_dict() for rule in self._rules.values()]
+        return self._described
 
     def check(
         self,
@@ -70,22 +88,37 @@ class RuleSet:
         *,
         now_ns: int | None = None,
         tallies: MutableMapping[str, Tally] | None = None,
+        stored: StoredOrder | None = None,
     ) -> Sequence[Finding]:
         """Judge one record; nothing found means nothing wrong."""
         kind = kind_of(record)
+        given = Given(memory, now_ns, stored)
         findings: list[Finding] = []
-        for rule in self._by_kind.get(kind.name, ()):
-            try:
-                verdict = rule.check(record, **_needs(rule, memory, now_ns)) if rule.needs else rule.check(record)
-            except Exception as error:  # noqa: BLE001  # a rule may fail in any way, and none may stop the others
-                verdict = None
-                findings.append(_crashed(rule, kind, record, error))
-                if tallies is not None:
-                    _count(tallies, CRASHED + rule.id, passed=False)
+        refused = False
+        for plan in self._plans[kind.name]:
+            rule = plan.rule if plan.plain else plan.pick(record)
+            verdict: bool | Failure | None = None
+            if rule is not None and not (refused and rule.scope != "row"):
+                try:
+                    verdict = rule.check(record, **plan.needs(given)) if rule.needs else rule.check(record)
+                except Exception as error:  # noqa: BLE001  # a rule may fail in any way, and none may stop the others
+                    findings.append(crash_finding(rule, kind, record, "".join(traceback.format_exception(error))))
+                    refused = refused or rule.scope == "row"
+                    if tallies is not None:
+                        _count(tallies, CRASHED + rule.id, False)
             if tallies is not None:
-                _count(tallies, rule.id, passed=verdict)
+                _count(tallies, plan.rule.id, verdict)
             if verdict is not None and not verdict:
-                findings.append(_finding(rule, kind, record))
+                assert rule is not None
+                severity = rule.severity or Severity.ERROR
+                failure = verdict if isinstance(verdict, Failure) else None
+                findings.append(finding(rule, severity, kind, record, failure))
+                if severity is Severity.ERROR:
+                    refused = refused or rule.scope == "row"
+                    if rule.stop and tallies is None:
+                        break
+        if len(findings) > 1:
+            findings.sort(key=lambda each: RANKS[each.severity])
         return findings
 
     def inspect(
@@ -96,19 +129,35 @@ class RuleSet:
         *,
         records: Sequence[Any] | None = None,
         now_ns: int | None = None,
+        stored: StoredOrder | None = None,
+        others: Mapping[str, pa.Table] | None = None,
     ) -> Sequence[Verdict]:
-        """Judge every row of a table; one verdict a rule that applies, and one more for each that crashed.
+        """Judge every row of a table; a verdict for each rule that applies and each severity it has, and one more for each that crashed.
 
         :raises DataError: when a column is not of the kind's type.
         """
         from fpa_core.validator.vectors import Columns
+        from fpa_plugins.rules.judging import judge, kept
 
-        rules = self._by_kind.get(kind.name, ())
-        if not rules:
+        plans = self._plans[kind.name]
+        across = [plan for plan in self._across[kind.name] if others and set(plan.rule.against) <= set(others)]
+        if not plans and not across:
             return []
         columns = Columns(kind, table, records)
-        now_ns = time.time_ns() if now_ns is None else now_ns
-        return [verdict for rule in rules for verdict in _verdicts(rule, columns, _needs(rule, memory, now_ns))]
+        given = with_present(Given(memory, now_ns, stored))
+        verdicts: list[Verdict] = []
+        for plan in plans:
+            if plan.rule.scope == "row":
+                verdicts += _apart(judge(plan, columns, plan.needs(given)))
+        within = kept(verdicts)
+        for plan in plans:
+            if plan.rule.scope != "row":
+                verdicts += _apart(judge(plan, columns, plan.needs(given), within))
+        if across:
+            tables = {name: Columns(kind_of(name), other) for name, other in (others or {}).items()}
+            for plan in across:
+                verdicts += _apart(judge(plan, columns, {"others": tables, **plan.needs(given)}, within))
+        return verdicts
 
     def explain(
         self,
@@ -125,129 +174,46 @@ class RuleSet:
         rows = pc.indices_nonzero(pc.invert(pc.fill_null(verdict.passed, True)))[:limit]
         positions = rows.to_pylist()
         failed = from_table(kind, table.take(rows)) if records is None else [records[row] for row in positions]
-        rule = self._rules[verdict.rule.removeprefix(CRASHED)]
-        return [
-            evolve(
-                _finding(rule, kind, record)
-                if verdict.crash is None
-                else _crash_finding(rule, kind, record, verdict.crash),
-                row=row,
-            )
-            for row, record in zip(positions, failed, strict=True)
-        ]
+        plan = self._plan(kind, verdict.rule.removeprefix(CRASHED))
+        findings = []
+        for row, record in zip(positions, failed, strict=True):
+            rule = plan.of(getattr(record, kind.subject)) or plan.rule
+            if verdict.crash is not None:
+                found = crash_finding(rule, kind, record, verdict.crash)
+            else:
+                why = None if verdict.why is None else verdict.why(row)
+                found = finding(rule, verdict.severity, kind, record, why)
+            findings.append(evolve(found, row=row))
+        return findings
+
+    def _plan(self, kind: Kind, rule: str) -> Plan:
+        plans = (*self._plans[kind.name], *self._across[kind.name])
+        return next(plan for plan in plans if plan.rule.id == rule)
 
 
-def _needs(rule: Rule, memory: MutableMapping[str, Any] | None, now_ns: int | None) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    if "now_ns" in rule.needs:
-        given["now_ns"] = time.time_ns() if now_ns is None else now_ns
-    if "memory" in rule.needs:
-        given["memory"] = {} if memory is None else memory.setdefault(rule.id, {})
-    return given
+def _apart(verdicts: list[Verdict]) -> list[Verdict]:
+    """Say of several verdicts of one rule which nulls of each are the others' rows, so that each row counts once."""
+    if len(verdicts) < 2:
+        return verdicts
+    first, *rest = verdicts
+    own = [verdict for verdict in rest if verdict.rule == first.rule]
+    if not own:
+        return verdicts
+    spoken = sum(len(verdict.passed) - verdict.passed.null_count for verdict in own)
+    others = [
+        evolve(verdict, elsewhere=verdict.passed.null_count) if verdict.rule == first.rule else verdict
+        for verdict in rest
+    ]
+    return [evolve(first, elsewhere=spoken), *others]
 
 
-def _count(tallies: MutableMapping[str, Tally], rule: str, *, passed: bool | None) -> None:
+def _count(tallies: MutableMapping[str, Tally], rule: str, verdict: bool | Failure | None) -> None:
     tally = tallies.get(rule)
     if tally is None:
         tally = tallies[rule] = Tally()
-    if passed is None:
+    if verdict is None:
         tally.not_evaluated += 1
     else:
         tally.evaluated += 1
-        if not passed:
+        if not verdict:
             tally.failed += 1
-
-
-def _verdicts(rule: Rule, columns: Columns, given: Mapping[str, Any]) -> list[Verdict]:
-    """Judge a table by one rule: by its mask, or by its check where there is none, or where Arrow cannot take the columns."""
-    import pyarrow as pa
-
-    severity = rule.severity or Severity.ERROR
-    if rule.mask is not None:
-        try:
-            return [Verdict(rule.id, severity, _as_verdicts(rule.mask(columns, **given), len(columns)))]
-        except (
-            pa.ArrowInvalid,
-            pa.ArrowNotImplementedError,
-        ):  # no Arrow function for such columns: row by row, with equal verdicts
-            return _by_rows(rule, severity, columns.records, given)
-        except Exception:  # noqa: BLE001  # as in check
-            rows = len(columns)
-            nothing, false = pa.nulls(rows, pa.bool_()), pa.repeat(pa.scalar(False), rows)
-            crash = traceback.format_exc()
-            return [Verdict(rule.id, severity, nothing), Verdict(CRASHED + rule.id, Severity.ERROR, false, crash)]
-    return _by_rows(rule, severity, columns.records, given)
-
-
-def _as_verdicts(result: Any, rows: int) -> pa.BooleanArray:
-    import pyarrow as pa
-
-    array = result if isinstance(result, pa.Array | pa.ChunkedArray) else result.to_arrow()
-    array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-    if not pa.types.is_boolean(array.type) or len(array) != rows:
-        raise TypeError(f"the mask gave {len(array)} values of type {array.type}, not {rows} booleans")
-    return array
-
-
-def _by_rows(rule: Rule, severity: Severity, records: Sequence[Any], given: Mapping[str, Any]) -> list[Verdict]:
-    import pyarrow as pa
-
-    passed: list[bool | None] = []
-    crashed: set[int] = set()
-    crash = ""
-    for row, record in enumerate(records):
-        try:
-            verdict = rule.check(record, **given)
-        except Exception:  # noqa: BLE001  # as in check
-            crash = crash or traceback.format_exc()
-            crashed.add(row)
-            verdict = None
-        passed.append(None if verdict is None else bool(verdict))
-    verdicts = [Verdict(rule.id, severity, pa.array(passed, pa.bool_()))]
-    if crashed:
-        failed = pa.array([False if row in crashed else None for row in range(len(passed))], pa.bool_())
-        verdicts.append(Verdict(CRASHED + rule.id, Severity.ERROR, failed, crash))
-    return verdicts
-
-
-def _finding(rule: Rule, kind: Kind, record: Any) -> Finding:
-    try:
-        message = rule.describe(record)
-    except Exception:  # noqa: BLE001  # the verdict stands, whatever befalls the sentence
-        message = rule.summary
-    observed = dict(_observed(rule, kind, record))
-    return Finding(
-        rule.id, rule.severity or Severity.ERROR, message, kind.name, _subject(kind, record), record.ts_ns, observed
-    )
-
-
-def _observed(rule: Rule, kind: Kind, record: Any) -> Sequence[tuple[str, Any]]:
-    values = []
-    for name in rule.fields:
-        value = getattr(record, name)
-        column = kind.by_field.get(name)
-        is_time = column is not None and column.type == "time" and value is not None
-        values.append((column.name if column else name, ns_text(value) if is_time else value))
-    return values
-
-
-def _crashed(rule: Rule, kind: Kind, record: Any, error: Exception) -> Finding:
-    return _crash_finding(rule, kind, record, "".join(traceback.format_exception(error)))
-
-
-def _crash_finding(rule: Rule, kind: Kind, record: Any, crash: str) -> Finding:
-    reason = crash.strip().rpartition("\n")[2]
-    return Finding(
-        CRASHED + rule.id,
-        Severity.ERROR,
-        f"the rule failed instead of judging: {reason}",
-        kind.name,
-        _subject(kind, record),
-        record.ts_ns,
-        {"traceback": crash},
-    )
-
-
-def _subject(kind: Kind, record: Any) -> str | None:
-    subject: str | None = getattr(record, kind.subject)
-    return subject

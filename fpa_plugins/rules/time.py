@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from fpa_core.config import Duration
 from fpa_core.numbers import ns_text, to_seconds
 from fpa_core.records import KINDS
-from fpa_core.validator import WARNS, Rule
+from fpa_core.validator import ASKED, WARNS, Rule
 
 if TYPE_CHECKING:
     from fpa_core.validator.vectors import Columns, Truth
 
-__all__ = ["RULES", "Future"]
+__all__ = ["RULES", "Future", "Stale"]
 
 
 @frozen(kw_only=True)
@@ -26,6 +26,7 @@ class Future(Rule):
     Good, at 12:00:00: 11:59:59. Bad: 12:00:05.
 
     :ivar tolerance: how far ahead of this machine's clock a time may be: seconds, or text such as "50ms".
+    :ivar strict_tolerance: the same at level strict, if it is less.
     """
 
     id = "time.future"
@@ -34,7 +35,15 @@ class Future(Rule):
     levels = WARNS
     needs = ("now_ns",)
 
-    tolerance: Duration = field(default=1.0, converter=to_seconds)
+    tolerance: Duration = field(default=1.0, converter=to_seconds, metadata={"unit": "s"})
+    strict_tolerance: Duration = field(default=0.05, converter=to_seconds, metadata={"unit": "s"})
+
+    def at(self, level: str, chosen: Any = None) -> Self | None:
+        """Return the rule at a level; at strict with the lesser tolerance."""
+        made = super().at(level, chosen)
+        if made is None or level != "strict":
+            return made
+        return evolve(made, tolerance=min(self.tolerance, self.strict_tolerance))
 
     def check(self, record: Any, now_ns: int) -> bool | None:
         """Judge one record of any kind."""
@@ -48,8 +57,52 @@ class Future(Rule):
         """Tell the time and the tolerance."""
         return f"{ns_text(record.ts_ns)} lies more than {self.tolerance:g} s in the future"
 
+    def limit(self, record: Any) -> str | None:  # noqa: ARG002
+        """Return the tolerance."""
+        return f"{self.tolerance:g} s"
+
     def _latest(self, now_ns: int) -> int:
         return now_ns + round(self.tolerance * 10**9)
 
 
-RULES: tuple[type[Rule], ...] = (Future,)
+@frozen(kw_only=True)
+class Stale(Rule):
+    """The record is not older than a given time when it arrives.
+
+    For live feeds: in a file of the past everything is old. Set the severity to put it in force, and overrides for symbols that trade seldom.
+
+    Good, at 12:00:00: 11:59:59. Bad: 10:30:00.
+
+    :ivar max_age: how old a record may be by this machine's clock: seconds, or text such as "1h".
+    """
+
+    id = "time.stale"
+    kind = ("quotes", "trades", "bars")
+    fields = ("ts_ns",)
+    levels = ASKED
+    needs = ("now_ns",)
+
+    max_age: Duration = field(default=3600.0, converter=to_seconds, metadata={"unit": "s"})
+
+    def check(self, record: Any, now_ns: int) -> bool:
+        """Judge one record."""
+        recent: bool = record.ts_ns >= self._earliest(now_ns)
+        return recent
+
+    def mask(self, columns: Columns, now_ns: int) -> Truth:
+        """Judge a table."""
+        return columns.numbers("ts_ns") >= self._earliest(now_ns)
+
+    def describe(self, record: Any) -> str:
+        """Tell the time and the age."""
+        return f"{ns_text(record.ts_ns)} lies more than {self.max_age:g} s back"
+
+    def limit(self, record: Any) -> str | None:  # noqa: ARG002
+        """Return the age."""
+        return f"{self.max_age:g} s"
+
+    def _earliest(self, now_ns: int) -> int:
+        return now_ns - round(self.max_age * 10**9)
+
+
+RULES: tuple[type[Rule], ...] = (Future, Stale)

@@ -87,8 +87,8 @@ class Bounds(Rule):
     fields = ("price",)
     levels = WARNS
 
-    min_price: Decimal | None = field(default=None, converter=optional(to_decimal))
-    max_price: Decimal | None = field(default=None, converter=optional(to_decimal))
+    min_price: Decimal | None = field(default=None, converter=optional(to_decimal), metadata={"unit": "price"})
+    max_price: Decimal | None = field(default=None, converter=optional(to_decimal), metadata={"unit": "price"})
 
     def check(self, trade: Trade) -> bool | None:
         """Judge one trade."""
@@ -106,6 +106,11 @@ class Bounds(Rule):
         low, high = (None if bound is None else decimal_text(bound) for bound in (self.min_price, self.max_price))
         bounds = f"above {high}" if low is None else f"below {low}" if high is None else f"not in {low} to {high}"
         return f"the price {decimal_text(trade.price)} is {bounds}"
+
+    def limit(self, trade: Trade) -> str:  # noqa: ARG002
+        """Return the bounds."""
+        low, high = ("any" if bound is None else decimal_text(bound) for bound in (self.min_price, self.max_price))
+        return f"{low} to {high}"
 
 
 RULES: tuple[type[Rule], ...] = (Positive, Size, Bounds)

@@ -11,6 +11,7 @@ from fpa_plugins.sqlite.appending import Appender
 from fpa_plugins.sqlite.claims import Claims
 from fpa_plugins.sqlite.connection import Pool, immediate
 from fpa_plugins.sqlite.errors import translated
+from fpa_plugins.sqlite.quarantine import QuarantineWriter
 from fpa_plugins.sqlite.writing import SqliteTransaction, begin_batch
 
 __all__ = ["SqliteStream"]
@@ -48,5 +49,10 @@ class SqliteStream:
     def close(self) -> None:
         """Forget the rows that were recognised; where that would mean to wait for another writer, it matters little."""
         if self._pool.is_open:
-            with contextlib.suppress(DatabaseBusyError), translated(self._path, "end a stream"), self._pool.writer():
+            with (
+                contextlib.suppress(DatabaseBusyError),
+                translated(self._path, "end a stream"),
+                self._pool.writer() as connection,
+            ):
                 self._claims.forget()
+                QuarantineWriter(connection, self.batch_id).forget()

@@ -51,17 +51,12 @@ def _seal_subject(connection: apsw.Connection, kind: Kind, subject: str) -> Iter
             first, last = min(span[0], entries[0].first_ns), max(span[1], entries[-1].last_ns)
             query = Query(kind, (subject,), first, last + 1)
         table, owners, places = _read(connection, query, entries)
-        hot = connection.execute(
-            f"SELECT count(*) FROM {t.live} WHERE {kind.subject} = ? AND ts_ns >= ? AND ts_ns < ?",
-            (subject, query.start_ns, query.end_ns),
-        ).get
+        where, parameters = t.where(query)
+        hot = connection.execute(f"SELECT count(*) FROM {t.live} WHERE {where}", parameters).get
         sealed.remove(connection, entries)
         sealed.write(connection, [sealed.Unsealed(kind, subject, narrowed(kind, in_one(table)), owners, places)])
         written = _verify(connection, query, table, owners)
-        connection.execute(
-            f"DELETE FROM {t.live} WHERE {kind.subject} = ? AND ts_ns >= ? AND ts_ns < ?",
-            (subject, query.start_ns, query.end_ns),
-        )
+        connection.execute(f"DELETE FROM {t.live} WHERE {where}", parameters)
         yield hot, written
 
 

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
+import fpa_core
+
 from fpa_core.config import (
     CacheSection,
     Config,
@@ -340,6 +342,26 @@ def test_ttl_by_kind_merges_across_layers(tmp_path):
     assert [cache.ttl_of(kind) for kind in ("trades", "quotes", "bars")] == [300.0, 1.0, None]
     assert build(tmp_path, text, "b").cache.ttl == {"default": 7.0}
     assert build(tmp_path, text, "a", FPA_CACHE__TTL="9s").cache.ttl == {"default": 9.0, "quotes": 1.0, "bars": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "variables", "place"),
+    [
+        ('[cache]\nttl = "soon"\n', {}, ":2: cache.ttl = "),
+        ("[cache]\nttl = [1]\n", {}, ":2: cache.ttl = "),
+        ('[cache.ttl]\ndefault = "soon"\n', {}, ":2: cache.ttl.default = "),
+        ('[cache.ttl]\nquotes = "soon"\n', {}, ":2: cache.ttl.quotes = "),
+        ("", {"FPA_CACHE__TTL": "soon"}, "environment variable FPA_CACHE__TTL = "),
+    ],
+    ids=repr,
+)
+def test_a_bad_lifetime_is_reported_where_it_stands(tmp_path, text, variables, place):
+    """A single lifetime is reported as the key that was written, not as the default it stands for."""
+    (tmp_path / "fpa.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        fpa_core.open(tmp_path / "fpa.toml", environ=variables)
+    assert place in str(caught.value)
+    assert "expected a duration" in str(caught.value)
 
 
 def test_several_caches_have_their_options_in_tables(tmp_path):

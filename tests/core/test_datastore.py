@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -662,3 +663,35 @@ def test_a_store_is_a_context(backend: StoreBackend) -> None:
     store.close()
     with pytest.raises(DatabaseError, match="closed"):
         store.get_quotes()
+
+
+def test_a_batch_that_changes_nothing_waits_for_the_one_that_did(store: DataStore):
+    """Who writes a row again that another thread has just stored is not answered before the listeners know of it."""
+    telling, told, go = threading.Event(), [], threading.Event()
+
+    def listen(changed):
+        telling.set()
+        assert go.wait(10)
+        told.append(changed)
+
+    store.on_change(listen)
+    quote = Quote("A", 1, 1, 2)
+    first = threading.Thread(target=store.save, args=(quote,))
+    first.start()
+    assert telling.wait(10)
+    seen = []
+    second = threading.Thread(target=lambda: seen.append((store.save(quote).duplicate, len(told))))
+    second.start()
+    second.join(0.05)
+    assert seen == []
+    go.set()
+    first.join(10)
+    second.join(10)
+    assert seen == [(1, 1)]
+
+
+def test_a_listener_may_write(store: DataStore):
+    """A listener that writes does not wait for the batch it is being told of."""
+    store.on_change(lambda changed: changed.keys() == {QUOTES} and store.save(Trade("A", 1, 1, 1)))
+    store.save(Quote("A", 1, 1, 2))
+    assert store.select(Trade).count() == 1

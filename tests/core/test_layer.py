@@ -12,12 +12,14 @@ from attrs import evolve, frozen
 
 import fpa_core
 from fpa_core import hookimpl
+from fpa_core.cache.dependencies import MANY
 from fpa_core.exceptions import CacheError, ConfigError, DatabaseError, DataError, PluginError
-from fpa_core.layer import MANY, DataLayer
+from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.plugins import PluginManager
 from fpa_core.protocols import Capability, Chunk, SourceRequest
 from fpa_core.records import QUOTES, to_table
+from fpa_core.store import DataStore
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 QUOTE = Quote("A", 1, "1.10", "1.20")
@@ -137,9 +139,11 @@ def test_close_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ('[store]\npath = "."\n', DatabaseError, "is a folder"),
         ('[plugins]\nrequired = ["acme-rules>=1.2"]\n', PluginError, "it is not installed"),
         ('[plugins]\nblock = ["sqlite"]\n', ConfigError, "plugin sqlite .*is blocked"),
-        ('[cache]\nbackend = ["memory", "disk"]\n', ConfigError, "one cache is needed, not"),
+        ('[cache]\nbackend = ["memory", "disk", "memory"]\n', ConfigError, "expected one cache, or two"),
+        ('[cache]\nbackend = ["memory", "memory"]\n', ConfigError, "expected one cache, or two"),
+        ('[cache]\nbackend = ["disk", "memory"]\n', CacheError, "the first of two caches must keep objects"),
     ],
-    ids=["backend", "two", "toml", "folder", "required", "blocked", "tiers"],
+    ids=["backend", "two", "toml", "folder", "required", "blocked", "three caches", "twice the same", "wrong order"],
 )
 def test_open_says_what_is_wrong(tmp_path: Path, text: str, error: type[Exception], message: str) -> None:
     """A configuration that cannot be used is a typed error that says why."""
@@ -252,6 +256,98 @@ def test_no_read_is_older_than_a_write(layer: DataLayer, act: Any) -> None:
         assert (rows, len(rows), len(rows)) == (selection.to_list(), selection.count(), selection.to_arrow().num_rows)
 
 
+@pytest.mark.parametrize("act", WRITES.values(), ids=WRITES)
+def test_the_latest_and_the_inventory_are_never_older_than_a_write(layer: DataLayer, act: Any) -> None:
+    """What is remembered of the last record and of how much there is ends with a write that changes it."""
+    Path("more.csv").write_text("symbol,timestamp,bid,ask\nA,1970-01-01T00:00:02Z,1,2\n")
+    layer.ingest(QUOTE)
+    plain = DataStore(layer.store.backend)
+    for _ in range(2):
+        assert plain.latest("A") == layer.store.latest("A")
+        assert plain.inventory() == layer.store.inventory()
+        act(layer)
+        act = lambda _: None  # noqa: E731
+
+
+def test_the_latest_and_the_inventory_are_remembered(layer: DataLayer) -> None:
+    """Asking twice asks the database once, also when there is nothing; each kind has its lifetime."""
+    layer.ingest(QUOTE)
+    asked = lambda: [layer.store.latest("A"), layer.store.latest("missing"), layer.store.inventory("quotes")]  # noqa: E731
+    first, before = asked(), layer.cache.get_stats()
+    assert first == asked()
+    since = layer.cache.get_stats() - before
+    assert (3, 0) == (since.hits, since.misses)
+    assert first[:2] == [QUOTE, None]
+
+
+@pytest.mark.parametrize("backend", ['"memory"', '"disk"', '["memory", "disk"]'])
+def test_threads_never_read_what_is_older_than_their_write(tmp_path: Path, backend: str) -> None:
+    """Threads that write and then read, beside others that only read, each see at least what they wrote."""
+    (tmp_path / "fpa.toml").write_text(f"[cache]\nbackend = {backend}\n")
+    stop = threading.Event()
+    stale: list[str] = []
+    with fpa_core.open(tmp_path / "fpa.toml") as layer:
+
+        def write(symbol: str) -> None:
+            for number in range(1, 7):
+                layer.ingest(Quote(symbol, number, 1, 2))
+                last = layer.store.latest(symbol)
+                rows = {extent.subject: extent.rows for extent in layer.store.inventory("quotes")}
+                seen = [layer.select(Quote, symbol).count(), last.ts_ns if last else 0, rows.get(symbol, 0)]
+                stale.extend(f"{symbol} {seen} after {number}" for _ in seen if min(seen) < number)
+
+        def read() -> None:
+            while not stop.is_set():
+                for symbol in ("A", "B", "C"):
+                    layer.select(Quote, symbol).count()
+                    layer.store.latest(symbol)
+                layer.store.inventory("quotes")
+
+        readers = [threading.Thread(target=read)]
+        writers = [threading.Thread(target=write, args=(symbol,)) for symbol in ("A", "A", "B", "C")]
+        for thread in readers + writers:
+            thread.start()
+        for thread in writers:
+            thread.join(60)
+        stop.set()
+        for thread in readers:
+            thread.join(60)
+    assert [] == stale
+
+
+def test_two_caches_are_one(tmp_path: Path) -> None:
+    """With two caches an answer comes from the near one, and in the next process from the far one; a write ends both."""
+    (tmp_path / "fpa.toml").write_text('[cache]\nbackend = ["memory", "disk"]\n[cache.memory]\nmax_entries = 5\n')
+    with fpa_core.open(tmp_path / "fpa.toml") as layer:
+        layer.ingest(QUOTE)
+        assert [QUOTE] == layer.select(Quote, "A").to_list() == layer.select(Quote, "A").to_list()
+        assert (1, 1) == (layer.cache.get_stats().hits, layer.cache.get_stats().absent)
+        assert 5 == layer.config.cache.options[0].max_entries
+    with fpa_core.open(tmp_path / "fpa.toml") as layer:
+        assert [QUOTE] == layer.select(Quote, "A").to_list()
+        assert 1 == layer.cache.get_stats().hits
+        layer.store.delete_quote(QUOTE)
+        assert [] == layer.select(Quote, "A").to_list()
+
+
+def test_the_keys_of_the_cache_section_reach_the_cache(tmp_path: Path) -> None:
+    """Lifetimes, windows, jitter and the sweeper are as the file says; an impossible one is an error at its key."""
+    (tmp_path / "fpa.toml").write_text(
+        '[cache]\nttl = "10s"\nnegative_ttl = "1s"\njitter = 0.5\nstale_while_revalidate = "2s"\nstale_if_error = 3\n'
+        'sweep_every = "1h"\n'
+    )
+    with fpa_core.open(tmp_path / "fpa.toml") as layer:
+        rules = layer.cache._shelf.lifetimes
+        assert (10.0, 1.0, 0.5, 2.0, 3.0) == (
+            rules.default, rules.negative, rules.jitter, rules.while_revalidate, rules.if_error
+        )  # fmt: skip
+        assert any(thread.name == "fpa-cache-sweeper" for thread in threading.enumerate())
+    for key, value in [("jitter", "1"), ("stale_if_error", "-1"), ("sweep_every", "0"), ("negative_ttl", '"soon"')]:
+        (tmp_path / "fpa.toml").write_text(f"[cache]\n{key} = {value}\n")
+        with pytest.raises(ConfigError, match=rf"cache\.{key} = "):
+            fpa_core.open(tmp_path / "fpa.toml")
+
+
 def test_other_symbols_and_kinds_stay_cached(layer: DataLayer) -> None:
     """A write drops what it touched and nothing else."""
     layer.ingest([QUOTE, evolve(QUOTE, symbol="B"), Trade("A", 1, 1, 1)])
@@ -316,7 +412,7 @@ def test_many_threads_never_read_the_past(layer: DataLayer) -> None:
             layer.select(Quote).count()
 
     writers = [threading.Thread(target=write, args=(symbol,)) for symbol in "AB"]
-    readers = [threading.Thread(target=read) for _ in range(2)]
+    readers = [threading.Thread(target=read)]
     for thread in (*writers, *readers):
         thread.start()
     for thread in writers:

@@ -6,9 +6,21 @@ from typing import Annotated, ClassVar
 import attrs
 import pytest
 
-from fpa_core.exceptions import ConfigError
-from fpa_core.models import Order
-from fpa_core.validator import INFORMS, LEVELS, REFUSES, WARNS, Rule, Severity, configure, every, rule_problems
+from fpa_core.exceptions import ConfigError, DataError
+from fpa_core.models import Order, Trade
+from fpa_core.validator import (
+    INFORMS,
+    LEVELS,
+    REFUSES,
+    WARNS,
+    PairRule,
+    Rule,
+    SeriesRule,
+    Severity,
+    configure,
+    every,
+    rule_problems,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -196,6 +208,8 @@ class Demanding(Bare):
         (type("OddKind", (Bare,), {"kind": ("bars", "bar")}), "kind: ['bar'] is none of"),
         (type("OddField", (Bare,), {"fields": ("hi",)}), "fields: 'hi' is no field of bars"),
         (type("OddNeed", (Bare,), {"needs": ("luck",)}), "needs: 'luck' is none of memory, now_ns"),
+        (type("OddOther", (Bare,), {"against": ("quotez",)}), "against: 'quotez' is none of quotes"),
+        (type("NoMask", (Rule,), {"id": "a.b", "kind": "bars", "scope": "dataset"}), "mask: there is no such method"),
         (Undecorated, "decorate the class with @attrs.frozen(kw_only=True)"),
         (Demanding, "lot: a parameter needs a default"),
     ],
@@ -204,3 +218,32 @@ def test_unusable(rule, problem):
     """What keeps a class from being a rule is said in a sentence."""
     (found,) = rule_problems(rule)
     assert problem in found
+
+
+def test_forms_of_series_rules_are_asked_for():
+    """A rule about a series that lacks its methods says which."""
+    step = type("NoStep", (SeriesRule,), {"id": "a.b", "kind": "trades", "fields": ("price",)})()
+    pair = type("NoPair", (PairRule,), {"id": "a.b", "kind": "trades", "keeps": ("price",)})()
+    trade = Trade("IBM", 1, 2, 3)
+    with pytest.raises(NotImplementedError, match="NoStep has neither step"):
+        step.check(trade, {})
+    assert pair.check(trade, memory := {}) is None
+    with pytest.raises(NotImplementedError, match="NoPair has no compare"):
+        pair.check(trade, memory)
+    with pytest.raises(NotImplementedError, match="NoPair has no reason"):
+        pair.reason((1,), (2,))
+    with pytest.raises(NotImplementedError, match="NoPair has no compare_all"):
+        pair.compare_all(None, None)
+
+
+@pytest.mark.parametrize("tolerate", [-1, 1.0, 2.5, "many", True])
+def test_tolerances_that_cannot_be(tolerate):
+    """A tolerance is a number of records or a fraction below one."""
+    with pytest.raises(DataError, match="tolerate"):
+        RoundLot(tolerate=tolerate)
+
+
+def test_filters_that_cannot_be():
+    """A filter is checked when the rule is made, by hand too."""
+    with pytest.raises(DataError, match=r"where: colour: no such field; .* lot: no such field"):
+        RoundLot(where={"colour": "red", "lot": {}})

@@ -159,7 +159,7 @@ def test_version(run: Run) -> None:
         (["ingest", "x.csv", "--kind", "candles"], "'candles' is not one of"),
         (["completion", "tcsh"], "'tcsh' is not one of"),
         (["quarantine", "show", "1"], "no record 1 in quarantine"),
-        (["rules", "show", "quote.spred"], "no rule 'quote.spred' is in force"),
+        (["rules", "show", "quote.spred"], "there is no rule 'quote.spred'"),
         (["--log-level", "loud", "inventory"], "--log-level"),
         (["batches", "--limit", "0"], "--limit"),
         (["demo", "--quotes", "1"], "--quotes"),
@@ -332,7 +332,7 @@ def test_ingest_for_people(run: Run) -> None:
     lines = run("ingest", "quotes.csv", "--source", "fxcm").stdout.splitlines()
     assert lines[0].startswith("quotes.csv: quotes, batch 1, ")
     assert "  4 read, 4 inserted, 0 duplicate, 0 revised, 0 quarantined" == lines[1]
-    assert ["  flagged 1 x quote.crossed", "  flagged 1 x quote.one_sided"] == lines[2:]
+    assert ["  flagged 1 x quote.crossed", "  flagged 1 x quote.one_sided", "  flagged 1 x time.shared"] == lines[2:]
     text = run("ingest", "bars.csv").stdout
     assert "  4 read, 2 inserted, 0 duplicate, 0 revised, 2 quarantined\n" in text
     assert "  see: fpa quarantine list --batch 2\n" in text
@@ -406,6 +406,19 @@ def test_validate_for_machines(run: Run) -> None:
     assert {"rule", "severity", "message", "observed", "row"} == one["findings"][0].keys()
     many = answer(run("validate", "quotes.csv", "bars.csv", "--json", expect=1))
     assert (False, [True, False]) == (many["valid"], [entry["valid"] for entry in many["files"]])
+
+
+def test_validate_writes_a_report(run: Run) -> None:
+    """The report is a page of its own beside what is printed; of a file that cannot be read there is none, and an earlier one stays."""
+    done = run("validate", "quotes.csv", "bars.csv", "--html", "report.html", "--json", expect=1)
+    assert "report written to report.html\n" == done.stderr
+    assert answer(run("validate", "quotes.csv", "bars.csv", "--json", expect=1)) == json.loads(done.stdout)
+    text = Path("report.html").read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert all(f"<bdi>{name}</bdi></h1>" in text for name in ("quotes.csv", "bars.csv"))
+    run("validate", "no.csv", "--html", "report.html", expect=7)
+    assert text == Path("report.html").read_text(encoding="utf-8")
+    assert not Path("portfolio.db").exists()
 
 
 def test_validate_what_cannot_be_read(run: Run) -> None:
@@ -616,7 +629,8 @@ def test_quarantine(filled: Run) -> None:
     assert "nothing in quarantine\n" == filled("quarantine", "list", "--batch", "1").stdout
     found = answer(filled("quarantine", "list", "--limit", "1", "--json"))
     assert 1 == len(found)
-    by_rule = {one["findings"][0]["rule"]: one for one in answer(filled("quarantine", "list", "--json"))}
+    records = answer(filled("quarantine", "list", "--json"))
+    by_rule = {finding["rule"]: one for one in records for finding in one["findings"]}
     shapeless, refused = by_rule["record.shape"], by_rule["bar.range"]
     assert (3, None, 2, "2024-05-01T13:31:00Z") == (
         shapeless["row"],
@@ -650,7 +664,9 @@ def test_rules(run: Run) -> None:
     Path("fpa.toml").write_text('[validator.rules."quote.spread"]\nmax_rel = "0.02"\n')
     text = run("rules").stdout
     assert re.search(
-        r"^quote\.spread +quotes +warning +.*max_rel=0\.02.* financial-portfolio-automation \S+$", text, re.MULTILINE
+        r"^quote\.spread +quotes +row +warning +max_rel=0\.02\* +financial-portfolio-automation \S+$",
+        text,
+        re.MULTILINE,
     )
     found = {rule["id"]: rule for rule in answer(run("rules", "--json"))}
     spread = found["quote.spread"]
@@ -659,8 +675,9 @@ def test_rules(run: Run) -> None:
     )  # fmt: skip
     shown = run("rules", "show", "quote.spread").stdout
     assert shown.startswith("quote.spread: ")
-    assert "severity warning, judges quotes, from financial-portfolio-automation" in shown
-    assert "max_rel = 0.02  (default 0.10)" in shown
+    assert "severity warning (by the level); judges quotes; from financial-portfolio-automation" in shown
+    assert "max_rel = 0.02 [of the mid price]  (default 0.10; fpa.toml:2)" in shown
+    assert "not in force" in run("rules", "show", "trade.luld").stdout
     assert spread == answer(run("rules", "show", "quote.spread", "--json"))
     Path("fpa.toml").write_text('[validator]\nlevel = "off"\n')
     assert "no rules: the level is off\n" == run("rules").stdout
@@ -678,6 +695,97 @@ def test_cache(run: Run) -> None:
     assert ("disk", 1) == (found["backend"], found["entries"])
     assert {"dropped": 1} == answer(run("cache", "clear", "--json"))
     assert "0 entries dropped\n" == run("cache", "clear").stdout
+
+
+@pytest.fixture
+def on_disk(run: Run) -> Run:
+    """Store quotes, with a cache on disk."""
+    Path("fpa.toml").write_text('[cache]\nbackend = ["memory", "disk"]\n[cache.disk]\npath = "cache"\n')
+    run("ingest", "quotes.csv", "trades.csv")
+    return run
+
+
+def test_cache_warm(on_disk: Run) -> None:
+    """Warming makes what a program then finds; what is there is left; one that fails is told, and its exit code kept."""
+    told = answer(on_disk("cache", "warm", "quotes", "--json"))
+    assert (2, 0, {}) == (told["loaded"], told["present"], told["failed"])
+    assert "1 answers loaded, 1 there already, 0 failed\n" == on_disk("cache", "warm", "quotes", "A", "NONE").stdout
+    assert (
+        1
+        == answer(on_disk("cache", "warm", "quotes", "A", "--form", "arrow", "--start", "2024-05-01", "--json"))[
+            "loaded"
+        ]
+    )
+    with fpa_core.open() as layer:
+        layer.select("quotes", "A").to_list()
+        layer.select("quotes", "A", start="2024-05-01").to_arrow()
+        assert 2 == layer.cache.get_stats().hits
+    failed = on_disk("cache", "warm", "quotes", "A", "--start", "soon", expect=7)
+    assert "1 failed" in failed.stdout
+    assert "A: " in failed.stderr
+
+
+def test_warming_a_memory_cache_is_remarked(run: Run) -> None:
+    """What ends with the command was of no use, and the command says so."""
+    run("ingest", "quotes.csv")
+    assert "ends with this command" in run("cache", "warm", "quotes").stderr
+
+
+def test_cache_keys_and_get(on_disk: Run) -> None:
+    """Keys are listed by pattern, values shown with their age, and a miss has its reason and exit code 1."""
+    on_disk("cache", "warm", "quotes", "A")
+    on_disk("cache", "warm", "quotes", "A", "--form", "arrow")
+    on_disk("cache", "warm", "trades", "A", "--form", "count")
+    keys = answer(on_disk("cache", "keys", "quotes:*", "--json"))
+    assert 2 == len([key for key in keys if key.startswith(("quotes:records", "quotes:table"))])
+    (count,) = on_disk("cache", "keys", "trades:count:*").stdout.splitlines()
+    shown = on_disk("cache", "get", count)
+    assert "1\n" == shown.stdout
+    assert re.fullmatch(r"\d\.\d s old, lives 29\d\.\d s more\n|0\.0 s old, lives 300\.0 s more\n", shown.stderr)
+    found = [answer(on_disk("cache", "get", key, "--json")) for key in keys if ":inventory" not in key]
+    values = {type(one["value"]): one["value"] for one in found}
+    assert "A" == values[list][0]["symbol"]
+    assert 3 == values[dict]["rows"]
+    assert all(one["found"] and one["age"] >= 0 and one["remaining"] > 0 for one in found)
+    assert "no value: absent\n" == on_disk("cache", "get", "missing", expect=1).stderr
+    missing = on_disk("cache", "get", "missing", "--json", expect=1)
+    assert {"key": "missing", "found": False, "reason": "absent"} == json.loads(missing.stdout)
+
+
+def test_cache_get_shows_any_value(on_disk: Run) -> None:
+    """Values of programs are shown as JSON may have them."""
+    with fpa_core.open() as layer:
+        layer.cache.set("k", {"record": Position("A", 1, 2, 3), "many": (1, b"12"), "price": Decimal("1.50")}, None)
+    shown = on_disk("cache", "get", "k")
+    value = json.loads(shown.stdout)
+    assert ("A", [1, "2 bytes"], "1.50") == (value["record"]["symbol"], value["many"], value["price"])
+    assert "lives for ever" in shown.stderr
+
+
+def test_cache_invalidate(on_disk: Run) -> None:
+    """A pattern drops keys and tells how many; a tag ends what bears it; with neither the usage is wrong."""
+    on_disk("cache", "warm", "quotes", "A", "B")
+    assert {"dropped": None, "tags": ["quotes/A"]} == answer(
+        on_disk("cache", "invalidate", "--tag", "quotes/A", "--json")
+    )
+    told = answer(on_disk("cache", "warm", "quotes", "A", "B", "--json"))
+    assert (1, 1) == (told["loaded"], told["present"])
+    assert "what bears x, y has ended\n" == on_disk("cache", "invalidate", "--tag", "x", "--tag", "y").stdout
+    assert "2 entries dropped\n" == on_disk("cache", "invalidate", "quotes:records:*").stdout
+    assert "give a pattern" in on_disk("cache", "invalidate", expect=2).stderr
+
+
+def test_a_screenful_of_a_query_comes_through_the_cache(on_disk: Run) -> None:
+    """What a table shows is remembered for the next command, and never older than an ingest; larger tables and files are not kept."""
+    first = on_disk("query", "quotes", "A").stdout
+    assert first == on_disk("query", "quotes", "A").stdout
+    assert 1 == len(answer(on_disk("cache", "keys", "quotes:table:*", "--json")))
+    Path("more.csv").write_text("symbol,timestamp,bid,ask\nA,2024-05-01T14:00:00Z,1,2\n")
+    on_disk("ingest", "more.csv")
+    assert 1 + len(first.splitlines()) == len(on_disk("query", "quotes", "A").stdout.splitlines())
+    on_disk("query", "quotes", "A", "--limit", 100_000)
+    on_disk("query", "quotes", "A", "--format", "csv")
+    assert 1 == len(answer(on_disk("cache", "keys", "quotes:table:*", "--json")))
 
 
 # store

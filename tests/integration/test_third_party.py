@@ -129,7 +129,7 @@ def test_the_plugin_is_short() -> None:
 def test_its_rule_is_listed(fpa: Fpa, rules: Path) -> None:
     """The rule is in force as soon as it is installed, and is listed with its distribution and version, as is the plugin."""
     (line,) = [line for line in fpa(rules, "rules").stdout.splitlines() if line.startswith("acme.round_lot")]
-    assert ["acme.round_lot", "trades", "warning", "lot=100", "acme-rules", "1.2.3"] == line.split()
+    assert ["acme.round_lot", "trades", "row", "warning", "lot=100", "acme-rules", "1.2.3"] == line.split()
     found = {rule["id"]: rule for rule in answer(fpa(rules, "rules", "--json"))}["acme.round_lot"]
     assert ("acme", "acme-rules", "1.2.3", {"lot": 100}) == (
         found["plugin"], found["distribution"], found["version"], {"lot": found["parameters"]["lot"]},

@@ -80,12 +80,14 @@ def test_impossible_options_are_refused(options):
 
 def test_a_missing_diskcache_says_how_to_get_it(monkeypatch):
     """Without the package the error names the command that installs it; another missing module stays what it is."""
-    monkeypatch.delitem(sys.modules, "fpa_plugins.disk.cache")
+    for name in ("cache", "database"):
+        monkeypatch.delitem(sys.modules, f"fpa_plugins.disk.{name}")
     monkeypatch.setitem(sys.modules, "diskcache", None)
     with pytest.raises(MissingDependencyError, match="pip install"):
         plugin.create(plugin.DiskOptions())
     monkeypatch.undo()
-    monkeypatch.delitem(sys.modules, "fpa_plugins.disk.cache")
+    for name in ("cache", "database"):
+        monkeypatch.delitem(sys.modules, f"fpa_plugins.disk.{name}")
     monkeypatch.setitem(sys.modules, "fpa_plugins.disk.framing", None)
     with pytest.raises(ModuleNotFoundError):
         plugin.create(plugin.DiskOptions())
@@ -177,14 +179,14 @@ def test_settings_do_not_come_from_the_folder(folder):
     """A folder made with other settings is used with these."""
     diskcache.Cache(str(folder), statistics=1, eviction_policy="least-recently-used", size_limit=5).close()
     cache = DiskCache(folder)
-    inner = cache._open()
+    inner = cache._database._open()
     assert (inner.statistics, inner.eviction_policy, inner.size_limit) == (0, "least-recently-stored", 2**30)
     cache.close()
 
 
 def test_sqlite_runs_without_wal(cache):
     """The journal is one that no SQLite version corrupts."""
-    ((mode,),) = cache._open()._sql("PRAGMA journal_mode").fetchall()
+    ((mode,),) = cache._database._open()._sql("PRAGMA journal_mode").fetchall()
     assert mode == "truncate"
 
 

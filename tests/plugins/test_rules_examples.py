@@ -6,7 +6,8 @@ import pytest
 
 from fpa_core.exceptions import DataError
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
-from fpa_plugins.rules import bars, orders, portfolio, quotes, time, trades
+from fpa_plugins.rules import bar_history, bars, orders, portfolio, quotes, ticks, time, trades
+from fpa_plugins.rules.plugin import RULES
 
 NOW = 1_700_000_000 * 10**9
 S = 10**9
@@ -80,6 +81,14 @@ PASS = [
     (portfolio.PnL(), position(100, 10, 1000, 900, 100)),
     (portfolio.Total(), snapshot(1000, 100, 600, 300)),
     (portfolio.Total(), snapshot("1000.03", 100, 600, 300)),
+    (bar_history.Wick(), bar(10, 12, 9, 11)),
+    (bar_history.Wick(), bar(10, 22, 5, 11)),
+    (ticks.QuoteTick(), quote("10.01", "0.9999")),
+    (ticks.QuoteTick(table=[["0", "0.5"]]), quote("10.5", None)),
+    (ticks.OrderTick(), order(order_type="limit", limit_price="10.010")),
+    (ticks.TradeLot(), trade(10, 200)),
+    (ticks.OrderLot(lot="0.1"), order("0.3")),
+    (time.Stale(), trade(1, ts=NOW - 3600 * S)),
 ]
 
 FAIL = [
@@ -134,6 +143,21 @@ FAIL = [
     (portfolio.Value(), position(100, 10, "1000.02"), None),
     (portfolio.PnL(), position(100, 10, 1000, 900, 50), "value 1000 less cost 900 is not the profit 50"),
     (portfolio.Total(), snapshot(1100, 100, 600, 300), "positions and cash make 1000, not 1100"),
+    (
+        bar_history.Wick(),
+        bar(1180, 1190, "0.06", "1178.85"),
+        "the high or the low is more than a factor of 2 from open and close: open 1180, high 1190, low 0.06, close 1178.85",
+    ),
+    (bar_history.Wick(), bar(10, "22.01", 9, 11), None),
+    (
+        ticks.QuoteTick(),
+        quote("10.015", "0.99995"),
+        "bid 10.015 is no multiple of 0.01, ask 0.99995 is no multiple of 0.0001",
+    ),
+    (ticks.OrderTick(), order(order_type="limit", limit_price="10.015"), "limit_price 10.015 is no multiple of 0.01"),
+    (ticks.TradeLot(), trade(10, 37), "the size 37 is no multiple of the lot 100"),
+    (ticks.OrderLot(), order(37), "the quantity 37 is no multiple of the lot 100"),
+    (time.Stale(), trade(1, ts=NOW - 3600 * S - 1), "2023-11-14T21:13:19.999999999Z lies more than 3600 s back"),
 ]
 
 UNKNOWN = [
@@ -154,6 +178,11 @@ UNKNOWN = [
     (portfolio.Total(), snapshot(1000, 100)),
     (portfolio.Total(), snapshot(1000, None, 1)),
     (portfolio.Total(), snapshot(1000, 1, 1, None)),
+    (bar_history.Wick(), bar(10, 12, 0, 11)),
+    (bar_history.Wick(), bar(None, None, None, 11)),
+    (ticks.QuoteTick(), quote(None, -1)),
+    (ticks.QuoteTick(table=[["5", "0.5"]]), quote("4.9", None)),
+    (ticks.OrderLot(), order(None, notional=1)),
 ]
 
 
@@ -182,6 +211,54 @@ def test_fail(rule, record, message):
 def test_not_evaluated(rule, record):
     """A record that lacks what the rule needs is not judged."""
     assert verdict(rule, record) is None
+
+
+def test_every_rule_about_rows_has_examples():
+    """Each rule about rows is tried with a record that passes and one that fails."""
+    ids = {rule.id for rule in RULES if rule.scope == "row"} - {
+        "time.session"
+    }  # that one needs a calendar, and is tried with its kin
+    assert ids == {rule.id for rule, _ in PASS}
+    assert ids == {rule.id for rule, _, _ in FAIL}
+
+
+def test_limits():
+    """Rules with a limit tell what would just have been allowed."""
+    cases = {
+        "10% of the mid price": (quotes.Spread(), quote(10, 20)),
+        "1 to any": (trades.Bounds(min_price=1), trade(0)),
+        "any to 5": (trades.Bounds(max_price=5), trade(6)),
+        "1 s": (time.Future(), trade(1)),
+        "3600 s": (time.Stale(), trade(1)),
+        "589.425 to 2360": (bar_history.Wick(), bar(1180, 1190, "0.06", "1178.85")),
+        "bid 0.01": (ticks.QuoteTick(), quote("10.015", "0.9")),
+        "100": (ticks.TradeLot(), trade(1, 1)),
+    }
+    assert list(cases) == [rule.limit(record) for rule, record in cases.values()]
+    assert quotes.Crossed().limit(quote(2, 1)) is None
+
+
+@pytest.mark.parametrize("table", [[], [["1"]], [["1", "0"]], [["1", "0.1"], ["0", "0.1"]], [["x", "1"]]])
+def test_tables_of_ticks(table):
+    """A table of ticks has pairs of a price and a tick above zero, in rising order."""
+    with pytest.raises(DataError):
+        ticks.QuoteTick(table=table)
+
+
+def test_lots_are_above_zero():
+    """A lot of nothing is refused."""
+    with pytest.raises(DataError, match="above zero"):
+        ticks.TradeLot(lot=0)
+
+
+def test_clocks_are_held_closer_at_strict():
+    """At strict a time may lie 50 ms ahead, at other levels as much as the tolerance says, and never more than that at strict."""
+    tolerances = [
+        time.Future(tolerance=tolerance).at(level).tolerance
+        for level in ("standard", "strict")
+        for tolerance in (1, 0.01)
+    ]
+    assert tolerances == [1, 0.01, 0.05, 0.01]
 
 
 def test_parameters_are_exact():

@@ -4,11 +4,13 @@ import gzip
 import os
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
 
 from fpa_core.columns import parse_decimals, parse_times
+from fpa_core.numbers import ns_text
 from fpa_core.records import KINDS, from_table
 from fpa_core.validator import DataValidator, configure
 from fpa_plugins.rules.plugin import RULES
@@ -37,6 +39,29 @@ QUOTES = {
     "quotes_us_equity_tick_IBM_2013-10-07_08": (0, 0, 234_817, 0, 0),
 }
 """Rows crossed, locked, with one or no side, wider than 10 % of the mid price, with a price of zero."""
+
+SHARED = {
+    "quotes_crypto_binance_BTCUSDT_2021-01-08": 23,
+    "quotes_future_mbp1_ESU4_2024-07-01": 121,
+    "quotes_fx_oanda_EURUSD_2014-05-04_08": 1_971,
+    "quotes_us_equity_taq_XXX_2018-01-02": 35_664,
+    "quotes_us_equity_tick_IBM_2013-10-07_08": 140_227,
+    "trades_crypto_binance_BTCUSDT_2021-01-08": 630,
+    "trades_future_GC_2013-10-07": 12_050,
+    "trades_us_equity_IBM_2013-10-07_08": 12_206,
+    "trades_us_equity_SPY_2013-10-07": 134_439,
+    "trades_us_equity_taq_XXX_2018-01-02": 20_712,
+}
+"""Rows that share symbol and time with the row before: what a constraint of uniqueness would lose. None in all other files."""
+
+OUT_OF_ORDER = {"bars_index_1m_NIFTY50_2019-01": 4}
+"""Rows before the row ahead of them, of the same symbol and interval."""
+
+REPEATED = {"bars_index_1m_NIFTY50_2019-01": 1_509}
+"""Bars that come a second time, each day after itself."""
+
+FAR_LOWS = {"bars_crypto_coinbase_BTCUSD_1s_1m_1d": 1, "bars_us_equity_1d_SPY_AAPL_1998_2021": 3}
+"""Bars with a high or low more than a factor of two from open and close; the low of 0.06 of BTCUSD is the one there."""
 
 ZERO_SIZES = {"trades_future_GC_2013-10-07": 147}
 NOT_POSITIVE = {"bars_single_price_1d_WTI_1986_on": 1}
@@ -85,24 +110,69 @@ def test_real_file(name):
         assert tuple(failed[rule] for rule in rules) == QUOTES.get(stem, tuple(failed[rule] for rule in rules))
     elif kind.name == "trades":
         assert (failed["trade.size"], failed["trade.positive"]) == (ZERO_SIZES.get(stem, 0), 0)
+        assert failed["trade.jump"] == 0
     else:
         assert (failed["bar.range"], failed["bar.volume"]) == (0, 0)
         assert failed["bar.positive"] == NOT_POSITIVE.get(stem, 0)
+        assert (failed["bar.repeated"], failed["bar.conflict"]) == (REPEATED.get(stem, 0), 0)
+        assert failed["bar.wick"] == FAR_LOWS.get(stem, 0)
     assert failed["time.future"] == 0
+    assert failed["time.order"] == OUT_OF_ORDER.get(stem, 0)
+    assert failed.get("time.shared", 0) == SHARED.get(stem, 0)
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if "fxcm_EURUSD" in name or "taq_XXX" in name])
+STRICT = ("fxcm_EURUSD", "quotes_us_equity_taq", "SPXW", "WTI", "AAPL", "BTCUSD_1s")
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if any(part in name for part in STRICT)])
 def test_strict_parts_exactly(name):
-    """At strict the flawed rows are refused and no others, each with its reasons; none is lost."""
+    """At strict the flawed rows are refused and no others, each with its reasons; none is lost, and at standard all of them are accepted."""
     kind, table = load(name)
     table = table.slice(0, 20_000)
-    split = judge("strict").begin().split(kind, table)
+    split = judge("strict").split(kind, table)
     refused = [row for row, _ in split.refused]
+    assert refused
     assert sorted([*split.accepted_rows.tolist(), *refused]) == list(range(table.num_rows))
     assert all(any(finding.severity == "error" for finding in findings) for _, findings in split.refused)
-    assert judge("standard").begin().split(kind, table.take(pa.array(refused, pa.int64()))).accepted.num_rows == len(
-        refused
-    )
+    again = judge("standard").begin().split(kind, table.take(pa.array(refused, pa.int64())))
+    assert (again.accepted.num_rows, again.refused) == (len(refused), ())
+    whole = pa.concat_tables([split.accepted, again.accepted])
+    order = np.argsort([*split.accepted_rows, *refused])
+    assert whole.take(pa.array(order)).equals(table)
+
+
+def messages(name, rule, level="standard", **equal):
+    kind, table = load(name)
+    result = judge(level).validate((kind, table), examples=10_000)
+    found = [finding for finding in result.findings if finding.rule == rule]
+    return [finding for finding in found if all(getattr(finding, key) == value for key, value in equal.items())]
+
+
+def test_oil_below_zero():
+    """The close of WTI at -36.98 is flagged at standard and refused at strict."""
+    name = next(name for name in FILES if "WTI" in name)
+    (finding,) = messages(name, "bar.positive")
+    assert finding.message == "not above zero: close -36.98"
+    assert [f.severity for f in messages(name, "bar.positive", "strict")] == ["error"]
+
+
+def test_splits_of_a_share():
+    """The four splits of AAPL are found, and the two of calm days are told by their ratio; so is the real loss of half its value, by none."""
+    name = next(name for name in FILES if "AAPL" in name)
+    found = {ns_text(finding.ts_ns)[:10]: finding.message for finding in messages(name, "bar.jump", subject="AAPL")}
+    assert found.keys() == {"2000-06-21", "2000-09-29", "2005-02-28", "2014-06-09", "2020-08-31"}
+    told = {day: message.partition("; ")[2] for day, message in found.items()}
+    assert told == {
+        "2000-06-21": "", "2000-09-29": "", "2005-02-28": "a split of 2 for 1 would explain it",
+        "2014-06-09": "a split of 7 for 1 would explain it", "2020-08-31": "",
+    }  # fmt: skip
+
+
+def test_a_low_of_six_cents():
+    """The day bar of BTCUSD with a low of 0.06 is found by that low, and is the only one."""
+    name = next(name for name in FILES if "BTCUSD_1s" in name)
+    (finding,) = messages(name, "bar.wick")
+    assert (ns_text(finding.ts_ns)[:10], str(finding.observed["low"])) == ("2017-04-15", "0.06")
 
 
 @pytest.mark.parametrize("name", FILES)

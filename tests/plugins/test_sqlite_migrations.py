@@ -104,3 +104,19 @@ def test_checksum_ignores_line_ends() -> None:
     """A checkout with other line ends has the same steps."""
     unix, windows = (Migration(1, "x", f"SELECT 1;{end}SELECT 2;{end}") for end in ("\n", "\r\n"))
     assert unix.checksum == windows.checksum
+
+
+def test_undone_records_of_an_older_quarantine_stay_undone(tmp_path: Path) -> None:
+    """Refused records of before there was a history keep their state, which undoing the undo takes back."""
+    path = tmp_path / "old.db"
+    connection = apsw.Connection(str(path))
+    migrate(connection, path, known_migrations()[:2])
+    connection.execute(
+        "INSERT INTO batches (id, source, recorded_ns, undone_by) VALUES (1, 'api', 1, 2), (2, 'undo:1', 2, NULL);"
+        "INSERT INTO quarantine (batch, kind, row, raw, findings, state) VALUES (1, 'quotes', 1, '{}', '[]', 'undone'), (1, 'quotes', 2, '{}', '[]', 'open')"
+    )
+    connection.close()
+    with DataStore(open_store(SqliteOptions(path=path))) as store:
+        assert [("open", None), ("undone", 2)] == [(one.state, one.changed_by) for one in store.quarantined()]
+        store.undo(2)
+        assert ["open", "open"] == [one.state for one in store.quarantined()]

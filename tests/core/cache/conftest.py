@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fpa_core.cache import DataCache
+from fpa_core.cache.tiers import TieredCache
 from fpa_plugins.disk.cache import DiskCache
 from fpa_plugins.memory.cache import LruMemoryCache, MemoryCache
 
@@ -24,10 +25,12 @@ def clock():
     return Clock()
 
 
-@pytest.fixture(params=["memory", "lru", "disk"])
-def backend(request, tmp_path):
+@pytest.fixture(params=["memory", "lru", "disk", "tiers"])
+def backend(request, tmp_path, clock):
     if request.param == "disk":
         made = DiskCache(tmp_path / "cache")
+    elif request.param == "tiers":
+        made = TieredCache(MemoryCache(max_entries=1000), DiskCache(tmp_path / "cache"), clock=clock)
     else:
         made = {"memory": MemoryCache, "lru": LruMemoryCache}[request.param](max_entries=1000, max_bytes=2**24)
     yield made

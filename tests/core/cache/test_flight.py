@@ -14,10 +14,10 @@ def test_the_first_leads_and_the_rest_join():
     flight, leads = flights.join("k", {"t": 1})
     assert leads
     assert (flight, False) == flights.join("k", {"t": 1})
-    assert "k" in flights
+    assert "k" in flights.under_way
     flights.land(flight, 5)
     assert flights.wait(flight) == 5
-    assert "k" not in flights
+    assert "k" not in flights.under_way
     assert flights.join("k", {"t": 1})[1]
 
 

@@ -56,6 +56,21 @@ def test_a_child_does_not_wait_for_the_parents_loads(kind, tmp_path):
         thread.join(10)
 
 
+def test_a_child_sweeps_too():
+    """A cache that is swept by a thread is swept by one in a forked child as well."""
+    now = [0.0]
+    with DataCache(MemoryCache(), clock=lambda: now[0], ttl=60, sweep_every="1ms") as cache:
+        cache.set("k", 1)
+
+        def swept():
+            gone = threading.Event()
+            cache.on_removal(lambda _: gone.set())
+            now[0] += 100
+            return gone.wait(10)
+
+        assert child(swept)
+
+
 STORM = """
 import os, signal, threading
 from fpa_core.cache import DataCache

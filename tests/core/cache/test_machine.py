@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from fpa_core.cache import DataCache, make_key
 from fpa_core.cache.keys import Pattern
+from fpa_core.cache.tiers import TieredCache
 from fpa_plugins.disk.cache import DiskCache
 from fpa_plugins.memory.cache import LruMemoryCache, MemoryCache
 
@@ -26,7 +27,7 @@ class CacheMachine(RuleBasedStateMachine):
     def __init__(self, make_backend):
         super().__init__()
         self.now = 4_000_000_000.0
-        self.backend = make_backend()
+        self.backend = make_backend(lambda: self.now)
         self.cache = DataCache(self.backend, ttl=60, clock=lambda: self.now)
         self.model = {}
 
@@ -111,20 +112,24 @@ class CacheMachine(RuleBasedStateMachine):
         assert set(self.alive()) <= set(self.cache.keys())
 
 
-@pytest.mark.parametrize("kind", ["memory", "lru", "disk"])
+@pytest.mark.parametrize("kind", ["memory", "lru", "disk", "tiers"])
 def test_the_cache_behaves_as_the_model(kind):
     """Whatever is done in whatever order, the cache holds what the model holds."""
     with tempfile.TemporaryDirectory() as folder:
         count = iter(range(10**6))
         makers = {
-            "memory": MemoryCache,
-            "lru": LruMemoryCache,
-            "disk": lambda: DiskCache(f"{folder}/{next(count)}"),
+            "memory": lambda _: MemoryCache(),
+            "lru": lambda _: LruMemoryCache(),
+            "disk": lambda _: DiskCache(f"{folder}/{next(count)}"),
+            # So small that copies come and go.
+            "tiers": lambda clock: TieredCache(
+                MemoryCache(max_entries=2), DiskCache(f"{folder}/{next(count)}"), clock=clock
+            ),
         }
         run_state_machine_as_test(
             lambda: CacheMachine(makers[kind]),
             settings=settings(
-                max_examples=20 if kind == "disk" else 100,
+                max_examples=20 if kind in ("disk", "tiers") else 100,
                 stateful_step_count=25,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

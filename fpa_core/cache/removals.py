@@ -1,0 +1,66 @@
+"""Telling what left a cache, and why."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from attrs import frozen
+
+from fpa_core.cache.fork import fork_safe_lock
+from fpa_core.protocols import CacheBackend, RemovalCause
+
+__all__ = ["Removal", "Removals"]
+
+logger = logging.getLogger("fpa.cache")
+
+
+@frozen
+class Removal:
+    """That an entry left the cache.
+
+    :ivar key: its key; ``cause``: why it left.
+    """
+
+    key: str
+    cause: RemovalCause
+
+
+class Removals:
+    """The listeners of one namespace of a backend.
+
+    A listener is called by the thread whose operation took the entry away, after the operation is done and with no lock held. What it raises
+    is logged, and disturbs neither that operation nor other listeners.
+    """
+
+    def __init__(self, backend: CacheBackend, prefix: str) -> None:
+        self._backend = backend
+        self._prefix = prefix
+        self._lock = fork_safe_lock()
+        self._watches = False
+        self._listeners: tuple[Callable[[Removal], None], ...] = ()
+
+    def add(self, listener: Callable[[Removal], None]) -> Callable[[], None]:
+        """Call *listener* from now on; what is returned ends that."""
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+            watches, self._watches = self._watches, True
+        if not watches:  # so backends do nothing for those who do not listen
+            self._backend.watch(self.tell)
+
+        def remove() -> None:
+            with self._lock:
+                self._listeners = tuple(each for each in self._listeners if each is not listener)
+
+        return remove
+
+    def tell(self, full: str, cause: RemovalCause) -> None:
+        """Tell that the entry of a key, given with its prefix, left; keys of other namespaces are none of ours."""
+        if not self._listeners or not full.startswith(self._prefix):
+            return
+        removal = Removal(full[len(self._prefix) :], cause)
+        for listener in self._listeners:
+            try:
+                listener(removal)
+            except Exception:
+                logger.exception("a removal listener failed on %r (%s)", removal.key, removal.cause)

@@ -1,0 +1,236 @@
+"""Commands about what was refused: list, show, fix, replay, discard, export."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fpa_core.cli.app import App
+from fpa_core.cli.output import json_option, note, print_json, table, when
+from fpa_core.protocols import State
+
+if TYPE_CHECKING:
+    from fpa_core.receipt import Receipt
+
+__all__ = ["quarantine"]
+
+KINDS = ["quotes", "trades", "bars", "orders", "positions", "snapshots"]
+FORMATS = ["csv", "jsonl", "parquet"]
+STATES = [*map(str, State), "any"]
+
+
+@click.group()
+def quarantine() -> None:
+    """Look at records that were refused, and decide what becomes of them."""
+
+
+def _conditions(command: Any) -> Any:
+    """Options that say which records are meant; all that are given must hold."""
+    for option in (
+        click.option("--source", help="Only those whose batch came from this source, as files:fxcm or 'files:*'."),
+        click.option("--rule", help="Only those that broke this rule, as quote.crossed or 'quote.*'."),
+        click.option("--symbol", help="Only those of this symbol, or of a pattern, as 'SPX*'."),
+        click.option("--kind", type=click.Choice(KINDS), help="Only those of this kind."),
+        click.option("--batch", type=int, help="Only those that this batch refused."),
+    ):
+        command = option(command)
+    return command
+
+
+_waive = click.option(
+    "--waive", multiple=True, metavar="RULE", help="Store a record although it breaks this rule; repeatable."
+)
+_ids = click.argument("ids", nargs=-1, type=int, metavar="[ID]...")
+
+
+def _given(conditions: dict[str, Any], ids: tuple[int, ...] = ()) -> dict[str, Any]:
+    given = {name: value for name, value in conditions.items() if value is not None}
+    return given | ({"id": ids} if ids else {})
+
+
+@quarantine.command("list")
+@_conditions
+@click.option(
+    "--state",
+    type=click.Choice(STATES),
+    default="open",
+    show_default=True,
+    help="Only those of which this has become.",
+)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@json_option
+@click.pass_obj
+def quarantine_list(app: App, /, limit: int, state: str, as_json: bool, **conditions: Any) -> None:
+    """List refused records, latest first, each with what it broke."""
+    from fpa_core.quarantine import as_dict
+
+    given = _given(conditions | {"state": None if state == "any" else state})
+    with app.open() as data:
+        found = data.quarantine.list(limit=limit, **given)
+        count = data.quarantine.count(**given)
+    if as_json:
+        print_json([as_dict(record) for record in found])
+        return
+    rows = [
+        [r.id, r.batch, r.row, r.kind, r.subject, when(r.ts_ns), str(r.state), "; ".join(f["rule"] for f in r.findings)]
+        for r in found
+    ]
+    headings = ["id", "batch", "row", "kind", "symbol", "timestamp", "state", "broke"]
+    table("", headings, rows, empty="nothing in quarantine")
+    if count > len(found):
+        note(f"{count - len(found):,} more; --limit shows them")
+
+
+@quarantine.command("show")
+@click.argument("record", type=int, metavar="ID")
+@json_option
+@click.pass_obj
+def quarantine_show(app: App, /, record: int, as_json: bool) -> None:
+    """Show a refused record as it came, and why it was refused."""
+    from fpa_core.quarantine import as_dict
+
+    with app.open() as data:
+        found = next(iter(data.quarantine.list(id=record)), None)
+    if found is None:
+        raise click.BadParameter(f"there is no record {record} in quarantine", param_hint="ID")
+    if as_json:
+        print_json(as_dict(found))
+        return
+    changed = "" if found.changed_by is None or found.state == State.OPEN else f" by batch {found.changed_by}"
+    place = f"row {found.row} of its source"
+    click.echo(f"record {found.id} of batch {found.batch}, {place}, {found.kind}, {found.state}{changed}")
+    click.echo(f"  {found.raw}")
+    for finding in found.findings:
+        click.echo(f"  {finding['severity']} {finding['rule']}: {finding['message']}")
+
+
+@quarantine.command("replay")
+@_ids
+@_conditions
+@_waive
+@json_option
+@click.pass_obj
+def quarantine_replay(
+    app: App, /, ids: tuple[int, ...], waive: tuple[str, ...], as_json: bool, **conditions: Any
+) -> None:
+    """Judge open records again by the rules in force, and store those that pass: all, those of ID, or those of the conditions.
+
+    Those that do not pass stay in quarantine.
+    """
+    with app.open() as data:
+        receipts = data.quarantine.replay(waive=waive, **_given(conditions, ids))
+    _answer(receipts, as_json=as_json)
+
+
+def _answer(receipts: Any, *, as_json: bool) -> None:
+    names = ("read", "inserted", "duplicate", "revised", "quarantined")
+    totals = {name: sum(getattr(receipt, name) for receipt in receipts) for name in names}
+    if as_json:
+        print_json({**totals, "batches": [receipt.as_dict() for receipt in receipts]})
+        return
+    if not receipts:
+        click.echo("nothing to replay")
+    for receipt in receipts:
+        _show(receipt)
+    if len(receipts) > 1:
+        click.echo(f"{len(receipts)} batches: " + ", ".join(f"{totals[name]:,} {name}" for name in names))
+
+
+def _show(receipt: Receipt) -> None:
+    origin = receipt.file or receipt.source
+    click.echo(f"{origin}: {receipt.kind or 'records'}, batch {receipt.batch}")
+    stay = f", {receipt.quarantined:,} still refused" if receipt.quarantined else ""
+    counts = f"{receipt.inserted:,} inserted, {receipt.duplicate:,} duplicate, {receipt.revised:,} revised"
+    click.echo(f"  {receipt.read:,} judged: {counts}{stay}")
+    for rule, count in sorted(receipt.warnings.items()):
+        click.echo(f"  flagged {count:,} x {rule}")
+
+
+@quarantine.command("fix")
+@click.argument("record", type=int, metavar="ID")
+@click.argument("changes", nargs=-1, required=True, metavar="COLUMN=VALUE...")
+@_waive
+@json_option
+@click.pass_obj
+def quarantine_fix(app: App, /, record: int, changes: tuple[str, ...], waive: tuple[str, ...], as_json: bool) -> None:
+    """Change values of an open record, judge it again, and store it; nothing after the sign takes a value away.
+
+    When it still breaks a rule of severity error nothing is changed, and the exit code is 1.
+    """
+    values = {}
+    for change in changes:
+        name, sign, value = change.partition("=")
+        if not sign or not name:
+            raise click.BadParameter(f"{change!r} is not of the form COLUMN=VALUE", param_hint="COLUMN=VALUE")
+        values[name] = value
+    with app.open() as data:
+        receipt = data.quarantine.fix(record, values, waive=waive)
+    if as_json:
+        print_json(receipt.as_dict())
+    else:
+        _show(receipt)
+
+
+@quarantine.command("discard")
+@_ids
+@_conditions
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_obj
+def quarantine_discard(app: App, /, ids: tuple[int, ...], yes: bool, as_json: bool, **conditions: Any) -> None:
+    """Discard open records: those of ID, or those of the conditions, of which there must be one.
+
+    They stay in the database, marked as discarded; `fpa undo` of the batch reopens them.
+    """
+    given = _given(conditions, ids)
+    if not given:
+        raise click.UsageError("say which records: their ids, or a condition such as --batch")
+    with app.open() as data:
+        found = data.quarantine.count(state=State.OPEN, **given)
+        if found and not yes:
+            if not _is_asked():
+                raise click.UsageError(f"this would discard {found:,} records; confirm with --yes")
+            click.confirm(f"Discard {found:,} records?", abort=True, err=True)
+        receipt = data.quarantine.discard(**given) if found else None
+    if as_json:
+        print_json({"discarded": found, "batch": None if receipt is None else receipt.batch})
+    elif receipt is None:
+        click.echo("nothing to discard")
+    else:
+        click.echo(f"{'; '.join(receipt.notes)} (as batch {receipt.batch})")
+
+
+def _is_asked() -> bool:
+    """Tell whether there is somebody who can be asked."""
+    return sys.stdin.isatty()
+
+
+@quarantine.command("export")
+@_ids
+@_conditions
+@click.option("--state", type=click.Choice(STATES), default="open", show_default=True, help="As for list.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="csv",
+    show_default=True,
+    help="What records are written as.",
+)
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
+@click.pass_obj
+def quarantine_export(
+    app: App, /, ids: tuple[int, ...], state: str, form: Any, output: Path | None, **conditions: Any
+) -> None:
+    """Write refused records as CSV, JSON Lines or Parquet, in the order of their batches and rows."""
+    if form == "parquet" and output is None and sys.stdout.isatty():
+        raise click.UsageError("Parquet is not for a terminal: give a file with --output")
+    given = _given(conditions | {"state": None if state == "any" else state}, ids)
+    target: Any = sys.stdout.buffer if output is None else output
+    with app.open() as data:
+        count = data.quarantine.export(target, form, **given)
+    if output is not None:
+        note(f"{count:,} records written to {output}")

@@ -1,0 +1,118 @@
+"""Commands about validation rules: those in force, and what one of them demands, with every value and where it came from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from fpa_core.cli.app import App
+from fpa_core.cli.output import json_option, print_json, table
+
+__all__ = ["rules"]
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def rules(ctx: click.Context, as_json: bool) -> None:
+    """List the validation rules in force, with their parameters."""
+    if ctx.invoked_subcommand is not None:
+        return
+    found = _rules(ctx.obj)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [r["id"], ", ".join(r["kind"]), r["scope"], r["severity"] or "by symbol", _parameters(r), _owner(r)]
+        for r in found
+    ]
+    headings = ["rule", "judges", "scope", "severity", "parameters", "from"]
+    table("", headings, rows, empty="no rules: the level is off")
+
+
+@rules.command("show")
+@click.argument("rule", metavar="ID")
+@json_option
+@click.pass_obj
+def rules_show(app: App, /, rule: str, as_json: bool) -> None:
+    """Explain a rule: what it demands, its parameters with their units and defaults, and where each value comes from.
+
+    A rule that is not in force is explained, too.
+    """
+    found = {entry["id"]: entry for entry in _rules(app)}
+    entry = found.get(rule) or _idle(app, rule)
+    if as_json:
+        print_json(entry)
+        return
+    text, meaning = _divide(entry["doc"])
+    click.echo(f"{entry['id']}: {text}")
+    if rule not in found:
+        in_force = "not in force: set its severity, or another level"
+    elif entry["severity"] is None:
+        in_force = "not in force, but for the overrides below"
+    else:
+        in_force = f"severity {entry['severity']} ({_origin(entry, 'severity', 'by the level')})"
+    click.echo(f"\n{in_force}; judges {', '.join(entry['kind'])}; from {_owner(entry)}")
+    for name, value in entry["parameters"].items():
+        unit = f" [{entry['units'][name]}]" if name in entry["units"] else ""
+        origin = entry["origins"].get(name)
+        set_at = f"; {origin}" if origin else ""
+        click.echo(f"  {name} = {_text(value)}{unit}  (default {_text(entry['defaults'][name])}{set_at})")
+        if name in meaning:
+            click.echo(f"      {meaning[name]}")
+    for name in ("where", "tolerate", "stop"):
+        if entry[name]:
+            click.echo(f"  {name} = {_text(entry[name])}  ({_origin(entry, name)})")
+    for pattern, changes in entry["overrides"].items():
+        values = ", ".join(f"{name} = {_text(value)}" for name, value in changes.items())
+        click.echo(f"  for {pattern}: {values or 'the same'}  ({_origin(entry, f'overrides.{pattern}')})")
+
+
+def _divide(doc: str) -> tuple[str, dict[str, str]]:
+    """Part a docstring into its text and what it says of each parameter."""
+    text, *fields = re.split(r"^:ivar (\w+): ", doc, flags=re.MULTILINE)
+    return text.rstrip(), {name: " ".join(said.split()) for name, said in zip(fields[::2], fields[1::2], strict=True)}
+
+
+def _rules(app: App) -> list[dict[str, Any]]:
+    with app.open() as data:
+        return [dict(entry) for entry in data.validator.rules()]
+
+
+def _idle(app: App, rule: str) -> dict[str, Any]:
+    """Describe a rule that plugins offer and that is not in force."""
+    from fpa_core.layer import rule_origins
+
+    with app.open() as data:
+        if rule not in data.plugins.rules:
+            raise click.BadParameter(f"there is no rule {rule!r}; `fpa rules` lists those in force", param_hint="ID")
+        offer = data.plugins.rules.require(rule)
+        made = data.config.validator.rules.get(rule) or offer.options()
+        return {**made.as_dict(), **rule_origins(data.config, offer)}
+
+
+def _parameters(entry: Mapping[str, Any]) -> str:
+    """Return the parameters, those that were set with a star."""
+    return ", ".join(
+        f"{name}={_text(value)}{'*' if name in entry['origins'] else ''}" for name, value in entry["parameters"].items()
+    )
+
+
+def _owner(entry: Mapping[str, Any]) -> str:
+    return " ".join(str(entry[name]) for name in ("distribution", "version") if entry[name])
+
+
+def _origin(entry: Mapping[str, Any], name: str, otherwise: str = "default") -> str:
+    return str(entry["origins"].get(name, otherwise))
+
+
+def _text(value: Any) -> str:
+    """Write a value without the marks of Python."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_text(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_text, value)) + "]"
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,96 @@
+"""The command ``fpa validate``: files are judged, and nothing is stored."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fpa_core.cli.app import App
+from fpa_core.cli.data import file_options
+from fpa_core.cli.output import json_option, note, print_json, progress_bar, table
+from fpa_core.protocols import Finding, Severity
+
+if TYPE_CHECKING:
+    from fpa_core.report import FileReport
+    from fpa_core.validator import ValidationResult
+
+__all__ = ["validate"]
+
+
+@click.command()
+@file_options
+@click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a report for people to FILE."
+)
+@json_option
+@click.pass_obj
+def validate(
+    app: App, /, files: tuple[Path, ...], strict: bool, html: Path | None, as_json: bool, **hints: str | None
+) -> None:
+    """Judge FILES by the rules in force without storing anything.
+
+    The exit code is 1 when a record breaks a rule of severity error, and so would be quarantined by an ingest.
+    """
+    entries: list[dict[str, Any]] = []
+    reports: list[FileReport] = []
+    broken = False
+    with app.open() as data:
+        for file in files:
+            with progress_bar(file.name) as progress:
+                if html is None:
+                    result = data.validate(file, progress=progress, **hints)
+                else:
+                    reports.append(data.report(file, progress=progress, **hints))
+                    result = reports[-1].result
+            broken |= not result.is_valid or (strict and bool(result.warnings))
+            entries.append({"file": str(file)} | result.as_dict())
+            if not as_json:
+                _show(file, result)
+    if html is not None:
+        _write(html, reports)
+    if as_json:
+        print_json(entries[0] if len(entries) == 1 else {"valid": not broken, "files": entries})
+    if broken:
+        sys.exit(1)
+
+
+def _write(target: Path, reports: list[FileReport]) -> None:
+    import time
+
+    from fpa_core.export import whole_file
+    from fpa_core.report import page
+
+    with whole_file(target) as stream:
+        stream.write(page(reports, now_ns=time.time_ns()).encode())
+    note(f"report written to {target}")
+
+
+def _show(file: Path, result: ValidationResult) -> None:
+    verdict = "valid" if result.is_valid else "not valid"
+    first: dict[str, Finding] = {}
+    for finding in result.findings:
+        first.setdefault(finding.rule, finding)
+    order = list(Severity)
+    broken = [(rule, tally, first.get(rule)) for rule, tally in result.counts.items() if tally.failed]
+    broken.sort(key=lambda each: (order.index(each[2].severity) if each[2] else len(order), -each[1].failed))
+    rows = [
+        [rule, str(finding.severity) if finding else "", tally.evaluated, tally.failed, _example(finding)]
+        for rule, tally, finding in broken
+    ]
+    title = f"{file.name}: {result.rows:,} rows, {verdict}"
+    table(title, ["rule", "severity", "judged", "failed", "first"], rows, empty="nothing found")
+    held = [rule for rule, tally in result.counts.items() if tally.evaluated and not tally.failed]
+    if held:
+        click.echo(f"held by every row: {', '.join(held)}")
+
+
+def _example(finding: Finding | None) -> str:
+    if finding is None:
+        return ""
+    seen = ", ".join(f"{name} {'missing' if value is None else value}" for name, value in finding.observed.items())
+    place = "" if finding.row is None else f"row {finding.row + 1}: "
+    return f"{place}{seen or finding.message}"

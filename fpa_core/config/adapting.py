@@ -1,0 +1,118 @@
+"""What the configuration says of rules beyond their parameters: levels of the user's own, filters, and overrides by symbol."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from fpa_core.config.problems import KeyPath, did_you_mean
+from fpa_core.config.sections import Level, ValidatorSection
+
+if TYPE_CHECKING:
+    from fpa_core.config.problems import Problem
+    from fpa_core.config.structuring import Structurer
+
+__all__ = ["check_levels", "rule_of"]
+
+Classes = Mapping[str, type[Any]]
+
+_APART = ("where", "overrides")
+_AN_ID = '"quote.*"'
+
+
+class Builder(Protocol):
+    """What structures tables and gathers problems."""
+
+    structurer: Structurer
+    problems: list[Problem]
+
+    def table(self, path: KeyPath, cls: type[Any], *, also: tuple[str, ...] = ()) -> Any:
+        """Return the table at a path as an instance of a class."""
+        ...
+
+    def value(self, path: KeyPath) -> Any:
+        """Return what stands at a path."""
+        ...
+
+    def report(self, path: KeyPath, value: Any, expected: str, hint: str | None = None) -> None:
+        """Note a problem."""
+        ...
+
+
+def check_levels(builder: Builder, section: ValidatorSection, rules: Classes) -> None:
+    """Report levels that are built upon nothing or in a circle, and rules in them that are none."""
+    path = ("validator", "levels")
+    known = [*Level, *section.levels]
+    named: list[tuple[KeyPath, str]] = [(("validator", "level"), section.level)]
+    for name, level in section.levels.items():
+        named.append(((*path, name, "extends"), level.extends))
+        if name in set(Level):
+            builder.report((*path, name), attrs.NOTHING, "expected a name that is not a built-in level")
+        for pattern in level.rules:
+            if not fnmatch.filter(rules, pattern):
+                expected = f"no rule fits; expected the id of a rule, or a glob such as {_AN_ID}"
+                builder.report((*path, name, "rules", pattern), attrs.NOTHING, expected, did_you_mean(pattern, rules))
+    for key, level_name in named:
+        if level_name not in known:
+            expected = f"expected one of {', '.join(known)}"
+            builder.report(key, level_name, expected, did_you_mean(level_name, known))
+    for name in section.levels:
+        seen, above = [name], section.levels[name].extends
+        while above in section.levels and above not in seen:
+            seen.append(above)
+            above = section.levels[above].extends
+        if above == name:
+            circle = " extends ".join([*seen, name])
+            builder.report((*path, name, "extends"), section.levels[name].extends, f"a circle: {circle}")
+
+
+def rule_of(builder: Builder, path: KeyPath, cls: type[Any], classes: Mapping[str, tuple[str, ...]]) -> Any:
+    """Return the rule of *cls* with the parameters, the filter and the overrides that stand at *path*."""
+    table = builder.value(path)
+    adapts = isinstance(table, dict) and hasattr(cls, "adapted")
+    made: Any = builder.table(path, cls, also=_APART if adapts else ())
+    if not adapts:
+        return made
+    where, others = (table.get(key, {}) for key in _APART)
+    for inside, value, expected in cls.where_problems(where):
+        builder.report((*path, "where", *inside), value, expected)
+    if not isinstance(others, dict):
+        builder.report((*path, "overrides"), others, "expected a table by symbol, glob or class:NAME")
+        return made
+    plain = {key: value for key, value in table.items() if key not in _APART}
+    adapted: dict[str, tuple[tuple[str, ...], Any]] = {}
+    for name, other in others.items():
+        patterns: tuple[str, ...] = (name,)
+        if name.startswith("class:"):
+            patterns = classes.get(name.removeprefix("class:"), ())
+            if not patterns:
+                expected = (
+                    f"unknown class; expected one of: {', '.join(classes) or 'none, as [validator.classes] is empty'}"
+                )
+                hint = did_you_mean(name.removeprefix("class:"), classes)
+                builder.report((*path, "overrides", name), attrs.NOTHING, expected, hint)
+        if (rule := _override(builder, (*path, "overrides", name), cls, plain, other)) is not None:
+            adapted[name] = (patterns, rule)
+    return None if made is None or builder.problems else made.adapted(where, adapted)
+
+
+def _override(builder: Builder, path: KeyPath, cls: type[Any], plain: Mapping[str, Any], other: Any) -> Any:
+    """Return the rule with the parameters at *path* on top of its own; problems of its own are told with these alone."""
+    from fpa_core.config.readers import Faults
+
+    if not isinstance(other, dict):
+        builder.report(path, other, "expected a table of parameters")
+        return None
+    for key in set(other) & set(_APART):
+        builder.report((*path, key), attrs.NOTHING, "unknown key; an override has parameters alone")
+    table = {key: value for key, value in {**plain, **other}.items() if key not in _APART}
+    try:
+        return builder.structurer.structure_class(table, cls)
+    except Faults as found:
+        for fault in found.faults:
+            if not fault.path or fault.path[0] in other:
+                builder.report((*path, *fault.path), fault.value, fault.expected, fault.hint)
+        return None

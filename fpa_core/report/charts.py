@@ -1,0 +1,140 @@
+"""Charts as inline SVG. Their widths are shares of the page's, so that they fit a telephone and a sheet of paper without any script."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from fpa_core.report.axes import duration, round_up, time_ticks
+from fpa_core.report.markup import Html, join, name, tag
+from fpa_core.report.timing import TimeCounts
+
+__all__ = ["coverage", "findings_over_time"]
+
+HEIGHT = 56
+"""Height of the bars of one rule, in pixels."""
+
+STRIP = 14
+"""Height of one series in the timeline."""
+
+
+def findings_over_time(all_rows: TimeCounts, rules: Sequence[tuple[str, str, TimeCounts]]) -> Html:
+    """Return a row of bars for all rows, and one for each rule, all over the same time.
+
+    :param rules: by rule: its id, its severity, and when it was broken; all with bins of one width.
+    """
+    width = all_rows.width
+    first, last = min(all_rows.counts) * width, (max(all_rows.counts) + 1) * width
+    rows = [_bars("all rows", "rows", all_rows, first, last)]
+    rows += [_bars(rule, severity, counts, first, last) for rule, severity, counts in rules]
+    caption = f"Each bar is {duration(width)}. Times are UTC; every row has a scale of its own."
+    return tag(
+        "figure",
+        *rows,
+        tag("div", tag("span", class_="gutter"), _time_axis(first, last), class_="row axis"),
+        tag("figcaption", caption),
+        class_="chart",
+    )
+
+
+def _bars(label: str, severity: str, counts: TimeCounts, first: int, last: int) -> Html:
+    top = round_up(max(counts.counts.values()))
+    span = last - first
+    bars = []
+    for place, count in sorted(counts.counts.items()):
+        height = max(count / top * HEIGHT, 1)  # one finding among thousands is there to be seen
+        bars.append(
+            tag(
+                "rect",
+                x=_percent((place * counts.width - first) / span),
+                width=_percent(counts.width / span),
+                y=f"{HEIGHT - height:.2f}",
+                height=f"{height:.2f}",
+            )
+        )
+    said = f"{label}: {counts.total:,} over time, at most {max(counts.counts.values()):,} in {duration(counts.width)}"
+    plot = tag(
+        "svg",
+        tag("title", said),
+        _grid(first, last, HEIGHT),
+        tag("line", x1="0", x2="100%", y1="0.5", y2="0.5", class_="grid"),
+        *bars,
+        tag("line", x1="0", x2="100%", y1=f"{HEIGHT - 0.5}", y2=f"{HEIGHT - 0.5}", class_="base"),
+        class_=f"plot {severity}",
+        height=HEIGHT,
+        role="img",
+        aria_label=said,
+    )
+    heading = tag("h3", tag("span", label), " ", tag("small", f"{counts.total:,}"))
+    scale = tag("span", tag("span", f"{top:,}"), tag("span", "0"), class_="gutter scale", aria_hidden="true")
+    return join([heading, tag("div", scale, plot, class_="row")])
+
+
+def coverage(series: Sequence[tuple[str, TimeCounts]]) -> Html:
+    """Return a strip for each series that is dark where there are many rows and blank where there are none."""
+    width = series[0][1].width
+    first = min(min(counts.counts) for _, counts in series) * width
+    last = (max(max(counts.counts) for _, counts in series) + 1) * width
+    rows = []
+    for label, counts in series:
+        said = f"{label}: {counts.total:,} rows"
+        strip = tag(
+            "svg",
+            tag("title", said),
+            *_runs(counts, first, last),
+            class_="plot strip",
+            height=STRIP,
+            role="img",
+            aria_label=said,
+        )
+        rows.append(tag("div", tag("span", name(label), class_="series"), strip, class_="row"))
+    axis = tag("div", tag("span", class_="series"), _time_axis(first, last), class_="row axis")
+    caption = f"Shaded where there are rows, the darker the more; blank where there are none. One step is {duration(width)}; times are UTC."
+    return tag("figure", *rows, axis, tag("figcaption", caption), class_="chart timeline")
+
+
+def _runs(counts: TimeCounts, first: int, last: int) -> list[Html]:
+    """Return a rectangle for each run of bins of one shade."""
+    ordered = sorted(counts.counts.values())
+    limits = (ordered[len(ordered) // 4], ordered[3 * len(ordered) // 4])
+    shades = [(place, 1 + sum(count > limit for limit in limits)) for place, count in sorted(counts.counts.items())]
+    drawn = []
+    for _, group in itertools.groupby(enumerate(shades), lambda each: (each[1][0] - each[0], each[1][1])):
+        run = [shade for _, shade in group]
+        start, end = run[0][0] * counts.width, (run[-1][0] + 1) * counts.width
+        drawn.append(
+            tag(
+                "rect",
+                x=_percent((start - first) / (last - first)),
+                width=_percent((end - start) / (last - first)),
+                y="0",
+                height=STRIP,
+                class_=f"shade{run[0][1]}",
+            )
+        )
+    return drawn
+
+
+def _grid(first: int, last: int, height: int) -> Html:
+    return join(
+        tag("line", x1=_percent(tick.share), x2=_percent(tick.share), y1="0", y2=height, class_="grid")
+        for tick in time_ticks(first, last)
+    )
+
+
+def _time_axis(first: int, last: int) -> Html:
+    """Return the labels of the axis; every other one is left out where there is no room."""
+    labels = []
+    for number, tick in enumerate(time_ticks(first, last)):
+        anchor = "start" if tick.share < 0.1 else "end" if tick.share > 0.9 else "middle"
+        place = {"x": _percent(tick.share), "text_anchor": anchor}
+        texts = [tag("text", tick.label, y="13", class_="minor" if number % 2 else None, **place)]
+        if tick.below:
+            texts.append(tag("text", tick.below, y="28", class_="below", **place))
+        mark = tag("line", x1=place["x"], x2=place["x"], y1="0", y2="3", class_="base")
+        labels.append(tag("g", mark, *texts))
+    return tag("svg", *labels, class_="plot labels", height="32", aria_hidden="true")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3f}%"

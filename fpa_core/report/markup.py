@@ -1,0 +1,48 @@
+"""Writing HTML and SVG: whatever is not marked as markup is escaped."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from typing import TypeAlias
+
+__all__ = ["Content", "Html", "join", "name", "tag"]
+
+
+class Html(str):
+    """Text that is markup already."""
+
+    __slots__ = ()
+
+
+Content: TypeAlias = "Html | str | int | None"
+
+_VOID = frozenset({"meta", "rect", "line", "path", "circle"})
+
+
+def _escaped(content: Content) -> str:
+    if content is None:
+        return ""
+    return content if isinstance(content, Html) else html.escape(str(content))
+
+
+def join(parts: Iterable[Content], between: str = "") -> Html:
+    """Return contents one after the other."""
+    return Html(html.escape(between).join(map(_escaped, parts)))
+
+
+def tag(element: str, *contents: Content, **attributes: Content) -> Html:
+    """Return an element; an underscore in an attribute's name stands for a hyphen, one at its end for nothing, and None for no such attribute."""
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    if element in _VOID:
+        return Html(f"<{element}{written}>" if element == "meta" else f"<{element}{written}/>")
+    return Html(f"<{element}{written}>{join(contents)}</{element}>")
+
+
+def name(text: Content) -> Html:
+    """Return a text that came with the data, kept from changing the direction of what stands around it."""
+    return tag("bdi", text)

@@ -1,0 +1,177 @@
+"""To which records a rule applies: the filter ``where`` of a rule, and overrides by symbol, glob or class of symbols."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from fpa_core.exceptions import DataError, FpaError
+from fpa_core.numbers import to_decimal, to_ns
+from fpa_core.records import KINDS, Kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from fpa_core.validator.vectors import Columns
+
+__all__ = ["CLASS", "Override", "Problem", "Where", "is_glob", "where_problems"]
+
+CLASS = "class:"
+"""How an override names a class of symbols."""
+
+Problem = tuple[tuple[str, ...], Any, str]
+"""A path of keys, the value there, and what was expected instead."""
+
+_BOUNDS = ("min", "max")
+
+
+def is_glob(pattern: str) -> bool:
+    """Tell whether a pattern is more than one name."""
+    return any(letter in pattern for letter in "*?[")
+
+
+@attrs.frozen
+class _Globs:
+    """A text that matches one of several patterns, as of file names; upper and lower case differ."""
+
+    patterns: tuple[str, ...]
+
+    @functools.cached_property
+    def _match(self) -> Callable[[str], object]:
+        return re.compile("|".join(f"(?:{fnmatch.translate(pattern)})" for pattern in self.patterns)).match
+
+    def accepts(self, value: Any) -> bool:
+        return value is not None and self._match(value) is not None
+
+
+@attrs.frozen
+class _Bounds:
+    """A number or time that lies between two bounds, each of which may be left out, and which belong to it."""
+
+    low: Any = None
+    high: Any = None
+
+    def accepts(self, value: Any) -> bool:
+        if value is None:
+            return False
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+
+class Where:
+    """The condition under which a rule applies to a record: each field named matches. A missing value matches nothing.
+
+    :param conditions: by public name of the field: a glob or several for a text; a table of ``min`` and ``max`` for a number or a time.
+    :raises DataError: with every problem there is.
+    """
+
+    def __init__(self, conditions: Mapping[str, Any], kinds: Iterable[str]) -> None:
+        if problems := where_problems(conditions, kinds):
+            told = "; ".join(f"{'.'.join(path)}: {expected}" for path, _, expected in problems)
+            raise DataError(f"where: {told}", hint='write it like where = { symbol = "BTC*", size = { min = 1 } }')
+        kind = KINDS[next(iter(kinds))]
+        self._tests = {
+            kind.by_name[name].field: _Globs(_texts(wanted))
+            if kind.by_name[name].type == "text"
+            else _Bounds(*[_read(kind, name, wanted.get(bound)) for bound in _BOUNDS])
+            for name, wanted in conditions.items()
+        }
+
+    def accepts(self, record: Any) -> bool:
+        """Tell whether the rule applies to *record*."""
+        return all(test.accepts(getattr(record, field)) for field, test in self._tests.items())
+
+    def rows(self, columns: Columns) -> npt.NDArray[np.bool_]:
+        """Tell to which rows of a table the rule applies."""
+        import numpy as np
+
+        applies = np.ones(len(columns), np.bool_)
+        for field, test in self._tests.items():
+            if isinstance(test, _Globs):
+                codes, names = columns.codes(field)
+                accepted = np.array([test.accepts(name) for name in names], np.bool_)
+                applies &= accepted[codes] if len(names) else False
+            else:
+                numbers = columns.numbers(field)
+                applies &= numbers.present().holds
+                if test.low is not None:
+                    applies &= (numbers >= test.low).holds
+                if test.high is not None:
+                    applies &= (numbers <= test.high).holds
+        return applies
+
+
+@attrs.frozen
+class Override:
+    """Other parameters for some symbols.
+
+    :ivar name: the key in the configuration: a symbol, a glob, or ``class:NAME``.
+    :ivar patterns: the globs it stands for.
+    :ivar rule: the rule with those parameters; None where it is off.
+    """
+
+    name: str
+    patterns: tuple[str, ...]
+    rule: Any
+
+    @property
+    def rank(self) -> int:
+        """0 for a symbol, 1 for a glob, 2 for a class: the first that fits decides."""
+        return 2 if self.name.startswith(CLASS) else 1 if is_glob(self.name) else 0
+
+    def fits(self, subject: str | None) -> bool:
+        """Tell whether it holds for a symbol (for snapshots, an account)."""
+        if subject is None:
+            return False
+        return any(subject == each or fnmatch.fnmatchcase(subject, each) for each in self.patterns)
+
+
+def where_problems(conditions: Any, kinds: Iterable[str]) -> list[Problem]:
+    """Return every problem of a filter for rules about *kinds*."""
+    if not isinstance(conditions, Mapping):
+        return [((), conditions, "expected a table of fields")]
+    judged = [KINDS[name] for name in kinds]
+    problems: list[Problem] = []
+    for name, wanted in conditions.items():
+        types = {kind.by_name[name].type if name in kind.by_name else None for kind in judged}
+        if None in types:
+            common = [column.name for column in judged[0].columns if all(column.name in k.by_name for k in judged)]
+            problems.append(((name,), wanted, f"no such field; expected one of: {', '.join(common)}"))
+        elif "text" in types:
+            if not _texts(wanted):
+                problems.append(((name,), wanted, 'expected a text such as "BTC*", or a list of such'))
+        elif not isinstance(wanted, Mapping) or not wanted:
+            problems.append(((name,), wanted, "expected a table with min, max or both"))
+        else:
+            problems += _bound_problems(judged[0], name, wanted)
+    return problems
+
+
+def _bound_problems(kind: Kind, name: str, wanted: Mapping[str, Any]) -> list[Problem]:
+    problems: list[Problem] = []
+    for bound, value in wanted.items():
+        if bound not in _BOUNDS:
+            problems.append(((name, bound), value, "unknown key; expected one of: min, max"))
+            continue
+        try:
+            _read(kind, name, value)
+        except FpaError as error:
+            problems.append(((name, bound), value, f"not allowed: {error.message}"))
+    return problems
+
+
+def _texts(wanted: Any) -> tuple[str, ...]:
+    """Return one pattern or several as a tuple; nothing if they are none."""
+    several: Sequence[Any] = [wanted] if isinstance(wanted, str) else wanted if isinstance(wanted, list | tuple) else ()
+    return tuple(several) if all(isinstance(each, str) and each for each in several) else ()
+
+
+def _read(kind: Kind, name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    return to_ns(value, name, dates=True) if kind.by_name[name].type == "time" else to_decimal(value, name)

@@ -1,0 +1,161 @@
+"""Judging rows that come in chunks, and parting the good ones from the bad."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from fpa_core.protocols import RANKS, Failure, Finding, Severity, StoredOrder, ValidatorBackend, Verdict
+from fpa_core.records import Kind, kind_of
+from fpa_core.validator.result import Ledger, Refused, Split, ValidationResult
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Clock", "Examination"]
+
+Clock = Callable[[], int]
+"""Tells the present moment in nanoseconds since 1970."""
+
+
+class Examination:
+    """Judges rows that come in chunks, counting over all of them in bounded memory.
+
+    :param stored: looks up the order that is stored under an id.
+    :param others: other tables by the name of their kind, for rules about data sets.
+    :param rules: describes the rules in force.
+    """
+
+    def __init__(
+        self,
+        backend: ValidatorBackend,
+        now_ns: Clock,
+        examples: int,
+        *,
+        stored: StoredOrder | None = None,
+        others: Mapping[str, pa.Table] | None = None,
+        rules: Callable[[], Sequence[Mapping[str, Any]]] = list,
+    ) -> None:
+        self._backend = backend
+        self._now_ns = now_ns
+        self._stored = stored
+        self._others = others
+        self._rules = rules
+        self._memory: dict[str, Any] = {}
+        self._ledger = Ledger(examples)
+
+    def split(self, kind: Kind | str, table: pa.Table, records: Sequence[Any] | None = None) -> Split:
+        """Part the rows that break a rule of severity error from those that break none.
+
+        :param records: the same rows as records, where the caller has them.
+        """
+        import numpy as np
+        import pyarrow.compute as pc
+
+        kind = kind_of(kind)
+        broken = self._judge(kind, table, records)
+        refused = _refused(broken)
+        flagged = self._flag(broken, refused)
+        if refused is None:
+            return Split(table, np.arange(table.num_rows), (), flagged)
+        accepted = pc.invert(refused)
+        rows = np.flatnonzero(accepted.to_numpy(zero_copy_only=False))
+        return Split(table.filter(accepted), rows, self._explain(kind, table, records, broken, refused), flagged)
+
+    def count(self, kind: Kind | str, table: pa.Table, records: Sequence[Any] | None = None) -> None:
+        """Judge the rows without parting them; *records* as for :meth:`split`."""
+        broken = self._judge(kind_of(kind), table, records)
+        self._flag(broken, _refused(broken))
+
+    def result(self) -> ValidationResult:
+        """Return what was found so far."""
+        return self._ledger.result(self._rules())
+
+    def _judge(self, kind: Kind, table: pa.Table, records: Sequence[Any] | None) -> list[Verdict]:
+        """Judge the rows, count, keep examples, and return the verdicts that found something."""
+        verdicts = self._backend.inspect(
+            kind,
+            table,
+            self._memory,
+            records=records,
+            now_ns=self._now_ns(),
+            stored=self._stored,
+            others=self._others,
+        )
+        broken = []
+        for verdict in verdicts:
+            failed = _count_failed(verdict)
+            tally = self._ledger.tally(verdict.rule)
+            tally.not_evaluated += verdict.passed.null_count - verdict.elsewhere
+            tally.evaluated += len(verdict.passed) - verdict.passed.null_count
+            tally.failed += failed
+            if failed:
+                broken.append(verdict)
+                if room := self._ledger.room(verdict.rule):
+                    for finding in self._backend.explain(kind, verdict, table, room, records=records):
+                        assert finding.row is not None
+                        self._ledger.keep(attrs.evolve(finding, row=self._ledger.rows + finding.row))
+        self._ledger.rows += table.num_rows
+        return broken
+
+    def _flag(self, broken: Sequence[Verdict], refused: pa.BooleanArray | None) -> dict[str, int]:
+        """Count, of the rows that are not refused, those that broke each rule."""
+        import pyarrow.compute as pc
+
+        flagged = {}
+        for verdict in broken:
+            failed = _failed(verdict) if refused is None else pc.and_not(_failed(verdict), refused)
+            if failed.true_count:
+                flagged[verdict.rule] = failed.true_count
+                self._ledger.flag(verdict.rule, failed.true_count)
+        return flagged
+
+    def _explain(
+        self,
+        kind: Kind,
+        table: pa.Table,
+        records: Sequence[Any] | None,
+        broken: Sequence[Verdict],
+        refused: pa.BooleanArray,
+    ) -> tuple[Refused, ...]:
+        """Tell everything that each refused row broke."""
+        import pyarrow.compute as pc
+
+        rows = pc.indices_nonzero(refused)
+        part = table.take(rows)
+        positions = rows.to_pylist()
+        chosen = None if records is None else [records[position] for position in positions]
+        findings: list[list[Finding]] = [[] for _ in positions]
+        for verdict in broken:
+            narrowed = attrs.evolve(verdict, passed=verdict.passed.take(rows), why=_narrowed(verdict.why, positions))
+            for finding in self._backend.explain(kind, narrowed, part, records=chosen):
+                assert finding.row is not None
+                findings[finding.row].append(attrs.evolve(finding, row=positions[finding.row]))
+        worst_first = (sorted(found, key=lambda each: RANKS[each.severity]) for found in findings)
+        return tuple(Refused(position, tuple(found)) for position, found in zip(positions, worst_first, strict=True))
+
+
+def _narrowed(why: Callable[[int], Failure] | None, positions: Sequence[int]) -> Callable[[int], Failure] | None:
+    return None if why is None else lambda row: why(positions[row])
+
+
+def _count_failed(verdict: Verdict) -> int:
+    passed = verdict.passed
+    return int(len(passed) - passed.null_count - passed.true_count)
+
+
+def _failed(verdict: Verdict) -> pa.BooleanArray:
+    import pyarrow.compute as pc
+
+    return pc.fill_null(pc.invert(verdict.passed), False)
+
+
+def _refused(broken: Sequence[Verdict]) -> pa.BooleanArray | None:
+    """Return which rows broke a rule of severity error; None when none did."""
+    import pyarrow.compute as pc
+
+    errors = [_failed(verdict) for verdict in broken if verdict.severity is Severity.ERROR]
+    return functools.reduce(pc.or_, errors) if errors else None

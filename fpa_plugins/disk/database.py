@@ -1,0 +1,150 @@
+"""The diskcache of a folder: opened, asked with patience, and made anew when it is damaged or gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import diskcache
+from diskcache.core import DBNAME
+
+from fpa_core.cache.fork import fork_safe_lock
+from fpa_core.exceptions import CacheError
+from fpa_plugins.disk import rows
+from fpa_plugins.disk.folder import prepare, wipe
+from fpa_plugins.disk.safe import SafeDisk
+
+__all__ = ["Database"]
+
+T = TypeVar("T")
+
+TRIES = 4
+"""How often an operation is tried, each time with a like share of the timeout: after a wait, with a new connection, in a new folder."""
+
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR})
+
+_SETTINGS: Final[Mapping[str, Any]] = {
+    # Settings live in the folder and win over defaults, so each is given every time.
+    "statistics": 0,  # turns reads into writes; DataCache counts
+    "tag_index": 0,
+    "eviction_policy": "least-recently-stored",  # the others turn reads into writes
+    "cull_limit": 0,  # the statements here sweep and make room themselves
+    "disk_min_file_size": 2**15,
+    # The standard library's SQLite is often one that can corrupt a database in WAL mode when several processes write it. Without WAL
+    # and memory mapping it cannot, whatever its version; and processes with different versions agree. Losing power may cost the
+    # folder, which is a cache, so nothing is synced, and writes are faster than with WAL.
+    "sqlite_journal_mode": "truncate",
+    "sqlite_mmap_size": 0,
+    "sqlite_synchronous": 0,
+}
+
+
+class Database:
+    """The database of a cache, and the folder it lies in.
+
+    :ivar folder: where it is.
+    :param rebuilt: is called each time a damaged folder is emptied.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int, timeout: float, rebuilt: Callable[[], None]) -> None:
+        self.folder = folder
+        self._path = os.fspath(folder / DBNAME)
+        self._max_bytes = max_bytes
+        self._timeout = timeout
+        self._rebuilt = rebuilt
+        self._lock = fork_safe_lock()
+        self._cache: Any = None
+        self._file: tuple[int, int] | None = None  # which file the database is; another one if the folder was made anew
+        self._closed = False
+
+    def close(self) -> None:
+        """Close the connections; whoever asks after that gets an error."""
+        with self._lock:
+            self._closed = True
+            if self._cache is not None:
+                self._cache.close()
+                self._cache = None
+
+    def run(self, operation: Callable[[Any], T]) -> T:
+        """Do *operation*, waiting for others within bounds, and rebuilding a folder that is of no use.
+
+        :raises CacheError: when the folder cannot be used, or others keep the database locked for too long.
+        """
+        problem: Exception | None = None
+        damaged = False
+        for _ in range(TRIES):
+            cache = None
+            try:
+                cache = self._open()
+                return operation(cache)
+            except diskcache.Timeout as error:
+                problem = error
+                rows.roll_back(cache)
+            except sqlite3.DatabaseError as error:
+                problem = error
+                code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+                if code in _BUSY:
+                    rows.roll_back(cache)
+                else:
+                    self._forget(cache, wipe_folder=damaged)
+                    # The first time it may be that another process has made the folder anew: a new connection tells.
+                    damaged = code in _DAMAGE
+            except OSError as error:
+                problem = error
+                break
+        raise CacheError(
+            f"the disk cache in {self.folder} does not answer: {problem or 'it is locked'}",
+            hint="if other processes hold it for long, raise timeout or give each its own path",
+        ) from problem
+
+    def _open(self) -> Any:
+        """Return the diskcache on the database file that is there now."""
+        cache = self._cache
+        if cache is not None and self._identity() == self._file:
+            return cache
+        with self._lock:
+            if self._closed:
+                raise CacheError(f"the disk cache in {self.folder} is closed")
+            if self._cache is None or self._identity() != self._file:
+                prepare(self.folder)
+                try:
+                    cache = diskcache.Cache(
+                        str(self.folder),
+                        timeout=self._timeout / TRIES,
+                        disk=SafeDisk,
+                        size_limit=self._max_bytes,
+                        **_SETTINGS,
+                    )
+                except (
+                    AttributeError,
+                    TypeError,
+                    ValueError,
+                ) as error:  # settings in the folder that none of its versions wrote
+                    raise sqlite3.DatabaseError(f"its settings make no sense: {error}") from error
+                rows.make_generations(cache)
+                self._cache, self._file = cache, self._identity()
+            return self._cache
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self._path)  # noqa: PTH116 - on every operation, and pathlib is slower
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _forget(self, broken: Any, *, wipe_folder: bool) -> None:
+        with self._lock:
+            if self._cache is not broken:
+                return  # another thread has done it
+            if broken is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    broken.close()
+            self._cache = None
+            if wipe_folder:
+                self._rebuilt()
+                wipe(self.folder)

@@ -1,0 +1,86 @@
+"""The sessions of exchanges, from the package exchange_calendars, which is an extra."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from fpa_core.exceptions import ConfigError, MissingDependencyError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["Sessions", "sessions"]
+
+_FROM = "1990-01-01"
+
+
+@frozen(eq=False)
+class Sessions:
+    """When an exchange was open.
+
+    :ivar opens: nanoseconds since 1970 at which its sessions begin, in order.
+    :ivar closes: those at which they end.
+    """
+
+    opens: Sequence[int]
+    closes: Sequence[int]
+
+    def number(self, ts_ns: int) -> int | None:
+        """Return the number of the session in which a time lies, its end included; -1 for none, None where nothing is known."""
+        if not self.opens[0] <= ts_ns <= self.closes[-1]:
+            return None
+        place = bisect_right(self.opens, ts_ns) - 1
+        return place if ts_ns <= self.closes[place] else -1
+
+    def numbers(self, ts_ns: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Return the same for many times, and of which anything is known."""
+        import numpy as np
+
+        opens, closes = np.asarray(self.opens, np.int64), np.asarray(self.closes, np.int64)
+        known = (ts_ns >= opens[0]) & (ts_ns <= closes[-1])
+        place = np.searchsorted(opens, ts_ns, side="right") - 1
+        return np.where(known & (ts_ns <= closes[place]), place, -1), known
+
+    def opened(self, ts_ns: int) -> int:
+        """Return how many sessions have begun before a time, or at it."""
+        return bisect_right(self.opens, ts_ns)
+
+
+@functools.lru_cache(maxsize=32)
+def sessions(name: str) -> Sessions:
+    """Return the sessions of an exchange by its code, such as XNYS; see the list of exchange_calendars.
+
+    :raises MissingDependencyError: when exchange_calendars is not installed.
+    :raises ConfigError: when it knows no such exchange.
+    """
+    try:
+        import exchange_calendars
+        from exchange_calendars.errors import CalendarError
+    except ImportError as error:
+        raise MissingDependencyError(
+            "rules about sessions need exchange_calendars",
+            package="exchange_calendars",
+            command="pip install 'financial-portfolio-automation[calendars]'",
+        ) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it uses of pandas is no concern of who uses it
+            calendar = _calendar(exchange_calendars, name)
+    except CalendarError as error:
+        raise ConfigError(f"calendar: {error}", hint="codes are those of exchange_calendars, such as XNYS") from error
+    return Sessions(calendar.opens_nanos.tolist(), calendar.closes_nanos.tolist())
+
+
+def _calendar(package: Any, name: str) -> Any:
+    """Return a calendar from 1990 on, or from the first year that it knows."""
+    try:
+        return package.get_calendar(name, start=_FROM)
+    except ValueError:  # it does not reach back so far
+        return package.get_calendar(name)

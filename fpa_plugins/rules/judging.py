@@ -1,0 +1,184 @@
+"""A table judged by one rule: by its mask where it has one, else row by row; in parts where it differs by symbol."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fpa_core.protocols import Failure, Severity, Verdict
+from fpa_core.validator import Rule
+from fpa_plugins.rules.findings import CRASHED
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from fpa_core.validator.vectors import Columns
+    from fpa_plugins.rules.plans import Plan
+
+__all__ = ["judge", "kept"]
+
+
+def judge(
+    plan: Plan, columns: Columns, given: Mapping[str, Any], within: npt.NDArray[np.bool_] | None = None
+) -> list[Verdict]:
+    """Return what a rule says of each row: one verdict for each severity it has here, and one more for each in which it crashed.
+
+    :param within: the rows to judge; None for all.
+    """
+    if plan.plain and within is None:
+        return _judge(plan.rule, columns, given)
+    return [
+        verdict
+        for severity, parts in _parts(plan, columns, within).items()
+        for verdict in _joined(
+            plan.rule.id,
+            severity,
+            len(columns),
+            [(rows, _judge(rule, columns.take(rows), given)) for rule, rows in parts],
+        )
+    ] or [Verdict(plan.rule.id, plan.rule.severity or Severity.ERROR, _nothing(len(columns)))]
+
+
+def kept(verdicts: Sequence[Verdict]) -> npt.NDArray[np.bool_] | None:
+    """Tell which rows break no rule as an error; None for all."""
+    import numpy as np
+
+    good = None
+    for verdict in verdicts:
+        if verdict.severity is Severity.ERROR:
+            passed = verdict.passed.fill_null(True).to_numpy(zero_copy_only=False)
+            if not passed.all():
+                good = passed if good is None else np.logical_and(good, passed)
+    return good
+
+
+def _parts(
+    plan: Plan, columns: Columns, within: npt.NDArray[np.bool_] | None
+) -> dict[Severity, list[tuple[Rule, npt.NDArray[np.int64]]]]:
+    """Return the rows to which the rule applies, by its form; the forms by their severity."""
+    import numpy as np
+
+    if plan.plain:
+        assert within is not None
+        return {plan.rule.severity or Severity.ERROR: [(plan.rule, np.flatnonzero(within))]} if within.any() else {}
+    codes, names = columns.codes(plan.kind.subject)
+    forms = [plan.of(name) for name in names]
+    applies = np.array([form is not None for form in forms], np.bool_)[codes] if names else np.zeros(0, np.bool_)
+    if within is not None:
+        applies &= within
+    if plan.where is not None:
+        applies &= plan.where.rows(columns)
+    found: dict[Severity, list[tuple[Rule, npt.NDArray[np.int64]]]] = {}
+    for form in {id(form): form for form in forms if form is not None}.values():
+        mine = np.array([each is form for each in forms], np.bool_)[codes] & applies
+        if mine.any():
+            found.setdefault(form.severity or Severity.ERROR, []).append((form, np.flatnonzero(mine)))
+    return found
+
+
+def _joined(
+    rule: str, severity: Severity, rows: int, parts: Sequence[tuple[npt.NDArray[np.int64], list[Verdict]]]
+) -> list[Verdict]:
+    """Put verdicts on parts of a table together; where they say nothing, neither do these."""
+    import numpy as np
+    import pyarrow as pa
+
+    joined = []
+    for name in dict.fromkeys(verdict.rule for _, verdicts in parts for verdict in verdicts):
+        holds, known = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
+        whys: dict[int, tuple[Callable[[int], Failure], int]] = {}
+        crash = None
+        for places, verdicts in parts:
+            for verdict in verdicts:
+                if verdict.rule != name:
+                    continue
+                holds[places] = verdict.passed.fill_null(False).to_numpy(zero_copy_only=False)
+                known[places] = verdict.passed.is_valid().to_numpy(zero_copy_only=False)
+                crash = crash or verdict.crash
+                if verdict.why is not None:
+                    failed = np.flatnonzero(~holds[places] & known[places])
+                    whys |= {int(places[row]): (verdict.why, int(row)) for row in failed}
+        why = _relay(whys) if whys else None
+        level = severity if name == rule else Severity.ERROR
+        joined.append(Verdict(name, level, pa.array(holds, mask=~known), crash, why))
+    return joined
+
+
+def _relay(whys: Mapping[int, tuple[Callable[[int], Failure], int]]) -> Callable[[int], Failure]:
+    def why(row: int) -> Failure:
+        tell, place = whys[row]
+        return tell(place)
+
+    return why
+
+
+def _judge(rule: Rule, columns: Columns, given: Mapping[str, Any]) -> list[Verdict]:
+    import pyarrow as pa
+
+    severity = rule.severity or Severity.ERROR
+    if rule.mask is not None:
+        try:
+            found = rule.mask(columns, **given)
+            return [Verdict(rule.id, severity, _as_verdicts(found, len(columns)), why=getattr(found, "why", None))]
+        except (
+            pa.ArrowInvalid,
+            pa.ArrowNotImplementedError,
+        ):  # no Arrow function for such columns: row by row, with equal verdicts
+            if rule.scope == "row":
+                return _by_rows(rule, severity, columns.records, given)
+            return _crashed(rule, severity, len(columns))
+        except Exception:  # noqa: BLE001  # a rule may fail in any way, and none may stop the others
+            return _crashed(rule, severity, len(columns))
+    return _by_rows(rule, severity, columns.records, given)
+
+
+def _crashed(rule: Rule, severity: Severity, rows: int) -> list[Verdict]:
+    import pyarrow as pa
+
+    crash = traceback.format_exc()
+    false = pa.repeat(pa.scalar(False), rows)
+    return [Verdict(rule.id, severity, _nothing(rows)), Verdict(CRASHED + rule.id, Severity.ERROR, false, crash)]
+
+
+def _nothing(rows: int) -> pa.BooleanArray:
+    import pyarrow as pa
+
+    return pa.nulls(rows, pa.bool_())
+
+
+def _as_verdicts(result: Any, rows: int) -> pa.BooleanArray:
+    import pyarrow as pa
+
+    array = result if isinstance(result, pa.Array | pa.ChunkedArray) else result.to_arrow()
+    array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    if not pa.types.is_boolean(array.type) or len(array) != rows:
+        raise TypeError(f"the mask gave {len(array)} values of type {array.type}, not {rows} booleans")
+    return array
+
+
+def _by_rows(rule: Rule, severity: Severity, records: Sequence[Any], given: Mapping[str, Any]) -> list[Verdict]:
+    import pyarrow as pa
+
+    passed: list[bool | None] = []
+    failures: dict[int, Failure] = {}
+    crashed: set[int] = set()
+    crash = ""
+    for row, record in enumerate(records):
+        try:
+            verdict = rule.check(record, **given)
+        except Exception:  # noqa: BLE001  # as above
+            crash = crash or traceback.format_exc()
+            crashed.add(row)
+            verdict = None
+        if isinstance(verdict, Failure):
+            failures[row] = verdict
+        passed.append(None if verdict is None else bool(verdict))
+    why = failures.__getitem__ if failures else None
+    verdicts = [Verdict(rule.id, severity, pa.array(passed, pa.bool_()), why=why)]
+    if crashed:
+        failed = pa.array([False if row in crashed else None for row in range(len(passed))], pa.bool_())
+        verdicts.append(Verdict(CRASHED + rule.id, Severity.ERROR, failed, crash))
+    return verdicts

@@ -1,0 +1,122 @@
+"""Rules about a price against the one before it: changes that are too large, with the split that would explain them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from fpa_core.numbers import EXACT, decimal_text, ns_text, to_decimal
+from fpa_core.protocols import Failure
+from fpa_core.validator import WARNS, PairRule, Rule
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from fpa_core.validator.preceding import Preceding
+    from fpa_core.validator.vectors import Columns, Truth
+
+__all__ = ["RULES", "BarJump", "TradeJump"]
+
+_RATIOS = [(ratio, 1) for ratio in (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 50, 100)] + [(3, 2), (4, 3), (5, 4)]
+"""Ratios in which shares are split: so many new ones for so many old ones."""
+
+
+@frozen(kw_only=True)
+class _Jump(PairRule):
+    """What both rules have in common; the price is the last of ``keeps``."""
+
+    max_rel: Decimal = field(default=Decimal("0.10"), converter=to_decimal, metadata={"unit": "of the price before"})
+    split_tolerance: Decimal = field(
+        default=Decimal("0.03"), converter=to_decimal, metadata={"unit": "of the price a split would give"}
+    )
+
+    def counts(self, now: tuple[Any, ...]) -> bool:
+        """Leave out prices of zero, of which no part can be taken."""
+        return now[1] is not None and now[1] != 0
+
+    def count_all(self, columns: Columns) -> npt.NDArray[np.bool_] | None:
+        """Leave out prices of zero."""
+        return (columns.numbers(self.keeps[1]) != 0).holds
+
+    def compare(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> bool | None:
+        """Compare the prices."""
+        if now[1] is None:
+            return None
+        change = EXACT.abs(EXACT.subtract(now[1], before[1]))
+        return change <= EXACT.multiply(self.max_rel, EXACT.abs(before[1]))
+
+    def compare_all(self, columns: Columns, before: Preceding) -> Truth:
+        """Compare the prices of a table."""
+        old = before.numbers(self.keeps[1])
+        return abs(columns.numbers(self.keeps[1]) - old) <= self.max_rel * abs(old)
+
+    def reason(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> Failure:
+        """Tell both prices, the change, and the split that fits it."""
+        price, old = now[1], before[1]
+        change = EXACT.subtract(price, old) / abs(old)
+        split = self._split(price, old)
+        hint = f"; a split of {split} would explain it" if split else ""
+        return Failure(
+            f"the price {decimal_text(price)} is {change:+.2%} from {decimal_text(old)}{hint}",
+            f"{decimal_text(EXACT.multiply(self.max_rel, 100))}%",
+            f"{decimal_text(old)} at {ns_text(before[0])}",
+        )
+
+    def _split(self, price: Decimal, old: Decimal) -> str | None:
+        """Return the split, as in "7 for 1", that gives the new price from the old one, within the tolerance."""
+        if price <= 0 or old <= 0:
+            return None
+        fits = []
+        for many, few in _RATIOS:
+            for new, held in ((many, few), (few, many)):
+                expected = old * held / new
+                if (off := abs(price - expected)) <= self.split_tolerance * expected:
+                    fits.append((off / expected, f"{new} for {held}"))
+        return min(fits)[1] if fits else None
+
+
+@frozen(kw_only=True)
+class TradeJump(_Jump):
+    """The price changes by at most a given part from one trade to the next, of the same symbol.
+
+    The message names the split that would explain the change, where one fits. After a bad tick the return to the old price counts, too.
+
+    Good: 10.50 after 10.00. Bad: 5.00 after 10.00, which a split of 2 for 1 would explain.
+
+    :ivar max_rel: the largest change, as a part of the price before. The default is this project's own choice.
+    :ivar split_tolerance: how far from what a split gives the price may be, to be explained by it.
+    """
+
+    id = "trade.jump"
+    kind = "trades"
+    fields = ("price",)
+    keeps = ("ts_ns", "price")
+    levels = WARNS
+
+
+@frozen(kw_only=True)
+class BarJump(_Jump):
+    """The close changes by at most a given part from one bar to the next, of the same symbol and interval.
+
+    The message names the split that would explain the change, where one fits: unadjusted prices of shares show their splits.
+
+    Good: close 10.50 after 10.00. Bad: close 92.70 after 645.57, which a split of 7 for 1 would explain.
+
+    :ivar max_rel: the largest change, as a part of the close before. The default is this project's own choice.
+    :ivar split_tolerance: how far from what a split gives the price may be, to be explained by it.
+    """
+
+    id = "bar.jump"
+    kind = "bars"
+    fields = ("close",)
+    keeps = ("ts_ns", "close")
+    key = ("symbol", "interval")
+    levels = WARNS
+
+    max_rel: Decimal = field(default=Decimal("0.25"), converter=to_decimal, metadata={"unit": "of the close before"})
+
+
+RULES: tuple[type[Rule], ...] = (TradeJump, BarJump)

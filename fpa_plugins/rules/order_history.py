@@ -1,0 +1,205 @@
+"""Rules about an order against what it was before: as an earlier record says, or the store."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from attrs import frozen
+
+from fpa_core.models import Order, OrderStatus
+from fpa_core.numbers import decimal_text, ns_text
+from fpa_core.protocols import Failure, StoredOrder
+from fpa_core.validator import FLAGS, REFUSES, WARNS, Rule, SeriesRule
+
+if TYPE_CHECKING:
+    from fpa_core.validator.vectors import Columns, Truth
+
+__all__ = ["LISTED", "RULES", "UNUSUAL", "Fills", "Late", "Transition", "Unusual"]
+
+_NEW, _PARTIAL, _FILLED, _CANCELLED, _REJECTED, _EXPIRED = OrderStatus
+
+LISTED: dict[OrderStatus, frozenset[OrderStatus]] = {
+    _NEW: frozenset({_PARTIAL, _FILLED, _CANCELLED, _REJECTED, _EXPIRED}),
+    _PARTIAL: frozenset({_FILLED, _CANCELLED, _EXPIRED}),
+    _FILLED: frozenset(),
+    _CANCELLED: frozenset(),
+    _REJECTED: frozenset(),
+    _EXPIRED: frozenset(),
+}
+"""What a status may become, beside staying what it is."""
+
+UNUSUAL: dict[OrderStatus, frozenset[OrderStatus]] = {
+    _PARTIAL: frozenset({_NEW}),
+    _FILLED: frozenset({_PARTIAL}),
+    _CANCELLED: frozenset({_FILLED}),
+}
+"""What it sometimes becomes: after a correction, or when a cancel and a fill cross."""
+
+_State = tuple[OrderStatus, int | None, Decimal]
+
+
+@frozen(kw_only=True)
+class _History(SeriesRule):
+    """Remembers status, time and filled quantity of each order; of one not seen yet, the store is asked."""
+
+    key = ("order_id",)
+    needs = ("memory", "stored")
+    stays: ClassVar[bool] = True
+
+    def judge(self, now: _State, before: _State) -> bool | Failure | None:
+        """Judge an order by its state and the one before, which is not later."""
+        raise NotImplementedError(f"{type(self).__name__} has no judge")
+
+    def check(  # type: ignore[override]  # given what `needs` names
+        self, record: Order, memory: MutableMapping[Any, Any], stored: StoredOrder
+    ) -> bool | Failure | None:
+        """Judge one order after what it was."""
+        now = (record.status, record.updated_ns, record.filled_quantity)
+        return self._next(record.order_id, now, memory, stored)
+
+    def mask(self, columns: Columns, memory: MutableMapping[Any, Any], stored: StoredOrder) -> Truth:  # type: ignore[override]
+        """Judge a table, row after row."""
+        import numpy as np
+
+        from fpa_core.validator.vectors import Truth
+
+        fields = ("order_id", "status", "updated_ns", "filled_quantity")
+        holds, known = np.ones(len(columns), np.bool_), np.ones(len(columns), np.bool_)
+        failures: dict[int, Failure] = {}
+        rows = zip(*map(columns.values, fields), strict=True)
+        for row, (order, status, updated, filled) in enumerate(rows):
+            verdict = self._next(order, (OrderStatus(status), updated, filled), memory, stored)
+            known[row] = verdict is not None
+            holds[row] = bool(verdict)
+            if isinstance(verdict, Failure):
+                failures[row] = verdict
+        return Truth(holds, known, failures.__getitem__)
+
+    def _next(
+        self, order: str, now: _State, memory: MutableMapping[Any, Any], stored: StoredOrder
+    ) -> bool | Failure | None:
+        before: _State | None = memory.get(order)
+        if before is None and (known := stored(order)) is not None:
+            before = (known.status, known.updated_ns, known.filled_quantity)
+        if before is None:
+            memory[order] = now
+            return None
+        if _is_late(now, before):
+            memory[order] = before
+            return self.late(now, before)
+        verdict = self.judge(now, before)
+        # What cannot have happened does not change what is known of the order.
+        memory[order] = before if self.stays and verdict is not None and not verdict else now
+        return verdict
+
+    def late(self, now: _State, before: _State) -> bool | Failure | None:  # noqa: ARG002
+        """Judge an order that is older than what is known of it: nothing follows from it."""
+        return None
+
+
+def _is_late(now: _State, before: _State) -> bool:
+    return now[1] is not None and before[1] is not None and now[1] < before[1]
+
+
+def _told(state: _State) -> str:
+    return str(state[0]) if state[1] is None else f"{state[0]} at {ns_text(state[1])}"
+
+
+@frozen(kw_only=True)
+class Transition(_History):
+    """The status of the order is one that its earlier status can become.
+
+    The earlier status is that of the last record of the order, or of the stored order. A new order becomes partially filled, filled, cancelled,
+    rejected or expired; a partially filled one filled, cancelled or expired. The same status again is no change. What happens now and then is
+    left to order.unusual. An update older than what is known is not judged, nor does it count later on.
+
+    Good: new, then filled. Bad: rejected, then filled.
+    """
+
+    id = "order.transition"
+    kind = "orders"
+    fields = ("status",)
+    levels = REFUSES
+
+    def judge(self, now: _State, before: _State) -> bool | Failure | None:
+        """Look the change up."""
+        if now[0] is before[0] or now[0] in LISTED[before[0]] or now[0] in UNUSUAL.get(before[0], ()):
+            return True
+        allowed = ", ".join(sorted(LISTED[before[0]])) or "nothing else"
+        return Failure(f"an order that was {before[0]} cannot become {now[0]}", allowed, _told(before))
+
+
+@frozen(kw_only=True)
+class Unusual(_History):
+    """The status of the order does not change in a way that is rare but happens.
+
+    A partially filled order becomes new again, a filled one partially filled, after a correction; a cancelled one filled, when the cancel and the
+    fill cross.
+
+    Good: partially filled, then cancelled. Bad: cancelled, then filled.
+    """
+
+    id = "order.unusual"
+    kind = "orders"
+    fields = ("status",)
+    levels = FLAGS
+    stays = False
+
+    def judge(self, now: _State, before: _State) -> bool | Failure | None:
+        """Look the change up."""
+        if now[0] not in UNUSUAL.get(before[0], ()):
+            return True
+        return Failure(f"an order that was {before[0]} seldom becomes {now[0]}", related=_told(before))
+
+
+@frozen(kw_only=True)
+class Fills(_History):
+    """The filled quantity does not fall.
+
+    It is a sum over time. A fill that is taken back by the exchange makes it fall.
+
+    Good: filled 40, then 100. Bad: filled 100, then 40.
+    """
+
+    id = "order.fills"
+    kind = "orders"
+    fields = ("filled_quantity",)
+    levels = WARNS
+
+    def judge(self, now: _State, before: _State) -> bool | Failure | None:
+        """Compare the quantities."""
+        if now[2] >= before[2]:
+            return True
+        told = decimal_text(before[2])
+        return Failure(f"the filled quantity falls from {told} to {decimal_text(now[2])}", told, _told(before))
+
+
+@frozen(kw_only=True)
+class Late(_History):
+    """The update of the order is not older than what is known of it.
+
+    The store keeps the later state as current and the older update in its history, whatever the order of their arrival.
+
+    Good: updated 12:00:00, then 12:00:01. Bad: updated 12:00:01, then 12:00:00.
+    """
+
+    id = "order.late"
+    kind = "orders"
+    fields = ("updated_ns",)
+    levels = FLAGS
+
+    def judge(self, now: _State, before: _State) -> bool | Failure | None:
+        """Find nothing wrong: it is not late, where both times are known."""
+        return None if now[1] is None or before[1] is None else True
+
+    def late(self, now: _State, before: _State) -> bool | Failure | None:
+        """Tell both times."""
+        assert now[1] is not None
+        assert before[1] is not None
+        told = ns_text(before[1])
+        return Failure(f"the update of {ns_text(now[1])} is older than the one known, of {told}", told, _told(before))
+
+
+RULES: tuple[type[Rule], ...] = (Transition, Unusual, Fills, Late)

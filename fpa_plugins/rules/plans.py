@@ -1,0 +1,99 @@
+"""A rule made ready to judge: which of its forms applies to a record, and what it is given beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+
+from fpa_core.protocols import StoredOrder
+from fpa_core.records import Kind
+from fpa_core.validator import Rule
+from fpa_core.validator.conditions import Where
+
+__all__ = ["Given", "Plan"]
+
+_MOST_SUBJECTS = 65_536
+
+
+@frozen
+class Given:
+    """What there is beside the records, for the rules that need it.
+
+    :ivar memory: what rules remember, by rule; None for nothing.
+    :ivar now_ns: the present moment; None for the system's clock.
+    """
+
+    memory: MutableMapping[str, Any] | None = None
+    now_ns: int | None = None
+    stored: StoredOrder | None = None
+
+
+@define
+class Plan:
+    """A rule for records of one kind.
+
+    :ivar plain: whether it judges every record, with the same parameters.
+    """
+
+    rule: Rule
+    kind: Kind
+    plain: bool = field(init=False)
+    where: Where | None = field(init=False)
+    slot: str = field(init=False)
+    _by_subject: dict[str | None, Rule | None] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.where = Where(self.rule.where, self.rule.kinds) if self.rule.where else None
+        self.plain = self.where is None and not self.rule.overrides
+        # A series of quotes and one of trades have nothing to do with each other.
+        self.slot = self.rule.id if len(self.rule.kinds) == 1 else f"{self.rule.id} {self.kind.name}"
+
+    def pick(self, record: Any) -> Rule | None:
+        """Return the rule as it is for a record; None when it does not apply."""
+        if self.where is not None and not self.where.accepts(record):
+            return None
+        return self.of(getattr(record, self.kind.subject))
+
+    def of(self, subject: str | None) -> Rule | None:
+        """Return the rule as it is for a symbol (for snapshots, an account); None when it is off there."""
+        try:
+            return self._by_subject[subject]
+        except KeyError:
+            pass
+        rule: Rule | None = self.rule if self.rule.enabled else None
+        for override in self.rule.overrides:
+            if override.fits(subject):
+                rule = override.rule
+                break
+        if len(self._by_subject) >= _MOST_SUBJECTS:
+            self._by_subject = {}
+        self._by_subject[subject] = rule
+        return rule
+
+    def needs(self, given: Given) -> dict[str, Any]:
+        """Return what the rule needs, by name."""
+        return {need: _NEEDS[need](given, self.slot) for need in self.rule.needs}
+
+
+def _memory(given: Given, slot: str) -> MutableMapping[Any, Any]:
+    memory: MutableMapping[Any, Any] = {} if given.memory is None else given.memory.setdefault(slot, {})
+    return memory
+
+
+_NEEDS: dict[str, Callable[[Given, str], Any]] = {
+    "now_ns": lambda given, _: time.time_ns() if given.now_ns is None else given.now_ns,
+    "memory": _memory,
+    "stored": lambda given, _: given.stored or _nothing,
+}
+
+
+def _nothing(_: str) -> None:
+    """Return None: there is no store."""
+
+
+def with_present(given: Given) -> Given:
+    """Return *given* with one present moment for all."""
+    return given if given.now_ns is not None else evolve(given, now_ns=time.time_ns())

@@ -1,0 +1,16 @@
+"""Numbers in sentences: means, ratios and other quotients, which have no end of digits."""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal
+
+from fpa_core.numbers import decimal_text
+
+__all__ = ["rounded"]
+
+_EIGHT = Context(prec=8)
+
+
+def rounded(number: Decimal) -> str:
+    """Return a number with at most eight significant digits, the same for every spelling of it."""
+    return decimal_text(_EIGHT.plus(number))

@@ -1,0 +1,152 @@
+"""Rules about the order in which records come: times that step back or are shared, and ids that repeat or are left out."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+from attrs.validators import ge
+
+from fpa_core.numbers import ns_text
+from fpa_core.protocols import Failure
+from fpa_core.validator import ASKED, FLAGS, INFORMS, PairRule, Rule, SeriesRule
+
+if TYPE_CHECKING:
+    from fpa_core.validator.preceding import Preceding
+    from fpa_core.validator.vectors import Columns, Truth
+
+__all__ = ["RULES", "Duplicate", "Order", "Sequence", "Shared"]
+
+_VENUE = ("symbol", "exchange")
+
+
+class Order(PairRule):
+    """The time is not before that of the record before it.
+
+    Judged within a symbol and, for trades, an exchange; for bars, within an interval; never across symbols, whose feeds are independent. Late
+    reports are real, so that nothing is refused for it.
+
+    Good: 12:00:01 after 12:00:00. Bad: 11:59:59 after 12:00:00.
+    """
+
+    id = "time.order"
+    kind = ("quotes", "trades", "bars")
+    fields = ("ts_ns",)
+    keeps = ("ts_ns",)
+    key = {"quotes": ("symbol",), "trades": _VENUE, "bars": ("symbol", "interval")}  # noqa: RUF012
+    levels = FLAGS
+
+    def compare(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
+        """Compare the times."""
+        earlier: bool = now[0] >= before[0]
+        return earlier
+
+    def compare_all(self, columns: Columns, before: Preceding) -> Truth:
+        """Compare the times of a table."""
+        return columns.numbers("ts_ns") >= before.numbers("ts_ns")
+
+    def reason(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> Failure:
+        """Tell both times."""
+        return Failure(f"{ns_text(now[0])} comes after {ns_text(before[0])}", ns_text(before[0]), ns_text(before[0]))
+
+
+class Shared(PairRule):
+    """The time is not that of the record before it, of the same symbol.
+
+    Ticks of busy markets share their milliseconds by the dozen, and all of them count; the rule tells how many there are beyond the first of
+    each instant. Where times step back, time.order says so; only neighbours are compared.
+
+    Good: 12:00:00.001 after 12:00:00.000. Bad: 12:00:00.000 again.
+    """
+
+    id = "time.shared"
+    kind = ("quotes", "trades")
+    fields = ("ts_ns",)
+    keeps = ("ts_ns",)
+    levels = INFORMS
+
+    def compare(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
+        """Compare the times."""
+        differs: bool = now[0] != before[0]
+        return differs
+
+    def compare_all(self, columns: Columns, before: Preceding) -> Truth:
+        """Compare the times of a table."""
+        return columns.numbers("ts_ns") != before.numbers("ts_ns")
+
+    def reason(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> Failure:  # noqa: ARG002
+        """Tell the time."""
+        return Failure(f"the record before has the time {ns_text(now[0])}, too", related=ns_text(now[0]))
+
+
+@frozen(kw_only=True)
+class Duplicate(SeriesRule):
+    """The id of the trade has not come before, of the same symbol and exchange.
+
+    A redelivery after a reconnect repeats ids, and so does a correction; the store keeps one row for each and its history.
+
+    Good: ids 1, 2, 3. Bad: ids 1, 2, 1.
+
+    :ivar window: how many ids of each symbol and exchange are remembered.
+    """
+
+    id = "time.duplicate"
+    kind = "trades"
+    fields = ("trade_id",)
+    key = _VENUE
+    levels = INFORMS
+
+    window: int = field(default=100_000, validator=ge(1), metadata={"unit": "ids"})
+
+    def mask(self, columns: Columns, memory: MutableMapping[Any, Any]) -> Truth:
+        """Judge a table; at once where no trade has an id."""
+        if not columns.words("trade_id").present().holds.any():
+            return columns.unknown()
+        return SeriesRule.mask(self, columns, memory)
+
+    def step(self, state: dict[str, None], trade_id: str | None) -> bool | Failure | None:
+        """Judge the next id."""
+        if trade_id is None:
+            return None
+        if trade_id in state:
+            return Failure(f"the trade id {trade_id} has come before", related=f"trade {trade_id}")
+        state[trade_id] = None
+        if len(state) > self.window:
+            del state[next(iter(state))]
+        return True
+
+
+@frozen(kw_only=True)
+class Sequence(SeriesRule):
+    """The id of the trade is one more than that of the trade before it, of the same symbol and exchange.
+
+    For venues that number their trades without gaps, as crypto exchanges do: a gap means that trades were lost. An id that is no number, or
+    not above the highest so far, is not judged.
+
+    Good: ids 7, 8, 9. Bad: ids 7, 8, 11.
+    """
+
+    id = "trade.sequence"
+    kind = "trades"
+    fields = ("trade_id",)
+    key = _VENUE
+    levels = ASKED
+
+    def step(self, state: dict[str, int], trade_id: str | None) -> bool | Failure | None:
+        """Judge the next id."""
+        if trade_id is None or not (trade_id.isascii() and trade_id.isdigit() and len(trade_id) <= 30):
+            return None
+        number, before = int(trade_id), state.get("last")
+        if before is not None and number <= before:
+            return None
+        state["last"] = number
+        if before is None or number == before + 1:
+            return None if before is None else True
+        missing = number - before - 1
+        return Failure(
+            f"{missing} trades are missing before {number}: the last was {before}", str(before + 1), f"trade {before}"
+        )
+
+
+RULES: tuple[type[Rule], ...] = (Order, Shared, Duplicate, Sequence)

@@ -1,0 +1,166 @@
+"""Rules about when markets are open: records outside of it, and bars that are missing within."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from attrs import field, frozen
+
+from fpa_core.config import Duration
+from fpa_core.numbers import ns_text, to_seconds
+from fpa_core.protocols import Failure
+from fpa_core.validator import FLAGS, INFORMS, PairRule, Rule
+from fpa_plugins.rules.calendars import sessions
+
+if TYPE_CHECKING:
+    from fpa_core.validator.preceding import Preceding
+    from fpa_core.validator.vectors import Columns, Truth
+
+__all__ = ["RULES", "Gap", "Session"]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "mo": 31 * 86_400}
+_DAY = 86_400 * 10**9
+
+
+def interval_ns(interval: str) -> int:
+    """Return how long a bar of an interval such as ``5m`` is; a month has 31 days here."""
+    digits = interval.rstrip("smhdwo")
+    return int(digits) * _UNITS[interval[len(digits) :]] * 10**9
+
+
+@frozen(kw_only=True)
+class Session(Rule):
+    """The record is of a time at which its exchange is open.
+
+    Sessions and holidays come from the package exchange_calendars (``pip install 'financial-portfolio-automation[calendars]'``). Without a
+    calendar nothing is judged, nor where the calendar does not reach. Set it for the symbols of an exchange by an override.
+
+    Good, at XNYS: 2024-07-03 15:00 UTC. Bad: 2024-07-04 15:00 UTC, a holiday.
+
+    :ivar calendar: the code of the exchange, such as XNYS.
+    """
+
+    id = "time.session"
+    kind = ("quotes", "trades", "bars")
+    fields = ("ts_ns",)
+    levels = FLAGS
+    priority = 20
+
+    calendar: str | None = None
+
+    def at(self, level: str, chosen: Any = None) -> Self | None:
+        """Return the rule at a level; off where it has no calendar."""
+        made = super().at(level, chosen)
+        if made is None or not (self.calendar or any(each.rule and each.rule.calendar for each in self.overrides)):
+            return None
+        if self.calendar is not None:
+            sessions(self.calendar)  # what is missing shows when rules are configured, not on each record
+        return made
+
+    def check(self, record: Any) -> bool | None:
+        """Judge one record."""
+        if self.calendar is None:
+            return None
+        number = sessions(self.calendar).number(record.ts_ns)
+        return None if number is None else number >= 0
+
+    def mask(self, columns: Columns) -> Truth:
+        """Judge a table."""
+        from fpa_core.validator.vectors import Truth
+
+        if self.calendar is None:
+            return columns.unknown()
+        numbers, known = sessions(self.calendar).numbers(columns.numbers("ts_ns").units)
+        return Truth(numbers >= 0, known)
+
+    def describe(self, record: Any) -> str:
+        """Tell the time and the exchange."""
+        return f"{self.calendar} is closed at {ns_text(record.ts_ns)}"
+
+
+@frozen(kw_only=True)
+class Gap(PairRule):
+    """The bar follows the one before it without a gap: after at most so many intervals.
+
+    With a calendar, bars of less than a day are judged within a session, and bars of a day by the sessions between them. Without one, bars are
+    judged whose distance is at most ``max_gap``: beyond that the market is taken to have been closed.
+
+    Good: 12:00, 12:01. Bad: 12:00, 12:05 of an interval of 1m.
+
+    :ivar max_intervals: how many intervals may lie between the beginnings of two bars.
+    :ivar max_gap: without a calendar, the longest distance that is judged: seconds, or text such as "4h".
+    :ivar calendar: the code of the exchange, such as XNYS.
+    """
+
+    id = "time.gap"
+    kind = "bars"
+    fields = ("ts_ns", "interval")
+    keeps = ("ts_ns", "interval")
+    key = ("symbol", "interval")
+    levels = INFORMS
+
+    max_intervals: float = field(default=1.5, metadata={"unit": "intervals"})
+    max_gap: Duration = field(default=14_400.0, converter=to_seconds, metadata={"unit": "s"})
+    calendar: str | None = None
+
+    def at(self, level: str, chosen: Any = None) -> Self | None:
+        """Return the rule at a level."""
+        made = super().at(level, chosen)
+        if made is not None and self.calendar is not None:
+            sessions(self.calendar)
+        return made
+
+    def compare(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> bool | None:
+        """Compare the times."""
+        (ts_ns, interval), earlier = now, before[0]
+        passed, step = ts_ns - earlier, interval_ns(interval)
+        if passed <= 0:
+            return None
+        if self.calendar is None:
+            return None if passed > self._longest else passed <= self._most(step)
+        hours = sessions(self.calendar)
+        if step > _DAY:
+            return None
+        if step == _DAY:
+            return hours.opened(ts_ns - 1) - hours.opened(earlier - 1) <= 1
+        one, two = hours.number(earlier), hours.number(ts_ns)
+        return passed <= self._most(step) if one is not None and one >= 0 and one == two else None
+
+    @property
+    def _longest(self) -> int:
+        return round(self.max_gap * 10**9)
+
+    def _most(self, step: int) -> int:
+        return int(self.max_intervals * step)
+
+    def compare_all(self, columns: Columns, before: Preceding) -> Truth:
+        """Compare the times of a table."""
+        import numpy as np
+
+        from fpa_core.validator.vectors import Truth
+
+        codes, names = columns.codes("interval")
+        steps = np.array([interval_ns(name) for name in names], np.int64)[codes] if names else np.zeros(0, np.int64)
+        most = np.array([self._most(interval_ns(name)) for name in names], np.int64)[codes] if names else steps
+        times, earlier = columns.numbers("ts_ns").units, before.numbers("ts_ns").units
+        passed = times - earlier
+        known = before.exists & (passed > 0)
+        if self.calendar is None:
+            return Truth(passed <= most, known & (passed <= self._longest))
+        hours = sessions(self.calendar)
+        (one, known_one), (two, known_two) = hours.numbers(earlier), hours.numbers(times)
+        inside = (steps < _DAY) & known_one & known_two & (one >= 0) & (one == two)
+        opened = [np.searchsorted(np.asarray(hours.opens), each - 1, side="right") for each in (earlier, times)]
+        daily = steps == _DAY
+        return Truth(np.where(daily, opened[1] - opened[0] <= 1, passed <= most), known & (inside | daily))
+
+    def reason(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> Failure:
+        """Tell both times."""
+        return Failure(
+            f"bars are missing: {ns_text(now[0])} follows {ns_text(before[0])}, at an interval of {now[1]}",
+            f"{self.max_intervals:g} intervals",
+            ns_text(before[0]),
+        )
+
+
+RULES: tuple[type[Rule], ...] = (Session, Gap)

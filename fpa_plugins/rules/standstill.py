@@ -1,0 +1,57 @@
+"""A rule about prices that do not move any more while quotes keep coming: a feed that repeats its last word."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from attrs import field, frozen
+from attrs.validators import ge
+
+from fpa_core.config import Duration
+from fpa_core.numbers import ns_text, to_seconds
+from fpa_core.protocols import Failure
+from fpa_core.validator import SUSPECTS, Rule, SeriesRule
+
+__all__ = ["RULES", "Frozen"]
+
+
+@frozen(kw_only=True)
+class Frozen(SeriesRule):
+    """The prices have changed within a given time and number of quotes.
+
+    Bid and ask that stay the same for both long and many quotes point to a feed that repeats its last word, or to a market that is closed.
+
+    Good: 10.00 to 10.02 for 5 minutes, then 10.00 to 10.03. Bad: 10.00 to 10.02 for 2 hours, in 500 quotes.
+
+    :ivar max_age: how long bid and ask may stay: seconds, or text such as "1h".
+    :ivar min_quotes: how many quotes in a row must have been the same beside.
+    """
+
+    id = "quote.frozen"
+    kind = "quotes"
+    fields = ("ts_ns", "bid", "ask")
+    levels = SUSPECTS
+
+    max_age: Duration = field(default=3600.0, converter=to_seconds, metadata={"unit": "s"})
+    min_quotes: int = field(default=100, validator=ge(1), metadata={"unit": "quotes"})
+
+    def step(
+        self, state: dict[str, Any], ts_ns: int, bid: Decimal | None, ask: Decimal | None
+    ) -> bool | Failure | None:
+        """Judge the next quote."""
+        if bid is None and ask is None:
+            return None
+        if not state or state["prices"] != (bid, ask):
+            state.update(prices=(bid, ask), since=ts_ns, quotes=1)
+            return True
+        state["quotes"] += 1
+        if ts_ns - state["since"] <= round(self.max_age * 10**9) or state["quotes"] <= self.min_quotes:
+            return True
+        since = ns_text(state["since"])
+        return Failure(
+            f"bid and ask have not changed in {state['quotes']} quotes since {since}", f"{self.max_age:g} s", since
+        )
+
+
+RULES: tuple[type[Rule], ...] = (Frozen,)

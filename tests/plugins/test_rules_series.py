@@ -1,0 +1,327 @@
+"""Each rule about series by example: records in a row, the verdict on each, and the sentence of the last failure."""
+
+import sys
+from decimal import Decimal
+
+import pytest
+
+from fpa_core.exceptions import ConfigError, MissingDependencyError
+from fpa_core.models import Bar, Order, PortfolioSnapshot, Quote, Trade
+from fpa_core.numbers import to_ns
+from fpa_core.records import kind_of, to_table
+from fpa_core.validator import configure
+from fpa_plugins.rules import (
+    account_history,
+    bands,
+    bar_history,
+    calendars,
+    jumps,
+    order_history,
+    sequence,
+    sessions,
+    standstill,
+    windows,
+)
+from fpa_plugins.rules.plugin import RULES
+from fpa_plugins.rules.ruleset import RuleSet
+
+NOON = to_ns("2024-07-03T12:00:00Z")
+S = 10**9
+H = 3600 * S
+
+
+def quote(seconds, bid, ask, symbol="IBM"):
+    return Quote(symbol, NOON + round(seconds * S), bid, ask)
+
+
+def trade(seconds, price, size=1, symbol="IBM", **values):
+    return Trade(symbol, NOON + round(seconds * S), price, size, **values)
+
+
+def trades(*prices):
+    return [trade(second, price) for second, price in enumerate(prices)]
+
+
+def numbered(*ids, exchange="N"):
+    return [trade(second, 10, exchange=exchange, trade_id=each) for second, each in enumerate(ids)]
+
+
+def bar(minutes, close=10, volume=5, interval="1m", symbol="IBM", **values):
+    ohl = {"open": close, "high": close, "low": close} | values
+    return Bar(symbol, NOON + minutes * 60 * S, ohl["open"], ohl["high"], ohl["low"], close, volume, interval)
+
+
+def order(status, seconds=None, filled=0, name="1"):
+    updated = None if seconds is None else NOON + seconds * S
+    return Order(name, "IBM", 100, "buy", "market", status, filled_quantity=filled, updated_at=updated)
+
+
+def snapshot(hours, total, profit=None, account="default"):
+    return PortfolioSnapshot(NOON + hours * H, total, day_pnl=profit, account=account)
+
+
+CALM = [quote(second, 10, "10.02") for second in range(20)]
+Y, N, _ = True, False, None
+
+CASES = [
+    (sequence.Order(), [quote(0, 1, 2), quote(1, 1, 2), quote(1, 1, 2)], [_, Y, Y], None),
+    (
+        sequence.Order(),
+        [trade(0, 1), trade(-1, 1)],
+        [_, N],
+        "2024-07-03T11:59:59Z comes after 2024-07-03T12:00:00Z",
+    ),
+    (sequence.Order(), [trade(0, 1, exchange="N"), trade(-1, 1, exchange="Q")], [_, _], None),
+    (sequence.Order(), [bar(1), bar(0, interval="1d"), bar(0, symbol="SPY"), bar(0)], [_, _, _, N], None),
+    (sequence.Order(), [quote(9, 1, 2), quote(1, 1, 2), quote(2, 1, 2)], [_, N, Y], None),
+    (
+        sequence.Shared(),
+        [quote(0, 1, 2), quote(0, 1, 2), quote(0.001, 1, 2)],
+        [_, N, Y],
+        "the record before has the time 2024-07-03T12:00:00Z, too",
+    ),
+    (sequence.Duplicate(), numbered("1", "2", "1", None), [Y, Y, N, _], "the trade id 1 has come before"),
+    (sequence.Duplicate(), numbered("1") + numbered("1", exchange="Q"), [Y, Y], None),
+    (sequence.Duplicate(window=1), numbered("1", "2", "1"), [Y, Y, Y], None),
+    (
+        sequence.Sequence(),
+        numbered("7", "8", "11", "9", "x", "12"),
+        [_, Y, N, _, _, Y],
+        "2 trades are missing before 11: the last was 8",
+    ),
+    (
+        sessions.Gap(),
+        [bar(0), bar(1), bar(6), bar(400)],
+        [_, Y, N, _],
+        "bars are missing: 2024-07-03T12:06:00Z follows 2024-07-03T12:01:00Z, at an interval of 1m",
+    ),
+    (sessions.Gap(), [bar(1), bar(0), bar(0, interval="1d"), bar(4320, interval="1d")], [_, _, _, _], None),
+    (
+        jumps.TradeJump(),
+        trades("10", "10.5", "5.25", "0", "5.30"),
+        [_, Y, N, N, Y],
+        "the price 0 is -100.00% from 5.25",
+    ),
+    (
+        jumps.TradeJump(),
+        trades("10.00", "5.00"),
+        [_, N],
+        "the price 5 is -50.00% from 10; a split of 2 for 1 would explain it",
+    ),
+    (
+        jumps.BarJump(),
+        [bar(0, "645.57"), bar(1, "92.70")],
+        [_, N],
+        "the price 92.7 is -85.64% from 645.57; a split of 7 for 1 would explain it",
+    ),
+    (jumps.BarJump(), [bar(0, 4), bar(1, 12)], [_, N], "the price 12 is +200.00% from 4; a split of 1 for 3 would explain it"),
+    (jumps.BarJump(), [bar(0, -4), bar(1, "-4.5"), bar(2, -9)], [_, Y, N], "the price -9 is -100.00% from -4.5"),
+    (
+        bar_history.Repeated(),
+        [bar(0), bar(1), bar(0), bar(0, 11), bar(0, interval="5m")],
+        [Y, Y, N, Y, Y],
+        "the bar of 2024-07-03T12:00:00Z has come before",
+    ),
+    (bar_history.Repeated(window=1), [bar(0), bar(1), bar(0)], [Y, Y, Y], None),
+    (
+        bar_history.Conflict(),
+        [bar(0), bar(0), bar(0, "10.5", open=10)],
+        [Y, Y, N],
+        "the bar of 2024-07-03T12:00:00Z came before with high 10 then, 10.5 now; low 10 then, 10.5 now; close 10 then, 10.5 now",
+    ),
+    (
+        standstill.Frozen(max_age=60, min_quotes=3),
+        [quote(0, 1, 2), quote(50, 1, 2), quote(70, 1, 2), quote(80, 1, 2), quote(90, 1, 3), quote(91, None, None)],
+        [Y, Y, Y, N, Y, _],
+        "bid and ask have not changed in 4 quotes since 2024-07-03T12:00:00Z",
+    ),
+    (
+        windows.QuoteOutlier(),
+        [*CALM, quote(20, "10.01", "10.02"), quote(21, 11, "11.02"), quote(22, 10, "10.02"), quote(23, 10, None)],
+        [*[_] * 20, Y, N, Y, _],
+        "the mid price 11.01 is far from the median of those before it, 10.01",
+    ),
+    (
+        windows.QuoteOutlier(confirm=3),
+        [*CALM, *[quote(30 + second, 11, "11.02") for second in range(4)]],
+        [*[_] * 20, N, N, Y, _],
+        None,
+    ),
+    (
+        windows.QuoteOutlier(),
+        [*CALM, quote(86_400, 20, 21)],
+        [*[_] * 20, _],
+        None,
+    ),
+    (
+        windows.WideSpread(),
+        [*CALM, quote(20, 10, "10.90"), quote(21, 10, "11.10"), quote(22, 0, 1)],
+        [*[_] * 20, Y, N, _],
+        "the spread 1.1 is more than 50 times the median of those before it",
+    ),
+    (
+        windows.TradeOutlier(),
+        trades(*["10.00", "10.02"] * 10, "10.06", "10.50"),
+        [*[_] * 20, Y, N],
+        "the price 10.5 is far from the trimmed mean of those before it, 10.010526",
+    ),
+    (
+        bands.Bands(),
+        trades("100", "104.99", "105.50", "0"),
+        [_, Y, N, _],
+        "the price 105.5 is outside the band of 5.0% round 100",
+    ),
+    (bands.Bands(tier=2), trades("100", "109.99", "110.01"), [_, Y, N], None),
+    (bands.Bands(previous_close="2"), trades("2", "2.40", "2.41"), [_, Y, N], None),
+    (bands.Bands(), trades("0.10", "0.17", "0.18"), [_, Y, N], None),
+    # 15:40 in New York: twice the band
+    (bands.Bands(), [trade(27_600, 100), trade(27_601, 109), trade(27_602, 111)], [_, Y, N], None),
+    # The mean of five minutes moves the reference once it is 1 % away, and not before 30 seconds have passed.
+    (bands.Bands(), [trade(0, 100), trade(1, 104), trade(2, 104), trade(40, 107)], [_, Y, Y, Y], None),
+    (
+        order_history.Transition(),
+        [order("new"), order("filled"), order("rejected"), order("filled")],
+        [_, Y, N, Y],
+        "an order that was filled cannot become rejected",
+    ),
+    (
+        order_history.Unusual(),
+        [order("cancelled"), order("filled"), order("filled")],
+        [_, N, Y],
+        "an order that was cancelled seldom becomes filled",
+    ),
+    (
+        order_history.Fills(),
+        [order("partially_filled", filled=40), order("filled", filled=100), order("filled", filled=40), order("new", name="2")],
+        [_, Y, N, _],
+        "the filled quantity falls from 100 to 40",
+    ),
+    (
+        order_history.Late(),
+        [order("new", 0), order("filled", 2), order("partially_filled", 1), order("filled", 2), order("filled")],
+        [_, Y, N, Y, _],
+        "the update of 2024-07-03T12:00:01Z is older than the one known, of 2024-07-03T12:00:02Z",
+    ),
+    (
+        account_history.Order(),
+        [snapshot(0, 1), snapshot(1, 1), snapshot(1, 2), snapshot(0, 1, account="b")],
+        [_, Y, N, _],
+        "the snapshot of 2024-07-03T13:00:00Z comes after that of 2024-07-03T13:00:00Z",
+    ),
+    (
+        account_history.DayPnL(),
+        [snapshot(0, 990), snapshot(1, 1000), snapshot(24, 1050, 50), snapshot(25, 1050, 10), snapshot(26, 1050), snapshot(0, 9, 9)],
+        [_, _, Y, N, _, _],
+        "the total changed by 50 since 2024-07-03T13:00:00Z, the profit of the day is 10: 40 came from elsewhere",
+    ),
+]  # fmt: skip
+
+
+def live(rule, records, stored=lambda _: None):
+    needed = {"memory": {}, "stored": stored}
+    given = {name: needed[name] for name in rule.needs}
+    return [rule.check(record, **given) for record in records]
+
+
+@pytest.mark.parametrize(("rule", "records", "expected", "message"), CASES, ids=lambda each: getattr(each, "id", ""))
+def test_series(rule, records, expected, message):
+    """Records one by one and as a table get the verdicts expected, and a failure says why."""
+    found = live(rule, records)
+    assert expected == [verdict if verdict is None else bool(verdict) for verdict in found]
+    failures = [verdict for verdict in found if verdict is not None and not verdict]
+    assert message is None or message == failures[-1].message
+    kind = kind_of(records[0])
+    ready = type(rule)(**{each.name: getattr(rule, each.name) for each in rule.parameters()}, severity="warning")
+    (verdict,) = RuleSet([ready]).inspect(kind, to_table(kind, records))
+    assert expected == verdict.passed.to_pylist()
+    rows = [row for row, passed in enumerate(expected) if passed is False]
+    assert failures == [verdict.why(row) for row in rows]
+
+
+def test_every_rule_about_series_has_examples():
+    """Each rule about series is tried with records that pass and records that fail."""
+    tried = {(rule.id, verdict) for rule, _, expected, _ in CASES for verdict in expected}
+    ids = {rule.id for rule in RULES if rule.scope == "series"}
+    assert {(each, verdict) for each in ids for verdict in (True, False)} <= tried
+
+
+def test_outliers_know_their_limits():
+    """A finding tells what would have been allowed, and by what it was judged."""
+    (found,) = [
+        each for each in live(windows.TradeOutlier(), trades(*["10.00", "10.02"] * 10, "10.50")) if each is not None
+    ]
+    assert ("9.9391303 to 10.08087", "mean 10.01 of 18 trades") == (found.limit, found.related)
+    failure = live(windows.QuoteOutlier(), [*CALM, quote(21, 11, "11.02")])[-1]
+    assert ("9.99999 to 10.02001", "median 10.01 of 20 quotes") == (failure.limit, failure.related)
+    assert Decimal("10.01") == Decimal(failure.related.split()[1])
+
+
+def test_kinds_do_not_mix():
+    """A series of quotes and one of trades of the same symbol have nothing to do with each other."""
+    rules, memory = RuleSet([sequence.Order()]), {}
+    assert [] == rules.check(quote(5, 1, 2), memory)
+    assert [] == rules.check(trade(1, 1), memory)
+    assert ["time.order"] == [finding.rule for finding in rules.check(trade(0, 1), memory)]
+
+
+def test_refused_rows_are_part_of_no_series():
+    """A row that breaks a rule about rows as an error is not judged by rules about series, nor are later rows judged by it."""
+    rules = RuleSet(configure(RULES, "standard", {"trade.size": {"severity": "error"}}))
+    records = [trade(0, 10), trade(1, 99, 0), trade(2, 10)]
+    memory = {}
+    assert [[], ["trade.size"], []] == [[f.rule for f in rules.check(record, memory)] for record in records]
+    found = {
+        verdict.rule: verdict.passed.to_pylist()
+        for verdict in rules.inspect(kind_of("trades"), to_table(kind_of("trades"), records))
+    }
+    assert [None, None, True] == found["trade.jump"]
+    assert [True, False, True] == found["trade.size"]
+
+
+def test_calendar():
+    """Sessions and holidays of an exchange are known; the ends of a session belong to it."""
+    pytest.importorskip("exchange_calendars")
+    (rule,) = configure([sessions.Session], "standard", {"time.session": {"calendar": "XNYS"}})
+    times = {
+        "2024-07-02T13:29:59Z": False, "2024-07-02T13:30:00Z": True, "2024-07-02T20:00:00Z": True,
+        "2024-07-02T20:00:01Z": False, "2024-07-03T17:30:00Z": False, "2024-07-04T15:00:00Z": False, "1890-01-01T00:00:00Z": None,
+    }  # fmt: skip
+    records = [Quote("IBM", each, 1, 2) for each in times]
+    assert list(times.values()) == [rule.check(record) for record in records]
+    (verdict,) = RuleSet([rule]).inspect(kind_of("quotes"), to_table(kind_of("quotes"), records))
+    assert list(times.values()) == verdict.passed.to_pylist()
+    assert "XNYS is closed at 2024-07-04T15:00:00Z" == rule.describe(records[5])
+
+
+def test_gaps_within_sessions():
+    """With a calendar, bars are missing only within a session, and days only between sessions."""
+    pytest.importorskip("exchange_calendars")
+    (rule,) = configure([sessions.Gap], "standard", {"time.gap": {"calendar": "XNYS"}})
+    ends = ["2024-07-01T19:59:00Z", "2024-07-02T13:30:00Z", "2024-07-02T13:40:00Z", "2024-07-02T13:41:00Z"]
+    days = ["2024-07-02T04:00:00Z", "2024-07-03T04:00:00Z", "2024-07-05T04:00:00Z", "2024-07-09T04:00:00Z"]
+    minutes = [Bar("IBM", each, 1, 1, 1, 1, 1, "1m") for each in ends]
+    daily = [Bar("IBM", each, 1, 1, 1, 1, 1, "1d") for each in days]
+    weekly = [Bar("IBM", each, 1, 1, 1, 1, 1, "1w") for each in days]
+    expected = [None, None, False, True, None, True, True, False, None, None, None, None]
+    records = [*minutes, *daily, *weekly]
+    assert expected == [each if each is None else bool(each) for each in live(rule, records)]
+    (verdict,) = RuleSet([rule]).inspect(kind_of("bars"), to_table(kind_of("bars"), records))
+    assert expected == verdict.passed.to_pylist()
+
+
+def test_unknown_calendar():
+    """A calendar that does not exist is told when the rules are configured; without one the rule about sessions is off."""
+    pytest.importorskip("exchange_calendars")
+    with pytest.raises(ConfigError, match="NOWHERE"):
+        configure([sessions.Session, sessions.Gap], "standard", {"time.session": {"calendar": "NOWHERE"}})
+    assert [] == configure([sessions.Session], "standard")
+
+
+def test_calendars_are_an_extra(monkeypatch):
+    """Where the package is missing, the error says how to install it, when the rules are configured."""
+    calendars.sessions.cache_clear()
+    monkeypatch.setitem(sys.modules, "exchange_calendars", None)
+    with pytest.raises(MissingDependencyError, match="need exchange_calendars") as caught:
+        configure([sessions.Session], "standard", {"time.session": {"calendar": "XNYS"}})
+    assert caught.value.command == "pip install 'financial-portfolio-automation[calendars]'"
+    calendars.sessions.cache_clear()

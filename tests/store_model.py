@@ -1,0 +1,171 @@
+"""What a store of quotes and trades must do, said as plainly as Python can: one list of rows, searched from end to end each time.
+
+No index, no layout, no transaction: whoever doubts a line compares it with docs/explanation/merging.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from attrs import define, field
+
+from fpa_core.models import Trade
+
+__all__ = ["Brought", "Model", "Row"]
+
+
+@define(eq=False)
+class Row:
+    """A row that is, or was, in the store.
+
+    :ivar place: its order of arrival among the rows of its symbol and time.
+    :ivar known_to: the batches that have it: the one that brought it, and those in which an equal row was recognised as it.
+    :ivar gone: by which batch it went, why, and how many went before it; None while it stands.
+    """
+
+    record: Any
+    batch: int
+    place: int
+    known_to: set[int]
+    gone: tuple[int, str, int] | None = None
+
+    @property
+    def key(self) -> tuple[type[Any], str, int]:
+        """What it shares a time with."""
+        return type(self.record), self.record.symbol, self.record.ts_ns
+
+    @property
+    def order(self) -> tuple[str, int, int]:
+        """Where it stands in what is read."""
+        return self.record.symbol, self.record.ts_ns, self.place
+
+    def was_known(self, batch: int) -> bool:
+        """Tell whether a read gave it when *batch* was the last."""
+        return self.batch <= batch and (self.gone is None or self.gone[0] > batch)
+
+
+@define
+class Brought:
+    """What a batch came to."""
+
+    inserted: int = 0
+    duplicate: int = 0
+    revised: int = 0
+    deleted: int = 0
+
+
+@define
+class Model:
+    """The rows of all times, and the batches."""
+
+    rows: list[Row] = field(factory=list)
+    sources: dict[int, str] = field(factory=dict)
+    brought: dict[int, Brought] = field(factory=dict)
+    undone: set[int] = field(factory=set)
+    _gone: itertools.count[int] = field(factory=itertools.count)
+
+    def begin(self, batch: int, source: str) -> Brought:
+        """Enter a batch."""
+        self.sources[batch] = source
+        self.brought[batch] = Brought()
+        return self.brought[batch]
+
+    def standing(self, chosen: Callable[[Row], bool] = lambda _: True) -> list[Row]:
+        """Return the rows that stand, in the order of reading."""
+        return sorted((row for row in self.rows if row.gone is None and chosen(row)), key=lambda row: row.order)
+
+    def read(self, what: type[Any], known: int | None = None) -> list[Row]:
+        """Return the rows of a kind, now or as they were when batch *known* was the last."""
+        of_kind = [row for row in self.rows if isinstance(row.record, what)]
+        found = (row for row in of_kind if (row.gone is None if known is None else row.was_known(known)))
+        return sorted(found, key=lambda row: row.order)
+
+    def arrive(self, batch: int, records: Iterable[Any]) -> None:
+        """Take in records of a batch, one after the other."""
+        for record in records:
+            key = (type(record), record.symbol, record.ts_ns)
+            there = self.standing(lambda row, key=key: row.key == key)  # type: ignore[misc]
+            if venue_id(record) is None:
+                self._count(batch, record, there)
+            else:
+                self._revise(batch, record, there)
+
+    def _count(self, batch: int, record: Any, there: list[Row]) -> None:
+        """Recognise a record as a row that its batch has not had yet; where there is none, it is one more."""
+        for row in there:
+            if row.record == record and batch not in row.known_to:
+                row.known_to.add(batch)
+                self.brought[batch].duplicate += 1
+                return
+        self._add(batch, record, _end(there))
+        self.brought[batch].inserted += 1
+
+    def _revise(self, batch: int, record: Any, there: list[Row]) -> None:
+        """Let a record with an id replace the row with the same one, unless it is that row, or was replaced before."""
+        present = next((row for row in there if venue_id(row.record) == venue_id(record)), None)
+        if present is None:
+            self._add(batch, record, _end(there))
+            self.brought[batch].inserted += 1
+        elif present.record == record or any(
+            row.gone is not None and row.gone[1] == "revised" and row.record == record for row in self.rows
+        ):
+            self.brought[batch].duplicate += 1
+        else:
+            self._retire(present, batch, "revised")
+            self._add(batch, record, present.place)
+            self.brought[batch].revised += 1
+
+    def delete(self, batch: int, rows: Iterable[Row]) -> int:
+        """Take out rows; return how many."""
+        rows = list(rows)
+        for row in rows:
+            self._retire(row, batch, "deleted")
+        self.brought[batch].deleted += len(rows)
+        return len(rows)
+
+    def undo(self, batch: int, target: int) -> int:
+        """Take back what *target* brought, and bring back what it took; return how many rows that changed."""
+        taken = self.standing(lambda row: row.batch == target)
+        for row in taken:
+            self._retire(row, batch, "undone")
+        changed = len(taken)
+        returning = [row for row in self.rows if row.gone is not None and row.gone[0] == target != row.batch]
+        for row in sorted(returning, key=lambda row: row.gone[2] if row.gone else 0):
+            there = self.standing(lambda other, key=row.key: other.key == key)  # type: ignore[misc]
+            if venue_id(row.record) in {venue_id(other.record) for other in there} - {None}:
+                continue  # something later stands in its place
+            place = _end(there) if row.place in {other.place for other in there} else row.place
+            self._add(batch, row.record, place)
+            changed += 1
+        self.undone.add(target)
+        self.brought[batch].deleted += changed
+        return changed
+
+    def is_ambiguous(self, going: Iterable[Row], batch: int) -> bool:
+        """Tell whether some of several equal rows go of which *batch* has some: which ones it has recognised, no contract says."""
+        leaving = [row for row in going if venue_id(row.record) is None]
+        for row in leaving:
+            equal = self.standing(lambda other, record=row.record: other.record == record)  # type: ignore[misc]
+            if len({batch in one.known_to for one in equal}) > 1 and not all(one in leaving for one in equal):
+                return True
+        return False
+
+    def _add(self, batch: int, record: Any, place: int) -> None:
+        self.rows.append(Row(record, batch, place, {batch}))
+
+    def _retire(self, row: Row, batch: int, reason: str) -> None:
+        row.gone = (batch, reason, next(self._gone))
+
+
+def venue_id(record: Any) -> tuple[Any, ...] | None:
+    """Return what makes a record unique at its symbol and time."""
+    if not isinstance(record, Trade) or record.trade_id is None:
+        return None
+    return record.exchange, record.trade_id
+
+
+def _end(there: list[Row]) -> int:
+    """Return the place after the last."""
+    return max((row.place for row in there), default=-1) + 1
