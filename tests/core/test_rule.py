@@ -224,10 +224,10 @@ def test_forms_of_series_rules_are_asked_for():
     """A rule about a series that lacks its methods says which."""
     step = type("NoStep", (SeriesRule,), {"id": "a.b", "kind": "trades", "fields": ("price",)})()
     pair = type("NoPair", (PairRule,), {"id": "a.b", "kind": "trades", "keeps": ("price",)})()
-    trade = Trade("IBM", 1, 2, 3)
+    trade, memory = Trade("IBM", 1, 2, 3), {}
     with pytest.raises(NotImplementedError, match="NoStep has neither step"):
         step.check(trade, {})
-    assert pair.check(trade, memory := {}) is None
+    assert pair.check(trade, memory) is None
     with pytest.raises(NotImplementedError, match="NoPair has no compare"):
         pair.check(trade, memory)
     with pytest.raises(NotImplementedError, match="NoPair has no reason"):
