@@ -102,7 +102,8 @@ def _found(
 ) -> tuple[Rows, list[Any], Rows, list[int]]:
     """Return the series of each row, their names, and the rows before and last; found once for all rules that ask alike."""
     if counts is None and key in columns.series:
-        return columns.series[key]
+        known: tuple[Rows, list[Any], Rows, list[int]] = columns.series[key]
+        return known
     codes, names = series_names(columns, key)
     found = (codes, names, *_rows_before(codes, len(names), counts))
     if counts is None:

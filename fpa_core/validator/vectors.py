@@ -52,6 +52,7 @@ class Columns:
         self._numbers: dict[str, Numbers] = {}
         self._values: dict[str, Sequence[Any]] = {}
         self._codes: dict[str, tuple[Any, list[Any]]] = {}
+        self._chosen: tuple[Bools, Any, Columns] | None = None
         self.series: dict[tuple[str, ...], Any] = {}
         for column in kind.columns:
             if column.name in table.schema.names:
@@ -66,6 +67,13 @@ class Columns:
             return self
         records = None if self._given is None else [self._given[row] for row in rows.tolist()]
         return Columns(self.kind, self.table.take(pa.array(rows)), records)
+
+    def within(self, chosen: Bools) -> tuple[Any, Columns]:
+        """Return the positions of the rows chosen, and these rows; found once for all that ask with the same choice."""
+        if self._chosen is None or self._chosen[0] is not chosen:
+            rows = np.flatnonzero(chosen)
+            self._chosen = (chosen, rows, self.take(rows))
+        return self._chosen[1:]
 
     def numbers(self, field: str) -> Numbers:
         """Return a column of decimals, of integers, or of times, which are nanoseconds since 1970."""

@@ -28,8 +28,12 @@ def judge(
 
     :param within: the rows to judge; None for all.
     """
-    if plan.plain and within is None:
-        return _judge(plan.rule, columns, given)
+    if plan.plain:
+        if within is None:
+            return _judge(plan.rule, columns, given)
+        rows, part = columns.within(within)
+        severity = plan.rule.severity or Severity.ERROR
+        return _joined(plan.rule.id, severity, len(columns), [(rows, _judge(plan.rule, part, given))])
     return [
         verdict
         for severity, parts in _parts(plan, columns, within).items()
@@ -61,9 +65,6 @@ def _parts(
     """Return the rows to which the rule applies, by its form; the forms by their severity."""
     import numpy as np
 
-    if plan.plain:
-        assert within is not None
-        return {plan.rule.severity or Severity.ERROR: [(plan.rule, np.flatnonzero(within))]} if within.any() else {}
     codes, names = columns.codes(plan.kind.subject)
     forms = [plan.of(name) for name in names]
     applies = np.array([form is not None for form in forms], np.bool_)[codes] if names else np.zeros(0, np.bool_)
@@ -89,8 +90,8 @@ def _joined(
     joined = []
     for name in dict.fromkeys(verdict.rule for _, verdicts in parts for verdict in verdicts):
         holds, known = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
-        whys: dict[int, tuple[Callable[[int], Failure], int]] = {}
         crash = None
+        reasons: list[tuple[npt.NDArray[np.int64], Callable[[int], Failure]]] = []
         for places, verdicts in parts:
             for verdict in verdicts:
                 if verdict.rule != name:
@@ -99,18 +100,22 @@ def _joined(
                 known[places] = verdict.passed.is_valid().to_numpy(zero_copy_only=False)
                 crash = crash or verdict.crash
                 if verdict.why is not None:
-                    failed = np.flatnonzero(~holds[places] & known[places])
-                    whys |= {int(places[row]): (verdict.why, int(row)) for row in failed}
-        why = _relay(whys) if whys else None
+                    reasons.append((places, verdict.why))
+        why = _relay(reasons) if reasons else None
         level = severity if name == rule else Severity.ERROR
         joined.append(Verdict(name, level, pa.array(holds, mask=~known), crash, why))
     return joined
 
 
-def _relay(whys: Mapping[int, tuple[Callable[[int], Failure], int]]) -> Callable[[int], Failure]:
+def _relay(reasons: Sequence[tuple[npt.NDArray[np.int64], Callable[[int], Failure]]]) -> Callable[[int], Failure]:
+    """Return what asks the part in which a row lies for its reasons; the places of each part are in order."""
+
     def why(row: int) -> Failure:
-        tell, place = whys[row]
-        return tell(place)
+        for places, tell in reasons:
+            place = int(places.searchsorted(row))
+            if place < len(places) and places[place] == row:
+                return tell(place)
+        raise KeyError(row)
 
     return why
 

@@ -136,7 +136,8 @@ def by_subject(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str, Run]]:
         rows, times = _taken(rows, order), np.take(times, order, mode="clip")
     ends = np.cumsum(np.bincount(codes)).tolist()
     for subject, start, end in zip(subjects.dictionary.to_pylist(), [0, *ends], ends, strict=False):
-        yield subject, Run(rows.slice(start, end - start), times[start:end])
+        if end > start:  # a part of a table has the subjects of all of it in its dictionary
+            yield subject, Run(rows.slice(start, end - start), times[start:end])
 
 
 def _taken(rows: pa.RecordBatch, order: Positions) -> pa.RecordBatch:
