@@ -163,10 +163,11 @@ class Shelf:
 
     def _claimed(self, entry: sealed.Entry, segment: Segment) -> Mask:
         """Tell which rows of a segment belong to this batch, or were claimed by it before."""
-        claimed: Mask = np.isin(segment.integers("batch"), list(self._earlier_claims.owners))
+        owners = segment.integers("batch")
+        claimed: Mask = np.isin(owners, list(self._earlier_claims.owners))
         earlier = self._earlier_claims.between(entry.kind, entry.subject, entry.first_ns, entry.last_ns)
         if earlier:
-            rows = zip(segment.integers("timestamp").tolist(), segment.places().tolist(), strict=True)
+            rows = zip(segment.integers("timestamp").tolist(), segment.places().tolist(), owners.tolist(), strict=True)
             claimed |= np.fromiter((row in earlier for row in rows), bool, segment.rows)
         return claimed
 
@@ -178,9 +179,11 @@ class Shelf:
         self._open.clear()
 
     def _keep(self, entry: sealed.Entry, segment: Segment, claimed: Mask) -> None:
-        rows = np.flatnonzero(claimed & (segment.integers("batch") != self._batch_id))
-        times, places = segment.integers("timestamp")[rows], segment.places()[rows]
-        self._earlier_claims.add(entry.kind, entry.subject, zip(times.tolist(), places.tolist(), strict=True))
+        owners = segment.integers("batch")
+        rows = np.flatnonzero(claimed & (owners != self._batch_id))
+        named = (segment.integers("timestamp"), segment.places(), owners)
+        claims = zip(*(numbers[rows].tolist() for numbers in named), strict=True)
+        self._earlier_claims.add(entry.kind, entry.subject, claims)
 
     def unseal(self, query: Query) -> None:
         """Turn the segments that may hold rows of *query* back into hot rows; claims on them stay."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import apsw
 
 from fpa_core.records import Kind
 
-__all__ = ["Claims"]
+__all__ = ["Claim", "Claims"]
+
+Claim: TypeAlias = tuple[int, int, int]
+"""The time of a row, its place, and the batch that brought it."""
 
 
 class Claims:
-    """The claims of one batch on stored rows, each named by its time and its place among those of that time.
+    """The claims of one batch on stored rows.
 
-    They are kept in a temporary table, which may spill to disk, and which a rollback takes back with all else. Where a batch is in order nobody
+    A row is named by its time, its place among those of that time, and the batch that brought it: when it goes, another may get its place. They are kept in a temporary table, which may spill to disk, and which a rollback takes back with all else. Where a batch is in order nobody
     asks for them again, so the last time claimed of each subject is kept here.
 
     :param replays: the batch whose refused rows this one puts in.
@@ -28,26 +32,26 @@ class Claims:
         self.owners = frozenset({batch_id} if replays is None else {batch_id, replays})
         self._last: dict[tuple[str, str], int] = {}
         connection.execute(
-            "CREATE TEMP TABLE IF NOT EXISTS claims (batch INTEGER, kind TEXT, subject TEXT, ts_ns INTEGER, seq INTEGER, "
-            "PRIMARY KEY (batch, kind, subject, ts_ns, seq)) WITHOUT ROWID"
+            "CREATE TEMP TABLE IF NOT EXISTS claims (batch INTEGER, kind TEXT, subject TEXT, ts_ns INTEGER, seq INTEGER, owner INTEGER, "
+            "PRIMARY KEY (batch, kind, subject, ts_ns, seq, owner)) WITHOUT ROWID"
         )
 
-    def add(self, kind: Kind, subject: str, places: Iterable[tuple[int, int]]) -> None:
+    def add(self, kind: Kind, subject: str, rows: Iterable[Claim]) -> None:
         """Claim rows; to claim one again changes nothing."""
-        rows = [(self._batch_id, kind.name, subject, *place) for place in places]
-        if rows:
-            self._connection.executemany("INSERT OR IGNORE INTO claims VALUES (?, ?, ?, ?, ?)", rows)
-            last = max(ts_ns for *_, ts_ns, _ in rows)
+        claimed = [(self._batch_id, kind.name, subject, *row) for row in rows]
+        if claimed:
+            self._connection.executemany("INSERT OR IGNORE INTO claims VALUES (?, ?, ?, ?, ?, ?)", claimed)
+            last = max(ts_ns for *_, ts_ns, _, _ in claimed)
             self._last[kind.name, subject] = max(last, self._last.get((kind.name, subject), last))
 
-    def between(self, kind: Kind, subject: str, first_ns: int, last_ns: int) -> set[tuple[int, int]]:
+    def between(self, kind: Kind, subject: str, first_ns: int, last_ns: int) -> set[Claim]:
         """Return the rows claimed in a range of time, both ends included."""
         last = self._last.get((kind.name, subject))
         if last is None or last < first_ns:
             return set()
-        sql = "SELECT ts_ns, seq FROM claims WHERE batch = ? AND kind = ? AND subject = ? AND ts_ns BETWEEN ? AND ?"
+        sql = "SELECT ts_ns, seq, owner FROM claims WHERE batch = ? AND kind = ? AND subject = ? AND ts_ns BETWEEN ? AND ?"
         found = self._connection.execute(sql, (self._batch_id, kind.name, subject, first_ns, last_ns))
-        return {(ts_ns, seq) for ts_ns, seq in found}
+        return {(ts_ns, seq, owner) for ts_ns, seq, owner in found}
 
     def stands(self, batch: int | None) -> bool:
         """Tell whether a version that *batch* brought is later than what is replayed, and so is not replaced by it."""

@@ -18,7 +18,7 @@ from fpa_core.store.narrow import in_one, widened
 from fpa_plugins.sqlite import sealed
 from fpa_plugins.sqlite.arranging import Group, Row, Run, by_subject, sort
 from fpa_plugins.sqlite.bulk import Known, Shelf
-from fpa_plugins.sqlite.claims import Claims
+from fpa_plugins.sqlite.claims import Claim, Claims
 from fpa_plugins.sqlite.schema import tables
 
 __all__ = ["MultisetWriter"]
@@ -170,11 +170,11 @@ class MultisetWriter:
         t = tables(kind)
         venue_id = _venue_id(kind)
         inserts: list[Row] = []
-        claims: dict[str, list[tuple[int, int]]] = {}
+        claims: dict[str, list[Claim]] = {}
         tally = dict.fromkeys(Action, 0)
         repeated = 0
         starts = [known.entry.first_ns for known in met]
-        for group, hot in self._with_hot(kind, groups):
+        for group, hot, owners in self._with_hot(kind, groups):
             nearest = bisect.bisect_right(starts, group.key[1]) - 1  # segments are apart: no other can have this time
             stored = list(met[nearest].at(group.key[1])) if nearest >= 0 else []
             places = [known.places[row] for known, row in (one.place for one in stored)]
@@ -208,14 +208,17 @@ class MultisetWriter:
                         known, row = outcome.stored.place
                         known.claimed[row] = True
                     else:
-                        claims.setdefault(group.key[0], []).append((group.key[1], outcome.stored.place))
+                        seq = outcome.stored.place
+                        claims.setdefault(group.key[0], []).append((group.key[1], seq, owners[seq]))
         self._connection.executemany(t.insert, inserts)
         for subject, rows in claims.items():
             self._claims.add(kind, subject, rows)
         return WriteCounts(tally[Action.INSERT], tally[Action.DUPLICATE], tally[Action.REVISE], repeated)
 
-    def _with_hot(self, kind: Kind, groups: Sequence[Group]) -> Iterator[tuple[Group, list[Stored[Row]]]]:
-        """Join each group with the hot rows under its key; read in one go where they lie close together."""
+    def _with_hot(
+        self, kind: Kind, groups: Sequence[Group]
+    ) -> Iterator[tuple[Group, list[Stored[Row]], dict[int, int]]]:
+        """Join each group with the hot rows under its key, and the batch of each by its place; read in one go where they lie close together."""
         t = tables(kind)
         sql = f"SELECT ts_ns, seq, batch, {', '.join(t.content)} FROM {t.live} WHERE {kind.subject} = ?"
         for subject, run in itertools.groupby(groups, key=lambda group: group.key[0]):
@@ -236,13 +239,13 @@ class MultisetWriter:
                 rows = found.get(group.key[1], [])
                 if group.key[1] > known_to:
                     rows = self._connection.execute(f"{sql} AND ts_ns = ? ORDER BY seq", group.key).fetchall()
-                yield group, self._as_stored(kind, group.key, rows)
+                yield group, self._as_stored(kind, group.key, rows), {row[1]: row[2] for row in rows}
 
     def _as_stored(self, kind: Kind, key: Row, rows: Sequence[Row]) -> list[Stored[Row]]:
         subject, ts_ns = key
         claimed = self._claims.between(kind, subject, ts_ns, ts_ns) if rows else set()
         owners = self._claims.owners
-        return [Stored(row[1], row[3:], row[2] in owners or (ts_ns, row[1]) in claimed) for row in rows]
+        return [Stored(row[1], row[3:], row[2] in owners or (ts_ns, row[1], row[2]) in claimed) for row in rows]
 
     def _stands(self, kind: Kind, key: Row, content: Row) -> bool:
         """Tell whether the stored row with the id of *content* is later than what is being replayed."""

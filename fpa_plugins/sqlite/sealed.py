@@ -222,6 +222,8 @@ def _pieces(times: Numbers) -> Iterator[tuple[int, int]]:
     count = max(1, round(len(times) / SEGMENT_ROWS))
     start = 0
     for number in range(1, count + 1):
+        if start == len(times):  # the last time had more rows than a segment holds
+            return
         end = len(times) * number // count
         if end < len(times):
             end = int(np.searchsorted(times, times[end], "left"))

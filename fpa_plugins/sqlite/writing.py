@@ -208,20 +208,27 @@ class SqliteTransaction:
         for row in gone:
             key = row[: len(t.kind.key)]
             if t.kind.multiset:
-                taken = {
-                    place
-                    for (place,) in self._connection.execute(
-                        f"SELECT seq FROM {t.live} WHERE {t.kind.subject} = ? AND ts_ns = ?", key
-                    )
-                }
-                place = row[-1] if row[-1] not in taken else max(taken) + 1
-                self._connection.execute(t.insert, (*row[:-1], place, self.batch_id))
-                restored += 1
+                restored += self._put_back(t, key, row)
             else:
                 before = self._connection.total_changes()
                 self._connection.execute(t.insert.replace("INSERT", "INSERT OR IGNORE", 1), (*row, self.batch_id))
                 restored += self._connection.total_changes() - before
         return restored
+
+    def _put_back(self, t: Tables, key: Sequence[Any], row: Sequence[Any]) -> bool:
+        """Put a quote or trade back in its place, or after all of its time where that is taken; tell whether it is there now."""
+        subject, ts_ns = key
+        self._multisets.unseal(Query(t.kind, (subject,), ts_ns, ts_ns + 1))
+        at = f"FROM {t.live} WHERE {t.kind.subject} = ? AND ts_ns = ?"
+        ids = [row[t.fields.index(name)] for name in t.kind.venue_id]
+        if ids and ids[-1] is not None:
+            same = " AND ".join(f"{name} IS ?" for name in t.kind.venue_id)
+            if self._connection.execute(f"SELECT EXISTS (SELECT 1 {at} AND {same})", (*key, *ids)).get:
+                return False  # a later version stands
+        taken = {place for (place,) in self._connection.execute(f"SELECT seq {at}", key)}
+        place = row[-1] if row[-1] not in taken else max(taken) + 1
+        self._connection.execute(t.insert, (*row[:-1], place, self.batch_id))
+        return True
 
     # The batch itself
 

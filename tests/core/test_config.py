@@ -12,7 +12,6 @@ import attrs
 import pytest
 
 import fpa_core
-
 from fpa_core.config import (
     CacheSection,
     Config,

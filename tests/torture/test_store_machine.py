@@ -41,7 +41,7 @@ from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 KINDS = (Quote, Trade)
 SYMBOLS = ("A", "B*")
 SOURCES = ("files:one", "files:two", "live")
-LAST = 12
+LAST = 6
 """Rows drawn lie between 0 and this time, or as far after the last one stored."""
 
 LAYOUTS = {
@@ -62,7 +62,7 @@ LAYOUTS = {
 
 symbols = st.sampled_from(SYMBOLS)
 times = st.integers(0, LAST)
-quotes = st.builds(Quote, symbols, times, own.few_prices(), own.few_prices())
+quotes = st.builds(Quote, symbols, times, own.few_prices(), st.just(2))
 trades = st.builds(
     lambda symbol, ts, price, number: Trade(symbol, ts, price, 1, trade_id=number),
     symbols,
