@@ -152,7 +152,9 @@ def _schema(shape: tuple[tuple[str, pa.DataType, int | None], ...]) -> pa.Schema
 
 
 def _repeated(subject: str, count: int) -> pa.Array:
-    """Return a column of one subject; the segments of one share their memory."""
+    """Return a column of one subject; the longer ones of one share their memory."""
+    if count < SEGMENT_ROWS // 4:
+        return pa.repeat(pa.scalar(subject), count)
     shared = _shared_names(subject)
     return shared.slice(0, count) if count <= len(shared) else pa.repeat(pa.scalar(subject), count)
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 from fpa_core import columns
 from fpa_core.exceptions import CorruptionError
 from fpa_core.protocols import Query, Sealed
-from fpa_core.records import Kind, concat
-from fpa_core.store.narrow import in_one, narrowed, same
+from fpa_core.records import Kind
+from fpa_core.store.narrow import join, narrowed, same
 from fpa_plugins.sqlite import reading, sealed
 from fpa_plugins.sqlite.schema import tables
 
@@ -50,12 +50,12 @@ def _seal_subject(connection: apsw.Connection, kind: Kind, subject: str) -> Iter
         if entries:  # what is folded in is rewritten as a whole
             first, last = min(span[0], entries[0].first_ns), max(span[1], entries[-1].last_ns)
             query = Query(kind, (subject,), first, last + 1)
-        table, owners, places = _read(connection, query, entries)
+        rows, owners, places = _read(connection, query, entries)
         where, parameters = t.where(query)
         hot = connection.execute(f"SELECT count(*) FROM {t.live} WHERE {where}", parameters).get
         sealed.remove(connection, entries)
-        sealed.write(connection, [sealed.Unsealed(kind, subject, narrowed(kind, in_one(table)), owners, places)])
-        written = _verify(connection, query, table, owners)
+        sealed.write(connection, [sealed.Unsealed(kind, subject, rows, owners, places)])
+        written = _verify(connection, query, rows, owners)
         connection.execute(f"DELETE FROM {t.live} WHERE {where}", parameters)
         yield hot, written
 
@@ -67,34 +67,35 @@ def _next_span(connection: apsw.Connection, kind: Kind, subject: str) -> tuple[i
     return None if first is None else (first, last)
 
 
-def _read(connection: apsw.Connection, query: Query, entries: list[sealed.Entry]) -> tuple[pa.Table, Numbers, Numbers]:
-    """Return all rows of a subject in a span, sealed and hot, in order, with the batch and place of arrival of each."""
-    parts: list[pa.Table] = []
+def _read(
+    connection: apsw.Connection, query: Query, entries: list[sealed.Entry]
+) -> tuple[pa.RecordBatch, Numbers, Numbers]:
+    """Return all rows of a subject in a span, sealed and hot, in order, as a narrow batch, with the batch and place of arrival of each."""
+    parts: list[pa.RecordBatch] = []
     owners: list[Numbers] = []
     places: list[Numbers] = []
     for entry in entries:
         segment = sealed.read(connection, entry)
-        parts.append(pa.Table.from_batches([sealed.rows_of(entry, segment)]))
+        parts.append(sealed.rows_of(entry, segment, scaled=True))
         owners.append(segment.integers("batch"))
         places.append(segment.places())
     for batch in reading.hot_rows(connection, query, None, sealed.SEGMENT_ROWS, ["batch", "seq"]):
-        parts.append(pa.Table.from_batches([batch.select([column.name for column in query.kind.columns])]))
+        parts.append(narrowed(query.kind, batch.select([column.name for column in query.kind.columns])))
         owners.append(batch.column("batch").to_numpy())
         places.append(batch.column("seq").to_numpy())
-    table = concat(query.kind, parts)
+    rows = join(query.kind, parts)
     owner, place = np.concatenate(owners), np.concatenate(places)
-    times = columns.times_as_ns(table.column("timestamp").combine_chunks()).to_numpy()
+    times = columns.times_as_ns(rows.column("timestamp")).to_numpy()
     order = np.lexsort([place, times])
-    return table.take(pa.array(order)), owner[order], place[order]
+    return rows.take(pa.array(order)), owner[order], place[order]
 
 
-def _verify(connection: apsw.Connection, query: Query, table: pa.Table, owners: Numbers) -> int:
+def _verify(connection: apsw.Connection, query: Query, meant: pa.RecordBatch, owners: Numbers) -> int:
     """Read the new segments back and compare them, value by value, with what they were made of; return how many they are.
 
     :raises CorruptionError: when they differ; nothing is sealed then.
     """
     entries = list(sealed.find(connection, query))
-    meant = narrowed(query.kind, in_one(table))
     start = 0
     for entry in entries:
         segment = sealed.read(connection, entry)
@@ -103,6 +104,6 @@ def _verify(connection: apsw.Connection, query: Query, table: pa.Table, owners: 
         if not (owned and same(query.kind, rows, meant.slice(start, entry.rows))):
             raise CorruptionError(f"{entry} does not hold what was written to it", operation="seal")
         start += entry.rows
-    if start != table.num_rows:
-        raise CorruptionError(f"{start} of {table.num_rows} rows were sealed", operation="seal")
+    if start != meant.num_rows:
+        raise CorruptionError(f"{start} of {meant.num_rows} rows were sealed", operation="seal")
     return len(entries)
