@@ -265,7 +265,9 @@ def time_column(values: Sequence[int | None]) -> pa.Array:
 
 def times_as_ns(column: pa.Array) -> pa.Array:
     """Return a time column as int64 nanoseconds, without copying."""
-    return column.cast(pa.int64())
+    return (
+        column.view(pa.int64()) if isinstance(column, pa.Array) else column.cast(pa.int64())
+    )  # a view takes less time
 
 
 def times_as_texts(column: pa.Array) -> pa.Array:

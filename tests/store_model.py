@@ -5,15 +5,15 @@ No index, no layout, no transaction: whoever doubts a line compares it with docs
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from typing import Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from fpa_core.models import Trade
 
-__all__ = ["Brought", "Model", "Row"]
+__all__ = ["Brought", "Model", "Question", "Row", "venue_id"]
 
 
 @define(eq=False)
@@ -22,14 +22,14 @@ class Row:
 
     :ivar place: its order of arrival among the rows of its symbol and time.
     :ivar known_to: the batches that have it: the one that brought it, and those in which an equal row was recognised as it.
-    :ivar gone: by which batch it went, why, and how many went before it; None while it stands.
+    :ivar gone: by which batch it went, and why; None while it stands.
     """
 
     record: Any
     batch: int
     place: int
     known_to: set[int]
-    gone: tuple[int, str, int] | None = None
+    gone: tuple[int, str] | None = None
 
     @property
     def key(self) -> tuple[type[Any], str, int]:
@@ -44,6 +44,29 @@ class Row:
     def was_known(self, batch: int) -> bool:
         """Tell whether a read gave it when *batch* was the last."""
         return self.batch <= batch and (self.gone is None or self.gone[0] > batch)
+
+
+@frozen
+class Question:
+    """What to read: the answer of a store must be that of the model.
+
+    :ivar columns: by number, for the Arrow form.
+    :ivar batch: only what it brought, and *known*: as it was when that batch was the last.
+    :ivar at: a time of which to tell what prevailed.
+    """
+
+    what: type[Any]
+    symbol: str | None
+    start: int | None
+    end: int | None
+    limit: int | None
+    latest_first: bool
+    by_time: bool
+    columns: list[int]
+    batch: int | None
+    source: str | None
+    known: int | None
+    at: int
 
 
 @define
@@ -64,7 +87,6 @@ class Model:
     sources: dict[int, str] = field(factory=dict)
     brought: dict[int, Brought] = field(factory=dict)
     undone: set[int] = field(factory=set)
-    _gone: itertools.count[int] = field(factory=itertools.count)
 
     def begin(self, batch: int, source: str) -> Brought:
         """Enter a batch."""
@@ -81,6 +103,21 @@ class Model:
         of_kind = [row for row in self.rows if isinstance(row.record, what)]
         found = (row for row in of_kind if (row.gone is None if known is None else row.was_known(known)))
         return sorted(found, key=lambda row: row.order)
+
+    def answer(self, question: Question) -> list[Row]:
+        """Return the rows that a question asks for."""
+        rows = [
+            row
+            for row in self.read(question.what, question.known)
+            if question.symbol in {None, row.record.symbol}
+            and (question.start is None or question.start <= row.record.ts_ns)
+            and (question.end is None or row.record.ts_ns < question.end)
+            and question.batch in {None, row.batch}
+            and (question.source is None or fnmatchcase(self.sources[row.batch], question.source))
+        ]
+        if question.by_time:
+            rows.sort(key=lambda row: row.record.ts_ns)
+        return (rows[::-1] if question.latest_first else rows)[: question.limit]
 
     def arrive(self, batch: int, records: Iterable[Any]) -> None:
         """Take in records of a batch, one after the other."""
@@ -132,7 +169,7 @@ class Model:
             self._retire(row, batch, "undone")
         changed = len(taken)
         returning = [row for row in self.rows if row.gone is not None and row.gone[0] == target != row.batch]
-        for row in sorted(returning, key=lambda row: row.gone[2] if row.gone else 0):
+        for row in sorted(returning, key=lambda row: row.order):
             there = self.standing(lambda other, key=row.key: other.key == key)  # type: ignore[misc]
             if venue_id(row.record) in {venue_id(other.record) for other in there} - {None}:
                 continue  # something later stands in its place
@@ -156,7 +193,7 @@ class Model:
         self.rows.append(Row(record, batch, place, {batch}))
 
     def _retire(self, row: Row, batch: int, reason: str) -> None:
-        row.gone = (batch, reason, next(self._gone))
+        row.gone = (batch, reason)
 
 
 def venue_id(record: Any) -> tuple[Any, ...] | None:

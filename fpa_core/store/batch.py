@@ -43,7 +43,8 @@ class StoreBatch:
         table = _stamp(kind, table, self._clock)
         place = table.schema.get_field_index(kind.by_field[kind.subject].name)
         # As a dictionary, which the backend needs to divide the rows, and which tells here what was touched.
-        subjects = table.column(place).combine_chunks().dictionary_encode()
+        given = table.column(place)
+        subjects = (given.chunk(0) if given.num_chunks == 1 else given.combine_chunks()).dictionary_encode()
         counts = self._transaction.write(kind, table.set_column(place, table.schema.names[place], subjects))
         self.counts += counts
         if counts.inserted or counts.revised:

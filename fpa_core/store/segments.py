@@ -115,7 +115,8 @@ def _encode_column(column_type: str, rows: pa.Table | pa.RecordBatch, name: str)
         if scaled is None:  # too long for 64 bits at one scale: kept as texts, which hold any number
             return _encode_texts(columns.as_texts(array), valid)
         array, scale = scaled
-    array = array.cast(pa.int64())
+    if not pa.types.is_int64(array.type):
+        array = columns.times_as_ns(array)
     numbers = (array if valid is None else array.fill_null(0)).to_numpy(zero_copy_only=False)
     return _encode_integers(_filled(numbers, valid), valid, scale)
 

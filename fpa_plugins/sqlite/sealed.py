@@ -201,7 +201,7 @@ class Unsealed(NamedTuple):
             len(times),
             int(self.batches.min()),
             int(self.batches.max()),
-            _last_row(self.kind, self.subject, self.rows.slice(len(times) - 1)),
+            _last_row(self.kind, self.subject, self.rows),
             checksum_of(content),
             len(content),
         )
@@ -243,13 +243,15 @@ def remove(connection: apsw.Connection, entries: Sequence[Entry]) -> None:
     connection.executemany("DELETE FROM segment_contents WHERE id = ?", ids)
 
 
-def _last_row(kind: Kind, subject: str, row: pa.RecordBatch) -> str:
-    """Return a row as JSON by public column names, without what is null."""
+def _last_row(kind: Kind, subject: str, rows: pa.RecordBatch) -> str:
+    """Return the last row as JSON by public column names, without what is null."""
     values: dict[str, Any] = {kind.by_field[kind.subject].name: subject}
-    for column, array in zip(row.schema, row.columns, strict=True):
-        if array.null_count:
+    for column, array in zip(rows.schema, rows.columns, strict=True):
+        if pa.types.is_timestamp(array.type):
+            array = columns.times_as_ns(array)  # noqa: PLW2901
+        value = array[-1].as_py()
+        if value is None:
             continue
-        value = (columns.times_as_ns(array) if pa.types.is_timestamp(array.type) else array)[0].as_py()
         scale = columns.scale_of(column)
         if scale is not None:
             value = decimal_text(Decimal(value).scaleb(-scale, EXACT))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
+import itertools
 import time
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import apsw
@@ -13,6 +16,7 @@ import pyarrow as pa
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.protocols import Quarantined, QuarantineQuery, Query, State, WriteCounts
 from fpa_core.records import KINDS, Kind, to_table
+from fpa_plugins.sqlite import sealed
 from fpa_plugins.sqlite.appending import Appender
 from fpa_plugins.sqlite.arranging import check_complete
 from fpa_plugins.sqlite.claims import Claims
@@ -199,11 +203,13 @@ class SqliteTransaction:
     def _restore(self, t: Tables, batch_id: int) -> int:
         """Bring back what *batch_id* replaced or removed, unless something later stands in its place."""
         names = ", ".join(t.fields)
-        seq = ", seq" if t.kind.multiset else ""
-        gone = self._connection.execute(
-            f"SELECT {names}{seq} FROM {t.history} WHERE retired_by = ? AND batch <> ? AND reason <> 'outdated'",
+        seq, order = (", seq", f" ORDER BY {', '.join(t.order)}") if t.kind.multiset else ("", "")
+        gone: list[Any] = self._connection.execute(
+            f"SELECT {names}{seq} FROM {t.history} WHERE retired_by = ? AND batch <> ? AND reason <> 'outdated'{order}",
             (batch_id, batch_id),
         ).fetchall()
+        if t.kind.multiset:
+            self._unseal_at(t.kind, [(row[0], row[1]) for row in gone])
         restored = 0
         for row in gone:
             key = row[: len(t.kind.key)]
@@ -215,10 +221,17 @@ class SqliteTransaction:
                 restored += self._connection.total_changes() - before
         return restored
 
+    def _unseal_at(self, kind: Kind, keys: Sequence[tuple[str, int]]) -> None:
+        """Make hot what shares a segment with *keys*, which are in order: places and ids are looked up among hot rows."""
+        for subject, same in itertools.groupby(keys, key=itemgetter(0)):
+            times = [ts_ns for _, ts_ns in same]
+            for entry in list(sealed.find(self._connection, Query(kind, (subject,), times[0], times[-1] + 1))):
+                first = bisect.bisect_left(times, entry.first_ns)
+                if first < len(times) and times[first] <= entry.last_ns:
+                    self._multisets.unseal(Query(kind, (subject,), times[first], times[first] + 1))
+
     def _put_back(self, t: Tables, key: Sequence[Any], row: Sequence[Any]) -> bool:
         """Put a quote or trade back in its place, or after all of its time where that is taken; tell whether it is there now."""
-        subject, ts_ns = key
-        self._multisets.unseal(Query(t.kind, (subject,), ts_ns, ts_ns + 1))
         at = f"FROM {t.live} WHERE {t.kind.subject} = ? AND ts_ns = ?"
         ids = [row[t.fields.index(name)] for name in t.kind.venue_id]
         if ids and ids[-1] is not None:
