@@ -213,7 +213,7 @@ class Segment:
     @property
     def weight(self) -> int:
         """Bytes that the segment takes with all columns decoded, about."""
-        return len(self._content) + 8 * self.rows * len(self._entries)
+        return len(self._content) + 8 * self.rows * sum(self._head(name).raw > 0 for name in self._entries)
 
     def keep(self) -> None:
         """Decode every column asked for as a whole from now on, and keep it, for who will ask again."""
@@ -281,6 +281,7 @@ class Segment:
         count = len(values)
         validity = None if mask is None else pa.py_buffer(np.packbits(mask, bitorder="little"))
         nulls = 0 if mask is None else count - int(mask.sum())
+        values.setflags(write=False)  # others may be given a view of the same memory
         kind = columns.TIME if column_type == "time" else pa.int64()
         found = pa.Array.from_buffers(kind, count, [validity, pa.py_buffer(values)], nulls)
         return columns.from_scaled(found, head.scale) if column_type == "decimal" and not scaled else found

@@ -4,12 +4,37 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
 
 from fpa_core.store.segments import Segment
-from fpa_plugins.sqlite.sealed import Entry
+from fpa_plugins.sqlite.sealed import Entry, rows_of
 
-__all__ = ["Blocks"]
+__all__ = ["Block", "Blocks"]
+
+
+class Block:
+    """A segment read; of one that is kept, each column is decoded as a whole when it is first asked for, and parts of it are views."""
+
+    def __init__(self, entry: Entry, segment: Segment) -> None:
+        self.segment = segment
+        self._entry = entry
+        self._whole: dict[tuple[tuple[str, ...], bool], pa.RecordBatch] | None = None
+
+    def keep(self) -> None:
+        """Keep what is decoded from now on."""
+        self.segment.keep()
+        self._whole = {}
+
+    def rows(self, start: int, end: int, names: Sequence[str], *, scaled: bool) -> pa.RecordBatch:
+        """Return rows with the columns named; *scaled* as for :meth:`fpa_core.store.segments.Segment.array`."""
+        if self._whole is None:
+            return rows_of(self._entry, self.segment, start, end, names=names, scaled=scaled)
+        key = (tuple(names), scaled)
+        if (whole := self._whole.get(key)) is None:
+            whole = self._whole[key] = rows_of(self._entry, self.segment, names=names, scaled=scaled)
+        return whole.slice(start, end - start)
 
 
 class Blocks:
@@ -24,29 +49,33 @@ class Blocks:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[int, bytes], Segment] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, bytes], Block] = OrderedDict()
         self._bytes = 0
 
-    def get(self, entry: Entry, read: Callable[[], Segment]) -> Segment:
-        """Return the segment of an entry, and keep it decoded."""
+    def get(self, entry: Entry, read: Callable[[], Segment], *, passing: bool = False) -> Block:
+        """Return the segment of an entry, and keep it; the longest unused go when there is no room.
+
+        :param passing: whether it is one of many that are read together: such a one drives none out.
+        """
         key = (entry.id, entry.checksum)
         with self._lock:
             if (kept := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
                 return kept
-        segment = read()
-        if segment.weight <= self._max_bytes:
-            segment.keep()
-            with self._lock:
-                if key not in self._kept:
-                    self._bytes += segment.weight
-                    self._kept[key] = segment
+        block = Block(entry, read())
+        weight = block.segment.weight
+        with self._lock:
+            room = self._max_bytes - (self._bytes if passing else 0)
+            if weight <= room and key not in self._kept:
+                block.keep()
+                self._kept[key] = block
+                self._bytes += weight
                 while self._bytes > self._max_bytes:
                     _, oldest = self._kept.popitem(last=False)
-                    self._bytes -= oldest.weight
-        return segment
+                    self._bytes -= oldest.segment.weight
+        return block
 
-    def kept(self) -> list[Segment]:
+    def kept(self) -> list[Block]:
         """Return what is kept, the longest unused first."""
         with self._lock:
             return list(self._kept.values())

@@ -21,7 +21,7 @@ from fpa_core.protocols import Query
 from fpa_core.records import Column, Kind
 from fpa_core.store.segments import Segment
 from fpa_plugins.sqlite import sealed
-from fpa_plugins.sqlite.blocks import Blocks
+from fpa_plugins.sqlite.blocks import Block, Blocks
 from fpa_plugins.sqlite.matching import Owners, matching
 from fpa_plugins.sqlite.schema import batches_of, tables
 
@@ -48,15 +48,14 @@ def scan(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of *query* in order, in batches of at most *rows*, with the columns *names*.
 
-    :param blocks: where segments are kept that are looked at again. Those of a range of time, or of a few rows, are; reading all there is would only
-        drive them out.
+    :param blocks: where segments are kept that are looked at again: those of a range of time, or of a few rows. Those of a reading of everything
+        are kept where there is room.
     """
     left = query.limit
     everything = [column.name for column in query.kind.columns]
     owners = _owners(connection, query)
     wanted = everything if names is None else list(names)
-    partly = query.limit is not None or (query.start_ns is not None and query.end_ns is not None)
-    reading = _Scan(connection, query, rows, wanted, owners, scaled, blocks if partly else None)
+    reading = _Scan(connection, query, rows, wanted, owners, scaled, blocks or Blocks(0))
     with contextlib.closing(reading.batches()) as batches:
         for batch in batches:
             for start in range(0, batch.num_rows, rows):
@@ -92,7 +91,7 @@ class _Scan:
     names: Sequence[str]
     owners: Owners
     scaled: bool
-    blocks: Blocks | None
+    blocks: Blocks
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
         query = self.query
@@ -158,20 +157,21 @@ class _Scan:
             found.update(subject for (subject,) in self.connection.execute(sql, parameters))
         return found
 
-    def _segment(self, entry: sealed.Entry) -> Segment:
-        if self.blocks is None:
-            return sealed.read(self.connection, entry)
-        return self.blocks.get(entry, lambda: sealed.read(self.connection, entry))
+    def _block(self, entry: sealed.Entry) -> Block:
+        query = self.query
+        passing = query.limit is None and (query.start_ns is None or query.end_ns is None)
+        return self.blocks.get(entry, lambda: sealed.read(self.connection, entry), passing=passing)
 
     def _merged(self, query: Query, entry: sealed.Entry, *, hot: bool) -> pa.RecordBatch:
         """Return the rows of a segment that satisfy *query*, and the hot rows among them."""
-        segment = self._segment(entry)
+        block = self._block(entry)
+        segment = block.segment
         start, end = _span(segment, entry, query)
         mask = matching(segment, entry, query, self.owners, start, end)
         late = list(self._hot(evolve(query, reverse=False), ["ts_ns", "seq"])) if hot else []
         if mask is None and not late and (limit := self.query.limit) is not None:
             start, end = (max(start, end - limit), end) if query.reverse else (start, min(end, start + limit))
-        batch = sealed.rows_of(entry, segment, start, end, names=self.names, scaled=self.scaled and not late)
+        batch = block.rows(start, end, self.names, scaled=self.scaled and not late)
         if mask is not None:
             batch = batch.filter(pa.array(mask))
         if late:

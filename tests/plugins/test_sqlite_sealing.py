@@ -20,7 +20,7 @@ from fpa_core.protocols import Query, Sealed, StoreBackend
 from fpa_core.records import QUOTES
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite import sealed, sealing
-from fpa_plugins.sqlite.blocks import Blocks
+from fpa_plugins.sqlite.blocks import Block, Blocks
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 
@@ -215,18 +215,46 @@ def test_kept_blocks_are_never_old(batches: list[list[Quote]], data: st.DataObje
 
 
 def test_read_cache_is_bounded(store: DataStore) -> None:
-    """Of the segments read, the last ones are kept, as far as they fit."""
+    """Of the segments read, the last ones are kept, as far as they fit; those that are only passed by drive none out."""
     store.save([Quote("A", ts, ts, 2) for ts in range(40)])
     store.seal()
     blocks = Blocks(2_000)
     with store.backend._pool.reader() as connection:  # type: ignore[attr-defined]
         entries = list(sealed.find(connection, Query(QUOTES, ("A",))))
-        segments = [blocks.get(entry, lambda entry=entry: sealed.read(connection, entry)) for entry in entries]
-        assert sum(one.weight for one in segments) > 2_000 > sum(one.weight for one in blocks.kept()) > 0
-        assert segments[-1] is blocks.get(entries[-1], lambda: pytest.fail("it was not kept"))
-        assert segments[0] is not blocks.get(entries[0], lambda: sealed.read(connection, entries[0]))
+
+        def get(entry: sealed.Entry, *, passing: bool = False) -> Block:
+            return blocks.get(entry, lambda: sealed.read(connection, entry), passing=passing)
+
+        found = [get(entry) for entry in entries]
+        weights = [sum(one.segment.weight for one in some) for some in (found, blocks.kept())]
+        assert weights[0] > 2_000 >= weights[1] > 0
+        assert found[-1] is get(entries[-1])
+        assert found[0] is not get(entries[0])
+        kept = blocks.kept()
+        assert kept == [one for one in blocks.kept() if get(entries[1], passing=True)]
+        assert get(entries[1], passing=True) is not get(entries[1], passing=True)
     blocks.clear()
     assert not blocks.kept()
+
+
+def test_everything_read_is_kept_where_there_is_room(store: DataStore) -> None:
+    """A small database is decoded once, whether all of it is read or an hour."""
+    store.save([Quote("A", ts, ts, 2) for ts in range(9)])
+    store.seal()
+    assert 9 == store.select(Quote).count() == len(store.select(Quote).to_list())
+    blocks = store.backend._blocks  # type: ignore[attr-defined]
+    kept = blocks.kept()
+    store.select(Quote, "A", start=2, end=5).to_list()
+    assert set(kept) == set(blocks.kept()) != set()
+
+
+def test_what_is_kept_cannot_be_written_to(store: DataStore) -> None:
+    """Whoever gets a view of what is kept in memory cannot change it for others."""
+    store.save([Quote("A", ts, ts, 2) for ts in range(9)])
+    store.seal()
+    for chunk in store.select(Quote, "A", start=0, end=9).to_arrow("scaled").column("bid").chunks:
+        assert not chunk.to_numpy().flags.writeable
+        assert not chunk.buffers()[1].is_mutable
 
 
 def test_swapped_segments_are_found(store: DataStore) -> None:
