@@ -117,7 +117,8 @@ def _encode_column(column_type: str, rows: pa.Table | pa.RecordBatch, name: str)
         array, scale = scaled
     if not pa.types.is_int64(array.type):
         array = columns.times_as_ns(array)
-    numbers = (array if valid is None else array.fill_null(0)).to_numpy(zero_copy_only=False)
+    # Where a value is null the memory holds any number, which is not looked at.
+    numbers = np.frombuffer(array.buffers()[1], np.int64, len(array), 8 * array.offset)
     return _encode_integers(_filled(numbers, valid), valid, scale)
 
 
