@@ -27,6 +27,9 @@ PANELS = (
 )
 """Title, measure, figure, unit, and whether more is better."""
 
+SHORT = {"this project, read_cache = 0": "this project *", "ArcticDB, int64 to Arrow": "ArcticDB, to Arrow"}
+"""Titles that are too long for an axis."""
+
 OURS, PEER = "#0b5cad", "#b9c0c8"
 
 
@@ -48,14 +51,14 @@ def draw(name: str, systems: dict[str, Any], run: dict[str, Any]) -> Any:
     figure.suptitle(f"{rows:,} {name} quotes; log scales, the best on top", fontsize=13, fontweight="bold")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
     figure.supxlabel(
-        f"{run['machine']}; medians of {run['rounds']} rounds, the systems taking turns", fontsize=9, color="#555555"
+        f"{run['machine']}; medians of {run['rounds']} rounds, the systems taking turns; * with read_cache = 0", fontsize=9, color="#555555"
     )
     return figure
 
 
 def _panel(axis: Any, systems: dict[str, Any], title: str, measure: str, name: str, unit: str, more: bool) -> None:
     found = [
-        (system["title"], system["figures"][measure][name], key.startswith("fpa"))
+        (SHORT.get(system["title"], system["title"]), system["figures"][measure][name], key.startswith("fpa"))
         for key, system in systems.items()
         if measure in system["figures"]
     ]
@@ -73,7 +76,7 @@ def _panel(axis: Any, systems: dict[str, Any], title: str, measure: str, name: s
         for label, value in zip(labels, values, strict=True)
     ]
     axis.bar_label(bars, told, padding=3, fontsize=8.5)
-    axis.set_title(title, fontsize=10.5, fontweight="bold", loc="left")
+    axis.set_title(title, fontsize=10.5, fontweight="bold")
     axis.set_xlabel(f"{unit}, {'more' if more else 'less'} is better")
     axis.tick_params(axis="y", length=0)
     axis.minorticks_off()

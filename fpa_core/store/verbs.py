@@ -45,6 +45,7 @@ class RecordVerbs(Changes):
 
     delete: Callable[..., Receipt]
     read: Callable[..., Any]
+    _read_through: Callable[..., Any] | None
 
     # Quotes
 
@@ -242,6 +243,8 @@ class RecordVerbs(Changes):
     def latest(self, symbol: str, what: Any = Quote) -> Any:
         """Return the last record of a symbol, a quote unless another kind is named; None where there is none."""
         kind = kind_of(what)
+        if self._read_through is None:
+            return self._latest(kind, symbol)
         query = Query(kind, (symbol,), limit=1, reverse=True)
         return self.read(lambda: f"{kind.name}:latest:{symbol}", lambda: self._latest(kind, symbol), query)
 
