@@ -51,7 +51,9 @@ def draw(name: str, systems: dict[str, Any], run: dict[str, Any]) -> Any:
     figure.suptitle(f"{rows:,} {name} quotes; log scales, the best on top", fontsize=13, fontweight="bold")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
     figure.supxlabel(
-        f"{run['machine']}; medians of {run['rounds']} rounds, the systems taking turns; * with read_cache = 0", fontsize=9, color="#555555"
+        f"{run['machine']}; medians of {run['rounds']} rounds, the systems taking turns; * with read_cache = 0",
+        fontsize=9,
+        color="#555555",
     )
     return figure
 

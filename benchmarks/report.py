@@ -110,14 +110,15 @@ def claims_table(claims: Sequence[Claim]) -> str:
 
 
 def markdown(run: Mapping[str, Any]) -> str:
-    """Return a run as a Markdown page part: a table for each set of rows, and what each system guarantees and does not do."""
+    """Return a run as a Markdown page: a table for each set of rows, and what each system guarantees and does not do."""
     parts = [
-        f"{run['machine']}. Medians of {run['rounds']} rounds, in which the systems take turns, each in a process of its own."
+        "# The store beside other systems",
+        f"{run['machine']}. Medians of {run['rounds']} rounds, in which the systems take turns, each in a process of its own.",
     ]
     for name, systems in run["sets"].items():
         measured = {key: system for key, system in systems.items() if system.get("figures")}
         rows = max(system["rows"] for system in measured.values())
-        parts.append(f"### {name}: {rows:,} rows")
+        parts.append(f"## {name}: {rows:,} rows")
         lines = [
             "| system | " + " | ".join(heading for heading, *_ in COLUMNS) + " |",
             "|---|" + "---:|" * len(COLUMNS),

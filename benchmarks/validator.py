@@ -59,9 +59,11 @@ def misses(run: dict[str, Any]) -> list[str]:
 
 
 def markdown(run: dict[str, Any]) -> str:
-    """Return the run as tables."""
+    """Return the run as a page."""
     ours = run["five checks"]["this project"]
     lines = [
+        "# Rules beside other validators",
+        "",
         f"Five checks of {run['rows']:,} quotes of which {run['bad']:.1%} are bad, median of {run['rounds']} rounds.",
         "",
         "| validator | version | ms | times ours |",
