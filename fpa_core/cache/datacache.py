@@ -81,6 +81,7 @@ class DataCache(LoadingVerbs):
         self._several = SeveralLoading(self._loading)
         self._under_way = self._loading.flights.under_way
         self._removals = Removals(backend, self._prefix)
+        self._shared = Capability.SHARED in backend.capabilities
         self._closed = False
         # The quick way of `get`: nothing to decode, and no wall clock that may have been set back.
         self._quick = None if self._shelf.encodes or self._shelf.outlives else backend.get
@@ -210,6 +211,7 @@ class DataCache(LoadingVerbs):
             if compiled.matches(key[len(self._prefix) :])
         ]
         removed = sum(self._remove(key, cause) for key in matching)
+        self._end_copies(self._prefix + EVERYTHING)
         self._counters.add(Count.DELETES, removed)
         return removed
 
@@ -258,8 +260,16 @@ class DataCache(LoadingVerbs):
         return self._prefix + key
 
     def _drop(self, full: str) -> bool:
-        self._backend.bump(fences_of(full)[:1])  # first: no load that began before this may be kept after it
-        return self._remove(full, RemovalCause.EXPLICIT)
+        fence = fences_of(full)[0]
+        self._backend.bump([fence])  # first: no load that began before this may be kept after it
+        existed = self._remove(full, RemovalCause.EXPLICIT)
+        self._end_copies(fence)
+        return existed
+
+    def _end_copies(self, fence: str) -> None:
+        """Move the fence on once more: another process may have copied what it found between the first time and the removal."""
+        if self._shared:
+            self._backend.bump([fence])
 
     def _remove(self, full: str, cause: RemovalCause) -> bool:
         if not self._backend.delete(full):

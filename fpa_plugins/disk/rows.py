@@ -50,7 +50,9 @@ class Row(NamedTuple):
 
 
 def roll_back(cache: Any) -> None:
-    """End the transaction that a lock of somebody else's left open, if one is."""
+    """End the transaction that a lock of somebody else's left open, if one is; *cache* is None where not even opening it came to an end."""
+    if cache is None:
+        return
     with contextlib.suppress(sqlite3.Error):
         if cache._con.in_transaction:  # noqa: SLF001
             cache._con.execute("ROLLBACK")  # noqa: SLF001

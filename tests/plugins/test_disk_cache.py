@@ -433,3 +433,22 @@ def test_processes_share_it(folder):
         subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
         assert cache.get("tagged") is None
         assert cache.get("k") == 2
+
+
+def test_a_folder_that_others_are_opening_is_waited_for(tmp_path, monkeypatch):
+    """Who meets a lock before the folder is even open tries again."""
+    opened = diskcache.Cache
+    locked = sqlite3.OperationalError("database is locked")
+    locked.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    attempts = [locked, None]
+
+    def open_later(*args, **settings):
+        if (error := attempts.pop(0)) is not None:
+            raise error
+        return opened(*args, **settings)
+
+    monkeypatch.setattr(diskcache, "Cache", open_later)
+    cache = DiskCache(tmp_path / "cache")
+    assert cache.usage().entries == 0
+    assert attempts == []
+    cache.close()

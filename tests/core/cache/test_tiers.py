@@ -97,6 +97,26 @@ def test_what_ends_elsewhere_ends_here(cache, other, end):
         assert cache.get("other") == 2
 
 
+@pytest.mark.parametrize("end", ["delete", "pattern"])
+def test_a_copy_made_while_it_ends_elsewhere_is_void(cache, other, far, monkeypatch, end):
+    """What is copied between the first step of a deletion elsewhere and its last is not given out once that is acknowledged."""
+    other.set("a/1", "old")
+    delete = far.delete
+    seen = []
+
+    def copied_first(key):
+        seen.append(cache.get("a/1"))
+        return delete(key)
+
+    monkeypatch.setattr(far, "delete", copied_first)
+    if end == "delete":
+        other.delete("a/1")
+    else:
+        other.invalidate_pattern("a/*")
+    assert seen == ["old"]
+    assert cache.get("a/1") is None
+
+
 def test_what_is_replaced_elsewhere_shows_when_the_copy_is_over(cache, other, clock):
     """A value that another process replaced without ending the old one is seen at the latest when the old one expires."""
     cache.set("k", "old", 10)
