@@ -21,7 +21,9 @@ from fpa_core.exceptions import CorruptionError
 from fpa_core.numbers import EXACT, decimal_text, ns_text
 from fpa_core.protocols import Query
 from fpa_core.records import KINDS, Kind
-from fpa_core.store.segments import Segment, checksum_of, encode_segment, ranks
+from fpa_core.store.encoding import encode_segment
+from fpa_core.store.layout import checksum_of
+from fpa_core.store.segments import Segment, ranks
 from fpa_plugins.sqlite.schema import subject_condition
 
 __all__ = [

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from fpa_core.exceptions import CorruptionError
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.records import QUOTES, TRADES, Kind, from_table, kind_of, to_table
-from fpa_core.store.segments import Segment, encode_segment
+from fpa_core.store.encoding import encode_segment
+from fpa_core.store.segments import Segment
 
 NS = 1_367_000_000_000_000_000
 

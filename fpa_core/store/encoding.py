@@ -1,0 +1,111 @@
+"""Rows become segments: the writing half of the codec, a pure function from tables to bytes; :mod:`fpa_core.store.segments` reads them."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from fpa_core import columns
+from fpa_core.records import Kind
+from fpa_core.store import integers
+from fpa_core.store.compression import compressed
+from fpa_core.store.integers import WIDTHS, Integers
+from fpa_core.store.layout import COLUMN, COMPRESSED, HEADER, MAGIC, NULLS, VERSION, Coding, Head
+
+__all__ = ["encode_segment"]
+
+
+def encode_segment(kind: Kind, rows: pa.Table | pa.RecordBatch, extra: Mapping[str, Integers] | None = None) -> bytes:
+    """Return rows of one subject, in order of time, as a segment.
+
+    :param rows: columns of the kind, decimals in any form (see :mod:`fpa_core.columns`); one that is not there is null throughout. The
+        subject's own column is left to whoever keeps the segment.
+    :param extra: further integer columns, such as the batch of each row.
+    """
+    coded = [
+        (column.name, *_encode_column(column.type, rows, column.name))
+        for column in kind.columns
+        if column.field != kind.subject
+    ]
+    coded += [(name, *_encode_integers(values, None, 0)) for name, values in (extra or {}).items()]
+    size = HEADER.size + sum(1 + len(name.encode()) + COLUMN.size for name, _, _ in coded)
+    heads, payloads = [], []
+    offset = size
+    for name, head, payload in coded:
+        label = name.encode()
+        placed = head._replace(offset=offset, stored=len(payload), crc=zlib.crc32(payload))
+        heads.append(bytes([len(label)]) + label + COLUMN.pack(*placed))
+        payloads.append(payload)
+        offset += len(payload)
+    rest = b"".join(heads)
+    blank = HEADER.pack(MAGIC, VERSION, 0, len(coded), rows.num_rows, size, 0)
+    crc = zlib.crc32(rest, zlib.crc32(blank))
+    return b"".join([HEADER.pack(MAGIC, VERSION, 0, len(coded), rows.num_rows, size, crc), rest, *payloads])
+
+
+def _whole(array: Any) -> pa.Array:
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _encode_column(column_type: str, rows: pa.Table | pa.RecordBatch, name: str) -> tuple[Head, bytes]:
+    place = rows.schema.get_field_index(name)
+    array = None if place < 0 else _whole(rows.column(place))
+    if array is None or array.null_count == len(array):
+        return Head(Coding.EMPTY, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), b""
+    valid = None if not array.null_count else array.is_valid().to_numpy(zero_copy_only=False)
+    if column_type == "text":
+        return _encode_texts(array, valid)
+    scale = 0
+    if column_type == "decimal":
+        scaled = columns.narrow(array, rows.schema.field(place))
+        if scaled is None:  # too long for 64 bits at one scale: kept as texts, which hold any number
+            return _encode_texts(columns.as_texts(array), valid)
+        array, scale = scaled
+    if not pa.types.is_int64(array.type):
+        array = columns.times_as_ns(array)
+    # Where a value is null the memory holds any number, which is not looked at.
+    numbers = np.frombuffer(array.buffers()[1], np.int64, len(array), 8 * array.offset)
+    return _encode_integers(_filled(numbers, valid), valid, scale)
+
+
+def _filled(values: Integers, valid: npt.NDArray[np.bool_] | None) -> Integers:
+    """Return *values* with a value that is there anyway in the place of nulls, so that they cost no width."""
+    return values if valid is None else np.where(valid, values, values[np.argmax(valid)])
+
+
+def _encode_integers(values: Integers, valid: npt.NDArray[np.bool_] | None, scale: int) -> tuple[Head, bytes]:
+    coded = integers.encode(values)
+    head = Head(coded.coding, 0, coded.width, scale, coded.base, coded.step, 0, 0, 0, 0, 0)
+    return _finish(head, coded.payload, valid)
+
+
+def _encode_texts(array: pa.Array, valid: npt.NDArray[np.bool_] | None) -> tuple[Head, bytes]:
+    encoded = array.dictionary_encode()
+    words = [text.encode() for text in encoded.dictionary.to_pylist()]
+    codes = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    width = 0 if len(words) == 1 else next(width for width in WIDTHS if len(words) <= 1 << 8 * width)
+    lengths = np.array([len(word) for word in words], "<u4")
+    payload = struct.pack("<I", len(words)) + lengths.tobytes() + b"".join(words)
+    if width:
+        payload += codes.astype(f"<u{width}").tobytes()
+    return _finish(Head(Coding.TEXT, 0, width, 0, 0, 1, 0, 0, 0, 0, 0), payload, valid)
+
+
+def _finish(head: Head, payload: bytes, valid: npt.NDArray[np.bool_] | None) -> tuple[Head, bytes]:
+    """Put the null mask before the payload and compress both where it pays."""
+    flags = head.flags
+    mask = b""
+    if valid is not None:
+        mask = np.packbits(valid, bitorder="little").tobytes()
+        flags |= NULLS
+    raw = mask + payload
+    frame = compressed(raw)
+    if frame is not None:
+        flags |= COMPRESSED
+    return head._replace(flags=flags, raw=len(raw), nulls=len(mask)), raw if frame is None else frame

@@ -1,0 +1,56 @@
+"""The layout of a segment: what writing and reading one have in common. docs/reference/segment-format.md describes every byte."""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+from fpa_core.store import integers
+
+__all__ = ["COLUMN", "COMPRESSED", "HEADER", "MAGIC", "NULLS", "VERSION", "Coding", "Head", "checksum_of"]
+
+MAGIC = b"FPAS"
+VERSION = 1
+
+HEADER = struct.Struct("<4sBBHIII")
+"""Magic, version, zero, columns, rows, bytes of the whole header, CRC-32 of the header (taken with this field zero)."""
+
+COLUMN = struct.Struct("<BBBbqqIIIII")
+"""Coding, flags, width, scale, base, step, offset, stored bytes, raw bytes, bytes of the null mask, CRC-32 of the stored bytes."""
+
+
+class Coding(IntEnum):
+    """How the values of a column are kept."""
+
+    EMPTY = 0
+    """Every value is null."""
+    OFFSET = integers.OFFSET
+    DELTA = integers.DELTA
+    TEXT = 3
+    """As OFFSET, but the values are positions in a dictionary of texts."""
+
+
+COMPRESSED = 1
+NULLS = 2
+
+
+class Head(NamedTuple):
+    """The entry of a column, as :data:`COLUMN` packs it."""
+
+    coding: int
+    flags: int
+    width: int
+    scale: int
+    base: int
+    step: int
+    offset: int
+    stored: int
+    raw: int
+    nulls: int
+    crc: int
+
+
+def checksum_of(content: bytes | memoryview) -> bytes:
+    """Return what tells a segment from any other: the CRC of its header, in which those of its columns stand."""
+    return bytes(content[HEADER.size - 4 : HEADER.size])
