@@ -8,12 +8,13 @@ pattern: it is taken as it stands, backslashes included.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Callable, Iterator
 
 from fpa_core.exceptions import DataError
 
-__all__ = ["compiled", "escape", "name_of", "translate"]
+__all__ = ["compiled", "escape", "name_of", "start_of", "translate"]
 
 _TOKEN = re.compile(r"\\(.)|([*?])|([^\\*?]+)", re.DOTALL)
 _SPECIAL = re.compile(r"([*?\\])")
@@ -31,6 +32,12 @@ def name_of(pattern: str) -> str | None:
     """
     parts = list(_parts(pattern))
     return None if any(special for special, _ in parts) else "".join(text for _, text in parts)
+
+
+def start_of(pattern: str) -> str:
+    """Return the text with which every name begins that matches *pattern*; an empty one where there is no such."""
+    plain = itertools.takewhile(lambda part: not part[0], _parts(pattern))
+    return "".join(text for _, text in plain)
 
 
 def translate(pattern: str, *, many: str, one: str, literal: Callable[[str], str]) -> str:

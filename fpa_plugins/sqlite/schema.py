@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from fpa_core.numbers import decimal_text
 from fpa_core.protocols import Query
-from fpa_core.protocols.patterns import translate
+from fpa_core.protocols.patterns import start_of, translate
 from fpa_core.records import Column, Kind
 
 __all__ = ["Tables", "batches_of", "create_tables", "subject_condition", "tables"]
+
+_LAST_BEFORE_SURROGATES, _LAST_SURROGATE = 0xD7FF, 0xDFFF
 
 _TYPES = {"text": "TEXT", "decimal": "TEXT", "time": "INTEGER", "integer": "INTEGER"}
 
@@ -119,10 +122,27 @@ def subject_condition(column: str, query: Query) -> tuple[list[str], list[Any]]:
     """Return the condition of *query* on a column of subjects, where it has one, and its parameters."""
     if query.subjects is None and not query.patterns:
         return [], []
-    subjects = query.subjects or ()
+    subjects: list[Any] = list(query.subjects or ())
     ways = [f"{column} IN ({', '.join('?' * len(subjects))})"] if subjects or not query.patterns else []
-    ways += [f"{column} GLOB ?"] * len(query.patterns)
-    return [f"({' OR '.join(ways)})"], [*subjects, *map(glob, query.patterns)]
+    for pattern in query.patterns:
+        condition, bound = f"{column} GLOB ?", [glob(pattern)]
+        start = start_of(pattern)
+        if after := _after(
+            start
+        ):  # as a range too, for which an index serves: a bound pattern's beginning is not looked at
+            condition, bound = f"({condition} AND {column} >= ? AND {column} < ?)", [*bound, start, after]
+        ways.append(condition)
+        subjects += bound
+    return [f"({' OR '.join(ways)})"], subjects
+
+
+def _after(start: str) -> str | None:
+    """Return the first text after all those that begin with *start*; None where there is no such."""
+    for place in reversed(range(len(start))):
+        if (code := ord(start[place])) < sys.maxunicode:
+            following = code + 1 if code != _LAST_BEFORE_SURROGATES else _LAST_SURROGATE + 1
+            return start[:place] + chr(following)
+    return None
 
 
 def batches_of(sources: Sequence[str]) -> tuple[str, list[Any]]:

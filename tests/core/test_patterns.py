@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpa_core.exceptions import DataError
+from fpa_core.protocols import Query
 from fpa_core.protocols.patterns import compiled, escape, name_of
-from fpa_plugins.sqlite.schema import glob
+from fpa_core.records import QUOTES
+from fpa_plugins.sqlite.schema import glob, subject_condition
 
 texts = st.text(st.sampled_from("AB*?[]\\é-^"), max_size=6)
 plain_patterns = st.text(st.sampled_from("AB*?[]é-^"), max_size=6)
@@ -40,6 +42,35 @@ def test_sqlite_agrees(pattern: str, name: str) -> None:
         return
     answer = apsw.Connection(":memory:").execute("SELECT ? GLOB ?", (name, glob(pattern))).get
     assert (matcher.fullmatch(name) is not None) == bool(answer)
+
+
+wide = st.text(st.sampled_from("A*?\\\ud7ff\ue000\U0010ffff"), max_size=5)
+
+
+@given(wide, wide)
+def test_a_condition_with_its_range_agrees(pattern: str, name: str) -> None:
+    """The range that stands beside a pattern in a statement leaves out no name that matches, whatever the last character before the star."""
+    try:
+        matcher = compiled(pattern)
+    except DataError:
+        return
+    (condition,), bound = subject_condition("name", Query(QUOTES, patterns=(pattern,)))
+    connection = apsw.Connection(":memory:")
+    connection.execute(
+        "CREATE TABLE names (name TEXT PRIMARY KEY) WITHOUT ROWID; INSERT INTO names VALUES (?)", (name,)
+    )
+    answer = connection.execute(f"SELECT name FROM names WHERE {condition}", bound).fetchall()
+    assert (matcher.fullmatch(name) is not None) == bool(answer)
+
+
+def test_the_beginning_of_a_pattern_is_searched_for() -> None:
+    """An index serves for the names that begin alike, without a look at the others."""
+    (condition,), bound = subject_condition("name", Query(QUOTES, patterns=("AB*",)))
+    connection = apsw.Connection(":memory:")
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+    connection.execute("CREATE TABLE names (name TEXT PRIMARY KEY) WITHOUT ROWID")
+    plan = connection.execute(f"EXPLAIN QUERY PLAN SELECT name FROM names WHERE {condition}", bound).fetchall()
+    assert "SEARCH" in str(plan)
 
 
 def test_one_name_or_many() -> None:
