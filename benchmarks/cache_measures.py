@@ -20,7 +20,7 @@ from typing import Any
 import diskcache
 
 from fpa_core.cache import DataCache
-from fpa_core.protocols import MISS, Entry
+from fpa_core.protocols import Entry
 from fpa_plugins.disk.cache import DiskCache
 from fpa_plugins.memory.cache import LruMemoryCache, MemoryCache
 
@@ -210,8 +210,8 @@ def through(get: Callable[[str], bool], put: Callable[[str], Any], trace: Sequen
 def policies() -> dict[str, tuple[str, Callable[[], tuple[Callable[[str], bool], Callable[[str], Any]]]]]:
     def backend(kind: type[MemoryCache]) -> Callable[[], Any]:
         def make() -> Any:
-            cache, entry = kind(max_entries=CAPACITY), Entry(1, 0.0)
-            return (lambda key: cache.get(key) is not MISS), lambda key: cache.put(key, entry)
+            cache = DataCache(kind(max_entries=CAPACITY), ttl=None)
+            return cache.get, lambda key: cache.set(key, 1)
 
         return make
 

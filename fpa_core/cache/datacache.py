@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from datetime import timedelta
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, Final, Self
 
 from fpa_core.cache.answers import Hit, Miss, MissReason
@@ -18,14 +18,14 @@ from fpa_core.cache.several import SeveralLoading
 from fpa_core.cache.shelf import Found, Shelf
 from fpa_core.cache.stats import CacheStats, Count
 from fpa_core.cache.sweeper import Sweeper
-from fpa_core.cache.values import Held
+from fpa_core.cache.values import SIZES, Held
 from fpa_core.cache.verbs import LoadingVerbs
 from fpa_core.exceptions import CacheError
-from fpa_core.protocols import MISS, CacheBackend, Capability, RemovalCause
+from fpa_core.protocols import CacheBackend, Capability, Entry, RemovalCause
 
 __all__ = ["DataCache"]
 
-_UNTAGGED: Final[Mapping[str, int]] = MappingProxyType({})
+_UNTAGGED: Final[Mapping[str, int]] = {}
 
 
 class DataCache(LoadingVerbs):
@@ -83,9 +83,11 @@ class DataCache(LoadingVerbs):
         self._removals = Removals(backend, self._prefix)
         self._shared = Capability.SHARED in backend.capabilities
         self._closed = False
-        # The quick way of `get`: nothing to decode, and no wall clock that may have been set back.
-        self._quick = None if self._shelf.encodes or self._shelf.outlives else backend.get
-        self._hit = self._counters.hit
+        # `get` and `set` have a quick way each, for values that are kept as they are by a clock that is never set back.
+        quick = not (self._shelf.encodes or self._shelf.outlives)
+        self._quick = backend.get if quick else None
+        self._usual = lifetimes.usual if quick else None
+        self._hit, self._stored = self._counters.hit, self._counters.stored
         self._sweeper = None if sweep_every is None else Sweeper(self, duration(sweep_every, "sweep_every"))
 
     # Reading
@@ -94,7 +96,8 @@ class DataCache(LoadingVerbs):
         """Return the value, or *default* when there is none of use."""
         if (quick := self._quick) is not None:
             entry = quick(self._prefix + key)
-            if entry is not MISS and not entry.tags and ((due := entry.expires_at) is None or self._clock() < due):
+            if entry is not None and not entry.tags and ((due := entry.expires_at) is None or self._clock() < due):
+                entry.uses += 1
                 self._hit()
                 held = entry.value
                 return held.copy(held.value) if type(held) is Held else held
@@ -150,12 +153,16 @@ class DataCache(LoadingVerbs):
         :raises CacheError: for a key, value, tag or lifetime that cannot be; the value's type is named.
         """
         full = self._prefix + key if type(key) is str else self._full(key)
+        seconds = self._usual if ttl is UNSET and kind is None and tags == () and not self._under_way else None
+        if seconds is not None and (size := SIZES.get(type(value), 0)):
+            now = self._clock()
+            if self._backend.put(full, Entry(value, now, now + seconds, None, size, _UNTAGGED)):
+                self._stored()
+                return True
         if full in self._under_way:  # what is being loaded is older than this value
             self._backend.bump(fences_of(full)[:1])
-        generations = self._backend.generations(self._shelf.tag_names(tags)) if tags != () else _UNTAGGED
-        lifetimes = self._shelf.lifetimes
-        rule = ttl if ttl is not UNSET else lifetimes.default if kind is None else lifetimes.choose(ttl, kind)
-        if self._shelf.keep(full, value, rule, generations):
+        generations = _UNTAGGED if tags == () else self._backend.generations(self._shelf.tag_names(tags))
+        if self._shelf.keep(full, value, self._shelf.lifetimes.choose(ttl, kind), generations):
             return True
         self._drop(full)
         return False

@@ -38,7 +38,6 @@ Span: TypeAlias = tuple[float | None, float | None]
 
 
 _FOR_EVER: Final[Span] = (None, None)
-_INFINITE: Final = float("inf")
 
 
 def duration(value: float | str | timedelta, what: str) -> float:
@@ -116,16 +115,17 @@ class Lifetimes:
     spare: float = field(init=False)
     """Seconds a value is kept past its time, for either."""
 
-    plain: bool = field(init=False)
-    """Whether lifetimes are neither shortened at random nor followed by a stale time."""
+    usual: float | None = field(init=False)
+    """Seconds of the default where nothing else is to be reckoned: it is a number, neither shortened nor followed by a stale time."""
 
     @spare.default
     def _spare(self) -> float:
         return max(self.while_revalidate, self.if_error)
 
-    @plain.default
-    def _plain(self) -> bool:
-        return not self.jitter and not self.spare
+    @usual.default
+    def _usual(self) -> float | None:
+        single = isinstance(self.default, float) and not self.jitter and not self.spare
+        return self.default if single and self.default > 0 else None  # type: ignore[operator, return-value]
 
     def choose(self, ttl: Ttl | Unset, kind: str | None, *, negative: bool = False) -> Ttl:
         """Return the rule that holds: the caller's, else that for a loaded None, else the kind's, else the default."""
@@ -140,8 +140,6 @@ class Lifetimes:
 
         :raises CacheError: when *ttl* is no lifetime.
         """
-        if self.plain and jitter is None and type(ttl) is float and 0 < ttl < _INFINITE:
-            return now + ttl, None  # by far the commonest
         if ttl is None:
             return _FOR_EVER
         seconds = ttl if type(ttl) is float and ttl - ttl == 0 else self.seconds(ttl)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fpa_core.cache.keys import make_key
 from fpa_core.cache.lifetimes import Ttl, Unset
-from fpa_core.serialization import encode
+from fpa_core.envelope import encode
 
 if TYPE_CHECKING:
     from fpa_core.cache.verbs import LoadingVerbs

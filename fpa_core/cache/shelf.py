@@ -11,9 +11,9 @@ from fpa_core.cache.answers import MissReason
 from fpa_core.cache.lifetimes import Lifetimes, Ttl
 from fpa_core.cache.stats import Count, Counters
 from fpa_core.cache.values import UNREADABLE, give, hold
+from fpa_core.envelope import EnvelopeError, decode, encode
 from fpa_core.exceptions import CacheError
-from fpa_core.protocols import MISS, CacheBackend, Capability, Entry, Miss
-from fpa_core.serialization import EnvelopeError, decode, encode
+from fpa_core.protocols import CacheBackend, Capability, Entry
 
 __all__ = ["Found", "Shelf"]
 
@@ -68,9 +68,9 @@ class Shelf:
     def _outlives(self) -> bool:
         return not self.backend.capabilities.isdisjoint({Capability.PERSISTENT, Capability.SHARED})
 
-    def judge(self, entry: Entry | Miss, now: float, *, stale: bool = False) -> MissReason | None:
+    def judge(self, entry: Entry | None, now: float, *, stale: bool = False) -> MissReason | None:
         """Say why *entry* is of no use, or None when it is."""
-        if entry is MISS:
+        if entry is None:
             return MissReason.ABSENT
         if self.past_use(entry, now, stale=stale):
             return MissReason.EXPIRED
@@ -89,12 +89,12 @@ class Shelf:
         """Return what is kept under *key*, or why there is nothing of use."""
         return self.examine(self.backend.get(key), stale=stale)
 
-    def examine(self, entry: Entry | Miss, *, stale: bool = False) -> Found | MissReason:
+    def examine(self, entry: Entry | None, *, stale: bool = False) -> Found | MissReason:
         """Judge and decode one entry."""
         now = self.clock()
         if (reason := self.judge(entry, now, stale=stale)) is not None:
             return reason
-        assert entry is not MISS
+        assert entry is not None
         return self.unpack(entry, now)
 
     def find_many(self, keys: Sequence[str], *, stale: bool = False) -> dict[str, Found | MissReason]:
@@ -129,6 +129,7 @@ class Shelf:
         if isinstance(answer, MissReason):
             self.counters.add(_REASONS[answer])
         else:
+            answer.entry.uses += 1
             self.counters.add(Count.STALE_HITS if answer.stale else Count.HITS)
 
     def tag_names(self, tags: Iterable[str]) -> list[str]:

@@ -20,9 +20,9 @@ from attrs import define, evolve
 from fpa_core.cache.fork import fork_safe_lock
 from fpa_core.cache.keys import fences_of
 from fpa_core.cache.values import UNREADABLE, bare, hold
+from fpa_core.envelope import EnvelopeError, decode, encode
 from fpa_core.exceptions import CacheError
-from fpa_core.protocols import MISS, CacheBackend, Capability, Entry, Miss, RemovalWatcher, Usage
-from fpa_core.serialization import EnvelopeError, decode, encode
+from fpa_core.protocols import CacheBackend, Capability, Entry, RemovalWatcher, Usage
 
 __all__ = ["TieredCache"]
 
@@ -62,12 +62,12 @@ class TieredCache:
         self._serial = itertools.count(1)
         self._writes = [0] * SLOTS
 
-    def get(self, key: str) -> Entry | Miss:
+    def get(self, key: str) -> Entry | None:
         """Return the near copy while it stands, else what the far cache has, and keep a copy."""
         copy = self._copy(key)
         if copy is not None and self._far.generations(tuple(copy.generations)) == copy.generations:
             return copy.entry
-        return self._fetch((key,)).get(key, MISS)
+        return self._fetch((key,)).get(key)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Entry]:
         """Return those of the entries that are there, asking the far cache once for generations and once for the rest."""
@@ -161,7 +161,7 @@ class TieredCache:
     def _copy(self, key: str) -> _Copy | None:
         """Return the near copy if nothing known here speaks against it."""
         near = self._near.get(key)
-        if near is MISS:
+        if near is None:
             return None
         copy: _Copy = near.value
         if copy.write != self._writes[hash(key) % SLOTS]:
@@ -181,7 +181,7 @@ class TieredCache:
         found = {key: self._far.get(key) for key in keys} if single else self._far.get_many(keys)
         entries: dict[str, Entry] = {}
         for key, entry in found.items():
-            if entry is not MISS:
+            if entry is not None:
                 entries[key] = held = self._inward(entry)
                 if held.value is not UNREADABLE:
                     self._keep_copy(key, held, {name: present[name] for name in fences[key]}, writes[key])

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from fpa_core.envelope import is_arrow_table
 from fpa_core.exceptions import CacheError
 from fpa_core.records import KINDS
-from fpa_core.serialization import is_arrow_table
 
-__all__ = ["UNREADABLE", "Held", "bare", "give", "hold"]
+__all__ = ["SIZES", "UNREADABLE", "Held", "bare", "give", "hold"]
 
 UNREADABLE: Final = object()
 """Stands for a value whose bytes could not be decoded, where a backend decodes them itself."""
@@ -29,7 +29,7 @@ _LEAVES: Final = frozenset({type(None), bool, int, float, str, bytes, Decimal, d
 RECORD_BYTES = 800
 """What a record counts for in memory: its slots and the decimals in them, about."""
 
-_SIZES: Final = dict.fromkeys(_LEAVES, 0) | dict.fromkeys(_RECORDS, RECORD_BYTES) | {int: 32, float: 24, bool: 28}
+SIZES: Final = dict.fromkeys(_LEAVES, 0) | dict.fromkeys(_RECORDS, RECORD_BYTES) | {int: 32, float: 24, bool: 28}
 """Bytes of what cannot change, by type, about; 0 where they differ from value to value."""
 
 
@@ -47,7 +47,7 @@ def hold(value: Any) -> tuple[Any, int]:
     :raises CacheError: when no backend could keep it, so that a program does not come to depend on one that happens to.
     """
     kind = type(value)
-    if (size := _SIZES.get(kind)) is not None:
+    if (size := SIZES.get(kind)) is not None:
         return value, size or getsizeof(value)
     if kind in (list, tuple) and _LEAVES.issuperset(kinds := set(map(type, value))):
         # Equal types are of about equal size, and a sum over all would cost more than the copy.

@@ -4,7 +4,7 @@ Policy lives in core, mechanism in backends: a backend is small, and says by its
 Classes are matched by shape: a backend derives from nothing here, and needs only the value types.
 """
 
-from fpa_core.protocols.caches import MISS, CacheBackend, Entry, Miss, RemovalCause, RemovalWatcher, Usage
+from fpa_core.protocols.caches import CacheBackend, Entry, RemovalCause, RemovalWatcher, Usage
 from fpa_core.protocols.capabilities import Capability
 from fpa_core.protocols.quarantine import QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.sources import Chunk, Reject, Source, SourceRequest
@@ -31,7 +31,6 @@ from fpa_core.protocols.validators import (
 )
 
 __all__ = [
-    "MISS",
     "RANKS",
     "Batch",
     "CacheBackend",
@@ -41,7 +40,6 @@ __all__ = [
     "Extent",
     "Failure",
     "Finding",
-    "Miss",
     "QuarantineCount",
     "QuarantineQuery",
     "Quarantined",

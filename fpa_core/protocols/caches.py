@@ -3,32 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from enum import Enum, StrEnum
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from enum import StrEnum
+from typing import Any, Protocol, TypeAlias
 
 from attrs import define, field, frozen
 
 from fpa_core.protocols.capabilities import Capability
 
-__all__ = ["MISS", "CacheBackend", "Entry", "Miss", "RemovalCause", "RemovalWatcher", "Usage"]
-
-
-class _Miss(Enum):
-    MISS = "MISS"
-
-    def __bool__(self) -> Literal[False]:
-        return False
-
-    def __repr__(self) -> str:
-        return "MISS"
-
-
-MISS: Final = _Miss.MISS
-"""Not in the cache; a stored None is a value. It is falsy, and the only member of its type."""
-
-
-Miss: TypeAlias = Literal[_Miss.MISS]
-"""The type of :data:`MISS`, for annotations such as ``Entry | Miss``."""
+__all__ = ["CacheBackend", "Entry", "RemovalCause", "RemovalWatcher", "Usage"]
 
 
 class RemovalCause(StrEnum):
@@ -52,7 +34,7 @@ RemovalWatcher: TypeAlias = Callable[[str, RemovalCause], None]
 
 @define
 class Entry:
-    """A cached value and what is known of it. Nobody changes one; it is not frozen, because making it is part of every write.
+    """A cached value and what is known of it. Nobody changes more of one than its uses.
 
     :ivar value: the value, or its encoded bytes where the backend stores bytes.
     :ivar stored_at: when it was put, in seconds of the cache's clock; ``expires_at``: when it ceases to be fresh, None for never.
@@ -60,6 +42,8 @@ class Entry:
     :ivar size: bytes it counts for.
     :ivar tags: the generation of each tag when the value was made; the entry is dead once one of them has moved on.
     :ivar standing: whether the backend, as it read the entry, found that none of them has; if it did not look, others ask.
+    :ivar uses: how often the value was given out, about: whoever does so raises it, without a lock. What a backend keeps when there is too
+        little room may rest on it, and it may lower it.
     """
 
     value: Any
@@ -69,6 +53,7 @@ class Entry:
     size: int = 0
     tags: Mapping[str, int] = field(factory=dict)
     standing: bool = field(default=False, eq=False)
+    uses: int = field(default=0, eq=False)
 
 
 @frozen
@@ -85,8 +70,8 @@ class CacheBackend(Protocol):
 
     capabilities: frozenset[Capability]
 
-    def get(self, key: str) -> Entry | Miss:
-        """Return the entry, expired or not, or MISS."""
+    def get(self, key: str, /) -> Entry | None:
+        """Return the entry, expired or not, or None when there is none."""
         ...
 
     def get_many(self, keys: Iterable[str]) -> Mapping[str, Entry]:

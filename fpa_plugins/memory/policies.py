@@ -3,95 +3,79 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from typing import Protocol
 
-from fpa_core.protocols import Entry, Miss
+from fpa_core.protocols import Entry
 
-__all__ = ["SATURATION", "Lru", "Node", "Policy", "S3Fifo"]
+__all__ = ["Lru", "Policy", "S3Fifo"]
 
 SATURATION = 3
 """Uses that S3-FIFO tells apart; more make no difference."""
 
 
-class Node:
-    """A place in the cache.
-
-    :ivar entry: what is there, MISS once it has left the cache; ``key`` under which key.
-    :ivar uses: how often it was used lately, up to what the policy tells apart.
-    :ivar proven: whether it is in the main queue; ``gone`` whether it left the cache, and only its queue has not noticed.
-    :ivar due: the second its expiry is due.
-    """
-
-    __slots__ = ("due", "entry", "gone", "key", "proven", "uses")
-
-    def __init__(self, key: str, entry: Entry) -> None:
-        self.key = key
-        self.entry: Entry | Miss = entry
-        self.uses = 0
-        self.proven = self.gone = False
-        self.due: int | None = None
-
-
 class Policy(Protocol):
-    """Keeps nodes in an order of its own. Called under the cache's lock."""
+    """Keeps keys in an order of its own. Called under the cache's lock."""
 
-    def add(self, node: Node) -> None:
-        """Take in a new node."""
+    def add(self, key: str) -> None:
+        """Take in a new key."""
         ...
 
-    def discard(self, node: Node) -> None:
-        """Forget a node that is there."""
+    def discard(self, key: str) -> None:
+        """Forget a key that is there."""
         ...
 
-    def evict(self) -> Node:
-        """Forget the node that is worth least, and return it; there is at least one."""
+    def evict(self) -> str:
+        """Forget the key whose entry is worth least, and return it; there is at least one."""
         ...
 
 
 class S3Fifo:
-    """S3-FIFO: three queues, and hits that only raise a number on the node, so that they need no lock and no reordering.
+    """S3-FIFO: three queues, and hits that only raise a number on the entry, so that they need no lock and no reordering.
 
     New keys wait in a small queue, a tenth of the cache. Those used while they wait move to the main queue; the rest go, and only their
     names are remembered: one that returns soon goes straight to the main queue. The main queue gives a used key another round. A scan of keys
     used once therefore passes through the small queue and leaves the main one alone.
+
+    :param entries: those of the cache, whose ``uses`` it reads and lowers.
     """
 
-    def __init__(self, max_entries: int) -> None:
-        self._max_entries = max_entries
-        self._small = Queue()
-        self._main = Queue()
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        self._entries = entries
+        self._small = Line()
+        self._main: OrderedDict[str, None] = OrderedDict()
         self._ghosts: OrderedDict[int, None] = OrderedDict()  # hashes: a collision costs a place, not a mistake
 
-    def add(self, node: Node) -> None:
-        """Take in a new node."""
-        if self._ghosts and self._ghosts.pop(hash(node.key), self) is None:
-            node.proven = True
-            self._main.nodes.append(node)
+    def add(self, key: str) -> None:
+        """Take in a new key."""
+        if self._ghosts and self._ghosts.pop(hash(key), self) is None:
+            self._main[key] = None
         else:
-            self._small.nodes.append(node)
+            self._small.keys.append(key)
 
-    def discard(self, node: Node) -> None:
-        """Forget a node that is there."""
-        (self._main if node.proven else self._small).discard(node)
+    def discard(self, key: str) -> None:
+        """Forget a key that is there."""
+        if self._main.pop(key, self) is self:
+            self._small.discard(key)
 
-    def evict(self) -> Node:
-        """Forget the node that is worth least, and return it."""
+    def evict(self) -> str:
+        """Forget the key whose entry is worth least, and return it."""
         small, main = self._small, self._main
         while True:
-            in_small = len(small)
-            if in_small and (not (in_main := len(main)) or 9 * in_small >= in_main):
-                node = small.pop()
-                if not node.uses:
-                    self._remember(node.key)
-                    return node
-                node.proven = True
-                node.uses = 0
+            if (waiting := len(small)) and 9 * waiting >= len(main):
+                key = small.pop()
+                entry = self._entries[key]
+                if not entry.uses:
+                    self._remember(key)
+                    return key
+                entry.uses = 0
             else:
-                node = main.pop()
-                if not node.uses:
-                    return node
-                node.uses -= 1
-            main.nodes.append(node)
+                key, _ = main.popitem(last=False)
+                entry = self._entries[key]
+                if not entry.uses:
+                    return key
+                entry.uses = min(entry.uses, SATURATION) - 1
+            main[key] = None
 
     def _remember(self, key: str) -> None:
         self._ghosts[hash(key)] = None
@@ -99,53 +83,64 @@ class S3Fifo:
             self._ghosts.popitem(last=False)
 
 
-class Queue:
-    """Nodes in the order they came. Those taken out of the middle stay until they are met, or are half of all."""
+class Line:
+    """Keys in the order they came, of which nearly all leave at the front: it costs a tenth of an OrderedDict.
 
-    __slots__ = ("_gone", "nodes")
+    One taken out of the middle stays where it is until it is met, or until such are half of all.
+
+    :ivar keys: the keys, those taken out among them; new ones are appended here.
+    """
+
+    __slots__ = ("_count", "_gone", "keys")
 
     def __init__(self) -> None:
-        self.nodes: deque[Node] = deque()
-        self._gone = 0
+        self.keys: deque[str] = deque()
+        self._gone: dict[str, int] = {}  # how often each was taken out and not met since
+        self._count = 0  # of all these
 
     def __len__(self) -> int:
-        return len(self.nodes) - self._gone
+        return len(self.keys) - self._count
 
-    def pop(self) -> Node:
+    def pop(self) -> str:
         """Take out the oldest."""
-        while True:
-            node = self.nodes.popleft()
-            if not node.gone:
-                return node
-            self._gone -= 1
+        while self._is_gone(key := self.keys.popleft()):
+            pass
+        return key
 
-    def discard(self, node: Node) -> None:
-        """Take out *node*, which is among them."""
-        node.gone = True
-        self._gone += 1
-        if 2 * self._gone > len(self.nodes):
-            self.nodes = deque(each for each in self.nodes if not each.gone)
-            self._gone = 0
+    def discard(self, key: str) -> None:
+        """Take out *key*, which is among them."""
+        self._gone[key] = self._gone.get(key, 0) + 1
+        self._count += 1
+        if 2 * self._count > len(self.keys):
+            self.keys = deque(key for key in self.keys if not self._is_gone(key))
+
+    def _is_gone(self, key: str) -> bool:
+        """Tell whether *key*, met at its place, was taken out: of equal keys the earlier one was."""
+        times = self._gone.pop(key, 0)
+        if times > 1:
+            self._gone[key] = times - 1
+        self._count -= bool(times)
+        return bool(times)
 
 
 class Lru:
     """Least recently used first. Its hits reorder, under the lock."""
 
-    def __init__(self, max_entries: int) -> None:  # noqa: ARG002 - the same call makes either policy
-        self._order: OrderedDict[str, Node] = OrderedDict()
+    def __init__(self) -> None:
+        self._order: OrderedDict[str, None] = OrderedDict()
 
-    def add(self, node: Node) -> None:
-        """Take in a new node."""
-        self._order[node.key] = node
+    def add(self, key: str) -> None:
+        """Take in a new key."""
+        self._order[key] = None
 
-    def use(self, node: Node) -> None:
+    def use(self, key: str) -> None:
         """Note a hit."""
-        self._order.move_to_end(node.key)
+        self._order.move_to_end(key)
 
-    def discard(self, node: Node) -> None:
-        """Forget a node that is there."""
-        del self._order[node.key]
+    def discard(self, key: str) -> None:
+        """Forget a key that is there."""
+        del self._order[key]
 
-    def evict(self) -> Node:
-        """Forget the node that is worth least, and return it."""
-        return self._order.popitem(last=False)[1]
+    def evict(self) -> str:
+        """Forget the key that was not used for longest, and return it."""
+        return self._order.popitem(last=False)[0]

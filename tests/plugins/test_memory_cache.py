@@ -9,12 +9,15 @@ import threading
 import weakref
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fpa_core.cache import DataCache
-from fpa_core.protocols import MISS, Entry
+from fpa_core.protocols import Entry
 from fpa_plugins.memory import cache as module
 from fpa_plugins.memory import plugin
 from fpa_plugins.memory.cache import LruMemoryCache, MemoryCache
+from fpa_plugins.memory.policies import Line
 
 KINDS = [MemoryCache, LruMemoryCache]
 
@@ -30,9 +33,10 @@ def entry(value=1, at=0.0, until=None, size=1, **more):
 def hit_rate(cache, trace):
     hits = 0
     for key in trace:
-        if cache.get(key) is MISS:
+        if (found := cache.get(key)) is None:
             cache.put(key, entry())
         else:
+            found.uses += 1  # as whoever gives a value out does
             hits += 1
     return hits / len(trace)
 
@@ -89,8 +93,8 @@ def test_an_oversize_value_is_refused(kind):
     cache.put("small", entry(size=10))
     cache.put("k", entry(size=10))
     assert not cache.put("k", entry(size=101))
-    assert cache.get("k") is MISS
-    assert cache.get("small") is not MISS
+    assert cache.get("k") is None
+    assert cache.get("small") is not None
     assert cache.usage().evicted == {"oversize": 1}
 
 
@@ -111,7 +115,7 @@ def test_s3fifo_keeps_what_is_asked_for_through_a_scan():
     for _ in range(3):
         hit_rate(cache, hot)
     hit_rate(cache, [f"scan{number}" for number in range(10_000)])
-    assert all(cache.get(key) is not MISS for key in hot)
+    assert all(cache.get(key) is not None for key in hot)
 
 
 def test_s3fifo_beats_lru():
@@ -145,7 +149,25 @@ def test_deleted_keys_leave_nothing_behind(kind):
     for number in range(1000):
         cache.put(str(number), entry(until=10.0))
         cache.delete(str(number))
-    assert (sum(map(len, cache._due.values())), len(cache._seconds), len(cache._nodes)) == (0, 1, 0)
+    assert (sum(map(len, cache._expiry._keys.values())), len(cache._expiry._seconds), len(cache._entries)) == (0, 1, 0)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["put", "delete", "evict"]), st.sampled_from("abcdef"))))
+def test_a_line_is_a_queue_whose_middle_can_leave(steps):
+    """Keys leave a line in the order they came, whichever are taken out between, and come back, meanwhile."""
+    line, model = Line(), []
+    for step, key in steps:
+        if step == "put" and key not in model:
+            line.keys.append(key)
+            model.append(key)
+        elif step == "delete" and key in model:
+            line.discard(key)
+            model.remove(key)
+        elif step == "evict" and model:
+            assert line.pop() == model.pop(0)
+        assert len(line) == len(model)
+        assert len(line.keys) <= 2 * len(model) + 1
+    assert [line.pop() for _ in model] == model
 
 
 @pytest.mark.parametrize("end", ["replace", "delete", "evict", "expire", "clear", "purge", "oversize"])

@@ -220,19 +220,25 @@ def a_sweep_holds_the_lock_for_all(make, wall, monkeypatch=None):
         cache.purge()
         at_once = [len(keys) for keys in at_once]
     else:
-        holder, name = (cache, "_cache") if make.kind == "simple" else (cache._backend, "_nodes")
+        holder, name = (cache, "_cache") if make.kind == "simple" else (cache._backend, "_entries")
         if make.kind == "memory":
             cache._clock = cache._shelf.clock  # its own clock did not move: sweep as of later
         inner = holder._lock
 
         class Watching:
-            def __enter__(self):
+            def acquire(self):
                 inner.acquire()
                 self.before = len(getattr(holder, name))
 
-            def __exit__(self, *_):
+            def release(self):
                 at_once.append(self.before - len(getattr(holder, name)))
                 inner.release()
+
+            def __enter__(self):
+                self.acquire()
+
+            def __exit__(self, *_):
+                self.release()
 
         holder._lock = Watching()
         cache.purge() if make.kind == "simple" else holder.purge(time.monotonic() + 100)

@@ -166,4 +166,4 @@ def test_no_count_is_lost(operations):
     assert stats.entries == len(cache.keys()) <= 1000
     assert stats.bytes == sum(backend.get(key).size for key in list(backend.keys()))
     in_queues = sum(len(queue) for queue in (backend._policy._small, backend._policy._main))
-    assert in_queues == stats.entries == sum(map(len, backend._due.values()))
+    assert in_queues == stats.entries == sum(map(len, backend._expiry._keys.values()))
