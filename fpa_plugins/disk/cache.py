@@ -11,7 +11,7 @@ from typing import Any
 from attrs import evolve
 
 from fpa_core.cache.fork import fork_safe_lock
-from fpa_core.protocols import MISS, Capability, Entry, Miss, RemovalCause, RemovalWatcher, Usage
+from fpa_core.protocols import Capability, Entry, RemovalCause, RemovalWatcher, Usage
 from fpa_plugins.disk import rows
 from fpa_plugins.disk.database import Database
 from fpa_plugins.disk.framing import pack
@@ -49,9 +49,9 @@ class DiskCache:
         self._run = self._database.run
         self._run(lambda _: None)
 
-    def get(self, key: str) -> Entry | Miss:
-        """Return the entry, or MISS."""
-        return self._run(lambda cache: rows.read(cache, key)) or MISS
+    def get(self, key: str) -> Entry | None:
+        """Return the entry, or None."""
+        return self._run(lambda cache: rows.read(cache, key))
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Entry]:
         """Return those of the entries that are there."""

@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import apsw
 import diskcache
 from diskcache.core import DBNAME
 
 from fpa_core.cache.fork import fork_safe_lock
 from fpa_core.exceptions import CacheError
 from fpa_plugins.disk import rows
-from fpa_plugins.disk.folder import prepare, wipe
+from fpa_plugins.disk.connection import Cache, result_code
+from fpa_plugins.disk.folder import ENTRIES, prepare, wipe
 from fpa_plugins.disk.safe import SafeDisk
 
 __all__ = ["Database"]
@@ -25,8 +27,8 @@ T = TypeVar("T")
 TRIES = 4
 """How often an operation is tried, each time with a like share of the timeout: after a wait, with a new connection, in a new folder."""
 
-_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_DAMAGE: Final = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR})
+_BUSY: Final = frozenset({apsw.SQLITE_BUSY, apsw.SQLITE_LOCKED})
+_DAMAGE: Final = frozenset({apsw.SQLITE_ERROR, apsw.SQLITE_CORRUPT, apsw.SQLITE_NOTADB, apsw.SQLITE_IOERR})
 
 _SETTINGS: Final[Mapping[str, Any]] = {
     # Settings live in the folder and win over defaults, so each is given every time.
@@ -35,10 +37,8 @@ _SETTINGS: Final[Mapping[str, Any]] = {
     "eviction_policy": "least-recently-stored",  # the others turn reads into writes
     "cull_limit": 0,  # the statements here sweep and make room themselves
     "disk_min_file_size": 2**15,
-    # The standard library's SQLite is often one that can corrupt a database in WAL mode when several processes write it. Without WAL
-    # and memory mapping it cannot, whatever its version; and processes with different versions agree. Losing power may cost the
-    # folder, which is a cache, so nothing is synced, and writes are faster than with WAL.
-    "sqlite_journal_mode": "truncate",
+    # Readers and a writer do not wait for each other. Losing power may cost the folder, which is a cache, so nothing is synced.
+    "sqlite_journal_mode": "wal",
     "sqlite_mmap_size": 0,
     "sqlite_synchronous": 0,
 }
@@ -53,7 +53,7 @@ class Database:
 
     def __init__(self, folder: Path, max_bytes: int, timeout: float, rebuilt: Callable[[], None]) -> None:
         self.folder = folder
-        self._path = os.fspath(folder / DBNAME)
+        self._path = os.fspath(folder / ENTRIES / DBNAME)
         self._max_bytes = max_bytes
         self._timeout = timeout
         self._rebuilt = rebuilt
@@ -85,9 +85,9 @@ class Database:
             except diskcache.Timeout as error:
                 problem = error
                 rows.roll_back(cache)
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, apsw.Error) as error:
                 problem = error
-                code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+                code = result_code(error)
                 if code in _BUSY:
                     rows.roll_back(cache)
                 else:
@@ -113,8 +113,8 @@ class Database:
             if self._cache is None or self._identity() != self._file:
                 prepare(self.folder)
                 try:
-                    cache = diskcache.Cache(
-                        str(self.folder),
+                    cache = Cache(
+                        str(self.folder / ENTRIES),
                         timeout=self._timeout / TRIES,
                         disk=SafeDisk,
                         size_limit=self._max_bytes,
@@ -142,7 +142,7 @@ class Database:
             if self._cache is not broken:
                 return  # another thread has done it
             if broken is not None:
-                with contextlib.suppress(sqlite3.Error):
+                with contextlib.suppress(sqlite3.Error, apsw.Error):
                     broken.close()
             self._cache = None
             if wipe_folder:

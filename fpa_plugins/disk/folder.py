@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
+import secrets
 import shutil
 import stat
 from pathlib import Path
 
-from diskcache.core import DBNAME
-
 from fpa_core.exceptions import CacheError
 
-__all__ = ["prepare", "wipe"]
+__all__ = ["ENTRIES", "prepare", "wipe"]
+
+ENTRIES = "entries"
+"""The folder in it that is diskcache's."""
+
+_GONE = ".gone-"
 
 # The mark by which backup programs know what they need not keep (https://bford.info/cachedir/), and this one its folders.
 _TAG_NAME = "CACHEDIR.TAG"
 _TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of market data; it may be deleted at any time.\n"
-_SHARD = re.compile(r"[0-9a-f]{2}")
 
 
 def prepare(folder: Path) -> None:
@@ -34,9 +36,11 @@ def prepare(folder: Path) -> None:
                 raise CacheError(f"the cache folder {folder} belongs to another user", hint="choose another path")
         tag = folder / _TAG_NAME
         if not tag.exists():
-            if not (folder / DBNAME).exists() and any(folder.iterdir()):
+            if not (folder / ENTRIES).exists() and any(folder.iterdir()):
                 raise CacheError(f"{folder} holds other things than a cache", hint="choose an empty or a new folder")
             tag.write_text(_TAG_TEXT, encoding="ascii")
+        if (folder / ENTRIES).is_symlink():
+            raise CacheError(f"{folder / ENTRIES} is a symbolic link", hint="remove it: the cache makes a folder there")
         if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
             folder.chmod(0o700)
     except OSError as error:
@@ -44,10 +48,12 @@ def prepare(folder: Path) -> None:
 
 
 def wipe(folder: Path) -> None:
-    """Remove the database and the files of values, and nothing else."""
-    for path in folder.glob(f"{DBNAME}*"):
-        with contextlib.suppress(OSError):
-            path.unlink()
-    for path in folder.iterdir():
-        if _SHARD.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
+    """Remove the entries, and nothing else.
+
+    In one step they are out of the way: a database whose log is left behind for the next one of its name, or the other way round, would be
+    worse than the damage.
+    """
+    with contextlib.suppress(OSError):
+        (folder / ENTRIES).rename(folder / f"{_GONE}{secrets.token_hex(8)}")
+    for gone in folder.glob(f"{_GONE}*"):  # those of a process that was killed here, too
+        shutil.rmtree(gone, ignore_errors=True)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["DiskOptions"]
 
 
+_PACKAGES = {"diskcache": "diskcache>=5.6.3,<6", "apsw": "apsw-sqlite3mc>=3.51.3,<4"}
+
+
 @frozen
 class DiskOptions:
     """Options of the ``disk`` cache.
@@ -37,13 +40,13 @@ def create(options: DiskOptions) -> CacheBackend:
     try:
         from fpa_plugins.disk.cache import DiskCache
     except ModuleNotFoundError as error:
-        if error.name != "diskcache":
+        if (package := _PACKAGES.get(error.name or "")) is None:
             raise
         raise MissingDependencyError(
-            "the disk cache needs the package diskcache",
+            f"the disk cache needs the package {package.partition('>')[0]}",
             plugin="disk",
-            package="diskcache",
-            command='pip install "diskcache>=5.6.3,<6"',
+            package=package.partition(">")[0],
+            command=f'pip install "{package}"',
         ) from None
     return DiskCache(options.path, max_bytes=options.max_bytes, timeout=options.timeout)
 

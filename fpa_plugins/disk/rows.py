@@ -13,10 +13,15 @@ import contextlib
 import secrets
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import apsw
 
 from fpa_core.protocols import Entry
 from fpa_plugins.disk.framing import unpack
+
+if TYPE_CHECKING:
+    from fpa_plugins.disk.connection import Connection
 
 __all__ = [
     "Row",
@@ -53,25 +58,22 @@ def roll_back(cache: Any) -> None:
     """End the transaction that a lock of somebody else's left open, if one is; *cache* is None where not even opening it came to an end."""
     if cache is None:
         return
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(sqlite3.Error, apsw.Error):
         if cache._con.in_transaction:  # noqa: SLF001
             cache._con.execute("ROLLBACK")  # noqa: SLF001
 
 
 def read(cache: Any, key: str) -> Entry | None:
     """Return the entry of *key*, knowing whether its tags stand; None when there is none, or none that this project wrote."""
-    key, _ = cache.disk.put(key)
+    disk = cache.disk
+    disk.put(key)
     connection = cache._con  # noqa: SLF001 - as below: see above
-    # While the second row is still to come the statement is open, and with it the state of the database that it sees: the
-    # generations are those of the same moment, and the file is not locked again to read them.
-    open_query = connection.execute(
-        "SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1 UNION ALL SELECT NULL, NULL, NULL", (key,)
-    )
+    # Until the statement is closed it holds the state of the database that it sees: the generations read meanwhile are of that moment.
+    rows = connection.execute("SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1", (key,))
     try:
-        mode, filename, value = open_query.fetchone()
-        if mode is None:
+        if (row := rows.fetchone()) is None:
             return None
-        entry = unpack(cache.disk.fetch(mode, filename, value, False))
+        entry = unpack(disk.fetch(*row, False))
         if entry is not None and (tags := entry.tags):
             entry.standing = _generations(connection, tuple(tags)) == tags
     except OSError:
@@ -79,7 +81,7 @@ def read(cache: Any, key: str) -> Entry | None:
     else:
         return entry
     finally:
-        open_query.close()
+        rows.close()
 
 
 def write(cache: Any, row: Row, fence: Mapping[str, int] | None = None) -> list[str] | None:
@@ -92,7 +94,7 @@ def write(cache: Any, row: Row, fence: Mapping[str, int] | None = None) -> list[
             cleanup(filename)
             return None
         columns = (row.stored_at, row.until, row.stored_at, size, mode, filename, value)
-        there = sql("SELECT rowid, filename FROM Cache WHERE key = ? AND raw = 1", (key,)).fetchone()
+        there = _place(sql, key)
         if there is None:
             sql(
                 "INSERT INTO Cache (store_time, expire_time, access_time, size, mode, filename, value, key, raw)"
@@ -110,11 +112,19 @@ def write(cache: Any, row: Row, fence: Mapping[str, int] | None = None) -> list[
         return _expire(sql, cleanup, row.stored_at, SWEEP_PER_WRITE)
 
 
+def _place(sql: Any, key: str) -> tuple[int, str | None] | None:
+    """Return the number and the file of the row of *key*. The statement is read to its end, or it would stay open."""
+    found: list[tuple[int, str | None]] = sql(
+        "SELECT rowid, filename FROM Cache WHERE key = ? AND raw = 1", (key,)
+    ).fetchall()
+    return found[0] if found else None
+
+
 def delete(cache: Any, key: str) -> bool:
     """Drop the row of *key*; tell whether there was one."""
     key, _ = cache.disk.put(key)
     with cache._transact() as (sql, cleanup):  # noqa: SLF001
-        there = sql("SELECT rowid, filename FROM Cache WHERE key = ? AND raw = 1", (key,)).fetchone()
+        there = _place(sql, key)
         if there is None:
             return False
         sql("DELETE FROM Cache WHERE rowid = ?", there[:1])
@@ -133,7 +143,7 @@ def generations(cache: Any, tags: Sequence[str]) -> dict[str, int]:
     return _generations(cache._con, tags)  # noqa: SLF001
 
 
-def _generations(connection: sqlite3.Connection, tags: Sequence[str]) -> dict[str, int]:
+def _generations(connection: Connection, tags: Sequence[str]) -> dict[str, int]:
     marks = ",?" * len(tags)
     query = f"SELECT tag, generation FROM Generations WHERE tag IN (''{marks})"  # noqa: S608 - nothing but marks
     found: dict[str, int] = dict(connection.execute(query, tags))
@@ -185,10 +195,10 @@ def cull(cache: Any, limit: int) -> list[str]:
 
 def _used(sql: Any) -> int:
     """Return the bytes of pages in use, and of files; pages that were freed count no more, though the file shrinks only at the commit."""
-    (pages,), (free,), (page,) = (
-        sql(f"PRAGMA {name}").fetchone() for name in ("page_count", "freelist_count", "page_size")
+    ((pages,),), ((free,),), ((page,),) = (
+        sql(f"PRAGMA {name}").fetchall() for name in ("page_count", "freelist_count", "page_size")
     )
-    (files,) = sql("SELECT value FROM Settings WHERE key = 'size'").fetchone()
+    ((files,),) = sql("SELECT value FROM Settings WHERE key = 'size'").fetchall()
     used: int = (pages - free) * page + files
     return used
 

@@ -11,15 +11,18 @@ import sys
 import threading
 from pathlib import Path
 
+import apsw
 import diskcache
 import pytest
 
 from fpa_core.cache import DataCache, Miss, MissReason
 from fpa_core.exceptions import CacheError, MissingDependencyError
-from fpa_core.protocols import MISS, Capability, Entry
+from fpa_core.protocols import Capability, Entry
 from fpa_plugins.disk import cache as module
+from fpa_plugins.disk import database as database_module
 from fpa_plugins.disk import plugin
 from fpa_plugins.disk.cache import DiskCache
+from fpa_plugins.disk.folder import ENTRIES, wipe
 from fpa_plugins.disk.framing import pack, unpack
 from fpa_plugins.disk.safe import SafeDisk
 
@@ -43,11 +46,14 @@ def entry(value=b"value", **more):
     return Entry(value, 4e9, 4.1e9, **more)
 
 
+def database(folder):
+    return folder / ENTRIES / "cache.db"
+
+
 def execute(folder, query, *values):
     """Change the database behind the cache's back."""
-    connection = sqlite3.connect(folder / "cache.db")
-    with connection:
-        connection.execute(query, values)
+    connection = apsw.Connection(str(database(folder)))
+    connection.execute(query, values).fetchall()
     connection.close()
 
 
@@ -149,7 +155,7 @@ def test_an_oversize_value_is_refused(folder):
     cache = DiskCache(folder, max_bytes=2**20)
     cache.put("k", entry())
     assert not cache.put("k", entry(b"x" * 2**20))
-    assert cache.get("k") is MISS
+    assert cache.get("k") is None
     assert cache.usage().evicted == {"oversize": 1}
     cache.close()
 
@@ -160,8 +166,8 @@ def test_the_folder_stays_within_its_size(folder):
     for number in range(100):
         cache.put(str(number), entry(LARGE))
     assert cache.usage().bytes < 2 * 2**20
-    assert cache.get("0") is MISS
-    assert cache.get("99") is not MISS
+    assert cache.get("0") is None
+    assert cache.get("99") is not None
     cache.close()
 
 
@@ -177,17 +183,24 @@ def test_many_keys_are_listed_in_pages(cache, monkeypatch):
 
 def test_settings_do_not_come_from_the_folder(folder):
     """A folder made with other settings is used with these."""
-    diskcache.Cache(str(folder), statistics=1, eviction_policy="least-recently-used", size_limit=5).close()
+    folder.mkdir()
+    (folder / "CACHEDIR.TAG").touch()
+    diskcache.Cache(str(folder / ENTRIES), statistics=1, eviction_policy="least-recently-used", size_limit=5).close()
     cache = DiskCache(folder)
     inner = cache._database._open()
     assert (inner.statistics, inner.eviction_policy, inner.size_limit) == (0, "least-recently-stored", 2**30)
     cache.close()
 
 
-def test_sqlite_runs_without_wal(cache):
-    """The journal is one that no SQLite version corrupts."""
-    ((mode,),) = cache._database._open()._sql("PRAGMA journal_mode").fetchall()
-    assert mode == "truncate"
+def test_the_log_is_written_by_a_sqlite_without_the_defect(cache):
+    """Readers do not wait, thanks to a write-ahead log; the SQLite that writes it is not the standard library's but a current one."""
+    connection = cache._database._open()._con
+    (((mode,),), ((version,),)) = (
+        connection.execute(f"{what}").fetchall() for what in ("PRAGMA journal_mode", "SELECT sqlite_version()")
+    )
+    assert mode == "wal"
+    assert version == apsw.sqlite_lib_version()
+    assert tuple(map(int, version.split("."))) >= (3, 51, 3)
 
 
 # What somebody else may have put into the folder
@@ -200,12 +213,12 @@ def test_a_pickle_is_never_loaded(cache, folder, tmp_path):
     for key in ("inline", "file", "text"):
         cache.put(key, entry())
     execute(folder, "UPDATE Cache SET mode = 4, value = ? WHERE key = 'inline'", bomb)
-    (folder / "bomb.val").write_bytes(bomb)
+    (folder / ENTRIES / "bomb.val").write_bytes(bomb)
     execute(folder, "UPDATE Cache SET mode = 4, value = NULL, filename = 'bomb.val' WHERE key = 'file'")
     execute(folder, "UPDATE Cache SET mode = 3, value = NULL, filename = 'bomb.val' WHERE key = 'text'")
     execute(folder, "INSERT INTO Cache (key, raw, mode, value) VALUES (?, 0, 1, ?)", bomb, b"x")
     for key in ("inline", "file", "text"):
-        assert cache.get(key) is MISS
+        assert cache.get(key) is None
     assert set(cache.keys()) == {"inline", "file", "text"}
     cache.purge(5e9)
     assert cache.clear() > 0
@@ -230,13 +243,13 @@ def test_files_outside_are_neither_read_nor_deleted(cache, folder, tmp_path, how
     """A row that points outside the folder is a miss, and replacing or deleting it leaves the file alone."""
     secret = tmp_path / "secret.val"
     secret.write_bytes(pack(entry(b"secret")))
-    name = {"absolute": str(secret), "parent": "../secret.val", "link": "link.val", "nul": "\0.val"}[how]
+    name = {"absolute": str(secret), "parent": "../../secret.val", "link": "link.val", "nul": "\0.val"}[how]
     if how == "link":
-        (folder / name).symlink_to(secret)
+        (folder / ENTRIES / name).symlink_to(secret)
     for key in ("read", "replaced", "deleted"):
         cache.put(key, entry())
         execute(folder, "UPDATE Cache SET mode = 2, value = NULL, filename = ? WHERE key = ?", name, key)
-    assert cache.get("read") is MISS
+    assert cache.get("read") is None
     cache.put("replaced", entry())
     cache.delete("deleted")
     cache.clear()
@@ -272,13 +285,13 @@ def test_senseless_settings_in_the_folder_are_damage(folder):
 
 
 def spoil_garbage(folder):
-    (folder / "cache.db").write_bytes(b"no database at all" * 1000)
+    database(folder).write_bytes(b"no database at all" * 1000)
 
 
 def spoil_middle(folder):
-    content = bytearray((folder / "cache.db").read_bytes())
+    content = bytearray(database(folder).read_bytes())
     content[200:] = b"\xff" * (len(content) - 200)
-    (folder / "cache.db").write_bytes(content)
+    database(folder).write_bytes(content)
 
 
 SPOILERS = {
@@ -312,15 +325,15 @@ def test_a_damaged_folder_is_dropped_and_made_anew(folder, spoil, reopened):
 def test_a_folder_that_was_removed_is_made_anew(cache, folder):
     """Removing the folder under a running cache empties the cache."""
     shutil.rmtree(folder)
-    assert cache.get("k") is MISS
+    assert cache.get("k") is None
     assert cache.put("k", entry())
-    assert cache.get("k") is not MISS
+    assert cache.get("k") is not None
 
 
 def test_generations_of_a_lost_folder_do_not_stand_in_the_new_one(cache, folder):
     """A load that began before the folder was lost is not kept in the one made since."""
     fence = cache.generations(["t"])
-    (folder / "cache.db").unlink()
+    database(folder).unlink()
     assert not cache.put("k", entry(), fence=fence)
 
 
@@ -370,18 +383,44 @@ def test_somebody_elses_folder_is_refused(folder, monkeypatch):
 
 
 def test_waiting_for_others_is_bounded(folder):
-    """While another process holds the database, writing waits, then raises this project's error; reading the same."""
+    """While another process writes, writing waits, then raises this project's error; reading does not wait."""
     cache = DiskCache(folder, timeout=0.2)
     cache.put("k", entry())
-    holder = sqlite3.connect(folder / "cache.db", isolation_level=None)
-    holder.execute("BEGIN EXCLUSIVE")
-    for verb in (lambda: cache.put("k", entry()), lambda: cache.get("k")):
-        with pytest.raises(CacheError, match="does not answer"):
-            verb()
+    holder = apsw.Connection(str(database(folder)))
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(CacheError, match="does not answer"):
+        cache.put("k", entry(b"later"))
+    assert cache.get("k").value == b"value"
     holder.execute("ROLLBACK")
     holder.close()
-    assert cache.get("k") is not MISS
+    assert cache.put("k", entry(b"later"))
     cache.close()
+
+
+def test_rebuilding_is_one_step_for_all(folder):
+    """What is rebuilt leaves no log behind that the next database would take for its own, and ends what an earlier rebuilding left."""
+    cache = DiskCache(folder)
+    cache.put("k", entry())
+    (folder / ".gone-earlier").mkdir()
+    assert {path.name for path in (folder / ENTRIES).iterdir()} >= {"cache.db", "cache.db-wal"}
+    other = DiskCache(folder)
+    spoil_garbage(folder)
+    other.close()
+    wipe(folder)
+    assert {path.name for path in folder.iterdir()} == {"CACHEDIR.TAG"}
+    assert cache.get("k") is None
+    assert cache.put("k", entry())
+    cache.close()
+
+
+@posix_only
+def test_entries_are_not_followed_through_a_link(folder, tmp_path):
+    """A link in the place of the entries is refused: the cache would fill, and empty, the folder it leads to."""
+    DiskCache(folder).close()
+    shutil.rmtree(folder / ENTRIES)
+    (folder / ENTRIES).symlink_to(tmp_path, target_is_directory=True)
+    with pytest.raises(CacheError, match="symbolic link"):
+        DiskCache(folder)
 
 
 def test_a_full_disk_is_an_error_of_this_project(cache, monkeypatch):
@@ -411,7 +450,7 @@ def test_threads_share_it(cache):
         barrier.wait(10)
         for number in range(25):
             cache.put(f"{name}:{number}", entry())
-            assert cache.get(f"{name}:{number}") is not MISS
+            assert cache.get(f"{name}:{number}") is not None
 
     threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
     for thread in threads:
@@ -437,7 +476,7 @@ def test_processes_share_it(folder):
 
 def test_a_folder_that_others_are_opening_is_waited_for(tmp_path, monkeypatch):
     """Who meets a lock before the folder is even open tries again."""
-    opened = diskcache.Cache
+    opened = database_module.Cache
     locked = sqlite3.OperationalError("database is locked")
     locked.sqlite_errorcode = sqlite3.SQLITE_BUSY
     attempts = [locked, None]
@@ -447,7 +486,7 @@ def test_a_folder_that_others_are_opening_is_waited_for(tmp_path, monkeypatch):
             raise error
         return opened(*args, **settings)
 
-    monkeypatch.setattr(diskcache, "Cache", open_later)
+    monkeypatch.setattr(database_module, "Cache", open_later)
     cache = DiskCache(tmp_path / "cache")
     assert cache.usage().entries == 0
     assert attempts == []
