@@ -1,40 +1,40 @@
-"""Arrow columns of exact values: decimals and nanosecond times, to and from text and Python objects, a whole column at a time.
+"""Arrow columns of exact values: decimals and nanosecond times, in all their forms, a whole column at a time.
 
 A *decimal column* is ``decimal128(38, s)`` where its values fit, else ``decimal256(76, s)``, else their canonical texts. The three mean the
 same; :func:`as_decimals`, :func:`as_texts` and :func:`as_numeric` turn any of them into what the caller needs.
 
 Where 64 bits are enough there is a fourth form, the cheapest: *scaled* integers, whose field says in its metadata how many of their digits
 stand after the point (:func:`scaled_field`, :func:`scale_of`). :func:`as_scaled` and :func:`from_scaled` lead there and back.
+
+How texts are read into columns is told in :mod:`fpa_core.parsing`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fpa_core.exceptions import DataError
-from fpa_core.numbers import decimal_text, ns_text, to_decimal, to_ns
+from fpa_core.numbers import decimal_text
 
 __all__ = [
     "TIME",
     "as_decimals",
+    "as_dictionary",
     "as_numeric",
     "as_scaled",
     "as_texts",
-    "decimal_column",
     "decimal_type",
     "digits",
     "equal",
     "from_scaled",
     "narrow",
-    "parse_decimals",
-    "parse_times",
+    "narrowest",
     "raised",
     "scale_of",
     "scaled_field",
@@ -51,46 +51,13 @@ TIME = pa.timestamp("ns", "UTC")
 SCALE = b"scale"
 """The key of a scaled field's metadata."""
 
-_PLAIN_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)$"
-_PLAIN_TIME = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$"
-_SHORTEST_TIME = len("2024-05-01T14:30:00Z")
-_NANOSECONDS = re.compile(r"-?\d{16,19}", re.ASCII)
-
 _BLOCK = 16_384
 """Values gone through at once, so that they stay in the processor's cache from one step to the next."""
 
+_SHORT_RUN = 16
+"""Rows of which a run must have more, on the average, to be worth finding."""
+
 T = TypeVar("T")
-
-Problems = dict[int, str]
-"""What was wrong in a column: the position of each bad value and why it was refused; the value itself is null in the result."""
-
-
-def decimal_column(values: Sequence[Decimal | None]) -> pa.Array:
-    """Return a decimal column of *values*."""
-    column, problems = parse_decimals(
-        pa.array([None if value is None else str(value) for value in values], pa.string())
-    )
-    if problems:  # only numbers that no model would have let through
-        position, problem = next(iter(problems.items()))
-        raise DataError(problem, value=values[position], row=position + 1)
-    return column
-
-
-def parse_decimals(texts: pa.Array) -> tuple[pa.Array, Problems]:
-    """Read decimal texts into a decimal column, and say what could not be read."""
-    narrowest = _narrowest(texts)
-    if narrowest is not None:
-        try:
-            return texts.cast(narrowest), {}
-        except pa.ArrowInvalid:
-            pass
-    # Exponents, blanks and what is no number are looked at one by one; as a rule they are few.
-    texts, problems = _mended(texts, _PLAIN_NUMBER, lambda text: decimal_text(to_decimal(text)))
-    if (narrowest := _narrowest(texts)) is not None:
-        return texts.cast(narrowest), problems
-    # Too wide for one scale, or for any.
-    values, more = _one_by_one(texts.to_pylist(), lambda text: decimal_text(to_decimal(text)))
-    return as_numeric(pa.array(values, pa.string())), problems | more
 
 
 def digits(texts: pa.Array) -> tuple[int, int]:
@@ -109,7 +76,7 @@ def decimal_type(before: int, after: int) -> pa.DataType | None:
     return pa.decimal128(38, after) if before + after <= 38 else pa.decimal256(76, after)
 
 
-def _narrowest(texts: pa.Array) -> pa.DataType | None:
+def narrowest(texts: pa.Array) -> pa.DataType | None:
     """Return the narrowest Arrow decimal that holds all *texts*; None where there is none, or exponents make counting digits pointless.
 
     The digits are counted here because Arrow's own cast lets some numbers that are too wide wrap round in silence.
@@ -128,8 +95,8 @@ def as_numeric(column: pa.Array) -> pa.Array:
     """Return *column* as Arrow decimals of one scale where that is possible, else as the canonical texts it is."""
     if not pa.types.is_string(column.type):
         return column
-    narrowest = _narrowest(column)
-    return column if narrowest is None else column.cast(narrowest)
+    found = narrowest(column)
+    return column if found is None else column.cast(found)
 
 
 def as_texts(column: pa.Array) -> pa.Array:
@@ -179,6 +146,23 @@ def as_decimals(column: pa.Array, scale: int | None = None) -> list[Decimal | No
         return [Decimal(text) for text in as_texts(values if scale is None else from_scaled(values, scale)).to_pylist()]
 
     return spread(column, made)
+
+
+def as_dictionary(texts: pa.Array) -> pa.DictionaryArray:
+    """Return texts as a dictionary. Where equal ones follow each other, as in rows of few symbols, only the first of each run is looked up."""
+    plain = len(texts) < _BLOCK or texts.null_count or pa.types.is_dictionary(texts.type)
+    if plain or _runs(texts.slice(0, _BLOCK)) is None or (starts := _runs(texts)) is None:
+        return texts.dictionary_encode()
+    firsts = texts.take(pa.array(starts)).dictionary_encode()
+    codes = np.repeat(firsts.indices.to_numpy(), np.diff(starts, append=len(texts)))
+    return pa.DictionaryArray.from_arrays(pa.array(codes), firsts.dictionary)
+
+
+def _runs(texts: pa.Array) -> npt.NDArray[np.int64] | None:
+    """Return where each run of equal texts begins; None where they are so many that knowing them is of no use."""
+    changes = pc.not_equal(texts.slice(1), texts.slice(0, len(texts) - 1))
+    starts = np.flatnonzero(changes.to_numpy(zero_copy_only=False)) + 1
+    return None if _SHORT_RUN * len(starts) >= len(texts) else np.concatenate([[0], starts])
 
 
 def spread(column: pa.Array, made: Callable[[pa.Array], list[T]]) -> list[T | None]:
@@ -279,45 +263,3 @@ def times_as_texts(column: pa.Array) -> pa.Array:
         exact = pc.equal(ns, pc.multiply(pc.divide(ns, unit), unit))
         texts = pc.if_else(exact, pc.utf8_slice_codeunits(texts, 0, length), texts)
     return pc.binary_join_element_wise(texts, "Z", "")
-
-
-def parse_times(texts: pa.Array, *, dates: bool = False) -> tuple[pa.Array, Problems]:
-    """Read ISO-8601 texts into a time column, and say what could not be read; *dates* as for :func:`fpa_core.numbers.to_ns`."""
-    try:
-        # Arrow also takes hours without minutes, which are shorter than any time with seconds.
-        if (pc.min(pc.binary_length(texts)).as_py() or 0) >= _SHORTEST_TIME:
-            return texts.cast(TIME), {}
-    except pa.ArrowInvalid:
-        pass
-    texts, problems = _mended(texts, _PLAIN_TIME, lambda text: ns_text(to_ns(_time_value(text), dates=dates)))
-    try:
-        return texts.cast(TIME), problems
-    except pa.ArrowInvalid:  # of the right shape and yet no time, as a 30th of February
-        values, more = _one_by_one(texts.to_pylist(), to_ns)
-        return time_column(values), problems | more
-
-
-def _time_value(text: str) -> str | int:
-    """Nanoseconds written as a bare number are taken as such; fewer digits would be seconds or a year, and a guess."""
-    return int(text) if _NANOSECONDS.fullmatch(text.strip()) else text
-
-
-def _mended(texts: pa.Array, plain: str, convert: Callable[[str], str]) -> tuple[pa.Array, Problems]:
-    """Return *texts* with those that are not *plain* put in plain form, or null where they have none, and why these have none."""
-    odd = pc.invert(pc.fill_null(pc.match_substring_regex(texts, plain), True))
-    values, problems = _one_by_one(texts.filter(odd).to_pylist(), convert)
-    places = pc.indices_nonzero(odd).to_pylist()
-    mended = pc.replace_with_mask(texts, odd, pa.array(values, pa.string()))
-    return mended, {places[position]: problem for position, problem in problems.items()}
-
-
-def _one_by_one(values: Sequence[Any], convert: Callable[[Any], T]) -> tuple[list[T | None], Problems]:
-    results: list[T | None] = []
-    problems: Problems = {}
-    for position, value in enumerate(values):
-        try:
-            results.append(None if value is None else convert(value))
-        except DataError as error:
-            results.append(None)
-            problems[position] = error.message.split(": ", 1)[-1]
-    return results, problems

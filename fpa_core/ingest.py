@@ -101,7 +101,7 @@ def examine(validator: DataValidator, chunks: Iterator[Chunk], *, progress: Prog
 
 def chunks_of(store: DataStore, records: Any) -> Iterator[Chunk]:
     """Return one record or many, of any kinds, as chunks, completed as the store would."""
-    from fpa_core.records import to_table
+    from fpa_core.conversion import to_table
 
     whole = list(records) if isinstance(records, Iterable) else [records]
     rows: dict[Kind, list[int]] = {}
@@ -166,7 +166,7 @@ def _take(
 
 def refused_record(record: Any, row: int | None, findings: Sequence[Finding]) -> Quarantined:
     """Return a record as it is kept in quarantine."""
-    from fpa_core.records import to_table
+    from fpa_core.conversion import to_table
 
     kind = kind_of(record)
     (refused,) = _refused(kind, to_table(kind, [record]), [row], [findings], [record])

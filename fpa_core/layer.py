@@ -1,4 +1,4 @@
-"""The data layer: the one place where configuration, plugins, store, cache and validator meet."""
+"""The data layer: opening it, and what it does with store, cache and validator together."""
 
 from __future__ import annotations
 
@@ -9,29 +9,21 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from fpa_core import config as configuration
-from fpa_core.config import Section
-from fpa_core.exceptions import ConfigError
 from fpa_core.ingest import LiveGate, Progress, chunks_of, examine, ingest, with_times
-from fpa_core.protocols import Chunk, Query, SourceRequest
+from fpa_core.parts import Parts, structured
+from fpa_core.protocols import Chunk, SourceRequest
 from fpa_core.records import Kind, kind_of
 
 if TYPE_CHECKING:
-    from fpa_core.cache import DataCache
-    from fpa_core.config import Config, Tree
-    from fpa_core.models import Order
-    from fpa_core.plugins import PluginManager, Registration
-    from fpa_core.protocols import Source
-    from fpa_core.quarantine import Quarantine
+    from fpa_core.plugins import PluginManager
     from fpa_core.receipt import Receipt
     from fpa_core.report import FileReport
-    from fpa_core.store import DataStore, Selection
-    from fpa_core.store.batch import Changed
+    from fpa_core.store import Selection
     from fpa_core.store.stream import AsyncStream, Stream
-    from fpa_core.validator import DataValidator, ValidationResult
+    from fpa_core.validator import ValidationResult
 
 __all__ = ["DataLayer", "open_layer"]
 
@@ -70,7 +62,7 @@ def open_layer(
     manager = plugins or PluginManager(
         block=tree.plugins.block, required=tree.plugins.required, strict=tree.plugins.strict
     )
-    layer = DataLayer(_structure(tree, manager), manager, clock=clock)
+    layer = DataLayer(structured(tree, manager), manager, clock=clock)
     with contextlib.ExitStack() as stack:
         stack.callback(layer.close)  # unless all parts open
         for part in () if lazy else ("store", "cache", "validator"):
@@ -79,102 +71,12 @@ def open_layer(
     return layer
 
 
-def _structure(tree: Tree, manager: PluginManager) -> Config:
-    return configuration.structure(
-        tree,
-        stores=manager.stores.options,
-        caches=manager.caches.options,
-        validators=manager.validators.options,
-        sources=manager.sources.options,
-        rules=manager.rules.options,
-        explain=manager.explain,
-    )
-
-
-class DataLayer:
+class DataLayer(Parts):
     """Validated, stored and cached records. Made by :func:`open_layer`; a context manager.
 
     :ivar config: the configuration in force.
     :ivar plugins: what was loaded, and what was not.
     """
-
-    def __init__(self, config: Config, plugins: PluginManager, *, clock: Callable[[], int] = time.time_ns) -> None:
-        self.config = config
-        self.plugins = plugins
-        self._clock = clock
-
-    # The three parts
-
-    @functools.cached_property
-    def store(self) -> DataStore:
-        """Where records are kept."""
-        from fpa_core.store import DataStore
-
-        chosen = self.config.store
-        store = DataStore(
-            self.plugins.stores.require(chosen.backend).create(chosen.options),
-            clock=self._clock,
-            read_through=self._read_through,
-        )
-        store.on_change(self._invalidate)
-        return store
-
-    @functools.cached_property
-    def cache(self) -> DataCache:
-        """Where answers are remembered."""
-        from fpa_core.cache.configured import make_cache
-
-        caches = self.plugins.caches
-        return make_cache(self.config.cache, lambda name, options: caches.require(name).create(options))
-
-    @functools.cached_property
-    def validator(self) -> DataValidator:
-        """What judges records."""
-        from fpa_core.validator import DataValidator, base_level, configure
-
-        chosen = self.config.validator
-        offered = self.plugins.rules
-        rules = configure(
-            offered.options.values(), chosen.level, chosen.rules, levels=chosen.levels, classes=chosen.classes
-        )
-        backend = self.plugins.validators.require(chosen.backend).create(chosen.options, rules)
-        return DataValidator(
-            backend,
-            level=base_level(chosen.level, chosen.levels),
-            now_ns=self._clock,
-            stored=self._stored_order,
-            origins={rule.id: rule_origins(self.config, offered.require(rule.id)) for rule in rules},
-        )
-
-    @functools.cached_property
-    def quarantine(self) -> Quarantine:
-        """What was refused."""
-        from fpa_core.quarantine import Quarantine
-
-        return Quarantine(self.store, lambda: self.validator, self.plugins.notify)
-
-    def _stored_order(self, order_id: str) -> Order | None:
-        """Look an order up; the store opens when one is judged, not before."""
-        return self.store.get_order(order_id)
-
-    def source(self, name: str) -> Source:
-        """Return the source of that name, with the options of ``[sources.NAME]``.
-
-        :raises PluginError: when no plugin offers it.
-        :raises ConfigError: when it needs options and has none.
-        """
-        section: Section = self.config.sources.get(name, Section(backend=name))
-        registration = self.plugins.sources.require(section.backend)
-        options = section.options
-        if options is None:
-            try:
-                options = registration.options()
-            except TypeError as error:
-                raise ConfigError(
-                    f"the source {name!r} needs options: {error}", hint=f"add [sources.{name}]"
-                ) from error
-        source: Source = registration.create(options)
-        return source
 
     # Writing
 
@@ -293,35 +195,6 @@ class DataLayer:
         chunks = self._read(data, kind, symbol, interval, account)
         return report_on(Path(data).name, self.validator, chunks, progress=progress)
 
-    # Remembering
-
-    def _read_through(self, key: str, load: Callable[[], T], query: Query) -> T:
-        from fpa_core.cache.dependencies import read_tags
-
-        return self.cache.get_or_load(key, load, tags=read_tags(query), kind=query.kind.name)
-
-    def _invalidate(self, changed: Changed) -> None:
-        from fpa_core.cache.dependencies import changed_tags
-
-        self.cache.invalidate_tags(*changed_tags(changed))
-
-    # Ending
-
-    def close(self) -> None:
-        """Close what was opened; calling it twice does nothing."""
-        with contextlib.ExitStack() as stack:  # the cache is closed even when the store cannot be
-            for name in ("cache", "store"):
-                if (part := self.__dict__.get(name)) is not None:
-                    stack.callback(part.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
 
 def _with_positions(records: Any) -> list[Any]:
     """Return one record or many with the positions of snapshots on their own, as they are stored."""
@@ -330,15 +203,3 @@ def _with_positions(records: Any) -> list[Any]:
     whole = list(records) if isinstance(records, Iterable) else [records]
     held = [position for one in whole if isinstance(one, PortfolioSnapshot) for position in one.positions]
     return whole + held
-
-
-def rule_origins(config: Config, offer: Registration) -> dict[str, Any]:
-    """Tell of a rule which plugin it came from, and of each of its keys in the configuration where it was set."""
-    path = ("validator", "rules", offer.name)
-    origins = {
-        ".".join(map(str, key[3:])): str(origin)
-        for key, origin in config.origins.items()
-        if key[:3] == path and key[3:]
-    }
-    came_from = {"plugin": offer.plugin, "distribution": offer.distribution, "version": offer.version}
-    return {**came_from, "origins": origins}

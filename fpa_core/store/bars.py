@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, frozen
 
-from fpa_core import columns
+from fpa_core import columns, parsing
 from fpa_core.exceptions import DataError
 from fpa_core.numbers import EXACT
 from fpa_core.records import BARS
@@ -253,7 +253,7 @@ def _table(symbol: str, bars: _Bars, interval: str) -> pa.Table:
         **{name: _decimals(getattr(bars, name), bars.scale) for name in ("open", "high", "low", "close")},
         "volume": missing if bars.volume is None else _decimals(bars.volume, bars.size_scale),
         "interval": pa.repeat(pa.scalar(interval), length),
-        "vwap": missing if bars.amount is None else columns.decimal_column(_vwap(bars)),
+        "vwap": missing if bars.amount is None else parsing.decimal_column(_vwap(bars)),
         "trade_count": pa.nulls(length, pa.int64()) if bars.count is None else pa.array(bars.count),
     }
     return pa.table([arrays[column.name] for column in BARS.columns], names=[column.name for column in BARS.columns])
@@ -272,4 +272,4 @@ def _vwap(bars: _Bars) -> Sequence[Decimal | None]:
 def _decimals(values: Integers, scale: int) -> pa.Array:
     if values.dtype != object:
         return columns.from_scaled(pa.array(values), scale)
-    return columns.decimal_column([Decimal(value).scaleb(-scale, EXACT) for value in values.tolist()])
+    return parsing.decimal_column([Decimal(value).scaleb(-scale, EXACT) for value in values.tolist()])

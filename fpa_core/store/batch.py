@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fpa_core.conversion import to_table
 from fpa_core.protocols import Quarantined, QuarantineQuery, Query, StoreTransaction, WriteCounts
 from fpa_core.receipt import Receipt
-from fpa_core.records import KINDS, ORDERS, POSITIONS, Kind, to_table
+from fpa_core.records import KINDS, ORDERS, POSITIONS, Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,11 +41,13 @@ class StoreBatch:
 
     def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
         """Add rows, with decimals in any form (see :mod:`fpa_core.columns`); orders and positions without a time get the present one."""
+        from fpa_core.columns import as_dictionary  # and with it Arrow, which opening a store does not need
+
         table = _stamp(kind, table, self._clock)
         place = table.schema.get_field_index(kind.by_field[kind.subject].name)
         # As a dictionary, which the backend needs to divide the rows, and which tells here what was touched.
         given = table.column(place)
-        subjects = (given.chunk(0) if given.num_chunks == 1 else given.combine_chunks()).dictionary_encode()
+        subjects = as_dictionary(given.chunk(0) if given.num_chunks == 1 else given.combine_chunks())
         counts = self._transaction.write(kind, table.set_column(place, table.schema.names[place], subjects))
         self.counts += counts
         if counts.inserted or counts.revised:

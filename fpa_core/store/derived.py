@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
+from fpa_core.conversion import concat, from_table
 from fpa_core.exceptions import DataError
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import to_seconds
-from fpa_core.records import BARS, QUOTES, TRADES, Column, concat, from_table
+from fpa_core.records import BARS, QUOTES, TRADES, Column
 from fpa_core.store.selection import Selection
 
 if TYPE_CHECKING:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from isal.isal_zlib import crc32
 
 from fpa_core import columns
 from fpa_core.records import Kind
@@ -39,13 +39,13 @@ def encode_segment(kind: Kind, rows: pa.Table | pa.RecordBatch, extra: Mapping[s
     offset = size
     for name, head, payload in coded:
         label = name.encode()
-        placed = head._replace(offset=offset, stored=len(payload), crc=zlib.crc32(payload))
+        placed = head._replace(offset=offset, stored=len(payload), crc=crc32(payload))
         heads.append(bytes([len(label)]) + label + COLUMN.pack(*placed))
         payloads.append(payload)
         offset += len(payload)
     rest = b"".join(heads)
     blank = HEADER.pack(MAGIC, VERSION, 0, len(coded), rows.num_rows, size, 0)
-    crc = zlib.crc32(rest, zlib.crc32(blank))
+    crc = crc32(rest, crc32(blank))
     return b"".join([HEADER.pack(MAGIC, VERSION, 0, len(coded), rows.num_rows, size, crc), rest, *payloads])
 
 

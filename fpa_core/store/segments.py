@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import functools
 import struct
-import zlib
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from isal.isal_zlib import crc32
 
 from fpa_core import columns
 from fpa_core.exceptions import CorruptionError
@@ -49,7 +49,7 @@ class Segment:
         if magic != MAGIC or version != VERSION:
             raise self._damaged(f"it is no segment of version {VERSION}")
         rest = self._content[HEADER.size : size]
-        if zlib.crc32(rest, zlib.crc32(HEADER.pack(magic, version, spare, count, rows, size, 0))) != crc:
+        if crc32(rest, crc32(HEADER.pack(magic, version, spare, count, rows, size, 0))) != crc:
             raise self._damaged("its header does not match its checksum")
         self.rows: int = rows
         header = bytes(self._content[:size])
@@ -72,7 +72,7 @@ class Segment:
     def _payload(self, name: str) -> tuple[Head, memoryview]:
         head = self._head(name)
         stored = self._content[head.offset : head.offset + head.stored]
-        if len(stored) != head.stored or zlib.crc32(stored) != head.crc:
+        if len(stored) != head.stored or crc32(stored) != head.crc:
             raise self._damaged(f"its column {name} does not match its checksum")
         if head.flags & COMPRESSED:
             stored = memoryview(decompressed(stored, head.raw))

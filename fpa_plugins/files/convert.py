@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fpa_core import columns
+from fpa_core import columns, parsing
 from fpa_core.exceptions import DataError
 from fpa_core.numbers import MIN_NS, decimal_text
 from fpa_core.protocols import Chunk, Reject
@@ -94,9 +94,9 @@ def _exact(column: Column, cells: pa.Array, *, dates: bool) -> tuple[pa.Array, P
             pass
     texts, problems = texts_of(cells)
     if column.type == "decimal":
-        array, more = columns.parse_decimals(texts)
+        array, more = parsing.parse_decimals(texts)
     elif column.type == "time":
-        array, more = columns.parse_times(texts, dates=dates)
+        array, more = parsing.parse_times(texts, dates=dates)
     else:
         array, more = _converted(column, texts)
     return array, problems | more

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import any_decimals, decimals, instants
 
-from fpa_core import columns
+from fpa_core import columns, parsing
 from fpa_core.exceptions import DataError
 from fpa_core.numbers import MAX_NS, MIN_NS, decimal_text, ns_text, to_decimal, to_ns
 
@@ -45,7 +45,7 @@ def strings(values):
 @example([Decimal("9" * 76), Decimal("-" + "9" * 75)])
 def test_decimals_round_trip(values):
     """Any decimals come back equal, as decimals and as canonical texts, whatever type their column has."""
-    column = columns.decimal_column(values)
+    column = parsing.decimal_column(values)
     assert values == columns.as_decimals(column)
     assert texts_of(values) == columns.as_texts(column).to_pylist()
     assert texts_of(values) == texts_of(columns.as_decimals(column))
@@ -64,7 +64,7 @@ def test_texts_and_numbers_mean_the_same(values):
 @given(some(any_decimals()), st.integers(0, 5))
 def test_slices_of_columns(values, start):
     """A slice of a column has the values of the slice."""
-    column = columns.decimal_column(values).slice(start)
+    column = parsing.decimal_column(values).slice(start)
     assert values[start:] == columns.as_decimals(column)
     assert texts_of(values[start:]) == columns.as_texts(column).to_pylist()
     assert values[start:] == columns.as_decimals(pa.chunked_array([column]).combine_chunks())
@@ -84,13 +84,13 @@ def test_slices_of_columns(values, start):
 )
 def test_the_narrowest_type_is_taken(values, expected):
     """A column is decimal128 where that holds all of its values, else decimal256, else text."""
-    column = columns.decimal_column([Decimal(value) for value in values])
+    column = parsing.decimal_column([Decimal(value) for value in values])
     assert expected == column.type
 
 
 def test_numbers_too_wide_for_one_scale_do_not_wrap():
     """A large number beside a small one stays what it is, although Arrow's own cast wraps round in silence."""
-    column, problems = columns.parse_decimals(strings([str(LARGE), "1E-70", None, "0." + "0" * 69 + "1"]))
+    column, problems = parsing.parse_decimals(strings([str(LARGE), "1E-70", None, "0." + "0" * 69 + "1"]))
     assert {} == problems
     assert [LARGE, SMALL, None, SMALL] == columns.as_decimals(column)
 
@@ -106,7 +106,7 @@ def test_columns_of_any_scale(scale):
 
 def test_decimals_come_back_canonical():
     """Decimals from a column have no spare zeros, so their texts do not depend on their neighbours."""
-    column = columns.decimal_column([Decimal("1.50"), Decimal("0.00000001"), Decimal("-0")])
+    column = parsing.decimal_column([Decimal("1.50"), Decimal("0.00000001"), Decimal("-0")])
     assert ["1.5", "1E-8", "0"] == [str(value) for value in columns.as_decimals(column)]
 
 
@@ -117,7 +117,7 @@ def test_decimals_come_back_canonical():
 @example([[Decimal("9" * 60)], [Decimal("0.5")]])
 def test_unified_columns_keep_their_values(parts):
     """Columns of different types become columns of one type with the same values."""
-    unified = columns.unified([columns.decimal_column(values) for values in parts])
+    unified = columns.unified([parsing.decimal_column(values) for values in parts])
     assert 1 == len({part.type for part in unified})
     assert parts == [columns.as_decimals(part) for part in unified]
     assert [texts_of(values) for values in parts] == [columns.as_texts(part).to_pylist() for part in unified]
@@ -127,7 +127,7 @@ def test_unified_columns_keep_their_values(parts):
 def test_decimals_that_no_record_holds_are_refused(wrong):
     """A decimal that no record would hold is an error with its place, counted from one."""
     with pytest.raises(DataError) as caught:
-        columns.decimal_column([Decimal(1), None, wrong])
+        parsing.decimal_column([Decimal(1), None, wrong])
     assert (True, 3) == (caught.value.value is wrong, caught.value.row)
 
 
@@ -149,7 +149,7 @@ def test_parsed_decimals_are_those_of_single_values(texts):
         except DataError as error:
             expected.append(None)
             expected_problems[place] = error.message.removeprefix("value: ")
-    column, problems = columns.parse_decimals(strings(texts))
+    column, problems = parsing.parse_decimals(strings(texts))
     assert expected == columns.as_decimals(column)
     assert texts_of(expected) == columns.as_texts(column).to_pylist()
     assert expected_problems == problems
@@ -192,7 +192,7 @@ def test_times_round_trip(values):
     assert columns.TIME == column.type
     assert values == columns.times_as_ns(column).to_pylist()
     assert texts == columns.times_as_texts(column).to_pylist()
-    again, problems = columns.parse_times(strings(texts))
+    again, problems = parsing.parse_times(strings(texts))
     assert (values, {}) == (columns.times_as_ns(again).to_pylist(), problems)
 
 
@@ -219,7 +219,7 @@ def test_parsed_times_are_those_of_single_values(texts, dates):
         except DataError as error:
             expected.append(None)
             expected_problems[place] = error.message.removeprefix("timestamp: ")
-    column, problems = columns.parse_times(strings(texts), dates=dates)
+    column, problems = parsing.parse_times(strings(texts), dates=dates)
     assert columns.TIME == column.type
     assert expected == columns.times_as_ns(column).to_pylist()
     assert expected_problems == problems
@@ -228,7 +228,7 @@ def test_parsed_times_are_those_of_single_values(texts, dates):
 def test_bare_numbers_are_nanoseconds():
     """A text of 16 to 19 digits is a count of nanoseconds; fewer might be seconds or a year, and are refused."""
     texts = [str(MAY), f" -{MAY} ", "1" * 16, "1714573800", "2024", f"--{MAY}", "9" * 19, "1" * 20, TIME]
-    column, problems = columns.parse_times(strings(texts))
+    column, problems = parsing.parse_times(strings(texts))
     assert [MAY, -MAY, int("1" * 16), *[None] * 5, MAY] == columns.times_as_ns(column).to_pylist()
     assert {3, 4, 5, 6, 7} == set(problems)
 
@@ -236,7 +236,7 @@ def test_bare_numbers_are_nanoseconds():
 @pytest.mark.parametrize("texts", [[], [None], [None, None]])
 def test_columns_without_values(texts):
     """Columns without a value have no problems and keep their length."""
-    for parse in (columns.parse_decimals, columns.parse_times):
+    for parse in (parsing.parse_decimals, parsing.parse_times):
         column, problems = parse(strings(texts))
         assert (texts, {}) == (column.to_pylist(), problems)
 
@@ -245,9 +245,29 @@ def test_columns_without_values(texts):
 def test_problems_stand_at_their_places(size, wrong):
     """Each bad value is null in the result and is named by its position; all others are read."""
     wrong = {place for place in wrong if place < size}
-    for parse, good, value in ((columns.parse_decimals, "1.5", Decimal("1.5")), (columns.parse_times, TIME, MAY)):
+    for parse, good, value in ((parsing.parse_decimals, "1.5", Decimal("1.5")), (parsing.parse_times, TIME, MAY)):
         column, problems = parse(strings(["?" if place in wrong else good for place in range(size)]))
         values = columns.as_decimals(column) if good == "1.5" else columns.times_as_ns(column).to_pylist()
         assert [None if place in wrong else value for place in range(size)] == values
         assert wrong == set(problems)
         assert all("'?' is not a" in problem for problem in problems.values())
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["IBM", "", "É", "SPY"]), st.integers(1, 40)), max_size=20),
+    st.sampled_from([1, 2, 8]),
+)
+def test_a_dictionary_made_of_runs_is_the_usual_one(runs, block):
+    """However the equal texts lie, their dictionary is the one that a look at every text makes."""
+    texts = strings([text for text, count in runs for _ in range(count)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "_BLOCK", block)
+        patch.setattr(columns, "_SHORT_RUN", 2)
+        assert columns.as_dictionary(texts).equals(texts.dictionary_encode())
+
+
+def test_nulls_and_dictionaries_pass_through():
+    """Nulls are kept, and what is a dictionary already stays one."""
+    texts = pa.array([None, *["IBM"] * 20_000])
+    assert columns.as_dictionary(texts).equals(texts.dictionary_encode())
+    assert columns.as_dictionary(texts.dictionary_encode()).equals(texts.dictionary_encode())

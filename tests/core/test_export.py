@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from fpa_core import columns, export
+from fpa_core import columns, export, parsing
+from fpa_core.conversion import from_table, to_table
 from fpa_core.exceptions import DataError
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import MAX_NS, MIN_NS, decimal_text, ns_text
 from fpa_core.protocols import SourceRequest
-from fpa_core.records import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, from_table, kind_of, to_table
+from fpa_core.records import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, kind_of
 from fpa_plugins.files.reader import FilesSource
 
 T = "2024-05-01T14:30:00.123456789Z"
@@ -206,4 +207,4 @@ def test_time_texts_equal_those_of_single_times(times, unit):
 def test_decimal_texts_equal_those_of_single_numbers(numbers):
     """A column of decimals is written as each number alone would be."""
     expected = [None if number is None else decimal_text(number) for number in numbers]
-    assert expected == columns.as_texts(columns.decimal_column(numbers)).to_pylist()
+    assert expected == columns.as_texts(parsing.decimal_column(numbers)).to_pylist()

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import fpa_core
 from fpa_core import hookimpl
 from fpa_core.config import Level
+from fpa_core.conversion import to_table
 from fpa_core.exceptions import DataError
 from fpa_core.ingest import EXAMPLES, SHAPE, ingest
 from fpa_core.layer import DataLayer
@@ -27,7 +28,7 @@ from fpa_core.numbers import ns_text
 from fpa_core.plugins import PluginManager
 from fpa_core.protocols import Chunk, Quarantined
 from fpa_core.receipt import Receipt
-from fpa_core.records import KINDS, QUOTES, to_table
+from fpa_core.records import KINDS, QUOTES
 
 GOOD = Bar("A", 0, 1, 2, "0.5", 1, 5, "1m")
 BAD = Bar("A", 60_000_000_000, 1, 2, "0.50", 3, 5, "1m")

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpa_core import columns
+from fpa_core.conversion import from_table, to_table
 from fpa_core.models import Quote
-from fpa_core.records import QUOTES, TRADES, from_table, kind_of, to_table
+from fpa_core.records import QUOTES, TRADES, kind_of
 from fpa_core.store.narrow import in_one, join, narrowed, same, widened
 
 rows = st.one_of(

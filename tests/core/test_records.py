@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import bars, orders, positions, quotes, records, snapshots, trades
 
-from fpa_core import records as module
+from fpa_core import conversion
+from fpa_core import records as kinds
+from fpa_core.conversion import concat, from_table, to_table
 from fpa_core.exceptions import DataError
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, PositionSide, Quote, Side, Trade
-from fpa_core.records import BARS, KINDS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, from_table, kind_of, to_table
+from fpa_core.records import BARS, KINDS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, kind_of
 
 T = 1_714_573_800_123_456_789
 STRATEGIES = {
@@ -181,7 +183,7 @@ def test_batches_slices_and_chunks(made, start):
 def test_tables_join(kind, data):
     """Tables of one kind, whatever the types of their decimals, join into one table in one piece with all records."""
     parts = data.draw(st.lists(st.lists(STRATEGIES[kind], max_size=3), min_size=1, max_size=3))
-    table = module.concat(kind, [to_table(kind, part) for part in parts])
+    table = concat(kind, [to_table(kind, part) for part in parts])
     assert [record for part in parts for record in part] == from_table(kind, table)
     assert {1} == {column.num_chunks for column in table.columns}
 
@@ -269,15 +271,15 @@ def test_garbage_collection_is_left_as_it_was(enabled, monkeypatch):
         (gc.enable if enabled else gc.disable)()
         from_table(QUOTES, table)
         assert enabled == gc.isenabled()
-        monkeypatch.setattr(module, "_draft", lambda _: lambda *_: seen.append(gc.isenabled()) or 1 / 0)
+        monkeypatch.setattr(conversion, "_draft", lambda _: lambda *_: seen.append(gc.isenabled()) or 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            module._restore(QUOTES, [["A"]] * len(QUOTES.columns))
+            conversion._restore(QUOTES, [["A"]] * len(QUOTES.columns))
         assert ([False], enabled) == (seen, gc.isenabled())
     finally:
         (gc.enable if was else gc.disable)()
 
 
-@pytest.mark.parametrize("name", module.__all__)
-def test_public_names(name):
-    """All that the module offers is there."""
-    assert hasattr(module, name)
+@pytest.mark.parametrize("module", [kinds, conversion], ids=lambda module: module.__name__)
+def test_public_names(module):
+    """All that the modules offer is there."""
+    assert [] == [name for name in module.__all__ if not hasattr(module, name)]

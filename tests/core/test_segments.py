@@ -11,9 +11,10 @@ import strategies as own
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fpa_core.conversion import from_table, to_table
 from fpa_core.exceptions import CorruptionError
 from fpa_core.models import Bar, Quote, Trade
-from fpa_core.records import QUOTES, TRADES, Kind, from_table, kind_of, to_table
+from fpa_core.records import QUOTES, TRADES, Kind, kind_of
 from fpa_core.store.encoding import encode_segment
 from fpa_core.store.segments import Segment
 

@@ -18,10 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fpa_core
+from fpa_core.conversion import to_table
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError, DataError
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.protocols import Finding, Severity, StoreBackend
-from fpa_core.records import QUOTES, kind_of, to_table
+from fpa_core.records import QUOTES, kind_of
 from fpa_core.store import DataStore
 from fpa_core.store.journal import TRIES
 from fpa_core.store.stream import Stream

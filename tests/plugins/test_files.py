@@ -7,10 +7,10 @@ import sys
 import pyarrow as pa
 import pytest
 
+from fpa_core.conversion import from_table
 from fpa_core.exceptions import DataError
 from fpa_core.models import Quote
 from fpa_core.protocols import Chunk, SourceRequest
-from fpa_core.records import from_table
 from fpa_plugins.files import plugin, stream
 from fpa_plugins.files.reader import FilesSource
 

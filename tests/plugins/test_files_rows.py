@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from fpa_core.conversion import from_table
 from fpa_core.exceptions import DataError
 from fpa_core.protocols import SourceRequest
-from fpa_core.records import from_table
 from fpa_plugins.files import delimited, rows
 from fpa_plugins.files.reader import FilesSource
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpa_core.columns import decimal_column
+from fpa_core.conversion import to_table
 from fpa_core.models import (
     Bar,
     Order,
@@ -22,7 +22,8 @@ from fpa_core.models import (
     Trade,
 )
 from fpa_core.numbers import EXACT
-from fpa_core.records import KINDS, to_table
+from fpa_core.parsing import decimal_column
+from fpa_core.records import KINDS
 from fpa_core.validator import DataValidator
 from fpa_plugins.rules.bands import Bands
 from fpa_plugins.rules.bar_history import Conflict
