@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import random
 import shutil
 import time
@@ -54,6 +55,8 @@ class Bench:
         self._here = self._folder / f"round{self._round}"
         self._here.mkdir(parents=True)
         self.system.open(self._here)
+        if hasattr(os, "sync"):
+            os.sync()  # or who waits for the disk, as a durable write does, waits for what others left to be written
         taken = _seconds(lambda: self.system.write(given))
         stored = self.system.count()
         self.system.close()

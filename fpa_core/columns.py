@@ -12,6 +12,7 @@ How texts are read into columns is told in :mod:`fpa_core.parsing`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import TypeVar
 
@@ -53,6 +54,9 @@ SCALE = b"scale"
 
 _BLOCK = 16_384
 """Values gone through at once, so that they stay in the processor's cache from one step to the next."""
+
+_LONG = 2**17
+"""Texts that take longer to look up than a thread takes to start."""
 
 _SHORT_RUN = 16
 """Rows of which a run must have more, on the average, to be worth finding."""
@@ -152,10 +156,17 @@ def as_dictionary(texts: pa.Array) -> pa.DictionaryArray:
     """Return texts as a dictionary. Where equal ones follow each other, as in rows of few symbols, only the first of each run is looked up."""
     plain = len(texts) < _BLOCK or texts.null_count or pa.types.is_dictionary(texts.type)
     if plain or _runs(texts.slice(0, _BLOCK)) is None or (starts := _runs(texts)) is None:
-        return texts.dictionary_encode()
+        return texts.dictionary_encode() if len(texts) < _LONG else _in_halves(texts)
     firsts = texts.take(pa.array(starts)).dictionary_encode()
     codes = np.repeat(firsts.indices.to_numpy(), np.diff(starts, append=len(texts)))
     return pa.DictionaryArray.from_arrays(pa.array(codes), firsts.dictionary)
+
+
+def _in_halves(texts: pa.Array) -> pa.DictionaryArray:
+    middle = len(texts) // 2
+    with ThreadPoolExecutor(2) as pool:
+        halves = pool.map(pa.Array.dictionary_encode, (texts.slice(0, middle), texts.slice(middle)))
+        return pa.chunked_array(list(halves)).unify_dictionaries().combine_chunks()
 
 
 def _runs(texts: pa.Array) -> npt.NDArray[np.int64] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import zstandard
 
@@ -17,9 +18,6 @@ _PAYS = 0.9
 _LEAST = 64
 """Bytes that are not worth a frame's overhead."""
 
-_PROBE = 4_096
-"""Bytes from the middle of a column that show whether compression pays at all."""
-
 
 class _Contexts(threading.local):
     def __init__(self) -> None:
@@ -30,16 +28,19 @@ class _Contexts(threading.local):
 _contexts = _Contexts()
 
 
-def compressed(raw: bytes) -> bytes | None:
-    """Return *raw* as a Zstandard frame; None where it is better kept as it is."""
-    if len(raw) <= _LEAST:
-        return None
-    if len(raw) >= 4 * _PROBE:  # a sample tells at a fraction of the time
-        middle = len(raw) // 2
-        if len(_contexts.compressor.compress(raw[middle : middle + _PROBE])) >= _PROBE:
-            return None
-    frame = _contexts.compressor.compress(raw)
-    return frame if len(frame) < _PAYS * len(raw) else None
+def compressed(columns: Sequence[bytes]) -> list[bytes | None]:
+    """Return the bytes of columns as Zstandard frames; None for each that is better kept as it is.
+
+    All are compressed in one step, for which the thread lets go of the interpreter: meanwhile another one can get on with its work.
+    """
+    worth = [place for place, raw in enumerate(columns) if len(raw) > _LEAST]
+    frames: list[bytes | None] = [None] * len(columns)
+    if worth:
+        made = _contexts.compressor.multi_compress_to_buffer([columns[place] for place in worth], threads=1)
+        for number, place in enumerate(worth):
+            if len(made[number]) < _PAYS * len(columns[place]):
+                frames[place] = made[number].tobytes()
+    return frames
 
 
 def decompressed(frame: bytes | memoryview, size: int) -> bytes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,43 @@ from fpa_core.store.compression import compressed
 from fpa_core.store.integers import WIDTHS, Integers
 from fpa_core.store.layout import COLUMN, COMPRESSED, HEADER, MAGIC, NULLS, VERSION, Coding, Head
 
-__all__ = ["encode_segment"]
+__all__ = ["Draft", "draft_segment", "encode_segment"]
 
 
-def encode_segment(kind: Kind, rows: pa.Table | pa.RecordBatch, extra: Mapping[str, Integers] | None = None) -> bytes:
-    """Return rows of one subject, in order of time, as a segment.
+class Draft(NamedTuple):
+    """A segment whose columns are still to be compressed: their names, heads and bytes, and how many rows it has."""
+
+    names: Sequence[str]
+    heads: Sequence[Head]
+    contents: Sequence[bytes]
+    rows: int
+
+    def segment(self, frames: Sequence[bytes | None]) -> bytes:
+        """Return the segment.
+
+        :param frames: the contents compressed; None for each that is kept as it is.
+        """
+        size = HEADER.size + sum(1 + len(name.encode()) + COLUMN.size for name in self.names)
+        entries, payloads = [], []
+        offset = size
+        for name, head, content, frame in zip(self.names, self.heads, self.contents, frames, strict=True):
+            label = name.encode()
+            payload = content if frame is None else frame
+            flags = head.flags if frame is None else head.flags | COMPRESSED
+            placed = head._replace(
+                flags=flags, raw=len(content), offset=offset, stored=len(payload), crc=crc32(payload)
+            )
+            entries.append(bytes([len(label)]) + label + COLUMN.pack(*placed))
+            payloads.append(payload)
+            offset += len(payload)
+        rest = b"".join(entries)
+        blank = HEADER.pack(MAGIC, VERSION, 0, len(self.names), self.rows, size, 0)
+        crc = crc32(rest, crc32(blank))
+        return b"".join([HEADER.pack(MAGIC, VERSION, 0, len(self.names), self.rows, size, crc), rest, *payloads])
+
+
+def draft_segment(kind: Kind, rows: pa.Table | pa.RecordBatch, extra: Mapping[str, Integers] | None = None) -> Draft:
+    """Code rows of one subject, in order of time, for a segment.
 
     :param rows: columns of the kind, decimals in any form (see :mod:`fpa_core.columns`); one that is not there is null throughout. The
         subject's own column is left to whoever keeps the segment.
@@ -34,19 +66,14 @@ def encode_segment(kind: Kind, rows: pa.Table | pa.RecordBatch, extra: Mapping[s
         if column.field != kind.subject
     ]
     coded += [(name, *_encode_integers(values, None, 0)) for name, values in (extra or {}).items()]
-    size = HEADER.size + sum(1 + len(name.encode()) + COLUMN.size for name, _, _ in coded)
-    heads, payloads = [], []
-    offset = size
-    for name, head, payload in coded:
-        label = name.encode()
-        placed = head._replace(offset=offset, stored=len(payload), crc=crc32(payload))
-        heads.append(bytes([len(label)]) + label + COLUMN.pack(*placed))
-        payloads.append(payload)
-        offset += len(payload)
-    rest = b"".join(heads)
-    blank = HEADER.pack(MAGIC, VERSION, 0, len(coded), rows.num_rows, size, 0)
-    crc = crc32(rest, crc32(blank))
-    return b"".join([HEADER.pack(MAGIC, VERSION, 0, len(coded), rows.num_rows, size, crc), rest, *payloads])
+    names, heads, contents = zip(*coded, strict=True)
+    return Draft(names, heads, contents, rows.num_rows)
+
+
+def encode_segment(kind: Kind, rows: pa.Table | pa.RecordBatch, extra: Mapping[str, Integers] | None = None) -> bytes:
+    """Return rows of one subject as a segment; the parameters are those of :func:`draft_segment`."""
+    draft = draft_segment(kind, rows, extra)
+    return draft.segment(compressed(draft.contents))
 
 
 def _whole(array: Any) -> pa.Array:
@@ -98,14 +125,8 @@ def _encode_texts(array: pa.Array, valid: npt.NDArray[np.bool_] | None) -> tuple
 
 
 def _finish(head: Head, payload: bytes, valid: npt.NDArray[np.bool_] | None) -> tuple[Head, bytes]:
-    """Put the null mask before the payload and compress both where it pays."""
-    flags = head.flags
-    mask = b""
-    if valid is not None:
-        mask = np.packbits(valid, bitorder="little").tobytes()
-        flags |= NULLS
-    raw = mask + payload
-    frame = compressed(raw)
-    if frame is not None:
-        flags |= COMPRESSED
-    return head._replace(flags=flags, raw=len(raw), nulls=len(mask)), raw if frame is None else frame
+    """Put the null mask before the payload."""
+    if valid is None:
+        return head, payload
+    mask = np.packbits(valid, bitorder="little").tobytes()
+    return head._replace(flags=head.flags | NULLS, nulls=len(mask)), mask + payload

@@ -19,7 +19,7 @@ from fpa_core.records import Kind
 from fpa_core.store.merge import Stored
 from fpa_core.store.narrow import join, same, widened
 from fpa_core.store.segments import Segment
-from fpa_plugins.sqlite import sealed
+from fpa_plugins.sqlite import packing, sealed
 from fpa_plugins.sqlite.arranging import Run
 from fpa_plugins.sqlite.claims import Claims
 from fpa_plugins.sqlite.schema import tables
@@ -131,18 +131,18 @@ class Shelf:
         """Write what is held back, of one subject or of all, and return the rows that are too few for a segment."""
         too_few = []
 
-        def enough(keys: Sequence[tuple[Kind, str]]) -> Iterator[sealed.Unsealed]:
+        def enough(keys: Sequence[tuple[Kind, str]]) -> Iterator[packing.Unsealed]:
             for key in keys:
                 if (held := self._gathered.pop(key, None)) is not None:
                     self._total -= held.rows
                     rows = join(key[0], held.parts)
                     if held.rows >= sealed.LEAST_ROWS:
-                        yield sealed.Unsealed(*key, rows, np.full(held.rows, self._batch_id))
+                        yield packing.Unsealed(*key, rows, np.full(held.rows, self._batch_id))
                     else:
                         too_few.append((*key, rows))
 
         one = [(kind, subject)] if kind is not None and subject is not None else None
-        sealed.write(self._connection, enough(one or list(self._gathered)))
+        packing.write(self._connection, enough(one or list(self._gathered)))
         return too_few
 
     def meeting(self, kind: Kind, subject: str, first_ns: int, last_ns: int) -> list[Known]:

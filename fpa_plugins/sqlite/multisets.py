@@ -15,7 +15,7 @@ from fpa_core.protocols import Query, WriteCounts
 from fpa_core.records import Kind
 from fpa_core.store.merge import Action, Stored, merge_multiset
 from fpa_core.store.narrow import in_one, widened
-from fpa_plugins.sqlite import sealed
+from fpa_plugins.sqlite import packing, sealed
 from fpa_plugins.sqlite.arranging import Group, Row, Run, by_subject, sort
 from fpa_plugins.sqlite.bulk import Known, Shelf
 from fpa_plugins.sqlite.claims import Claim, Claims
@@ -120,7 +120,7 @@ class MultisetWriter:
             return self._settle(kind, subject, run, [], None)
         if len(run.times) >= sealed.LEAST_ROWS:
             owners = np.full(len(run.times), self._batch_id)
-            sealed.write(self._connection, [sealed.Unsealed(kind, subject, run.rows, owners)])
+            packing.write(self._connection, [packing.Unsealed(kind, subject, run.rows, owners)])
         else:
             self._insert_hot(kind, subject, run.rows)
         return WriteCounts(inserted=len(run.times))

@@ -1,14 +1,12 @@
-"""Sealed rows: finding segments in the catalog, reading and writing them."""
+"""Sealed rows: finding segments in the catalog, and reading them."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import json
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from decimal import Decimal
-from typing import Any, NamedTuple
+from collections.abc import Generator, Sequence
+from typing import Any
 
 import apsw
 import numpy as np
@@ -18,25 +16,23 @@ from attrs import frozen
 
 from fpa_core import columns
 from fpa_core.exceptions import CorruptionError
-from fpa_core.numbers import EXACT, decimal_text, ns_text
+from fpa_core.numbers import ns_text
 from fpa_core.protocols import Query
 from fpa_core.records import KINDS, Kind
-from fpa_core.store.encoding import encode_segment
 from fpa_core.store.layout import checksum_of
-from fpa_core.store.segments import Segment, ranks
+from fpa_core.store.segments import Segment
 from fpa_plugins.sqlite.schema import subject_condition
 
 __all__ = [
+    "CATALOG",
     "LEAST_ROWS",
     "SEGMENT_ROWS",
     "Entry",
-    "Unsealed",
     "find",
     "last_record",
     "read",
     "remove",
     "rows_of",
-    "write",
 ]
 
 Mask = npt.NDArray[np.bool_]
@@ -48,7 +44,7 @@ SEGMENT_ROWS = 16_384
 LEAST_ROWS = 2_048
 """Rows from which a segment is worth its overhead; fewer stay hot until more have come."""
 
-_CATALOG = "id, kind, subject, first_ns, last_ns, rows, first_batch, last_batch, last_row, checksum"
+CATALOG = "id, kind, subject, first_ns, last_ns, rows, first_batch, last_batch, last_row, checksum"
 
 
 @frozen
@@ -96,7 +92,7 @@ def find(connection: apsw.Connection, query: Query) -> Generator[Entry, None, No
             conditions.append(condition)
             parameters.append(bound)
     order = "subject DESC, last_ns DESC" if query.reverse else "subject, last_ns"
-    sql = f"SELECT {_CATALOG} FROM segments WHERE {' AND '.join(conditions)} ORDER BY {order}"
+    sql = f"SELECT {CATALOG} FROM segments WHERE {' AND '.join(conditions)} ORDER BY {order}"
     with contextlib.closing(connection.execute(sql, parameters)) as cursor:
         for row in cursor:
             if forward and query.end_ns is not None and row[3] >= query.end_ns:
@@ -166,101 +162,11 @@ def _shared_names(subject: str) -> pa.Array:
     return pa.repeat(pa.scalar(subject), 2 * SEGMENT_ROWS)
 
 
-class Unsealed(NamedTuple):
-    """Rows of one subject, a narrow batch in order of time, that are to become segments.
-
-    :ivar batches: the batch that brought each row.
-    :ivar places: the order of arrival of each among those of its time, where that is not the order of the rows.
-    """
-
-    kind: Kind
-    subject: str
-    rows: pa.RecordBatch
-    batches: Numbers
-    places: Numbers | None = None
-
-    def parts(self) -> Iterator[Unsealed]:
-        """Divide the rows into those of a segment each; a time is never divided between two."""
-        times = columns.times_as_ns(self.rows.column("timestamp")).to_numpy()
-        for start, end in _pieces(times):
-            places = None if self.places is None else self.places[start:end]
-            yield self._replace(
-                rows=self.rows.slice(start, end - start), batches=self.batches[start:end], places=places
-            )
-
-    def encoded(self) -> tuple[tuple[Any, ...], bytes]:
-        """Return the entry of the catalog but for its id, and the segment."""
-        times = columns.times_as_ns(self.rows.column("timestamp")).to_numpy()
-        extra = {"batch": self.batches}
-        if self.places is not None and (self.places != ranks(times)).any():
-            extra["seq"] = self.places
-        content = encode_segment(self.kind, self.rows, extra)
-        entry = (
-            self.kind.name,
-            self.subject,
-            int(times[0]),
-            int(times[-1]),
-            len(times),
-            int(self.batches.min()),
-            int(self.batches.max()),
-            _last_row(self.kind, self.subject, self.rows),
-            checksum_of(content),
-            len(content),
-        )
-        return entry, content
-
-
-def write(connection: apsw.Connection, what: Iterable[Unsealed]) -> None:
-    """Keep rows as segments."""
-    for part in itertools.chain.from_iterable(one.parts() for one in what):
-        entry, content = part.encoded()
-        connection.execute("INSERT INTO segment_contents (content) VALUES (?)", (content,))
-        connection.execute(
-            f"INSERT INTO segments ({_CATALOG}, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (connection.last_insert_rowid(), *entry),
-        )
-
-
-def _pieces(times: Numbers) -> Iterator[tuple[int, int]]:
-    """Divide rows into segments of about the same size, so that none is left with a few."""
-    count = max(1, round(len(times) / SEGMENT_ROWS))
-    start = 0
-    for number in range(1, count + 1):
-        if start == len(times):  # the last time had more rows than a segment holds
-            return
-        end = len(times) * number // count
-        if end < len(times):
-            end = int(np.searchsorted(times, times[end], "left"))
-            if end <= start:  # more rows at one time than a segment holds
-                end = int(np.searchsorted(times, times[start], "right"))
-        if end > start:
-            yield start, end
-            start = end
-
-
 def remove(connection: apsw.Connection, entries: Sequence[Entry]) -> None:
     """Forget segments."""
     ids = [(entry.id,) for entry in entries]
     connection.executemany("DELETE FROM segments WHERE id = ?", ids)
     connection.executemany("DELETE FROM segment_contents WHERE id = ?", ids)
-
-
-def _last_row(kind: Kind, subject: str, rows: pa.RecordBatch) -> str:
-    """Return the last row as JSON by public column names, without what is null."""
-    values: dict[str, Any] = {kind.by_field[kind.subject].name: subject}
-    for column, array in zip(rows.schema, rows.columns, strict=True):
-        if pa.types.is_timestamp(array.type):
-            array = columns.times_as_ns(array)  # noqa: PLW2901
-        value = array[-1].as_py()
-        if value is None:
-            continue
-        scale = columns.scale_of(column)
-        if scale is not None:
-            value = decimal_text(Decimal(value).scaleb(-scale, EXACT))
-        elif isinstance(value, Decimal):
-            value = decimal_text(value)
-        values[column.name] = value
-    return json.dumps(values, ensure_ascii=False)
 
 
 def last_record(entry: Entry, names: Sequence[str]) -> pa.RecordBatch:

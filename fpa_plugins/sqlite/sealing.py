@@ -17,7 +17,7 @@ from fpa_core.exceptions import CorruptionError
 from fpa_core.protocols import Query, Sealed
 from fpa_core.records import Kind
 from fpa_core.store.narrow import join, narrowed, same
-from fpa_plugins.sqlite import reading, sealed
+from fpa_plugins.sqlite import packing, reading, sealed
 from fpa_plugins.sqlite.schema import tables
 
 __all__ = ["seal"]
@@ -54,7 +54,7 @@ def _seal_subject(connection: apsw.Connection, kind: Kind, subject: str) -> Iter
         where, parameters = t.where(query)
         hot = connection.execute(f"SELECT count(*) FROM {t.live} WHERE {where}", parameters).get
         sealed.remove(connection, entries)
-        sealed.write(connection, [sealed.Unsealed(kind, subject, rows, owners, places)])
+        packing.write(connection, [packing.Unsealed(kind, subject, rows, owners, places)])
         written = _verify(connection, query, rows, owners)
         connection.execute(f"DELETE FROM {t.live} WHERE {where}", parameters)
         yield hot, written

@@ -256,12 +256,14 @@ def test_problems_stand_at_their_places(size, wrong):
 @given(
     st.lists(st.tuples(st.sampled_from(["IBM", "", "É", "SPY"]), st.integers(1, 40)), max_size=20),
     st.sampled_from([1, 2, 8]),
+    st.sampled_from([1, 10**6]),
 )
-def test_a_dictionary_made_of_runs_is_the_usual_one(runs, block):
-    """However the equal texts lie, their dictionary is the one that a look at every text makes."""
+def test_a_dictionary_is_the_usual_one(runs, block, long):
+    """However the equal texts lie, and whether they are looked up in runs or in halves, their dictionary is the usual one."""
     texts = strings([text for text, count in runs for _ in range(count)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(columns, "_BLOCK", block)
+        patch.setattr(columns, "_LONG", long)
         patch.setattr(columns, "_SHORT_RUN", 2)
         assert columns.as_dictionary(texts).equals(texts.dictionary_encode())
 

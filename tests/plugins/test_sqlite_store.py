@@ -338,7 +338,7 @@ def test_undo_only_once(store: DataStore) -> None:
 def test_what_goes_in_comes_out(records: list[Any]) -> None:
     """Every record comes back equal, to the last decimal and nanosecond."""
     with fresh() as store:
-        for record in records:
+        for number, record in enumerate(records):
             store.save(record)
             kind = kind_of(record)
             key = {name: getattr(record, name) for name in kind.key if name not in {"ts_ns", kind.subject}}
@@ -348,8 +348,8 @@ def test_what_goes_in_comes_out(records: list[Any]) -> None:
                 found = [order] if (order := store.get_order(record.order_id)) else []
                 if found[0].updated_ns != record.updated_ns:
                     continue  # an older version of an order that is stored
-            if kind.name == "bars" and record not in found:
-                continue  # a version that was replaced before
+            if kind.name in {"bars", "orders"} and record not in found and record in records[:number]:
+                continue  # a version that was replaced before, delivered again
             if kind.name == "snapshots" and not record.positions:
                 record = evolve(record, positions=found[0].positions)  # noqa: PLW2901 - positions may be saved on their own
             assert record in found
@@ -629,7 +629,7 @@ def test_damage_is_reported(tmp_path: Path) -> None:
     store.close()
     path = tmp_path / "test.db"
     content = bytearray(path.read_bytes())
-    content[-60_000:-20_000] = b"\xff" * 40_000  # where the rows are: the pages of empty tables lie before them
+    content[-60_000:] = b"\xff" * 60_000  # where the rows are: the pages of empty tables lie before them
     path.write_bytes(content)
     with pytest.raises(CorruptionError, match="damaged"):
         DataStore(open_store(at(tmp_path))).get_quotes()

@@ -1,0 +1,145 @@
+"""Rows on their way into segments of the database: divided, coded, compressed, and entered in the catalog."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import apsw
+import numpy as np
+import pyarrow as pa
+
+from fpa_core import columns
+from fpa_core.numbers import EXACT, decimal_text
+from fpa_core.records import Kind
+from fpa_core.store.compression import compressed
+from fpa_core.store.encoding import Draft, draft_segment
+from fpa_core.store.layout import checksum_of
+from fpa_core.store.segments import ranks
+from fpa_plugins.sqlite import sealed
+from fpa_plugins.sqlite.sealed import CATALOG, Numbers
+
+__all__ = ["Unsealed", "write"]
+
+AT_ONCE = 4
+"""Segments compressed in one go: fewer, and threads would wait for each other at every one."""
+
+
+class Unsealed(NamedTuple):
+    """Rows of one subject, a narrow batch in order of time, that are to become segments.
+
+    :ivar batches: the batch that brought each row.
+    :ivar places: the order of arrival of each among those of its time, where that is not the order of the rows.
+    """
+
+    kind: Kind
+    subject: str
+    rows: pa.RecordBatch
+    batches: Numbers
+    places: Numbers | None = None
+
+    def parts(self) -> Iterator[Unsealed]:
+        """Divide the rows into those of a segment each; a time is never divided between two."""
+        times = columns.times_as_ns(self.rows.column("timestamp")).to_numpy()
+        for start, end in _pieces(times):
+            places = None if self.places is None else self.places[start:end]
+            yield self._replace(
+                rows=self.rows.slice(start, end - start), batches=self.batches[start:end], places=places
+            )
+
+    def draft(self) -> Draft:
+        """Code the rows of one segment."""
+        times = columns.times_as_ns(self.rows.column("timestamp")).to_numpy()
+        extra = {"batch": self.batches}
+        if self.places is not None and (self.places != ranks(times)).any():
+            extra["seq"] = self.places
+        return draft_segment(self.kind, self.rows, extra)
+
+    def entry(self, content: bytes) -> tuple[Any, ...]:
+        """Return the entry of the catalog but for its id."""
+        times = columns.times_as_ns(self.rows.column("timestamp")).to_numpy()
+        return (
+            self.kind.name,
+            self.subject,
+            int(times[0]),
+            int(times[-1]),
+            len(times),
+            int(self.batches.min()),
+            int(self.batches.max()),
+            _last_row(self.kind, self.subject, self.rows),
+            checksum_of(content),
+            len(content),
+        )
+
+
+def write(connection: apsw.Connection, what: Iterable[Unsealed]) -> None:
+    """Keep rows as segments."""
+    parts = itertools.chain.from_iterable(one.parts() for one in what)
+    for part, content in _encoded(parts):
+        connection.execute("INSERT INTO segment_contents (content) VALUES (?)", (content,))
+        connection.execute(
+            f"INSERT INTO segments ({CATALOG}, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (connection.last_insert_rowid(), *part.entry(content)),
+        )
+
+
+def _encoded(parts: Iterable[Unsealed]) -> Iterator[tuple[Unsealed, bytes]]:
+    """Yield each part with its segment. While some are compressed, the next are coded."""
+    remaining = iter(parts)
+    under_way: deque[tuple[list[tuple[Unsealed, Draft]], Future[list[bytes | None]]]] = deque()
+    with ThreadPoolExecutor(1, "fpa-compression") as helper:
+        while group := [(part, part.draft()) for part in itertools.islice(remaining, AT_ONCE)]:
+            contents = [content for _, draft in group for content in draft.contents]
+            under_way.append((group, helper.submit(compressed, contents)))
+            if len(under_way) > 1:
+                yield from _finished(*under_way.popleft())
+        for last in under_way:
+            yield from _finished(*last)
+
+
+def _finished(
+    group: list[tuple[Unsealed, Draft]], compression: Future[list[bytes | None]]
+) -> Iterator[tuple[Unsealed, bytes]]:
+    frames = iter(compression.result())
+    for part, draft in group:
+        yield part, draft.segment(list(itertools.islice(frames, len(draft.contents))))
+
+
+def _pieces(times: Numbers) -> Iterator[tuple[int, int]]:
+    """Divide rows into segments of about the same size, so that none is left with a few."""
+    count = max(1, round(len(times) / sealed.SEGMENT_ROWS))
+    start = 0
+    for number in range(1, count + 1):
+        if start == len(times):  # the last time had more rows than a segment holds
+            return
+        end = len(times) * number // count
+        if end < len(times):
+            end = int(np.searchsorted(times, times[end], "left"))
+            if end <= start:  # more rows at one time than a segment holds
+                end = int(np.searchsorted(times, times[start], "right"))
+        if end > start:
+            yield start, end
+            start = end
+
+
+def _last_row(kind: Kind, subject: str, rows: pa.RecordBatch) -> str:
+    """Return the last row as JSON by public column names, without what is null."""
+    values: dict[str, Any] = {kind.by_field[kind.subject].name: subject}
+    for column, array in zip(rows.schema, rows.columns, strict=True):
+        if pa.types.is_timestamp(array.type):
+            array = columns.times_as_ns(array)  # noqa: PLW2901
+        value = array[-1].as_py()
+        if value is None:
+            continue
+        scale = columns.scale_of(column)
+        if scale is not None:
+            value = decimal_text(Decimal(value).scaleb(-scale, EXACT))
+        elif isinstance(value, Decimal):
+            value = decimal_text(value)
+        values[column.name] = value
+    return json.dumps(values, ensure_ascii=False)
