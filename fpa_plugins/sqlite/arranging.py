@@ -139,7 +139,8 @@ def by_subject(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str, Run]]:
     in_time = bool((times[1:] >= times[:-1]).all())  # as feeds send them, the subjects mixed
     if not in_time or (codes[1:] < codes[:-1]).any():
         order = _grouped(codes) if in_time else np.lexsort([times, codes])
-        rows, times = _taken(rows, order), np.take(times, order, mode="clip")
+        rows = _taken(rows, order)
+        times = columns.times_as_ns(rows.column("timestamp")).to_numpy(zero_copy_only=False)
     ends = np.cumsum(np.bincount(codes)).tolist()
     for subject, start, end in zip(subjects.dictionary.to_pylist(), [0, *ends], ends, strict=False):
         if end > start:  # a part of a table has the subjects of all of it in its dictionary

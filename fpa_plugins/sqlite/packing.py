@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import apsw
 import numpy as np
@@ -77,6 +76,9 @@ class Unsealed(NamedTuple):
         )
 
 
+Drafts: TypeAlias = list[tuple[Unsealed, Draft]]
+
+
 def write(connection: apsw.Connection, what: Iterable[Unsealed]) -> None:
     """Keep rows as segments."""
     parts = itertools.chain.from_iterable(one.parts() for one in what)
@@ -91,23 +93,25 @@ def write(connection: apsw.Connection, what: Iterable[Unsealed]) -> None:
 def _encoded(parts: Iterable[Unsealed]) -> Iterator[tuple[Unsealed, bytes]]:
     """Yield each part with its segment. While some are compressed, the next are coded."""
     remaining = iter(parts)
-    under_way: deque[tuple[list[tuple[Unsealed, Draft]], Future[list[bytes | None]]]] = deque()
+    before: tuple[Drafts, Future[list[bytes | None]]] | None = None
     with ThreadPoolExecutor(1, "fpa-compression") as helper:
-        while group := [(part, part.draft()) for part in itertools.islice(remaining, AT_ONCE)]:
-            contents = [content for _, draft in group for content in draft.contents]
-            under_way.append((group, helper.submit(compressed, contents)))
-            if len(under_way) > 1:
-                yield from _finished(*under_way.popleft())
-        for last in under_way:
-            yield from _finished(*last)
+        while drafts := [(part, part.draft()) for part in itertools.islice(remaining, AT_ONCE)]:
+            contents = [content for _, draft in drafts for content in draft.contents]
+            if before is None and len(drafts) < AT_ONCE:  # these are all, and not worth a thread
+                yield from _finished(drafts, compressed(contents))
+                return
+            compression = helper.submit(compressed, contents)
+            if before is not None:
+                yield from _finished(before[0], before[1].result())
+            before = drafts, compression
+        if before is not None:
+            yield from _finished(before[0], before[1].result())
 
 
-def _finished(
-    group: list[tuple[Unsealed, Draft]], compression: Future[list[bytes | None]]
-) -> Iterator[tuple[Unsealed, bytes]]:
-    frames = iter(compression.result())
-    for part, draft in group:
-        yield part, draft.segment(list(itertools.islice(frames, len(draft.contents))))
+def _finished(drafts: Drafts, frames: Iterable[bytes | None]) -> Iterator[tuple[Unsealed, bytes]]:
+    remaining = iter(frames)
+    for part, draft in drafts:
+        yield part, draft.segment(list(itertools.islice(remaining, len(draft.contents))))
 
 
 def _pieces(times: Numbers) -> Iterator[tuple[int, int]]:
