@@ -28,6 +28,10 @@ __all__ = ["DataCache"]
 _UNTAGGED: Final[Mapping[str, int]] = {}
 
 
+def _nothing(_: str) -> None:
+    """Stand for a quick lookup where there is none."""
+
+
 class DataCache(LoadingVerbs):
     """Values under text keys, with lifetimes, tags, and one load at a time for each key; safe for threads and asyncio.
 
@@ -85,7 +89,7 @@ class DataCache(LoadingVerbs):
         self._closed = False
         # `get` and `set` have a quick way each, for values that are kept as they are by a clock that is never set back.
         quick = not (self._shelf.encodes or self._shelf.outlives)
-        self._quick = backend.get if quick else None
+        self._quick: Callable[[str], Entry | None] = backend.get if quick else _nothing
         self._usual = lifetimes.usual if quick else None
         self._hit, self._stored = self._counters.hit, self._counters.stored
         self._sweeper = None if sweep_every is None else Sweeper(self, duration(sweep_every, "sweep_every"))
@@ -94,16 +98,13 @@ class DataCache(LoadingVerbs):
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value, or *default* when there is none of use."""
-        if (quick := self._quick) is not None:
-            entry = quick(self._prefix + key)
-            if entry is not None and not entry.tags and ((due := entry.expires_at) is None or self._clock() < due):
-                entry.uses += 1
-                self._hit()
-                held = entry.value
-                return held.copy(held.value) if type(held) is Held else held
-            found = self._shelf.examine(entry)
-        else:
-            found = self._shelf.find(self._prefix + key)
+        entry = self._quick(self._prefix + key)
+        if entry is not None and not entry.tags and ((due := entry.expires_at) is None or self._clock() < due):
+            entry.uses += 1
+            self._hit()
+            held = entry.value
+            return held.copy(held.value) if type(held) is Held else held
+        found = self._shelf.find(self._prefix + key)
         self._shelf.count(found)
         return default if isinstance(found, MissReason) else found.give()
 

@@ -87,10 +87,7 @@ class Shelf:
 
     def find(self, key: str, *, stale: bool = False) -> Found | MissReason:
         """Return what is kept under *key*, or why there is nothing of use."""
-        return self.examine(self.backend.get(key), stale=stale)
-
-    def examine(self, entry: Entry | None, *, stale: bool = False) -> Found | MissReason:
-        """Judge and decode one entry."""
+        entry = self.backend.get(key)
         now = self.clock()
         if (reason := self.judge(entry, now, stale=stale)) is not None:
             return reason
