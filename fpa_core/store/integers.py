@@ -16,7 +16,7 @@ import numpy.typing as npt
 __all__ = ["DELTA", "OFFSET", "WIDTHS", "Coded", "Integers", "decode", "encode"]
 
 Integers = npt.NDArray[np.int64]
-Numbers = npt.NDArray[np.uint64]
+Numbers = npt.NDArray[np.unsignedinteger[Any]]
 
 OFFSET = 1
 """Value = base + step x number; a width of 0 means that all numbers are 0."""
@@ -53,17 +53,24 @@ def encode(values: Integers) -> Coded:
     base, top = int(values.min()), int(values.max())
     if base == top:
         return Coded(OFFSET, 0, base, 1, b"")
-    # Differences may pass 64 bits; they are taken modulo 2**64, which adding them up again undoes.
-    step, numbers = _stepped(values.view(np.uint64) - np.uint64(base % 2**64))
+    if top - base < 2**31:  # differences, too, fit into 32 bits, which are half as much to go through
+        signed: Any = np.int32
+        offsets: Numbers = values.astype(np.uint32)
+        offsets -= np.uint32(base % 2**32)
+    else:
+        # Differences may pass 64 bits; they are taken modulo 2**64, which adding them up again undoes.
+        signed = np.int64
+        offsets = values.view(np.uint64) - np.uint64(base % 2**64)
+    step, numbers = _stepped(offsets)
     reach = (top - base) // step
     width = _width(reach)
     if top - base < 2**62:
-        steps = np.diff(numbers.view(np.int64))
+        steps = np.diff(numbers.view(signed))
         least = int(steps.min())
         closest = int(steps.max()) - least
         # Where a number takes a byte already, differences must lie much closer to be worth it.
         if width > 1 or _CLOSER * closest < reach:
-            differences = _Differences.plan((steps - least).view(np.uint64), closest)
+            differences = _Differences.plan((steps - least).view(numbers.dtype), closest)
             closer = differences.width == width and _CLOSER * closest < reach
             if closer or differences.size < len(values) * width:
                 return Coded(DELTA, differences.width, int(values[0]), step, differences.payload(least * step))
@@ -74,10 +81,11 @@ def _stepped(offsets: Numbers) -> tuple[int, Numbers]:
     """Return the greatest number that divides all, and what remains of them."""
     step = int(np.gcd.reduce(offsets[:_FEW])) or int(np.gcd.reduce(offsets))
     if step > 1:
-        numbers = offsets // np.uint64(step)
-        if (numbers * np.uint64(step) != offsets).any():
+        unsigned = offsets.dtype.type
+        numbers = offsets // unsigned(step)
+        if (numbers * unsigned(step) != offsets).any():
             step = int(np.gcd.reduce(offsets))
-            numbers = offsets // np.uint64(step)
+            numbers = offsets // unsigned(step)
         if 1 < step < 2**63:  # the header has 63 bits for it; only the two far ends of time are further apart
             return step, numbers
     return 1, offsets
@@ -103,7 +111,7 @@ class _Differences(NamedTuple):
         size = _DIFFERENCES.size + len(numbers) * width
         wide = np.zeros(0, np.int64)
         for narrower in reversed(WIDTHS[: WIDTHS.index(width)]):
-            stands_apart = numbers >= np.uint64(1 << 8 * narrower)
+            stands_apart = numbers >= numbers.dtype.type(1 << 8 * narrower)
             apart = int(np.count_nonzero(stands_apart))
             smaller = _DIFFERENCES.size + len(numbers) * narrower + apart * _EXCEPTION_BYTES
             if smaller >= size:

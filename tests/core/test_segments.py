@@ -56,11 +56,14 @@ def test_rows_come_back(rows: list[Any], data: st.DataObject) -> None:
 
 
 integers = st.one_of(
-    st.integers(-(2**63), 2**63 - 1), st.integers(0, 300), st.sampled_from([0, 10**9, 2**32, -(2**31)])
+    st.integers(-(2**63), 2**63 - 1),
+    st.integers(0, 300),
+    st.sampled_from([0, 1, 10**9, 2**31 - 1, 2**31, 2**32, -(2**31)]),
 )
+edges = st.sampled_from([0, 1, 2, 2**30, 2**31 - 2, 2**31 - 1])
 
 
-@given(st.lists(integers, min_size=1, max_size=50))
+@given(st.lists(integers, min_size=1, max_size=50) | st.lists(edges, min_size=1, max_size=50))
 def test_any_integers_come_back(values: list[int]) -> None:
     """A column of integers comes back whatever its range, with numbers and differences beyond 64 bits."""
     rows = [Quote("A", NS, 1, 2)] * len(values)
