@@ -1,0 +1,167 @@
+"""How a vendor's files are read, said as data: what their columns are called, how their cells are written, and how to recognise them.
+
+A :class:`Format` is a table of ``fpa.toml`` (``[formats.NAME]``), the options of ``fpa ingest`` and the keywords of
+:meth:`fpa_core.DataLayer.ingest`, all in the same words. Whatever a format leaves open is found out from the file itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypedDict
+
+from attrs import evolve, field, fields, frozen
+from attrs.validators import instance_of, optional
+
+from fpa_core.exceptions import DataError
+from fpa_core.records import KINDS
+
+__all__ = ["TIME_UNITS", "Format", "FormatOffer", "FormatOptions", "Match", "merged"]
+
+TIME_UNITS = ("s", "ms", "us", "ns", "excel", "ms-of-day")
+"""Units of times that are numbers: since 1970; days since 1899-12-30, as spreadsheets count; since the local midnight of the file's date."""
+
+TimeUnit = Literal["s", "ms", "us", "ns", "excel", "ms-of-day"]
+Ambiguous = Literal["refuse", "earlier", "later"]
+
+
+def _pattern(_instance: Any, attribute: Any, value: str | None) -> None:
+    if value is not None:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise DataError(f"{attribute.name}: {value!r} is not a regular expression: {error}") from None
+
+
+def _kind(_instance: Any, _attribute: Any, value: str | None) -> None:
+    if value is not None and value not in KINDS:
+        raise DataError(f"kind: {value!r} is unknown", hint=f"one of: {', '.join(KINDS)}", value=value)
+
+
+@frozen(kw_only=True)
+class Match:
+    """What a file of a format looks like. All that is given must hold; a format without any is used only by name.
+
+    :ivar columns: names that the header has; ``without`` names that it has not. Case, blanks and punctuation do not matter.
+    :ivar row: for files without a header: one regular expression for each cell of a row.
+    :ivar file: regular expression searched in the name of the file; its groups ``symbol``, ``interval`` and ``date`` give what the rows leave out.
+    :ivar file_required: whether *file* has to be found. If not, it only gives what its groups hold.
+    :ivar exact: whether names are compared letter by letter, as where ``T`` and ``t`` are two columns.
+    """
+
+    columns: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    row: tuple[str, ...] = ()
+    file: str | None = field(default=None, validator=_pattern)
+    file_required: bool = False
+    exact: bool = False
+
+
+@frozen(kw_only=True)
+class Format:
+    """How files are read. Every part is optional.
+
+    :ivar kind: what the rows are: ``quotes``, ``trades``, ...
+    :ivar columns: the file's name of each field, as ``{"timestamp": "ts_event"}``; two names in a tuple are joined, as a date and a time of day.
+        A name that ends in ``*`` stands for the first column that begins so.
+    :ivar complete: whether *columns* lists all that is read; if not, other columns are matched by their names.
+    :ivar symbol: the symbol of files that name none; ``{name}`` in it is the name of the file up to the first dot. Likewise *interval*, *account*.
+    :ivar tz: the zone of times that name none, as ``America/New_York``; and the one whose midnights begin the days of daily bars.
+    :ivar time_unit: the unit of times that are numbers, one of :data:`TIME_UNITS`.
+    :ivar time_format: how times are written, in the directives of ``strftime``; ``%f`` takes up to nine digits.
+    :ivar ambiguous: which instant a local time is that occurs twice, when clocks are set back.
+    :ivar scale: what prices are multiplied by, as ``1e-9`` for fixed-point prices.
+    :ivar decimal: the decimal mark, ``.`` or ``,``; *thousands* the mark between groups of digits.
+    :ivar magnitudes: whether numbers may end in K, M or B for thousands, millions and thousand millions.
+    :ivar delimiter: what stands between cells; *encoding* of the text, as ``latin-1``.
+    :ivar names: the names of the columns of files without a header.
+    :ivar skip: lines in front of the header, or of the first row where there is none; *footer* lines at the end.
+    :ivar comment: what a line begins with that is no row.
+    :ivar nulls: further spellings of a missing value.
+    :ivar values: what words of a field mean, as ``{"side": {"Bought": "buy"}}``.
+    :ivar ignore: columns that are not read, whatever they are called.
+    :ivar only: the values that a column must have, by its name; other rows are left out, and counted in a note.
+    :ivar carry: fields of which a missing value means the one before.
+    :ivar divide_by: a column that tells which format a row has; *parts* are the names of these by its values.
+    :ivar refuse: why files of this format are not taken.
+    :ivar match: how files of this format are recognised.
+    """
+
+    kind: str | None = field(default=None, validator=_kind)
+    columns: Mapping[str, str | tuple[str, ...]] = field(factory=dict)
+    complete: bool = False
+    symbol: str | None = None
+    interval: str | None = None
+    account: str | None = None
+    tz: str | None = None
+    time_unit: TimeUnit | None = None
+    time_format: str | None = None
+    ambiguous: Ambiguous = "refuse"
+    scale: str | None = None
+    decimal: Literal[".", ","] | None = None
+    thousands: str | None = None
+    magnitudes: bool = False
+    delimiter: str | None = None
+    encoding: str | None = None
+    names: tuple[str, ...] = ()
+    skip: int = 0
+    footer: int = 0
+    comment: str | None = None
+    nulls: tuple[str, ...] = ()
+    values: Mapping[str, Mapping[str, str]] = field(factory=dict)
+    ignore: tuple[str, ...] = ()
+    only: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    carry: tuple[str, ...] = ()
+    divide_by: str | None = None
+    parts: Mapping[str, str] = field(factory=dict)
+    refuse: str | None = None
+    match: Match | None = field(default=None, validator=optional(instance_of(Match)))
+
+
+class FormatOptions(TypedDict, total=False):
+    """The parts of a :class:`Format` that can be said with each file."""
+
+    columns: Mapping[str, str | tuple[str, ...]]
+    tz: str | None
+    time_unit: TimeUnit | None
+    time_format: str | None
+    ambiguous: Ambiguous
+    scale: str | None
+    decimal: Literal[".", ","] | None
+    thousands: str | None
+    delimiter: str | None
+    encoding: str | None
+    names: tuple[str, ...]
+    skip: int
+    footer: int
+    comment: str | None
+    nulls: tuple[str, ...]
+    values: Mapping[str, Mapping[str, str]]
+    ignore: tuple[str, ...]
+
+
+@frozen
+class FormatOffer:
+    """A format as it is offered by a plugin or the configuration.
+
+    :ivar prepare: changes a block of rows before its columns are read, for the few formats that no table describes.
+    """
+
+    name: str
+    format: Format
+    description: str = ""
+    prepare: Callable[[Any], Any] | None = None
+
+
+def merged(below: Format, above: Format) -> Format:
+    """Return *below* with every part that *above* says; columns and values are joined, so that one of them can be changed alone."""
+    changes: dict[str, Any] = {}
+    for attribute in fields(Format):
+        value, default = getattr(above, attribute.name), getattr(_DEFAULT, attribute.name)
+        if value != default:
+            joined = isinstance(value, Mapping) and attribute.name != "only"
+            changes[attribute.name] = {**getattr(below, attribute.name), **value} if joined else value
+    return evolve(below, **changes)
+
+
+_DEFAULT = Format()
