@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core import exceptions
+from fpa_core.cli.output import OutputError, note, open_standard_streams, show_error, writing
+from fpa_core.display import displayed
 from fpa_core.exceptions import FpaError
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ EXIT_CODES: dict[type[FpaError], int] = {
     exceptions.DatabaseError: 5,
     exceptions.CacheError: 6,
     exceptions.DataError: 7,
+    OutputError: 8,
 }
 """Exit codes by error. Besides: 0 done, 1 findings of severity error (``fpa validate``), 2 wrong usage, 130 interrupted."""
 
@@ -92,8 +95,12 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            note("interrupted")
             ctx.exit(INTERRUPTED)
+        except click.ClickException as error:
+            # What is wrong with an argument is shown beside it, and arguments may be the names of files.
+            error.message = displayed(error.message, keep="\n\t")  # type: ignore[misc]  # there is no other way in
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         _add_plugin_commands(self, ctx)
@@ -125,7 +132,7 @@ def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done; 1 errors found by validate; 2 wrong usage; 3 configuration; 4 plugin; 5 database; "
-    "6 cache; 7 data that cannot be read; 130 interrupted.",
+    "6 cache; 7 data that cannot be read; 8 output that cannot be written; 130 interrupted.",
 )
 @click.option(
     "--config", metavar="FILE", envvar="FPA_CONFIG", help="The configuration; else fpa.toml in this folder or above."
@@ -145,11 +152,22 @@ def cli(ctx: click.Context, config: str | None, env: str | None, log_level: str 
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; errors of ours become a message and an exit code."""
+    open_standard_streams()
+    try:
+        return _run(arguments)
+    except FpaError as error:
+        show_error(error)
+        sys.exit(exit_code(error))
+
+
+def _run(arguments: list[str] | None) -> Any:
     try:
         return cli.main(args=arguments, prog_name="fpa")
-    except FpaError as error:
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
-        sys.exit(exit_code(error))
+    except OSError:
+        # Click prints helps and versions itself. If standard output is what failed, it fails again when it is flushed.
+        with writing():
+            sys.stdout.flush()
+        raise
 
 
 def exit_code(error: FpaError) -> int:

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core.cli.app import App, exit_code
-from fpa_core.cli.output import json_option, note, print_json, progress_bar, table, text_rows, when
+from fpa_core.cli.output import (
+    after_commit,
+    data_output,
+    json_option,
+    note,
+    print_json,
+    progress_bar,
+    say,
+    show_error,
+    table,
+    text_rows,
+    when,
+)
 from fpa_core.exceptions import DataError, FpaError
 
 if TYPE_CHECKING:
@@ -63,21 +75,29 @@ def ingest(app: App, /, files: tuple[Path, ...], source: str | None, as_json: bo
                     raise
                 failed = error
                 entries.append({"file": str(file), "error": str(error)})
-                note(f"{click.style('error:', fg='red', bold=True)} {error}")
+                show_error(error)
                 continue
             entries.append(receipt.as_dict() | {"file": str(file)})
             if not as_json:
-                _show_receipt(receipt)
-    if len(files) == 1 and as_json:
-        print_json(entries[0])
-    elif len(files) > 1:
-        totals = {name: sum(entry.get(name, 0) for entry in entries) for name in COUNTS}
-        if as_json:
-            print_json({**totals, "batches": [entry.get("batch") for entry in entries], "files": entries})
-        else:
-            click.echo(f"{len(files)} files: " + _counts(totals))
+                with after_commit(_stored(entries)):
+                    _show_receipt(receipt)
+    with after_commit(_stored(entries)):
+        if len(files) == 1 and as_json:
+            print_json(entries[0])
+        elif len(files) > 1:
+            totals = {name: sum(entry.get(name, 0) for entry in entries) for name in COUNTS}
+            if as_json:
+                print_json({**totals, "batches": [entry.get("batch") for entry in entries], "files": entries})
+            else:
+                say(f"{len(files)} files: " + _counts(totals))
     if failed is not None:
         sys.exit(exit_code(failed))
+
+
+def _stored(entries: list[dict[str, Any]]) -> str:
+    """Return which batches are stored, for somebody who may get no receipt."""
+    ids = [str(entry["batch"]) for entry in entries if entry.get("batch") is not None]
+    return f"stored: batch {', '.join(ids)}" if ids else "nothing was stored"
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -86,14 +106,14 @@ def _counts(counts: dict[str, int]) -> str:
 
 def _show_receipt(receipt: Receipt) -> None:
     rate = f"{receipt.read / receipt.seconds:,.0f} rows/s" if receipt.seconds else ""
-    click.echo(f"{receipt.file}: {receipt.kind or 'records'}, batch {receipt.batch}, {receipt.seconds:.2f} s, {rate}")
-    click.echo("  " + _counts(receipt.as_dict()))
+    say(f"{receipt.file}: {receipt.kind or 'records'}, batch {receipt.batch}, {receipt.seconds:.2f} s, {rate}")
+    say("  " + _counts(receipt.as_dict()))
     for rule, count in sorted(receipt.warnings.items()):
-        click.echo(f"  flagged {count:,} x {rule}")
+        say(f"  flagged {count:,} x {rule}")
     for text in receipt.notes:
-        click.echo(f"  note: {text}")
+        say(f"  note: {text}")
     if receipt.quarantined:
-        click.echo(f"  see: fpa quarantine list --batch {receipt.batch}")
+        say(f"  see: fpa quarantine list --batch {receipt.batch}")
 
 
 @click.command()
@@ -137,11 +157,13 @@ def query(
         from fpa_core import export
 
         selection = data.select(kind, symbol, limit=limit, **conditions)
-        target: Any = sys.stdout.buffer if output is None else output
         shape: export.Format = "csv" if form == "table" else form  # type: ignore[assignment]  # click has checked it
-        rows = export.write(selection.query.kind, selection.batches(), target, format=shape)
-        if output is not None:
-            note(f"{rows:,} {kind} written to {output}")
+        if output is None:
+            with data_output(shape) as stream:
+                export.write(selection.query.kind, selection.batches(), stream, format=shape)
+            return
+        rows = export.write(selection.query.kind, selection.batches(), output, format=shape)
+        note(f"{rows:,} {kind} written to {output}")
 
 
 def _conditions(kind: str, where: tuple[str, ...]) -> dict[str, str | None]:
