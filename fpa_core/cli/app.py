@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -163,10 +164,11 @@ def main(arguments: list[str] | None = None) -> Any:
 def _run(arguments: list[str] | None) -> Any:
     try:
         return cli.main(args=arguments, prog_name="fpa")
-    except OSError:
-        # Click prints helps and versions itself. If standard output is what failed, it fails again when it is flushed.
-        with writing():
-            sys.stdout.flush()
+    except OSError as error:
+        # Click prints helps and versions itself, and commands of plugins print with it.
+        if any(frame.f_code is click.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
+            with writing():
+                raise
         raise
 
 
