@@ -77,7 +77,9 @@ class Converter:
         table = pa.table({column.name: arrays[column.name] for column in layout.kind.columns})
         notes = (*notes, *self._notes())
         if not bad:
-            return Chunk(layout.kind, table, rows.positions, rows.rejects, progress, notes, empty=rows.empty, names=rows.names)
+            return Chunk(
+                layout.kind, table, rows.positions, rows.rejects, progress, notes, empty=rows.empty, names=rows.names
+            )
         refused = [
             _reject(rows, index, bad[index], cells)
             for index, cells in zip(bad, _cells(layout, rows, list(bad)), strict=True)
@@ -116,7 +118,11 @@ class Converter:
         if column.name in _NAMES:
             problems |= rows.strangers(places[0])
             if pa.types.is_floating(cells.type) and column.name != "interval":
-                problems |= {index: "it is a number with a fraction, not a name" for index in range(len(texts)) if texts[index].is_valid}
+                problems |= {
+                    index: "it is a number with a fraction, not a name"
+                    for index in range(len(texts))
+                    if texts[index].is_valid
+                }
             if column.name != "symbol":
                 texts = without_nulls(texts)
             texts = pc.utf8_trim_whitespace(texts)
@@ -143,7 +149,9 @@ class Converter:
             self._midnights += int((whole & (times.utc != times.local) & ~times.date_only).sum())
             utc = np.where(whole, times.local, utc)
             for index in np.flatnonzero(times.valid & ~days & times.date_only).tolist():
-                problems = problems | {index: f"{ns_text(int(utc[index]))[:10]!r} is a date alone, which names no instant"}
+                problems = problems | {
+                    index: f"{ns_text(int(utc[index]))[:10]!r} is a date alone, which names no instant"
+                }
         if not times.valid.all():
             return pa.array(utc, pa.int64(), mask=~times.valid).cast(columns.TIME), problems
         return pa.array(utc, pa.int64()).cast(columns.TIME), problems

@@ -53,7 +53,9 @@ def described(
         name: (" + ".join(layout.names[place] for place in places), _written(layout, name))
         for name, places in layout.places.items()
     }
-    fills = {name: str(value) for name, value in layout.fills.items() if name not in layout.places and value is not None}
+    fills = {
+        name: str(value) for name, value in layout.fills.items() if name not in layout.places and value is not None
+    }
     return Sniffed(
         **known,
         format=layout.format_name,
@@ -75,7 +77,11 @@ def _written(layout: Layout, name: str) -> str:
         return layout.times[name].words.removeprefix("times are ")
     if column.type == "decimal":
         mark = "decimal comma" if layout.numbers.decimal == "," else "decimal"
-        return f"{mark}, x {layout.form.scale}" if layout.scale is not None and name in {"open", "high", "low", "close", "vwap", "price", "bid", "ask"} else mark
+        return (
+            f"{mark}, x {layout.form.scale}"
+            if layout.scale is not None and name in {"open", "high", "low", "close", "vwap", "price", "bid", "ask"}
+            else mark
+        )
     return "whole number" if column.type == "integer" else "text"
 
 

@@ -67,9 +67,7 @@ def _refuse_bombs(content: Content, stream: Any) -> None:
 
 
 def _rows(table: list[list[Any]], form: Format, name: str, chunk_rows: int) -> Iterator[Rows]:
-    start = form.skip or next(
-        (at for at, row in enumerate(table[:PREAMBLE]) if sum(cell != "" for cell in row) > 1), 0
-    )
+    start = form.skip or next((at for at, row in enumerate(table[:PREAMBLE]) if sum(cell != "" for cell in row) > 1), 0)
     header = [str(cell).strip() for cell in table[start]] if start < len(table) else []
     if form.names or looks_like_data(header):
         names = form.names or tuple(str(at) for at in range(len(header)))
@@ -83,7 +81,10 @@ def _rows(table: list[list[Any]], form: Format, name: str, chunk_rows: int) -> I
         part = rows[at : at + chunk_rows]
         cells = [_column([row[place] if place < len(row) else "" for row in part]) for place in range(len(names))]
         yield Rows(
-            names, cells, range(at + 1, at + 1 + len(part)), lambda index, part=part: _raw(names, part[index])  # type: ignore[misc]
+            names,
+            cells,
+            range(at + 1, at + 1 + len(part)),
+            lambda index, part=part: _raw(names, part[index]),  # type: ignore[misc]
         ).without_empty()
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
+from fpa_plugins.files.reader import FilesSource
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -18,7 +19,6 @@ from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trad
 from fpa_core.numbers import MAX_NS, MIN_NS, decimal_text, ns_text
 from fpa_core.protocols import SourceRequest
 from fpa_core.records import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, kind_of
-from fpa_plugins.files.reader import FilesSource
 
 T = "2024-05-01T14:30:00.123456789Z"
 
