@@ -254,7 +254,8 @@ def files_of(*paths: str | os.PathLike[str]) -> list[Path]:
         if path.is_dir():
             inside = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
         elif not path.exists() and glob.has_magic(str(path)):
-            inside = [Path(each) for each in sorted(glob.glob(str(path), recursive=True)) if Path(each).is_file()]
+            named = sorted(glob.iglob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute patterns
+            inside = [Path(each) for each in named if Path(each).is_file()]
         else:
             found.append(path)
             continue

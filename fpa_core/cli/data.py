@@ -67,13 +67,7 @@ def ingest(
     error are quarantined with the reason. `fpa sniff` shows how a file would be read.
     """
     options = said_options(options)
-    via = options.get("via")
-    targets = list(files) if via else targets_of(files)
-    if len(targets) > 1 and (symbol := options.get("symbol")) and "{" not in symbol and not via:
-        raise click.UsageError(
-            f"{len(targets)} files and one --symbol {symbol}: are they all of that symbol? "
-            "Say --symbol '{name}' to take it from the name of each file, or ingest them one at a time"
-        )
+    targets = _targets(files, options)
     entries: list[dict[str, Any]] = []
     failed: FpaError | None = None
     with app.open(lazy=dry_run) as data:
@@ -106,18 +100,38 @@ def ingest(
                 with after_commit(_stored(entries)):
                     _show_receipt(shown, target)
     with after_commit(_stored(entries)):
-        if len(targets) == 1 and as_json:
-            print_json(entries[0])
-        elif len(targets) > 1:
-            totals = {name: sum(entry.get(name, 0) for entry in entries) for name in COUNTS}
-            if as_json:
-                print_json({**totals, "batches": [entry.get("batch") for entry in entries], "files": entries})
-            elif not dry_run:
-                say(f"{len(targets)} files: " + _counts(totals))
+        _show_totals(entries, as_json=as_json, dry_run=dry_run)
     if failed is not None:
         sys.exit(exit_code(failed))
-    if not dry_run and entries and all(_nothing_stored(entry) for entry in entries):
+    if not dry_run and entries and all(map(_nothing_stored, entries)):
         sys.exit(NOTHING_STORED)
+
+
+def _targets(files: tuple[str, ...], options: dict[str, Any]) -> list[str]:
+    """Return what is to be read: files, those in folders and of globs, or what another source takes."""
+    if options.get("via"):
+        return list(files)
+    targets = targets_of(files)
+    symbol = options.get("symbol", "")
+    if len(targets) > 1 and symbol and "{" not in symbol:
+        raise click.UsageError(
+            f"{len(targets)} files and one --symbol {symbol}: are they all of that symbol? "
+            "Say --symbol '{name}' to take it from the name of each file, or ingest them one at a time"
+        )
+    return targets
+
+
+def _show_totals(entries: list[dict[str, Any]], *, as_json: bool, dry_run: bool) -> None:
+    """Print what came of all files together."""
+    if len(entries) == 1:
+        if as_json:
+            print_json(entries[0])
+        return
+    totals = {name: sum(entry.get(name, 0) for entry in entries) for name in COUNTS}
+    if as_json:
+        print_json({**totals, "batches": [entry.get("batch") for entry in entries], "files": entries})
+    elif not dry_run:
+        say(f"{len(entries)} files: " + _counts(totals))
 
 
 def _nothing_stored(entry: dict[str, Any]) -> bool:

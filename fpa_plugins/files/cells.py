@@ -54,12 +54,7 @@ def texts_of(cells: pa.Array) -> tuple[pa.Array, Problems]:
     kind = cells.type
     problems: Problems = {}
     if pa.types.is_dictionary(kind):
-        texts, wrong = texts_of(_cut(cells.dictionary))
-        taken = texts.take(cells.indices)
-        if wrong:
-            codes = cells.indices.to_pylist()
-            problems = {index: wrong[code] for index, code in enumerate(codes) if code in wrong}
-        return taken, problems
+        return _texts_of_dictionary(cells)
     if pa.types.is_null(kind):
         return cells.cast(pa.string()), problems
     if pa.types.is_floating(kind):
@@ -82,6 +77,14 @@ def texts_of(cells: pa.Array) -> tuple[pa.Array, Problems]:
     if pc.any(pc.equal(cells, "")).as_py():
         cells = pc.if_else(pc.equal(cells, ""), None, cells)
     return cells, problems
+
+
+def _texts_of_dictionary(cells: pa.DictionaryArray) -> tuple[pa.Array, Problems]:
+    texts, wrong = texts_of(_cut(cells.dictionary))
+    problems: Problems = {}
+    if wrong:
+        problems = {index: wrong[code] for index, code in enumerate(cells.indices.to_pylist()) if code in wrong}
+    return texts.take(cells.indices), problems
 
 
 def _cut(texts: pa.Array) -> pa.Array:

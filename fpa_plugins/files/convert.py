@@ -48,13 +48,37 @@ class Converter:
 
     def chunk(self, layout: Layout, rows: Rows, progress: float, notes: tuple[str, ...] = ()) -> Chunk:
         """Return the rows as a chunk of the layout's kind: what can be a record in its table, the others among its rejects."""
+        arrays, bad = self._columns(layout, rows)
+        table = pa.table({column.name: arrays[column.name] for column in layout.kind.columns})
+        notes = (*notes, *self._notes())
+        if not bad:
+            return Chunk(
+                layout.kind, table, rows.positions, rows.rejects, progress, notes, empty=rows.empty, names=rows.names
+            )
+        refused = [
+            _reject(rows, index, bad[index], cells)
+            for index, cells in zip(bad, _cells(layout, rows, list(bad)), strict=True)
+        ]
+        good = [index for index in range(len(rows.positions)) if index not in bad]
+        return Chunk(
+            layout.kind,
+            table.take(pa.array(good, pa.int64())),
+            [rows.positions[index] for index in good],
+            sorted([*rows.rejects, *refused], key=lambda reject: reject.row),
+            progress,
+            notes,
+            empty=rows.empty,
+            names=rows.names,
+        )
+
+    def _columns(self, layout: Layout, rows: Rows) -> tuple[dict[str, pa.Array], dict[int, list[str]]]:
+        """Return the columns of the kind, and what is wrong with the rows that cannot be records."""
         count = len(rows.positions)
         arrays: dict[str, pa.Array] = {}
-        bad: dict[int, list[str]] = {}
         raws: dict[str, pa.Array] = {}
+        bad: dict[int, list[str]] = {}
         # The interval first: what a time means depends on it.
-        order = sorted(layout.kind.columns, key=lambda column: column.name != "interval")
-        for column in order:
+        for column in sorted(layout.kind.columns, key=lambda column: column.name != "interval"):
             problems: Problems = {}
             array = _absent(column, count)
             if column.name in layout.places:
@@ -67,34 +91,13 @@ class Converter:
             for index, problem in problems.items():
                 bad.setdefault(index, []).append(f"{column.name}: {problem}")
             arrays[column.name] = array
-        for name, array in raws.items():
-            if name in layout.kind.by_name and name not in layout.places:
-                arrays[name] = array
-        if layout.kind is QUOTES:
+        kind = layout.kind
+        arrays |= {name: raw for name, raw in raws.items() if name in kind.by_name and name not in layout.places}
+        if kind is QUOTES:
             nothing = pc.and_(arrays["bid"].is_null(), arrays["ask"].is_null())
             for index in pc.indices_nonzero(nothing).to_pylist():
                 bad.setdefault(index, ["bid: neither bid nor ask is there, so nothing is quoted"])
-        table = pa.table({column.name: arrays[column.name] for column in layout.kind.columns})
-        notes = (*notes, *self._notes())
-        if not bad:
-            return Chunk(
-                layout.kind, table, rows.positions, rows.rejects, progress, notes, empty=rows.empty, names=rows.names
-            )
-        refused = [
-            _reject(rows, index, bad[index], cells)
-            for index, cells in zip(bad, _cells(layout, rows, list(bad)), strict=True)
-        ]
-        good = [index for index in range(count) if index not in bad]
-        return Chunk(
-            layout.kind,
-            table.take(pa.array(good, pa.int64())),
-            [rows.positions[index] for index in good],
-            sorted([*rows.rejects, *refused], key=lambda reject: reject.row),
-            progress,
-            notes,
-            empty=rows.empty,
-            names=rows.names,
-        )
+        return arrays, bad
 
     def _read(
         self, layout: Layout, column: Column, rows: Rows, arrays: Mapping[str, pa.Array], raws: dict[str, pa.Array]

@@ -48,12 +48,48 @@ _WEAK_CLOSES = {squeezed(word) for word in ("last", "last_price", "price")}
 
 _CONTRACTS = {
     squeezed(word): word
-    for word in ["strike", "strike_price", "expiration", "expiration_date", "expiry", "option_type", "put_call", "series", "level"]
+    for word in [
+        "strike",
+        "strike_price",
+        "expiration",
+        "expiration_date",
+        "expiry",
+        "option_type",
+        "put_call",
+        "series",
+        "level",
+    ]
 }
 _SIDES = {squeezed(word) for word in ["side", "buy_sell", "action", "transaction_type", "trade_type"]}
 _OWN = {
     squeezed(word): word
-    for word in ["commission", "comm", "comm_fee", "fees_comm", "ib_commission", "ibcommission", "fee", "fees", "status", "order_id", "orderid", "client_order_id", "exec_id", "execution_id", "account", "account_id", "account_number", "client_account_id", "realized_pl", "realized_pnl", "proceeds", "total_amount", "amount_usd", "executed", "filled"]
+    for word in [
+        "commission",
+        "comm",
+        "comm_fee",
+        "fees_comm",
+        "ib_commission",
+        "ibcommission",
+        "fee",
+        "fees",
+        "status",
+        "order_id",
+        "orderid",
+        "client_order_id",
+        "exec_id",
+        "execution_id",
+        "account",
+        "account_id",
+        "account_number",
+        "client_account_id",
+        "realized_pl",
+        "realized_pnl",
+        "proceeds",
+        "total_amount",
+        "amount_usd",
+        "executed",
+        "filled",
+    ]
 }
 _BOOK = re.compile(
     r"(bids?|asks?)\[\d+\]\W?(price|amount|size|px)|(bid|ask)_?(price|px|size|sz|amount)_?0?[1-9]\d?|is_snapshot",
@@ -183,7 +219,18 @@ def _refuse_own(keys: set[str], source: str) -> None:
 
 
 def _guess(names: Sequence[str]) -> str | None:
-    telling = ["bid", "ask", "price", "size", "close", "order_id", "status", "market_value", "cost_basis", "total_value"]
+    telling = [
+        "bid",
+        "ask",
+        "price",
+        "size",
+        "close",
+        "order_id",
+        "status",
+        "market_value",
+        "cost_basis",
+        "total_value",
+    ]
     known = {squeezed(word) for kind in KINDS.values() for words in synonyms(kind).values() for word in words}
     guesses = [
         f"{near[0]!r} for {name!r}"

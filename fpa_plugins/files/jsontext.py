@@ -127,9 +127,7 @@ def read_lines(stream: Stream, size: int) -> Iterator[Rows]:
 def _object(line: bytes) -> dict[str, Any]:
     text = line.decode()
     stripped = text.strip()
-    if stripped.endswith(","):  # the lines of an array, without its brackets
-        stripped = stripped[:-1]
-    parsed = _DECODER.decode(stripped)
+    parsed = _DECODER.decode(stripped.removesuffix(","))  # the lines of an array, without its brackets
     if not isinstance(parsed, dict):
         raise ValueError("the line holds something else")  # noqa: TRY004 - one kind of error says that a line is refused
     if "\\u" in text:

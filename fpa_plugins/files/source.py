@@ -247,14 +247,13 @@ class _Formats:
     def of(self, block: Rows) -> Iterator[tuple[Recognised, Rows]]:
         """Yield the rows of *block* with their format."""
         wide = tuple_names(block.names)
-        for rows in (block,) if wide is None else wide.rows(block):
+        for plain in (block,) if wide is None else wide.rows(block):
             if self._found is None:
-                self._found = self._recognised(rows)
+                self._found = self._recognised(plain)
             recognised = self._found
-            rows = _named_columns(rows, recognised.form)
-            offer = recognised.offer
-            if offer is not None and offer.prepare is not None:
-                rows = offer.prepare(rows)
+            prepare = None if recognised.offer is None else recognised.offer.prepare
+            named = _named_columns(plain, recognised.form)
+            rows = named if prepare is None else prepare(named)
             if recognised.form.divide_by:
                 yield from self._parts(recognised, rows)
             else:

@@ -143,8 +143,11 @@ def infer_times(cells: pa.Array, *, latest: int, wanted: TimeStyle) -> TimeStyle
         return wanted
     if all(_NUMBER.fullmatch(text) for text in sample):
         return _numeric_style(sample, latest, wanted)
-    # Some feeds write numbers among texts; these are read by themselves.
-    sample = [text for text in sample if not (_NUMBER.fullmatch(text) and _unit_of(text, latest))]
+    return _text_style([text for text in sample if not (_NUMBER.fullmatch(text) and _unit_of(text, latest))], wanted)
+
+
+def _text_style(sample: list[str], wanted: TimeStyle) -> TimeStyle:
+    """Return the style of a column of texts; numbers among them, which some feeds write, are left out of *sample*."""
     # Of a column of which some texts are no times, most tell the form: what the others are is for each row to say.
     counted = [(sum(map(pattern.fits, sample)), pattern) for pattern in PATTERNS]
     most = max(count for count, _ in counted)
@@ -393,10 +396,10 @@ def _read_pattern(style: TimeStyle, pattern: Pattern, texts: pa.Array) -> Times:
         utc = np.where(aware, local - shift, naive.utc)
         clock = local if style.zone is None else np.where(aware, zones.to_local(utc, style.zone), local)
         found = Times(utc, clock, days, np.where(aware, valid, naive.valid), naive.problems)
-    return _with_numbers(style, found, trimmed, unmatched)
+    return _with_numbers(found, trimmed, unmatched)
 
 
-def _with_numbers(style: TimeStyle, times: Times, texts: pa.Array, unmatched: npt.NDArray[np.bool_]) -> Times:
+def _with_numbers(times: Times, texts: pa.Array, unmatched: npt.NDArray[np.bool_]) -> Times:
     """Take numbers among texts whose unit is certain: some feeds write both."""
     if not unmatched.any():
         return times
