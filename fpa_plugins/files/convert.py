@@ -16,7 +16,7 @@ from fpa_core.exceptions import DataError
 from fpa_core.numbers import decimal_text, ns_text
 from fpa_core.parsing import decimal_column
 from fpa_core.protocols import Chunk, Reject
-from fpa_core.records import BARS, ORDERS, QUOTES, TRADES, Column, Kind
+from fpa_core.records import BARS, ORDERS, TRADES, Column, Kind
 from fpa_plugins.files.cells import NULLS, Problems, texts_of, widened, without_nulls
 from fpa_plugins.files.layout import PRICES, Layout, is_of_days, joined
 from fpa_plugins.files.numbers import canonical, read_numbers
@@ -93,10 +93,6 @@ class Converter:
             arrays[column.name] = array
         kind = layout.kind
         arrays |= {name: raw for name, raw in raws.items() if name in kind.by_name and name not in layout.places}
-        if kind is QUOTES:
-            nothing = pc.and_(arrays["bid"].is_null(), arrays["ask"].is_null())
-            for index in pc.indices_nonzero(nothing).to_pylist():
-                bad.setdefault(index, ["bid: neither bid nor ask is there, so nothing is quoted"])
         return arrays, bad
 
     def _read(
