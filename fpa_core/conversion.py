@@ -93,7 +93,9 @@ def _instants(ns: pa.Array) -> list[int | None]:
     """Return times as records hold them: an Instant before 1980, so that what is made of the record by evolve is taken as it is."""
     import pyarrow.compute as pc
 
-    found: list[int | None] = ns.to_pylist() if ns.null_count else ns.to_numpy().tolist()  # numpy is several times as fast
+    found: list[int | None] = (
+        ns.to_pylist() if ns.null_count else ns.to_numpy().tolist()
+    )  # numpy is several times as fast
     first = pc.min(ns).as_py()
     return found if first is None or first >= YEAR_1980 else [None if one is None else _instant(one) for one in found]
 

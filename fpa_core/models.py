@@ -168,9 +168,7 @@ class Order:
     symbol: str = field(converter=to_name)
     quantity: Decimal | None = field(converter=to_number_or_none)
     side: Side = field(converter=to_own_side, metadata={"convert": to_side, "raw": "side_raw"})
-    order_type: OrderType = field(
-        converter=to_own_order_type, metadata={"convert": to_order_type, "raw": "type_raw"}
-    )
+    order_type: OrderType = field(converter=to_own_order_type, metadata={"convert": to_order_type, "raw": "type_raw"})
     status: OrderStatus = field(
         converter=to_own_status, metadata={"convert": to_status, "raw": "status_raw"}, default=OrderStatus.NEW
     )

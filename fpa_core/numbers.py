@@ -63,7 +63,7 @@ class Instant(int):
     __slots__ = ()
 
     @classmethod
-    def from_epoch(cls, value: Decimal | int | str | float, unit: str = "s") -> Instant:
+    def from_epoch(cls, value: Decimal | str | float, unit: str = "s") -> Instant:
         """Return the instant that many units after the beginning of 1970, exactly.
 
         :param value: a number; a float is read through its shortest representation.
@@ -180,12 +180,12 @@ def decimal_text(number: Decimal) -> str:
 def to_ns(value: object, field: str = "timestamp", *, dates: bool = False) -> int:
     """Return *value* as nanoseconds since 1970-01-01T00:00:00Z.
 
-    :param value: an aware datetime, ISO-8601 text with up to nine fractional digits and a zone, or nanoseconds as int.
+    :param value: an aware datetime, ISO-8601 text with up to nine fractional digits and a zone, or nanoseconds as int or :class:`Instant`.
     :param dates: also take a date (``2013-10-07``), meaning its midnight in UTC.
     :raises DataError: for naive times, other types, and instants outside 1677 to 2262.
     """
-    if type(value) is int:
-        ns = value
+    if type(value) is int or type(value) is Instant:
+        ns = int(value)
     elif isinstance(value, datetime):
         if value.tzinfo is None or value.utcoffset() is None:
             raise _naive(value, field)
@@ -198,8 +198,6 @@ def to_ns(value: object, field: str = "timestamp", *, dates: bool = False) -> in
         if not dates:
             raise _naive(value, field)
         ns = (value - _EPOCH.date()).days * _NS_UNITS["d"]
-    elif type(value) is Instant:
-        ns = int(value)
     elif (kind := _numpy_kind(value)) == "M":
         ns = _numpy_ns(value, field)
     elif kind in {"i", "u"}:
