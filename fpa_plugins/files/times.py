@@ -163,7 +163,10 @@ def _text_style(sample: list[str], wanted: TimeStyle) -> TimeStyle:
             f"say which with --time-format, as {' or '.join(repr(_directives(each, sample[0])) for each in fitting)}",
             undecided=True,
         )
-    local = [text for text in sample if pattern.is_local(text) and not (wanted.dates and pattern.is_midnight(text))]
+    local = [text for text in sample if pattern.is_local(text)]
+    # A midnight alone may be a day; beside other times of day it is a time like these.
+    if wanted.dates and all(map(pattern.is_midnight, local)):
+        local = []
     dates = [text for text in sample if pattern.is_date(text)]
     if len(dates) == len(sample) and not wanted.dates:
         raise UnreadableTimes(

@@ -6,7 +6,7 @@ import sys
 
 import pyarrow as pa
 import pytest
-from fpa_plugins.files.reader import FilesSource
+from fpa_plugins.files.source import FilesSource
 
 from fpa_core.conversion import from_table
 from fpa_core.exceptions import DataError

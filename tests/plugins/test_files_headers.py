@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from fpa_plugins.files.reader import FilesSource
+from fpa_plugins.files.source import FilesSource
 
 from fpa_core.conversion import from_table
 from fpa_core.exceptions import DataError

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from fpa_plugins.files.reader import FilesSource
+from fpa_plugins.files.source import FilesSource
 from pyarrow import parquet
 
 from fpa_core.conversion import from_table

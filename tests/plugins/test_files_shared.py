@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from fpa_plugins.files.reader import FilesSource
+from fpa_plugins.files.source import FilesSource
 
 from fpa_core import columns
 from fpa_core.numbers import to_ns

@@ -7,7 +7,7 @@ import json
 from decimal import Decimal
 
 import pytest
-from fpa_plugins.files.reader import FilesSource
+from fpa_plugins.files.source import FilesSource
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
