@@ -93,7 +93,7 @@ FORMATS: tuple[FormatOffer, ...] = (
         "tardis.options_chain",
         Format(
             refuse="an option chain holds many contracts and their greeks; ask Tardis.dev for trades or quotes",
-            match=Match(columns=(*_TRADES[:4], "strike_price", "expiration", "open_interest", "mark_iv")),
+            match=Match(columns=(*_TRADES[:4], "strike_price", "expiration", "open_interest", "mark_price", "mark_iv")),
         ),
         "Tardis.dev: option chains (refused)",
     ),
