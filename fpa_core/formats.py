@@ -66,6 +66,7 @@ class Format:
         A name that ends in ``*`` stands for the first column that begins so.
     :ivar complete: whether *columns* lists all that is read; if not, other columns are matched by their names.
     :ivar symbol: the symbol of files that name none; ``{name}`` in it is the name of the file up to the first dot. Likewise *interval*, *account*.
+    :ivar as_of: the time of orders, positions and snapshots that name none.
     :ivar tz: the zone of times that name none, as ``America/New_York``; and the one whose midnights begin the days of daily bars.
     :ivar time_unit: the unit of times that are numbers, one of :data:`TIME_UNITS`.
     :ivar time_format: how times are written, in the directives of ``strftime``; ``%f`` takes up to nine digits.
@@ -93,6 +94,7 @@ class Format:
     symbol: str | None = None
     interval: str | None = None
     account: str | None = None
+    as_of: str | None = None
     tz: str | None = None
     time_unit: TimeUnit | None = None
     time_format: str | None = None
@@ -122,6 +124,7 @@ class FormatOptions(TypedDict, total=False):
     """The parts of a :class:`Format` that can be said with each file."""
 
     columns: Mapping[str, str | tuple[str, ...]]
+    as_of: str | None
     tz: str | None
     time_unit: TimeUnit | None
     time_format: str | None

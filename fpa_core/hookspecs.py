@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pluggy
 
+from fpa_core.formats import Format
 from fpa_core.protocols import CacheBackend, Quarantined, Source, StoreBackend, ValidatorBackend
 
 if TYPE_CHECKING:
@@ -61,6 +62,17 @@ class RegisterRule(Protocol):
     def __call__(self, rule: type[Any]) -> None: ...
 
 
+class RegisterFormat(Protocol):
+    """Offers a format: how files are read, and how they are recognised.
+
+    *prepare* changes a block of rows (:class:`fpa_plugins.files.rows.Rows`) before its columns are read, for what no table describes.
+    """
+
+    def __call__(
+        self, name: str, format: Format, description: str = "", prepare: Callable[[Any], Any] | None = None
+    ) -> None: ...
+
+
 @hookspec
 def fpa_register_stores(register: Register[StoreBackend]) -> None:
     """Offer databases for ``[store] backend``."""
@@ -84,6 +96,11 @@ def fpa_register_rules(register: RegisterRule) -> None:
 @hookspec
 def fpa_register_sources(register: Register[Source]) -> None:
     """Offer places to ingest from."""
+
+
+@hookspec
+def fpa_register_formats(register: RegisterFormat) -> None:
+    """Offer formats of files for ``fpa ingest --as``, recognised by what their files look like."""
 
 
 @hookspec

@@ -6,13 +6,17 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import evolve
 
+from fpa_core.exceptions import DataError
 from fpa_core.models import PortfolioSnapshot
+from fpa_core.numbers import to_decimal
 from fpa_core.protocols import Chunk, Finding, Quarantined, Reject, Severity, Tally
+from fpa_core.receipt import Rejection
 from fpa_core.records import ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.serialization import to_dict
 from fpa_core.store.quarantine import SHAPE
@@ -26,13 +30,17 @@ if TYPE_CHECKING:
     from fpa_core.validator import DataValidator, ValidationResult
     from fpa_core.validator.engine import Examination
 
-__all__ = ["SHAPE", "LiveGate", "Progress", "chunks_of", "examine", "ingest", "refused_record", "with_times"]
+__all__ = ["SHAPE", "LiveGate", "Progress", "as_chunks", "chunks_of", "examine", "ingest", "refused_record", "with_times"]
 
 Progress: TypeAlias = Callable[[int, float | None], None]
 """Told, as a source is read, how many rows have been read and what share of it that is, where it is known."""
 
 EXAMPLES = 20
 """Rows that are no records shown by :func:`examine`; the rest are counted."""
+
+
+LOOKED_AT = 1_000
+"""Rows that have to fail for one reason, from the first on, for a file to be refused as a whole."""
 
 
 def ingest(
@@ -43,31 +51,144 @@ def ingest(
     source: str,
     path: Path | None = None,
     progress: Progress | None = None,
+    max_rejected: int | str | None = None,
 ) -> Receipt:
-    """Store the good rows of *chunks* as one batch and set the others aside."""
+    """Store the good rows of *chunks* as one batch and set the others aside.
+
+    :param max_rejected: how many rows may be rejected, or the share of them as ``"1%"``; with more, nothing is stored. None for any number.
+    :raises DataError: when the first rows all fail for one reason, or more are rejected than may be.
+    """
+    limit = _Limit(max_rejected)
     # A file that cannot be read shows it at once, before the database is touched.
-    first = list(itertools.islice(chunks, 1))
+    first = _first_rows(chunks)
     examination = validator.begin()
+    tally = _Rejections()
     kinds: dict[Kind, None] = {}
     notes: list[str] = []
     warnings: dict[str, int] = {}
-    read = 0
+    read = empty = 0
+    names: tuple[str, ...] = ()
     name, digest = (None, None) if path is None else (path.name, _digest(path))
     with store.batch(source=source, file=name, digest=digest) as batch:
         for chunk in itertools.chain(first, chunks):
             kinds[chunk.kind] = None
             notes += chunk.notes
+            empty += chunk.empty
+            names = chunk.names or names
             read += chunk.table.num_rows + len(chunk.rejects)
-            _take(store, batch, examination, chunk, warnings)
+            _take(store, batch, examination, chunk, warnings, tally)
+            limit.check(tally, read)
             if progress is not None:
                 progress(read, chunk.progress)
+        limit.check(tally, read, whole=True)
         batch.finish(read=read)
+    if empty:
+        notes.append(f"{empty:,} rows without a value in any cell were left out")
     return evolve(
         batch.receipt,
         kind=next(iter(kinds)).name if len(kinds) == 1 else None,
         warnings=warnings,
+        rejections=tuple(tally.most_frequent()),
         notes=(*notes, *_explain(batch, kinds)),
     )
+
+
+def _first_rows(chunks: Iterator[Chunk]) -> list[Chunk]:
+    """Return the first chunks, which hold the first rows.
+
+    :raises DataError: when all of these fail for one reason: the file is then not what it was taken for.
+    """
+    taken: list[Chunk] = []
+    rejects: list[Reject] = []
+    for chunk in chunks:
+        taken.append(chunk)
+        rejects += chunk.rejects[: LOOKED_AT - len(rejects)]
+        if not rejects or len({_reason(reject) for reject in rejects}) > 1:
+            return taken
+        if chunk.table.num_rows and chunk.rows[0] < rejects[-1].row:
+            return taken
+        if len(rejects) >= LOOKED_AT or chunk.table.num_rows:
+            break
+    if rejects and not any(chunk.table.num_rows and chunk.rows[0] < rejects[-1].row for chunk in taken):
+        good = any(chunk.table.num_rows for chunk in taken)
+        if not good or len(rejects) >= LOOKED_AT:
+            raise _refusal(rejects, whole=not good)
+    return taken
+
+
+def _refusal(rejects: Sequence[Reject], *, whole: bool) -> DataError:
+    one = rejects[0]
+    rows = "all rows" if whole else f"the first {len(rejects):,} rows"
+    return DataError(
+        f"{rows} fail for one reason, so nothing is stored; row {one.row}: {one.problem}",
+        hint=one.hint or "`fpa sniff FILE` shows how it is read; --column, --tz and --time-format change it",
+        row=one.row,
+    )
+
+
+def _reason(reject: Reject) -> str:
+    return reject.reason or reject.problem
+
+
+class _Rejections:
+    """Counts why rows are rejected, and keeps the first of each reason."""
+
+    MOST = 1_000
+
+    def __init__(self) -> None:
+        self._found: dict[str, Rejection] = {}
+        self.rows = 0
+
+    def add(self, reason: str, row: int | None, example: str, hint: str | None = None) -> None:
+        """Count a row."""
+        self.rows += 1
+        known = self._found.get(reason)
+        if known is not None:
+            self._found[reason] = evolve(known, rows=known.rows + 1)
+        elif len(self._found) < self.MOST:
+            self._found[reason] = Rejection(reason, 1, row, example, hint)
+
+    def most_frequent(self, count: int = 10) -> list[Rejection]:
+        """Return the reasons that the most rows have."""
+        return sorted(self._found.values(), key=lambda each: -each.rows)[:count]
+
+
+class _Limit:
+    """How many rows may be rejected.
+
+    :raises DataError: when *said* is neither a number nor a share.
+    """
+
+    def __init__(self, said: int | str | None) -> None:
+        self._rows: int | None = None
+        self._share: Decimal | None = None
+        if said is None:
+            return
+        text = str(said).strip()
+        try:
+            if text.endswith("%"):
+                self._share = to_decimal(text[:-1]) / 100
+            else:
+                self._rows = int(text)
+        except (DataError, ValueError):
+            self._rows = -1
+        if (self._rows is not None and self._rows < 0) or (self._share is not None and not 0 <= self._share <= 1):
+            raise DataError(f"max_rejected: {said!r} is no number of rows", hint="write 0, 100 or 1%", value=said)
+
+    def check(self, tally: _Rejections, read: int, *, whole: bool = False) -> None:
+        """Refuse the batch when more rows are rejected than may be; a share counts at the end."""
+        over = (self._rows is not None and tally.rows > self._rows) or (
+            whole and self._share is not None and tally.rows > self._share * read
+        )
+        if over:
+            most = tally.most_frequent(1)[0]
+            allowed = f"{self._rows:,}" if self._share is None else f"{self._share * 100:f} %"
+            raise DataError(
+                f"{tally.rows:,} of {read:,} rows are rejected and {allowed} may be, so nothing is stored; "
+                f"row {most.row}: {most.example}",
+                hint=most.hint,
+                row=most.row,
+            )
 
 
 def examine(validator: DataValidator, chunks: Iterator[Chunk], *, progress: Progress | None = None) -> ValidationResult:
@@ -116,6 +237,24 @@ def chunks_of(store: DataStore, records: Any) -> Iterator[Chunk]:
         yield Chunk(kind, to_table(kind, group), rows[kind], records=group)
 
 
+AT_ONCE = 65_536
+"""Records of a source that are made into one chunk."""
+
+
+def as_chunks(store: DataStore, found: Iterable[Any]) -> Iterator[Chunk]:
+    """Yield what a source gives as chunks: a source may give chunks, or plain records."""
+    items = iter(found)
+    count = 0
+    for first in items:
+        if isinstance(first, Chunk):
+            yield first
+            continue
+        records = [first, *itertools.islice(items, AT_ONCE - 1)]
+        for chunk in chunks_of(store, records):
+            yield evolve(chunk, rows=[count + row for row in chunk.rows])
+        count += len(records)
+
+
 class LiveGate:
     """Judges the records of a live stream by the rules, and tells plugins; see :class:`fpa_core.store.stream.Gate`."""
 
@@ -141,7 +280,12 @@ class LiveGate:
 
 
 def _take(
-    store: DataStore, batch: StoreBatch, examination: Examination, chunk: Chunk, warnings: dict[str, int]
+    store: DataStore,
+    batch: StoreBatch,
+    examination: Examination,
+    chunk: Chunk,
+    warnings: dict[str, int],
+    tally: _Rejections,
 ) -> None:
     """Write the good rows of a chunk and set the others aside."""
     split = examination.split(chunk.kind, chunk.table, chunk.records)
@@ -151,6 +295,11 @@ def _take(
     for rule, count in split.flagged.items():
         warnings[rule] = warnings.get(rule, 0) + count
     kept_out = [_unshaped(chunk.kind, reject) for reject in chunk.rejects]
+    for reject in chunk.rejects:
+        tally.add(_reason(reject), reject.row, reject.problem, reject.hint)
+    for position, findings in split.refused:
+        worst = findings[0]
+        tally.add(worst.rule, chunk.rows[position], f"{worst.rule}: {worst.message}")
     if split.refused:
         positions = [position for position, _ in split.refused]
         kept_out += _refused(

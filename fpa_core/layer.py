@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import glob
 import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+
+import attrs
 
 from fpa_core import config as configuration
-from fpa_core.ingest import LiveGate, Progress, chunks_of, examine, ingest, with_times
+from fpa_core.exceptions import DataError
+from fpa_core.formats import Format, FormatOptions
+from fpa_core.ingest import LiveGate, Progress, as_chunks, chunks_of, examine, ingest, with_times
+from fpa_core.numbers import to_ns
 from fpa_core.parts import Parts, structured
-from fpa_core.protocols import Chunk, SourceRequest
+from fpa_core.protocols import Chunk, Sniffed, SourceRequest
 from fpa_core.records import Kind, kind_of
 
 if TYPE_CHECKING:
@@ -85,27 +91,41 @@ class DataLayer(Parts):
         data: Any,
         *,
         source: str | None = None,
+        via: str | None = None,
+        start: Any = None,
+        end: Any = None,
+        format: str | None = None,  # noqa: A002  # it is called so in the configuration, too
         kind: Kind | str | None = None,
         symbol: str | None = None,
         interval: str | None = None,
         account: str | None = None,
+        max_rejected: int | str | None = None,
         progress: Progress | None = None,
+        **options: Unpack[FormatOptions],
     ) -> Receipt:
         """Validate, store, and drop from the cache what changed; one batch, kept whole or not at all.
 
-        :param data: a path to a CSV, JSON Lines or Parquet file, or a record, or records of any kinds.
+        :param data: a path or an open file; a frame of pandas or polars, an Arrow table or anything that offers itself as an Arrow stream;
+            dicts, or lists of values; a record, or records of any kinds; with *via*, what that source takes, as a symbol.
         :param source: where the data come from, as ``fxcm`` or ``alpaca:sip``; for provenance.
-        :param kind: the kind of a file's rows, where its header leaves that open.
+        :param via: the source to read from; *start* and *end* the first instant that is wanted and the first that is not.
+        :param format: the format to read with, of ``[formats.NAME]`` or built in; None recognises it.
+        :param kind: the kind of the rows, where the columns leave that open.
         :param symbol: the symbol of a file that names none; likewise *interval* and *account*.
-        :raises DataError: when the file cannot be read at all. A row that is no record is quarantined.
+        :param max_rejected: how many rows may be rejected, or which share, as ``"1%"``; with more, nothing is stored. None for any number.
+        :param options: how the rows are read, as ``tz="America/New_York"``; see :class:`fpa_core.formats.Format`.
+        :raises DataError: when the data cannot be read at all, or more rows are rejected than may be. Another row that is no record is quarantined.
         """
-        if isinstance(data, (str, os.PathLike)):
-            path: Path | None = Path(data)
-            chunks = self._read(data, kind, symbol, interval, account)
-            source = f"files:{source}" if source else "files"
-        else:
-            path, chunks, source = None, chunks_of(self.store, data), source or "api"
-        receipt = ingest(self.store, self.validator, chunks, source=source, path=path, progress=progress)
+        made = _Input(self, data, via, start, end, format, kind, symbol, interval, account, options)
+        receipt = ingest(
+            self.store,
+            self.validator,
+            made.chunks(),
+            source=made.origin(source),
+            path=made.path,
+            progress=progress,
+            max_rejected=max_rejected,
+        )
         self.plugins.notify("fpa_ingested", receipt=receipt)
         if receipt.quarantined:
             refused = self.store.iter_quarantined(in_order=True, batch=receipt.batch)
@@ -113,18 +133,40 @@ class DataLayer(Parts):
                 self.plugins.notify("fpa_quarantined", batch=receipt.batch, records=records)
         return receipt
 
-    def _read(
+    def ingest_files(
+        self, *paths: str | os.PathLike[str], progress: Callable[[Path], Progress] | None = None, **options: Any
+    ) -> list[Receipt]:
+        """Ingest files, folders of files and globs such as ``day/*.csv``, each file as a batch of its own, in the order of their names.
+
+        The options are those of :meth:`ingest`.
+
+        :raises DataError: as :meth:`ingest` does; the files before are stored then.
+        """
+        return [
+            self.ingest(path, progress=None if progress is None else progress(path), **options)
+            for path in files_of(*paths)
+        ]
+
+    def sniff(
         self,
-        path: str | os.PathLike[str],
-        kind: Kind | str | None,
-        symbol: str | None,
-        interval: str | None,
-        account: str | None,
-    ) -> Iterator[Chunk]:
-        request = SourceRequest(
-            str(path), None if kind is None else kind_of(kind), symbol=symbol, interval=interval, account=account
-        )
-        return (with_times(chunk) for chunk in self.source("files").read(request))
+        data: Any,
+        *,
+        format: str | None = None,  # noqa: A002
+        kind: Kind | str | None = None,
+        symbol: str | None = None,
+        interval: str | None = None,
+        account: str | None = None,
+        **options: Unpack[FormatOptions],
+    ) -> Sequence[Sniffed]:
+        """Return how each table within a file, or a table, would be read, from its first rows; nothing is stored.
+
+        The parameters are those of :meth:`ingest`.
+
+        :raises DataError: when it cannot be opened, or is no table at all.
+        """
+        made = _Input(self, data, None, None, None, format, kind, symbol, interval, account, options)
+        found: Sequence[Sniffed] = self.source("files").sniff(made.request())  # type: ignore[attr-defined]  # what it has more than others
+        return found
 
     def stream(
         self, *, source: str = "api", max_rows: int = 256, max_delay: Any = "50ms", max_waiting: int = 16_384
@@ -166,15 +208,18 @@ class DataLayer(Parts):
         symbol: str | None = None,
         interval: str | None = None,
         account: str | None = None,
+        format: str | None = None,  # noqa: A002
         progress: Progress | None = None,
+        **options: Unpack[FormatOptions],
     ) -> ValidationResult:
         """Judge a file or records without storing them; what is said of each rule is what an ingest would go by.
 
         The parameters are those of :meth:`ingest`. Rows that are no records count under the rule ``record.shape``.
         """
-        if not isinstance(data, (str, os.PathLike)):
-            return self.validator.validate(_with_positions(data))
-        return examine(self.validator, self._read(data, kind, symbol, interval, account), progress=progress)
+        made = _Input(self, data, None, None, None, format, kind, symbol, interval, account, options)
+        if made.holds_records:
+            return self.validator.validate(_with_positions(made.data))
+        return examine(self.validator, made.chunks(), progress=progress)
 
     def report(
         self,
@@ -184,7 +229,9 @@ class DataLayer(Parts):
         symbol: str | None = None,
         interval: str | None = None,
         account: str | None = None,
+        format: str | None = None,  # noqa: A002
         progress: Progress | None = None,
+        **options: Unpack[FormatOptions],
     ) -> FileReport:
         """Judge a file without storing it, and gather what :func:`fpa_core.report.page` shows: when and where rules were broken, examples, profiles, gaps.
 
@@ -192,8 +239,123 @@ class DataLayer(Parts):
         """
         from fpa_core.report import examine as report_on
 
-        chunks = self._read(data, kind, symbol, interval, account)
-        return report_on(Path(data).name, self.validator, chunks, progress=progress)
+        made = _Input(self, data, None, None, None, format, kind, symbol, interval, account, options)
+        return report_on(Path(data).name, self.validator, made.chunks(), progress=progress)
+
+
+def files_of(*paths: str | os.PathLike[str]) -> list[Path]:
+    """Return the files that paths, folders and globs name, in the order of their names.
+
+    :raises DataError: when a folder or a glob has none.
+    """
+    found: list[Path] = []
+    for given in paths:
+        path = Path(given)
+        if path.is_dir():
+            inside = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
+        elif not path.exists() and glob.has_magic(str(path)):
+            inside = [Path(each) for each in sorted(glob.glob(str(path), recursive=True)) if Path(each).is_file()]
+        else:
+            found.append(path)
+            continue
+        if not inside:
+            raise DataError(f"{path}: there are no files", source=str(path))
+        found += inside
+    return found
+
+
+class _Input:
+    """What is to be ingested, sniffed or judged, and through which source it is read."""
+
+    def __init__(
+        self,
+        layer: Parts,
+        data: Any,
+        via: str | None,
+        start: Any,
+        end: Any,
+        format_name: str | None,
+        kind: Kind | str | None,
+        symbol: str | None,
+        interval: str | None,
+        account: str | None,
+        options: FormatOptions,
+    ) -> None:
+        self._layer = layer
+        self._via = via
+        self._bounds = tuple(None if at is None else to_ns(at, name, dates=True) for name, at in (("start", start), ("end", end)))
+        self._format_name = format_name
+        self._kind = None if kind is None else kind_of(kind)
+        self._given = {"symbol": symbol, "interval": interval, "account": account}
+        self._options = options
+        self.data = data
+        self.holds_records = False
+        if via is None and not is_table(data):
+            self.holds_records, self.data = _peeked(data)
+
+    @property
+    def path(self) -> Path | None:
+        """The file, where it is one."""
+        if self._via is not None or not isinstance(self.data, (str, os.PathLike)) or str(self.data) in {"-", "/dev/stdin"}:
+            return None
+        return Path(self.data)
+
+    def origin(self, label: str | None) -> str:
+        """Return what provenance calls it."""
+        if self.holds_records:
+            return label or "api"
+        name = self._via or ("files" if isinstance(self.data, (str, os.PathLike)) or hasattr(self.data, "read") else "api")
+        return f"{name}:{label}" if label else name
+
+    def request(self) -> SourceRequest:
+        """Return what the source is asked for."""
+        start, end = self._bounds
+        try:
+            form = Format(**self._options)
+        except TypeError as error:
+            raise DataError(f"how files are read: {error}", hint=f"known: {', '.join(FormatOptions.__annotations__)}") from None
+        return SourceRequest(
+            os.fspath(self.data) if isinstance(self.data, os.PathLike) else self.data,
+            self._kind,
+            start=start,
+            end=end,
+            format=form,
+            format_name=self._format_name,
+            formats=self._layer.formats,
+            **self._given,
+        )
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the rows."""
+        if self.holds_records:
+            return chunks_of(self._layer.store, self.data)
+        found = self._layer.source(self._via or "files").read(self.request())
+        return (with_times(chunk) for chunk in as_chunks(self._layer.store, found))
+
+
+def is_table(data: Any) -> bool:
+    """Return whether *data* is read as a file or a table, rather than being records."""
+    return (
+        isinstance(data, (str, os.PathLike, Mapping))
+        or hasattr(data, "__arrow_c_stream__")
+        or callable(getattr(data, "read", None))
+    )
+
+
+def _peeked(data: Any) -> tuple[bool, Any]:
+    """Return whether *data* is records, by its first item, and the data with that item."""
+    if attrs.has(type(data)):
+        return True, data
+    if not isinstance(data, Iterable):
+        raise DataError(
+            f"{type(data).__name__} cannot be ingested",
+            hint="give a path, an open file, a frame, an Arrow table, dicts, or records",
+            value=data,
+        )
+    items = iter(data)
+    first = list(itertools.islice(items, 1))
+    whole: Any = data if isinstance(data, Sequence) else itertools.chain(first, items)
+    return not first or not isinstance(first[0], (Mapping, list, tuple)), whole
 
 
 def _with_positions(records: Any) -> list[Any]:

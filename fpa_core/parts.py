@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from fpa_core import config as configuration
 from fpa_core.config import Section
 from fpa_core.exceptions import ConfigError
+from fpa_core.formats import FormatOffer
 from fpa_core.protocols import Query
 
 if TYPE_CHECKING:
@@ -109,6 +110,12 @@ class Parts:
     def _stored_order(self, order_id: str) -> Order | None:
         """Look an order up; the store opens when one is judged, not before."""
         return self.store.get_order(order_id)
+
+    @property
+    def formats(self) -> Mapping[str, FormatOffer]:
+        """How files can be read, by name: what the configuration says, then what plugins offer."""
+        own = {name: FormatOffer(name, form, "of fpa.toml") for name, form in self.config.formats.items()}
+        return {name: offered.create() for name, offered in self.plugins.formats.items()} | own
 
     def source(self, name: str) -> Source:
         """Return the source of that name, with the options of ``[sources.NAME]``.

@@ -6,7 +6,23 @@ from typing import Any
 
 from attrs import asdict, field, frozen
 
-__all__ = ["Receipt"]
+__all__ = ["Receipt", "Rejection"]
+
+
+@frozen
+class Rejection:
+    """Rows that were quarantined for one reason.
+
+    :ivar reason: the rule, or what was wrong with the row without its values.
+    :ivar rows: how many there are.
+    :ivar row: the first of them, counted from 1 in its file; ``example`` what was wrong with it; ``hint`` the option that mends it.
+    """
+
+    reason: str
+    rows: int
+    row: int | None
+    example: str
+    hint: str | None = None
 
 
 @frozen
@@ -20,6 +36,7 @@ class Receipt:
     :ivar revised: rows that replaced an earlier version, which stays in the history.
     :ivar quarantined: rows that broke a rule of severity error, or were no records; they are kept aside with the reason.
     :ivar warnings: findings that did not keep a row out, by rule.
+    :ivar rejections: why rows were quarantined, the most frequent reason first.
     :ivar notes: what a person should know, in sentences.
     :ivar seconds: time taken.
     """
@@ -34,6 +51,7 @@ class Receipt:
     kind: str | None = None
     file: str | None = None
     warnings: dict[str, int] = field(factory=dict)
+    rejections: tuple[Rejection, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
 

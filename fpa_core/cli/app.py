@@ -18,7 +18,7 @@ from fpa_core.exceptions import FpaError
 if TYPE_CHECKING:
     from fpa_core.layer import DataLayer
 
-__all__ = ["EXIT_CODES", "App", "cli", "main"]
+__all__ = ["EXIT_CODES", "NOTHING_STORED", "App", "cli", "main"]
 
 EXIT_CODES: dict[type[FpaError], int] = {
     exceptions.ConfigError: 3,
@@ -27,7 +27,10 @@ EXIT_CODES: dict[type[FpaError], int] = {
     exceptions.CacheError: 6,
     exceptions.DataError: 7,
 }
-"""Exit codes by error. Besides: 0 done, 1 findings of severity error (``fpa validate``), 2 wrong usage, 130 interrupted."""
+"""Exit codes by error. Besides: 0 done, 1 findings of severity error (``fpa validate``), 2 wrong usage, 8 every row rejected, 130 interrupted."""
+
+NOTHING_STORED = 8
+"""The exit code of an ingest that rejected every row."""
 
 INTERRUPTED = 130
 """The exit code after an interrupt, as shells have it: 128 and the number of the signal."""
@@ -38,6 +41,8 @@ _COMMANDS = {
     "init": ("fpa_core.cli.setup", "Write a commented fpa.toml."),
     "demo": ("fpa_core.cli.setup", "Make a realistic day of data and show what the layer does with it."),
     "ingest": ("fpa_core.cli.data", "Validate files and store them."),
+    "sniff": ("fpa_core.cli.files", "Show how files would be read, before anything is stored."),
+    "formats": ("fpa_core.cli.files", "List the formats of files that are known."),
     "validate": ("fpa_core.cli.validate", "Judge files without storing them, and report on them."),
     "query": ("fpa_core.cli.data", "Read stored records."),
     "latest": ("fpa_core.cli.data", "Show the last quote, trade and bars of a symbol."),
@@ -125,7 +130,7 @@ def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done; 1 errors found by validate; 2 wrong usage; 3 configuration; 4 plugin; 5 database; "
-    "6 cache; 7 data that cannot be read; 130 interrupted.",
+    "6 cache; 7 data that cannot be read; 8 every row was rejected; 130 interrupted.",
 )
 @click.option(
     "--config", metavar="FILE", envvar="FPA_CONFIG", help="The configuration; else fpa.toml in this folder or above."

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fpa_core.cli.app import App, exit_code
+from fpa_core.cli.app import NOTHING_STORED, App, exit_code
+from fpa_core.cli.files import KINDS, file_options, said_options, targets_of
 from fpa_core.cli.output import json_option, note, print_json, progress_bar, table, text_rows, when
 from fpa_core.exceptions import DataError, FpaError
 
@@ -16,9 +17,8 @@ if TYPE_CHECKING:
     from fpa_core.layer import DataLayer
     from fpa_core.receipt import Receipt
 
-__all__ = ["file_options", "ingest", "inventory", "latest", "query"]
+__all__ = ["ingest", "inventory", "latest", "query"]
 
-KINDS = ["quotes", "trades", "bars", "orders", "positions", "snapshots"]
 FORMATS = ["table", "csv", "jsonl", "parquet"]
 COUNTS = ("read", "inserted", "duplicate", "revised", "quarantined")
 SHOWN = 40
@@ -27,69 +27,127 @@ REMEMBERED = 1_000
 """The largest limit with which the rows of a table come through the cache."""
 
 
-def file_options(command: Any) -> Any:
-    """Options that say what a file leaves open."""
-    for option in (
-        click.option("--account", help="The account of a file that names none."),
-        click.option("--interval", help="The interval of bars in a file that names none, as 1m or 1d."),
-        click.option("--symbol", help="The symbol of a file that names none."),
-        click.option("--kind", type=click.Choice(KINDS), help="What the rows are; else the header tells."),
-        click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path)),
-    ):
-        command = option(command)
-    return command
-
-
 @click.command()
 @file_options
 @click.option("--source", help="Where the data come from, as fxcm; kept with every row.")
+@click.option("--via", metavar="SOURCE", help="Read from this source; FILES are then what it takes, as symbols.")
+@click.option("--start", help="With --via: the first time wanted.")
+@click.option("--end", help="With --via: the first time that is not.")
+@click.option("--max-rejected", metavar="0|N|P%", help="Store nothing when more rows are rejected.")
+@click.option("--dry-run", is_flag=True, help="Judge all rows and store nothing.")
 @json_option
 @click.pass_obj
-def ingest(app: App, /, files: tuple[Path, ...], source: str | None, as_json: bool, **hints: str | None) -> None:
-    """Validate FILES (CSV, JSON Lines or Parquet; .gz and .zst too) and store them.
+def ingest(
+    app: App,
+    /,
+    files: tuple[str, ...],
+    source: str | None,
+    dry_run: bool,
+    as_json: bool,
+    start: str | None,
+    end: str | None,
+    max_rejected: str | None,
+    **options: Any,
+) -> None:
+    """Validate FILES and store them: CSV, JSON, Parquet, Arrow, Excel, packed or not; folders and globs; - for standard input.
 
     Each file is a batch: all of it is stored, or none. Rows that are stored already add nothing; rows that break a rule of severity
-    error are quarantined with the reason.
+    error are quarantined with the reason. `fpa sniff` shows how a file would be read.
     """
+    options = said_options(options)
+    via = options.get("via")
+    targets = list(files) if via else targets_of(files)
+    if len(targets) > 1 and (symbol := options.get("symbol")) and "{" not in symbol and not via:
+        raise click.UsageError(
+            f"{len(targets)} files and one --symbol {symbol}: are they all of that symbol? "
+            "Say --symbol '{name}' to take it from the name of each file, or ingest them one at a time"
+        )
     entries: list[dict[str, Any]] = []
     failed: FpaError | None = None
-    with app.open(lazy=False) as data:
-        for file in files:
+    with app.open(lazy=dry_run) as data:
+        for target in targets:
             try:
-                with progress_bar(file.name) as progress:
-                    receipt = data.ingest(file, source=source, progress=progress, **hints)
+                with progress_bar(Path(target).name) as progress:
+                    if dry_run:
+                        entry = _judged(data, target, progress, options, as_json=as_json)
+                    else:
+                        receipt = data.ingest(
+                            target,
+                            source=source,
+                            progress=progress,
+                            start=start,
+                            end=end,
+                            max_rejected=max_rejected,
+                            **options,
+                        )
+                        entry = receipt.as_dict() | {"file": str(target)}
+                        if not as_json:
+                            _show_receipt(receipt, str(target))
             except DataError as error:
-                if len(files) == 1:
+                if len(targets) == 1:
                     raise
                 failed = error
-                entries.append({"file": str(file), "error": str(error)})
+                entries.append({"file": str(target), "error": str(error)})
                 note(f"{click.style('error:', fg='red', bold=True)} {error}")
                 continue
-            entries.append(receipt.as_dict() | {"file": str(file)})
-            if not as_json:
-                _show_receipt(receipt)
-    if len(files) == 1 and as_json:
+            entries.append(entry)
+    if len(targets) == 1 and as_json:
         print_json(entries[0])
-    elif len(files) > 1:
+    elif len(targets) > 1:
         totals = {name: sum(entry.get(name, 0) for entry in entries) for name in COUNTS}
         if as_json:
             print_json({**totals, "batches": [entry.get("batch") for entry in entries], "files": entries})
         else:
-            click.echo(f"{len(files)} files: " + _counts(totals))
+            click.echo(f"{len(targets)} files: " + _counts(totals))
     if failed is not None:
         sys.exit(exit_code(failed))
+    if not dry_run and entries and all(_nothing_stored(entry) for entry in entries):
+        sys.exit(NOTHING_STORED)
+
+
+def _nothing_stored(entry: dict[str, Any]) -> bool:
+    """Return whether every row of a file was rejected."""
+    return bool(entry["read"] and not entry["inserted"] and not entry["revised"] and not entry["duplicate"])
+
+
+def _judged(data: DataLayer, target: str, progress: Any, options: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
+    """Judge a file without storing it, and return what a receipt would say."""
+    options = {name: value for name, value in options.items() if name != "via"}
+    result = data.validate(target, progress=progress, **options)
+    rejected = {
+        rule: tally.failed
+        for rule, tally in result.counts.items()
+        if tally.failed and any(each.rule == rule and each.severity == "error" for each in result.findings)
+    }
+    flagged = {rule: tally.failed for rule, tally in result.counts.items() if tally.failed and rule not in rejected}
+    entry = {"file": str(target), "dry_run": True, "read": result.rows, "rejected": rejected, "flagged": flagged}
+    if not as_json:
+        click.echo(f"{target}: {result.rows:,} rows judged, nothing stored")
+        for rule, count in rejected.items():
+            first = next(each for each in result.findings if each.rule == rule)
+            place = "" if first.row is None else f", first in row {first.row + 1}"
+            click.echo(f"  would be rejected: {count:,} x {rule}{place}: {first.message}")
+        for rule, count in flagged.items():
+            click.echo(f"  would be flagged: {count:,} x {rule}")
+    return entry
 
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{counts[name]:,} {name}" for name in COUNTS)
 
 
-def _show_receipt(receipt: Receipt) -> None:
+def _show_receipt(receipt: Receipt, target: str) -> None:
     rate = f"{receipt.read / receipt.seconds:,.0f} rows/s" if receipt.seconds else ""
-    click.echo(f"{receipt.file}: {receipt.kind or 'records'}, batch {receipt.batch}, {receipt.seconds:.2f} s, {rate}")
+    name = receipt.file or target
+    click.echo(f"{name}: {receipt.kind or 'records'}, batch {receipt.batch}, {receipt.seconds:.2f} s, {rate}")
     click.echo("  " + _counts(receipt.as_dict()))
     for rule, count in sorted(receipt.warnings.items()):
         click.echo(f"  flagged {count:,} x {rule}")
+    for rejection in receipt.rejections:
+        place = "" if rejection.row is None else f"row {rejection.row}: "
+        click.echo(f"  quarantined {rejection.rows:,}: {place}{rejection.example}")
+        if rejection.hint:
+            click.echo(f"    hint: {rejection.hint}")
     for text in receipt.notes:
         click.echo(f"  note: {text}")
     if receipt.quarantined:

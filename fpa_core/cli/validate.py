@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.data import file_options
+from fpa_core.cli.files import file_options, said_options, targets_of
 from fpa_core.cli.output import json_option, note, print_json, progress_bar, table
 from fpa_core.protocols import Finding, Severity
 
@@ -29,22 +29,23 @@ __all__ = ["validate"]
 @json_option
 @click.pass_obj
 def validate(
-    app: App, /, files: tuple[Path, ...], strict: bool, html: Path | None, as_json: bool, **hints: str | None
+    app: App, /, files: tuple[str, ...], strict: bool, html: Path | None, as_json: bool, **options: Any
 ) -> None:
     """Judge FILES by the rules in force without storing anything.
 
     The exit code is 1 when a record breaks a rule of severity error, and so would be quarantined by an ingest.
     """
+    options = said_options(options)
     entries: list[dict[str, Any]] = []
     reports: list[FileReport] = []
     broken = False
     with app.open() as data:
-        for file in files:
+        for file in map(Path, targets_of(files)):
             with progress_bar(file.name) as progress:
                 if html is None:
-                    result = data.validate(file, progress=progress, **hints)
+                    result = data.validate(file, progress=progress, **options)
                 else:
-                    reports.append(data.report(file, progress=progress, **hints))
+                    reports.append(data.report(file, progress=progress, **options))
                     result = reports[-1].result
             broken |= not result.is_valid or (strict and bool(result.warnings))
             entries.append({"file": str(file)} | result.as_dict())

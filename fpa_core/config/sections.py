@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from attrs import field, frozen, validators
 
 from fpa_core.config.problems import KeyPath, Origin
+from fpa_core.formats import Format
 
 __all__ = [
     "CacheSection",
@@ -160,6 +161,7 @@ class Config:
     :ivar path: the file it came from; None when there is none and defaults hold.
     :ivar env: the overlay in force.
     :ivar sources: the sources that the configuration mentions, by name.
+    :ivar formats: how files are read, by the names of ``[formats.NAME]``.
     :ivar origins: where each value came from, by path of keys; what is not listed is a default.
     :ivar secrets: the texts that must never be shown, for :func:`fpa_core.log.configure`.
     """
@@ -170,6 +172,7 @@ class Config:
     plugins: PluginsSection
     logging: LoggingSection
     sources: Mapping[str, Section] = field(factory=dict)
+    formats: Mapping[str, Format] = field(factory=dict)
     env: str | None = None
     path: Path | None = None
     origins: Mapping[KeyPath, Origin] = field(factory=dict, repr=False)

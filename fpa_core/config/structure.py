@@ -22,6 +22,7 @@ from fpa_core.config.sections import (
     ValidatorSection,
 )
 from fpa_core.config.tree import Tree
+from fpa_core.formats import Format
 from fpa_core.records import KINDS
 
 __all__ = ["early_sections", "structure"]
@@ -71,6 +72,7 @@ def structure(
         name: builder.section(("sources", name), "source", sources, Section(backend=name))
         for name in tree.values.get("sources", {})
     }
+    formats = {name: builder.table(("formats", name), Format) for name in tree.values.get("formats", {})}
     if builder.problems:
         fail(builder.problems)
     return Config(
@@ -80,6 +82,7 @@ def structure(
         plugins=tree.plugins,
         logging=tree.logging,
         sources=made,
+        formats={name: form for name, form in formats.items() if form is not None},
         env=tree.env,
         path=tree.path,
         origins=tree.origins,

@@ -14,6 +14,7 @@ import pluggy
 from fpa_core import hookspecs
 from fpa_core.config import did_you_mean
 from fpa_core.exceptions import PluginError
+from fpa_core.formats import Format, FormatOffer
 from fpa_core.plugins.discovery import Candidate, discover, normalised, unmet
 from fpa_core.plugins.linting import HOOKS, lint
 from fpa_core.plugins.registry import Registration, Registry, check_backend, check_rule
@@ -78,12 +79,14 @@ class PluginManager:
         self.validators = Registry("validator", self.explain)
         self.rules = Registry("rule", self.explain)
         self.sources = Registry("source", self.explain)
+        self.formats = Registry("format", self.explain)
         self._registries = {
             "fpa_register_stores": self.stores,
             "fpa_register_caches": self.caches,
             "fpa_register_validators": self.validators,
             "fpa_register_rules": self.rules,
             "fpa_register_sources": self.sources,
+            "fpa_register_formats": self.formats,
         }
         candidates = [*discover(entry_points), *map(_handed_over, extra)]
         blocked = set(block)
@@ -186,7 +189,16 @@ class PluginManager:
             check_rule(rule)
             register(rule.id, rule, rule)
 
-        return register_rule if hook == "fpa_register_rules" else register
+        def register_format(
+            name: str, form: Format, description: str = "", prepare: Callable[[Any], Any] | None = None
+        ) -> None:
+            if not isinstance(form, Format):
+                raise PluginError(f"the format {name!r} must be a Format, not {form!r}")
+            offer = FormatOffer(name, form, description, prepare)
+            register(name, lambda: offer, Format)
+
+        special = {"fpa_register_rules": register_rule, "fpa_register_formats": register_format}
+        return special.get(hook, register)
 
     def _implementations(self, hook: str) -> list[tuple[str, pluggy.HookImpl]]:
         """Return the implementations of *hook*, each with the key of its plugin, in the order of the plugins."""

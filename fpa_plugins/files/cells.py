@@ -10,7 +10,15 @@ import pyarrow.compute as pc
 
 from fpa_core import columns
 
-__all__ = ["Problems", "is_instant", "texts_of", "widened"]
+__all__ = ["MAX_TEXT", "NULLS", "Problems", "is_instant", "is_null", "texts_of", "widened", "without_nulls"]
+
+NULLS = frozenset({"", "nan", "null", "none", "n/a", "na", "#n/a", "<na>", "nat", "-", "--", ".", "\\n"})
+"""Spellings of a missing value, in lower case. A symbol may be any of them but the empty one."""
+
+MAX_TEXT = 4_200
+"""Characters kept of a text from a dictionary: a little more than a field may have, so that what is longer is still refused."""
+
+_LONGEST_NULL = max(map(len, NULLS))
 
 Problems = dict[int, str]
 """Why cells were refused, by their index."""
@@ -27,11 +35,37 @@ def widened(cells: pa.Array) -> pa.Array:
     return cells.cast(pa.decimal128(38, scale) if cells.type.precision <= 38 else pa.decimal256(76, scale))
 
 
+def is_null(text: str) -> bool:
+    """Return whether *text* is a spelling of a missing value."""
+    return len(text) <= _LONGEST_NULL + 8 and text.strip().lower() in NULLS
+
+
+def without_nulls(texts: pa.Array) -> pa.Array:
+    """Return *texts* with a null for each spelling of a missing value."""
+    shortest = pc.min(pc.binary_length(texts)).as_py()
+    if shortest is None or shortest > _LONGEST_NULL:
+        return texts
+    folded = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
+    return pc.if_else(pc.is_in(folded, pa.array(sorted(NULLS))), None, texts)
+
+
 def texts_of(cells: pa.Array) -> tuple[pa.Array, Problems]:
     """Return *cells* as texts, null where a value is missing, and what is wrong with those that cannot be written."""
     kind = cells.type
     problems: Problems = {}
-    if pa.types.is_decimal(kind):
+    if pa.types.is_dictionary(kind):
+        texts, wrong = texts_of(_cut(cells.dictionary))
+        taken = texts.take(cells.indices)
+        if wrong:
+            codes = cells.indices.to_pylist()
+            problems = {index: wrong[code] for index, code in enumerate(codes) if code in wrong}
+        return taken, problems
+    if pa.types.is_null(kind):
+        return cells.cast(pa.string()), problems
+    if pa.types.is_floating(kind):
+        # NaN is what numpy and pandas write for a missing value.
+        cells = pc.if_else(pc.is_nan(cells), None, cells).cast(pa.string())
+    elif pa.types.is_decimal(kind):
         cells = columns.as_texts(widened(cells))
     elif pa.types.is_nested(kind):
         cells = pa.array([_json(value) for value in cells], pa.string())
@@ -48,6 +82,15 @@ def texts_of(cells: pa.Array) -> tuple[pa.Array, Problems]:
     if pc.any(pc.equal(cells, "")).as_py():
         cells = pc.if_else(pc.equal(cells, ""), None, cells)
     return cells, problems
+
+
+def _cut(texts: pa.Array) -> pa.Array:
+    """Return a dictionary with its longest texts cut: each may stand for millions of rows."""
+    if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
+        return texts
+    if (pc.max(pc.binary_length(texts)).as_py() or 0) <= MAX_TEXT:
+        return texts
+    return pc.utf8_slice_codeunits(texts, 0, MAX_TEXT)
 
 
 def _one_by_one(cells: pa.Array) -> tuple[pa.Array, Problems]:

@@ -2,69 +2,233 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fpa_core import columns, parsing
+from fpa_core import columns
 from fpa_core.exceptions import DataError
-from fpa_core.numbers import MIN_NS, decimal_text
+from fpa_core.numbers import decimal_text, ns_text
+from fpa_core.parsing import decimal_column
 from fpa_core.protocols import Chunk, Reject
-from fpa_core.records import BARS, Column
-from fpa_plugins.files.cells import Problems, is_instant, texts_of, widened
-from fpa_plugins.files.headers import Layout
+from fpa_core.records import BARS, ORDERS, QUOTES, TRADES, Column, Kind
+from fpa_plugins.files.cells import NULLS, Problems, texts_of, widened, without_nulls
+from fpa_plugins.files.layout import PRICES, Layout, is_of_days, joined
+from fpa_plugins.files.numbers import canonical, read_numbers
 from fpa_plugins.files.rows import Rows, clipped
+from fpa_plugins.files.times import DAY, read_times
 
-__all__ = ["to_chunk"]
+__all__ = ["Converter"]
+
+_NAMES = {"symbol", "account", "order_id", "interval"}
+"""Fields that only a word or a whole number can be, never a truth value, a fraction or a list."""
+
+_IDS = {"trade_id", "client_order_id"}
+_NO_ID = {"0", *NULLS}
+_WHOLE = re.compile(r"(\d+)\.0*", re.ASCII)
+_ROUNDED = re.compile(r"\d(?:\.\d+)?[eE]\+?\d+", re.ASCII)
+_EXACT_FLOAT = 2**53
+_RAW = {"status": "status_raw", "order_type": "type_raw", "side": "side_raw"}
+_VALUES_WITHIN_QUOTES = re.compile(r"'(?:[^'\\]|\\.)*'|\"[^\"]*\"|\d[\d.,:TZ+-]*")
 
 
-def to_chunk(layout: Layout, rows: Rows, progress: float, notes: tuple[str, ...] = ()) -> Chunk:
-    """Return the rows as a chunk of the layout's kind: what can be a record in its table, the others among its rejects."""
-    count = len(rows.positions)
-    arrays: dict[str, pa.Array] = {}
-    bad: dict[int, list[str]] = {}
-    for column in layout.kind.columns:
-        place = layout.places.get(column.name)
-        problems: Problems = {}
-        array = _absent(column, count)
-        if place is not None:
-            array, problems = _exact(column, rows.cells[place], dates=layout.kind is BARS)
-        array = _filled(array, layout.fills.get(column.name))
-        if column.name in layout.needed and array.null_count > len(problems):
-            problems |= {index: "it is missing" for index in _nulls(array) if index not in problems}
-        for index, problem in problems.items():
-            bad.setdefault(index, []).append(f"{column.name}: {problem}")
-        arrays[column.name] = array
-    table = pa.table(arrays)
-    if not bad:
-        return Chunk(layout.kind, table, rows.positions, rows.rejects, progress, notes)
-    refused = [
-        Reject(rows.positions[index], clipped(rows.raw(index)), "; ".join(bad[index]), cells)
-        for index, cells in zip(bad, _cells(layout, rows, list(bad)), strict=True)
-    ]
-    good = [index for index in range(count) if index not in bad]
-    return Chunk(
-        layout.kind,
-        table.take(pa.array(good, pa.int64())),
-        [rows.positions[index] for index in good],
-        sorted([*rows.rejects, *refused], key=lambda reject: reject.row),
-        progress,
-        notes,
-    )
+class Converter:
+    """Makes chunks of the rows of one file; it remembers what carries over from one block to the next."""
+
+    def __init__(self) -> None:
+        self._carried: dict[str, object] = {}
+        self._midnights = 0
+        self._rounded = 0
+        self._told: set[str] = set()
+
+    def chunk(self, layout: Layout, rows: Rows, progress: float, notes: tuple[str, ...] = ()) -> Chunk:
+        """Return the rows as a chunk of the layout's kind: what can be a record in its table, the others among its rejects."""
+        count = len(rows.positions)
+        arrays: dict[str, pa.Array] = {}
+        bad: dict[int, list[str]] = {}
+        raws: dict[str, pa.Array] = {}
+        # The interval first: what a time means depends on it.
+        order = sorted(layout.kind.columns, key=lambda column: column.name != "interval")
+        for column in order:
+            problems: Problems = {}
+            array = _absent(column, count)
+            if column.name in layout.places:
+                array, problems = self._read(layout, column, rows, arrays, raws)
+            if column.name in layout.form.carry:
+                array = self._carry(column.name, array, problems)
+            array = _filled(array, layout.fills.get(column.name))
+            if column.name in layout.needed and array.null_count > len(problems):
+                problems = problems | {index: "it is missing" for index in _nulls(array) if index not in problems}
+            for index, problem in problems.items():
+                bad.setdefault(index, []).append(f"{column.name}: {problem}")
+            arrays[column.name] = array
+        for name, array in raws.items():
+            if name in layout.kind.by_name and name not in layout.places:
+                arrays[name] = array
+        if layout.kind is QUOTES:
+            nothing = pc.and_(arrays["bid"].is_null(), arrays["ask"].is_null())
+            for index in pc.indices_nonzero(nothing).to_pylist():
+                bad.setdefault(index, ["bid: neither bid nor ask is there, so nothing is quoted"])
+        table = pa.table({column.name: arrays[column.name] for column in layout.kind.columns})
+        notes = (*notes, *self._notes())
+        if not bad:
+            return Chunk(layout.kind, table, rows.positions, rows.rejects, progress, notes, empty=rows.empty, names=rows.names)
+        refused = [
+            _reject(rows, index, bad[index], cells)
+            for index, cells in zip(bad, _cells(layout, rows, list(bad)), strict=True)
+        ]
+        good = [index for index in range(count) if index not in bad]
+        return Chunk(
+            layout.kind,
+            table.take(pa.array(good, pa.int64())),
+            [rows.positions[index] for index in good],
+            sorted([*rows.rejects, *refused], key=lambda reject: reject.row),
+            progress,
+            notes,
+            empty=rows.empty,
+            names=rows.names,
+        )
+
+    def _read(
+        self, layout: Layout, column: Column, rows: Rows, arrays: Mapping[str, pa.Array], raws: dict[str, pa.Array]
+    ) -> tuple[pa.Array, Problems]:
+        """Return the exact values of a column, and which of its cells are none."""
+        places = layout.places[column.name]
+        cells = joined(rows, places)
+        values = layout.form.values.get(column.name)
+        if values:
+            cells = _mapped(cells, values)
+        if column.type == "time":
+            return self._times(layout, column, cells, arrays)
+        if column.type == "decimal":
+            scale = layout.scale if column.name in PRICES.get(layout.kind, ()) else None
+            if pa.types.is_decimal(cells.type) and scale is None:
+                return widened(cells), {}
+            texts, problems = texts_of(cells)
+            array, more = read_numbers(layout.numbers, texts, scale)
+            return array, problems | more
+        texts, problems = texts_of(cells)
+        if column.name in _NAMES:
+            problems |= rows.strangers(places[0])
+            if pa.types.is_floating(cells.type) and column.name != "interval":
+                problems |= {index: "it is a number with a fraction, not a name" for index in range(len(texts)) if texts[index].is_valid}
+            if column.name != "symbol":
+                texts = without_nulls(texts)
+            texts = pc.utf8_trim_whitespace(texts)
+        elif column.name in _IDS:
+            texts = self._ids(texts, is_float=bool(pa.types.is_floating(cells.type)))
+        else:
+            texts = pc.utf8_trim_whitespace(without_nulls(texts))
+        texts = pc.if_else(pc.equal(texts, ""), None, texts)
+        array, more = _converted(layout, column, texts)
+        if layout.kind is ORDERS and column.name in _RAW:
+            raws[_RAW[column.name]] = _foreign(array, texts)
+        return array, problems | more
+
+    def _times(
+        self, layout: Layout, column: Column, cells: pa.Array, arrays: Mapping[str, pa.Array]
+    ) -> tuple[pa.Array, Problems]:
+        """Return instants; a bar of a day or more belongs to the calendar day that its midnight begins."""
+        style = layout.times[column.name]
+        times = read_times(style, cells)
+        utc, problems = times.utc, times.problems
+        if layout.kind is BARS and style.dates:
+            days = _of_days(layout, arrays.get("interval"), len(utc))
+            whole = times.valid & days & (times.local % DAY == 0)
+            self._midnights += int((whole & (times.utc != times.local) & ~times.date_only).sum())
+            utc = np.where(whole, times.local, utc)
+            for index in np.flatnonzero(times.valid & ~days & times.date_only).tolist():
+                problems = problems | {index: f"{ns_text(int(utc[index]))[:10]!r} is a date alone, which names no instant"}
+        if not times.valid.all():
+            return pa.array(utc, pa.int64(), mask=~times.valid).cast(columns.TIME), problems
+        return pa.array(utc, pa.int64()).cast(columns.TIME), problems
+
+    def _ids(self, texts: pa.Array, *, is_float: bool) -> pa.Array:
+        """Return ids as their source had them, before spreadsheets and floats; what stands for no id, or was rounded, is none."""
+        trimmed = pc.utf8_trim_whitespace(texts)
+        folded = pc.utf8_lower(trimmed)
+        trimmed = pc.if_else(pc.is_in(folded, pa.array(sorted(_NO_ID))), None, trimmed)
+        odd = pc.fill_null(pc.match_substring_regex(trimmed, r"^\d+\.0*$|^\d(\.\d+)?[eE]\+?\d+$"), False)
+        if not odd.true_count:
+            return trimmed
+        mended = [self._mended_id(text, is_float=is_float) for text in trimmed.filter(odd).to_pylist()]
+        return pc.replace_with_mask(trimmed, odd, pa.array(mended, pa.string()))
+
+    def _mended_id(self, text: str, *, is_float: bool) -> str | None:
+        if match := _WHOLE.fullmatch(text):
+            if is_float and int(match[1]) >= _EXACT_FLOAT:
+                self._rounded += 1
+                return None
+            return match[1]
+        number = Decimal(text)
+        if is_float and number == number.to_integral_value() and number < _EXACT_FLOAT:
+            return str(int(number))
+        self._rounded += 1
+        return None
+
+    def _carry(self, name: str, array: pa.Array, problems: Problems) -> pa.Array:
+        """Put the value before in the place of a missing one."""
+        values = array.to_pylist()
+        last = self._carried.get(name)
+        for index, value in enumerate(values):
+            if value is None and index not in problems:
+                values[index] = last
+            elif value is not None:
+                last = value
+        self._carried[name] = last
+        return decimal_column(values)
+
+    def _notes(self) -> Iterator[str]:
+        if self._midnights and "midnights" not in self._told:
+            self._told.add("midnights")
+            yield "midnights of the zone were read as the calendar days they begin, as bars of a day belong to a day"
+        if self._rounded and "rounded" not in self._told:
+            self._told.add("rounded")
+            yield "ids that a spreadsheet or a float has rounded were read as missing, as different trades would share one"
+
+
+def _of_days(layout: Layout, intervals: pa.Array | None, count: int) -> Any:
+    if "interval" not in layout.places or intervals is None:
+        return np.full(count, is_of_days(layout.fills.get("interval")))
+    encoded = intervals.dictionary_encode()
+    days = np.array([*(is_of_days(text) for text in encoded.dictionary.to_pylist()), False])
+    codes = pc.fill_null(encoded.indices, len(days) - 1).to_numpy(zero_copy_only=False)
+    return days[codes]
+
+
+def _mapped(cells: pa.Array, values: Mapping[str, str]) -> pa.Array:
+    """Return texts with the words of a vendor in place of its own; an empty one says nothing."""
+    texts, _ = texts_of(cells)
+    words = {key.strip().lower(): value or None for key, value in values.items()}
+    encoded = texts.dictionary_encode()
+    mapped = [words.get(text.strip().lower(), text) for text in encoded.dictionary.to_pylist()]
+    return pa.array(mapped, pa.string()).take(encoded.indices)
+
+
+def _reject(rows: Rows, index: int, problems: list[str], cells: Mapping[str, str]) -> Reject:
+    problem = "; ".join(problems)
+    reason = "; ".join(_VALUES_WITHIN_QUOTES.sub("...", each) for each in problems)
+    return Reject(rows.positions[index], clipped(rows.raw(index)), problem, cells, reason)
 
 
 def _cells(layout: Layout, rows: Rows, indexes: list[int]) -> Iterator[dict[str, str]]:
     """Yield the texts of rows by the names of the kind's columns, with what stands in for missing ones."""
-    filled = {
-        name: decimal_text(value) if isinstance(value, Decimal) else str(value) for name, value in layout.fills.items()
-    }
-    taken = pa.array(indexes, pa.int64())
-    texts = [texts_of(rows.cells[place].take(taken))[0].to_pylist() for place in layout.places.values()]
-    for row in zip(*texts, strict=True):
+    filled = {name: _fill_text(layout.kind, name, value) for name, value in layout.fills.items()}
+    taken = rows.take(indexes)
+    texts = [texts_of(joined(taken, places))[0].to_pylist() for places in layout.places.values()]
+    for row in zip(*texts, strict=True) if texts else ((),) * len(indexes):
         yield filled | {name: text for name, text in zip(layout.places, row, strict=True) if text}
+
+
+def _fill_text(kind: Kind, name: str, value: object) -> str:
+    if kind.by_name[name].type == "time":
+        return ns_text(int(str(value)))
+    return decimal_text(value) if isinstance(value, Decimal) else str(value)
 
 
 def _absent(column: Column, count: int) -> pa.Array:
@@ -76,6 +240,8 @@ def _filled(array: pa.Array, value: object) -> pa.Array:
         return array
     if isinstance(value, Decimal) and pa.types.is_string(array.type):
         value = decimal_text(value)
+    if pa.types.is_timestamp(array.type):
+        return pc.fill_null(array, pa.scalar(value, pa.int64()).cast(array.type))
     return pc.fill_null(array, pa.scalar(value, array.type))
 
 
@@ -83,47 +249,32 @@ def _nulls(array: pa.Array) -> list[int]:
     return list(pc.indices_nonzero(array.is_null()).to_pylist())
 
 
-def _exact(column: Column, cells: pa.Array, *, dates: bool) -> tuple[pa.Array, Problems]:
-    """Return the column's exact values of *cells*, and which of them are none."""
-    if column.type == "decimal" and pa.types.is_decimal(cells.type):
-        return widened(cells), {}
-    if column.type == "time" and is_instant(cells.type):
-        try:
-            return _without_nat(cells.cast(columns.TIME))
-        except pa.ArrowInvalid:  # beyond what nanoseconds can say: as texts, each is judged alone
-            pass
-    texts, problems = texts_of(cells)
-    if column.type == "decimal":
-        array, more = parsing.parse_decimals(texts)
-    elif column.type == "time":
-        array, more = parsing.parse_times(texts, dates=dates)
-    else:
-        array, more = _converted(column, texts)
-    return array, problems | more
-
-
-def _without_nat(times: pa.Array) -> tuple[pa.Array, Problems]:
-    """Refuse the instant that numpy and pandas take for no time at all."""
-    nat = pc.equal(columns.times_as_ns(times), MIN_NS)
-    if not pc.any(nat).as_py():
-        return times, {}
-    places = pc.indices_nonzero(nat).to_pylist()
-    return pc.if_else(nat, None, times), dict.fromkeys(places, "NaT is no time; leave a missing value empty")
-
-
-def _converted(column: Column, texts: pa.Array) -> tuple[pa.Array, Problems]:
+def _converted(layout: Layout, column: Column, texts: pa.Array) -> tuple[pa.Array, Problems]:
     """Put each distinct text through the converter of the record's field: there are few of them, and the verdict is the record's own."""
     encoded = texts.dictionary_encode()
     values: list[Any] = []
     refused: dict[int, str] = {}
+    optional = column.name == "side" and layout.kind is TRADES
     for code, text in enumerate(encoded.dictionary.to_pylist()):
         try:
-            values.append(column.convert(text))
+            plain = canonical(text, layout.numbers) if column.type == "integer" else text
+            values.append(None if plain is None else column.convert(plain))
         except DataError as error:
             values.append(None)
-            refused[code] = error.message.split(": ", 1)[-1]
+            if not optional:
+                refused[code] = error.message.split(": ", 1)[-1]
     array = pa.array(values, column.arrow).take(encoded.indices)
     if not refused:
         return array, {}
     codes = encoded.indices.to_pylist()
     return array, {index: refused[code] for index, code in enumerate(codes) if code in refused}
+
+
+def _foreign(array: pa.Array, texts: pa.Array) -> pa.Array:
+    """Return the broker's words where they differ from ours in more than their writing."""
+    if not len(texts):
+        return texts
+    words = pc.replace_substring_regex(pc.utf8_lower(texts), r"[\s_-]+", "")
+    own = pc.replace_substring(pc.utf8_lower(array), "_", "")
+    same = pc.or_(pc.equal(words, own), pc.equal(words, pc.replace_substring(own, "ll", "l")))
+    return pc.if_else(pc.fill_null(same, True), None, texts)

@@ -10,13 +10,13 @@ import collections
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from fpa_core.exceptions import DataError
 from fpa_core.protocols import Reject
+from fpa_plugins.files.dialect import Dialect
 from fpa_plugins.files.rows import Rows, clipped
 from fpa_plugins.files.stream import Stream
 
@@ -30,45 +30,41 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 _UNDECODABLE = re.compile("[\ud800-\udfff]")
 
 
-def read(stream: Stream, size: int, delimiter: str) -> Iterator[Rows]:
-    """Yield the rows of *stream* in blocks of about *size* bytes; the first line that is not blank is the header."""
-    blocks = _with_header(stream, size)
-    names = _header(next(blocks, b""), stream.name, delimiter)
+def read(stream: Stream, size: int, dialect: Dialect) -> Iterator[Rows]:
+    """Yield the rows of *stream* in blocks of about *size* bytes."""
+    names, delimiter = dialect.names, dialect.delimiter
+    blocks = _rows_only(stream.lines(size), dialect)
     row = 1
     for block in blocks:
         cells = _plain(block, len(names), delimiter)
         if cells is None:
             rows = _Careful(blocks, names, delimiter).read(block, row)
             row += len(rows.positions) + len(rows.rejects)
-            yield rows
         else:
             count = len(cells[0])
-            yield Rows(names, cells, range(row, row + count), _PlainText(block))
+            rows = Rows(names, cells, range(row, row + count), _PlainText(block))
             row += count
+        yield rows.without_empty()
 
 
-def _with_header(stream: Stream, size: int) -> Iterator[bytes]:
-    """Yield the header line first, then the blocks without it."""
-    header = b""
-    for number, block in enumerate(stream.lines(size)):
+def _rows_only(blocks: Iterator[bytes], dialect: Dialect) -> Iterator[bytes]:
+    """Yield the blocks without the lines before the first row, comments, and lines at the end that are no rows."""
+    left = dialect.skip
+    held = b""
+    for number, block in enumerate(blocks):
         content = block.removeprefix(_BOM) if number == 0 else block
-        if not header:
-            content = content.lstrip(b"\r\n")
+        while left and content:
             end = _LINE_END.search(content)
-            header, content = (content[: end.start()], content[end.end() :]) if end else (content, b"")
-            if header:
-                yield header
+            content = content[end.end() :] if end else b""
+            left -= 1
+        if dialect.comment:
+            mark = dialect.comment.encode()
+            content = b"".join(line for line in content.splitlines(keepends=True) if not line.startswith(mark))
+        if dialect.footer:
+            lines = [line for line in (held + content).splitlines(keepends=True) if line.strip()]
+            content, held = b"".join(lines[: -dialect.footer]), b"".join(lines[-dialect.footer :])
         if content:
             yield content
-
-
-def _header(line: bytes, source: str, delimiter: str) -> tuple[str, ...]:
-    if not line:
-        raise DataError(f"{source}: the file is empty", hint="a header and rows are needed", source=source)
-    try:
-        return tuple(next(csv.reader([line.decode()], delimiter=delimiter, strict=True)))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{source}: the first line is no header: {error}", source=source) from error
 
 
 def _plain(block: bytes, width: int, delimiter: str) -> list[pa.Array] | None:
@@ -148,19 +144,25 @@ class _Careful:
             else:
                 if not cells:  # a blank line
                     continue
+                while len(cells) > len(self._names) and not cells[-1]:  # a delimiter too many at the end
+                    cells.pop()
                 if len(cells) != len(self._names):
                     problem = f"{len(cells)} cells where the header has {len(self._names)}"
             raw = "".join(self._taken)
+            reason, hint = "", None
             if not raw.isascii() and _UNDECODABLE.search(raw):
-                problem = "bytes that are not UTF-8"
+                problem, reason = "bytes that are not UTF-8", "encoding"
+                hint = "say what the file is written in, as --encoding cp1252 or latin-1"
+            elif problem is not None:
+                reason = problem
             if problem is None:
                 positions.append(row)
                 raws.append(raw)
                 parsed.append(cells)
             else:
-                rejects.append(Reject(row, clipped(raw), problem))
-        columns = zip(*parsed, strict=True) if parsed else ((),) * len(self._names)
-        arrays = [pa.array(column, pa.string()) for column in columns]
+                rejects.append(Reject(row, clipped(raw), problem, reason=reason, hint=hint))
+        columns: Iterable[Sequence[str]] = zip(*parsed, strict=True) if parsed else ((),) * len(self._names)
+        arrays = [pa.array([cell or None for cell in column], pa.string()) for column in columns]
         return Rows(self._names, arrays, positions, raws.__getitem__, rejects)
 
     def _add(self, block: bytes) -> None:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from fpa_core.hookspecs import Register, hookimpl
+from fpa_core.hookspecs import Register, RegisterFormat, hookimpl
 from fpa_core.protocols import Source
 
 if TYPE_CHECKING:
-    from fpa_plugins.files.reader import FilesSource
+    from fpa_plugins.files.source import FilesSource
 
 __all__ = ["FilesOptions", "create"]
 
@@ -22,9 +22,18 @@ class FilesOptions:
 
 def create(options: FilesOptions) -> FilesSource:  # noqa: ARG001 - every factory takes its options
     """Make the source."""
-    from fpa_plugins.files.reader import FilesSource
+    from fpa_plugins.files.source import FilesSource
 
     return FilesSource()
+
+
+@hookimpl
+def fpa_register_formats(register: RegisterFormat) -> None:
+    """Offer the formats that come in the box."""
+    from fpa_plugins.files.vendors import BUILT_IN
+
+    for offer in BUILT_IN:
+        register(offer.name, offer.format, offer.description, offer.prepare)
 
 
 @hookimpl

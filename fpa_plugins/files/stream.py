@@ -1,75 +1,116 @@
-"""The bytes of a file, decompressed, in blocks of whole lines."""
+"""The text of a file, in UTF-8 and in blocks of whole lines."""
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pyarrow as pa
-
 from fpa_core.exceptions import DataError
+from fpa_plugins.files.containers import Content, named
 
-__all__ = ["MAX_LINE", "Stream"]
+__all__ = ["MAX_LINE", "Stream", "decoded_head", "encoding_of"]
 
 MAX_LINE = 16 * 1024 * 1024
 """Longest line that is looked for the end of; it bounds the memory that a file without line ends can take."""
 
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+def encoding_of(head: bytes, said: str | None, source: str) -> str:
+    """Return the encoding of a text, by the mark at its beginning or the zeros of UTF-16; else what is said, or UTF-8.
+
+    :raises DataError: when what is said is no encoding.
+    """
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return name
+    if said is not None:
+        try:
+            return codecs.lookup(said).name
+        except LookupError:
+            raise DataError(
+                f"{source}: {said!r} is not an encoding", hint="as utf-8, latin-1, cp1252 or gbk", source=source
+            ) from None
+    if b"\x00" in head[:2]:
+        return "utf-16-be" if head[0] == 0 else "utf-16-le"
+    return "utf-8"
+
+
+def decoded_head(head: bytes, encoding: str) -> str:
+    """Return the beginning of a text, whose last character may be cut; bytes that are none stand as surrogates."""
+    decoder = codecs.getincrementaldecoder(encoding)("surrogateescape" if encoding.startswith("utf-8") else "replace")
+    return decoder.decode(head)
+
 
 class Stream:
-    """A file opened for reading.
+    """A text opened for reading; a context manager.
 
-    :param codec: ``gzip``, ``zstd`` or None.
+    :param encoding: what it is written in; what comes out is UTF-8.
     :raises DataError: here and on reading, whenever the bytes cannot be had.
     """
 
-    def __init__(self, path: Path, codec: str | None) -> None:
-        self.name = str(path)
-        try:
-            self._size = path.stat().st_size
-            self._file = pa.OSFile(self.name)
-        except OSError as error:
-            raise DataError(f"{self.name}: cannot be opened: {error.strerror or error}", source=self.name) from error
-        self._stream = pa.CompressedInputStream(self._file, codec) if codec else self._file
+    def __init__(self, content: Content, encoding: str = "utf-8") -> None:
+        self.name = content.name
+        self._content = content
+        with named(self.name):
+            self._stream = content.opened()
+        self._decoder = None if encoding in {"utf-8", "utf-8-sig"} else codecs.getincrementaldecoder(encoding)()
+        self._encoding = encoding
+        self._began = False
 
     @property
     def progress(self) -> float:
         """How much of the file, as it lies on the disk, has been read."""
-        return min(self._file.tell() / self._size, 1.0) if self._size else 1.0
-
-    @property
-    def file(self) -> pa.NativeFile:
-        """The file itself, for formats that must seek in it."""
-        return self._file
+        return self._content.position()
 
     def lines(self, size: int) -> Iterator[bytes]:
         """Yield the content in blocks of about *size* bytes that end where a line ends."""
-        rest = b""
+        rest: list[bytes] = []
+        held = 0
         while data := self._read(size):
-            block = rest + data
             # Only a file that has no line feeds can end its lines with carriage returns; one at the very end may be half of a pair.
-            cut = block.rfind(b"\n") + 1 or block.rfind(b"\r", 0, -1) + 1
+            cut = data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, -1) + 1
             if cut:
-                yield block[:cut]
-            elif len(block) > MAX_LINE:
+                yield b"".join((*rest, data[:cut]))
+                rest, held = [data[cut:]], len(data) - cut
+                continue
+            rest.append(data)
+            held += len(data)
+            if held > MAX_LINE:
                 raise DataError(
                     f"{self.name}: a line is longer than {MAX_LINE:,} bytes, so this is no table of records",
                     source=self.name,
                 )
-            rest = block[cut:]
-        if rest:
-            yield rest
+        if held:
+            yield b"".join(rest)
+
+    def blocks(self, size: int) -> Iterator[bytes]:
+        """Yield the content in blocks of about *size* bytes, wherever they end."""
+        while data := self._read(size):
+            yield data
 
     def _read(self, size: int) -> bytes:
+        with named(self.name):
+            data = bytes(self._stream.read(size))
+        if not self._began:
+            self._began = True
+            data = data.removeprefix(codecs.BOM_UTF8)
+        if self._decoder is None:
+            return data
         try:
-            return bytes(self._stream.read(size))
-        except OSError as error:
+            # An empty result is the end only when there was nothing to decode.
+            while not (text := self._decoder.decode(data, final=not data)) and data:
+                with named(self.name):
+                    data = bytes(self._stream.read(size))
+        except UnicodeDecodeError as error:
             raise DataError(
-                f"{self.name}: the file is cut off or damaged: {error}",
-                hint="fetch or write the file again",
+                f"{self.name}: the text is not {self._encoding}: {error.reason} at byte {error.start}",
+                hint="say what it is with --encoding, as latin-1",
                 source=self.name,
             ) from error
+        return text.encode("utf-8", "surrogatepass")
 
     def __enter__(self) -> Self:
         return self
@@ -78,4 +119,3 @@ class Stream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stream.close()
-        self._file.close()

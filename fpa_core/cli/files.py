@@ -1,0 +1,203 @@
+"""What the commands that read files share: the options that say how, and ``fpa sniff`` and ``fpa formats``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fpa_core.cli.app import App, exit_code
+from fpa_core.cli.output import json_option, note, print_json, table
+from fpa_core.exceptions import DataError, FpaError
+
+if TYPE_CHECKING:
+    from fpa_core.formats import FormatOffer
+    from fpa_core.protocols import Sniffed
+
+__all__ = ["KINDS", "file_options", "formats", "said_options", "sniff", "targets_of"]
+
+KINDS = ["quotes", "trades", "bars", "orders", "positions", "snapshots"]
+
+
+def file_options(command: Any) -> Any:
+    """Add the options that say what a file leaves open and how it is read."""
+    for option in (
+        click.option("--ignore", metavar="NAME,...", help="Columns that are not read."),
+        click.option("--footer", type=click.IntRange(0), help="Lines at the end that are no rows."),
+        click.option("--skip", type=click.IntRange(0), help="Lines in front of the header, or of the rows where there is none."),
+        click.option("--comment", help="What a line begins with that is no row."),
+        click.option("--names", metavar="NAME,...", help="The columns of a file without a header."),
+        click.option("--column", "columns", multiple=True, metavar="FIELD=NAME", help="The column of a field, or two joined by +; repeatable."),
+        click.option("--encoding", help="The encoding of the text, as latin-1; else UTF-8, or as its first bytes say."),
+        click.option("--delimiter", help="What stands between cells, as ';' or tab; else it is found out."),
+        click.option("--thousands", help="The mark between groups of digits."),
+        click.option("--decimal", type=click.Choice([".", ","]), help="The decimal mark; else it is found out where it is certain."),
+        click.option("--scale", metavar="NUMBER", help="What prices are multiplied by, as 1e-9."),
+        click.option("--ambiguous", type=click.Choice(["refuse", "earlier", "later"]), help="Which instant a local time is that occurs twice."),
+        click.option("--time-format", metavar="FORMAT", help="How times are written, as '%d.%m.%Y %H:%M'."),
+        click.option("--time-unit", type=click.Choice(["s", "ms", "us", "ns", "excel"]), help="The unit of times that are numbers."),
+        click.option("--tz", metavar="ZONE", help="The zone of times that name none, as America/New_York."),
+        click.option("--as-of", metavar="TIME", help="The time of orders, positions and snapshots that name none."),
+        click.option("--account", help="The account of a file that names none."),
+        click.option("--interval", help="The interval of bars in a file that names none, as 1m or 1d."),
+        click.option("--symbol", help="The symbol of a file that names none; {name} is the name of the file."),
+        click.option("--kind", type=click.Choice(KINDS), help="What the rows are; else the columns tell."),
+        click.option("--as", "format", metavar="FORMAT", help="The format, of `fpa formats`; else it is recognised."),
+        click.argument("files", nargs=-1, required=True, metavar="FILES..."),
+    ):
+        command = option(command)
+    return command
+
+
+def said_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given, as :meth:`fpa_core.DataLayer.ingest` takes them.
+
+    :raises click.BadParameter: for a column that is not FIELD=NAME.
+    """
+    said: dict[str, Any] = {}
+    for name, value in options.items():
+        if value is None or value == ():
+            continue
+        if name == "columns":
+            said[name] = dict(_column(text) for text in value)
+        elif name in {"names", "ignore"}:
+            said[name] = tuple(part.strip() for part in value.split(","))
+        elif name == "delimiter":
+            said[name] = {"tab": "\t", "\\t": "\t"}.get(value, value)
+        else:
+            said[name] = value
+    return said
+
+
+def _column(text: str) -> tuple[str, str | tuple[str, ...]]:
+    field, equals, name = text.partition("=")
+    if not equals or not field or not name:
+        raise click.BadParameter(f"{text!r} is not FIELD=NAME", param_hint="--column")
+    parts = tuple(name.split("+"))
+    return field.strip(), parts if len(parts) > 1 else name
+
+
+def targets_of(files: Sequence[str]) -> list[str]:
+    """Return the files that paths, folders and globs name; ``-`` is standard input."""
+    from fpa_core.layer import files_of
+
+    found: list[str] = []
+    for each in files:
+        found += [each] if each in {"-", "/dev/stdin"} else [str(path) for path in files_of(each)]
+    return found
+
+
+@click.command()
+@file_options
+@json_option
+@click.pass_obj
+def sniff(app: App, /, files: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Show how FILES would be read: what they are, which column is which field, the first records, and what is missing.
+
+    Only the beginning of a file is looked at, and nothing is stored. The options are those of `fpa ingest`, so that what they change can be
+    seen first. The exit code is 7 when a file cannot be read.
+    """
+    options = said_options(options)
+    entries: list[dict[str, Any]] = []
+    failed: FpaError | None = None
+    with app.open() as data:
+        for target in targets_of(files):
+            try:
+                found = data.sniff(target, **options)
+            except DataError as error:
+                failed = error
+                entries.append({"name": target, "problem": error.message, "hint": error.hint})
+                if not as_json:
+                    note(f"{click.style('error:', fg='red', bold=True)} {error}")
+                continue
+            for each in found:
+                entries.append(each.as_dict())
+                if each.problem:
+                    failed = DataError(each.problem, hint=each.hint)
+                if not as_json:
+                    _show(each)
+    if as_json:
+        print_json(entries)
+    if failed is not None:
+        sys.exit(exit_code(failed))
+
+
+def _show(found: Sniffed) -> None:
+    click.echo(f"{found.name}: {', '.join(_parts(found))}")
+    for line in found.preamble:
+        click.echo(f"  above the table: {line[:100]}")
+    if found.kind:
+        click.echo(f"  kind: {found.kind} ({'told by' if not found.format else 'as'} {found.why})")
+    if found.fields:
+        rows = [[name, column, written] for name, (column, written) in found.fields.items()]
+        rows += [[name, "", f"{value} (not in the file)"] for name, value in found.fills.items()]
+        table("", ["field", "column", "written as"], rows)
+    if found.ignored:
+        click.echo(f"  not read: {', '.join(found.ignored)}")
+    for record in found.records:
+        click.echo("  " + ", ".join(f"{name} {value}" for name, value in record.items()))
+    for row, problem in found.rejects:
+        click.echo(f"  row {row} would be rejected: {problem}")
+    if found.problem:
+        click.echo(f"  cannot be read: {found.problem.removeprefix(found.name + ': ')}")
+        if found.hint:
+            click.echo(f"  hint: {found.hint}")
+    if found.toml:
+        click.echo(f"\n{found.toml}")
+
+
+def _parts(found: Sniffed) -> list[str]:
+    names = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
+    parts = [found.form]
+    if found.container:
+        parts.append(f"packed ({found.container})")
+    if found.encoding:
+        parts.append(found.encoding)
+    if found.delimiter:
+        parts.append(f"{names.get(found.delimiter, repr(found.delimiter))} between {len(found.columns)} cells")
+    if found.header is not None:
+        parts.append("with a header" if found.header else "without a header")
+    return parts
+
+
+@click.command()
+@click.argument("name", required=False)
+@json_option
+@click.pass_obj
+def formats(app: App, /, name: str | None, as_json: bool) -> None:
+    """List the formats that are known, or all of the format NAME: built in, of plugins, and of [formats.NAME] in fpa.toml."""
+    with app.open() as data:
+        known = data.formats
+    if name is not None and name not in known:
+        from fpa_core.config import did_you_mean
+
+        raise DataError(f"there is no format {name!r}", hint=did_you_mean(name, known))
+    chosen = {each: offer for each, offer in sorted(known.items()) if name in (None, each)}
+    if as_json:
+        print_json([_as_dict(offer) for offer in chosen.values()])
+    elif name is None:
+        table("", ["format", "what it is", "recognised by"], [[each, offer.description, _recognised(offer)] for each, offer in chosen.items()], empty="no formats")
+    else:
+        for key, value in _as_dict(chosen[name]).items():
+            click.echo(f"{key}: {value}")
+
+
+def _recognised(offer: FormatOffer) -> str:
+    match = offer.format.match
+    if match is None:
+        return "its name, with --as"
+    if match.columns:
+        more = " ..." if len(match.columns) > 4 else ""
+        return f"the columns {', '.join(match.columns[:4])}{more}"
+    return f"rows of {len(match.row)} cells without a header" + (", and the name of the file" if match.file_required else "")
+
+
+def _as_dict(offer: FormatOffer) -> dict[str, Any]:
+    from attrs import asdict
+    from fpa_core.formats import Format
+
+    default = asdict(Format())
+    told = {key: value for key, value in asdict(offer.format).items() if value != default[key]}
+    return {"name": offer.name, "description": offer.description, "recognised_by": _recognised(offer)} | told

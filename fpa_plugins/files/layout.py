@@ -1,0 +1,464 @@
+"""How a file's columns become the fields of a kind: which column is which, and how the cells of each are read."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import NOTHING, evolve, fields, frozen
+
+from fpa_core import columns
+from fpa_core.exceptions import DataError
+from fpa_core.formats import Format
+from fpa_core.numbers import to_decimal, to_ns
+from fpa_core.records import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, Column, Kind
+from fpa_plugins.files.cells import is_instant, texts_of
+from fpa_plugins.files.evidence import kind_by_columns, listed
+from fpa_plugins.files.numbers import NumberStyle, decided_mark
+from fpa_plugins.files.patterns import directive_pattern
+from fpa_plugins.files.rows import Rows
+from fpa_plugins.files.times import SAMPLE, TimeStyle, UnreadableTimes, infer_times, zone_of
+from fpa_plugins.files.vocabulary import INDEX_NAMES, fields_of, squeezed
+
+__all__ = ["Layout", "Reading", "is_of_days", "joined", "layout_of"]
+
+PRICES: dict[Kind, frozenset[str]] = {
+    QUOTES: frozenset({"bid", "ask"}),
+    TRADES: frozenset({"price"}),
+    BARS: frozenset({"open", "high", "low", "close", "vwap"}),
+}
+"""What the scale of a format is about."""
+
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d{1,9})?)?( ?[AaPp][Mm])?|\d{6}(\d{3})?|\d{4}", re.ASCII)
+_HINTS = {
+    "symbol": "if they are all of one symbol, name it with --symbol; --symbol '{name}' takes the name of the file",
+    "interval": "if they are all of one interval, name it with --interval",
+    "timestamp": "if they are all of one time, say it with --as-of",
+}
+
+
+@frozen(kw_only=True)
+class Reading:
+    """What is known of a file besides its columns.
+
+    :ivar form: what the user and the format say.
+    :ivar format_name: of the format that was recognised or named; None for none.
+    :ivar kind: the kind that the user says.
+    :ivar source: the file, for messages.
+    :ivar file: its name, of which a symbol may be taken.
+    :ivar now_ns: the present moment; times later than a day from it are not believed.
+    :ivar more: yields further rows of the same columns, for what the first leave open.
+    """
+
+    form: Format
+    format_name: str | None
+    kind: Kind | None
+    source: str
+    file: str
+    now_ns: int
+    date: int | None = None
+    more: Callable[[], Iterator[Rows]] | None = None
+
+
+@frozen
+class Layout:
+    """Where the fields of a kind are in a file, and how they are read.
+
+    :ivar places: the columns of each field, by its public name; several are joined.
+    :ivar needed: fields that no record is without, by public name.
+    :ivar fills: what stands in for a missing value, by public name.
+    :ivar ignored: the file's columns that are not read.
+    :ivar times: how times are written, by public name; ``numbers`` how numbers are.
+    """
+
+    kind: Kind
+    form: Format
+    format_name: str | None
+    names: tuple[str, ...]
+    places: Mapping[str, tuple[int, ...]]
+    needed: frozenset[str]
+    fills: Mapping[str, object]
+    ignored: tuple[str, ...]
+    times: Mapping[str, TimeStyle]
+    numbers: NumberStyle
+    scale: Decimal | None
+
+    @property
+    def words(self) -> str:
+        """How the file is read, for the receipt; empty where there was nothing to find out."""
+        told = [style.words for name, style in self.times.items() if name == "timestamp" and (style.form != "iso" or style.zone)]
+        if self.numbers.decimal == ",":
+            told.append("numbers have a decimal comma")
+        if self.scale is not None:
+            told.append(f"prices are multiplied by {self.form.scale}")
+        told += [f"{field} is {' and '.join(self.names[place] for place in places)!r}" for field, places in self.places.items() if len(places) > 1]
+        if self.format_name:
+            return f"read as {self.format_name}" + (f": {'; '.join(told)}" if told else "")
+        return "; ".join(told)
+
+
+def is_of_days(interval: object) -> bool:
+    """Return whether an interval, in its one spelling, is a day or more: such a bar belongs to a calendar day."""
+    return isinstance(interval, str) and interval.endswith(("d", "w", "mo"))
+
+
+def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Layout:
+    """Return the layout of a file that begins with *rows*.
+
+    :param before: the layout of earlier rows of the same file, whose columns may have been fewer: what it found out stands.
+    :raises DataError: when the kind cannot be told, two columns are one field, one that is needed is missing, or times cannot be read.
+    """
+    form, names, source = reading.form, rows.names, reading.source
+    if form.refuse:
+        raise DataError(f"{source}: {form.refuse}", source=source)
+    ignored = frozenset(map(squeezed, form.ignore))
+    mapped = _mapped(form, names, source)
+    kind = before.kind if before else _kind(reading, names, ignored, mapped)
+    unknown = [field for field in form.columns if field not in kind.by_name]
+    if unknown:
+        raise DataError(
+            f"{source}: {kind.singular} has no field {unknown[0]!r}",
+            hint=f"fields: {', '.join(kind.by_name)}",
+            field=f"{kind.singular}.{unknown[0]}",
+            source=source,
+        )
+    places = {field: found for field, found in mapped.items() if field in kind.by_name}
+    if not form.complete:
+        places |= _by_name(kind, rows, ignored, places, source)
+    fills = _fills(kind, reading)
+    needed = frozenset(
+        column.name for column in kind.columns if column.required and _default(kind, column) is NOTHING
+    ) | ({"timestamp"} if kind in {ORDERS, POSITIONS} else set())
+    for name in (column.name for column in kind.columns):
+        if name in needed and name not in places and name not in fills:
+            raise DataError(
+                f"{source}: {kind.name} need a column {name!r}; the file has {listed(names)}",
+                hint=_HINTS.get(name) if name != "timestamp" or kind in {POSITIONS, SNAPSHOTS, ORDERS} else _nearest(name, names) or "say which column it is: --column timestamp=NAME",
+                field=f"{kind.singular}.{name}",
+                source=source,
+            )
+    used = {place for found in places.values() for place in found}
+    style = before.numbers if before else _number_style(kind, rows, places, reading)
+    times = dict(before.times) if before else {}
+    for column in kind.columns:
+        if column.type == "time" and column.name in places and column.name not in times:
+            times[column.name] = _time_style(kind, column.name, rows, places, fills, reading)
+    others = [name or "(no name)" for place, name in enumerate(names) if place not in used and squeezed(name) not in ignored]
+    return Layout(
+        kind,
+        form,
+        reading.format_name,
+        names,
+        places,
+        needed,
+        fills,
+        tuple(name for name in others if not name.startswith(("../", "(key)", "(path)"))),
+        times,
+        style,
+        None if form.scale is None else to_decimal(form.scale),
+    )
+
+
+def _kind(reading: Reading, names: Sequence[str], ignored: frozenset[str], mapped: Mapping[str, Any]) -> Kind:
+    from fpa_core.records import kind_of
+
+    form = reading.form
+    if form.kind is not None and reading.format_name is not None and (reading.kind is None or reading.kind.name == form.kind):
+        return kind_of(form.kind)
+    said = reading.kind or (None if form.kind is None else kind_of(form.kind))
+    return kind_by_columns(
+        names,
+        reading.source,
+        said=said,
+        has_interval=form.interval is not None,
+        ignored=ignored,
+        mapped=frozenset(mapped),
+    )
+
+
+def _mapped(form: Format, names: Sequence[str], source: str) -> dict[str, tuple[int, ...]]:
+    """Return the places of the columns that a format names, those of several columns in its order."""
+    found: dict[str, tuple[int, ...]] = {}
+    for field, said in form.columns.items():
+        wanted = (said,) if isinstance(said, str) else said
+        places = [place for name in wanted if (place := _place(name, names)) is not None]
+        if len(places) == len(wanted):
+            found[field] = tuple(places)
+        elif not form.complete and form.match is None:
+            missing = next(name for name in wanted if _place(name, names) is None)
+            raise DataError(
+                f"{source}: there is no column {missing!r} for {field}; the file has {listed(names)}",
+                hint=_nearest(missing, names),
+                source=source,
+            )
+    return found
+
+
+def _place(wanted: str, names: Sequence[str]) -> int | None:
+    """Return the place of a column: of that name to the letter, else without regard to case and marks; a ``*`` at its end stands for any rest."""
+    if wanted in names:
+        return names.index(wanted)
+    if wanted.endswith("*"):
+        start = squeezed(wanted)
+        return next((place for place, name in enumerate(names) if squeezed(name).startswith(start)), None)
+    key = squeezed(wanted)
+    # Where case tells two columns apart, only the very letters will do.
+    fitting = [place for place, name in enumerate(names) if squeezed(name) == key and key]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _by_name(
+    kind: Kind, rows: Rows, ignored: frozenset[str], taken: Mapping[str, tuple[int, ...]], source: str
+) -> dict[str, tuple[int, ...]]:
+    """Return the places of the fields that the columns' names tell, the surest word winning."""
+    names = rows.names
+    used = {place for found in taken.values() for place in found}
+    chosen: dict[str, tuple[int, ...]] = {}
+    for field, found in fields_of(kind, names, ignored).items():
+        if field in taken:
+            continue
+        free = [(rank, place) for rank, place in found if place not in used]
+        if not free:
+            continue
+        if field == "timestamp" and (pair := _date_and_clock(rows, [place for _, place in free])):
+            chosen[field] = pair
+            continue
+        best = [place for rank, place in free if rank == free[0][0]]
+        if len(best) > 1:
+            one, other = names[best[0]], names[best[1]]
+            raise DataError(
+                f"{source}: the columns {one!r} and {other!r} are both {kind.singular}.{field}",
+                hint=f"say which with --column {field}=NAME, or leave one out with --ignore NAME",
+                source=source,
+            )
+        chosen[field] = (best[0],)
+    if "timestamp" not in taken and "timestamp" not in chosen:
+        index = _index_of_times(rows)
+        if index is not None:
+            chosen["timestamp"] = (index,)
+    return chosen
+
+
+def _date_and_clock(rows: Rows, places: Sequence[int]) -> tuple[int, int] | None:
+    """Return the places of a date and of a time of day, where two columns are these."""
+    if len(places) < 2:
+        return None
+    clocks, days = [], []
+    for place in places:
+        cells = rows.cells[place]
+        if pa.types.is_timestamp(cells.type) or pa.types.is_integer(cells.type):
+            continue
+        sample = _sample(cells)
+        if not sample:
+            continue
+        if all(_CLOCK.fullmatch(text) for text in sample):
+            clocks.append(place)
+        elif all(len(text) <= 12 and not re.fullmatch(r"\d{9,}", text) for text in sample):
+            days.append(place)
+    return (days[0], clocks[0]) if days and clocks else None
+
+
+def _index_of_times(rows: Rows) -> int | None:
+    """Return the place of a column without a name that is an index of times; plain counts are none."""
+    for place, name in enumerate(rows.names[:2]):
+        if squeezed(name) in INDEX_NAMES:
+            cells = rows.cells[place]
+            if pa.types.is_timestamp(cells.type) or pa.types.is_date(cells.type):
+                return place
+            sample = _sample(cells)
+            if sample and not all(re.fullmatch(r"\d{1,8}", text) for text in sample):
+                return place
+    return None
+
+
+def _sample(cells: pa.Array, count: int = 1_000) -> list[str]:
+    texts, _ = texts_of(cells.slice(0, count))
+    return [text.strip() for text in texts.unique().to_pylist() if text and text.strip()]
+
+
+def _default(kind: Kind, column: Column) -> object:
+    return getattr(fields(kind.record), column.field).default
+
+
+def _fills(kind: Kind, reading: Reading) -> dict[str, object]:
+    """Return what stands in for missing values: what the user says, and the defaults of the model."""
+    form = reading.form
+    stem = reading.file.split(".")[0]
+    given: dict[str, object] = {
+        name: None if value is None else value.replace("{name}", stem)
+        for name, value in (("symbol", form.symbol), ("interval", form.interval), ("account", form.account))
+    }
+    fills: dict[str, object] = {}
+    if form.as_of is not None and kind in {ORDERS, POSITIONS, SNAPSHOTS}:
+        fills["timestamp"] = _as_of(form, reading.source)
+    for column in kind.columns:
+        value = given.get(column.name)
+        if value is not None:
+            words = {key.lower(): word for key, word in form.values.get(column.name, {}).items()}
+            try:
+                fills[column.name] = column.convert(words.get(str(value).lower(), value))
+            except DataError as error:
+                problem = error.message.split(": ", 1)[-1]
+                raise DataError(
+                    f"{reading.source}: the {column.name} asked for: {problem}", hint=error.hint, source=reading.source
+                ) from None
+        elif column.name not in fills and (default := _default(kind, column)) not in (NOTHING, None):
+            fills[column.name] = default
+    return fills
+
+
+def _as_of(form: Format, source: str) -> int:
+    from fpa_plugins.files.times import read_times
+
+    text = str(form.as_of)
+    wanted = TimeStyle("iso", zone=None if form.tz is None else zone_of(form.tz))
+    try:
+        return to_ns(text)
+    except DataError as error:
+        times = read_times(wanted, pa.array([text]))
+        if not times.valid[0]:
+            raise DataError(f"{source}: --as-of: {error.message.split(': ', 1)[-1]}", hint=error.hint, source=source) from None
+        return int(times.utc[0])
+
+
+def _number_style(kind: Kind, rows: Rows, places: Mapping[str, tuple[int, ...]], reading: Reading) -> NumberStyle:
+    """Return how numbers are written: as said, or as the file's numbers show."""
+    form = reading.form
+    nulls = frozenset(text.lower() for text in form.nulls)
+    mark, thousands = form.decimal, form.thousands
+    sampled = [
+        texts_of(rows.cells[found[0]].slice(0, SAMPLE))[0].unique().to_pylist()
+        for name, found in places.items()
+        if kind.by_name[name].type == "decimal" and _is_text(rows.cells[found[0]].type)
+    ]
+    shown, either = decided_mark(sampled)
+    if mark is None:
+        mark = shown
+        if mark is None and either is not None and form.delimiter != "," and _is_semicolon(reading):
+            raise DataError(
+                f"{reading.source}: {either!r} can be a whole number or a fraction, and nothing else in the file tells",
+                hint="say --decimal . or --decimal ,",
+                source=reading.source,
+            )
+    if thousands is None and mark is not None:
+        thousands = "," if mark == "." else "."
+    return NumberStyle(mark or ".", thousands, form.magnitudes, nulls)
+
+
+def _is_semicolon(reading: Reading) -> bool:
+    return reading.form.delimiter == ";"
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _time_style(
+    kind: Kind,
+    name: str,
+    rows: Rows,
+    places: Mapping[str, tuple[int, ...]],
+    fills: Mapping[str, object],
+    reading: Reading,
+) -> TimeStyle:
+    """Return how the times of a field are written."""
+    form = reading.form
+    zone = None if form.tz is None else zone_of(form.tz)
+    days = kind is BARS and _may_be_of_days(rows, places, fills, form)
+    wanted = TimeStyle(
+        "iso" if form.time_unit is None else "epoch",
+        unit=form.time_unit,
+        pattern=None if form.time_format is None else directive_pattern(form.time_format),
+        zone=zone,
+        ambiguous=form.ambiguous,
+        dates=days or (kind in {POSITIONS, SNAPSHOTS, ORDERS} and zone is not None),
+        date=reading.date,
+    )
+    if form.time_format is not None:
+        wanted = evolve(wanted, form="pattern", unit=None)
+    if wanted.unit == "ms-of-day" and wanted.date is None:
+        raise DataError(
+            f"{reading.source}: times of day need a date, and the name of the file tells none",
+            hint="name the file as 20131007_spy_minute_trade.csv",
+            source=reading.source,
+        )
+    cells = joined(rows, places[name])
+    latest = reading.now_ns + 86_400 * 10**9
+    try:
+        return infer_times(cells, latest=latest, wanted=wanted)
+    except UnreadableTimes as error:
+        if error.undecided and reading.more is not None and (found := _decided_later(name, places, reading, wanted, latest)):
+            return found
+        hint = error.hint
+        if hint and "--interval 1d" in hint and kind in {POSITIONS, SNAPSHOTS, ORDERS}:
+            hint = "say with --tz in which zone, and the midnight that begins the day is taken"
+        elif hint and "--interval 1d" in hint and kind is not BARS:
+            hint = None
+        shown = " and ".join(repr(rows.names[place]) for place in places[name])
+        raise DataError(
+            f"{reading.source}: the times in {shown}: {error.problem}",
+            hint=hint,
+            field=f"{kind.singular}.{name}",
+            source=reading.source,
+        ) from None
+
+
+def _decided_later(
+    name: str, places: Mapping[str, tuple[int, ...]], reading: Reading, wanted: TimeStyle, latest: int
+) -> TimeStyle | None:
+    """Return the style that the rest of the column tells; None where it tells none either."""
+    assert reading.more is not None
+    names: tuple[str, ...] | None = None
+    for rows in reading.more():
+        names = names or rows.names
+        if rows.names != names:
+            break
+        try:
+            found = infer_times(joined(rows, places[name]), latest=latest, wanted=wanted)
+        except UnreadableTimes:
+            continue
+        if found.pattern is not None:
+            return found
+    return None
+
+
+def _may_be_of_days(
+    rows: Rows, places: Mapping[str, tuple[int, ...]], fills: Mapping[str, object], form: Format
+) -> bool:
+    """Return whether some of the bars may be of a day or more."""
+    if "interval" not in places:
+        return is_of_days(fills.get("interval"))
+    words = {key.lower(): word for key, word in form.values.get("interval", {}).items()}
+    for text in _sample(rows.cells[places["interval"][0]], SAMPLE):
+        try:
+            if is_of_days(BARS.by_name["interval"].convert(words.get(text.lower(), text))):
+                return True
+        except DataError:
+            continue
+    return False
+
+
+def joined(rows: Rows, places: tuple[int, ...]) -> pa.Array:
+    """Return one column, or several joined by a blank; where one of them is missing the others stand alone."""
+    if len(places) == 1:
+        return rows.cells[places[0]]
+    parts = [_plain_texts(rows.cells[place]) for place in places]
+    return pc.binary_join_element_wise(*parts, " ", null_handling="skip")
+
+
+def _plain_texts(cells: pa.Array) -> pa.Array:
+    if is_instant(cells.type):
+        return columns.times_as_texts(cells.cast(columns.TIME))
+    if pa.types.is_timestamp(cells.type):
+        return pc.strftime(cells.cast(pa.timestamp("s")), "%Y-%m-%d")
+    return pc.utf8_trim_whitespace(texts_of(cells)[0])
+
+
+def _nearest(name: str, names: Sequence[str]) -> str | None:
+    near = difflib.get_close_matches(name, [each.lower() for each in names], n=1, cutoff=0.75)
+    return f"did you mean it by {near[0]!r}?" if near else None

@@ -1,0 +1,134 @@
+"""What the reader sees in a file, said for people and as a table of ``fpa.toml``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from fpa_core import columns
+from fpa_core.protocols import Chunk, Sniffed
+from fpa_plugins.files.evidence import shown_kind
+from fpa_plugins.files.layout import Layout
+from fpa_plugins.files.rows import Rows
+from fpa_plugins.files.vocabulary import squeezed
+
+if TYPE_CHECKING:
+    from fpa_plugins.files.source import _Table
+
+__all__ = ["described", "toml_of"]
+
+FIRST = 3
+"""Records and refused rows that are shown."""
+
+
+def described(
+    table: _Table,
+    rows: Rows | None,
+    layout: Layout | None,
+    chunk: Chunk | None,
+    *,
+    problem: str | None = None,
+    hint: str | None = None,
+) -> Sniffed:
+    """Return what is known of a table that was looked at."""
+    dialect = table.dialect
+    known: dict[str, Any] = {
+        "name": table.name,
+        "container": table.container,
+        "form": table.kind,
+        "encoding": table.encoding,
+        "delimiter": None if dialect is None else dialect.delimiter,
+        "header": None if dialect is None else dialect.has_header,
+        "preamble": () if dialect is None else dialect.preamble,
+        "columns": () if rows is None else rows.names,
+        "problem": problem,
+        "hint": hint,
+    }
+    if layout is None or chunk is None:
+        return Sniffed(**known)
+    kind = layout.kind
+    fields = {
+        name: (" + ".join(layout.names[place] for place in places), _written(layout, name))
+        for name, places in layout.places.items()
+    }
+    fills = {name: str(value) for name, value in layout.fills.items() if name not in layout.places and value is not None}
+    return Sniffed(
+        **known,
+        format=layout.format_name,
+        kind=kind.name,
+        why=f"the format {layout.format_name}" if layout.format_name else shown_kind(kind),
+        fields=fields,
+        fills=fills,
+        ignored=layout.ignored,
+        records=tuple(_records(layout, chunk)),
+        rejects=tuple((reject.row, reject.problem) for reject in chunk.rejects[:FIRST]),
+        toml=toml_of(layout, dialect_delimiter=None if dialect is None else dialect.delimiter),
+    )
+
+
+def _written(layout: Layout, name: str) -> str:
+    """Return how the values of a field are written, in words."""
+    column = layout.kind.by_name[name]
+    if column.type == "time":
+        return layout.times[name].words.removeprefix("times are ")
+    if column.type == "decimal":
+        mark = "decimal comma" if layout.numbers.decimal == "," else "decimal"
+        return f"{mark}, x {layout.form.scale}" if layout.scale is not None and name in {"open", "high", "low", "close", "vwap", "price", "bid", "ask"} else mark
+    return "whole number" if column.type == "integer" else "text"
+
+
+def _records(layout: Layout, chunk: Chunk) -> list[dict[str, str]]:
+    read = {"decimal": columns.as_texts, "time": columns.times_as_texts}
+    part = chunk.table.slice(0, FIRST)
+    texts = {
+        column.name: read.get(column.type, _as_text)(part.column(column.name).combine_chunks()).to_pylist()
+        for column in layout.kind.columns
+    }
+    return [
+        {name: values[row] for name, values in texts.items() if values[row] is not None} for row in range(part.num_rows)
+    ]
+
+
+def _as_text(array: pa.Array) -> pa.Array:
+    return array.cast(pa.string())
+
+
+def toml_of(layout: Layout, *, dialect_delimiter: str | None) -> str:
+    """Return the table ``[formats.NAME]`` that reads files as this one is read."""
+    form = layout.form
+    lines = ["[formats.mine]", f"kind = {_quoted(layout.kind.name)}"]
+    if dialect_delimiter not in {None, ","}:
+        lines.append(f"delimiter = {_quoted(dialect_delimiter)}")
+    for key in ("symbol", "interval", "account", "tz", "scale", "encoding", "comment"):
+        if (value := getattr(form, key)) is not None:
+            lines.append(f"{key} = {_quoted(value)}")
+    style = layout.times.get("timestamp")
+    if style is not None and style.form == "epoch":
+        lines.append(f"time_unit = {_quoted(style.unit)}")
+    elif style is not None and style.pattern is not None and form.time_format is not None:
+        lines.append(f"time_format = {_quoted(form.time_format)}")
+    if layout.numbers.decimal != ".":
+        lines.append(f"decimal = {_quoted(layout.numbers.decimal)}")
+    for key in ("skip", "footer"):
+        if value := getattr(form, key):
+            lines.append(f"{key} = {value}")
+    if form.names:
+        lines.append(f"names = {json.dumps(list(form.names), ensure_ascii=False)}")
+    named = {name: [layout.names[place] for place in places] for name, places in layout.places.items()}
+    said = [
+        f"{name} = {_quoted(found[0]) if len(found) == 1 else json.dumps(found, ensure_ascii=False)}"
+        for name, found in named.items()
+        if len(found) > 1 or squeezed(found[0]) != squeezed(name)
+    ]
+    if said:
+        lines += ["", "[formats.mine.columns]", *said]
+    for field, words in form.values.items():
+        pairs = [f"{_quoted(word)} = {_quoted(ours)}" for word, ours in words.items()]
+        lines += ["", f"[formats.mine.values.{field}]", *pairs]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: object) -> str:
+    return json.dumps(str(text), ensure_ascii=False)
