@@ -40,7 +40,7 @@ def _refused(words: str) -> Case:
     return Case(refusal=words)
 
 
-_STREAM_TRADE = Trade("AAPL", "2021-02-22T15:51:44.208Z", "126.55", "1", '["@","I"]', "D", "96921")
+_STREAM_TRADE = Trade("AAPL", "2021-02-22T15:51:44.208Z", "126.55", "1", '["@", "I"]', "D", "96921")
 _STREAM_QUOTE = Quote("AMD", "2021-02-22T15:51:45.335689322Z", "87.66", "87.68", "1", "4", "U", "Q", '["R"]')
 _STREAM_BAR = Bar(
     *("SPY", "2021-02-22T19:15Z", "388.985", "389.13", "388.975", "389.12", "49378", "1m"),
@@ -50,7 +50,7 @@ _STREAM_BAR = Bar(
 _ALPACA_DAY = ("2022-01-03T00:00Z", "177.83", "182.88", "177.71", "182.01", "104701220", "1d", "181.417551", 747555)
 _ALPACA_MINUTE = ("2022-01-03T09:00Z", "178.26", "178.27", "178.21", "178.22", "1118", "1m", "178.235733", 65)
 _ALPACA_TRADES = (
-    Trade("AAPL", "2022-01-03T09:00:00.086175744Z", "178.26", "246", '["@","T"]', "P", "1"),
+    Trade("AAPL", "2022-01-03T09:00:00.086175744Z", "178.26", "246", '["@", "T"]', "P", "1"),
     Trade("AAPL", "2022-01-03T09:00:00.1Z", "178.27", "10", '["@"]', "P", "2"),
 )
 _ENOUGH = {"as_of": "2024-05-01T20:00:00Z"}
@@ -78,8 +78,8 @@ _CRYPTO = {
         Trade("BTCUSDT", "2024-01-01T00:00:00.044Z", "42314", "0.005", trade_id="4428301813", side="buy"),
     ),
     "binance.trades_bare": _case(
-        Trade("BNBUSDT", "2020-03-08T23:23:53.583Z", "17.8018", "5.69", trade_id="51175358", side="sell"),
-        Trade("BNBUSDT", "2020-03-08T23:23:53.6Z", "17.802", "1", trade_id="51175359", side="buy"),
+        Trade("BNBUSDT", "2020-03-08T23:17:13.583Z", "17.8018", "5.69", trade_id="51175358", side="sell"),
+        Trade("BNBUSDT", "2020-03-08T23:17:13.6Z", "17.802", "1", trade_id="51175359", side="buy"),
     ),
     "binance.futures_trades_bare": _case(
         Trade("ETHUSDT", "2017-07-12T13:19:09.59Z", "4.000001", "12", trade_id="28457", side="sell"),
@@ -89,26 +89,26 @@ _CRYPTO = {
         Trade("BTCUSDT", "2024-01-01T00:00:00.012Z", "42314", "0.12", trade_id="2000000001", side="sell"),
     ),
     "binance.agg_trades_bare": _case(
-        Trade("ETHBTC", "2025-01-01T00:00:00.010866Z", "0.2", "50", trade_id="0", side="buy"),
-        Trade("ETHBTC", "2025-01-01T00:00:00.011Z", "0.200001", "2", trade_id="1", side="sell"),
+        Trade("ETHBTC", "2025-01-01T00:00:00.010866Z", "0.2", "50", trade_id="10", side="buy"),
+        Trade("ETHBTC", "2025-01-01T00:00:00.011Z", "0.200001", "2", trade_id="11", side="sell"),
     ),
     "binance.futures_agg_trades_bare": _case(
-        Trade("LTCUSDT", "2017-06-30T04:41:49.153Z", "0.01633102", "4.70443515", trade_id="26129", side="sell"),
+        Trade("LTCUSDT", "2017-06-30T03:35:09.153Z", "0.01633102", "4.70443515", trade_id="26129", side="sell"),
     ),
     "binance.book_ticker": _case(Quote("BTCUSDT", "2024-01-01T00:00:00.012Z", "42313.9", "42314", "2.1", "0.5")),
     "kraken.ohlcvt": _case(
         Bar(
-            *("XBTUSD", "2021-03-24T20:59Z", "52591.9", "52599.9", "52591.8", "52599.9", "0.22770854", "1m"),
+            *("XBTUSD", "2021-03-25T08:59Z", "52591.9", "52599.9", "52591.8", "52599.9", "0.22770854", "1m"),
             trade_count=14,
         ),
         Bar(
-            *("XBTUSD", "2021-03-24T21:00Z", "52600", "52674.9", "52599.9", "52665.2", "0.95504117", "1m"),
+            *("XBTUSD", "2021-03-25T09:00Z", "52600", "52674.9", "52599.9", "52665.2", "0.95504117", "1m"),
             trade_count=23,
         ),
     ),
     "kraken.trades": _case(
-        Trade("XBTUSD", "2021-03-24T20:59:00Z", "52591.9", "0.001"),
-        Trade("XBTUSD", "2021-03-24T20:59:01Z", "52591.9", "0.002"),
+        Trade("XBTUSD", "2021-03-25T08:59:00Z", "52591.9", "0.001"),
+        Trade("XBTUSD", "2021-03-25T08:59:01Z", "52591.9", "0.002"),
     ),
     "coinbase.candles": _case(
         Bar("BTC-USD", "2024-05-01T00:01Z", "60250", "60310.5", "60200.1", "60300.25", "12.5", "1m"),
@@ -192,8 +192,8 @@ _INSTITUTIONAL = {
     "databento.mbo": _refused("events of an order book"),
     "databento.mbp10": _refused("levels of an order book"),
     "massive.aggregates": _case(
-        Bar("AAPL", "2025-04-15T20:34Z", "200.29", "200.63", "200.29", "200.5", "4930", "1m", trade_count=129),
-        Bar("AAPL", "2025-04-15T20:36Z", "200.39", "200.61", "200.34", "200.34", "1815", "1m", trade_count=57),
+        Bar("AAPL", "2025-04-16T08:35Z", "200.29", "200.63", "200.29", "200.5", "4930", "1m", trade_count=129),
+        Bar("AAPL", "2025-04-16T08:36Z", "200.39", "200.61", "200.34", "200.34", "1815", "1m", trade_count=57),
         interval="1m",
     ),
     "massive.trades": _case(
@@ -209,7 +209,7 @@ _INSTITUTIONAL = {
         Bar("AAPL", "2023-01-09T00:00Z", "130.465", "133.41", "129.89", "130.15", "70790813", "1d", "131.6292", 645365),
     ),
     "massive.rest_trades": _case(
-        Trade("AAPL", 1517562000016036600, "171.55", "100", "[12,41]", "11", "1"), symbol="AAPL"
+        Trade("AAPL", 1517562000016036600, "171.55", "100", '["12", "41"]', "11", "1"), symbol="AAPL"
     ),
     "massive.rest_quotes": _case(
         Quote("AAPL", 1517562000065700400, "102.6", "102.7", "20", "60", "11", "7"), symbol="AAPL"
@@ -295,11 +295,6 @@ _EQUITIES = {
             *("44838400", "1d"),
         ),
         Bar("AAPL", "2024-04-29T00:00Z", "173.369995", "176.029999", "173.100006", "173.5", "68169400", "1d"),
-        symbol="AAPL",
-    ),
-    "yahoo.page": _case(
-        Bar("AAPL", "2024-04-29T00:00Z", "173.37", "176.03", "173.1", "173.5", "68169400", "1d"),
-        Bar("AAPL", "2024-04-26T00:00Z", "169.88", "171.34", "169.18", "169.3", "44838400", "1d"),
         symbol="AAPL",
     ),
     "yfinance.history": _case(
@@ -471,7 +466,7 @@ _PLATFORMS = {
         interval="1d",
     ),
     "lean.equity_ticks": _case(
-        Trade("BAC", "2013-10-08T08:00:09.367Z", "13.745", "100", "0", "D"),
+        Trade("BAC", "2013-10-08T08:00:00.009367Z", "13.745", "100", "0", "D"),
         symbol="BAC",
     ),
     "lean.equity_minute_quotes": _case(
@@ -502,11 +497,11 @@ _PLATFORMS = {
 
 _BROKERS = {
     "ibkr.positions": _case(
-        Position(*("AAPL", "-5", "-600", "-500", "-100", None, "2024-05-01T00:00Z"), current_price="120", side="short"),
+        Position(*("AAPL", "-5", "-600", "-500", "-100", None, "2024-05-01T04:00Z"), current_price="120", side="short"),
     ),
     "ibkr.positions_and_lots": _case(
         Position(
-            *("INTC", "30", "2647.2", "2961.7", "-314.5", None, "2024-05-01T00:00Z", "U1"),
+            *("INTC", "30", "2647.2", "2961.7", "-314.5", None, "2024-05-01T04:00Z", "U1"),
             avg_entry_price="98.72",
             current_price="88.24",
             side="long",

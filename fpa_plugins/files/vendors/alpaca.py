@@ -27,13 +27,6 @@ _BAR_NAMES = ("t", "o", "h", "l", "c", "v", "n", "vw")
 _TRADE_NAMES = ("t", "p", "s", "x", "i", "c", "z")
 _QUOTE_NAMES = ("t", "bp", "bs", "bx", "ap", "as", "ax", "c", "z")
 
-# Six words of ours for the eighteen of Alpaca; the reader keeps Alpaca's own beside them.
-_ALIVE = (
-    *("accepted", "pending_new", "accepted_for_bidding", "held", "pending_review", "pending_cancel"),
-    *("pending_replace", "suspended", "stopped", "done_for_day", "calculated"),
-)
-_STATUSES = {**dict.fromkeys(_ALIVE, "new"), "replaced": "cancelled", "canceled": "cancelled"}
-
 
 def _bars(symbol: str | None, *more: str, without: tuple[str, ...] = ("T",)) -> Format:
     return Format(
@@ -223,7 +216,6 @@ _ACCOUNT = (
                 "trail_percent": "trail_percent",
             },
             complete=True,
-            values={"status": _STATUSES},
             match=Match(
                 columns=(
                     *("id", "client_order_id", "submitted_at", "updated_at", "symbol", "qty", "filled_qty"),

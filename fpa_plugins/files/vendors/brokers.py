@@ -20,7 +20,8 @@ def _refused(name: str, description: str, refuse: str, *columns: str, without: t
 
 
 # Facts: "Flex queries: open positions, trades" and "Activity statements", Interactive Brokers reporting reference.
-# A query may be told to write each lot under its sum: the sums alone are positions.
+# A query may be told to write each lot under its sum: the sums alone are positions. A statement is a file of many tables,
+# each of which has its own header behind its name.
 _IBKR_COLUMNS = {
     "symbol": "Symbol",
     "quantity": "Quantity",
@@ -34,6 +35,8 @@ _IBKR_COLUMNS = {
     "account": "ClientAccountID",
     "asset_class": "AssetClass",
 }
+# A report's date stands for an instant: the midnight that begins it in New York.
+_IBKR_ZONE = "America/New_York"
 _IBKR_NAMES = ("Symbol", "Quantity", "MarkPrice", "PositionValue", "CostBasisMoney")
 _IBKR = (
     FormatOffer(
@@ -42,6 +45,7 @@ _IBKR = (
             kind="positions",
             columns=_IBKR_COLUMNS,
             complete=True,
+            tz=_IBKR_ZONE,
             match=Match(columns=_IBKR_NAMES, without=("LevelOfDetail", "TradeID")),
         ),
         "Interactive Brokers: open positions of a Flex query",
@@ -52,6 +56,7 @@ _IBKR = (
             kind="positions",
             columns=_IBKR_COLUMNS,
             complete=True,
+            tz=_IBKR_ZONE,
             only={"LevelOfDetail": ("SUMMARY",)},
             match=Match(columns=(*_IBKR_NAMES, "LevelOfDetail"), without=("TradeID",)),
         ),
@@ -68,7 +73,7 @@ _IBKR = (
         "Interactive Brokers: activity statement",
         "an activity statement has many tables in one file, its trades are own executions (fills get their kind of "
         "record later); export the open positions with a Flex query as CSV",
-        *("Statement", "Header", "Field Name", "Field Value"),
+        *("Header", "DataDiscriminator", "Asset Category"),
     ),
 )
 

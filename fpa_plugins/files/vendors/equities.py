@@ -23,21 +23,7 @@ _YAHOO = (
             interval="1d",
             match=Match(columns=("Date", *_OHLCV_NAMES, "Adj Close")),
         ),
-        "Yahoo Finance: daily bars of a symbol",
-    ),
-    FormatOffer(
-        "yahoo.page",
-        Format(
-            kind="bars",
-            columns={"timestamp": "Date", **prices("Open", "High", "Low", "Close*", "Volume")},
-            complete=True,
-            interval="1d",
-            match=Match(
-                columns=("Date", "Open", "High", "Low", "Close*", "Adj Close**", "Volume"),
-                without=("Close", "Adj Close"),
-            ),
-        ),
-        "Yahoo Finance: daily bars copied from its page",
+        "Yahoo Finance: daily bars of a symbol, also copied from its page",
     ),
     FormatOffer(
         "yfinance.history",

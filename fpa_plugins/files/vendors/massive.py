@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from fpa_core.formats import Format, FormatOffer, Match
 from fpa_plugins.files.vendors.patterns import prices
+from fpa_plugins.files.vendors.preparing import dates
 
 __all__ = ["FORMATS"]
 
 # Facts: "Flat Files: Stocks (minute and day aggregates, trades, quotes)" and "REST: Custom Bars, Daily Market Summary,
 # Trades, Quotes", Massive documentation. Times are nanoseconds in flat files and milliseconds in aggregates of the REST
-# interface; the days of shares begin at midnight in New York.
+# interface; the days of shares begin at midnight in New York. The daily market summary has the time of the close.
 _DAYS = "America/New_York"
 _BAR = {"timestamp": "t", **prices("o", "h", "l", "c", "v"), "vwap": "vw", "trade_count": "n"}
 _TRADE = {
@@ -90,6 +91,7 @@ FORMATS: tuple[FormatOffer, ...] = (
             match=Match(columns=("T", "t", "o", "h", "l", "c", "v"), without=("S",), exact=True),
         ),
         "Massive (Polygon): daily market summary of all symbols from the REST interface",
+        dates("t", _DAYS),
     ),
     FormatOffer(
         "massive.rest_trades",

@@ -32,7 +32,6 @@ _METATRADER = (
             kind="bars",
             columns={"timestamp": ("date", "time"), **prices("open", "high", "low", "close", "volume")},
             complete=True,
-            time_format="%Y.%m.%d %H:%M",
             names=("date", "time", "open", "high", "low", "close", "volume"),
             values={"interval": MINUTES},
             match=Match(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fpa_plugins.files.rows import Rows
 
-__all__ = ["at_the_end", "fixed_point", "one_series", "securities"]
+__all__ = ["at_the_end", "dates", "fixed_point", "one_series", "securities"]
 
 _UNDEFINED = 2**63 - 1
 """What Databento writes for a price that is not there."""
@@ -70,6 +70,22 @@ def at_the_end(milliseconds: int, name: str = "time") -> Callable[[Rows], Rows]:
         index = rows.names.index(name)
         cells = list(rows.cells)
         cells[index] = pc.cast(pc.add(pc.cast(cells[index], pa.int64()), milliseconds), pa.string())
+        return evolve(rows, cells=cells)
+
+    return prepare
+
+
+def dates(name: str, zone: str) -> Callable[[Rows], Rows]:
+    """Return a function that puts the dates in *zone* in the place of the times *name*, in milliseconds since 1970."""
+
+    def prepare(rows: Rows) -> Rows:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        index = rows.names.index(name)
+        cells = list(rows.cells)
+        times = pc.cast(pc.cast(cells[index], pa.int64()), pa.timestamp("ms", "UTC"))
+        cells[index] = pc.strftime(pc.cast(times, pa.timestamp("ms", zone)), "%Y-%m-%d")
         return evolve(rows, cells=cells)
 
     return prepare
