@@ -194,7 +194,7 @@ class FilesSource:
         text = decoded_head(head, encoding)
         size = min(max(request.chunk_rows * BYTES_PER_ROW, 1 << 16), 1 << 23)
         start = text.lstrip("\ufeff \t\r\n")[:1]
-        if start and start in "[{" and not form.names:
+        if start and start in "[{" and not said.names:
             if jsontext.is_lines(text):
                 return made("JSON Lines", lambda: _lines(content, encoding, 2 * size), encoding=encoding)
             opened = lambda: Stream(content, encoding)  # noqa: E731

@@ -1,8 +1,24 @@
-"""The formats of vendors that come in the box."""
+"""The formats of vendors that come in the box, as tables of data: one module for each family."""
+
+from __future__ import annotations
 
 from fpa_core.formats import FormatOffer
+from fpa_plugins.files.vendors import (
+    alpaca,
+    brokers,
+    crypto,
+    databento,
+    equities,
+    forex,
+    massive,
+    platforms,
+    publishers,
+    tardis,
+)
 
 __all__ = ["BUILT_IN"]
 
-BUILT_IN: tuple[FormatOffer, ...] = ()
-"""All of them."""
+_FAMILIES = (crypto, tardis, databento, massive, alpaca, equities, publishers, forex, platforms, brokers)
+
+BUILT_IN: tuple[FormatOffer, ...] = tuple(offer for family in _FAMILIES for offer in family.FORMATS)
+"""All of them; their names are unique."""

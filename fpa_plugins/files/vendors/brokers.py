@@ -1,0 +1,220 @@
+"""Exports of brokers: positions are taken; transactions and own executions are refused with the reason."""
+
+from __future__ import annotations
+
+from fpa_core.formats import Format, FormatOffer, Match
+
+__all__ = ["FORMATS"]
+
+_FILLS = "these are own executions, which are no prints of the market: fills get their kind of record later"
+_TRANSACTIONS = (
+    "these are transactions of an account (purchases, sales, dividends, transfers), which are no prints of the market: "
+    "fills get their kind of record later"
+)
+
+
+def _refused(name: str, description: str, refuse: str, *columns: str, without: tuple[str, ...] = ()) -> FormatOffer:
+    return FormatOffer(
+        name, Format(refuse=refuse, match=Match(columns=columns, without=without)), f"{description} (refused)"
+    )
+
+
+# Facts: "Flex queries: open positions, trades" and "Activity statements", Interactive Brokers reporting reference.
+# A query may be told to write each lot under its sum: the sums alone are positions. A statement is a file of many tables,
+# each of which has its own header behind its name.
+_IBKR_COLUMNS = {
+    "symbol": "Symbol",
+    "quantity": "Quantity",
+    "current_price": "MarkPrice",
+    "market_value": "PositionValue",
+    "cost_basis": "CostBasisMoney",
+    "avg_entry_price": "CostBasisPrice",
+    "unrealized_pnl": "FifoPnlUnrealized",
+    "side": "Side",
+    "timestamp": "ReportDate",
+    "account": "ClientAccountID",
+    "asset_class": "AssetClass",
+}
+# A report's date stands for an instant: the midnight that begins it in New York.
+_IBKR_ZONE = "America/New_York"
+_IBKR_NAMES = ("Symbol", "Quantity", "MarkPrice", "PositionValue", "CostBasisMoney")
+_IBKR = (
+    FormatOffer(
+        "ibkr.positions",
+        Format(
+            kind="positions",
+            columns=_IBKR_COLUMNS,
+            complete=True,
+            tz=_IBKR_ZONE,
+            match=Match(columns=_IBKR_NAMES, without=("LevelOfDetail", "TradeID")),
+        ),
+        "Interactive Brokers: open positions of a Flex query",
+    ),
+    FormatOffer(
+        "ibkr.positions_and_lots",
+        Format(
+            kind="positions",
+            columns=_IBKR_COLUMNS,
+            complete=True,
+            tz=_IBKR_ZONE,
+            only={"LevelOfDetail": ("SUMMARY",)},
+            match=Match(columns=(*_IBKR_NAMES, "LevelOfDetail"), without=("TradeID",)),
+        ),
+        "Interactive Brokers: open positions of a Flex query with their lots; the sums are read",
+    ),
+    _refused(
+        "ibkr.trades",
+        "Interactive Brokers: trades of a Flex query",
+        f"{_FILLS}; ask the Flex query for open positions to have these",
+        *("Symbol", "Quantity", "TradePrice", "Buy/Sell"),
+    ),
+    _refused(
+        "ibkr.activity",
+        "Interactive Brokers: activity statement",
+        "an activity statement has many tables in one file, its trades are own executions (fills get their kind of "
+        "record later); export the open positions with a Flex query as CSV",
+        *("Header", "DataDiscriminator", "Asset Category"),
+    ),
+)
+
+# Facts: header lines of "Positions: export" and "History: export", Charles Schwab.
+_SCHWAB = (
+    FormatOffer(
+        "schwab.positions",
+        Format(
+            kind="positions",
+            columns={
+                "symbol": "Symbol",
+                "quantity": "Qty (Quantity)",
+                "current_price": "Price",
+                "market_value": "Mkt Val (Market Value)",
+                "cost_basis": "Cost Basis",
+                "unrealized_pnl": "Gain $ (Gain/Loss $)",
+                "day_pnl": "Day Chng $ (Day Change $)",
+                "asset_class": "Security Type",
+            },
+            complete=True,
+            match=Match(columns=("Symbol", "Qty (Quantity)", "Price", "Mkt Val (Market Value)", "Cost Basis")),
+        ),
+        "Charles Schwab: positions, as of the time that you say",
+    ),
+    _refused(
+        "schwab.transactions",
+        "Charles Schwab: transactions",
+        f"{_TRANSACTIONS}; export the positions to have these",
+        *("Date", "Action", "Symbol", "Description", "Quantity", "Price", "Fees & Comm", "Amount"),
+    ),
+)
+
+# Facts: header lines of "Portfolio positions: download" and "Activity & orders: history, download", Fidelity.
+_FIDELITY = (
+    FormatOffer(
+        "fidelity.positions",
+        Format(
+            kind="positions",
+            columns={
+                "account": "Account Number",
+                "symbol": "Symbol",
+                "quantity": "Quantity",
+                "current_price": "Last Price",
+                "market_value": "Current Value",
+                "cost_basis": "Cost Basis Total",
+                "avg_entry_price": "Average Cost Basis",
+                "unrealized_pnl": "Total Gain/Loss Dollar",
+                "day_pnl": "Today's Gain/Loss Dollar",
+            },
+            complete=True,
+            match=Match(
+                columns=("Account Number", "Symbol", "Quantity", "Last Price", "Current Value", "Cost Basis Total")
+            ),
+        ),
+        "Fidelity: positions, as of the time that you say",
+    ),
+    _refused(
+        "fidelity.history",
+        "Fidelity: history of an account",
+        f"{_TRANSACTIONS}; download the positions to have these",
+        *("Run Date", "Action", "Symbol"),
+    ),
+)
+
+# Facts: header lines of exports: Robinhood ("Reports: account activity"), Trading 212 ("History: export"), Revolut
+# ("Trading account statement"), Webull ("Orders: export"), DEGIRO ("Transactions", "Account", "Portfolio"), XTB ("Cash
+# operations", "Closed positions"), Portfolio Performance ("Export: all transactions").
+_OTHERS = (
+    _refused(
+        "robinhood.transactions",
+        "Robinhood: account activity",
+        _TRANSACTIONS,
+        *("Activity Date", "Process Date", "Settle Date", "Instrument", "Trans Code", "Quantity", "Price", "Amount"),
+    ),
+    _refused(
+        "trading212.transactions",
+        "Trading 212: history",
+        _TRANSACTIONS,
+        *("Action", "Time", "ISIN", "Ticker", "No. of shares", "Price / share"),
+    ),
+    _refused(
+        "revolut.transactions",
+        "Revolut: statement of the trading account",
+        _TRANSACTIONS,
+        *("Date", "Ticker", "Type", "Quantity", "Price per share", "Total Amount"),
+    ),
+    _refused(
+        "webull.orders",
+        "Webull: orders",
+        "its orders have no ids, so that they cannot be told apart, and their executions are no prints of the market: "
+        "fills get their kind of record later",
+        *("Symbol", "Side", "Status", "Filled", "Total Qty", "Avg Price", "Time-in-Force", "Placed Time"),
+    ),
+    _refused(
+        "degiro.transactions",
+        "DEGIRO: transactions",
+        f"{_TRANSACTIONS}; export the portfolio to have the positions",
+        *("Date", "Time", "Product", "ISIN", "Quantity", "Price", "Local value", "Order ID"),
+    ),
+    _refused(
+        "degiro.account",
+        "DEGIRO: account",
+        f"{_TRANSACTIONS}; export the portfolio to have the positions",
+        *("Date", "Time", "Value date", "Product", "ISIN", "Description", "FX", "Change", "Balance"),
+    ),
+    FormatOffer(
+        "degiro.positions",
+        Format(
+            kind="positions",
+            # Closing is in the currency of the security, the value in the one of the account: the two are not mixed.
+            columns={"symbol": "Symbol/ISIN", "quantity": "Amount", "market_value": "Value in *"},
+            complete=True,
+            match=Match(columns=("Product", "Symbol/ISIN", "Amount", "Closing", "Local value")),
+        ),
+        "DEGIRO: portfolio, as of the time that you say",
+    ),
+    _refused(
+        "xtb.cash_operations",
+        "XTB: cash operations",
+        _TRANSACTIONS,
+        *("ID", "Type", "Time", "Comment", "Symbol", "Amount"),
+        without=("Price", "Quantity", "Status", "Side"),
+    ),
+    _refused(
+        "xtb.closed_positions",
+        "XTB: closed positions",
+        _TRANSACTIONS,
+        *("Position", "Symbol", "Type", "Volume", "Open time", "Open price", "Close time", "Close price"),
+    ),
+    _refused(
+        "portfolioperformance.transactions",
+        "Portfolio Performance: transactions",
+        _TRANSACTIONS,
+        *("Date", "Type", "Value", "Shares", "Ticker Symbol", "Note"),
+    ),
+    _refused(
+        "portfolioperformance.german_transactions",
+        "Portfolio Performance: transactions in German",
+        _TRANSACTIONS,
+        *("Datum", "Typ", "Wert", "Stück", "Ticker-Symbol", "Notiz"),
+    ),
+)
+
+FORMATS: tuple[FormatOffer, ...] = (*_IBKR, *_SCHWAB, *_FIDELITY, *_OTHERS)
