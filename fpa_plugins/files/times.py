@@ -152,10 +152,8 @@ def _text_style(sample: list[str], wanted: TimeStyle) -> TimeStyle:
     counted = [(sum(map(pattern.fits, sample)), pattern) for pattern in PATTERNS]
     most = max(count for count, _ in counted)
     fitting = [pattern for count, pattern in counted if count == most > 0]
-    if not fitting:
-        raise UnreadableTimes(
-            f"{_shown(sample[0])} is not a time in a known form", "say --time-format, as '%d.%m.%Y %H:%M'"
-        )
+    if not fitting:  # each row says so of its own
+        return wanted
     pattern = fitting[0]
     if pattern in DAY_OR_MONTH_FIRST and len(fitting) > 1:
         raise UnreadableTimes(
@@ -173,7 +171,7 @@ def _text_style(sample: list[str], wanted: TimeStyle) -> TimeStyle:
             f"{_shown(sample[0])} is a date alone, which names no instant",
             "a date is enough for bars of a day and more (--interval 1d)",
         )
-    if 2 * len(local) > len(sample) and wanted.zone is None:
+    if local and wanted.zone is None and not any(map(pattern.is_zoned, sample)):
         raise UnreadableTimes(
             f"{_shown(local[0])} has no time zone, so it names no instant",
             "say which with --tz, as --tz America/New_York",
@@ -419,7 +417,7 @@ def _with_numbers(times: Times, texts: pa.Array, unmatched: npt.NDArray[np.bool_
 
 
 def _strangers(style: TimeStyle, texts: pa.Array, indexes: list[int]) -> Problems:
-    words = "ISO 8601 time" if style.pattern is None else f"time written {style.pattern.directives}"
+    words = "ISO-8601 time" if style.pattern is None else f"time written {style.pattern.directives}"
     return {
         index: f"{_shown(texts[index].as_py())} is not an {words}"
         if words[0] == "I"
