@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         TimeInForce,
         Trade,
     )
+    from fpa_core.numbers import Instant
     from fpa_core.protocols import Severity
     from fpa_core.receipt import Receipt
     from fpa_core.store import DataStore, Selection
@@ -51,6 +52,7 @@ __all__ = [
     "DataValidator",
     "DatabaseError",
     "FpaError",
+    "Instant",
     "Order",
     "OrderStatus",
     "OrderType",
@@ -98,6 +100,7 @@ _HOMES = {
         "TimeInForce",
         "Trade",
     ),
+    "numbers": ("Instant",),
     "protocols": ("Severity",),
     "receipt": ("Receipt",),
     "store": ("DataStore", "Selection"),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from attrs import NOTHING, field, fields, make_class
 
 from fpa_core.exceptions import DataError
+from fpa_core.numbers import YEAR_1980, Instant
 from fpa_core.records import Column, Kind
 
 if TYPE_CHECKING:
@@ -80,13 +81,27 @@ def from_table(kind: Kind, table: pa.Table | pa.RecordBatch) -> list[Any]:
         if column.type == "decimal":
             values.append(columns.as_decimals(array, columns.scale_of(table.schema.field(column.name))))
         elif column.type == "time":
-            ns = columns.times_as_ns(array)
-            values.append(ns.to_pylist() if ns.null_count else ns.to_numpy().tolist())  # numpy is several times as fast
+            values.append(_instants(columns.times_as_ns(array)))
         elif column.type == "integer":
             values.append(array.to_pylist())
         else:
             values.append(columns.spread(array, functools.partial(_words, kind, column)))
     return _restore(kind, values)
+
+
+def _instants(ns: pa.Array) -> list[int | None]:
+    """Return times as records hold them: an Instant before 1980, so that what is made of the record by evolve is taken as it is."""
+    import pyarrow.compute as pc
+
+    found: list[int | None] = (
+        ns.to_pylist() if ns.null_count else ns.to_numpy().tolist()
+    )  # numpy is several times as fast
+    first = pc.min(ns).as_py()
+    return found if first is None or first >= YEAR_1980 else [None if one is None else _instant(one) for one in found]
+
+
+def _instant(ns: int) -> int:
+    return ns if ns >= YEAR_1980 else Instant(ns)
 
 
 def from_values(kind: Kind, values: Sequence[Any]) -> Any:
@@ -108,6 +123,8 @@ def _one(kind: Kind) -> tuple[Callable[..., Any], list[Callable[[Any], Any] | No
     converters = [
         Decimal
         if column.type == "decimal"
+        else _instant
+        if column.type == "time"
         else column.convert
         if column.type == "text" and _is_word(kind, column)
         else None

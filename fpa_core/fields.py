@@ -1,19 +1,29 @@
-"""What the fields of records take: words such as "buy", and converters from what people write to what a record holds."""
+"""What the fields of records take: converters from what people write to what a record holds."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import re
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any, TypeAlias, TypeVar
 
 from attrs import fields
 
 from fpa_core.exceptions import DataError
-from fpa_core.numbers import to_decimal, to_ns
+from fpa_core.intervals import interval_text
+from fpa_core.numbers import YEAR_1980, Instant, to_decimal, to_ns
+from fpa_core.words import (
+    ForeignWord,
+    OrderStatus,
+    OrderType,
+    PositionSide,
+    Side,
+    TimeInForce,
+    is_own_word,
+    to_own_word,
+    to_word,
+)
 
 __all__ = [
     "Number",
@@ -24,6 +34,7 @@ __all__ = [
     "Time",
     "TimeInForce",
     "explained",
+    "is_own_word",
     "to_count_or_none",
     "to_instant",
     "to_instant_or_none",
@@ -32,8 +43,12 @@ __all__ = [
     "to_number",
     "to_number_or_none",
     "to_order_type",
+    "to_own_order_type",
+    "to_own_side",
+    "to_own_status",
     "to_position_side_or_none",
     "to_side",
+    "to_side_or_none",
     "to_status",
     "to_text",
     "to_text_or_none",
@@ -44,59 +59,12 @@ Number: TypeAlias = Decimal | int | str | float
 """What is taken for a price, size or amount; a float is read through its shortest representation."""
 
 Time: TypeAlias = datetime | int | str
-"""What is taken for a time: an aware datetime, nanoseconds since 1970, or ISO-8601 text with a zone."""
+"""What is taken for a time: an aware datetime, ISO-8601 text with a zone, an Instant, or nanoseconds since 1970, of 1980 or later."""
 
 MAX_TEXT = 4096
 """Longest text of a field, in characters."""
 
 T = TypeVar("T")
-
-
-class Side(StrEnum):
-    """Direction of an order."""
-
-    BUY = "buy"
-    SELL = "sell"
-
-
-class PositionSide(StrEnum):
-    """Direction of a position."""
-
-    LONG = "long"
-    SHORT = "short"
-
-
-class OrderType(StrEnum):
-    """How an order is to be executed."""
-
-    MARKET = "market"
-    LIMIT = "limit"
-    STOP = "stop"
-    STOP_LIMIT = "stop_limit"
-    TRAILING_STOP = "trailing_stop"
-
-
-class OrderStatus(StrEnum):
-    """Where an order stands, in six words; the broker's own word is kept beside it in ``Order.status_raw``."""
-
-    NEW = "new"
-    PARTIALLY_FILLED = "partially_filled"
-    FILLED = "filled"
-    CANCELLED = "cancelled"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-
-
-class TimeInForce(StrEnum):
-    """How long an order stays in the market."""
-
-    DAY = "day"
-    GTC = "gtc"
-    GTD = "gtd"
-    OPG = "opg"
-    CLS = "cls"
-    IOC = "ioc"
-    FOK = "fok"
 
 
 # Converters. Plain named functions, so that type checkers know what a constructor takes; `explained` adds the field's name to their errors.
@@ -113,13 +81,35 @@ def to_number_or_none(value: Number | None) -> Decimal | None:
 
 
 def to_instant(value: Time) -> int:
-    """Return nanoseconds since 1970."""
-    return to_ns(value)
+    """Return nanoseconds since 1970; those before 1980 as an :class:`~fpa_core.numbers.Instant`.
+
+    :raises DataError: also for an ordinary integer that would lie before 1980: it counts seconds, milliseconds or microseconds.
+    """
+    ns = to_ns(value)
+    return ns if ns >= YEAR_1980 else _before_1980(value, ns)
 
 
 def to_instant_or_none(value: Time | None) -> int | None:
-    """Return nanoseconds since 1970, or None for a missing time."""
-    return None if value is None else to_ns(value)
+    """Return nanoseconds since 1970 as :func:`to_instant` does, or None for a missing time."""
+    return None if value is None else to_instant(value)
+
+
+def _before_1980(value: Any, ns: int) -> Instant:
+    if type(value) is Instant:
+        return value
+    if isinstance(value, int) or getattr(getattr(value, "dtype", None), "kind", None) in {"i", "u"}:
+        unit = next((unit for unit, most in _LIKELY_UNITS if abs(ns) < most), "ns")
+        names = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+        raise DataError(
+            f"value: the integer {ns} would be a time before 1980 in nanoseconds; by its size it counts {names[unit]}",
+            hint=f'write Instant.from_epoch({ns}, unit="{unit}"), or ISO-8601 text such as 2024-05-01T14:30:00Z',
+            value=value,
+        )
+    return Instant(ns)
+
+
+_LIKELY_UNITS = (("s", 10**11), ("ms", 10**14), ("us", 10**17))
+"""What an integer counts that is below a bound: seconds until the year 5138, and so on."""
 
 
 def to_text(value: str) -> str:
@@ -143,6 +133,8 @@ def to_text_or_none(value: str | None) -> str | None:
 
 def to_name(value: str) -> str:
     """Return a name, such as a symbol or an account."""
+    if type(value) is str and value.isalnum() and len(value) <= MAX_TEXT:
+        return value  # the quick way for most: letters and digits are printable
     if not (text := to_text(value)) or text != text.strip() or not text.isprintable():
         raise DataError(
             f"value: {value!r} is not a name",
@@ -162,66 +154,64 @@ def to_count_or_none(value: int | str | None) -> int | None:
     return int(number)
 
 
-def _word(choices: Any, value: object) -> Any:
-    text = str(value).strip().lower()
-    try:
-        return choices({"canceled": "cancelled"}.get(text, text))
-    except ValueError:
-        known = ", ".join(str(choice) for choice in choices)
-        raise DataError(f"value: {value!r} is none of: {known}", value=value) from None
-
-
 def to_side(value: Side | str) -> Side:
     """Return the side of an order or trade."""
-    return value if type(value) is Side else _word(Side, value)
+    return value if type(value) is Side else to_word(Side, value)
+
+
+def to_side_or_none(value: Side | str | None) -> Side | None:
+    """Return the side of the aggressor of a trade, or None."""
+    return None if value is None else to_side(value)
 
 
 def to_position_side_or_none(value: PositionSide | str | None) -> PositionSide | None:
     """Return the side of a position, or None."""
-    return None if value is None else _word(PositionSide, value)
+    return None if value is None else to_word(PositionSide, value)
 
 
 def to_order_type(value: OrderType | str) -> OrderType:
     """Return the type of an order."""
-    return value if type(value) is OrderType else _word(OrderType, value)
+    return value if type(value) is OrderType else to_word(OrderType, value)
 
 
 def to_status(value: OrderStatus | str) -> OrderStatus:
     """Return the status of an order."""
-    return value if type(value) is OrderStatus else _word(OrderStatus, value)
+    return value if type(value) is OrderStatus else to_word(OrderStatus, value)
 
 
 def to_time_in_force(value: TimeInForce | str) -> TimeInForce:
     """Return how long an order stays."""
-    return value if type(value) is TimeInForce else _word(TimeInForce, value)
+    return value if type(value) is TimeInForce else to_word(TimeInForce, value)
 
 
-_INTERVAL = re.compile(r"([1-9]\d{0,5}) ?(s|sec|m|min|t|h|hour|d|day|w|week|mo|month)", re.ASCII)
-_UNITS = {"sec": "s", "min": "m", "t": "m", "hour": "h", "day": "d", "week": "w", "month": "mo"}
+# The same for the fields of an order that have a field beside them for the broker's word: `explained` puts it there.
+
+
+def to_own_side(value: Side | str) -> Side:
+    """Return the side of an order; raise :class:`~fpa_core.words.ForeignWord` for a word that is not ours."""
+    return value if type(value) is Side else to_own_word(Side, value)
+
+
+def to_own_order_type(value: OrderType | str) -> OrderType:
+    """Return the type of an order; raise :class:`~fpa_core.words.ForeignWord` for a word that is not ours."""
+    return value if type(value) is OrderType else to_own_word(OrderType, value)
+
+
+def to_own_status(value: OrderStatus | str) -> OrderStatus:
+    """Return the status of an order; raise :class:`~fpa_core.words.ForeignWord` for a word that is not ours."""
+    return value if type(value) is OrderStatus else to_own_word(OrderStatus, value)
 
 
 def to_interval(value: str) -> str:
-    """Return an interval in its one spelling, such as ``5m``."""
-    return _parse_interval(to_text(value))
-
-
-@functools.lru_cache(maxsize=1024)
-def _parse_interval(value: str) -> str:
-    text = value.strip()
-    match = _INTERVAL.fullmatch(text.lower())
-    if match is not None and match[2] == "m" and text.endswith("M"):
-        raise DataError(
-            f"value: {value!r} is a month to some and a minute to others", hint="write 1m or 1mo", value=value
-        )
-    if match is None:
-        raise DataError(
-            f"value: {value!r} is not an interval", hint="write it like 1s, 1m, 5m, 1h, 1d, 1w or 1mo", value=value
-        )
-    return match[1] + _UNITS.get(match[2], match[2])
+    """Return an interval in its one spelling, such as ``5m``: 60m is 1h, and 7d is 1w."""
+    return interval_text(to_text(value))
 
 
 def explained(cls: type[T]) -> type[T]:
-    """Make errors of *cls*'s converters say which class and field they are about; costs nothing while nothing is wrong."""
+    """Make errors of *cls*'s converters say which class and field they are about; costs nothing while nothing is wrong.
+
+    A foreign word, for a field with metadata ``raw``, is translated, and kept in the field of that name unless another is given for it.
+    """
     construct: Any = cls.__init__
     signature = inspect.signature(construct)
 
@@ -229,12 +219,18 @@ def explained(cls: type[T]) -> type[T]:
     def constructed(self: Any, *args: Any, **kwargs: Any) -> None:
         try:
             construct(self, *args, **kwargs)
+        except ForeignWord:
+            given = signature.bind(self, *args, **kwargs).arguments
+            del given["self"]
+            constructed(self, **_translated(cls, given))
         except DataError:
             given = signature.bind(self, *args, **kwargs).arguments
             for attribute in fields(cls):  # type: ignore[arg-type]
                 if attribute.alias in given and attribute.converter is not None:
                     try:
                         attribute.converter(given[attribute.alias])
+                    except ForeignWord:
+                        continue
                     except DataError as error:
                         where = f"{cls.__name__}.{attribute.alias}"
                         problem = error.message.split(": ", 1)[-1]
@@ -245,3 +241,19 @@ def explained(cls: type[T]) -> type[T]:
 
     cls.__init__ = constructed  # type: ignore[method-assign]
     return cls
+
+
+def _translated(cls: type[Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments of *cls* with foreign words translated, and kept beside."""
+    translated = dict(given)
+    for attribute in fields(cls):
+        if (raw := attribute.metadata.get("raw")) and attribute.alias in given:
+            try:
+                attribute.converter(given[attribute.alias])
+            except ForeignWord as word:
+                translated[attribute.alias] = word.meaning
+                if not given.get(raw):
+                    translated[raw] = word.written
+            except DataError:
+                pass  # the constructor says so
+    return translated

@@ -69,7 +69,7 @@ class RegisterFormat(Protocol):
     """
 
     def __call__(
-        self, name: str, format: Format, description: str = "", prepare: Callable[[Any], Any] | None = None
+        self, name: str, form: Format, description: str = "", prepare: Callable[[Any], Any] | None = None
     ) -> None: ...
 
 

@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     from fpa_core.validator import DataValidator, ValidationResult
     from fpa_core.validator.engine import Examination
 
-__all__ = ["SHAPE", "LiveGate", "Progress", "as_chunks", "chunks_of", "examine", "ingest", "refused_record", "with_times"]
+__all__ = [
+    "SHAPE",
+    "LiveGate",
+    "Progress",
+    "as_chunks",
+    "chunks_of",
+    "examine",
+    "ingest",
+    "refused_record",
+    "with_times",
+]
 
 Progress: TypeAlias = Callable[[int, float | None], None]
 """Told, as a source is read, how many rows have been read and what share of it that is, where it is known."""

@@ -254,7 +254,8 @@ def files_of(*paths: str | os.PathLike[str]) -> list[Path]:
         if path.is_dir():
             inside = sorted(each for each in path.rglob("*") if each.is_file() and not each.name.startswith("."))
         elif not path.exists() and glob.has_magic(str(path)):
-            inside = [Path(each) for each in sorted(glob.glob(str(path), recursive=True)) if Path(each).is_file()]
+            named = sorted(glob.iglob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute patterns
+            inside = [Path(each) for each in named if Path(each).is_file()]
         else:
             found.append(path)
             continue
@@ -283,7 +284,9 @@ class _Input:
     ) -> None:
         self._layer = layer
         self._via = via
-        self._bounds = tuple(None if at is None else to_ns(at, name, dates=True) for name, at in (("start", start), ("end", end)))
+        self._bounds = tuple(
+            None if at is None else to_ns(at, name, dates=True) for name, at in (("start", start), ("end", end))
+        )
         self._format_name = format_name
         self._kind = None if kind is None else kind_of(kind)
         self._given = {"symbol": symbol, "interval": interval, "account": account}
@@ -296,7 +299,11 @@ class _Input:
     @property
     def path(self) -> Path | None:
         """The file, where it is one."""
-        if self._via is not None or not isinstance(self.data, (str, os.PathLike)) or str(self.data) in {"-", "/dev/stdin"}:
+        if (
+            self._via is not None
+            or not isinstance(self.data, (str, os.PathLike))
+            or str(self.data) in {"-", "/dev/stdin"}
+        ):
             return None
         return Path(self.data)
 
@@ -304,7 +311,9 @@ class _Input:
         """Return what provenance calls it."""
         if self.holds_records:
             return label or "api"
-        name = self._via or ("files" if isinstance(self.data, (str, os.PathLike)) or hasattr(self.data, "read") else "api")
+        name = self._via or (
+            "files" if isinstance(self.data, (str, os.PathLike)) or hasattr(self.data, "read") else "api"
+        )
         return f"{name}:{label}" if label else name
 
     def request(self) -> SourceRequest:
@@ -313,7 +322,9 @@ class _Input:
         try:
             form = Format(**self._options)
         except TypeError as error:
-            raise DataError(f"how files are read: {error}", hint=f"known: {', '.join(FormatOptions.__annotations__)}") from None
+            raise DataError(
+                f"how files are read: {error}", hint=f"known: {', '.join(FormatOptions.__annotations__)}"
+            ) from None
         return SourceRequest(
             os.fspath(self.data) if isinstance(self.data, os.PathLike) else self.data,
             self._kind,
@@ -322,7 +333,9 @@ class _Input:
             format=form,
             format_name=self._format_name,
             formats=self._layer.formats,
-            **self._given,
+            symbol=self._given["symbol"],
+            interval=self._given["interval"],
+            account=self._given["account"],
         )
 
     def chunks(self) -> Iterator[Chunk]:

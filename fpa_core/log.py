@@ -5,7 +5,6 @@ Importing this installs nothing. A program that has logging of its own needs :cl
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import sys
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from fpa_core.config import LogFormat, LoggingSection, LogLevel, did_you_mean, redact
+from fpa_core.display import displayed, json_text
 from fpa_core.exceptions import ConfigError
 
 __all__ = ["JsonFormatter", "Redaction", "TextFormatter", "configure"]
@@ -23,6 +23,7 @@ ROOT = "fpa"
 
 _OWN = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
 _DEEPEST = 4
+TAB = "\t"
 
 
 class Redaction(logging.Filter):
@@ -71,10 +72,23 @@ class Redaction(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """``2024-05-01 14:30:00 WARNING fpa.store: message``, in local time, for people."""
+    """``2024-05-01 14:30:00 WARNING fpa.store: message``, in local time, for people.
+
+    A message is one line, whatever it quotes: control characters are escaped. Lines of a traceback are indented, so that no text within it
+    can pass for a line of the log.
+    """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is of the standard library
+        """Return the line without the traceback."""
+        return displayed(super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and below it the traceback if there is one."""
+        line, *below = super().format(record).split("\n")
+        return "\n".join([line, *(f"  {displayed(each, keep=TAB)}" for each in below)])
 
 
 class JsonFormatter(logging.Formatter):
@@ -96,7 +110,7 @@ class JsonFormatter(logging.Formatter):
             line["stack"] = record.stack_info
         first = ("ts", "level", "logger", "message")
         ordered = {name: line[name] for name in (*first, *sorted(line.keys() - set(first)))}
-        return json.dumps(ordered, default=str, ensure_ascii=False)
+        return json_text(ordered)
 
 
 class _StandardError(logging.StreamHandler[TextIO]):

@@ -33,8 +33,12 @@ from fpa_core.fields import (
     to_number,
     to_number_or_none,
     to_order_type,
+    to_own_order_type,
+    to_own_side,
+    to_own_status,
     to_position_side_or_none,
     to_side,
+    to_side_or_none,
     to_status,
     to_text_or_none,
     to_time_in_force,
@@ -109,7 +113,10 @@ class Quote:
 @explained
 @frozen(weakref_slot=False)
 class Trade:
-    """One print. A ``trade_id`` makes it unique on its exchange; without one, equal prints are told apart by their number alone."""
+    """One print. A ``trade_id`` makes it unique on its exchange; without one, equal prints are told apart by their number alone.
+
+    ``side`` is that of the aggressor (the taker): of the order that met one already in the book.
+    """
 
     symbol: str = field(converter=to_name)
     ts_ns: int = field(converter=to_instant, alias="timestamp")
@@ -118,6 +125,7 @@ class Trade:
     conditions: str | None = field(converter=to_text_or_none, default=None)
     exchange: str | None = field(converter=to_text_or_none, default=None)
     trade_id: str | None = field(converter=to_text_or_none, default=None)
+    side: Side | None = field(converter=to_side_or_none, default=None)
 
     @property
     def timestamp(self) -> datetime:
@@ -150,14 +158,20 @@ class Bar:
 @explained
 @frozen(weakref_slot=False)
 class Order:
-    """An order as it stood at ``updated_at``; ``timestamp`` is when it was submitted. A time left out is set when the order is stored."""
+    """An order as it stood at ``updated_at``; ``timestamp`` is when it was submitted. A time left out is set when the order is stored.
+
+    A broker's word for ``status``, ``order_type`` or ``side`` is translated, and kept in ``status_raw``, ``type_raw`` or ``side_raw``, unless
+    that is given.
+    """
 
     order_id: str = field(converter=to_name)
     symbol: str = field(converter=to_name)
     quantity: Decimal | None = field(converter=to_number_or_none)
-    side: Side = field(converter=to_side)
-    order_type: OrderType = field(converter=to_order_type)
-    status: OrderStatus = field(converter=to_status, default=OrderStatus.NEW)
+    side: Side = field(converter=to_own_side, metadata={"convert": to_side, "raw": "side_raw"})
+    order_type: OrderType = field(converter=to_own_order_type, metadata={"convert": to_order_type, "raw": "type_raw"})
+    status: OrderStatus = field(
+        converter=to_own_status, metadata={"convert": to_status, "raw": "status_raw"}, default=OrderStatus.NEW
+    )
     filled_quantity: Decimal = field(converter=to_number, default=Decimal(0))
     average_fill_price: Decimal | None = field(converter=to_number_or_none, default=None)
     limit_price: Decimal | None = field(converter=to_number_or_none, default=None)
@@ -170,6 +184,8 @@ class Order:
     notional: Decimal | None = field(converter=to_number_or_none, default=None)
     trail_price: Decimal | None = field(converter=to_number_or_none, default=None)
     trail_percent: Decimal | None = field(converter=to_number_or_none, default=None)
+    type_raw: str | None = field(converter=to_text_or_none, default=None)
+    side_raw: str | None = field(converter=to_text_or_none, default=None)
 
     @property
     def timestamp(self) -> datetime | None:

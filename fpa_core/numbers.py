@@ -14,6 +14,8 @@ __all__ = [
     "MAX_DIGITS",
     "MAX_NS",
     "MIN_NS",
+    "YEAR_1980",
+    "Instant",
     "decimal_text",
     "from_ns",
     "ns_text",
@@ -31,6 +33,9 @@ EXACT = Context(prec=4 * MAX_DIGITS, traps=[Inexact, InvalidOperation])
 MIN_NS, MAX_NS = -(2**63), 2**63 - 1
 """Nanoseconds since 1970 that fit a signed 64-bit integer: 1677-09-21 to 2262-04-11. The least is no time: numpy and pandas mean NaT by it."""
 
+YEAR_1980 = 315_532_800 * 10**9
+"""Nanoseconds to 1980. An ordinary integer below it is hardly ever meant as nanoseconds: the present in microseconds is in January 1970."""
+
 # Each is written so that no text, however long, makes it try twice.
 _DECIMAL = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)
 _INSTANT = re.compile(
@@ -47,8 +52,42 @@ _NS_UNITS = {
     "d": 86400 * 10**9,
     "w": 604800 * 10**9,
 }
+_EPOCH_UNITS = ("s", "ms", "us", "ns")
 _FOREVER = float("inf")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h|d|w)", re.ASCII)
+
+
+class Instant(int):
+    """Nanoseconds since 1970-01-01T00:00:00Z that are meant as such, however small: records take it for any time, an ordinary int from 1980 on."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_epoch(cls, value: Decimal | str | float, unit: str = "s") -> Instant:
+        """Return the instant that many units after the beginning of 1970, exactly.
+
+        :param value: a number; a float is read through its shortest representation.
+        :param unit: ``s``, ``ms``, ``us`` or ``ns``.
+        :raises DataError: for another unit, a fraction of a nanosecond, or an instant outside 1677 to 2262.
+        """
+        if unit not in _EPOCH_UNITS:
+            raise DataError(f"unit: {unit!r} is none of: {', '.join(_EPOCH_UNITS)}", field="unit", value=unit)
+        ns = EXACT.multiply(to_decimal(value), Decimal(_NS_UNITS[unit]))
+        if ns != ns.to_integral_value():
+            raise DataError(
+                f"value: {_shown(value)} {unit} is no whole number of nanoseconds",
+                hint="round it to nine digits after the point of a second",
+                field="value",
+                value=value,
+            )
+        if not MIN_NS < ns <= MAX_NS:
+            raise DataError(
+                f"value: {_shown(value)} {unit} lies outside 1677-09-21 to 2262-04-11",
+                hint=f"its unit may be another one of: {', '.join(_EPOCH_UNITS)}",
+                field="value",
+                value=value,
+            )
+        return cls(ns)
 
 
 def to_decimal(value: object, field: str = "value") -> Decimal:
@@ -141,12 +180,12 @@ def decimal_text(number: Decimal) -> str:
 def to_ns(value: object, field: str = "timestamp", *, dates: bool = False) -> int:
     """Return *value* as nanoseconds since 1970-01-01T00:00:00Z.
 
-    :param value: an aware datetime, ISO-8601 text with up to nine fractional digits and a zone, or nanoseconds as int.
+    :param value: an aware datetime, ISO-8601 text with up to nine fractional digits and a zone, or nanoseconds as int or :class:`Instant`.
     :param dates: also take a date (``2013-10-07``), meaning its midnight in UTC.
     :raises DataError: for naive times, other types, and instants outside 1677 to 2262.
     """
-    if type(value) is int:
-        ns = value
+    if type(value) is int or type(value) is Instant:
+        ns = int(value)
     elif isinstance(value, datetime):
         if value.tzinfo is None or value.utcoffset() is None:
             raise _naive(value, field)

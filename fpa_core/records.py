@@ -45,7 +45,7 @@ class Column:
 
     ``name`` is what files, Arrow tables, JSON and constructors call it; ``field`` is the record's attribute and the database's column (they
     differ for times: ``timestamp`` and ``ts_ns``). A required column has no null in the store; a stamped one may be missing in a record and
-    is set when the record is stored.
+    is set when the record is stored. ``convert`` returns what the record holds for what is given, without regard to its other fields.
     """
 
     name: str
@@ -128,7 +128,8 @@ def _column(attribute: Any, hint: Any, key: tuple[str, ...]) -> Column | None:
         assert issubclass(kind, str | StrEnum), f"{attribute.name}: no column type for {kind}"
         column_type = "text"
     required = not optional or attribute.name in key or attribute.name in ("ts_ns", "updated_ns")
-    return Column(attribute.alias, attribute.name, column_type, required, attribute.converter)
+    convert = attribute.metadata.get("convert", attribute.converter)
+    return Column(attribute.alias, attribute.name, column_type, required, convert)
 
 
 def _kind(

@@ -20,12 +20,12 @@ from fpa_core.models import (
     TimeInForce,
     Trade,
 )
-from fpa_core.numbers import MAX_NS, MIN_NS
+from fpa_core.numbers import MAX_NS, MIN_NS, Instant
 
-NS = st.integers(-(2**62), 2**62)
+NS = st.integers(-(2**62), 2**62).map(Instant)
 """Instants between 1823 and 2116."""
 
-FEW_NS = st.integers(0, 5)
+FEW_NS = st.integers(0, 5).map(Instant)
 """Instants that collide."""
 
 
@@ -65,7 +65,7 @@ def instants() -> st.SearchStrategy[int]:
             st.integers(-(9 * 10**9), 9 * 10**9),
             st.sampled_from([10**3, 10**6, 10**9]),
         ),
-    )
+    ).map(Instant)
 
 
 def prices() -> st.SearchStrategy[Decimal]:
@@ -99,7 +99,7 @@ def quotes(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[i
     return st.builds(
         Quote,
         names() if symbol is None else symbol,
-        ts,
+        ts.map(Instant),
         optional_prices,
         optional_prices,
         optional_prices,
@@ -114,12 +114,13 @@ def trades(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[i
     return st.builds(
         Trade,
         names() if symbol is None else symbol,
-        ts,
+        ts.map(Instant),
         prices(),
         prices(),
         optional_texts,
         optional_texts,
         st.none() | texts(4),
+        st.none() | st.sampled_from(Side),
     )
 
 
@@ -127,7 +128,7 @@ def bars(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[int
     return st.builds(
         Bar,
         names() if symbol is None else symbol,
-        ts,
+        ts.map(Instant),
         optional_prices,
         optional_prices,
         optional_prices,
@@ -160,6 +161,8 @@ def orders() -> st.SearchStrategy[Order]:
         optional_prices,
         optional_prices,
         optional_prices,
+        optional_texts,
+        optional_texts,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, note, print_json, table, when
+from fpa_core.cli.output import after_commit, json_option, note, print_json, say, table, when
 
 __all__ = ["batches", "config", "plugins", "undo"]
 
@@ -48,10 +48,11 @@ def undo(app: App, /, batch: int, as_json: bool) -> None:
     """Take BATCH back: what it inserted goes, what it replaced or deleted returns. This is a batch too, and can be undone."""
     with app.open() as data:
         receipt = data.store.undo(batch)
-    if as_json:
-        print_json(receipt.as_dict())
-    else:
-        click.echo("; ".join(receipt.notes) + f" (as batch {receipt.batch})")
+    with after_commit(f"batch {batch} is undone, as batch {receipt.batch}"):
+        if as_json:
+            print_json(receipt.as_dict())
+        else:
+            say("; ".join(receipt.notes) + f" (as batch {receipt.batch})")
 
 
 @click.command()
@@ -113,7 +114,7 @@ def config_show(app: App, /, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"file: {path or 'none, defaults hold'}; env: {data.config.env or 'none'}")
+    say(f"file: {path or 'none, defaults hold'}; env: {data.config.env or 'none'}")
     table("", ["key", "value", "from"], [[one.key, one.value, one.origin] for one in found])
 
 
@@ -127,4 +128,4 @@ def config_check(app: App, /, as_json: bool) -> None:
     if as_json:
         print_json({"valid": True, "file": None if path is None else str(path), "env": data.config.env})
     else:
-        click.echo(f"{path or 'no fpa.toml, the defaults'}: good")
+        say(f"{path or 'no fpa.toml, the defaults'}: good")

@@ -8,11 +8,14 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fpa_core import exceptions
+from fpa_core.cli.output import OutputError, note, open_standard_streams, show_error, writing
+from fpa_core.display import displayed
 from fpa_core.exceptions import FpaError
 
 if TYPE_CHECKING:
@@ -26,10 +29,11 @@ EXIT_CODES: dict[type[FpaError], int] = {
     exceptions.DatabaseError: 5,
     exceptions.CacheError: 6,
     exceptions.DataError: 7,
+    OutputError: 8,
 }
-"""Exit codes by error. Besides: 0 done, 1 findings of severity error (``fpa validate``), 2 wrong usage, 8 every row rejected, 130 interrupted."""
+"""Exit codes by error. Besides: 0 done, 1 findings of severity error (``fpa validate``), 2 wrong usage, 9 every row rejected, 130 interrupted."""
 
-NOTHING_STORED = 8
+NOTHING_STORED = 9
 """The exit code of an ingest that rejected every row."""
 
 INTERRUPTED = 130
@@ -97,8 +101,12 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            note("interrupted")
             ctx.exit(INTERRUPTED)
+        except click.ClickException as error:
+            # What is wrong with an argument is shown beside it, and arguments may be the names of files.
+            error.message = displayed(error.message, keep="\n\t")  # type: ignore[misc]  # there is no other way in
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         _add_plugin_commands(self, ctx)
@@ -130,7 +138,7 @@ def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done; 1 errors found by validate; 2 wrong usage; 3 configuration; 4 plugin; 5 database; "
-    "6 cache; 7 data that cannot be read; 8 every row was rejected; 130 interrupted.",
+    "6 cache; 7 data that cannot be read; 8 output that cannot be written; 9 every row was rejected; 130 interrupted.",
 )
 @click.option(
     "--config", metavar="FILE", envvar="FPA_CONFIG", help="The configuration; else fpa.toml in this folder or above."
@@ -150,11 +158,23 @@ def cli(ctx: click.Context, config: str | None, env: str | None, log_level: str 
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; errors of ours become a message and an exit code."""
+    open_standard_streams()
+    try:
+        return _run(arguments)
+    except FpaError as error:
+        show_error(error)
+        sys.exit(exit_code(error))
+
+
+def _run(arguments: list[str] | None) -> Any:
     try:
         return cli.main(args=arguments, prog_name="fpa")
-    except FpaError as error:
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
-        sys.exit(exit_code(error))
+    except OSError as error:
+        # Click prints helps and versions itself, and commands of plugins print with it.
+        if any(frame.f_code is click.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
+            with writing():
+                raise
+        raise
 
 
 def exit_code(error: FpaError) -> int:

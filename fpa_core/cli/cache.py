@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core.cli.app import App, exit_code
-from fpa_core.cli.output import json_option, note, print_json, table
+from fpa_core.cli.output import json_option, note, print_json, say, table
 from fpa_core.exceptions import FpaError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def cache_keys(app: App, /, pattern: str, as_json: bool) -> None:
         print_json(found)
     else:
         for key in found:
-            click.echo(key)
+            say(key)
 
 
 @cache.command("get")
@@ -117,9 +117,9 @@ def cache_invalidate(app: App, /, pattern: str | None, tags: tuple[str, ...], as
         print_json({"dropped": dropped, "tags": list(tags)})
         return
     if tags:
-        click.echo(f"what bears {', '.join(tags)} has ended")
+        say(f"what bears {', '.join(tags)} has ended")
     if dropped is not None:
-        click.echo(f"{dropped} entries dropped")
+        say(f"{dropped} entries dropped")
 
 
 @cache.command("warm")
@@ -160,7 +160,7 @@ def cache_warm(
     if as_json:
         print_json(told)
     else:
-        click.echo(f"{since.loads} answers loaded, {since.hits} there already, {len(failed)} failed")
+        say(f"{since.loads} answers loaded, {since.hits} there already, {len(failed)} failed")
         for symbol, text in failed.items():
             note(f"{symbol}: {text}")
     if error is not None:
@@ -182,4 +182,4 @@ def cache_clear(app: App, /, as_json: bool) -> None:
     if as_json:
         print_json({"dropped": dropped})
     else:
-        click.echo(f"{dropped} entries dropped")
+        say(f"{dropped} entries dropped")

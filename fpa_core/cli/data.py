@@ -10,7 +10,19 @@ import click
 
 from fpa_core.cli.app import NOTHING_STORED, App, exit_code
 from fpa_core.cli.files import KINDS, file_options, said_options, targets_of
-from fpa_core.cli.output import json_option, note, print_json, progress_bar, table, text_rows, when
+from fpa_core.cli.output import (
+    after_commit,
+    data_output,
+    json_option,
+    note,
+    print_json,
+    progress_bar,
+    say,
+    show_error,
+    table,
+    text_rows,
+    when,
+)
 from fpa_core.exceptions import DataError, FpaError
 
 if TYPE_CHECKING:
@@ -55,17 +67,12 @@ def ingest(
     error are quarantined with the reason. `fpa sniff` shows how a file would be read.
     """
     options = said_options(options)
-    via = options.get("via")
-    targets = list(files) if via else targets_of(files)
-    if len(targets) > 1 and (symbol := options.get("symbol")) and "{" not in symbol and not via:
-        raise click.UsageError(
-            f"{len(targets)} files and one --symbol {symbol}: are they all of that symbol? "
-            "Say --symbol '{name}' to take it from the name of each file, or ingest them one at a time"
-        )
+    targets = _targets(files, options)
     entries: list[dict[str, Any]] = []
     failed: FpaError | None = None
     with app.open(lazy=dry_run) as data:
         for target in targets:
+            shown: Receipt | None = None
             try:
                 with progress_bar(Path(target).name) as progress:
                     if dry_run:
@@ -80,29 +87,51 @@ def ingest(
                             max_rejected=max_rejected,
                             **options,
                         )
-                        entry = receipt.as_dict() | {"file": str(target)}
-                        if not as_json:
-                            _show_receipt(receipt, str(target))
+                        entry, shown = receipt.as_dict() | {"file": str(target)}, receipt
             except DataError as error:
                 if len(targets) == 1:
                     raise
                 failed = error
                 entries.append({"file": str(target), "error": str(error)})
-                note(f"{click.style('error:', fg='red', bold=True)} {error}")
+                show_error(error)
                 continue
             entries.append(entry)
-    if len(targets) == 1 and as_json:
-        print_json(entries[0])
-    elif len(targets) > 1:
-        totals = {name: sum(entry.get(name, 0) for entry in entries) for name in COUNTS}
-        if as_json:
-            print_json({**totals, "batches": [entry.get("batch") for entry in entries], "files": entries})
-        else:
-            click.echo(f"{len(targets)} files: " + _counts(totals))
+            if shown is not None and not as_json:
+                with after_commit(_stored(entries)):
+                    _show_receipt(shown, target)
+    with after_commit(_stored(entries)):
+        _show_totals(entries, as_json=as_json, dry_run=dry_run)
     if failed is not None:
         sys.exit(exit_code(failed))
-    if not dry_run and entries and all(_nothing_stored(entry) for entry in entries):
+    if not dry_run and entries and all(map(_nothing_stored, entries)):
         sys.exit(NOTHING_STORED)
+
+
+def _targets(files: tuple[str, ...], options: dict[str, Any]) -> list[str]:
+    """Return what is to be read: files, those in folders and of globs, or what another source takes."""
+    if options.get("via"):
+        return list(files)
+    targets = targets_of(files)
+    symbol = options.get("symbol", "")
+    if len(targets) > 1 and symbol and "{" not in symbol:
+        raise click.UsageError(
+            f"{len(targets)} files and one --symbol {symbol}: are they all of that symbol? "
+            "Say --symbol '{name}' to take it from the name of each file, or ingest them one at a time"
+        )
+    return targets
+
+
+def _show_totals(entries: list[dict[str, Any]], *, as_json: bool, dry_run: bool) -> None:
+    """Print what came of all files together."""
+    if len(entries) == 1:
+        if as_json:
+            print_json(entries[0])
+        return
+    totals = {name: sum(entry.get(name, 0) for entry in entries) for name in COUNTS}
+    if as_json:
+        print_json({**totals, "batches": [entry.get("batch") for entry in entries], "files": entries})
+    elif not dry_run:
+        say(f"{len(entries)} files: " + _counts(totals))
 
 
 def _nothing_stored(entry: dict[str, Any]) -> bool:
@@ -122,14 +151,20 @@ def _judged(data: DataLayer, target: str, progress: Any, options: dict[str, Any]
     flagged = {rule: tally.failed for rule, tally in result.counts.items() if tally.failed and rule not in rejected}
     entry = {"file": str(target), "dry_run": True, "read": result.rows, "rejected": rejected, "flagged": flagged}
     if not as_json:
-        click.echo(f"{target}: {result.rows:,} rows judged, nothing stored")
+        say(f"{target}: {result.rows:,} rows judged, nothing stored")
         for rule, count in rejected.items():
             first = next(each for each in result.findings if each.rule == rule)
             place = "" if first.row is None else f", first in row {first.row + 1}"
-            click.echo(f"  would be rejected: {count:,} x {rule}{place}: {first.message}")
+            say(f"  would be rejected: {count:,} x {rule}{place}: {first.message}")
         for rule, count in flagged.items():
-            click.echo(f"  would be flagged: {count:,} x {rule}")
+            say(f"  would be flagged: {count:,} x {rule}")
     return entry
+
+
+def _stored(entries: list[dict[str, Any]]) -> str:
+    """Return which batches are stored, for somebody who may get no receipt."""
+    ids = [str(entry["batch"]) for entry in entries if entry.get("batch") is not None]
+    return f"stored: batch {', '.join(ids)}" if ids else "nothing was stored"
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -139,19 +174,19 @@ def _counts(counts: dict[str, int]) -> str:
 def _show_receipt(receipt: Receipt, target: str) -> None:
     rate = f"{receipt.read / receipt.seconds:,.0f} rows/s" if receipt.seconds else ""
     name = receipt.file or target
-    click.echo(f"{name}: {receipt.kind or 'records'}, batch {receipt.batch}, {receipt.seconds:.2f} s, {rate}")
-    click.echo("  " + _counts(receipt.as_dict()))
+    say(f"{name}: {receipt.kind or 'records'}, batch {receipt.batch}, {receipt.seconds:.2f} s, {rate}")
+    say("  " + _counts(receipt.as_dict()))
     for rule, count in sorted(receipt.warnings.items()):
-        click.echo(f"  flagged {count:,} x {rule}")
+        say(f"  flagged {count:,} x {rule}")
     for rejection in receipt.rejections:
         place = "" if rejection.row is None else f"row {rejection.row}: "
-        click.echo(f"  quarantined {rejection.rows:,}: {place}{rejection.example}")
+        say(f"  quarantined {rejection.rows:,}: {place}{rejection.example}")
         if rejection.hint:
-            click.echo(f"    hint: {rejection.hint}")
+            say(f"    hint: {rejection.hint}")
     for text in receipt.notes:
-        click.echo(f"  note: {text}")
+        say(f"  note: {text}")
     if receipt.quarantined:
-        click.echo(f"  see: fpa quarantine list --batch {receipt.batch}")
+        say(f"  see: fpa quarantine list --batch {receipt.batch}")
 
 
 @click.command()
@@ -195,11 +230,13 @@ def query(
         from fpa_core import export
 
         selection = data.select(kind, symbol, limit=limit, **conditions)
-        target: Any = sys.stdout.buffer if output is None else output
         shape: export.Format = "csv" if form == "table" else form  # type: ignore[assignment]  # click has checked it
-        rows = export.write(selection.query.kind, selection.batches(), target, format=shape)
-        if output is not None:
-            note(f"{rows:,} {kind} written to {output}")
+        if output is None:
+            with data_output(shape) as stream:
+                export.write(selection.query.kind, selection.batches(), stream, format=shape)
+            return
+        rows = export.write(selection.query.kind, selection.batches(), output, format=shape)
+        note(f"{rows:,} {kind} written to {output}")
 
 
 def _conditions(kind: str, where: tuple[str, ...]) -> dict[str, str | None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core.cli.app import App, exit_code
-from fpa_core.cli.output import json_option, note, print_json, table
+from fpa_core.cli.output import json_option, print_json, say, show_error, table
 from fpa_core.exceptions import DataError, FpaError
 
 if TYPE_CHECKING:
@@ -26,18 +26,38 @@ def file_options(command: Any) -> Any:
     for option in (
         click.option("--ignore", metavar="NAME,...", help="Columns that are not read."),
         click.option("--footer", type=click.IntRange(0), help="Lines at the end that are no rows."),
-        click.option("--skip", type=click.IntRange(0), help="Lines in front of the header, or of the rows where there is none."),
+        click.option(
+            "--skip", type=click.IntRange(0), help="Lines in front of the header, or of the rows where there is none."
+        ),
         click.option("--comment", help="What a line begins with that is no row."),
         click.option("--names", metavar="NAME,...", help="The columns of a file without a header."),
-        click.option("--column", "columns", multiple=True, metavar="FIELD=NAME", help="The column of a field, or two joined by +; repeatable."),
+        click.option(
+            "--column",
+            "columns",
+            multiple=True,
+            metavar="FIELD=NAME",
+            help="The column of a field, or two joined by +; repeatable.",
+        ),
         click.option("--encoding", help="The encoding of the text, as latin-1; else UTF-8, or as its first bytes say."),
         click.option("--delimiter", help="What stands between cells, as ';' or tab; else it is found out."),
         click.option("--thousands", help="The mark between groups of digits."),
-        click.option("--decimal", type=click.Choice([".", ","]), help="The decimal mark; else it is found out where it is certain."),
+        click.option(
+            "--decimal",
+            type=click.Choice([".", ","]),
+            help="The decimal mark; else it is found out where it is certain.",
+        ),
         click.option("--scale", metavar="NUMBER", help="What prices are multiplied by, as 1e-9."),
-        click.option("--ambiguous", type=click.Choice(["refuse", "earlier", "later"]), help="Which instant a local time is that occurs twice."),
+        click.option(
+            "--ambiguous",
+            type=click.Choice(["refuse", "earlier", "later"]),
+            help="Which instant a local time is that occurs twice.",
+        ),
         click.option("--time-format", metavar="FORMAT", help="How times are written, as '%d.%m.%Y %H:%M'."),
-        click.option("--time-unit", type=click.Choice(["s", "ms", "us", "ns", "excel"]), help="The unit of times that are numbers."),
+        click.option(
+            "--time-unit",
+            type=click.Choice(["s", "ms", "us", "ns", "excel"]),
+            help="The unit of times that are numbers.",
+        ),
         click.option("--tz", metavar="ZONE", help="The zone of times that name none, as America/New_York."),
         click.option("--as-of", metavar="TIME", help="The time of orders, positions and snapshots that name none."),
         click.option("--account", help="The account of a file that names none."),
@@ -110,7 +130,7 @@ def sniff(app: App, /, files: tuple[str, ...], as_json: bool, **options: Any) ->
                 failed = error
                 entries.append({"name": target, "problem": error.message, "hint": error.hint})
                 if not as_json:
-                    note(f"{click.style('error:', fg='red', bold=True)} {error}")
+                    show_error(error)
                 continue
             for each in found:
                 entries.append(each.as_dict())
@@ -125,27 +145,27 @@ def sniff(app: App, /, files: tuple[str, ...], as_json: bool, **options: Any) ->
 
 
 def _show(found: Sniffed) -> None:
-    click.echo(f"{found.name}: {', '.join(_parts(found))}")
+    say(f"{found.name}: {', '.join(_parts(found))}")
     for line in found.preamble:
-        click.echo(f"  above the table: {line[:100]}")
+        say(f"  above the table: {line[:100]}")
     if found.kind:
-        click.echo(f"  kind: {found.kind} ({'told by' if not found.format else 'as'} {found.why})")
+        say(f"  kind: {found.kind} ({'told by' if not found.format else 'as'} {found.why})")
     if found.fields:
         rows = [[name, column, written] for name, (column, written) in found.fields.items()]
         rows += [[name, "", f"{value} (not in the file)"] for name, value in found.fills.items()]
         table("", ["field", "column", "written as"], rows)
     if found.ignored:
-        click.echo(f"  not read: {', '.join(found.ignored)}")
+        say(f"  not read: {', '.join(found.ignored)}")
     for record in found.records:
-        click.echo("  " + ", ".join(f"{name} {value}" for name, value in record.items()))
+        say("  " + ", ".join(f"{name} {value}" for name, value in record.items()))
     for row, problem in found.rejects:
-        click.echo(f"  row {row} would be rejected: {problem}")
+        say(f"  row {row} would be rejected: {problem}")
     if found.problem:
-        click.echo(f"  cannot be read: {found.problem.removeprefix(found.name + ': ')}")
+        say(f"  cannot be read: {found.problem.removeprefix(found.name + ': ')}")
         if found.hint:
-            click.echo(f"  hint: {found.hint}")
+            say(f"  hint: {found.hint}")
     if found.toml:
-        click.echo(f"\n{found.toml}")
+        say(f"\n{found.toml}", lines=True)
 
 
 def _parts(found: Sniffed) -> list[str]:
@@ -178,10 +198,15 @@ def formats(app: App, /, name: str | None, as_json: bool) -> None:
     if as_json:
         print_json([_as_dict(offer) for offer in chosen.values()])
     elif name is None:
-        table("", ["format", "what it is", "recognised by"], [[each, offer.description, _recognised(offer)] for each, offer in chosen.items()], empty="no formats")
+        table(
+            "",
+            ["format", "what it is", "recognised by"],
+            [[each, offer.description, _recognised(offer)] for each, offer in chosen.items()],
+            empty="no formats",
+        )
     else:
         for key, value in _as_dict(chosen[name]).items():
-            click.echo(f"{key}: {value}")
+            say(f"{key}: {value}")
 
 
 def _recognised(offer: FormatOffer) -> str:
@@ -191,11 +216,14 @@ def _recognised(offer: FormatOffer) -> str:
     if match.columns:
         more = " ..." if len(match.columns) > 4 else ""
         return f"the columns {', '.join(match.columns[:4])}{more}"
-    return f"rows of {len(match.row)} cells without a header" + (", and the name of the file" if match.file_required else "")
+    return f"rows of {len(match.row)} cells without a header" + (
+        ", and the name of the file" if match.file_required else ""
+    )
 
 
 def _as_dict(offer: FormatOffer) -> dict[str, Any]:
     from attrs import asdict
+
     from fpa_core.formats import Format
 
     default = asdict(Format())

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
-import json
+import errno
+import io
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
+
+from fpa_core.display import displayed, displayed_error, json_safe, json_text
+from fpa_core.exceptions import FpaError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,15 +22,133 @@ if TYPE_CHECKING:
     from fpa_core.ingest import Progress
     from fpa_core.records import Kind
 
-__all__ = ["json_option", "note", "print_json", "progress_bar", "table", "text_rows", "when"]
+__all__ = [
+    "OutputError",
+    "after_commit",
+    "data_output",
+    "json_option",
+    "note",
+    "open_standard_streams",
+    "print_json",
+    "progress_bar",
+    "say",
+    "show_error",
+    "table",
+    "text_rows",
+    "when",
+    "writing",
+]
+
+BROKEN_PIPE = 141
+"""The exit code after the reader of a pipe has gone, as shells have it: 128 and the number of the signal."""
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 """The option of every command whose answer a machine may read."""
 
 
+class OutputError(FpaError):
+    """Standard output is full or closed; what the command had done before is kept."""
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Turn failures to write to standard output into an :class:`OutputError`; end the command quietly if the reader of a pipe has gone."""
+    try:
+        yield
+    except OSError as error:
+        _drop_output()
+        if error.errno in {errno.EPIPE, errno.ESHUTDOWN}:
+            raise click.exceptions.Exit(BROKEN_PIPE) from None
+        raise OutputError(f"standard output cannot be written: {error.strerror or error}") from error
+
+
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere, since Python would fail on it again when it ends."""
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def after_commit(done: str) -> Iterator[None]:
+    """Add to an :class:`OutputError` what has been done all the same, as "batch 7 is stored"."""
+    try:
+        yield
+    except OutputError as error:
+        raise OutputError(f"{error.message}; {done}") from error
+
+
+class _Closed(io.TextIOBase):
+    """Stands for a standard stream that the caller has closed, for which Python has None."""
+
+    @property
+    def buffer(self) -> _Closed:
+        return self
+
+    def write(self, _: Any) -> int:
+        raise OSError(errno.EBADF, "it is closed")
+
+
+def open_standard_streams() -> None:
+    """Replace a closed standard output by one that fails when it is written, and a closed standard error by none."""
+    if sys.stdout is None:
+        sys.stdout = _Closed()  # It is None when the descriptor is closed
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
+def say(text: str, *, lines: bool = False) -> None:
+    """Print a text on standard output, with control characters escaped.
+
+    :param lines: keep line feeds; only for texts that hold nothing of a file or a database.
+    """
+    with writing():
+        click.echo(displayed(text, keep="\n" if lines else ""))
+
+
 def print_json(value: Any) -> None:
     """Print *value* as JSON, indented on a terminal and on one line in a pipe."""
-    click.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False, default=str))
+    with writing():
+        click.echo(json_text(value, indent=2 if sys.stdout.isatty() else None))
+
+
+@contextlib.contextmanager
+def data_output(form: str) -> Iterator[BinaryIO]:
+    """Yield standard output for data in the format *form*: as they are in a pipe or a file, escaped on a terminal."""
+    with writing():
+        raw = sys.stdout.buffer
+        stream = _Terminal(raw, form) if sys.stdout.isatty() else raw
+        yield cast(BinaryIO, stream)
+        stream.flush()
+
+
+class _Terminal:
+    """Writes CSV or JSON Lines to a terminal, with control characters escaped."""
+
+    def __init__(self, raw: BinaryIO, form: str) -> None:
+        self._raw = raw
+        self._escape = json_safe if form == "jsonl" else self._csv
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._quoted = False
+
+    def write(self, data: Any) -> int:
+        self._raw.write(self._escape(self._decoder.decode(bytes(data))).encode())
+        return len(data)
+
+    def writelines(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        self._raw.flush()
+
+    def _csv(self, text: str) -> str:
+        """Escape a part of a CSV file; line feeds end a row, except between quotes, where they are data."""
+        shown = []
+        for place, piece in enumerate(text.split('"')):
+            self._quoted ^= place > 0
+            shown.append(displayed(piece, keep="" if self._quoted else "\n"))
+        return '"'.join(shown)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str = "nothing") -> None:
@@ -35,21 +159,28 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
 
     content = [list(row) for row in rows]
     if not content:
-        click.echo(f"{title}: {empty}" if title else empty)
+        say(f"{title}: {empty}" if title else empty)
         return
     grid = Table(
-        title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+        title=Text(displayed(title)) if title else None,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=None,
+        pad_edge=False,
     )
     for i, name in enumerate(columns):
         numeric = all(isinstance(row[i], (int, float)) or row[i] in (None, "") or _is_number(row[i]) for row in content)
-        grid.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        grid.add_column(Text(displayed(name)), justify="right" if numeric else "left", overflow="fold")
     for row in content:
-        grid.add_row(*(Text(_cell(value)) for value in row))
+        grid.add_row(*(Text(displayed(_cell(value))) for value in row))
     # A pipe has no width: lines are not folded there. What pads the last column helps nobody.
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 10_000, highlight=False)
-    with console.capture() as capture:
-        console.print(grid)
-    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    with writing():
+        with console.capture() as capture:  # which writes an empty text to the file
+            console.print(grid)
+        # Not splitlines(), which parts lines at more than line feeds.
+        click.echo("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
 
 
 def _cell(value: Any) -> str:
@@ -74,8 +205,19 @@ def text_rows(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str | None, .
 
 
 def note(text: str) -> None:
-    """Print a remark on standard error, where it does not mix with data."""
-    click.echo(text, err=True)
+    """Print a remark on standard error, where it does not mix with data; control characters are escaped."""
+    _to_standard_error(displayed(text))
+
+
+def show_error(error: FpaError) -> None:
+    """Print an error and its hint on standard error."""
+    _to_standard_error(f"{click.style('error:', fg='red', bold=True)} {displayed_error(error)}")
+
+
+def _to_standard_error(text: str) -> None:
+    # There is nowhere left to report that standard error itself cannot be written.
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 def when(ns: int | None) -> str:
@@ -95,7 +237,7 @@ def progress_bar(label: str) -> Iterator[Progress]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[rows]:,} rows"),
@@ -104,7 +246,7 @@ def progress_bar(label: str) -> Iterator[Progress]:
         transient=True,
     )
     with bar:
-        task = bar.add_task(label, total=1.0, rows=0)
+        task = bar.add_task(displayed(label), total=1.0, rows=0)
 
         def advance(rows: int, share: float | None) -> None:
             bar.update(task, completed=share or 0.0, rows=rows)

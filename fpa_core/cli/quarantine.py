@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, note, print_json, table, when
+from fpa_core.cli.output import after_commit, data_output, json_option, note, print_json, say, table, when
 from fpa_core.protocols import State
 
 if TYPE_CHECKING:
@@ -101,10 +101,10 @@ def quarantine_show(app: App, /, record: int, as_json: bool) -> None:
         return
     changed = "" if found.changed_by is None or found.state == State.OPEN else f" by batch {found.changed_by}"
     place = f"row {found.row} of its source"
-    click.echo(f"record {found.id} of batch {found.batch}, {place}, {found.kind}, {found.state}{changed}")
-    click.echo(f"  {found.raw}")
+    say(f"record {found.id} of batch {found.batch}, {place}, {found.kind}, {found.state}{changed}")
+    say(f"  {found.raw}")
     for finding in found.findings:
-        click.echo(f"  {finding['severity']} {finding['rule']}: {finding['message']}")
+        say(f"  {finding['severity']} {finding['rule']}: {finding['message']}")
 
 
 @quarantine.command("replay")
@@ -122,7 +122,8 @@ def quarantine_replay(
     """
     with app.open() as data:
         receipts = data.quarantine.replay(waive=waive, **_given(conditions, ids))
-    _answer(receipts, as_json=as_json)
+    with after_commit(f"stored: {len(receipts)} batches"):
+        _answer(receipts, as_json=as_json)
 
 
 def _answer(receipts: Any, *, as_json: bool) -> None:
@@ -132,21 +133,21 @@ def _answer(receipts: Any, *, as_json: bool) -> None:
         print_json({**totals, "batches": [receipt.as_dict() for receipt in receipts]})
         return
     if not receipts:
-        click.echo("nothing to replay")
+        say("nothing to replay")
     for receipt in receipts:
         _show(receipt)
     if len(receipts) > 1:
-        click.echo(f"{len(receipts)} batches: " + ", ".join(f"{totals[name]:,} {name}" for name in names))
+        say(f"{len(receipts)} batches: " + ", ".join(f"{totals[name]:,} {name}" for name in names))
 
 
 def _show(receipt: Receipt) -> None:
     origin = receipt.file or receipt.source
-    click.echo(f"{origin}: {receipt.kind or 'records'}, batch {receipt.batch}")
+    say(f"{origin}: {receipt.kind or 'records'}, batch {receipt.batch}")
     stay = f", {receipt.quarantined:,} still refused" if receipt.quarantined else ""
     counts = f"{receipt.inserted:,} inserted, {receipt.duplicate:,} duplicate, {receipt.revised:,} revised"
-    click.echo(f"  {receipt.read:,} judged: {counts}{stay}")
+    say(f"  {receipt.read:,} judged: {counts}{stay}")
     for rule, count in sorted(receipt.warnings.items()):
-        click.echo(f"  flagged {count:,} x {rule}")
+        say(f"  flagged {count:,} x {rule}")
 
 
 @quarantine.command("fix")
@@ -168,10 +169,11 @@ def quarantine_fix(app: App, /, record: int, changes: tuple[str, ...], waive: tu
         values[name] = value
     with app.open() as data:
         receipt = data.quarantine.fix(record, values, waive=waive)
-    if as_json:
-        print_json(receipt.as_dict())
-    else:
-        _show(receipt)
+    with after_commit(f"stored: batch {receipt.batch}"):
+        if as_json:
+            print_json(receipt.as_dict())
+        else:
+            _show(receipt)
 
 
 @quarantine.command("discard")
@@ -195,12 +197,13 @@ def quarantine_discard(app: App, /, ids: tuple[int, ...], yes: bool, as_json: bo
                 raise click.UsageError(f"this would discard {found:,} records; confirm with --yes")
             click.confirm(f"Discard {found:,} records?", abort=True, err=True)
         receipt = data.quarantine.discard(**given) if found else None
-    if as_json:
-        print_json({"discarded": found, "batch": None if receipt is None else receipt.batch})
-    elif receipt is None:
-        click.echo("nothing to discard")
-    else:
-        click.echo(f"{'; '.join(receipt.notes)} (as batch {receipt.batch})")
+    with after_commit(f"discarded: {found:,} records"):
+        if as_json:
+            print_json({"discarded": found, "batch": None if receipt is None else receipt.batch})
+        elif receipt is None:
+            say("nothing to discard")
+        else:
+            say(f"{'; '.join(receipt.notes)} (as batch {receipt.batch})")
 
 
 def _is_asked() -> bool:
@@ -229,8 +232,10 @@ def quarantine_export(
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise click.UsageError("Parquet is not for a terminal: give a file with --output")
     given = _given(conditions | {"state": None if state == "any" else state}, ids)
-    target: Any = sys.stdout.buffer if output is None else output
     with app.open() as data:
-        count = data.quarantine.export(target, form, **given)
-    if output is not None:
-        note(f"{count:,} records written to {output}")
+        if output is None:
+            with data_output(form) as stream:
+                data.quarantine.export(stream, form, **given)
+            return
+        count = data.quarantine.export(output, form, **given)
+    note(f"{count:,} records written to {output}")

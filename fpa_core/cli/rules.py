@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, print_json, table
+from fpa_core.cli.output import json_option, print_json, say, table
+from fpa_core.display import displayed
 
 __all__ = ["rules"]
 
@@ -48,27 +49,28 @@ def rules_show(app: App, /, rule: str, as_json: bool) -> None:
         print_json(entry)
         return
     text, meaning = _divide(entry["doc"])
-    click.echo(f"{entry['id']}: {text}")
+    say(f"{displayed(entry['id'])}: {text}", lines=True)
     if rule not in found:
         in_force = "not in force: set its severity, or another level"
     elif entry["severity"] is None:
         in_force = "not in force, but for the overrides below"
     else:
         in_force = f"severity {entry['severity']} ({_origin(entry, 'severity', 'by the level')})"
-    click.echo(f"\n{in_force}; judges {', '.join(entry['kind'])}; from {_owner(entry)}")
+    say("")
+    say(f"{in_force}; judges {', '.join(entry['kind'])}; from {_owner(entry)}")
     for name, value in entry["parameters"].items():
         unit = f" [{entry['units'][name]}]" if name in entry["units"] else ""
         origin = entry["origins"].get(name)
         set_at = f"; {origin}" if origin else ""
-        click.echo(f"  {name} = {_text(value)}{unit}  (default {_text(entry['defaults'][name])}{set_at})")
+        say(f"  {name} = {_text(value)}{unit}  (default {_text(entry['defaults'][name])}{set_at})")
         if name in meaning:
-            click.echo(f"      {meaning[name]}")
+            say(f"      {meaning[name]}")
     for name in ("where", "tolerate", "stop"):
         if entry[name]:
-            click.echo(f"  {name} = {_text(entry[name])}  ({_origin(entry, name)})")
+            say(f"  {name} = {_text(entry[name])}  ({_origin(entry, name)})")
     for pattern, changes in entry["overrides"].items():
         values = ", ".join(f"{name} = {_text(value)}" for name, value in changes.items())
-        click.echo(f"  for {pattern}: {values or 'the same'}  ({_origin(entry, f'overrides.{pattern}')})")
+        say(f"  for {pattern}: {values or 'the same'}  ({_origin(entry, f'overrides.{pattern}')})")
 
 
 def _divide(doc: str) -> tuple[str, dict[str, str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, print_json
+from fpa_core.cli.output import json_option, print_json, say
 
 __all__ = ["completion", "demo", "init"]
 
@@ -24,7 +24,7 @@ def init(folder: Path, force: bool) -> None:
         raise click.UsageError(f"{target} is there already; --force replaces it")
     folder.mkdir(parents=True, exist_ok=True)
     target.write_text(template(), encoding="utf-8")
-    click.echo(f"{target} written; every key in it is explained. Next: fpa ingest FILE")
+    say(f"{target} written; every key in it is explained. Next: fpa ingest FILE")
 
 
 @click.command()
@@ -43,10 +43,14 @@ def demo(app: App, /, folder: Path, quotes: int, seed: int, as_json: bool) -> No
     from fpa_core.demo import run
 
     summary = run(
-        folder, quotes=quotes, seed=seed, say=(lambda _: None) if as_json else click.echo, log_level=app.log_level
+        folder, quotes=quotes, seed=seed, say=(lambda _: None) if as_json else _say_lines, log_level=app.log_level
     )
     if as_json:
         print_json(summary)
+
+
+def _say_lines(text: str) -> None:
+    say(text, lines=True)
 
 
 @click.command()
@@ -59,4 +63,4 @@ def completion(shell: str) -> None:
 
     maker = get_completion_class(shell)
     assert maker is not None
-    click.echo(maker(cli, {}, "fpa", "_FPA_COMPLETE").source())
+    say(maker(cli, {}, "fpa", "_FPA_COMPLETE").source(), lines=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, print_json, table
+from fpa_core.cli.output import json_option, print_json, say, table
 
 __all__ = ["store"]
 
@@ -27,7 +27,7 @@ def store_stats(app: App, /, as_json: bool) -> None:
         print_json(told | {"kinds": kinds})
         return
     for name, value in told.items():
-        click.echo(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
+        say(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
     rows = [
         [
             name,
@@ -56,4 +56,4 @@ def store_seal(app: App, /, kind: str | None, symbol: str | None, as_json: bool)
     if as_json:
         print_json(asdict(done))
     else:
-        click.echo(f"{done.rows:,} rows of {done.subjects:,} symbols sealed into {done.segments:,} segments")
+        say(f"{done.rows:,} rows of {done.subjects:,} symbols sealed into {done.segments:,} segments")

@@ -10,7 +10,7 @@ import click
 
 from fpa_core.cli.app import App
 from fpa_core.cli.files import file_options, said_options, targets_of
-from fpa_core.cli.output import json_option, note, print_json, progress_bar, table
+from fpa_core.cli.output import json_option, note, print_json, progress_bar, say, table
 from fpa_core.protocols import Finding, Severity
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _show(file: Path, result: ValidationResult) -> None:
     table(title, ["rule", "severity", "judged", "failed", "first"], rows, empty="nothing found")
     held = [rule for rule, tally in result.counts.items() if tally.evaluated and not tally.failed]
     if held:
-        click.echo(f"held by every row: {', '.join(held)}")
+        say(f"held by every row: {', '.join(held)}")
 
 
 def _example(finding: Finding | None) -> str:

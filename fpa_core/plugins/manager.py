@@ -197,7 +197,10 @@ class PluginManager:
             offer = FormatOffer(name, form, description, prepare)
             register(name, lambda: offer, Format)
 
-        special = {"fpa_register_rules": register_rule, "fpa_register_formats": register_format}
+        special: dict[str, Callable[..., None]] = {
+            "fpa_register_rules": register_rule,
+            "fpa_register_formats": register_format,
+        }
         return special.get(hook, register)
 
     def _implementations(self, hook: str) -> list[tuple[str, pluggy.HookImpl]]:

@@ -76,6 +76,7 @@ class Batch:
     :ivar file: name of the file, and ``digest`` its SHA-256, where there is one.
     :ivar undone_by: the batch that took this one back.
     :ivar replays: the earlier batch whose refused rows this one puts into the tables.
+    :ivar reading: how its file was read, as JSON text, which a store keeps as it is; None where there is nothing to tell.
     """
 
     id: int
@@ -91,6 +92,7 @@ class Batch:
     deleted: int = 0
     undone_by: int | None = None
     replays: int | None = None
+    reading: str | None = None
 
 
 @frozen
@@ -192,8 +194,11 @@ class StoreTransaction(Protocol):
         """
         ...
 
-    def finish(self, *, read: int) -> None:
-        """Record how many rows were read from the source for this batch, the refused ones included."""
+    def finish(self, *, read: int, reading: str | None = None) -> None:
+        """Record how many rows were read from the source for this batch, the refused ones included.
+
+        :param reading: how they were read, as JSON text; the store keeps it as :attr:`Batch.reading`.
+        """
         ...
 
 

@@ -52,36 +52,43 @@ def without_nulls(texts: pa.Array) -> pa.Array:
 def texts_of(cells: pa.Array) -> tuple[pa.Array, Problems]:
     """Return *cells* as texts, null where a value is missing, and what is wrong with those that cannot be written."""
     kind = cells.type
-    problems: Problems = {}
     if pa.types.is_dictionary(kind):
-        texts, wrong = texts_of(_cut(cells.dictionary))
-        taken = texts.take(cells.indices)
-        if wrong:
-            codes = cells.indices.to_pylist()
-            problems = {index: wrong[code] for index, code in enumerate(codes) if code in wrong}
-        return taken, problems
-    if pa.types.is_null(kind):
-        return cells.cast(pa.string()), problems
-    if pa.types.is_floating(kind):
-        # NaN is what numpy and pandas write for a missing value.
-        cells = pc.if_else(pc.is_nan(cells), None, cells).cast(pa.string())
-    elif pa.types.is_decimal(kind):
-        cells = columns.as_texts(widened(cells))
-    elif pa.types.is_nested(kind):
-        cells = pa.array([_json(value) for value in cells], pa.string())
-    elif is_instant(kind):
-        # The zone of the type says only how to show its values, and may be one this machine does not know.
-        cells = cells.cast(pa.timestamp(kind.unit, "UTC")).cast(pa.string())
-    elif isinstance(kind, pa.BaseExtensionType):
-        cells, problems = _one_by_one(cells)
-    elif not pa.types.is_string(kind):
-        try:
-            cells = cells.cast(pa.string())
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # bytes that are no text; types without a cast
-            cells, problems = _one_by_one(cells)
+        return _texts_of_dictionary(cells)
+    if pa.types.is_string(kind):
+        problems: Problems = {}
+    else:
+        cells, problems = _written(cells, kind)
     if pc.any(pc.equal(cells, "")).as_py():
         cells = pc.if_else(pc.equal(cells, ""), None, cells)
     return cells, problems
+
+
+def _written(cells: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Problems]:
+    """Write values that are no texts."""
+    if pa.types.is_floating(kind):
+        # NaN is what numpy and pandas write for a missing value.
+        return pc.if_else(pc.is_nan(cells), None, cells).cast(pa.string()), {}
+    if pa.types.is_decimal(kind):
+        return columns.as_texts(widened(cells)), {}
+    if pa.types.is_nested(kind):
+        return pa.array([_json(value) for value in cells], pa.string()), {}
+    if is_instant(kind):
+        # The zone of the type says only how to show its values, and may be one this machine does not know.
+        return cells.cast(pa.timestamp(kind.unit, "UTC")).cast(pa.string()), {}
+    if isinstance(kind, pa.BaseExtensionType):
+        return _one_by_one(cells)
+    try:
+        return cells.cast(pa.string()), {}
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # bytes that are no text; types without a cast
+        return _one_by_one(cells)
+
+
+def _texts_of_dictionary(cells: pa.DictionaryArray) -> tuple[pa.Array, Problems]:
+    texts, wrong = texts_of(_cut(cells.dictionary))
+    problems: Problems = {}
+    if wrong:
+        problems = {index: wrong[code] for index, code in enumerate(cells.indices.to_pylist()) if code in wrong}
+    return texts.take(cells.indices), problems
 
 
 def _cut(texts: pa.Array) -> pa.Array:

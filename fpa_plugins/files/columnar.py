@@ -25,7 +25,9 @@ def read_parquet(content: Content, chunk_rows: int) -> Iterator[Rows]:
         with content.seekable() as stream:
             schema = parquet.ParquetFile(stream).schema_arrow
             # Texts as dictionaries: one that recurs is decoded once.
-            texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+            texts = [
+                field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+            ]
             stream.seek(0)
             file = parquet.ParquetFile(stream, page_checksum_verification=True, read_dictionary=texts)
             yield from _rows(file.iter_batches(batch_size=chunk_rows), content.name)

@@ -54,7 +54,7 @@ class Content:
 
     :ivar name: for messages, with that of the archive.
     :ivar file: the name alone, of which a format may be told.
-    :ivar kind: ``text``, ``parquet``, ``arrow``, ``feather``, ``excel`` or ``dbn``.
+    :ivar kind: ``text``, ``parquet``, ``arrow``, ``feather`` or ``excel``.
     :ivar container: what it is packed in, as ``gzip``; empty when it is not.
     :ivar opened: opens it anew; *position* tells how much of the file has been read, from 0 to 1.
     """
@@ -108,11 +108,11 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"ARROW1", "arrow"),
     (b"\xff\xff\xff\xff", "arrow"),
     (b"FEA1", "feather"),
-    (b"DBN", "dbn"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "excel"),
 )
 
 _REFUSED: tuple[tuple[bytes, str, str], ...] = (
+    (b"DBN", "a DBN file of Databento", "write it as CSV with its own library: DBNStore.from_file(...).to_csv(...)"),
     (b"%PDF", "a PDF document", "export the table as CSV"),
     (b"SQLite format 3\x00", "an SQLite database", "export its table as CSV or Parquet"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it first"),
@@ -277,8 +277,8 @@ def _is_utf16(head: bytes) -> bool:
 
 
 def _without_suffix(file: str) -> str:
-    stem, suffix = os.path.splitext(file)
-    return stem if suffix.lower() in {".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz"} else file
+    path = Path(file)
+    return path.stem if path.suffix.lower() in {".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz"} else file
 
 
 def _decompressed(stream: Readable, kind: str) -> Readable:
@@ -327,7 +327,11 @@ class _Native(io.RawIOBase):
         return isinstance(self._stream, pa.NativeFile) and bool(self._stream.seekable())
 
     def read(self, size: int = -1, /) -> bytes:
-        return bytes(self._stream.read(None if size < 0 else size)) if isinstance(self._stream, pa.NativeFile) else bytes(self._stream.read(size))
+        return (
+            bytes(self._stream.read(None if size < 0 else size))
+            if isinstance(self._stream, pa.NativeFile)
+            else bytes(self._stream.read(size))
+        )
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
         return int(self._stream.seek(offset, whence))

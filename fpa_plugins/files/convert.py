@@ -16,7 +16,7 @@ from fpa_core.exceptions import DataError
 from fpa_core.numbers import decimal_text, ns_text
 from fpa_core.parsing import decimal_column
 from fpa_core.protocols import Chunk, Reject
-from fpa_core.records import BARS, ORDERS, QUOTES, TRADES, Column, Kind
+from fpa_core.records import BARS, ORDERS, TRADES, Column, Kind
 from fpa_plugins.files.cells import NULLS, Problems, texts_of, widened, without_nulls
 from fpa_plugins.files.layout import PRICES, Layout, is_of_days, joined
 from fpa_plugins.files.numbers import canonical, read_numbers
@@ -48,13 +48,37 @@ class Converter:
 
     def chunk(self, layout: Layout, rows: Rows, progress: float, notes: tuple[str, ...] = ()) -> Chunk:
         """Return the rows as a chunk of the layout's kind: what can be a record in its table, the others among its rejects."""
+        arrays, bad = self._columns(layout, rows)
+        table = pa.table({column.name: arrays[column.name] for column in layout.kind.columns})
+        notes = (*notes, *self._notes())
+        if not bad:
+            return Chunk(
+                layout.kind, table, rows.positions, rows.rejects, progress, notes, empty=rows.empty, names=rows.names
+            )
+        refused = [
+            _reject(rows, index, bad[index], cells)
+            for index, cells in zip(bad, _cells(layout, rows, list(bad)), strict=True)
+        ]
+        good = [index for index in range(len(rows.positions)) if index not in bad]
+        return Chunk(
+            layout.kind,
+            table.take(pa.array(good, pa.int64())),
+            [rows.positions[index] for index in good],
+            sorted([*rows.rejects, *refused], key=lambda reject: reject.row),
+            progress,
+            notes,
+            empty=rows.empty,
+            names=rows.names,
+        )
+
+    def _columns(self, layout: Layout, rows: Rows) -> tuple[dict[str, pa.Array], dict[int, list[str]]]:
+        """Return the columns of the kind, and what is wrong with the rows that cannot be records."""
         count = len(rows.positions)
         arrays: dict[str, pa.Array] = {}
-        bad: dict[int, list[str]] = {}
         raws: dict[str, pa.Array] = {}
+        bad: dict[int, list[str]] = {}
         # The interval first: what a time means depends on it.
-        order = sorted(layout.kind.columns, key=lambda column: column.name != "interval")
-        for column in order:
+        for column in sorted(layout.kind.columns, key=lambda column: column.name != "interval"):
             problems: Problems = {}
             array = _absent(column, count)
             if column.name in layout.places:
@@ -67,32 +91,9 @@ class Converter:
             for index, problem in problems.items():
                 bad.setdefault(index, []).append(f"{column.name}: {problem}")
             arrays[column.name] = array
-        for name, array in raws.items():
-            if name in layout.kind.by_name and name not in layout.places:
-                arrays[name] = array
-        if layout.kind is QUOTES:
-            nothing = pc.and_(arrays["bid"].is_null(), arrays["ask"].is_null())
-            for index in pc.indices_nonzero(nothing).to_pylist():
-                bad.setdefault(index, ["bid: neither bid nor ask is there, so nothing is quoted"])
-        table = pa.table({column.name: arrays[column.name] for column in layout.kind.columns})
-        notes = (*notes, *self._notes())
-        if not bad:
-            return Chunk(layout.kind, table, rows.positions, rows.rejects, progress, notes, empty=rows.empty, names=rows.names)
-        refused = [
-            _reject(rows, index, bad[index], cells)
-            for index, cells in zip(bad, _cells(layout, rows, list(bad)), strict=True)
-        ]
-        good = [index for index in range(count) if index not in bad]
-        return Chunk(
-            layout.kind,
-            table.take(pa.array(good, pa.int64())),
-            [rows.positions[index] for index in good],
-            sorted([*rows.rejects, *refused], key=lambda reject: reject.row),
-            progress,
-            notes,
-            empty=rows.empty,
-            names=rows.names,
-        )
+        kind = layout.kind
+        arrays |= {name: raw for name, raw in raws.items() if name in kind.by_name and name not in layout.places}
+        return arrays, bad
 
     def _read(
         self, layout: Layout, column: Column, rows: Rows, arrays: Mapping[str, pa.Array], raws: dict[str, pa.Array]
@@ -116,7 +117,11 @@ class Converter:
         if column.name in _NAMES:
             problems |= rows.strangers(places[0])
             if pa.types.is_floating(cells.type) and column.name != "interval":
-                problems |= {index: "it is a number with a fraction, not a name" for index in range(len(texts)) if texts[index].is_valid}
+                problems |= {
+                    index: "it is a number with a fraction, not a name"
+                    for index in range(len(texts))
+                    if texts[index].is_valid
+                }
             if column.name != "symbol":
                 texts = without_nulls(texts)
             texts = pc.utf8_trim_whitespace(texts)
@@ -143,7 +148,9 @@ class Converter:
             self._midnights += int((whole & (times.utc != times.local) & ~times.date_only).sum())
             utc = np.where(whole, times.local, utc)
             for index in np.flatnonzero(times.valid & ~days & times.date_only).tolist():
-                problems = problems | {index: f"{ns_text(int(utc[index]))[:10]!r} is a date alone, which names no instant"}
+                problems = problems | {
+                    index: f"{ns_text(int(utc[index]))[:10]!r} is a date alone, which names no instant"
+                }
         if not times.valid.all():
             return pa.array(utc, pa.int64(), mask=~times.valid).cast(columns.TIME), problems
         return pa.array(utc, pa.int64()).cast(columns.TIME), problems

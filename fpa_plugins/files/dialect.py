@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import csv
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 
 from attrs import frozen
@@ -125,8 +125,7 @@ def _delimiter(lines: Sequence[str], suggested: str | None) -> str:
         if width < 2:
             continue
         score = (count / len(lines), width)
-        better: Callable[[tuple[float, int]], bool] = lambda other: score > other  # noqa: E731
-        if better(best) or (candidate == suggested and score[0] == best[0]):
+        if score > best or (candidate == suggested and score[0] == best[0]):
             best, found = score, candidate
     return found
 

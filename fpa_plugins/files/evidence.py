@@ -33,7 +33,9 @@ _SIGNS: dict[Kind, _Sign] = {
         lambda found: "close" in found and bool(found & (_OHL | {"interval"})),
         "close, and open, high, low or interval",
     ),
-    ORDERS: _Sign(lambda found: {"order_id", "status"} <= found and bool(found & {"symbol", "side"}), "order_id and status"),
+    ORDERS: _Sign(
+        lambda found: {"order_id", "status"} <= found and bool(found & {"symbol", "side"}), "order_id and status"
+    ),
     POSITIONS: _Sign(
         lambda found: "quantity" in found and bool(found & {"market_value", "cost_basis"}),
         "quantity, and market_value or cost_basis",
@@ -44,16 +46,55 @@ _SIGNS: dict[Kind, _Sign] = {
 _WEAK_CLOSES = {squeezed(word) for word in ("last", "last_price", "price")}
 """Names that mean a close only beside open, high and low."""
 
-_CONTRACTS = {squeezed(word): word for word in "strike strike_price expiration expiration_date expiry option_type put_call series level".split()}
-_SIDES = {squeezed(word) for word in "side buy_sell action transaction_type trade_type".split()}
+_CONTRACTS = {
+    squeezed(word): word
+    for word in [
+        "strike",
+        "strike_price",
+        "expiration",
+        "expiration_date",
+        "expiry",
+        "option_type",
+        "put_call",
+        "series",
+        "level",
+    ]
+}
+_SIDES = {squeezed(word) for word in ["side", "buy_sell", "action", "transaction_type", "trade_type"]}
 _OWN = {
     squeezed(word): word
-    for word in (
-        "commission comm comm_fee fees_comm ib_commission ibcommission fee fees status order_id orderid client_order_id exec_id execution_id "
-        "account account_id account_number client_account_id realized_pl realized_pnl proceeds total_amount amount_usd executed filled"
-    ).split()
+    for word in [
+        "commission",
+        "comm",
+        "comm_fee",
+        "fees_comm",
+        "ib_commission",
+        "ibcommission",
+        "fee",
+        "fees",
+        "status",
+        "order_id",
+        "orderid",
+        "client_order_id",
+        "exec_id",
+        "execution_id",
+        "account",
+        "account_id",
+        "account_number",
+        "client_account_id",
+        "realized_pl",
+        "realized_pnl",
+        "proceeds",
+        "total_amount",
+        "amount_usd",
+        "executed",
+        "filled",
+    ]
 }
-_BOOK = re.compile(r"(bids?|asks?)\[\d+\]\W?(price|amount|size|px)|(bid|ask)_?(price|px|size|sz|amount)_?0?[1-9]\d?|is_snapshot", re.IGNORECASE)
+_BOOK = re.compile(
+    r"(bids?|asks?)\[\d+\]\W?(price|amount|size|px)|(bid|ask)_?(price|px|size|sz|amount)_?0?[1-9]\d?|is_snapshot",
+    re.IGNORECASE,
+)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -67,7 +108,13 @@ def shown_kind(kind: Kind) -> str:
 
 
 def kind_by_columns(
-    names: Sequence[str], source: str, *, said: Kind | None, has_interval: bool, ignored: frozenset[str], mapped: frozenset[str]
+    names: Sequence[str],
+    source: str,
+    *,
+    said: Kind | None,
+    has_interval: bool,
+    ignored: frozenset[str],
+    mapped: frozenset[str],
 ) -> Kind:
     """Return the kind of the rows of a file whose columns are *names*.
 
@@ -90,7 +137,12 @@ def kind_by_columns(
         return said
     fit = [kind for kind, sign in _SIGNS.items() if sign.test(found[kind] | (extra if kind is BARS else set()))]
     bars = found[BARS]
-    if BARS in fit and not bars & _OHL and not (bars & mapped) and not keys & ({"close", "c", "closeprice", "closelast"}):
+    if (
+        BARS in fit
+        and not bars & _OHL
+        and not (bars & mapped)
+        and not keys & ({"close", "c", "closeprice", "closelast"})
+    ):
         fit.remove(BARS)
     # A portfolio's record may well carry prices and quantities; a market's carries no order, holding or total.
     fit = [kind for kind in fit if kind in _PORTFOLIO] or fit
@@ -109,12 +161,25 @@ def kind_by_columns(
     needs = "; ".join(f"{kind.name}: {sign.words}" for kind, sign in _SIGNS.items() if not fit or kind in fit)
     what = f"could be {' or '.join(kind.name for kind in fit)}" if fit else "are of no kind of record"
     choices = "|".join(kind.name for kind in fit or KINDS.values())
-    hint = f"say which with --kind {choices}" if fit else _guess(names) or f"say which columns are which: --kind {choices} --column FIELD=NAME"
-    raise DataError(f"{source}: the columns {listed(names)} {what}; what tells a kind is {needs}", hint=hint, source=source)
+    hint = (
+        f"say which with --kind {choices}"
+        if fit
+        else _guess(names) or f"say which columns are which: --kind {choices} --column FIELD=NAME"
+    )
+    raise DataError(
+        f"{source}: the columns {listed(names)} {what}; what tells a kind is {needs}", hint=hint, source=source
+    )
 
 
 def _example(kind: Kind) -> str:
-    return {QUOTES: "bid", TRADES: "price", BARS: "close", ORDERS: "order_id", POSITIONS: "quantity", SNAPSHOTS: "total_value"}[kind]
+    return {
+        QUOTES: "bid",
+        TRADES: "price",
+        BARS: "close",
+        ORDERS: "order_id",
+        POSITIONS: "quantity",
+        SNAPSHOTS: "total_value",
+    }[kind]
 
 
 def _refuse_others(names: Sequence[str], keys: set[str], source: str) -> None:
@@ -130,7 +195,8 @@ def _refuse_others(names: Sequence[str], keys: set[str], source: str) -> None:
     if contracts and "symbol" not in contracts:
         raise DataError(
             f"{source}: with the columns {listed(contracts)} a symbol stands for many securities, and their rows would be taken for one series",
-            hint="name each security with a column of its own, --column symbol=NAME; if one alone is in the file, --ignore " + ",".join(contracts),
+            hint="name each security with a column of its own, --column symbol=NAME; if one alone is in the file, --ignore "
+            + ",".join(contracts),
             source=source,
         )
 
@@ -153,7 +219,18 @@ def _refuse_own(keys: set[str], source: str) -> None:
 
 
 def _guess(names: Sequence[str]) -> str | None:
-    telling = "bid ask price size close order_id status market_value cost_basis total_value".split()
+    telling = [
+        "bid",
+        "ask",
+        "price",
+        "size",
+        "close",
+        "order_id",
+        "status",
+        "market_value",
+        "cost_basis",
+        "total_value",
+    ]
     known = {squeezed(word) for kind in KINDS.values() for words in synonyms(kind).values() for word in words}
     guesses = [
         f"{near[0]!r} for {name!r}"

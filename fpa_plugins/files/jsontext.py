@@ -59,9 +59,7 @@ def _constant(text: str) -> str | None:
     return None if text == "NaN" else text
 
 
-_DECODER = json.JSONDecoder(
-    parse_float=_Fraction, parse_int=str, parse_constant=_constant, object_pairs_hook=_members
-)
+_DECODER = json.JSONDecoder(parse_float=_Fraction, parse_int=str, parse_constant=_constant, object_pairs_hook=_members)
 
 
 def is_lines(head: str) -> bool:
@@ -72,7 +70,11 @@ def is_lines(head: str) -> bool:
     except (ValueError, RecursionError):
         # Of a line that is cut off or damaged, its beginning tells; a document has its first member on a line of its own.
         return line.startswith("{") and len(line) > 1 and not line.endswith(("[", "{"))
-    return isinstance(found, dict) and not any(_holds_rows(name, value) for name, value in found.items()) and not _is_columnar(found)
+    return (
+        isinstance(found, dict)
+        and not any(_holds_rows(name, value) for name, value in found.items())
+        and not _is_columnar(found)
+    )
 
 
 def _holds_rows(name: str, value: Any) -> bool:
@@ -125,9 +127,7 @@ def read_lines(stream: Stream, size: int) -> Iterator[Rows]:
 def _object(line: bytes) -> dict[str, Any]:
     text = line.decode()
     stripped = text.strip()
-    if stripped.endswith(","):  # the lines of an array, without its brackets
-        stripped = stripped[:-1]
-    parsed = _DECODER.decode(stripped)
+    parsed = _DECODER.decode(stripped.removesuffix(","))  # the lines of an array, without its brackets
     if not isinstance(parsed, dict):
         raise ValueError("the line holds something else")  # noqa: TRY004 - one kind of error says that a line is refused
     if "\\u" in text:
@@ -212,7 +212,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple, dict)):
         return json.loads(json.dumps(value, default=str))
     text = str(value)
-    return None if text in {"nan", "NaT", "<NA>"} else _Fraction(text) if getattr(value, "dtype", None) is not None and "." in text else text
+    return (
+        None
+        if text in {"nan", "NaT", "<NA>"}
+        else _Fraction(text)
+        if getattr(value, "dtype", None) is not None and "." in text
+        else text
+    )
 
 
 # Documents
@@ -269,7 +275,9 @@ def read_document(opened: Callable[[], Stream], rows_at_once: int) -> Iterator[R
 
 def _as_object(row: _Row, outer: dict[str, str]) -> dict[str, Any]:
     value = row.value
-    made: dict[str, Any] = {str(place): each for place, each in enumerate(value)} if isinstance(value, list) else dict(value)
+    made: dict[str, Any] = (
+        {str(place): each for place, each in enumerate(value)} if isinstance(value, list) else dict(value)
+    )
     if row.key is not None:
         made.setdefault(KEY, row.key)
     if row.path is not None:
@@ -294,7 +302,9 @@ def _walk_root(scanner: _Scanner, found: _Found) -> Iterator[_Row]:
         return
     if start != "{":
         value = scanner.decode()
-        raise DataError(f"{scanner.name}: the JSON document is {json.dumps(value)[:80]}, not a table", source=scanner.name)
+        raise DataError(
+            f"{scanner.name}: the JSON document is {json.dumps(value)[:80]}, not a table", source=scanner.name
+        )
     leaves: list[tuple[str, dict[str, Any]]] = []
     count = 0
     for name in scanner.members():
@@ -492,4 +502,6 @@ class _Scanner:
         return True
 
     def _wrong(self, what: str) -> DataError:
-        return DataError(f"{self.name}: the JSON is damaged: {what}", hint="fetch or write the file again", source=self.name)
+        return DataError(
+            f"{self.name}: the JSON is damaged: {what}", hint="fetch or write the file again", source=self.name
+        )

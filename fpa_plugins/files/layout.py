@@ -91,12 +91,20 @@ class Layout:
     @property
     def words(self) -> str:
         """How the file is read, for the receipt; empty where there was nothing to find out."""
-        told = [style.words for name, style in self.times.items() if name == "timestamp" and (style.form != "iso" or style.zone)]
+        told = [
+            style.words
+            for name, style in self.times.items()
+            if name == "timestamp" and (style.form != "iso" or style.zone)
+        ]
         if self.numbers.decimal == ",":
             told.append("numbers have a decimal comma")
         if self.scale is not None:
             told.append(f"prices are multiplied by {self.form.scale}")
-        told += [f"{field} is {' and '.join(self.names[place] for place in places)!r}" for field, places in self.places.items() if len(places) > 1]
+        told += [
+            f"{field} is {' and '.join(self.names[place] for place in places)!r}"
+            for field, places in self.places.items()
+            if len(places) > 1
+        ]
         if self.format_name:
             return f"read as {self.format_name}" + (f": {'; '.join(told)}" if told else "")
         return "; ".join(told)
@@ -138,7 +146,9 @@ def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Lay
         if name in needed and name not in places and name not in fills:
             raise DataError(
                 f"{source}: {kind.name} need a column {name!r}; the file has {listed(names)}",
-                hint=_HINTS.get(name) if name != "timestamp" or kind in {POSITIONS, SNAPSHOTS, ORDERS} else _nearest(name, names) or "say which column it is: --column timestamp=NAME",
+                hint=_HINTS.get(name)
+                if name != "timestamp" or kind in {POSITIONS, SNAPSHOTS, ORDERS}
+                else _nearest(name, names) or "say which column it is: --column timestamp=NAME",
                 field=f"{kind.singular}.{name}",
                 source=source,
             )
@@ -148,7 +158,9 @@ def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Lay
     for column in kind.columns:
         if column.type == "time" and column.name in places and column.name not in times:
             times[column.name] = _time_style(kind, column.name, rows, places, fills, reading)
-    others = [name or "(no name)" for place, name in enumerate(names) if place not in used and squeezed(name) not in ignored]
+    others = [
+        name or "(no name)" for place, name in enumerate(names) if place not in used and squeezed(name) not in ignored
+    ]
     return Layout(
         kind,
         form,
@@ -168,7 +180,11 @@ def _kind(reading: Reading, names: Sequence[str], ignored: frozenset[str], mappe
     from fpa_core.records import kind_of
 
     form = reading.form
-    if form.kind is not None and reading.format_name is not None and (reading.kind is None or reading.kind.name == form.kind):
+    if (
+        form.kind is not None
+        and reading.format_name is not None
+        and (reading.kind is None or reading.kind.name == form.kind)
+    ):
         return kind_of(form.kind)
     said = reading.kind or (None if form.kind is None else kind_of(form.kind))
     return kind_by_columns(
@@ -322,7 +338,9 @@ def _as_of(form: Format, source: str) -> int:
     except DataError as error:
         times = read_times(wanted, pa.array([text]))
         if not times.valid[0]:
-            raise DataError(f"{source}: --as-of: {error.message.split(': ', 1)[-1]}", hint=error.hint, source=source) from None
+            raise DataError(
+                f"{source}: --as-of: {error.message.split(': ', 1)[-1]}", hint=error.hint, source=source
+            ) from None
         return int(times.utc[0])
 
 
@@ -330,7 +348,8 @@ def _number_style(kind: Kind, rows: Rows, places: Mapping[str, tuple[int, ...]],
     """Return how numbers are written: as said, or as the file's numbers show."""
     form = reading.form
     nulls = frozenset(text.lower() for text in form.nulls)
-    mark, thousands = form.decimal, form.thousands
+    mark: str | None = form.decimal
+    thousands = form.thousands
     sampled = [
         texts_of(rows.cells[found[0]].slice(0, SAMPLE))[0].unique().to_pylist()
         for name, found in places.items()
@@ -392,7 +411,11 @@ def _time_style(
     try:
         return infer_times(cells, latest=latest, wanted=wanted)
     except UnreadableTimes as error:
-        if error.undecided and reading.more is not None and (found := _decided_later(name, places, reading, wanted, latest)):
+        if (
+            error.undecided
+            and reading.more is not None
+            and (found := _decided_later(name, places, reading, wanted, latest))
+        ):
             return found
         hint = error.hint
         if hint and "--interval 1d" in hint and kind in {POSITIONS, SNAPSHOTS, ORDERS}:

@@ -33,7 +33,8 @@ def _evidence(mark: str, other: str) -> re.Pattern[str]:
     """Return the pattern of numbers in which *mark* can only be the decimal mark."""
     m, o = re.escape(mark), re.escape(other)
     return re.compile(
-        rf"\d*{m}(?:\d{{1,2}}|\d{{4,}})|\d{{4,}}{m}\d+|0{m}\d+|{m}\d+|\d{{1,3}}(?:{o}\d{{3}})+{m}\d*|\d{{1,3}}(?:{o}\d{{3}}){{2,}}", re.ASCII
+        rf"\d*{m}(?:\d{{1,2}}|\d{{4,}})|\d{{4,}}{m}\d+|0{m}\d+|{m}\d+|\d{{1,3}}(?:{o}\d{{3}})+{m}\d*|\d{{1,3}}(?:{o}\d{{3}}){{2,}}",
+        re.ASCII,
     )
 
 

@@ -113,7 +113,9 @@ def _zone_in(match: re.Match[str]) -> bool:
 
 def _offset(part: Any) -> Offset:
     utc = part("utc")
-    zoned = pc.not_equal(part("sign"), "") if utc is None else pc.or_(pc.not_equal(part("sign"), ""), pc.not_equal(utc, ""))
+    zoned = (
+        pc.not_equal(part("sign"), "") if utc is None else pc.or_(pc.not_equal(part("sign"), ""), pc.not_equal(utc, ""))
+    )
     return part("sign"), part("zh"), part("zm"), pc.fill_null(zoned, False)
 
 
@@ -162,7 +164,9 @@ ISO = Pattern(
 
 PATTERNS: tuple[Pattern, ...] = (
     ISO,
-    Pattern("year, month, day", "%Y-%m-%d %H:%M:%S", _date_and_clock(r"(?P<Y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})")),
+    Pattern(
+        "year, month, day", "%Y-%m-%d %H:%M:%S", _date_and_clock(r"(?P<Y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})")
+    ),
     Pattern(
         "year, month and day without marks",
         "%Y%m%d %H:%M:%S",
@@ -170,10 +174,22 @@ PATTERNS: tuple[Pattern, ...] = (
         compact=True,
     ),
     Pattern("day.month.year", "%d.%m.%Y %H:%M:%S", _date_and_clock(r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<Y>\d{4})")),
-    Pattern("day/month/year", "%d/%m/%Y %H:%M:%S", _date_and_clock(r"(?P<d>\d{1,2})[/-](?P<m>\d{1,2})[/-](?P<Y>\d{4})")),
-    Pattern("month/day/year", "%m/%d/%Y %H:%M:%S", _date_and_clock(r"(?P<m>\d{1,2})[/-](?P<d>\d{1,2})[/-](?P<Y>\d{4})")),
-    Pattern("day, name of the month, year", "%d-%b-%Y %H:%M:%S", _date_and_clock(rf"(?P<d>\d{{1,2}})[- ]{_MONTH}[- ,]+(?P<Y>\d{{4}})")),
-    Pattern("name of the month, day, year", "%b %d, %Y %H:%M:%S", _date_and_clock(rf"{_MONTH}\.? (?P<d>\d{{1,2}}),? (?P<Y>\d{{4}})")),
+    Pattern(
+        "day/month/year", "%d/%m/%Y %H:%M:%S", _date_and_clock(r"(?P<d>\d{1,2})[/-](?P<m>\d{1,2})[/-](?P<Y>\d{4})")
+    ),
+    Pattern(
+        "month/day/year", "%m/%d/%Y %H:%M:%S", _date_and_clock(r"(?P<m>\d{1,2})[/-](?P<d>\d{1,2})[/-](?P<Y>\d{4})")
+    ),
+    Pattern(
+        "day, name of the month, year",
+        "%d-%b-%Y %H:%M:%S",
+        _date_and_clock(rf"(?P<d>\d{{1,2}})[- ]{_MONTH}[- ,]+(?P<Y>\d{{4}})"),
+    ),
+    Pattern(
+        "name of the month, day, year",
+        "%b %d, %Y %H:%M:%S",
+        _date_and_clock(rf"{_MONTH}\.? (?P<d>\d{{1,2}}),? (?P<Y>\d{{4}})"),
+    ),
 )
 """The patterns that are known, ISO 8601 first."""
 
@@ -205,11 +221,10 @@ def directive_pattern(text: str) -> Pattern:
 
     :raises DataError: for directives that are unknown, occur twice, or leave out the day.
     """
-    regex, seen, places = "", set(), iter(text)
-    if {"%H%M", "%m%d", "%d%m"} & {text[at : at + 4] for at in range(len(text))}:
-        two = True  # digits that follow each other are two each
-    else:
-        two = False
+    regex, places = "", iter(text)
+    seen: set[str] = set()
+    # Where one number follows another without a mark between, each has two digits.
+    two = bool({"%H%M", "%m%d", "%d%m"} & {text[at : at + 4] for at in range(len(text))})
     for letter in places:
         if letter != "%":
             regex += re.escape(letter)
@@ -232,7 +247,5 @@ def directive_pattern(text: str) -> Pattern:
         regex += directive_regex.replace(r"\d{1,2}", r"\d\d") if two else directive_regex
     has_day = "d" in seen and bool({"Y", "y"} & seen) and bool({"m", "b", "B"} & seen)
     if not has_day:
-        raise DataError(
-            f"time_format: {text!r} says no whole date", hint="write it like %Y-%m-%d %H:%M:%S", value=text
-        )
+        raise DataError(f"time_format: {text!r} says no whole date", hint="write it like %Y-%m-%d %H:%M:%S", value=text)
     return Pattern(f"written {text}", text, regex)

@@ -63,7 +63,11 @@ def recognise(
             best.append(offer)
     if len(best) > 1:
         choices = " or ".join(offer.name for offer in best)
-        raise DataError(f"{source}: the file may be of the format {choices}", hint=f"say which with --as {best[0].name}", source=source)
+        raise DataError(
+            f"{source}: the file may be of the format {choices}",
+            hint=f"say which with --as {best[0].name}",
+            source=source,
+        )
     if not best:
         return Recognised(said)
     return with_file_name(merged(best[0].format, said), best[0], file)

@@ -53,7 +53,9 @@ def described(
         name: (" + ".join(layout.names[place] for place in places), _written(layout, name))
         for name, places in layout.places.items()
     }
-    fills = {name: str(value) for name, value in layout.fills.items() if name not in layout.places and value is not None}
+    fills = {
+        name: str(value) for name, value in layout.fills.items() if name not in layout.places and value is not None
+    }
     return Sniffed(
         **known,
         format=layout.format_name,
@@ -75,7 +77,11 @@ def _written(layout: Layout, name: str) -> str:
         return layout.times[name].words.removeprefix("times are ")
     if column.type == "decimal":
         mark = "decimal comma" if layout.numbers.decimal == "," else "decimal"
-        return f"{mark}, x {layout.form.scale}" if layout.scale is not None and name in {"open", "high", "low", "close", "vwap", "price", "bid", "ask"} else mark
+        return (
+            f"{mark}, x {layout.form.scale}"
+            if layout.scale is not None and name in {"open", "high", "low", "close", "vwap", "price", "bid", "ask"}
+            else mark
+        )
     return "whole number" if column.type == "integer" else "text"
 
 
@@ -97,38 +103,30 @@ def _as_text(array: pa.Array) -> pa.Array:
 
 def toml_of(layout: Layout, *, dialect_delimiter: str | None) -> str:
     """Return the table ``[formats.NAME]`` that reads files as this one is read."""
-    form = layout.form
-    lines = ["[formats.mine]", f"kind = {_quoted(layout.kind.name)}"]
-    if dialect_delimiter not in {None, ","}:
-        lines.append(f"delimiter = {_quoted(dialect_delimiter)}")
-    for key in ("symbol", "interval", "account", "tz", "scale", "encoding", "comment"):
-        if (value := getattr(form, key)) is not None:
-            lines.append(f"{key} = {_quoted(value)}")
-    style = layout.times.get("timestamp")
-    if style is not None and style.form == "epoch":
-        lines.append(f"time_unit = {_quoted(style.unit)}")
-    elif style is not None and style.pattern is not None and form.time_format is not None:
-        lines.append(f"time_format = {_quoted(form.time_format)}")
-    if layout.numbers.decimal != ".":
-        lines.append(f"decimal = {_quoted(layout.numbers.decimal)}")
-    for key in ("skip", "footer"):
-        if value := getattr(form, key):
-            lines.append(f"{key} = {value}")
-    if form.names:
-        lines.append(f"names = {json.dumps(list(form.names), ensure_ascii=False)}")
+    form, style = layout.form, layout.times.get("timestamp")
+    said: dict[str, object] = {"kind": layout.kind.name}
+    if dialect_delimiter != ",":
+        said["delimiter"] = dialect_delimiter
+    for key in ("symbol", "interval", "account", "tz", "scale", "encoding", "comment", "time_format"):
+        said[key] = getattr(form, key)
+    said["time_unit"] = style.unit if style is not None and style.form == "epoch" else None
+    said["decimal"] = None if layout.numbers.decimal == "." else layout.numbers.decimal
+    said |= {key: getattr(form, key) or None for key in ("skip", "footer")} | {"names": list(form.names) or None}
+    lines = ["[formats.mine]", *(f"{key} = {_toml(value)}" for key, value in said.items() if value is not None)]
     named = {name: [layout.names[place] for place in places] for name, places in layout.places.items()}
-    said = [
-        f"{name} = {_quoted(found[0]) if len(found) == 1 else json.dumps(found, ensure_ascii=False)}"
+    columns_said = [
+        f"{name} = {_toml(found[0] if len(found) == 1 else found)}"
         for name, found in named.items()
         if len(found) > 1 or squeezed(found[0]) != squeezed(name)
     ]
-    if said:
-        lines += ["", "[formats.mine.columns]", *said]
+    if columns_said:
+        lines += ["", "[formats.mine.columns]", *columns_said]
     for field, words in form.values.items():
-        pairs = [f"{_quoted(word)} = {_quoted(ours)}" for word, ours in words.items()]
+        pairs = [f"{_toml(word)} = {_toml(ours)}" for word, ours in words.items()]
         lines += ["", f"[formats.mine.values.{field}]", *pairs]
     return "\n".join(lines) + "\n"
 
 
-def _quoted(text: object) -> str:
-    return json.dumps(str(text), ensure_ascii=False)
+def _toml(value: object) -> str:
+    """Return a text, number or list as TOML; JSON's form of these is TOML's."""
+    return json.dumps(value, ensure_ascii=False)

@@ -159,7 +159,14 @@ class FilesSource:
             return
         name = _name_of(target)
         if hasattr(target, "__arrow_c_stream__"):
-            yield _Table(name, name, type(target).__name__, "", lambda: columnar.read_table(target, name, request.chunk_rows), lambda: 1.0)
+            yield _Table(
+                name,
+                name,
+                type(target).__name__,
+                "",
+                lambda: columnar.read_table(target, name, request.chunk_rows),
+                lambda: 1.0,
+            )
             return
         yield _Table(name, name, "records", "", lambda: _of_python(target, name, request.chunk_rows), lambda: 1.0)
 
@@ -176,10 +183,6 @@ class FilesSource:
             return made("Feather", lambda: columnar.read_feather(content, size))
         if content.kind == "excel":
             return made("workbook", lambda: workbook.read(content, said, size))
-        if content.kind == "dbn":
-            from fpa_plugins.files import dbn
-
-            return made("DBN", lambda: dbn.read(content, size))
         return self._text(content, request, said, made)
 
     def _text(self, content: Content, request: SourceRequest, said: Format, made: Callable[..., _Table]) -> _Table:
@@ -211,7 +214,13 @@ class FilesSource:
             file=content.file,
             source=content.name,
         )
-        if recognised.offer is not None and (recognised.form.skip, recognised.form.delimiter, recognised.form.comment, recognised.form.footer, recognised.form.names) != (form.skip, form.delimiter, form.comment, form.footer, form.names):
+        if recognised.offer is not None and (
+            recognised.form.skip,
+            recognised.form.delimiter,
+            recognised.form.comment,
+            recognised.form.footer,
+            recognised.form.names,
+        ) != (form.skip, form.delimiter, form.comment, form.footer, form.names):
             dialect = dialect_of(lines, recognised.form, content.name, suggested=suggested)
         dialect = _with_names(dialect, content.name)
         final = recognised if wide is None else None
@@ -238,14 +247,13 @@ class _Formats:
     def of(self, block: Rows) -> Iterator[tuple[Recognised, Rows]]:
         """Yield the rows of *block* with their format."""
         wide = tuple_names(block.names)
-        for rows in (block,) if wide is None else wide.rows(block):
+        for plain in (block,) if wide is None else wide.rows(block):
             if self._found is None:
-                self._found = self._recognised(rows)
+                self._found = self._recognised(plain)
             recognised = self._found
-            rows = _named_columns(rows, recognised.form)
-            offer = recognised.offer
-            if offer is not None and offer.prepare is not None:
-                rows = offer.prepare(rows)
+            prepare = None if recognised.offer is None else recognised.offer.prepare
+            named = _named_columns(plain, recognised.form)
+            rows = named if prepare is None else prepare(named)
             if recognised.form.divide_by:
                 yield from self._parts(recognised, rows)
             else:
@@ -267,7 +275,10 @@ class _Formats:
         """Yield the rows of each format apart, by the column that tells it."""
         form = recognised.form
         if form.divide_by not in rows.names:
-            raise DataError(f"{self._table.name}: there is no column {form.divide_by!r}, which tells what a row is", source=self._table.name)
+            raise DataError(
+                f"{self._table.name}: there is no column {form.divide_by!r}, which tells what a row is",
+                source=self._table.name,
+            )
         words = texts_of(rows.cells[rows.names.index(form.divide_by)])[0].to_pylist()
         rejects: Sequence[Any] = rows.rejects
         for word in dict.fromkeys(words):
@@ -310,7 +321,8 @@ def _is_file(target: Any) -> bool:
 def _name_of(target: Any) -> str:
     if isinstance(target, (str, os.PathLike)):
         return str(target)
-    return str(getattr(target, "name", "")) if _is_file(target) and getattr(target, "name", "") else f"the {type(target).__name__}"
+    name = getattr(target, "name", None) if _is_file(target) else None
+    return str(name) if name else f"the {type(target).__name__}"
 
 
 def _lines(content: Content, encoding: str, size: int) -> Iterator[Rows]:
@@ -344,7 +356,12 @@ def _with_names(dialect: Dialect, source: str) -> Dialect:
         )
     if all(len(row) == len(dialect.names) + 1 and not row[-1] for row in dialect.rows) and dialect.rows:
         return evolve(dialect, names=(*dialect.names, ""))  # a delimiter too many at the end of each line
-    if dialect.rows and looks_like_data(dialect.rows[0]) and width != len(dialect.names) and all(len(row) == width for row in dialect.rows[:SHOWN_ROWS]):
+    if (
+        dialect.rows
+        and looks_like_data(dialect.rows[0])
+        and width != len(dialect.names)
+        and all(len(row) == width for row in dialect.rows[:SHOWN_ROWS])
+    ):
         raise DataError(
             f"{source}: the rows have {width} cells and there are {len(dialect.names)} names; the first is {_shown(dialect.rows[0])}",
             hint="a name is missing or too many: say them with --names, and --skip 1 to pass over the header",
@@ -378,7 +395,11 @@ def _texts_of_rows(rows: Rows) -> list[list[str]]:
 
 
 def _day(text: str | None) -> int | None:
-    return None if text is None else to_ns(f"{text[:4]}-{text[-4:-2]}-{text[-2:]}" if "-" not in text else text, dates=True) // (86_400 * 10**9)
+    return (
+        None
+        if text is None
+        else to_ns(f"{text[:4]}-{text[-4:-2]}-{text[-2:]}" if "-" not in text else text, dates=True) // (86_400 * 10**9)
+    )
 
 
 def _notes(layout: Layout) -> Iterator[str]:
@@ -391,7 +412,11 @@ def _notes(layout: Layout) -> Iterator[str]:
 def _of_python(target: Any, name: str, chunk_rows: int) -> Iterator[Rows]:
     """Yield dicts, or lists of values, as rows: floats by their shortest text, NaN as missing."""
     items: Iterable[Any] = [target] if isinstance(target, Mapping) else target
-    if isinstance(target, Mapping) and target and all(isinstance(value, (list, tuple)) or hasattr(value, "__arrow_c_array__") for value in target.values()):
+    if (
+        isinstance(target, Mapping)
+        and target
+        and all(isinstance(value, (list, tuple)) or hasattr(value, "__arrow_c_array__") for value in target.values())
+    ):
         yield from columnar.read_table(pa.table(dict(target)), name, chunk_rows)
         return
     try:
@@ -409,5 +434,6 @@ def _plain(item: Any, name: str) -> dict[str, Any]:
         return {str(key): jsontext.plain(value) for key, value in item.items()}
     if isinstance(item, (list, tuple)):
         return {str(place): jsontext.plain(value) for place, value in enumerate(item)}
-    raise DataError(f"{name} holds {type(item).__name__}", hint="rows are dicts, lists of values, or records of one class")
-
+    raise DataError(
+        f"{name} holds {type(item).__name__}", hint="rows are dicts, lists of values, or records of one class"
+    )

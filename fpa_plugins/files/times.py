@@ -143,14 +143,19 @@ def infer_times(cells: pa.Array, *, latest: int, wanted: TimeStyle) -> TimeStyle
         return wanted
     if all(_NUMBER.fullmatch(text) for text in sample):
         return _numeric_style(sample, latest, wanted)
-    # Some feeds write numbers among texts; these are read by themselves.
-    sample = [text for text in sample if not (_NUMBER.fullmatch(text) and _unit_of(text, latest))]
+    return _text_style([text for text in sample if not (_NUMBER.fullmatch(text) and _unit_of(text, latest))], wanted)
+
+
+def _text_style(sample: list[str], wanted: TimeStyle) -> TimeStyle:
+    """Return the style of a column of texts; numbers among them, which some feeds write, are left out of *sample*."""
     # Of a column of which some texts are no times, most tell the form: what the others are is for each row to say.
     counted = [(sum(map(pattern.fits, sample)), pattern) for pattern in PATTERNS]
     most = max(count for count, _ in counted)
     fitting = [pattern for count, pattern in counted if count == most > 0]
     if not fitting:
-        raise UnreadableTimes(f"{_shown(sample[0])} is not a time in a known form", "say --time-format, as '%d.%m.%Y %H:%M'")
+        raise UnreadableTimes(
+            f"{_shown(sample[0])} is not a time in a known form", "say --time-format, as '%d.%m.%Y %H:%M'"
+        )
     pattern = fitting[0]
     if pattern in DAY_OR_MONTH_FIRST and len(fitting) > 1:
         raise UnreadableTimes(
@@ -158,7 +163,10 @@ def infer_times(cells: pa.Array, *, latest: int, wanted: TimeStyle) -> TimeStyle
             f"say which with --time-format, as {' or '.join(repr(_directives(each, sample[0])) for each in fitting)}",
             undecided=True,
         )
-    local = [text for text in sample if pattern.is_local(text) and not (wanted.dates and pattern.is_midnight(text))]
+    local = [text for text in sample if pattern.is_local(text)]
+    # A midnight alone may be a day; beside other times of day it is a time like these.
+    if wanted.dates and all(map(pattern.is_midnight, local)):
+        local = []
     dates = [text for text in sample if pattern.is_date(text)]
     if len(dates) == len(sample) and not wanted.dates:
         raise UnreadableTimes(
@@ -166,7 +174,10 @@ def infer_times(cells: pa.Array, *, latest: int, wanted: TimeStyle) -> TimeStyle
             "a date is enough for bars of a day and more (--interval 1d)",
         )
     if 2 * len(local) > len(sample) and wanted.zone is None:
-        raise UnreadableTimes(f"{_shown(local[0])} has no time zone, so it names no instant", "say which with --tz, as --tz America/New_York")
+        raise UnreadableTimes(
+            f"{_shown(local[0])} has no time zone, so it names no instant",
+            "say which with --tz, as --tz America/New_York",
+        )
     if pattern.form == "iso":
         return wanted
     return evolve(wanted, form="pattern", pattern=pattern)
@@ -186,11 +197,16 @@ def _typed_style(kind: pa.DataType, cells: pa.Array, wanted: TimeStyle) -> TimeS
     if wanted.dates and (pa.types.is_date(kind) or _are_midnights(cells)):
         return wanted
     if pa.types.is_date(kind):
-        raise UnreadableTimes("they are dates, which name no instant", "a date is enough for bars of a day and more (--interval 1d)")
+        raise UnreadableTimes(
+            "they are dates, which name no instant", "a date is enough for bars of a day and more (--interval 1d)"
+        )
     if not len(cells) or cells.null_count == len(cells):
         return wanted
     first = cells.drop_null()[0]
-    raise UnreadableTimes(f"{first.cast(pa.string()).as_py()!r} has no time zone, so it names no instant", "say which with --tz, as --tz America/New_York")
+    raise UnreadableTimes(
+        f"{first.cast(pa.string()).as_py()!r} has no time zone, so it names no instant",
+        "say which with --tz, as --tz America/New_York",
+    )
 
 
 def _are_midnights(cells: pa.Array) -> bool:
@@ -206,11 +222,17 @@ def _numeric_style(sample: list[str], latest: int, wanted: TimeStyle) -> TimeSty
     for pattern in PATTERNS:
         if pattern.compact and all(map(pattern.fits, sample)):
             if pattern.dates_only(sample) and not wanted.dates:
-                raise UnreadableTimes(f"{sample[0]} is a date alone, which names no instant", "a date is enough for bars of a day and more (--interval 1d)")
-            local = [text for text in sample if pattern.is_local(text) and not (wanted.dates and pattern.is_midnight(text))]
+                raise UnreadableTimes(
+                    f"{sample[0]} is a date alone, which names no instant",
+                    "a date is enough for bars of a day and more (--interval 1d)",
+                )
+            local = [
+                text for text in sample if pattern.is_local(text) and not (wanted.dates and pattern.is_midnight(text))
+            ]
             if local and wanted.zone is None:
                 raise UnreadableTimes(
-                    f"{sample[0]} has no time zone, so it names no instant", "say which with --tz, as --tz Asia/Shanghai"
+                    f"{sample[0]} has no time zone, so it names no instant",
+                    "say which with --tz, as --tz Asia/Shanghai",
                 )
             return evolve(wanted, form="pattern", pattern=pattern)
     units = [_unit_of(text, latest) for text in sample]
@@ -221,7 +243,9 @@ def _numeric_style(sample: list[str], latest: int, wanted: TimeStyle) -> TimeSty
     odd = sample[units.index(None)] if None in units else sample[0]
     what = "numbers of several units" if len(known) > 1 else "a number whose unit is not certain"
     if all(re.fullmatch(r"[1-7]\d{4}(\.\d+)?", text) for text in sample):
-        raise UnreadableTimes(f"{_shown(odd)} is {what}; a spreadsheet writes days so", "say --time-unit excel if one did")
+        raise UnreadableTimes(
+            f"{_shown(odd)} is {what}; a spreadsheet writes days so", "say --time-unit excel if one did"
+        )
     raise UnreadableTimes(f"{_shown(odd)} is {what}", "say --time-unit s, ms, us or ns")
 
 
@@ -268,7 +292,9 @@ def _read_typed(style: TimeStyle, cells: pa.Array, *, dates: bool = False) -> Ti
         stamps = cells.cast(pa.timestamp("ns", given))
     except pa.ArrowInvalid:
         in_range = _in_range(cells)
-        problems = dict.fromkeys(np.flatnonzero(~in_range & _present(cells)).tolist(), "it lies outside 1677-09-21 to 2262-04-11")
+        problems = dict.fromkeys(
+            np.flatnonzero(~in_range & _present(cells)).tolist(), "it lies outside 1677-09-21 to 2262-04-11"
+        )
         stamps = pc.if_else(pa.array(in_range), cells, None).cast(pa.timestamp("ns", given))
     ns, valid = _numbers(stamps.view(pa.int64()))
     nat = valid & (ns == MIN_NS)
@@ -330,7 +356,9 @@ def _local(style: TimeStyle, utc: Nanoseconds, texts: pa.Array) -> Nanoseconds:
     parts = pc.extract_regex(texts, r"(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d)$")
     if parts.null_count == len(parts):
         return utc
-    return utc + _offsets(pc.struct_field(parts, "sign"), pc.struct_field(parts, "hours"), pc.struct_field(parts, "minutes"))
+    return utc + _offsets(
+        pc.struct_field(parts, "sign"), pc.struct_field(parts, "hours"), pc.struct_field(parts, "minutes")
+    )
 
 
 def _offsets(sign: pa.Array, hours: pa.Array, minutes: pa.Array) -> Nanoseconds:
@@ -371,10 +399,10 @@ def _read_pattern(style: TimeStyle, pattern: Pattern, texts: pa.Array) -> Times:
         utc = np.where(aware, local - shift, naive.utc)
         clock = local if style.zone is None else np.where(aware, zones.to_local(utc, style.zone), local)
         found = Times(utc, clock, days, np.where(aware, valid, naive.valid), naive.problems)
-    return _with_numbers(style, found, trimmed, unmatched)
+    return _with_numbers(found, trimmed, unmatched)
 
 
-def _with_numbers(style: TimeStyle, times: Times, texts: pa.Array, unmatched: npt.NDArray[np.bool_]) -> Times:
+def _with_numbers(times: Times, texts: pa.Array, unmatched: npt.NDArray[np.bool_]) -> Times:
     """Take numbers among texts whose unit is certain: some feeds write both."""
     if not unmatched.any():
         return times
@@ -392,7 +420,12 @@ def _with_numbers(style: TimeStyle, times: Times, texts: pa.Array, unmatched: np
 
 def _strangers(style: TimeStyle, texts: pa.Array, indexes: list[int]) -> Problems:
     words = "ISO 8601 time" if style.pattern is None else f"time written {style.pattern.directives}"
-    return {index: f"{_shown(texts[index].as_py())} is not an {words}" if words[0] == "I" else f"{_shown(texts[index].as_py())} is not a {words}" for index in indexes}
+    return {
+        index: f"{_shown(texts[index].as_py())} is not an {words}"
+        if words[0] == "I"
+        else f"{_shown(texts[index].as_py())} is not a {words}"
+        for index in indexes
+    }
 
 
 def _checked(plain: pa.Array) -> tuple[pa.Array, Problems]:
@@ -434,7 +467,9 @@ def _from_local(
     utc, twice, never = zones.to_utc(local, style.zone, later=style.ambiguous == "later")
     if style.ambiguous == "refuse":
         for index in np.flatnonzero(twice & naive).tolist():
-            problems[index] = f"{_text(texts, local, index)} occurs twice in {style.zone.key}, when clocks are set back; say --ambiguous earlier or later"
+            problems[index] = (
+                f"{_text(texts, local, index)} occurs twice in {style.zone.key}, when clocks are set back; say --ambiguous earlier or later"
+            )
         valid = valid & ~(twice & naive)
     for index in np.flatnonzero(never & naive).tolist():
         problems[index] = f"{_text(texts, local, index)} never occurs in {style.zone.key}, as clocks are set forward"
@@ -480,7 +515,9 @@ def _scaled(style: TimeStyle, numbers: pa.Array) -> tuple[Any, Problems]:
     problems: Problems = {}
     for index, number in enumerate(columns.as_decimals(numbers)):
         ns = None if number is None else (number + shift) * factor
-        if ns is not None and style.unit == "excel":  # a share of a day in binary: to the microsecond, as spreadsheets show it
+        if (
+            ns is not None and style.unit == "excel"
+        ):  # a share of a day in binary: to the microsecond, as spreadsheets show it
             ns = round(ns / 1000) * Decimal(1000)
         if ns is None or (ns == ns.to_integral_value() and MIN_NS < ns < 2**63):
             values.append(None if ns is None else int(ns))
@@ -488,4 +525,3 @@ def _scaled(style: TimeStyle, numbers: pa.Array) -> tuple[Any, Problems]:
             values.append(None)
             problems[index] = f"{number} is no whole nanosecond of 1677-09-21 to 2262-04-11"
     return values, problems
-

@@ -34,7 +34,9 @@ class Wide:
         for symbol, places in self.of.items():
             names = (*self.shared.values(), *places.values(), SYMBOL)
             chosen = (*self.shared, *places)
-            own = evolve(rows, names=tuple(places.values()), cells=[rows.cells[place] for place in places]).without_empty()
+            own = evolve(
+                rows, names=tuple(places.values()), cells=[rows.cells[place] for place in places]
+            ).without_empty()
             kept = own.positions
             where = {position: index for index, position in enumerate(rows.positions)}
             part = rows if len(kept) == len(rows.positions) else rows.take([where[position] for position in kept])
@@ -84,7 +86,7 @@ def stacked_header(lines: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], int
     top, second = lines[0], lines[1]
     by_field = sum(cell.strip().lower() in _FIELDS for cell in top) > 1
     by_symbol = sum(cell.strip().lower() in _FIELDS for cell in second) > 1
-    if by_field == by_symbol or len(top) != len(second) or not (second[0].strip().lower() in {"ticker", "price", ""}):
+    if by_field == by_symbol or len(top) != len(second) or second[0].strip().lower() not in {"ticker", "price", ""}:
         return None
     third = lines[2] if len(lines) > 2 else ()
     has_third = bool(third) and len(third) == len(top) and not any(cell.strip() for cell in third[1:])

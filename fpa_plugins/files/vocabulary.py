@@ -111,7 +111,9 @@ def _ranked(kind: Kind) -> dict[str, tuple[str, int]]:
 _RANKED = {kind: _ranked(kind) for kind in KINDS.values()}
 
 
-def fields_of(kind: Kind, names: Sequence[str], ignored: frozenset[str] = frozenset()) -> dict[str, list[tuple[int, int]]]:
+def fields_of(
+    kind: Kind, names: Sequence[str], ignored: frozenset[str] = frozenset()
+) -> dict[str, list[tuple[int, int]]]:
     """Return, by the name of each field, the places of the columns that are called so, each after how sure the word is.
 
     :param ignored: squeezed names of columns that are not read.

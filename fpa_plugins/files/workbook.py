@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -67,9 +67,7 @@ def _refuse_bombs(content: Content, stream: Any) -> None:
 
 
 def _rows(table: list[list[Any]], form: Format, name: str, chunk_rows: int) -> Iterator[Rows]:
-    start = form.skip or next(
-        (at for at, row in enumerate(table[:PREAMBLE]) if sum(cell != "" for cell in row) > 1), 0
-    )
+    start = form.skip or next((at for at, row in enumerate(table[:PREAMBLE]) if sum(cell != "" for cell in row) > 1), 0)
     header = [str(cell).strip() for cell in table[start]] if start < len(table) else []
     if form.names or looks_like_data(header):
         names = form.names or tuple(str(at) for at in range(len(header)))
@@ -83,7 +81,10 @@ def _rows(table: list[list[Any]], form: Format, name: str, chunk_rows: int) -> I
         part = rows[at : at + chunk_rows]
         cells = [_column([row[place] if place < len(row) else "" for row in part]) for place in range(len(names))]
         yield Rows(
-            names, cells, range(at + 1, at + 1 + len(part)), lambda index, part=part: _raw(names, part[index])  # type: ignore[misc]
+            names,
+            cells,
+            range(at + 1, at + 1 + len(part)),
+            lambda index, part=part: _raw(names, part[index]),  # type: ignore[misc]
         ).without_empty()
 
 
@@ -104,6 +105,6 @@ def _text(value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
-    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
-        return value.isoformat(" ") if isinstance(value, datetime.datetime) else value.isoformat()
+    if isinstance(value, (dt.datetime, dt.date, dt.time)):
+        return value.isoformat(" ") if isinstance(value, dt.datetime) else value.isoformat()
     return str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,12 +12,21 @@ from attrs import evolve
 
 from fpa_core.exceptions import DataError
 from fpa_core.protocols import QuarantineCount, Quarantined, QuarantineQuery, State
+from fpa_plugins.sqlite.condensed import Condenser, cells_of, cells_text, digest, findings_of
 from fpa_plugins.sqlite.schema import batches_of, glob
 
 __all__ = ["QuarantineWriter", "count", "select"]
 
-_NAMES = "kind, subject, ts_ns, row, raw, findings, state, id, batch, changed_by, cells"
-_BROKEN = "EXISTS (SELECT 1 FROM json_each(findings) WHERE {})"
+_LAYOUT = "(SELECT l.layout FROM quarantine_layouts l WHERE l.id = quarantine.layout)"
+_FINDINGS = "(SELECT f.text FROM quarantine_findings f WHERE f.id = quarantine.findings)"
+_NAMES = f"kind, subject, ts_ns, row, raw, {_FINDINGS}, arguments, state, id, batch, changed_by, {_LAYOUT}, cells"
+_BROKEN = "findings IN (SELECT f.id FROM quarantine_findings f, json_each(f.rules) WHERE {})"
+
+_EARLIER = (
+    "SELECT e.id FROM quarantine e WHERE e.digest = {} AND e.id > {} AND e.id <= ? AND e.batch <> ? AND e.state <> 'undone' "
+    "ORDER BY e.id LIMIT {}"
+)
+"""The records that rows of a digest may repeat: after the last one claimed, up to the last there was, not of the batch itself."""
 
 
 def select(connection: apsw.Connection, query: QuarantineQuery) -> Iterator[Quarantined]:
@@ -49,7 +58,7 @@ def _where(query: QuarantineQuery) -> tuple[str, list[Any]]:
     if query.symbols is not None:
         ways.append((_any("subject GLOB ?", query.symbols), [*map(glob, query.symbols)]))
     if query.rules is not None:
-        broken = _BROKEN.format(_any("value ->> 'rule' GLOB ?", query.rules))
+        broken = _BROKEN.format(_any("value GLOB ?", query.rules))
         ways.append((broken, [*map(glob, query.rules)]))
     if query.sources is not None:
         sql, patterns = batches_of(query.sources)
@@ -63,19 +72,19 @@ def _any(condition: str, values: Sequence[object]) -> str:
 
 
 def _record(row: tuple[Any, ...]) -> Quarantined:
-    kind, subject, ts_ns, position, raw, findings, state, record, batch, changed_by, cells = row
+    kind, subject, ts_ns, position, raw, findings, arguments, state, record, batch, changed_by, layout, cells = row
     return Quarantined(
         kind,
         subject,
         ts_ns,
         position,
         raw,
-        tuple(json.loads(findings)),
+        findings_of(findings, arguments),
         state,
         record,
         batch,
         changed_by,
-        None if cells is None else json.loads(cells),
+        cells_of(layout, raw, cells),
     )
 
 
@@ -84,60 +93,95 @@ class QuarantineWriter:
 
     Records of earlier batches that rows of this one were recognised as are claimed, equal ones in the order of their ids: each stands for one row
     only. The last one claimed of each text is in a temporary table, which a rollback takes back with all else.
+
+    :param in_groups: the batch is written in groups, between which others write.
     """
 
-    def __init__(self, connection: apsw.Connection, batch_id: int) -> None:
+    def __init__(self, connection: apsw.Connection, batch_id: int, *, in_groups: bool = False) -> None:
         self._connection = connection
         self._batch_id = batch_id
+        self._in_groups = in_groups
+        self._condenser = Condenser(connection)
         connection.execute(
-            "CREATE TEMP TABLE IF NOT EXISTS quarantine_claims (batch INTEGER, digest BLOB, last INTEGER, PRIMARY KEY (batch, digest)) WITHOUT ROWID"
+            "CREATE TEMP TABLE IF NOT EXISTS quarantine_claims (batch INTEGER, digest INTEGER, last INTEGER, PRIMARY KEY (batch, digest)) WITHOUT ROWID;"
+            "CREATE TEMP TABLE IF NOT EXISTS quarantine_wanted (digest INTEGER PRIMARY KEY)"
         )
+
+    @functools.cached_property
+    def _last(self) -> int:
+        """The last record there was before the first row: what comes after it is of this batch, and nothing that a row could repeat."""
+        return int(self._connection.execute("SELECT ifnull(max(id), 0) FROM quarantine").get)
 
     def add(self, records: Sequence[Quarantined]) -> list[Quarantined]:
         """Keep those of *records* that earlier batches have not brought already, and return them with their ids."""
-        kept = []
-        # Rows of this batch come after: only what was there before can be what a row repeats.
-        last = self._connection.execute("SELECT ifnull(max(id), 0) FROM quarantine").get
-        for record in records:
-            cells = None if record.cells is None else json.dumps(dict(record.cells), ensure_ascii=False)
-            if not self._recognise(record, cells, last):
-                kept.append(self._insert(record, cells))
+        cells = [cells_text(record.cells) for record in records]
+        digests = [digest(record.kind, record.raw, text) for record, text in zip(records, cells, strict=True)]
+        earlier = self._earlier(records, cells, digests) if self._last else {}
+        first = 1 + int(self._connection.execute("SELECT ifnull(max(id), 0) FROM quarantine").get)
+        kept: list[Quarantined] = []
+        rows: list[tuple[Any, ...]] = []
+        for record, text, number in zip(records, cells, digests, strict=True):
+            if (left := earlier.get((number, record.kind, record.raw, text))) is not None and left:
+                left.pop()
+                continue
+            record_id = first + len(kept)
+            findings, arguments = self._condenser.findings(record.findings)
+            layout, own = self._condenser.cells(record.raw, record.cells)
+            # fmt: off
+            rows.append((
+                record_id, self._batch_id, record.kind, record.subject, record.ts_ns, record.row, record.raw, number, findings, arguments,
+                str(record.state), layout, own,
+            ))
+            # fmt: on
+            kept.append(evolve(record, id=record_id, batch=self._batch_id))
+        self._connection.executemany(
+            "INSERT INTO quarantine (id, batch, kind, subject, ts_ns, row, raw, digest, findings, arguments, state, layout, cells) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
         return kept
 
-    def _recognise(self, record: Quarantined, cells: str | None, last: int) -> bool:
-        """Claim an equal record of an earlier batch, if there is one left."""
-        digest = hashlib.sha256(repr((record.kind, record.raw, cells)).encode()).digest()
-        claimed = self._connection.execute(
-            "SELECT last FROM quarantine_claims WHERE batch = ? AND digest = ?", (self._batch_id, digest)
-        ).get
-        found = self._connection.execute(
-            "SELECT id FROM quarantine WHERE raw = ? AND id > ? AND id <= ? AND kind = ? AND cells IS ? AND batch <> ? AND state <> 'undone' "
-            "ORDER BY id LIMIT 1",
-            (record.raw, claimed or 0, last, record.kind, cells, self._batch_id),
-        ).get
-        if found is not None:
-            self._connection.execute(
-                "INSERT OR REPLACE INTO quarantine_claims VALUES (?, ?, ?)", (self._batch_id, digest, found)
-            )
-        return found is not None
-
-    def _insert(self, record: Quarantined, cells: str | None) -> Quarantined:
-        findings = json.dumps(list(record.findings))
-        self._connection.execute(
-            "INSERT INTO quarantine (batch, kind, subject, ts_ns, row, raw, findings, state, cells) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                self._batch_id,
-                record.kind,
-                record.subject,
-                record.ts_ns,
-                record.row,
-                record.raw,
-                findings,
-                str(record.state),
-                cells,
-            ),
+    def _earlier(
+        self, records: Sequence[Quarantined], cells: Sequence[str | None], digests: Sequence[int]
+    ) -> dict[tuple[Any, ...], list[int]]:
+        """Claim equal records of earlier batches, and return them by digest, kind, text and cells: no more than there are rows."""
+        wanted: dict[int, tuple[Any, ...]] = {}
+        counts: dict[int, int] = {}
+        for record, text, number in zip(records, cells, digests, strict=True):
+            key = (number, record.kind, record.raw, text)
+            if (
+                wanted.setdefault(number, key) == key
+            ):  # another text with the same digest is new: better twice than lost
+                counts[number] = counts.get(number, 0) + 1
+        self._connection.execute("DELETE FROM quarantine_wanted")
+        self._connection.executemany("INSERT INTO quarantine_wanted VALUES (?)", ((number,) for number in wanted))
+        found: dict[int, list[int]] = {}
+        row: Any
+        for row in self._connection.execute(
+            f"SELECT w.digest, {_NAMES} FROM quarantine_wanted w LEFT JOIN quarantine_claims c ON c.batch = ? AND c.digest = w.digest "
+            f"JOIN quarantine ON id = ({_EARLIER.format('w.digest', 'ifnull(c.last, 0)', '1')})",
+            (self._batch_id, self._last, self._batch_id),
+        ):
+            record = _record(row[1:])
+            if (row[0], record.kind, record.raw, cells_text(record.cells)) == wanted[row[0]]:
+                found[row[0]] = [record.id]
+        for number, ids in found.items():
+            if counts[number] > 1:
+                ids += [
+                    record
+                    for (record,) in self._connection.execute(
+                        _EARLIER.format("?", "?", "?"), (number, ids[0], self._last, self._batch_id, counts[number] - 1)
+                    )
+                ]
+        claims = {number: ids[-1] for number, ids in found.items()}
+        if self._in_groups:
+            # What was looked for in vain is not looked for again among the same records, which are those of earlier groups.
+            claims |= {number: self._last for number in wanted if len(found.get(number, ())) < counts[number]}
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO quarantine_claims VALUES (?, ?, ?)",
+            ((self._batch_id, number, last) for number, last in claims.items()),
         )
-        return evolve(record, id=self._connection.last_insert_rowid(), batch=self._batch_id)
+        return {wanted[number]: ids for number, ids in found.items()}
 
     def forget(self) -> None:
         """Drop the claims: the batch is at its end."""
@@ -169,8 +213,8 @@ class QuarantineWriter:
         for record in records:
             self._log("id = ? AND state = 'open'", [record.id])
             self._connection.execute(
-                "UPDATE quarantine SET findings = ?, changed_by = ? WHERE id = ? AND state = 'open'",
-                (json.dumps(list(record.findings)), self._batch_id, record.id),
+                "UPDATE quarantine SET findings = ?, arguments = ?, changed_by = ? WHERE id = ? AND state = 'open'",
+                (*self._condenser.findings(record.findings), self._batch_id, record.id),
             )
 
     def undo(self, batches: Sequence[int]) -> None:
@@ -179,22 +223,22 @@ class QuarantineWriter:
             self._change(QuarantineQuery(batch=batch), State.UNDONE)
             # Only where nothing came later: a record that was reopened and settled again keeps that.
             rows = self._connection.execute(
-                "SELECT h.state, h.findings, q.id FROM quarantine_history h JOIN quarantine q ON q.id = h.record "
+                "SELECT h.state, h.findings, h.arguments, q.id FROM quarantine_history h JOIN quarantine q ON q.id = h.record "
                 "WHERE h.retired_by = ? AND q.changed_by = ?",
                 (batch, batch),
             ).fetchall()
             self._log("changed_by = ?", [batch])
             self._connection.executemany(
-                "UPDATE quarantine SET state = ?, findings = ?, changed_by = ? WHERE id = ?",
-                ((state, findings, self._batch_id, record) for state, findings, record in rows),
+                "UPDATE quarantine SET state = ?, findings = ?, arguments = ?, changed_by = ? WHERE id = ?",
+                ((state, findings, arguments, self._batch_id, record) for state, findings, arguments, record in rows),
             )
 
     def replayed_before(self, ids: Sequence[int]) -> dict[int, int]:
         """Tell, by one record of each text among *ids*, how many equal records earlier batches have replayed."""
         sql = (
-            "SELECT min(q.id), (SELECT count(*) FROM quarantine p WHERE p.raw = q.raw AND p.kind = q.kind AND p.cells IS q.cells "
-            "AND p.state = 'replayed' AND p.changed_by <> ?) AS before FROM quarantine q "
-            "WHERE q.id IN (SELECT value FROM json_each(?)) GROUP BY q.raw, q.kind, q.cells HAVING before > 0"
+            "SELECT min(q.id), (SELECT count(*) FROM quarantine p WHERE p.digest = q.digest AND p.raw = q.raw AND p.kind = q.kind "
+            "AND p.state <> 'undone' AND p.state = 'replayed' AND p.changed_by <> ?) AS before FROM quarantine q "
+            "WHERE q.id IN (SELECT value FROM json_each(?)) GROUP BY q.digest, q.raw, q.kind HAVING before > 0"
         )
         found: Iterator[Any] = self._connection.execute(sql, (self._batch_id, json.dumps(list(ids))))
         return {record: before for record, before in found}  # noqa: C416  # dict() would not know the types
@@ -211,7 +255,7 @@ class QuarantineWriter:
     def _log(self, where: str, parameters: Sequence[Any]) -> None:
         """Write down what records are before they are changed."""
         self._connection.execute(
-            f"INSERT INTO quarantine_history (record, state, findings, changed_by, retired_by) "
-            f"SELECT id, state, findings, changed_by, ? FROM quarantine WHERE {where}",
+            f"INSERT INTO quarantine_history (record, state, findings, arguments, changed_by, retired_by) "
+            f"SELECT id, state, findings, arguments, changed_by, ? FROM quarantine WHERE {where}",
             (self._batch_id, *parameters),
         )

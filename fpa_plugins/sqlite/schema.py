@@ -163,7 +163,7 @@ def tables(kind: Kind) -> Tables:
 
 
 def create_tables(kinds: Sequence[Kind]) -> str:
-    """Return a script that makes the tables of all *kinds*: what the first migration holds, word for word."""
+    """Return a script that makes the tables of all *kinds*: what all migrations together lead to, but for the order of the columns."""
     return "\n".join(f"{statement};" for kind in kinds for statement in tables(kind).create()) + "\n"
 
 

@@ -119,7 +119,7 @@ class SqliteStore:
 
     def batches(self, *, batch: int | None = None, limit: int | None = None) -> Sequence[Batch]:
         """List batches, latest first."""
-        names = "id, source, recorded_ns, file, digest, read, inserted, duplicate, revised, quarantined, deleted, undone_by, replays"
+        names = "id, source, recorded_ns, file, digest, read, inserted, duplicate, revised, quarantined, deleted, undone_by, replays, reading"
         sql = f"SELECT {names} FROM batches WHERE id = ifnull(?, id) ORDER BY id DESC LIMIT ?"
         with translated(self.path, "list batches"), self._pool.reader() as connection:
             return [Batch(*row) for row in connection.execute(sql, (batch, -1 if limit is None else limit))]

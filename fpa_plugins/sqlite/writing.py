@@ -101,7 +101,7 @@ class SqliteTransaction:
 
     @functools.cached_property
     def _refused(self) -> QuarantineWriter:
-        return QuarantineWriter(self._connection, self.batch_id)
+        return QuarantineWriter(self._connection, self.batch_id, in_groups=self._goes_on)
 
     def quarantine(self, records: Sequence[Quarantined]) -> Sequence[Quarantined]:
         """Keep records that were refused, those that are not there already; the others count as duplicates."""
@@ -246,9 +246,11 @@ class SqliteTransaction:
 
     # The batch itself
 
-    def finish(self, *, read: int) -> None:
-        """Note how many rows the source held."""
+    def finish(self, *, read: int, reading: str | None = None) -> None:
+        """Note how many rows the source held, and how they were read."""
         self._read = read
+        if reading is not None:
+            self._connection.execute("UPDATE batches SET reading = ? WHERE id = ?", (reading, self.batch_id))
 
     def record(self) -> None:
         """Write down what the batch came to; the last thing before the commit."""

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from fpa_core.conversion import concat, from_table, to_table
 from fpa_core.exceptions import DataError
 from fpa_core.models import Bar, Quote, Trade
-from fpa_core.numbers import EXACT, MIN_NS
+from fpa_core.numbers import EXACT, MIN_NS, Instant
 from fpa_core.records import BARS, QUOTES, TRADES
 from fpa_core.store import DataStore, bars
 from fpa_plugins.sqlite import sealed
@@ -130,7 +130,7 @@ def test_bars_of_a_store() -> None:
 
 def test_sums_beyond_64_bits() -> None:
     """Volumes and amounts that pass 64 bits stay exact, within a batch and over several."""
-    rows = [Trade("A", ts, "922337203685.4775807", "9223372036854775807") for ts in range(6)]
+    rows = [Trade("A", Instant(ts), "922337203685.4775807", "9223372036854775807") for ts in range(6)]
     table = to_table(TRADES, rows).combine_chunks()
     for size in (1, 2, 6):
         parts = bars.fold(table.to_batches(size), "1m", "trades")
@@ -140,14 +140,16 @@ def test_sums_beyond_64_bits() -> None:
 def test_half_open_intervals(store: DataStore) -> None:
     """A trade at the very end of an interval belongs to the next one; where there is no trade there is no bar."""
     minute = UNITS["m"]
-    store.save([Trade("A", ts, price, 1) for ts, price in ((0, 1), (minute - 1, 2), (minute, 3), (5 * minute, 4))])
+    store.save(
+        [Trade("A", Instant(ts), price, 1) for ts, price in ((0, 1), (minute - 1, 2), (minute, 3), (5 * minute, 4))]
+    )
     found = [(bar.ts_ns // minute, bar.open, bar.close, bar.trade_count) for bar in store.bars("A")]
     assert [(0, 1, 2, 2), (1, 3, 3, 1), (5, 4, 4, 1)] == found
 
 
 def test_bars_can_be_saved(store: DataStore) -> None:
     """Bars that were made can be stored, and come back as they were."""
-    store.save([Trade("A", ts * SECOND, f"1.{ts:03}", 3) for ts in range(200)])
+    store.save([Trade("A", Instant(ts * SECOND), f"1.{ts:03}", 3) for ts in range(200)])
     made = store.bars("A", "1m")
     store.save_bars(made)
     assert made.to_list() == store.get_bars("A", "1m")
@@ -158,7 +160,7 @@ def test_bars_of_nothing(store: DataStore) -> None:
     """Bars of no rows are an empty table of bars."""
     table = store.bars("A").to_arrow()
     assert (0, list(BARS.by_name)) == (table.num_rows, table.column_names)
-    store.save(Quote("A", 1, None, 2))
+    store.save(Quote("A", Instant(1), None, 2))
     assert [] == store.bars("A", from_="mid").to_list()
 
 
@@ -173,6 +175,6 @@ def test_what_bars_cannot_be_made_of(store: DataStore) -> None:
 @pytest.mark.parametrize("interval", ["1mo", "1w", "1d"])
 def test_an_interval_that_begins_too_early(store: DataStore, interval: str) -> None:
     """A bar whose start 64 bits cannot hold is an error, not another time."""
-    store.save(Trade("A", MIN_NS + 1, 1, 1))
+    store.save(Trade("A", Instant(MIN_NS + 1), 1, 1))
     with pytest.raises(DataError, match="begins before 1677-09-21"):
         store.bars("A", interval).to_list()

@@ -16,16 +16,17 @@ from attrs import evolve
 from fpa_core.conversion import to_table
 from fpa_core.exceptions import DatabaseError, DataError, MissingDependencyError
 from fpa_core.models import Bar, Order, OrderStatus, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.numbers import Instant
 from fpa_core.protocols import Capability, Query, StoreBackend
 from fpa_core.records import BARS, KINDS, ORDERS, POSITIONS, QUOTES, TRADES, Kind, kind_of
 from fpa_core.store import DataStore
 
-QUOTE = Quote("A", 1, "1.10", "1.20", 100, 200)
-TRADE = Trade("A", 1, "1.15", 50, "@", "N")
-BAR = Bar("A", 1, 1, 2, "0.5", "1.5", 1000, "1m")
-ORDER = Order("o-1", "A", 100, "buy", "limit", limit_price="1.20", timestamp=1, updated_at=1)
-POSITION = Position("A", 100, 120, 110, 10, timestamp=1)
-SNAPSHOT = PortfolioSnapshot(1, 1120, cash=1000, positions=[Position("A", 100, 120, 110)])
+QUOTE = Quote("A", Instant(1), "1.10", "1.20", 100, 200)
+TRADE = Trade("A", Instant(1), "1.15", 50, "@", "N")
+BAR = Bar("A", Instant(1), 1, 2, "0.5", "1.5", 1000, "1m")
+ORDER = Order("o-1", "A", 100, "buy", "limit", limit_price="1.20", timestamp=Instant(1), updated_at=Instant(1))
+POSITION = Position("A", 100, 120, 110, 10, timestamp=Instant(1))
+SNAPSHOT = PortfolioSnapshot(Instant(1), 1120, cash=1000, positions=[Position("A", 100, 120, 110)])
 
 RECORDS = (QUOTE, TRADE, BAR, ORDER, POSITION, SNAPSHOT)
 
@@ -60,7 +61,7 @@ def test_saved_record_is_read_back(store: DataStore, record: Any) -> None:
 def test_many_are_saved_as_one_batch(store: DataStore, record: Any) -> None:
     """The plural verbs take any iterable and make one batch of it."""
     save = {"Quote": store.save_quotes, "Trade": store.save_trades, "Bar": store.save_bars}[ids(record)]
-    receipt = save(evolve(record, timestamp=ts) for ts in range(3))
+    receipt = save(evolve(record, timestamp=Instant(ts)) for ts in range(3))
     assert (3, 3, kind_of(record).name) == (receipt.read, receipt.inserted, receipt.kind)
     assert [receipt.batch] == [batch.id for batch in store.batches()]
 
@@ -82,7 +83,10 @@ def test_get_by_symbol_and_time(store: DataStore, kind: Kind, get: Callable[...,
     unique = {"order_id": "{}-{}"} if kind is ORDERS else {}
     made = {
         (symbol, ts): evolve(
-            record, symbol=symbol, timestamp=ts, **{name: text.format(symbol, ts) for name, text in unique.items()}
+            record,
+            symbol=symbol,
+            timestamp=Instant(ts),
+            **{name: text.format(symbol, ts) for name, text in unique.items()},
         )
         for symbol in "ABC"
         for ts in range(4)
@@ -124,8 +128,8 @@ def test_get_positions_of_an_account(store: DataStore) -> None:
 
 def test_get_snapshots(store: DataStore) -> None:
     """Snapshots come with their positions, by account and time."""
-    later = evolve(SNAPSHOT, timestamp=5, positions=[Position("B", 1, 2, 3), Position("A", 1, 2, 3)])
-    margin = PortfolioSnapshot(3, 7, account="margin")
+    later = evolve(SNAPSHOT, timestamp=Instant(5), positions=[Position("B", 1, 2, 3), Position("A", 1, 2, 3)])
+    margin = PortfolioSnapshot(Instant(3), 7, account="margin")
     store.save([later, margin, SNAPSHOT])
     assert [SNAPSHOT, later] == store.get_portfolio_snapshots("default")
     assert [SNAPSHOT] == store.get_portfolio_snapshots("default", start_time=1, end_time=5)
@@ -137,7 +141,7 @@ def test_latest_snapshot(store: DataStore) -> None:
     """The latest snapshot is that of the account named, or the latest of all accounts."""
     assert store.get_latest_snapshot() is None
     assert store.get_latest_snapshot("default") is None
-    later, margin = evolve(SNAPSHOT, timestamp=5), PortfolioSnapshot(3, 7, account="margin")
+    later, margin = evolve(SNAPSHOT, timestamp=Instant(5)), PortfolioSnapshot(Instant(3), 7, account="margin")
     store.save([SNAPSHOT, later, margin])
     assert later == store.get_latest_snapshot()
     assert margin == store.get_latest_snapshot("margin")
@@ -145,7 +149,7 @@ def test_latest_snapshot(store: DataStore) -> None:
 
 UPDATES: list[tuple[Callable[[DataStore, Any], Any], Any, Any]] = [
     (DataStore.update_bar, BAR, evolve(BAR, close="1.6")),
-    (DataStore.update_order, ORDER, evolve(ORDER, status="filled", filled_quantity=100, updated_at=2)),
+    (DataStore.update_order, ORDER, evolve(ORDER, status="filled", filled_quantity=100, updated_at=Instant(2))),
     (DataStore.update_position, POSITION, evolve(POSITION, quantity=90)),
     (DataStore.update_portfolio_snapshot, SNAPSHOT, evolve(SNAPSHOT, total_value=1130)),
 ]
@@ -222,20 +226,20 @@ def test_orders_without_times_saved_twice(store: DataStore) -> None:
     order = Order("1", "A", 5, "buy", "market")
     assert 1 == store.save(order).inserted
     assert (0, 1) == ((again := store.save(order)).revised, again.duplicate)
-    assert 0 == store.save(evolve(order, updated_at=1)).inserted
+    assert 0 == store.save(evolve(order, updated_at=Instant(1))).inserted
     assert 1 == len(store.get_orders())
 
 
 def test_order_with_an_update_time_alone(store: DataStore) -> None:
     """An order that names only when it changed keeps when it was submitted."""
-    store.save(Order("1", "A", 5, "buy", "market", timestamp=3, updated_at=3))
-    store.save(Order("1", "A", 5, "buy", "market", "filled", 5, 9, updated_at=8))
+    store.save(Order("1", "A", 5, "buy", "market", timestamp=Instant(3), updated_at=Instant(3)))
+    store.save(Order("1", "A", 5, "buy", "market", "filled", 5, 9, updated_at=Instant(8)))
     assert [(3, 8)] == [(order.ts_ns, order.updated_ns) for order in store.get_orders()]
 
 
 def test_order_with_a_submission_time_alone(store: DataStore) -> None:
     """A new order that names only when it was submitted changed then."""
-    store.save(Order("1", "A", 5, "buy", "market", timestamp=3))
+    store.save(Order("1", "A", 5, "buy", "market", timestamp=Instant(3)))
     assert [(3, 3)] == [(order.ts_ns, order.updated_ns) for order in store.get_orders()]
 
 
@@ -290,8 +294,8 @@ def test_exchange_can_move_a_quote(store: DataStore) -> None:
     """The new quote may have another symbol and time; missing values are told apart from others."""
     one_sided = evolve(QUOTE, bid=None)
     store.save([QUOTE, one_sided])
-    store.update_quote(one_sided, evolve(QUOTE, symbol="B", timestamp=7))
-    assert [QUOTE, evolve(QUOTE, symbol="B", timestamp=7)] == store.get_quotes()
+    store.update_quote(one_sided, evolve(QUOTE, symbol="B", timestamp=Instant(7)))
+    assert [QUOTE, evolve(QUOTE, symbol="B", timestamp=Instant(7))] == store.get_quotes()
 
 
 def test_exchange_of_different_kinds(store: DataStore) -> None:
@@ -303,12 +307,12 @@ def test_exchange_of_different_kinds(store: DataStore) -> None:
 
 def test_a_position_without_a_time_names_none(store: DataStore) -> None:
     """Which position is to be updated or deleted must be said: without a time it is refused, and nothing goes."""
-    store.save([POSITION, evolve(POSITION, timestamp=2)])
+    store.save([POSITION, evolve(POSITION, timestamp=Instant(2))])
     timeless = evolve(POSITION, timestamp=None, quantity=5)
     for verb in (store.update_position, store.delete_position):
         with pytest.raises(DataError, match="a position without a time does not tell which one is meant"):
             verb(timeless)
-    assert [POSITION, evolve(POSITION, timestamp=2)] == store.get_positions()
+    assert [POSITION, evolve(POSITION, timestamp=Instant(2))] == store.get_positions()
 
 
 def test_a_position_without_a_time_is_of_now(store: DataStore) -> None:
@@ -319,17 +323,17 @@ def test_a_position_without_a_time_is_of_now(store: DataStore) -> None:
 
 def test_save_position_into_a_snapshot(store: DataStore) -> None:
     """A position saved as part of a snapshot takes its account and time, and is read with it."""
-    snapshot = PortfolioSnapshot(9, 100, account="margin")
+    snapshot = PortfolioSnapshot(Instant(9), 100, account="margin")
     store.save(snapshot)
     store.save_position(POSITION, snapshot=snapshot)
-    assert [evolve(POSITION, timestamp=9, account="margin")] == store.get_positions()
+    assert [evolve(POSITION, timestamp=Instant(9), account="margin")] == store.get_positions()
     assert [evolve(snapshot, positions=[POSITION])] == store.get_portfolio_snapshots()
 
 
 def test_positions_of_a_replaced_snapshot_retire(store: DataStore) -> None:
     """A later version of a snapshot takes with it the positions it no longer has, of its account and time alone."""
     first = evolve(SNAPSHOT, positions=[Position(symbol, 1, 1, 1) for symbol in "AB"])
-    elsewhere = [evolve(first, account="margin"), evolve(first, timestamp=2)]
+    elsewhere = [evolve(first, account="margin"), evolve(first, timestamp=Instant(2))]
     store.save([first, *elsewhere])
     then = store.batches()[0].recorded_ns
     second = evolve(first, total_value=1, positions=[Position("A", 1, 1, 1)])
@@ -343,8 +347,8 @@ def test_positions_of_a_replaced_snapshot_retire(store: DataStore) -> None:
 
 def test_deleted_snapshot_takes_its_positions(store: DataStore) -> None:
     """Snapshots deleted by a selection take their own positions with them and no others."""
-    lone = Position("Z", 1, 1, 1, timestamp=7)
-    store.save([SNAPSHOT, evolve(SNAPSHOT, timestamp=2), lone])
+    lone = Position("Z", 1, 1, 1, timestamp=Instant(7))
+    store.save([SNAPSHOT, evolve(SNAPSHOT, timestamp=Instant(2)), lone])
     receipt = store.delete(store.select("snapshots", "default", end=2))
     assert ("1 snapshots deleted",) == receipt.notes
     assert [2, 7] == [position.ts_ns for position in store.get_positions()]
@@ -355,7 +359,7 @@ def test_deleted_snapshot_takes_its_positions(store: DataStore) -> None:
 
 def test_latest_and_as_of(store: DataStore) -> None:
     """The latest record is the last one; the one as of an instant is the last at or before it."""
-    quotes = [evolve(QUOTE, timestamp=ts) for ts in (10, 20, 20)]
+    quotes = [evolve(QUOTE, timestamp=Instant(ts)) for ts in (10, 20, 20)]
     quotes[2] = evolve(quotes[2], bid="1.11")
     store.save([*quotes, TRADE])
     assert quotes[2] == store.latest("A")
@@ -370,7 +374,9 @@ def test_latest_and_as_of(store: DataStore) -> None:
 @pytest.mark.parametrize("intervals", [("1m", "1d"), ("1d", "1m")])
 def test_latest_bar_over_intervals(store: DataStore, intervals: tuple[str, str]) -> None:
     """The latest bar is the last in time, whatever its interval."""
-    early, late = (evolve(BAR, timestamp=ts, interval=interval) for ts, interval in zip((1, 2), intervals, strict=True))
+    early, late = (
+        evolve(BAR, timestamp=Instant(ts), interval=interval) for ts, interval in zip((1, 2), intervals, strict=True)
+    )
     store.save([late, early])
     assert late == store.latest("A", Bar)
 
@@ -378,7 +384,7 @@ def test_latest_bar_over_intervals(store: DataStore, intervals: tuple[str, str])
 def test_times_may_be_said_in_any_way(store: DataStore) -> None:
     """A range takes dates, aware datetimes, texts and nanoseconds alike."""
     day = 86_400 * 10**9
-    store.save([evolve(QUOTE, timestamp=ts * day) for ts in range(4)])
+    store.save([evolve(QUOTE, timestamp=Instant(ts * day)) for ts in range(4)])
     for start in (date(1970, 1, 2), datetime(1970, 1, 2, tzinfo=UTC), "1970-01-02", "1970-01-02T01:00:00+01:00", day):
         assert [1, 2] == [quote.ts_ns // day for quote in store.get_quotes("A", start, "1970-01-04")]
 
@@ -408,7 +414,7 @@ def test_empty_selection_has_the_columns(store: DataStore, kind: Kind) -> None:
 
 def test_batches_are_bounded(store: DataStore) -> None:
     """Arrow batches have at most the rows asked for, with decimals as numbers or as texts."""
-    store.save([evolve(QUOTE, timestamp=ts, bid=f"1.{ts}") for ts in range(5)])
+    store.save([evolve(QUOTE, timestamp=Instant(ts), bid=f"1.{ts}") for ts in range(5)])
     selection = store.select(Quote, "A")
     assert [2, 2, 1] == [batch.num_rows for batch in selection.batches(2)]
     assert all(pa.types.is_decimal(batch.schema.field("bid").type) for batch in selection.batches(2))
@@ -418,7 +424,7 @@ def test_batches_are_bounded(store: DataStore) -> None:
 
 def test_frames_are_exact(store: DataStore) -> None:
     """Arrow, pandas and polars hold the exact decimals at one scale and times in nanoseconds; what is missing is missing."""
-    store.save([evolve(QUOTE, timestamp=ts, bid=bid) for ts, bid in ((1, "1.5"), (2, "0.000001"), (3, None))])
+    store.save([evolve(QUOTE, timestamp=Instant(ts), bid=bid) for ts, bid in ((1, "1.5"), (2, "0.000001"), (3, None))])
     selection = store.select(Quote, "A")
     bids = [Decimal("1.5"), Decimal("0.000001"), None]
     assert bids == selection.to_arrow()["bid"].to_pylist()
@@ -431,7 +437,9 @@ def test_frames_are_exact(store: DataStore) -> None:
 
 def test_arrow_over_many_scan_batches(store: DataStore) -> None:
     """Rows that are read in several pieces of different scales fit in one table."""
-    quotes = [Quote("A", ts, "1", "1.5") for ts in range(17_000)] + [Quote("A", 17_000, "0.25", "10" * 20)]
+    quotes = [Quote("A", Instant(ts), "1", "1.5") for ts in range(17_000)] + [
+        Quote("A", Instant(17_000), "0.25", "10" * 20)
+    ]
     store.save(quotes)
     table = store.select(Quote, "A").to_arrow()
     assert (17_001, Decimal("0.25"), Decimal("10" * 20)) == (
@@ -459,7 +467,7 @@ def test_polars_is_optional(store: DataStore, monkeypatch: pytest.MonkeyPatch) -
 
 def test_conditions_on_columns(store: DataStore) -> None:
     """Any column can be asked for a value, or for being missing, and a batch for its rows."""
-    bare = Trade("A", 2, "1.150", 50)
+    bare = Trade("A", Instant(2), "1.150", 50)
     first, second = store.save(TRADE).batch, store.save(bare).batch
     assert [TRADE, bare] == store.select(Trade, price="1.15").to_list()
     assert [bare] == store.select(Trade, "A", exchange=None).to_list()
@@ -491,9 +499,9 @@ def test_a_wrong_selection_says_what_is_wrong(store: DataStore, conditions: dict
 
 def test_limits(store: DataStore) -> None:
     """A limit of zero gives nothing, and first() is the first of what the selection has."""
-    store.save([evolve(QUOTE, timestamp=ts) for ts in range(3)])
+    store.save([evolve(QUOTE, timestamp=Instant(ts)) for ts in range(3)])
     assert [] == store.select(Quote, "A", limit=0).to_list()
-    assert evolve(QUOTE, timestamp=2) == store.select(Quote, "A", latest_first=True).first()
+    assert evolve(QUOTE, timestamp=Instant(2)) == store.select(Quote, "A", latest_first=True).first()
 
 
 # Whatever is saved
@@ -651,7 +659,7 @@ def test_the_past_cannot_be_deleted(store: DataStore) -> None:
 
 def test_deletion_of_a_limited_selection(store: DataStore) -> None:
     """A limit, from either end, bounds what is deleted."""
-    store.save([evolve(QUOTE, timestamp=ts) for ts in range(5)])
+    store.save([evolve(QUOTE, timestamp=Instant(ts)) for ts in range(5)])
     store.delete(store.select(Quote, "A", limit=1))
     store.delete(store.select(Quote, "A", limit=2, latest_first=True))
     assert [1, 2] == [quote.ts_ns for quote in store.get_quotes()]
@@ -676,7 +684,7 @@ def test_a_batch_that_changes_nothing_waits_for_the_one_that_did(store: DataStor
         told.append(changed)
 
     store.on_change(listen)
-    quote = Quote("A", 1, 1, 2)
+    quote = Quote("A", Instant(1), 1, 2)
     first = threading.Thread(target=store.save, args=(quote,))
     first.start()
     assert telling.wait(10)
@@ -693,6 +701,6 @@ def test_a_batch_that_changes_nothing_waits_for_the_one_that_did(store: DataStor
 
 def test_a_listener_may_write(store: DataStore):
     """A listener that writes does not wait for the batch it is being told of."""
-    store.on_change(lambda changed: changed.keys() == {QUOTES} and store.save(Trade("A", 1, 1, 1)))
-    store.save(Quote("A", 1, 1, 2))
+    store.on_change(lambda changed: changed.keys() == {QUOTES} and store.save(Trade("A", Instant(1), 1, 1)))
+    store.save(Quote("A", Instant(1), 1, 2))
     assert store.select(Trade).count() == 1

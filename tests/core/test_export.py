@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
+from fpa_plugins.files.source import FilesSource
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -15,16 +16,15 @@ from fpa_core import columns, export, parsing
 from fpa_core.conversion import from_table, to_table
 from fpa_core.exceptions import DataError
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
-from fpa_core.numbers import MAX_NS, MIN_NS, decimal_text, ns_text
+from fpa_core.numbers import MAX_NS, MIN_NS, Instant, decimal_text, ns_text
 from fpa_core.protocols import SourceRequest
 from fpa_core.records import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, kind_of
-from fpa_plugins.files.reader import FilesSource
 
 T = "2024-05-01T14:30:00.123456789Z"
 
 RECORDS = {
     QUOTES: [
-        Quote("SPY", 0, "1.50", None, "100"),
+        Quote("SPY", Instant(0), "1.50", None, "100"),
         Quote('A,"B"', T, None, "0.00000000000000000001", ask_size=0, conditions="x\r\ny\n", ask_exchange=","),
     ],
     TRADES: [
@@ -135,7 +135,12 @@ def test_json_lines_have_strings_for_decimals():
 def test_parquet_has_one_type_for_a_column(tmp_path):
     """A column is decimal128 where all its values fit one, and text where they do not."""
     path = tmp_path / "trades.parquet"
-    export.write(TRADES, batches_of([Trade("A", 1, "1.5", 1), Trade("A", 2, "-200", "9" * 39)]), path, "parquet")
+    export.write(
+        TRADES,
+        batches_of([Trade("A", Instant(1), "1.5", 1), Trade("A", Instant(2), "-200", "9" * 39)]),
+        path,
+        "parquet",
+    )
     schema = parquet.read_schema(path)
     assert (schema.field("price").type, schema.field("size").type) == (pa.decimal128(38, 1), pa.string())
     assert schema.field("timestamp").type == columns.TIME
@@ -156,7 +161,7 @@ def test_large_exports_have_large_row_groups(tmp_path, monkeypatch):
     """Small batches are gathered into row groups, and large ones are turned into text slice by slice."""
     monkeypatch.setattr(export, "GROUP_ROWS", 40)
     monkeypatch.setattr(export, "SLICE_ROWS", 7)
-    trades = [Trade("A", number, number, 1) for number in range(100)]
+    trades = [Trade("A", Instant(number), number, 1) for number in range(100)]
     for form in ("parquet", "csv"):
         path = tmp_path / f"trades.{form}"
         export.write(TRADES, to_table(TRADES, trades).to_batches(max_chunksize=30), path, form)

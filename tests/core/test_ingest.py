@@ -24,15 +24,15 @@ from fpa_core.exceptions import DataError
 from fpa_core.ingest import EXAMPLES, SHAPE, ingest
 from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
-from fpa_core.numbers import ns_text
+from fpa_core.numbers import Instant, ns_text
 from fpa_core.plugins import PluginManager
 from fpa_core.protocols import Chunk, Quarantined
 from fpa_core.receipt import Receipt
 from fpa_core.records import KINDS, QUOTES
 
-GOOD = Bar("A", 0, 1, 2, "0.5", 1, 5, "1m")
-BAD = Bar("A", 60_000_000_000, 1, 2, "0.50", 3, 5, "1m")
-QUOTE = Quote("A", 1, "1.10", "1.20")
+GOOD = Bar("A", Instant(0), 1, 2, "0.5", 1, 5, "1m")
+BAD = Bar("A", Instant(60_000_000_000), 1, 2, "0.50", 3, 5, "1m")
+QUOTE = Quote("A", Instant(1), "1.10", "1.20")
 
 
 class Listener:
@@ -86,9 +86,9 @@ def counts(receipt: Receipt) -> tuple[int, int, int, int, int]:
 
 def test_records_of_all_kinds(layer: DataLayer, listener: Listener) -> None:
     """Records of all kinds become one batch, and plugins hear of it once."""
-    snapshot = PortfolioSnapshot(1, 3, cash=2, positions=[Position("A", 1, 1, 1)])
-    order = Order("1", "A", 5, "buy", "market", timestamp=1, updated_at=1)
-    receipt = layer.ingest([QUOTE, Trade("A", 1, 1, 1), GOOD, order, snapshot], source="broker")
+    snapshot = PortfolioSnapshot(Instant(1), 3, cash=2, positions=[Position("A", 1, 1, 1)])
+    order = Order("1", "A", 5, "buy", "market", timestamp=Instant(1), updated_at=Instant(1))
+    receipt = layer.ingest([QUOTE, Trade("A", Instant(1), 1, 1), GOOD, order, snapshot], source="broker")
     assert (6, 6, 0, 0, 0) == counts(receipt)
     assert (None, "broker", None) == (receipt.kind, receipt.source, receipt.file)
     assert dict.fromkeys(KINDS, 1) == {kind: layer.select(kind).count() for kind in KINDS}
@@ -104,7 +104,7 @@ def test_one_record(layer: DataLayer) -> None:
 
 def test_records_may_come_from_a_generator(layer: DataLayer) -> None:
     """Any iterable will do, and an empty one is an empty batch."""
-    assert (3, 3, 0, 0, 0) == counts(layer.ingest(evolve(QUOTE, timestamp=ts) for ts in range(3)))
+    assert (3, 3, 0, 0, 0) == counts(layer.ingest(evolve(QUOTE, timestamp=Instant(ts)) for ts in range(3)))
     assert (0, 0, 0, 0, 0) == counts(layer.ingest(iter(())))
 
 
@@ -129,7 +129,7 @@ def test_what_is_no_record(layer: DataLayer) -> None:
 
 def test_refused_records_are_quarantined(layer: DataLayer, listener: Listener) -> None:
     """A record that breaks a rule of severity error is kept aside, exact and with its reason; the rest is stored."""
-    receipt = layer.ingest([GOOD, BAD, evolve(GOOD, timestamp=5)])
+    receipt = layer.ingest([GOOD, BAD, evolve(GOOD, timestamp=Instant(5))])
     assert (3, 2, 0, 0, 1) == counts(receipt)
     assert {} == receipt.warnings
     (record,) = layer.store.quarantined()
@@ -148,7 +148,7 @@ def test_refused_records_are_quarantined(layer: DataLayer, listener: Listener) -
 
 def test_raw_keeps_what_was_whole(layer: DataLayer) -> None:
     """What is quarantined keeps nanoseconds, long decimals, counts and any text."""
-    bar = Bar("Ünï", 1, 9, "1.000000000000000000001", 1, "1e30", 1, "1h", trade_count=7)
+    bar = Bar("Ünï", Instant(1), 9, "1.000000000000000000001", 1, "1e30", 1, "1h", trade_count=7)
     layer.ingest(bar)
     (record,) = layer.store.quarantined()
     values = json.loads(record.raw)
@@ -186,7 +186,7 @@ def test_orders_and_positions_without_times(layer: DataLayer) -> None:
 
 def test_a_replaced_snapshot_loses_its_sold_positions(layer: DataLayer) -> None:
     """A later version of a snapshot takes with it the positions that it no longer has."""
-    first = PortfolioSnapshot(1, 2, cash=0, positions=[Position(symbol, 1, 1, 1) for symbol in "AB"])
+    first = PortfolioSnapshot(Instant(1), 2, cash=0, positions=[Position(symbol, 1, 1, 1) for symbol in "AB"])
     second = evolve(first, total_value=1, positions=first.positions[:1])
     layer.ingest([first])
     receipt = layer.ingest([second])
@@ -196,7 +196,7 @@ def test_a_replaced_snapshot_loses_its_sold_positions(layer: DataLayer) -> None:
 
 def test_a_snapshot_is_judged_with_its_positions(layer: DataLayer) -> None:
     """What a snapshot claims is held against the positions it brings."""
-    snapshot = PortfolioSnapshot(1, 100, cash=0, positions=[Position("A", 1, 1, 1)])
+    snapshot = PortfolioSnapshot(Instant(1), 100, cash=0, positions=[Position("A", 1, 1, 1)])
     assert {"snapshot.total": 1} == layer.ingest(snapshot).warnings
 
 
@@ -310,7 +310,7 @@ def test_an_error_in_the_middle_leaves_nothing(layer: DataLayer) -> None:
 
     def chunks() -> Iterator[Chunk]:
         yield Chunk(QUOTES, to_table(QUOTES, [QUOTE]), [1])
-        yield Chunk(QUOTES, to_table(QUOTES, [evolve(QUOTE, timestamp=2)]), [2])
+        yield Chunk(QUOTES, to_table(QUOTES, [evolve(QUOTE, timestamp=Instant(2))]), [2])
         raise DataError("the file ends in the middle")
 
     with pytest.raises(DataError, match="in the middle"):
@@ -335,7 +335,7 @@ def test_a_file_cut_short_leaves_nothing(layer: DataLayer, tmp_path: Path) -> No
 
 def test_notes_of_several_kinds(layer: DataLayer) -> None:
     """Where kinds with ids or keys repeat, the note says for each what makes a row one."""
-    trade = Trade("A", 1, 1, 1, exchange="N", trade_id="7")
+    trade = Trade("A", Instant(1), 1, 1, exchange="N", trade_id="7")
     receipt = layer.ingest([GOOD, GOOD, trade, trade])
     assert (4, 2, 2, 0, 0) == counts(receipt)
     (note,) = receipt.notes

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fpa_core.exceptions import DataError
 from fpa_core.models import Quote, Trade
-from fpa_core.numbers import MAX_NS, MIN_NS
+from fpa_core.numbers import MAX_NS, MIN_NS, Instant
 from fpa_core.store import DataStore, derived
 from fpa_plugins.sqlite import sealed
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
@@ -85,18 +85,18 @@ def test_the_last_of_equal_times_counts() -> None:
         TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         DataStore(open_store(SqliteOptions(path=Path(folder) / "a.db"))) as store,
     ):
-        store.save([Quote("A", 5, bid, 100) for bid in range(7)])
-        store.save([Trade("A", 4, 1, 1), Trade("A", 5, 1, 1), Trade("A", 6, 1, 1)])
+        store.save([Quote("A", Instant(5), bid, 100) for bid in range(7)])
+        store.save([Trade("A", Instant(4), 1, 1), Trade("A", Instant(5), 1, 1), Trade("A", Instant(6), 1, 1)])
         bids = [None if quote is None else quote.bid for _, quote in store.join_quotes(store.select(Trade))]
         assert [None, 6, 6] == bids
 
 
 def test_quotes_of_one_source(store: DataStore) -> None:
     """The quotes may be those of one venue alone, and those known at the time the trades were."""
-    store.save(Trade("A", 5, 1, 1))
-    store.save(Quote("A", 4, 1, 2), source="files:x")
+    store.save(Trade("A", Instant(5), 1, 1))
+    store.save(Quote("A", Instant(4), 1, 2), source="files:x")
     then = store.batches()[0].recorded_ns
-    store.save(Quote("A", 5, 3, 4), source="files:y")
+    store.save(Quote("A", Instant(5), 3, 4), source="files:y")
     selection = store.select(Trade)
     assert [3, 1, 3] == [
         next(iter(store.join_quotes(selection, source=source)))[1].bid for source in (None, "files:x", "files:*")
@@ -109,7 +109,7 @@ def test_join_of_nothing(store: DataStore) -> None:
     empty = store.join_quotes(store.select(Trade))
     assert ([], 0) == (empty.to_list(), empty.to_arrow().num_rows)
     assert "quote_timestamp" in empty.to_arrow().column_names
-    store.save(Trade("A", 5, 1, 1))
+    store.save(Trade("A", Instant(5), 1, 1))
     table = pa.table(store.join_quotes(store.select(Trade, columns=["price"])))
     assert ([5], [None]) == (table["timestamp"].cast(pa.int64()).to_pylist(), table["bid"].to_pylist())
     assert empty.to_arrow().num_columns == table.num_columns == 7 + len(derived.QUOTE_COLUMNS)

@@ -17,14 +17,15 @@ from fpa_core.conversion import to_table
 from fpa_core.exceptions import CacheError, ConfigError, DatabaseError, DataError, PluginError
 from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.numbers import Instant
 from fpa_core.plugins import PluginManager
 from fpa_core.protocols import Capability, Chunk, SourceRequest
 from fpa_core.records import QUOTES
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
-QUOTE = Quote("A", 1, "1.10", "1.20")
-BAR = Bar("A", 0, 1, 2, 1, 1, 5, "1m")
+QUOTE = Quote("A", Instant(1), "1.10", "1.20")
+BAR = Bar("A", Instant(0), 1, 2, 1, 1, 5, "1m")
 
 
 @pytest.fixture
@@ -212,7 +213,7 @@ def test_a_cached_list_is_ones_own(layer: DataLayer) -> None:
 
 def test_selections_are_told_apart(layer: DataLayer) -> None:
     """Two selections that differ in anything never share an answer."""
-    layer.ingest([evolve(QUOTE, timestamp=ts, bid=ts) for ts in range(4)])
+    layer.ingest([evolve(QUOTE, timestamp=Instant(ts), bid=ts) for ts in range(4)])
     layer.ingest(evolve(QUOTE, symbol="B"))
     conditions: list[dict[str, Any]] = [
         {}, {"symbol": "A"}, {"symbol": "B"}, {"start": 2}, {"end": 2}, {"limit": 1}, {"limit": 1, "latest_first": True},
@@ -229,8 +230,8 @@ def test_selections_are_told_apart(layer: DataLayer) -> None:
 
 
 WRITES: dict[str, Any] = {
-    "ingest": lambda layer: layer.ingest(evolve(QUOTE, timestamp=2)),
-    "save": lambda layer: layer.store.save(evolve(QUOTE, timestamp=2)),
+    "ingest": lambda layer: layer.ingest(evolve(QUOTE, timestamp=Instant(2))),
+    "save": lambda layer: layer.store.save(evolve(QUOTE, timestamp=Instant(2))),
     "update": lambda layer: layer.store.update_quote(QUOTE, evolve(QUOTE, bid=9)),
     "delete one": lambda layer: layer.store.delete_quote(QUOTE),
     "delete some": lambda layer: layer.store.delete(layer.select(Quote, "A")),
@@ -291,7 +292,7 @@ def test_threads_never_read_what_is_older_than_their_write(tmp_path: Path, backe
 
         def write(symbol: str) -> None:
             for number in range(1, 7):
-                layer.ingest(Quote(symbol, number, 1, 2))
+                layer.ingest(Quote(symbol, Instant(number), 1, 2))
                 last = layer.store.latest(symbol)
                 rows = {extent.subject: extent.rows for extent in layer.store.inventory("quotes")}
                 seen = [layer.select(Quote, symbol).count(), last.ts_ns if last else 0, rows.get(symbol, 0)]
@@ -351,12 +352,12 @@ def test_the_keys_of_the_cache_section_reach_the_cache(tmp_path: Path) -> None:
 
 def test_other_symbols_and_kinds_stay_cached(layer: DataLayer) -> None:
     """A write drops what it touched and nothing else."""
-    layer.ingest([QUOTE, evolve(QUOTE, symbol="B"), Trade("A", 1, 1, 1)])
+    layer.ingest([QUOTE, evolve(QUOTE, symbol="B"), Trade("A", Instant(1), 1, 1)])
     kept = [layer.select(Quote, "B"), layer.select(Trade, "A"), layer.select(Trade)]
     for selection in kept:
         selection.to_list()
     scans = Scans(layer)
-    layer.ingest(evolve(QUOTE, timestamp=2))
+    layer.ingest(evolve(QUOTE, timestamp=Instant(2)))
     layer.store.delete(layer.select(Quote, "A"))
     layer.ingest(QUOTE)
     for selection in kept:
@@ -376,7 +377,7 @@ def test_a_write_that_changes_nothing_drops_nothing(layer: DataLayer) -> None:
 
 def test_snapshots_are_read_anew_when_a_position_changes(layer: DataLayer) -> None:
     """A snapshot is read with its positions, so a change of one ends what is remembered of snapshots."""
-    snapshot = PortfolioSnapshot(1, 100, positions=[Position("A", 1, 1, 1)])
+    snapshot = PortfolioSnapshot(Instant(1), 100, positions=[Position("A", 1, 1, 1)])
     layer.ingest(snapshot)
     assert [snapshot] == layer.select(PortfolioSnapshot, "default").to_list()
     position = Position("B", 1, 1, 1)
@@ -389,7 +390,7 @@ def test_snapshots_are_read_anew_when_a_position_changes(layer: DataLayer) -> No
 def test_a_read_that_a_write_overtakes_is_not_remembered(layer: DataLayer) -> None:
     """A read that began before a write and ended after it is not what later reads get."""
     layer.ingest(QUOTE)
-    later = evolve(QUOTE, timestamp=2)
+    later = evolve(QUOTE, timestamp=Instant(2))
     scans = Scans(layer)
     scans.meanwhile = lambda: layer.store.save(later)
     assert [QUOTE] == layer.select(Quote, "A").to_list()
@@ -403,7 +404,7 @@ def test_many_threads_never_read_the_past(layer: DataLayer) -> None:
 
     def write(symbol: str) -> None:
         for ts in range(25):
-            layer.store.save(evolve(QUOTE, symbol=symbol, timestamp=ts))
+            layer.store.save(evolve(QUOTE, symbol=symbol, timestamp=Instant(ts)))
             if (count := layer.select(Quote, symbol).count()) != ts + 1:
                 failures.append(f"{symbol}: {count} of {ts + 1}")
 
@@ -494,7 +495,7 @@ def test_a_source_that_needs_options_says_so(tmp_path: Path) -> None:
 
 def test_validate_records_stores_nothing(layer: DataLayer) -> None:
     """Records are judged without being stored, the positions of snapshots among them."""
-    snapshot = PortfolioSnapshot(1, 100, cash=0, positions=[Position("A", 2, 999, 1, current_price=1)])
+    snapshot = PortfolioSnapshot(Instant(1), 100, cash=0, positions=[Position("A", 2, 999, 1, current_price=1)])
     result = layer.validate([evolve(BAR, high="0.5"), QUOTE, snapshot])
     assert (4, False) == (result.rows, result.is_valid)
     assert {"bar.range", "position.value", "snapshot.total"} == {finding.rule for finding in result.findings}

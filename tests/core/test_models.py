@@ -33,6 +33,7 @@ from fpa_core.models import (
     TimeInForce,
     Trade,
 )
+from fpa_core.numbers import Instant
 
 T = 1_714_573_800_123_456_789
 TEXT = "2024-05-01T14:30:00.123456789Z"
@@ -372,10 +373,10 @@ def test_copies_are_equal(record):
 @given(any_decimals(), instants())
 def test_equality_is_of_values(number, ns):
     """Records with equal numbers in different spellings are equal and hash alike; another time makes another record."""
-    one, other = Trade("A", ns, number, 1), Trade("A", ns, number, "1.000")
+    one, other = Trade("A", Instant(ns), number, 1), Trade("A", Instant(ns), number, "1.000")
     assert (one, hash(one)) == (other, hash(other))
-    assert one != evolve(one, timestamp=ns - 1 if ns > 0 else ns + 1)
-    assert one != Quote("A", ns, number, 1)
+    assert one != evolve(one, timestamp=Instant(ns - 1 if ns > 0 else ns + 1))
+    assert one != Quote("A", Instant(ns), number, 1)
 
 
 @given(same_kind(2), st.data())
@@ -395,7 +396,7 @@ def test_evolve_takes_public_names(pair, data):
 
 def test_positions_take_account_and_time():
     """The positions of a snapshot are as of its time and of its account, and are sorted by symbol."""
-    held = [Position("B", 1, 1, 1, account="x"), Position("A", 2, 2, 2, timestamp=5)]
+    held = [Position("B", 1, 1, 1, account="x"), Position("A", 2, 2, 2, timestamp=Instant(5))]
     snapshot = PortfolioSnapshot(T, 10, positions=held, account="main")
     assert [("A", T, "main"), ("B", T, "main")] == [
         (each.symbol, each.ts_ns, each.account) for each in snapshot.positions

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fpa_core import columns
 from fpa_core.conversion import from_table, to_table
 from fpa_core.models import Quote
+from fpa_core.numbers import Instant
 from fpa_core.records import QUOTES, TRADES, kind_of
 from fpa_core.store.narrow import in_one, join, narrowed, same, widened
 
@@ -82,7 +83,7 @@ def test_scales_do_not_matter(one: str, other: str, equal: bool) -> None:
 
 def test_empty_columns_are_left_out() -> None:
     """A column without any value is not carried along."""
-    assert ["symbol", "timestamp", "bid"] == narrow([Quote("A", 1, 2, None)]).schema.names
+    assert ["symbol", "timestamp", "bid"] == narrow([Quote("A", Instant(1), 2, None)]).schema.names
 
 
 def test_one_piece_is_not_copied() -> None:

@@ -28,6 +28,7 @@ from fpa_core.exceptions import DataError, ValidationError
 from fpa_core.ingest import ingest
 from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.numbers import Instant
 from fpa_core.plugins import PluginManager
 from fpa_core.protocols import Quarantined, SourceRequest
 from fpa_core.quarantine import COLUMNS
@@ -37,8 +38,8 @@ from fpa_core.validator import REFUSES, Rule, configure
 from fpa_plugins.rules.plugin import RULES
 from fpa_plugins.rules.ruleset import RuleSet
 
-GOOD = Quote("A", 1, "1.10", "1.20")
-CROSSED = Quote("A", 1, "1.30", "1.20")
+GOOD = Quote("A", Instant(1), "1.10", "1.20")
+CROSSED = Quote("A", Instant(1), "1.30", "1.20")
 FILES = (
     "bars_single_price_1d_WTI_1986_on",
     "bars_us_equity_1d_SPY_AAPL_1998_2021",
@@ -204,7 +205,8 @@ def test_what_still_breaks_a_rule_stays(strict: DataLayer) -> None:
 def test_a_finding_about_a_series_stands_while_the_rule_does(strict: DataLayer, standard: DataLayer) -> None:
     """What a record came after is gone when it is replayed, so the finding of a rule about series keeps it out until that rule is no error."""
     bars = [
-        Bar("A", day * 86_400 * 10**9, None, None, None, close, None, "1d") for day, close in enumerate([10, 10, 100])
+        Bar("A", Instant(day * 86_400 * 10**9), None, None, None, close, None, "1d")
+        for day, close in enumerate([10, 10, 100])
     ]
     assert 1 == strict.ingest(bars).quarantined
     assert 1 == strict.quarantine.replay()[0].quarantined
@@ -224,7 +226,7 @@ def test_a_rule_can_be_waived(strict: DataLayer) -> None:
 def test_replay_knows_its_batch(strict: DataLayer, standard: DataLayer) -> None:
     """Each batch that refused something has a batch of its own for the replay: of the same source, and taken back with it."""
     for place, source in enumerate(["one", "two"]):
-        strict.ingest([GOOD, evolve(CROSSED, timestamp=place)], source=source)
+        strict.ingest([GOOD, evolve(CROSSED, timestamp=Instant(place))], source=source)
     receipts = standard.quarantine.replay()
     assert [(3, "one"), (4, "two")] == [(receipt.batch, receipt.source) for receipt in receipts]
     assert [2, 1, None, None] == [batch.replays for batch in standard.store.batches()]
@@ -258,10 +260,10 @@ def test_what_was_undone_may_be_refused_again(strict: DataLayer) -> None:
 
 def test_a_later_version_stands(strict: DataLayer, standard: DataLayer) -> None:
     """A bar, position or trade with an id that is replayed does not replace what the same or a later batch brought."""
-    bar = Bar("A", 1, 1, 1, -1, -1, 1, "1d")
-    trade = Trade("A", 1, 1, 0, exchange="N", trade_id="7")
+    bar = Bar("A", Instant(1), 1, 1, -1, -1, 1, "1d")
+    trade = Trade("A", Instant(1), 1, 0, exchange="N", trade_id="7")
     strict.ingest([bar, trade])
-    later = [Bar("A", 1, 1, 1, 1, 1, 1, "1d"), evolve(trade, size=2)]
+    later = [Bar("A", Instant(1), 1, 1, 1, 1, 1, "1d"), evolve(trade, size=2)]
     strict.ingest(later)
     (receipt,) = standard.quarantine.replay()
     assert (2, 0, 2, 0, 0) == counts(receipt)
@@ -270,8 +272,8 @@ def test_a_later_version_stands(strict: DataLayer, standard: DataLayer) -> None:
 
 def test_an_earlier_version_is_replaced(standard: DataLayer, tmp_path: Path) -> None:
     """A bar that is replayed replaces one that an earlier batch brought."""
-    standard.ingest(Bar("A", 1, 1, 1, 1, 1, 1, "1d"))
-    bar = Bar("A", 1, 1, 1, -1, -1, 1, "1d")
+    standard.ingest(Bar("A", Instant(1), 1, 1, 1, 1, 1, "1d"))
+    bar = Bar("A", Instant(1), 1, 1, -1, -1, 1, "1d")
     with open_at(tmp_path, "strict") as strict:
         assert 1 == strict.ingest(bar).quarantined
     (receipt,) = standard.quarantine.replay()
@@ -281,7 +283,7 @@ def test_an_earlier_version_is_replaced(standard: DataLayer, tmp_path: Path) -> 
 def test_a_snapshot_is_replayed_with_its_positions(tmp_path: Path) -> None:
     """A snapshot that a stream refuses takes its positions with it, and they come back with it; a bad one among them is kept aside."""
     positions = [Position("A", 1, 1, 1, unrealized_pnl=0), Position("B", 2, 2, 1, unrealized_pnl=7)]
-    snapshot = PortfolioSnapshot(1, 100, cash=0, positions=positions)
+    snapshot = PortfolioSnapshot(Instant(1), 100, cash=0, positions=positions)
     with open_at(tmp_path, "strict") as data:
         with data.stream() as stream:
             stream.write(snapshot)
@@ -294,9 +296,9 @@ def test_a_snapshot_is_replayed_with_its_positions(tmp_path: Path) -> None:
 
 def test_orders_go_forward_only(strict: DataLayer) -> None:
     """An order that is replayed after a later version of it goes to the history."""
-    order = Order("1", "A", 0, "buy", "market", timestamp=1, updated_at=1)
+    order = Order("1", "A", 0, "buy", "market", timestamp=Instant(1), updated_at=Instant(1))
     strict.ingest(order)
-    strict.ingest(later := evolve(order, quantity=5, updated_at=2))
+    strict.ingest(later := evolve(order, quantity=5, updated_at=Instant(2)))
     (receipt,) = strict.quarantine.replay(waive=["order.quantity"])
     assert (1, later) == (receipt.revised, strict.store.get_order("1"))
 
@@ -320,7 +322,7 @@ SqliteTransaction.record = stop
 with fpa_core.open(environ={{"FPA_STORE__PATH": {str(tmp_path / "test.db")!r}}}) as data:
     data.quarantine.replay()
 """
-    bad = [evolve(CROSSED, timestamp=place) for place in range(500)]
+    bad = [evolve(CROSSED, timestamp=Instant(place)) for place in range(500)]
     with open_at(tmp_path, "strict") as data:
         data.ingest([GOOD, *bad])
     process = subprocess.Popen(
@@ -380,7 +382,7 @@ def test_fix_what_is_no_record(filled: DataLayer, tmp_path: Path) -> None:
     assert {"symbol": "A", "timestamp": "yesterday", "bid": "1.10", "ask": "1.15", "bid_size": "7"} == values_of(record)
     receipt = filled.quarantine.fix(record.id, {"timestamp": "1970-01-01T00:00:02Z"})
     assert ((1, 1, 0, 0, 0), "files:fxcm", "quotes.csv") == (counts(receipt), receipt.source, receipt.file)
-    assert Quote("A", 2 * 10**9, "1.1", "1.15", 7) in filled.store.get_quotes()
+    assert Quote("A", Instant(2 * 10**9), "1.1", "1.15", 7) in filled.store.get_quotes()
     assert "fixed" == filled.quarantine.get(record.id).state
     assert (4, 0, 4, 0, 0) == counts(filled.ingest(tmp_path / "quotes.csv", source="fxcm"))
 
@@ -404,7 +406,7 @@ def test_a_fix_is_judged(filled: DataLayer) -> None:
         filled.quarantine.fix(record.id, {"ask": "1.25"})
     assert record == filled.quarantine.get(record.id)
     assert 1 == filled.quarantine.fix(record.id, {"bid": ""}).inserted
-    assert Quote("A", 4 * 10**9, None, "1.2") in filled.store.get_quotes()
+    assert Quote("A", Instant(4 * 10**9), None, "1.2") in filled.store.get_quotes()
     for again in (record.id, 99):
         with pytest.raises(DataError, match=r"is fixed, not open|no record 99"):
             filled.quarantine.fix(again, {"ask": "1.35"})
@@ -430,8 +432,8 @@ def test_a_fixed_row_is_a_row_of_its_source(strict: DataLayer) -> None:
 
 def test_a_fix_is_news(strict: DataLayer) -> None:
     """A bar that is fixed replaces a later version: somebody has looked at it."""
-    strict.ingest(Bar("A", 1, 1, 1, 1, -1, 1, "1d"))
-    strict.ingest(Bar("A", 1, 1, 1, 1, 1, 1, "1d"))
+    strict.ingest(Bar("A", Instant(1), 1, 1, 1, -1, 1, "1d"))
+    strict.ingest(Bar("A", Instant(1), 1, 1, 1, 1, 1, "1d"))
     assert 1 == strict.quarantine.fix(1, {"close": "1", "volume": "3"}).revised
     assert 3 == strict.store.get_bars()[0].volume
 
@@ -487,9 +489,11 @@ def test_discard_wants_a_condition(strict: DataLayer) -> None:
 )
 def test_conditions(strict: DataLayer, conditions: dict[str, Any], found: list[int]) -> None:
     """Every condition must hold; symbols, rules and sources take patterns, and several."""
-    wide = Quote("AB", 1, 1, 2)
+    wide = Quote("AB", Instant(1), 1, 2)
     strict.ingest([CROSSED, wide], source="one")
-    strict.ingest([evolve(CROSSED, ask="1.1"), evolve(CROSSED, symbol="AB"), Trade("Z", 1, 1, 0)], source="two")
+    strict.ingest(
+        [evolve(CROSSED, ask="1.1"), evolve(CROSSED, symbol="AB"), Trade("Z", Instant(1), 1, 0)], source="two"
+    )
     assert found == [record.id for record in strict.quarantine.list(**conditions)]
     conditions.pop("limit", None)
     assert conditions == {} or len(found) == strict.quarantine.count(**conditions)
@@ -553,7 +557,7 @@ class Listener:
 def test_plugins_hear_of_what_was_put_in(tmp_path: Path) -> None:
     """Of many refused records plugins hear in portions, of known ones not again, and of a replay as of an ingest."""
     listener = Listener()
-    bad = [evolve(CROSSED, timestamp=place) for place in range(1_500)]
+    bad = [evolve(CROSSED, timestamp=Instant(place)) for place in range(1_500)]
     with open_at(tmp_path, "strict", extra=[listener]) as data:
         data.ingest(bad)
         data.ingest(bad)
@@ -566,9 +570,9 @@ def test_plugins_hear_of_what_was_put_in(tmp_path: Path) -> None:
 
 def test_rows_are_positions_in_the_source(strict: DataLayer) -> None:
     """Among records of several kinds a row is the place among all of them; positions of a snapshot have the snapshot's."""
-    bad = Position("B", 2, 2, 1, timestamp=1, unrealized_pnl=7)
-    snapshot = PortfolioSnapshot(1, 2, cash=0, positions=[evolve(bad, symbol="C")])
-    strict.ingest([GOOD, Trade("Z", 1, 1, 0), CROSSED, snapshot, bad])
+    bad = Position("B", 2, 2, 1, timestamp=Instant(1), unrealized_pnl=7)
+    snapshot = PortfolioSnapshot(Instant(1), 2, cash=0, positions=[evolve(bad, symbol="C")])
+    strict.ingest([GOOD, Trade("Z", Instant(1), 1, 0), CROSSED, snapshot, bad])
     found = {(record.kind, record.subject): record.row for record in strict.quarantine.list()}
     assert {("trades", "Z"): 2, ("quotes", "A"): 3, ("positions", "C"): 4, ("positions", "B"): 5} == found
 
@@ -587,7 +591,7 @@ def test_records_survive_json() -> None:
     """The values of a record as they are kept are those of its table."""
     from fpa_core.ingest import refused_record
 
-    bar = Bar("A", 1, None, None, None, "1.50", None, "1d", trade_count=3)
+    bar = Bar("A", Instant(1), None, None, None, "1.50", None, "1d", trade_count=3)
     kept = refused_record(bar, 1, ())
     assert [bar] == from_table(kind_of(bar), to_table(kind_of(bar), [bar]))
     assert {

@@ -24,7 +24,7 @@ import fpa_core
 from fpa_core.conversion import from_table, to_table
 from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Quote, Trade
-from fpa_core.numbers import MAX_NS, MIN_NS
+from fpa_core.numbers import MAX_NS, MIN_NS, Instant
 from fpa_core.protocols import Chunk
 from fpa_core.records import BARS, QUOTES, TRADES, kind_of
 from fpa_core.report import FileReport, examine, page
@@ -123,8 +123,12 @@ def test_figures_of_a_real_file(shared_data: Path, layer: DataLayer, name: str) 
 
 def test_a_file_is_summed_up(layer: DataLayer) -> None:
     """Rows are refused, flagged or clean, each once; those that are no records count among the refused."""
-    good = Bar("A", 0, 1, 2, "0.5", 1, 5, "1m")
-    bars = [good, evolve(good, timestamp=60 * 10**9, close=9), evolve(good, timestamp=120 * 10**9, low=-1)]
+    good = Bar("A", Instant(0), 1, 2, "0.5", 1, 5, "1m")
+    bars = [
+        good,
+        evolve(good, timestamp=Instant(60 * 10**9), close=9),
+        evolve(good, timestamp=Instant(120 * 10**9), low=-1),
+    ]
     found = report(layer, bars)
     assert (3, 1, 1, 0) == (found.rows, found.refused, found.flagged, found.shapeless)
     assert (3, 1) == (found.symbols.symbols["A"].rows, found.symbols.symbols["A"].broken["error"])
@@ -193,7 +197,7 @@ def check(text: str) -> Reader:
 @pytest.mark.parametrize("nasty", NASTY)
 def test_texts_are_escaped(layer: DataLayer, nasty: str) -> None:
     """A symbol, a column, a file name that looks like markup is text on the page."""
-    trades = [Trade(nasty, place, -1, 0, nasty, nasty) for place in range(3)]
+    trades = [Trade(nasty, Instant(place), -1, 0, nasty, nasty) for place in range(3)]
     found = examine(nasty, layer.validator, chunks(trades))
     reader = check(page([found, found], now_ns=0))
     assert reader.text.count(re.sub(r"\s+", " ", nasty)) > 5
@@ -201,7 +205,7 @@ def test_texts_are_escaped(layer: DataLayer, nasty: str) -> None:
 
 def test_several_files_are_one_page(layer: DataLayer) -> None:
     """Several files have an overview that leads to each of them."""
-    found = [report(layer, [Quote("A", 1, 2, 1)]), report(layer, [Quote("B", 1, 1, "1.01")])]
+    found = [report(layer, [Quote("A", Instant(1), 2, 1)]), report(layer, [Quote("B", Instant(1), 1, "1.01")])]
     reader = check(page(found, now_ns=0))
     assert {"#file0", "#file1"} == {value for name, value in reader.attributes if name == "href"}
     assert "2 rows: 0 would be refused (0 %), 1 flagged and kept (50.00 %)." in reader.text
@@ -215,7 +219,7 @@ def test_memory_is_bounded(layer: DataLayer) -> None:
             for start in range(0, rows, 20_000):
                 numbers = np.arange(start, start + 20_000)
                 prices = pa.array([Decimal(int(number)).scaleb(-3) for number in numbers], pa.decimal128(38, 3))
-                table = to_table(QUOTES, [Quote("A", 1, 1, 2)]).take(pa.array([0] * 20_000))
+                table = to_table(QUOTES, [Quote("A", Instant(1), 1, 2)]).take(pa.array([0] * 20_000))
                 times = pa.array(numbers * 10**9, pa.timestamp("ns", "UTC"))
                 table = (
                     table.set_column(1, "timestamp", times).set_column(2, "bid", prices).set_column(3, "ask", prices)
@@ -258,7 +262,7 @@ def test_quantiles_are_values(values: list[Decimal]) -> None:
     """Quantiles of few values are exact: values of the column, below which that share of them lies."""
     profile = Profile(QUOTES.by_name["bid"])
     for start in range(0, len(values), 7):
-        quotes = [Quote("A", 1, value, None) for value in values[start : start + 7]]
+        quotes = [Quote("A", Instant(1), value, None) for value in values[start : start + 7]]
         profile.add(to_table(QUOTES, quotes).column("bid"))
     assert (min(values), max(values)) == (profile.low, profile.high)
     for share, value in zip((0.05, 0.5, 0.95), profile.quantiles(), strict=True):
@@ -288,7 +292,7 @@ def test_long_decimals_have_a_profile() -> None:
     """Decimals too long for Arrow's, which come as texts, are numbers all the same."""
     profile = Profile(QUOTES.by_name["bid"])
     long = Decimal("1" + 60 * "0" + ".5")
-    profile.add(to_table(QUOTES, [Quote("A", 1, long, None), Quote("A", 1, -3, None)]).column("bid"))
+    profile.add(to_table(QUOTES, [Quote("A", Instant(1), long, None), Quote("A", Instant(1), -3, None)]).column("bid"))
     assert (Decimal(-3), long, 1) == (profile.low, profile.high, profile.negative)
 
 
@@ -298,7 +302,7 @@ def test_silences(rows: list[tuple[str, int]], size: int) -> None:
     ordered = sorted(rows, key=lambda row: row[1])
     coverage = Coverage()
     for start in range(0, len(ordered), size):
-        table = to_table(TRADES, [Trade(symbol, ns, 1, 1) for symbol, ns in ordered[start : start + size]])
+        table = to_table(TRADES, [Trade(symbol, Instant(ns), 1, 1) for symbol, ns in ordered[start : start + size]])
         coverage.add(TRADES, table, times_of(table))
     expected = []
     for symbol in "AB":
@@ -310,7 +314,7 @@ def test_silences(rows: list[tuple[str, int]], size: int) -> None:
 def test_bars_are_followed_by_interval() -> None:
     """Minutes and days of one symbol are two series: neither fills the gaps of the other."""
     table = to_table(
-        BARS, [Bar("A", ns, 1, 1, 1, 1, 1, interval) for interval, ns in (("1d", 0), ("1m", 60), ("1d", 86))]
+        BARS, [Bar("A", Instant(ns), 1, 1, 1, 1, 1, interval) for interval, ns in (("1d", 0), ("1m", 60), ("1d", 86))]
     )
     coverage = Coverage()
     coverage.add(BARS, table, times_of(table))

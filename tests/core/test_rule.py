@@ -8,6 +8,7 @@ import pytest
 
 from fpa_core.exceptions import ConfigError, DataError
 from fpa_core.models import Order, Trade
+from fpa_core.numbers import Instant
 from fpa_core.validator import (
     INFORMS,
     LEVELS,
@@ -224,7 +225,7 @@ def test_forms_of_series_rules_are_asked_for():
     """A rule about a series that lacks its methods says which."""
     step = type("NoStep", (SeriesRule,), {"id": "a.b", "kind": "trades", "fields": ("price",)})()
     pair = type("NoPair", (PairRule,), {"id": "a.b", "kind": "trades", "keeps": ("price",)})()
-    trade, memory = Trade("IBM", 1, 2, 3), {}
+    trade, memory = Trade("IBM", Instant(1), 2, 3), {}
     with pytest.raises(NotImplementedError, match="NoStep has neither step"):
         step.check(trade, {})
     assert pair.check(trade, memory) is None

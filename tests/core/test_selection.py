@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from fpa_core import columns
 from fpa_core.exceptions import DataError
 from fpa_core.models import Bar, Quote, Trade
+from fpa_core.numbers import Instant
 from fpa_core.protocols.patterns import escape
 from fpa_core.store import DataStore, selection, timeline
 from fpa_plugins.sqlite import sealed
@@ -79,7 +80,7 @@ def test_patterns_of_symbols(quotes: list[Quote], patterns: list[str]) -> None:
 
 def test_an_escaped_star() -> None:
     """A symbol with a star can be asked for alone, and what asks for one symbol takes it as it is."""
-    quotes = [Quote(symbol, 1, 1, 2) for symbol in ("B", "B*", "BC")]
+    quotes = [Quote(symbol, Instant(1), 1, 2) for symbol in ("B", "B*", "BC")]
     with holding(quotes) as store:
         assert [quotes[1]] == store.get_quotes("B\\*") == store.get_quotes(escape("B*"))
         assert quotes == store.get_quotes("B*")
@@ -107,7 +108,9 @@ def test_sources(batches: list[tuple[str, list[Quote]]]) -> None:
 
 def test_latest_of_a_source() -> None:
     """The last row of one source is found behind later ones of another."""
-    with holding([Quote("A", 1, 1, 2)], [Quote("A", 2, 1, 2)] * 5, sources=["files:x", "files:y"]) as store:
+    with holding(
+        [Quote("A", Instant(1), 1, 2)], [Quote("A", Instant(2), 1, 2)] * 5, sources=["files:x", "files:y"]
+    ) as store:
         latest = store.select(Quote, "A", source="files:x", limit=1, latest_first=True)
         assert [1] == [quote.ts_ns for quote in latest]
 
@@ -133,7 +136,7 @@ def test_in_order_of_time(quotes: list[Quote], limit: int, latest_first: bool, m
 
 def test_limit_over_symbols_is_not_deleted() -> None:
     """What a limit leaves of several symbols by time is for reading."""
-    with holding([Quote("A", 1, 1, 2)]) as store:
+    with holding([Quote("A", Instant(1), 1, 2)]) as store:
         with pytest.raises(DataError, match="cannot be deleted"):
             store.delete(store.select(Quote, order="time", limit=1))
         store.delete(store.select(Quote, order="time"))
@@ -225,7 +228,7 @@ def test_one_schema_for_a_stream(quotes: list[Quote], held: int, by_time: bool) 
 
 def test_scaled_where_it_fits() -> None:
     """Scaled columns are 64-bit integers with their scale, and decimals without one where these do not hold all values."""
-    quotes = [Quote("A", 1, "1.5", "1e12"), Quote("A", 2, "0.25", "1e-12")]
+    quotes = [Quote("A", Instant(1), "1.5", "1e12"), Quote("A", Instant(2), "0.25", "1e-12")]
     with holding(*[[quote] for quote in quotes]) as store:
         schema = store.select(Quote).to_arrow("scaled").schema
         assert (pa.int64(), 2) == (schema.field("bid").type, columns.scale_of(schema.field("bid")))
@@ -234,10 +237,13 @@ def test_scaled_where_it_fits() -> None:
 
 def test_a_row_that_comes_between() -> None:
     """A row that does not fit what was found out before it came is an error, not another number."""
-    with holding([Quote("A", ts, "1.5", 2) for ts in range(5)]) as store, pytest.MonkeyPatch.context() as patch:
+    with (
+        holding([Quote("A", Instant(ts), "1.5", 2) for ts in range(5)]) as store,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setattr(selection, "HELD", 1)
         reader = store.select(Quote).reader(2)
-        store.save(Quote("A", 9, "0.00000000000000000000000000000000000000000012345", 2))
+        store.save(Quote("A", Instant(9), "0.00000000000000000000000000000000000000000012345", 2))
         with pytest.raises((DataError, pa.ArrowInvalid), match="came during the reading"):
             reader.read_all()
 
@@ -245,7 +251,7 @@ def test_a_row_that_comes_between() -> None:
 def test_duckdb_reads_a_selection() -> None:
     """A variable that holds a selection is a table to DuckDB, with the same answer as in Python."""
     duckdb = pytest.importorskip("duckdb")
-    many = [Quote(symbol, ts, f"1.{ts:02}", f"1.{ts + 3:02}") for symbol in "AB" for ts in range(50)]
+    many = [Quote(symbol, Instant(ts), f"1.{ts:02}", f"1.{ts + 3:02}") for symbol in "AB" for ts in range(50)]
     with holding(many) as store:
         quotes = store.select("quotes")
         found = duckdb.sql("select symbol, count(*), avg(ask - bid) from quotes group by 1 order by 1").fetchall()
@@ -257,7 +263,9 @@ def test_duckdb_reads_a_selection() -> None:
 def test_frames_in_any_form() -> None:
     """Frames take the forms of the table; polars reads a selection as it stands."""
     pl = pytest.importorskip("polars")
-    with holding([Quote("A", 1, "1.5", 2), Trade("A", 1, "1.25", 3), Bar("A", 1, 1, 2, 1, 2, 5, "1m")]) as store:
+    with holding(
+        [Quote("A", Instant(1), "1.5", 2), Trade("A", Instant(1), "1.25", 3), Bar("A", Instant(1), 1, 2, 1, 2, 5, "1m")]
+    ) as store:
         assert [1.5] == store.select(Quote).to_pandas("float")["bid"].tolist()
         assert [125] == store.select(Trade).to_polars("scaled")["price"].to_list()
         assert [Decimal("1.25")] == pl.DataFrame(store.select(Trade))["price"].to_list()

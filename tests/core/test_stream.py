@@ -21,6 +21,7 @@ import fpa_core
 from fpa_core.conversion import to_table
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError, DataError
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.numbers import Instant
 from fpa_core.protocols import Finding, Severity, StoreBackend
 from fpa_core.records import QUOTES, kind_of
 from fpa_core.store import DataStore
@@ -34,23 +35,23 @@ NEVER = "10h"
 AT_MOST = 30.0
 """Seconds after which a test that waits has failed."""
 
-POSITION = Position("A", 100, 120, 110, 10, timestamp=1)
+POSITION = Position("A", 100, 120, 110, 10, timestamp=Instant(1))
 RECORDS = (
-    Quote("A", 1, "1.10", "1.20", 100, 200),
-    Trade("A", 1, "1.15", 50, "@", "N", "7"),
-    Bar("A", 1, 1, 2, "0.5", "1.5", 1000, "1m"),
-    Order("o-1", "A", 100, "buy", "limit", limit_price="1.20", timestamp=1, updated_at=1),
+    Quote("A", Instant(1), "1.10", "1.20", 100, 200),
+    Trade("A", Instant(1), "1.15", 50, "@", "N", "7"),
+    Bar("A", Instant(1), 1, 2, "0.5", "1.5", 1000, "1m"),
+    Order("o-1", "A", 100, "buy", "limit", limit_price="1.20", timestamp=Instant(1), updated_at=Instant(1)),
     POSITION,
-    PortfolioSnapshot(1, 1120, cash=1000, positions=[Position("A", 100, 120, 110)]),
+    PortfolioSnapshot(Instant(1), 1120, cash=1000, positions=[Position("A", 100, 120, 110)]),
 )
 
 
 def quote(ts: int, bid: Any = 1, symbol: str = "A") -> Quote:
-    return Quote(symbol, ts, bid, 2)
+    return Quote(symbol, Instant(ts), bid, 2)
 
 
 def bar(symbol: str = "A", low: int = 1) -> Bar:
-    return Bar(symbol, 1, 1, 2, low, 1, 10, "1m")
+    return Bar(symbol, Instant(1), 1, 2, low, 1, 10, "1m")
 
 
 def held(symbol: str, **changes: Any) -> Position:
@@ -124,8 +125,8 @@ def test_what_comes_without_a_time(store: DataStore) -> None:
 
 def test_position_that_was_sold(store: DataStore) -> None:
     """A later version of a snapshot takes away the position it no longer has."""
-    before = PortfolioSnapshot(1, 10, positions=[held("A"), held("B")])
-    after = PortfolioSnapshot(1, 9, positions=[held("A")])
+    before = PortfolioSnapshot(Instant(1), 10, positions=[held("A"), held("B")])
+    after = PortfolioSnapshot(Instant(1), 9, positions=[held("A")])
     with store.stream(max_delay=0) as stream:
         stream.write(before).wait(AT_MOST)
         stream.write(after)
@@ -650,7 +651,7 @@ def test_position_of_a_snapshot_is_refused(layer: fpa_core.DataLayer, monkeypatc
         "check",
         lambda one, memory: [found] if getattr(one, "symbol", "") == "B" else check(one, memory),
     )
-    snapshot = PortfolioSnapshot(1, 240, positions=[held("A"), held("B")])
+    snapshot = PortfolioSnapshot(Instant(1), 240, positions=[held("A"), held("B")])
     with layer.stream(max_delay=0) as stream:
         ticket = stream.write(snapshot)
         assert Fate.QUARANTINED == ticket.result(AT_MOST)

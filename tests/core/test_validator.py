@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fpa_core.conversion import from_table, to_table
 from fpa_core.exceptions import DataError, PluginError, ValidationError
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.numbers import Instant
 from fpa_core.records import QUOTES, SNAPSHOTS, TRADES
 from fpa_core.validator import DataValidator, Rule, Severity, configure
 from fpa_plugins.rules.plugin import RULES
@@ -37,7 +38,7 @@ def in_order(result):
 
 
 def quote(bid, ask, ts=NOW, symbol="IBM"):
-    return Quote(symbol, ts, bid, ask)
+    return Quote(symbol, Instant(ts), bid, ask)
 
 
 GOOD = quote("10.00", "10.02")
@@ -402,12 +403,12 @@ def test_trades_against_quotes():
     """A trade is judged by the last two-sided quote of its symbol at or before it, and may lie one spread outside."""
     quotes = [quote(20, 21, 50), quote(10, 11, 10), quote(10, None, 15), quote(12, 11, 20)]
     trades = [
-        Trade("IBM", 5, 99, 1),
-        Trade("IBM", 10, 12, 1),
-        Trade("IBM", 16, "12.01", 1),
-        Trade("IBM", 20, "9.99", 1),
-        Trade("IBM", 60, 20, 1),
-        Trade("SPY", 60, 20, 1),
+        Trade("IBM", Instant(5), 99, 1),
+        Trade("IBM", Instant(10), 12, 1),
+        Trade("IBM", Instant(16), "12.01", 1),
+        Trade("IBM", Instant(20), "9.99", 1),
+        Trade("IBM", Instant(60), 20, 1),
+        Trade("SPY", Instant(60), 20, 1),
     ]
     judge = validator(overrides={"trade.outside_quote": {"forward": 0}})
     result = judge.validate_data_consistency(quotes, trades)
@@ -428,14 +429,14 @@ def test_trades_against_quotes():
 def test_snapshots_against_positions():
     """A snapshot without positions is judged by those given for its account and time."""
     positions = [
-        Position("IBM", 1, 100, 90, timestamp=5),
-        Position("SPY", 1, 50, 50, timestamp=5),
-        Position("SPY", 1, 50, 50, timestamp=6),
+        Position("IBM", 1, 100, 90, timestamp=Instant(5)),
+        Position("SPY", 1, 50, 50, timestamp=Instant(5)),
+        Position("SPY", 1, 50, 50, timestamp=Instant(6)),
     ]
     snapshots = [
-        PortfolioSnapshot(5, 160, cash=10),
-        PortfolioSnapshot(6, 160, cash=10),
-        PortfolioSnapshot(7, 1, cash=9),
+        PortfolioSnapshot(Instant(5), 160, cash=10),
+        PortfolioSnapshot(Instant(6), 160, cash=10),
+        PortfolioSnapshot(Instant(7), 1, cash=9),
     ]
     result = validator().validate_data_consistency(snapshots=snapshots, positions=positions)
     assert result.warnings == ["snapshot.total: positions and cash make 60, not 160"]

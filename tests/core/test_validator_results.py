@@ -7,6 +7,7 @@ import pytest
 from fpa_core import open as open_layer
 from fpa_core.conversion import to_table
 from fpa_core.models import Bar, Quote, Trade
+from fpa_core.numbers import Instant
 from fpa_core.records import BARS, TRADES
 from fpa_core.validator import DataValidator, ValidationResult, configure
 from fpa_plugins.rules.plugin import RULES
@@ -70,7 +71,7 @@ def test_rules_that_judged():
 
 def test_both_verdicts_after_a_split():
     """Rows that a rule about a series refuses make others fail; the counts among the accepted rows alone are told, too."""
-    trades = [Trade("IBM", second, price, 1) for second, price in enumerate([10, 10, 99, 10, 10])]
+    trades = [Trade("IBM", Instant(second), price, 1) for second, price in enumerate([10, 10, 99, 10, 10])]
     split = judge("strict").split(TRADES, to_table(TRADES, trades))
     assert [0, 1, 4] == split.accepted_rows.tolist()
     assert {2: ["trade.jump"], 3: ["trade.jump"]} == {row: [f.rule for f in found] for row, found in split.refused}
@@ -80,7 +81,7 @@ def test_both_verdicts_after_a_split():
 
 def test_every_row_is_in_one_part():
     """With rules of all severities, filters and overrides, each row is accepted or refused, and none is both."""
-    bars = [Bar("IBM", 60 * 10**9 * minute, 10, 9 + minute % 3, 10, 10, 1, "1m") for minute in range(30)]
+    bars = [Bar("IBM", Instant(60 * 10**9 * minute), 10, 9 + minute % 3, 10, 10, 1, "1m") for minute in range(30)]
     overrides = {"bar.jump": {"overrides": {"I*": {"severity": "error", "max_rel": 0}}}}
     split = judge("standard", overrides).split(BARS, to_table(BARS, bars))
     refused = [row for row, _ in split.refused]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fpa_core.conversion import to_table
 from fpa_core.exceptions import DataError
 from fpa_core.models import Order, Quote
-from fpa_core.numbers import EXACT
+from fpa_core.numbers import EXACT, Instant
 from fpa_core.parsing import decimal_column
 from fpa_core.records import ORDERS, QUOTES
 from fpa_core.validator import every
@@ -155,7 +155,7 @@ def test_left_out_columns():
 
 def test_records():
     """Columns give their rows as records: those that came with the table, or made from it."""
-    quotes = [Quote("IBM", 1, 1, 2), Quote("IBM", 2, 1, None)]
+    quotes = [Quote("IBM", Instant(1), 1, 2), Quote("IBM", Instant(2), 1, None)]
     table = to_table(QUOTES, quotes)
     assert Columns(QUOTES, table).records == quotes
     assert Columns(QUOTES, table, quotes).records is quotes

@@ -24,7 +24,7 @@ from fpa_core import exceptions
 from fpa_core.cli import app, data
 from fpa_core.cli.app import EXIT_CODES, cli, exit_code
 from fpa_core.models import Order, PortfolioSnapshot, Position
-from fpa_core.numbers import ns_text
+from fpa_core.numbers import Instant, ns_text
 
 QUOTES = """symbol,timestamp,bid,ask,bid_size,ask_size
 A,2024-05-01T13:30:00.000000001Z,1.10,1.20,100,200
@@ -554,8 +554,8 @@ def test_a_table_in_a_file_is_csv(filled: Run) -> None:
 def test_query_of_every_kind(run: Run) -> None:
     """Portfolio records are queried like market data; the subject of a snapshot is its account."""
     with fpa_core.open() as layer:
-        layer.ingest(Order("1", "A", 5, "buy", "limit", limit_price="1.5", timestamp=1, updated_at=1))
-        layer.ingest(PortfolioSnapshot(1, 10, cash=9, account="margin", positions=[Position("A", 1, 1, 1)]))
+        layer.ingest(Order("1", "A", 5, "buy", "limit", limit_price="1.5", timestamp=Instant(1), updated_at=Instant(1)))
+        layer.ingest(PortfolioSnapshot(Instant(1), 10, cash=9, account="margin", positions=[Position("A", 1, 1, 1)]))
     assert "limit" in run("query", "orders", "A", "--where", "status=new").stdout
     assert "margin" in run("query", "positions", "A", "--where", "account=margin").stdout
     assert [

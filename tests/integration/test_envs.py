@@ -13,6 +13,7 @@ import fpa_core
 from fpa_core.cli.app import cli
 from fpa_core.exceptions import ConfigError
 from fpa_core.models import Quote
+from fpa_core.numbers import Instant
 
 TOML = """\
 [cache]
@@ -87,7 +88,7 @@ def test_overlays_differ_in_the_cache_alone() -> None:
 
 def test_the_caches_are_the_ones_configured(folder: Path) -> None:
     """One keeps its answers on disk, over the end of the process, and the other in memory; both give the same answers."""
-    quotes = [Quote("A", ts, 1, 2) for ts in range(3)]
+    quotes = [Quote("A", Instant(ts), 1, 2) for ts in range(3)]
     for env, backend in (("test", "disk"), ("dev", "memory")):
         with fpa_core.open(env=env) as data:
             assert backend == data.config.cache.backend
@@ -97,7 +98,7 @@ def test_the_caches_are_the_ones_configured(folder: Path) -> None:
         with fpa_core.open(env=env) as data:
             assert quotes == data.select(Quote, "A").to_list()
             assert (1 if backend == "disk" else 0) == data.cache.get_stats().hits
-            later = Quote("A", 9, 1, 2)
+            later = Quote("A", Instant(9), 1, 2)
             data.ingest(later)
             assert [*quotes, later] == data.select(Quote, "A").to_list()
     assert (folder / "cache").is_dir()
@@ -114,7 +115,7 @@ def test_environments_share_a_cache_and_not_its_answers(folder: Path) -> None:
     )
     for env, symbol in (("test", "A"), ("dev", "B")):
         with fpa_core.open(env=env) as data:
-            data.ingest(Quote(symbol, 1, 1, 2))
+            data.ingest(Quote(symbol, Instant(1), 1, 2))
             assert [symbol] == [quote.symbol for quote in data.select(Quote).to_list()]
 
 

@@ -6,13 +6,13 @@ import sys
 
 import pyarrow as pa
 import pytest
+from fpa_plugins.files.source import FilesSource
 
 from fpa_core.conversion import from_table
 from fpa_core.exceptions import DataError
 from fpa_core.models import Quote
 from fpa_core.protocols import Chunk, SourceRequest
 from fpa_plugins.files import plugin, stream
-from fpa_plugins.files.reader import FilesSource
 
 QUOTES = """symbol,timestamp,bid,ask,bid_size,ask_size
 AAPL,2024-05-01T14:30:00.5Z,169.58,169.60,100,200

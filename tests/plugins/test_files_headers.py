@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from fpa_plugins.files.source import FilesSource
 
 from fpa_core.conversion import from_table
 from fpa_core.exceptions import DataError
@@ -11,7 +12,6 @@ from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trad
 from fpa_core.numbers import to_ns
 from fpa_core.protocols import SourceRequest
 from fpa_core.records import KINDS
-from fpa_plugins.files.reader import FilesSource
 
 T = "2024-05-01T14:30:00.000000001Z"
 

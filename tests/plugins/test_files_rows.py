@@ -7,13 +7,13 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
+from fpa_plugins.files.source import FilesSource
 from pyarrow import parquet
 
 from fpa_core.conversion import from_table
 from fpa_core.exceptions import DataError
 from fpa_core.protocols import SourceRequest
 from fpa_plugins.files import delimited, rows
-from fpa_plugins.files.reader import FilesSource
 
 HEADER = b"symbol,timestamp,price,size,conditions\n"
 GOOD = b"A,2024-05-01T14:30:00Z,1,1,\n"

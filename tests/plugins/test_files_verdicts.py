@@ -7,6 +7,7 @@ import json
 from decimal import Decimal
 
 import pytest
+from fpa_plugins.files.source import FilesSource
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,6 @@ from fpa_core.conversion import from_table
 from fpa_core.exceptions import DataError
 from fpa_core.protocols import SourceRequest
 from fpa_core.records import KINDS
-from fpa_plugins.files.reader import FilesSource
 
 FAST = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

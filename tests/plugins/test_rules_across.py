@@ -4,6 +4,7 @@ import pytest
 
 from fpa_core.conversion import to_table
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.numbers import Instant
 from fpa_core.records import BARS, KINDS, POSITIONS, QUOTES, SNAPSHOTS, TRADES
 from fpa_core.validator import DataValidator, configure
 from fpa_plugins.rules.plugin import RULES
@@ -19,11 +20,11 @@ def judge(**parameters):
 
 
 def quote(second, bid="10.00", ask="10.02", symbol="IBM"):
-    return Quote(symbol, round(second * S), bid, ask)
+    return Quote(symbol, Instant(round(second * S)), bid, ask)
 
 
 def trade(second, price, size=100, symbol="IBM"):
-    return Trade(symbol, round(second * S), price, size)
+    return Trade(symbol, Instant(round(second * S)), price, size)
 
 
 def found(result, rule):
@@ -73,7 +74,7 @@ def test_bars_against_trades():
     """The trades of a bar lie between low and high, and make up its volume; a bar without trades is not judged."""
 
     def bar(minute, high, low, volume):
-        return Bar("IBM", minute * 60 * S, low, high, low, high, volume, "1m")
+        return Bar("IBM", Instant(minute * 60 * S), low, high, low, high, volume, "1m")
 
     bars = [
         bar(0, "10.05", "10.00", 300), bar(0, "10.04", "10.00", 300), bar(0, "10.05", "10.01", None),
@@ -93,7 +94,7 @@ def test_positions_against_quotes():
     """A position is priced off a quote that is fresh and near; a symbol without quotes is not judged."""
 
     def position(second, price, symbol="IBM"):
-        return Position(symbol, 1, price, 1, timestamp=second * S, current_price=price)
+        return Position(symbol, 1, price, 1, timestamp=Instant(second * S), current_price=price)
 
     positions = [position(1, "10.01"), position(1, 11), position(5000, "11.01"), position(-1, 1), position(1, 1, "X")]
     result = judge().validate_dataset({POSITIONS: positions, QUOTES: QUOTES_OF_A_DAY})
@@ -109,7 +110,7 @@ def test_orders_against_trades():
 
     def order(average, until=60):
         return Order(
-            "1", "IBM", 100, "buy", "market", "filled", 100, average, timestamp=0, updated_at=until * S
+            "1", "IBM", 100, "buy", "market", "filled", 100, average, timestamp=Instant(0), updated_at=Instant(until * S)
         )  # fmt: skip
 
     trades = [trade(30, "10.00"), trade(40, "10.02"), trade(100, 20)]
@@ -122,11 +123,11 @@ def test_orders_against_trades():
 @pytest.mark.parametrize("as_tables", [True, False])
 def test_snapshots_against_positions(as_tables):
     """A snapshot is judged by the positions of its account and time, which come as records or as a table."""
-    positions = [Position("IBM", 1, 100, 90, timestamp=5), Position("SPY", 1, 50, 50, timestamp=5)]
+    positions = [Position("IBM", 1, 100, 90, timestamp=Instant(5)), Position("SPY", 1, 50, 50, timestamp=Instant(5))]
     snapshots = [
-        PortfolioSnapshot(5, 160, cash=10),
-        PortfolioSnapshot(5, 170, cash=10),
-        PortfolioSnapshot(6, 1, cash=1),
+        PortfolioSnapshot(Instant(5), 160, cash=10),
+        PortfolioSnapshot(Instant(5), 170, cash=10),
+        PortfolioSnapshot(Instant(6), 1, cash=1),
     ]
     data = {POSITIONS: positions, SNAPSHOTS: snapshots}
     given = {kind: to_table(kind, records) for kind, records in data.items()} if as_tables else data
@@ -146,6 +147,6 @@ def test_all_other_rules_judge_too():
 def test_data_consistency_of_everything():
     """The verb for records takes all kinds, and leaves out what rules say of single records."""
     result = judge().validate_data_consistency(
-        QUOTES_OF_A_DAY, [trade(1, "10.05", 0)], bars=[Bar("IBM", 0, 1, 1, 1, 1, 1, "1m")]
+        QUOTES_OF_A_DAY, [trade(1, "10.05", 0)], bars=[Bar("IBM", Instant(0), 1, 1, 1, 1, 1, "1m")]
     )
     assert {"trade.outside_quote", "bar.trades"} == {finding.rule for finding in result.findings}

@@ -11,14 +11,15 @@ import pytest
 from fpa_core.conversion import to_table
 from fpa_core.exceptions import PluginError
 from fpa_core.models import Quote
+from fpa_core.numbers import Instant
 from fpa_core.protocols import Tally
 from fpa_core.records import QUOTES
 from fpa_core.validator import Rule, Severity, configure, rule_problems
 from fpa_plugins.rules.plugin import RULES, fpa_register_rules, fpa_register_validators
 from fpa_plugins.rules.ruleset import RuleSet, RulesOptions
 
-QUOTE = Quote("IBM", 7, 10, 11)
-BAD = Quote("IBM", 8, -1, 11)
+QUOTE = Quote("IBM", Instant(7), 10, 11)
+BAD = Quote("IBM", Instant(8), -1, 11)
 TABLE = to_table(QUOTES, [QUOTE, BAD])
 
 

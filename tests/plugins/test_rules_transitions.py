@@ -7,6 +7,7 @@ import pytest
 from fpa_core import open as open_layer
 from fpa_core.conversion import to_table
 from fpa_core.models import Order, OrderStatus
+from fpa_core.numbers import Instant
 from fpa_core.records import ORDERS
 from fpa_core.validator import DataValidator, configure
 from fpa_plugins.rules.plugin import RULES
@@ -31,7 +32,7 @@ def order(status, seconds=None):
     updated = None if seconds is None else seconds * 10**9
     return Order(
         "1", "IBM", 100, "buy", "market", status,
-        filled_quantity=filled, average_fill_price=price, timestamp=0, updated_at=updated,
+        filled_quantity=filled, average_fill_price=price, timestamp=Instant(0), updated_at=Instant(updated),
     )  # fmt: skip
 
 

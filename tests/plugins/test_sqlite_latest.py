@@ -9,7 +9,7 @@ import pytest
 
 from fpa_core.conversion import from_values
 from fpa_core.models import Bar, Quote, Trade
-from fpa_core.numbers import MAX_NS, MIN_NS, ns_text
+from fpa_core.numbers import MAX_NS, MIN_NS, Instant, ns_text
 from fpa_core.records import BARS, QUOTES, TRADES
 from fpa_core.store import DataStore
 
@@ -17,15 +17,15 @@ Make = Callable[..., Any]
 
 
 def quote(ts: int, price: int = 1, symbol: str = "A") -> Quote:
-    return Quote(symbol, ts, price, 100)
+    return Quote(symbol, Instant(ts), price, 100)
 
 
 def trade(ts: int, price: int = 1, symbol: str = "A") -> Trade:
-    return Trade(symbol, ts, price, 1)
+    return Trade(symbol, Instant(ts), price, 1)
 
 
 def bar(ts: int, price: int = 1, symbol: str = "A") -> Bar:
-    return Bar(symbol, ts, None, None, None, price, None, "1m")
+    return Bar(symbol, Instant(ts), None, None, None, price, None, "1m")
 
 
 @pytest.fixture(params=["hot", "sealed", "both"])
@@ -81,8 +81,8 @@ def test_of_equal_times_the_last_to_arrive(store: DataStore, save: Callable[[Seq
 
 def test_corrected_trade(store: DataStore, save: Callable[[Sequence[Any]], None]) -> None:
     """The latest trade is read as corrected, and a correction of an earlier one does not make that the latest."""
-    save([Trade("A", 1, 10, 5, trade_id="1"), Trade("A", 2, 20, 5, trade_id="2")])
-    store.save([Trade("A", 2, 21, 5, trade_id="2"), Trade("A", 1, 11, 5, trade_id="1")])
+    save([Trade("A", Instant(1), 10, 5, trade_id="1"), Trade("A", Instant(2), 20, 5, trade_id="2")])
+    store.save([Trade("A", Instant(2), 21, 5, trade_id="2"), Trade("A", Instant(1), 11, 5, trade_id="1")])
     assert 21 == store.latest("A", Trade).price == store.as_of("A", 2, Trade).price
     assert 11 == store.as_of("A", 1, Trade).price
 
@@ -168,9 +168,9 @@ def test_sealing_the_last_nanosecond_comes_to_an_end(store: DataStore) -> None:
 
 def test_the_short_way_agrees_with_a_scan(store: DataStore, save: Callable[[Sequence[Any]], None]) -> None:
     """What the backend finds without a scan is the last row of one, with all of its columns."""
-    full = Quote("A", 7, "1.50", "2.25", "0.001", 3, "N", "Q", "R,O")
-    print_ = Trade("A", 7, "1e-20", "12345678901234567890.5", "@, I", None, "x'7")
-    save([quote(1), Trade("A", 1, 1, 1), full, print_])
+    full = Quote("A", Instant(7), "1.50", "2.25", "0.001", 3, "N", "Q", "R,O")
+    print_ = Trade("A", Instant(7), "1e-20", "12345678901234567890.5", "@, I", None, "x'7")
+    save([quote(1), Trade("A", Instant(1), 1, 1), full, print_])
     for kind, last in ((QUOTES, full), (TRADES, print_)):
         values = store.backend.latest(kind, "A")  # type: ignore[attr-defined]
         assert values is not None
@@ -179,7 +179,10 @@ def test_the_short_way_agrees_with_a_scan(store: DataStore, save: Callable[[Sequ
 
 def test_of_several_intervals_the_last_bar(store: DataStore) -> None:
     """A bar that is the latest in time is the latest, whatever its interval."""
-    bars = [Bar("A", ts, None, None, None, 1, None, interval) for ts, interval in ((0, "1d"), (60, "1m"), (30, "5m"))]
+    bars = [
+        Bar("A", Instant(ts), None, None, None, 1, None, interval)
+        for ts, interval in ((0, "1d"), (60, "1m"), (30, "5m"))
+    ]
     store.save(bars)
     assert bars[1] == store.latest("A", BARS.name) == store.as_of("A", 99, BARS.name)
     assert bars[2] == store.as_of("A", 59, Bar)

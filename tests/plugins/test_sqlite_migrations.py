@@ -9,6 +9,7 @@ import pytest
 
 from fpa_core.exceptions import SchemaError
 from fpa_core.models import Quote
+from fpa_core.numbers import Instant
 from fpa_core.records import KINDS
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite.migrations import Migration, known_migrations, migrate
@@ -26,7 +27,7 @@ def path(tmp_path: Path) -> Path:
     """Make a database of the present schema with a row in it."""
     path = tmp_path / "test.db"
     with DataStore(open_store(SqliteOptions(path=path))) as store:
-        store.save(Quote("A", 1, 1, 2))
+        store.save(Quote("A", Instant(1), 1, 2))
     return path
 
 

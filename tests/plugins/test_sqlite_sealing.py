@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from fpa_core.exceptions import CorruptionError
 from fpa_core.models import Quote, Trade
+from fpa_core.numbers import Instant
 from fpa_core.protocols import Query, Sealed, StoreBackend
 from fpa_core.records import QUOTES
 from fpa_core.store import DataStore
@@ -45,7 +46,7 @@ def fresh(read_cache: int = 10**6) -> Iterator[DataStore]:
 
 few_quotes = st.builds(Quote, st.sampled_from("AB"), st.integers(0, 12), own.few_prices(), own.few_prices())
 few_trades = st.builds(
-    lambda symbol, ts, price, trade_id: Trade(symbol, ts, price, 1, trade_id=trade_id),
+    lambda symbol, ts, price, trade_id: Trade(symbol, Instant(ts), price, 1, trade_id=trade_id),
     st.sampled_from("AB"),
     own.FEW_NS,
     own.few_prices(),
@@ -104,7 +105,7 @@ def test_a_sealed_store_is_the_same_store(batches: list[list[Any]], data: st.Dat
 
 def test_seal_tells_what_it_did(store: DataStore) -> None:
     """Sealing reports rows, segments and symbols, leaves nothing hot, and does nothing a second time."""
-    store.save([Quote(symbol, ts, 1, 2) for symbol in "AB" for ts in range(10)])
+    store.save([Quote(symbol, Instant(ts), 1, 2) for symbol in "AB" for ts in range(10)])
     assert Sealed(rows=20, segments=6, subjects=2) == store.seal()
     assert (20, 0, 20) == tuple(figures(store)[name] for name in ("rows", "hot", "sealed"))
     assert Sealed() == store.seal()
@@ -112,8 +113,8 @@ def test_seal_tells_what_it_did(store: DataStore) -> None:
 
 def test_late_rows_are_folded_in(store: DataStore) -> None:
     """Rows that arrive late are read in their place at once, and are part of the segments after the next sealing."""
-    rows = [Quote("A", ts, 1, 2) for ts in range(0, 40, 2)]
-    late = [Quote("A", ts, 1, 3) for ts in range(1, 40, 6)]
+    rows = [Quote("A", Instant(ts), 1, 2) for ts in range(0, 40, 2)]
+    late = [Quote("A", Instant(ts), 1, 3) for ts in range(1, 40, 6)]
     store.save(rows)
     store.seal()
     store.save(late)
@@ -126,15 +127,15 @@ def test_late_rows_are_folded_in(store: DataStore) -> None:
 
 def test_few_rows_may_stay(store: DataStore) -> None:
     """Symbols with fewer rows than asked for are left alone."""
-    store.save([Quote("A", ts, 1, 2) for ts in range(10)] + [Quote("B", 0, 1, 2)])
+    store.save([Quote("A", Instant(ts), 1, 2) for ts in range(10)] + [Quote("B", Instant(0), 1, 2)])
     assert Sealed(rows=10, segments=3, subjects=1) == store.seal(least=5)
     assert 1 == figures(store)["hot"]
 
 
 def test_one_time_is_never_divided(store: DataStore) -> None:
     """More rows at one time than a segment holds stay together, in their order."""
-    rows = [Quote("A", 5, bid, 99) for bid in range(11)]
-    store.save([Quote("A", 1, 1, 2), *rows, Quote("A", 9, 1, 2)])
+    rows = [Quote("A", Instant(5), bid, 99) for bid in range(11)]
+    store.save([Quote("A", Instant(1), 1, 2), *rows, Quote("A", Instant(9), 1, 2)])
     store.seal()
     assert rows == store.get_quotes("A", 5, 6)
     assert Sealed() == store.seal()
@@ -142,7 +143,7 @@ def test_one_time_is_never_divided(store: DataStore) -> None:
 
 def test_order_of_arrival_survives_a_gap(store: DataStore) -> None:
     """What shared a time with a deleted row keeps its place when sealed: the past shows all three in their order."""
-    rows = [Quote("A", 5, 1, ask) for ask in (7, 8, 9)]
+    rows = [Quote("A", Instant(5), 1, ask) for ask in (7, 8, 9)]
     store.save(rows)
     before = store.batches()[0].recorded_ns
     store.delete_quote(rows[1])
@@ -157,7 +158,7 @@ def test_closing_seals(tmp_path: Path) -> None:
     """A store that was written to seals what is worth it when it is closed, and only then."""
     options = SqliteOptions(path=tmp_path / "test.db", seal_rows=5)
     with DataStore(open_store(options)) as store:
-        store.save([Quote("A", ts, 1, 2) for ts in range(10)] + [Quote("B", 0, 1, 2)])
+        store.save([Quote("A", Instant(ts), 1, 2) for ts in range(10)] + [Quote("B", Instant(0), 1, 2)])
     with DataStore(open_store(options)) as store:
         assert (1, 10) == (figures(store)["hot"], figures(store)["sealed"])
         assert 11 == store.select(Quote).count()
@@ -170,7 +171,7 @@ def test_other_kinds_have_nothing_to_seal(store: DataStore) -> None:
 
 def test_failed_verification_changes_nothing(store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """When what was written does not read back equal, the rows stay where they were."""
-    rows = [Quote("A", ts, 1, 2) for ts in range(10)]
+    rows = [Quote("A", Instant(ts), 1, 2) for ts in range(10)]
     store.save(rows)
     with monkeypatch.context() as patch:
         patch.setattr(sealing.columns, "equal", lambda *_: False)
@@ -181,7 +182,7 @@ def test_failed_verification_changes_nothing(store: DataStore, monkeypatch: pyte
 
 def test_damaged_segment_is_named(store: DataStore, backend: StoreBackend) -> None:
     """A changed byte in a segment is reported with kind, symbol and range, and never read as data."""
-    store.save([Quote("IBM", ts, ts, 2) for ts in range(10)])
+    store.save([Quote("IBM", Instant(ts), ts, 2) for ts in range(10)])
     store.seal()
     with backend._pool.writer() as connection:  # type: ignore[attr-defined]
         (identity, content) = next(connection.execute("SELECT id, content FROM segment_contents ORDER BY id LIMIT 1"))
@@ -216,7 +217,7 @@ def test_kept_blocks_are_never_old(batches: list[list[Quote]], data: st.DataObje
 
 def test_read_cache_is_bounded(store: DataStore) -> None:
     """Of the segments read, the last ones are kept, as far as they fit; those that are only passed by drive none out."""
-    store.save([Quote("A", ts, ts, 2) for ts in range(40)])
+    store.save([Quote("A", Instant(ts), ts, 2) for ts in range(40)])
     store.seal()
     blocks = Blocks(2_000)
     with store.backend._pool.reader() as connection:  # type: ignore[attr-defined]
@@ -239,7 +240,7 @@ def test_read_cache_is_bounded(store: DataStore) -> None:
 
 def test_everything_read_is_kept_where_there_is_room(store: DataStore) -> None:
     """A small database is decoded once, whether all of it is read or an hour."""
-    store.save([Quote("A", ts, ts, 2) for ts in range(9)])
+    store.save([Quote("A", Instant(ts), ts, 2) for ts in range(9)])
     store.seal()
     assert 9 == store.select(Quote).count() == len(store.select(Quote).to_list())
     blocks = store.backend._blocks  # type: ignore[attr-defined]
@@ -250,7 +251,7 @@ def test_everything_read_is_kept_where_there_is_room(store: DataStore) -> None:
 
 def test_what_is_kept_cannot_be_written_to(store: DataStore) -> None:
     """Whoever gets a view of what is kept in memory cannot change it for others."""
-    store.save([Quote("A", ts, ts, 2) for ts in range(9)])
+    store.save([Quote("A", Instant(ts), ts, 2) for ts in range(9)])
     store.seal()
     for chunk in store.select(Quote, "A", start=0, end=9).to_arrow("scaled").column("bid").chunks:
         assert not chunk.to_numpy().flags.writeable
@@ -259,7 +260,9 @@ def test_what_is_kept_cannot_be_written_to(store: DataStore) -> None:
 
 def test_swapped_segments_are_found(store: DataStore) -> None:
     """Contents that stand under another segment's number are refused, though each is whole."""
-    store.save([*(Quote("A", ts, 1, 2) for ts in range(4)), *(Quote("B", ts, 3, 4) for ts in range(4))])
+    store.save(
+        [*(Quote("A", Instant(ts), 1, 2) for ts in range(4)), *(Quote("B", Instant(ts), 3, 4) for ts in range(4))]
+    )
     store.seal()
     with store.backend._pool.writer() as connection:  # type: ignore[attr-defined]
         first, second = connection.execute("SELECT content FROM segment_contents ORDER BY id").fetchall()

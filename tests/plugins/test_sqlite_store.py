@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from fpa_core.conversion import to_table
 from fpa_core.exceptions import CorruptionError, DatabaseBusyError, DatabaseError, DataError, SchemaError
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.numbers import Instant
 from fpa_core.protocols import Capability, Quarantined, Query, StoreBackend
 from fpa_core.protocols.patterns import escape
 from fpa_core.records import BARS, KINDS, QUOTES, TRADES, kind_of
@@ -88,25 +89,26 @@ def test_multiset_maximum(batches: list[tuple[list[Quote], set[int]]]) -> None:
 
 def test_equal_times_keep_their_order(store: DataStore) -> None:
     """Rows that share a time come back in the order in which they arrived, over several batches."""
-    first = [Quote("A", 1, bid, 9) for bid in (3, 1, 2)]
+    first = [Quote("A", Instant(1), bid, 9) for bid in (3, 1, 2)]
     store.save(first)
-    store.save([*first, Quote("A", 1, 0, 9)])
+    store.save([*first, Quote("A", Instant(1), 0, 9)])
     assert [3, 1, 2, 0] == [quote.bid for quote in store.get_quotes("A")]
 
 
 def test_unsorted_rows_come_back_in_time_order(store: DataStore) -> None:
     """The order of a file does not matter to the order of a read."""
-    rows = [Quote(symbol, ts, 1, 2) for ts in (5, 3, 4, 1) for symbol in "BA"]
+    rows = [Quote(symbol, Instant(ts), 1, 2) for ts in (5, 3, 4, 1) for symbol in "BA"]
     store.save(rows)
     assert sorted(rows, key=lambda quote: (quote.symbol, quote.ts_ns)) == store.get_quotes()
 
 
 def test_sparse_rows_over_dense_ones(store: DataStore) -> None:
     """A few rows spread over many stored ones are merged right, though the rows between them are not all read."""
-    dense = [Quote("A", ts, 1, 2) for ts in range(2_000)]
+    dense = [Quote("A", Instant(ts), 1, 2) for ts in range(2_000)]
     store.save(dense)
     receipt = store.save(
-        [Quote("A", ts, 1, 2) for ts in (0, 700, 1_999)] + [Quote("A", 700, 1, 3), Quote("A", 1_999, 1, 2)]
+        [Quote("A", Instant(ts), 1, 2) for ts in (0, 700, 1_999)]
+        + [Quote("A", Instant(700), 1, 3), Quote("A", Instant(1_999), 1, 2)]
     )
     assert (2, 3) == (receipt.inserted, receipt.duplicate)
     assert 2_002 == store.select(Quote, "A").count()
@@ -114,7 +116,7 @@ def test_sparse_rows_over_dense_ones(store: DataStore) -> None:
 
 def test_trade_ids_make_trades_unique(store: DataStore) -> None:
     """A trade with a venue's id is stored once; a correction replaces it and the first version stays in the history."""
-    first = Trade("A", 1, 10, 5, exchange="N", trade_id="7")
+    first = Trade("A", Instant(1), 10, 5, exchange="N", trade_id="7")
     assert 1 == store.save([first, first]).inserted
     other_venue = evolve(first, exchange="Q")
     corrected = evolve(first, price=11)
@@ -127,7 +129,7 @@ def test_trade_ids_make_trades_unique(store: DataStore) -> None:
 
 def test_a_corrected_trade_stays_corrected(store: DataStore) -> None:
     """A trade that is delivered again as it was before its correction changes nothing."""
-    first = Trade("A", 1, 10, 5, trade_id="7")
+    first = Trade("A", Instant(1), 10, 5, trade_id="7")
     corrected = evolve(first, price=11)
     store.save(first)
     store.save(corrected)
@@ -139,9 +141,9 @@ def test_a_corrected_trade_stays_corrected(store: DataStore) -> None:
 
 def test_trade_ids_within_one_call(store: DataStore) -> None:
     """A correction that arrives in the same call as what it corrects replaces it."""
-    store.save(Trade("A", 1, 9, 9))
-    trades = [Trade("A", 1, price, 5, trade_id="7") for price in (10, 11, 12)]
-    receipt = store.save([*trades, Trade("A", 1, 9, 9)])
+    store.save(Trade("A", Instant(1), 9, 9))
+    trades = [Trade("A", Instant(1), price, 5, trade_id="7") for price in (10, 11, 12)]
+    receipt = store.save([*trades, Trade("A", Instant(1), 9, 9)])
     assert (1, 1, 2) == (receipt.inserted, receipt.duplicate, receipt.revised)
     assert [9, 12] == [trade.price for trade in store.get_trades("A")]
 
@@ -152,12 +154,12 @@ def test_trade_ids_within_one_call(store: DataStore) -> None:
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        (Bar("A", 0, 1, 2, 1, 2, 5, "1m"), Bar("A", 0, 1, 2, 1, 2, 6, "1m")),
-        (Position("A", 1, 2, 3, timestamp=0), Position("A", 2, 4, 3, timestamp=0)),
-        (PortfolioSnapshot(0, 100), PortfolioSnapshot(0, 101)),
+        (Bar("A", Instant(0), 1, 2, 1, 2, 5, "1m"), Bar("A", Instant(0), 1, 2, 1, 2, 6, "1m")),
+        (Position("A", 1, 2, 3, timestamp=Instant(0)), Position("A", 2, 4, 3, timestamp=Instant(0))),
+        (PortfolioSnapshot(Instant(0), 100), PortfolioSnapshot(Instant(0), 101)),
         (
-            Order("1", "A", 5, "buy", "market", timestamp=0, updated_at=1),
-            Order("1", "A", 5, "buy", "market", "filled", 5, 9, timestamp=0, updated_at=2),
+            Order("1", "A", 5, "buy", "market", timestamp=Instant(0), updated_at=Instant(1)),
+            Order("1", "A", 5, "buy", "market", "filled", 5, 9, timestamp=Instant(0), updated_at=Instant(2)),
         ),
     ],
     ids=lambda record: type(record).__name__,
@@ -180,8 +182,8 @@ def test_later_version_revises(store: DataStore, first: Any, second: Any) -> Non
 
 def test_a_snapshot_that_returns_is_whole(store: DataStore) -> None:
     """A snapshot saved as it was before another one comes back with all its positions, and with none of the other's."""
-    first = PortfolioSnapshot(0, 10, positions=[Position("A", 1, 1, 1), Position("B", 1, 9, 9)])
-    second = PortfolioSnapshot(0, 20, positions=[Position("A", 2, 2, 2), Position("D", 1, 18, 18)])
+    first = PortfolioSnapshot(Instant(0), 10, positions=[Position("A", 1, 1, 1), Position("B", 1, 9, 9)])
+    second = PortfolioSnapshot(Instant(0), 20, positions=[Position("A", 2, 2, 2), Position("D", 1, 18, 18)])
     for snapshot in (first, second, first):
         store.save(snapshot)
         assert snapshot == store.get_latest_snapshot()
@@ -189,9 +191,9 @@ def test_a_snapshot_that_returns_is_whole(store: DataStore) -> None:
 
 def test_order_never_regresses(store: DataStore) -> None:
     """An order update older than what is stored goes to the history and is not read."""
-    new = Order("1", "A", 5, "buy", "market", timestamp=0, updated_at=1)
-    filled = evolve(new, status="filled", filled_quantity=5, average_fill_price=9, updated_at=3)
-    late = evolve(new, status="partially_filled", filled_quantity=2, average_fill_price=9, updated_at=2)
+    new = Order("1", "A", 5, "buy", "market", timestamp=Instant(0), updated_at=Instant(1))
+    filled = evolve(new, status="filled", filled_quantity=5, average_fill_price=9, updated_at=Instant(3))
+    late = evolve(new, status="partially_filled", filled_quantity=2, average_fill_price=9, updated_at=Instant(2))
     store.save(new)
     store.save(filled)
     receipt = store.save(late)
@@ -202,7 +204,7 @@ def test_order_never_regresses(store: DataStore) -> None:
 
 def test_conflicting_bars_in_one_batch(store: DataStore) -> None:
     """Of conflicting bars in one batch the last one is read; repeats are told apart from known rows."""
-    bars = [Bar("A", 0, 1, 2, 1, close, 5, "1m") for close in (1, 2, 2)]
+    bars = [Bar("A", Instant(0), 1, 2, 1, close, 5, "1m") for close in (1, 2, 2)]
     with store.batch() as batch:
         batch.write(BARS, to_table(BARS, bars))
     assert (1, 1, 1, 1) == (batch.counts.inserted, batch.counts.revised, batch.counts.duplicate, batch.counts.repeated)
@@ -210,7 +212,7 @@ def test_conflicting_bars_in_one_batch(store: DataStore) -> None:
 
 
 few_bars = st.builds(
-    lambda symbol, ts, close, interval: Bar(symbol, ts, 1, 2, 1, close, 0, interval),
+    lambda symbol, ts, close, interval: Bar(symbol, Instant(ts), 1, 2, 1, close, 0, interval),
     st.sampled_from("AB"),
     own.FEW_NS,
     own.few_prices(),
@@ -240,9 +242,9 @@ def test_bars_against_a_dictionary(batches: list[list[Bar]]) -> None:
 
 def test_batches_tell_what_they_brought(store: DataStore) -> None:
     """Every batch is listed with its source, file, digest and counts, and its rows can be selected by it."""
-    store.save(Quote("A", 1, 1, 2))
+    store.save(Quote("A", Instant(1), 1, 2))
     with store.batch(source="files:fxcm", file="x.csv", digest="abc") as batch:
-        batch.write(QUOTES, to_table(QUOTES, [Quote("A", 1, 1, 2), Quote("A", 2, 1, 2)]))
+        batch.write(QUOTES, to_table(QUOTES, [Quote("A", Instant(1), 1, 2), Quote("A", Instant(2), 1, 2)]))
         batch.finish(read=2)
     latest, first = store.batches()
     assert ("files:fxcm", "x.csv", "abc", 2, 1, 1) == (
@@ -292,14 +294,14 @@ def test_undo_of_the_last_batch_restores(before: list[Any], batch: list[Any]) ->
 
 def test_undo_leaves_later_versions(store: DataStore) -> None:
     """Undoing a batch does not touch a row that a later batch replaced."""
-    numbers = [store.save(Bar("A", 0, 1, 2, 1, close, 5, "1m")).batch for close in (1, 2, 3)]
+    numbers = [store.save(Bar("A", Instant(0), 1, 2, 1, close, 5, "1m")).batch for close in (1, 2, 3)]
     store.undo(numbers[1])
     assert [3] == [bar.close for bar in store.get_bars("A")]
 
 
 def test_undone_rows_can_be_ingested_again(store: DataStore) -> None:
     """What was taken back on purpose may come again."""
-    bars = [Bar("A", 0, 1, 2, 1, close, 5, "1m") for close in (1, 2)]
+    bars = [Bar("A", Instant(0), 1, 2, 1, close, 5, "1m") for close in (1, 2)]
     store.save(bars[0])
     store.undo(store.save(bars[1]).batch)
     assert 1 == store.save(bars[1]).revised
@@ -308,9 +310,9 @@ def test_undone_rows_can_be_ingested_again(store: DataStore) -> None:
 
 def test_undo_brings_back_a_deleted_row_whose_place_is_taken(store: DataStore) -> None:
     """A deleted quote returns even when another has taken its place at that time."""
-    store.save([Quote("A", 1, 1, 2), Quote("A", 1, 1, 3)])
+    store.save([Quote("A", Instant(1), 1, 2), Quote("A", Instant(1), 1, 3)])
     deleted = store.delete(store.select(Quote, "A")).batch
-    store.save(Quote("A", 1, 1, 4))
+    store.save(Quote("A", Instant(1), 1, 4))
     store.undo(deleted)
     assert Counter([2, 3, 4]) == Counter(int(quote.ask or 0) for quote in store.get_quotes("A"))
 
@@ -325,7 +327,7 @@ def test_undo_needs_a_batch(store: DataStore, number: int) -> None:
 
 def test_undo_only_once(store: DataStore) -> None:
     """A batch that was undone cannot be undone again."""
-    number = store.save(Quote("A", 1, 1, 2)).batch
+    number = store.save(Quote("A", Instant(1), 1, 2)).batch
     undone = store.undo(number).batch
     with pytest.raises(DataError, match=f"already undone, by batch {undone}"):
         store.undo(number)
@@ -370,7 +372,7 @@ def test_arrow_is_as_exact(quotes: list[Quote]) -> None:
 
 def test_half_open_ranges(store: DataStore) -> None:
     """The start of a range is included and its end is not; limits count from either end."""
-    store.save([Quote("A", ts, 1, 2) for ts in range(6)])
+    store.save([Quote("A", Instant(ts), 1, 2) for ts in range(6)])
     assert [2, 3] == [quote.ts_ns for quote in store.get_quotes("A", 2, 4)]
     assert [0, 1] == [quote.ts_ns for quote in store.get_quotes("A", limit=2)]
     assert [5, 4] == [quote.ts_ns for quote in store.select(Quote, "A", limit=2, latest_first=True)]
@@ -380,7 +382,7 @@ def test_half_open_ranges(store: DataStore) -> None:
 def test_conditions_on_columns(store: DataStore) -> None:
     """Rows can be chosen by the value of any column, a missing one too."""
     rows = [
-        Quote("A", ts, bid, 9, conditions=word)
+        Quote("A", Instant(ts), bid, 9, conditions=word)
         for ts, bid, word in ((1, "1.5", "x"), (2, "1.50", None), (3, 2, "x"), (4, None, None))
     ]
     store.save(rows)
@@ -395,21 +397,28 @@ def test_conditions_on_columns(store: DataStore) -> None:
 def test_hostile_names_are_only_names(store: DataStore) -> None:
     """SQL in a symbol is a symbol."""
     symbol = "x'; DROP TABLE quotes; --"
-    store.save(Quote(symbol, 1, 1, 2))
+    store.save(Quote(symbol, Instant(1), 1, 2))
     assert [symbol] == [quote.symbol for quote in store.get_quotes(symbol)]
     assert [] == store.get_quotes("' OR 1=1 --")
 
 
 def test_scan_in_small_batches(backend: StoreBackend, store: DataStore) -> None:
     """A scan yields no more rows at once than asked, and all of them."""
-    store.save([Quote("A", ts, 1, 2) for ts in range(10)])
+    store.save([Quote("A", Instant(ts), 1, 2) for ts in range(10)])
     sizes = [batch.num_rows for batch in backend.scan(Query(QUOTES), rows=4)]
     assert (True, 10) == (max(sizes) <= 4, sum(sizes))
 
 
 def test_inventory(store: DataStore) -> None:
     """The inventory tells rows, first and last time for each symbol."""
-    store.save([Quote("B", 1, 1, 2), Quote("A", 3, 1, 2), Quote("A", 2, 1, 2), Bar("A", 0, 1, 1, 1, 1, 1, "1d")])
+    store.save(
+        [
+            Quote("B", Instant(1), 1, 2),
+            Quote("A", Instant(3), 1, 2),
+            Quote("A", Instant(2), 1, 2),
+            Bar("A", Instant(0), 1, 1, 1, 1, 1, "1d"),
+        ]
+    )
     found = [(e.kind, e.subject, e.rows, e.first_ns, e.last_ns) for e in store.inventory()]
     assert [("quotes", "A", 2, 2, 3), ("quotes", "B", 1, 1, 1), ("bars", "A", 1, 0, 0)] == found
     assert ["B"] == [e.subject for e in store.inventory(Quote) if e.subject != "A"]
@@ -430,7 +439,7 @@ def test_quarantine_keeps_what_was_refused(store: DataStore) -> None:
 
 def test_describe(store: DataStore, backend: StoreBackend) -> None:
     """The store tells what it is."""
-    store.save(Quote("A", 1, 1, 2))
+    store.save(Quote("A", Instant(1), 1, 2))
     told = backend.describe()
     assert ("sqlite", 3, 1) == (told["backend"], told["schema"], told["kinds"]["quotes"]["rows"])
     assert {
@@ -450,18 +459,18 @@ def test_error_in_a_batch_leaves_nothing(store: DataStore) -> None:
 
     def fail() -> None:
         with store.batch() as batch:
-            batch.write(QUOTES, to_table(QUOTES, [Quote("A", 1, 1, 2)]))
+            batch.write(QUOTES, to_table(QUOTES, [Quote("A", Instant(1), 1, 2)]))
             raise RuntimeError("no")
 
     with pytest.raises(RuntimeError, match="no"):
         fail()
     assert ([], []) == (store.get_quotes(), store.batches())
-    store.save(Quote("A", 1, 1, 2))
+    store.save(Quote("A", Instant(1), 1, 2))
 
 
 def test_missing_value_is_refused(backend: StoreBackend) -> None:
     """A null in a required column is an error that names it, and nothing is stored."""
-    table = to_table(BARS, [Bar("A", 0, 1, 1, 1, 1, 1, "1d")])
+    table = to_table(BARS, [Bar("A", Instant(0), 1, 1, 1, 1, 1, "1d")])
     holed = table.set_column(5, "close", [[None]])
     with pytest.raises(DataError, match=r"bar\.close"), backend.transaction(source="api") as transaction:
         transaction.write(BARS, holed)
@@ -471,12 +480,12 @@ def test_missing_value_is_refused(backend: StoreBackend) -> None:
 def test_no_room_is_a_typed_error(tmp_path: Path) -> None:
     """A database that cannot grow says so, keeps what it had, and goes on."""
     store = DataStore(open_store(at(tmp_path)))
-    store.save(Quote("A", 1, 1, 2))
+    store.save(Quote("A", Instant(1), 1, 2))
     with store.backend._pool.writer() as connection:  # type: ignore[attr-defined]
         connection.pragma("max_page_count", connection.pragma("page_count"))
     with pytest.raises(DatabaseError, match="no space left"):
-        store.save([Quote("A", 7 * ts, ts * ts % 9_973, 2) for ts in range(200_000)])
-    assert [Quote("A", 1, 1, 2)] == store.get_quotes()
+        store.save([Quote("A", Instant(7 * ts), ts * ts % 9_973, 2) for ts in range(200_000)])
+    assert [Quote("A", Instant(1), 1, 2)] == store.get_quotes()
     store.close()
 
 
@@ -485,10 +494,10 @@ def test_no_room_is_a_typed_error(tmp_path: Path) -> None:
 
 def test_readers_are_not_blocked_and_see_whole_batches(store: DataStore, backend: StoreBackend) -> None:
     """A scan that is under way sees nothing of a batch written meanwhile; a new one sees all of it."""
-    store.save([Quote("A", ts, 1, 2) for ts in range(10)])
+    store.save([Quote("A", Instant(ts), 1, 2) for ts in range(10)])
     scan = backend.scan(Query(QUOTES), rows=5)
     first = next(scan).num_rows
-    store.save([Quote("A", ts, 1, 2) for ts in range(10, 20)])
+    store.save([Quote("A", Instant(ts), 1, 2) for ts in range(10, 20)])
     assert 10 == first + sum(batch.num_rows for batch in scan)
     assert 20 == store.select(Quote).count()
 
@@ -511,7 +520,7 @@ def test_many_threads_write_and_read(store: DataStore) -> None:
     def work(number: int) -> None:
         try:
             for i in range(10):
-                store.save(Quote(f"S{number}", i, 1, 2))
+                store.save(Quote(f"S{number}", Instant(i), 1, 2))
                 assert i + 1 == store.select(Quote, f"S{number}").count()
         except BaseException as error:  # noqa: BLE001 - told below
             errors.append(error)
@@ -539,15 +548,15 @@ def test_busy_writer_is_told(tmp_path: Path) -> None:
     one, other = DataStore(open_store(options)), DataStore(open_store(options))
     with one.batch():
         with pytest.raises(DatabaseBusyError, match="another writer"):
-            other.save(Quote("A", 1, 1, 2))
+            other.save(Quote("A", Instant(1), 1, 2))
         seen: list[BaseException | None] = []
-        waiting = threading.Thread(target=lambda: seen.append(error_of(lambda: one.save(Quote("A", 1, 1, 2)))))
+        waiting = threading.Thread(target=lambda: seen.append(error_of(lambda: one.save(Quote("A", Instant(1), 1, 2)))))
         waiting.start()
         waiting.join()
         assert isinstance(seen[0], DatabaseBusyError)
         with pytest.raises(DatabaseError, match="already writing a batch"):
-            one.save(Quote("A", 1, 1, 2))
-    other.save(Quote("A", 1, 1, 2))
+            one.save(Quote("A", Instant(1), 1, 2))
+    other.save(Quote("A", Instant(1), 1, 2))
     one.close()
     other.close()
 
@@ -556,19 +565,21 @@ def test_busy_writer_is_told(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_fork_gets_connections_of_its_own(store: DataStore) -> None:
     """A forked child can go on with the store without disturbing its parent."""
-    store.save(Quote("A", 1, 1, 2))
+    store.save(Quote("A", Instant(1), 1, 2))
     child = os.fork()
     if child == 0:  # pragma: no cover - in the child
-        os._exit(0 if store.save(Quote("A", 2, 1, 2)).inserted == 1 and store.select(Quote).count() == 2 else 1)
+        os._exit(
+            0 if store.save(Quote("A", Instant(2), 1, 2)).inserted == 1 and store.select(Quote).count() == 2 else 1
+        )
     assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    store.save(Quote("A", 3, 1, 2))
+    store.save(Quote("A", Instant(3), 1, 2))
     assert 3 == store.select(Quote).count()
 
 
 def test_closed_store_says_so(store: DataStore) -> None:
     """A closed store refuses work with a typed error, and closing it again does nothing."""
     scan = store.backend.scan(Query(QUOTES))
-    store.save([Quote("A", 1, 1, 2)])
+    store.save([Quote("A", Instant(1), 1, 2)])
     next(scan)
     store.close()
     store.close()
@@ -584,7 +595,7 @@ def test_closed_store_says_so(store: DataStore) -> None:
 def test_files_are_private(tmp_path: Path) -> None:
     """The database, its log and a folder made for it are readable by their owner alone."""
     store = DataStore(open_store(SqliteOptions(path=tmp_path / "new" / "test.db")))
-    store.save(Quote("A", 1, 1, 2))
+    store.save(Quote("A", Instant(1), 1, 2))
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").iterdir()}
     assert {"test.db": 0o600, "test.db-wal": 0o600, "test.db-shm": 0o600} == modes
     assert 0o700 == stat.S_IMODE((tmp_path / "new").stat().st_mode)
@@ -625,7 +636,7 @@ def test_not_a_database(tmp_path: Path) -> None:
 def test_damage_is_reported(tmp_path: Path) -> None:
     """A damaged database is reported as such, not read as empty."""
     store = DataStore(open_store(at(tmp_path)))
-    store.save([Quote("A", ts, 1, 2) for ts in range(5_000)])
+    store.save([Quote("A", Instant(ts), 1, 2) for ts in range(5_000)])
     store.close()
     path = tmp_path / "test.db"
     content = bytearray(path.read_bytes())
@@ -648,8 +659,8 @@ def test_clock_may_step_back(store: DataStore, monkeypatch: pytest.MonkeyPatch) 
     times: Iterator[int] = iter([2_000, 1_000])
     step: Callable[[], int] = lambda: next(times)  # noqa: E731
     monkeypatch.setattr("fpa_plugins.sqlite.writing.time.time_ns", step)
-    store.save(Quote("A", 1, 1, 2))
-    store.save(Quote("A", 2, 1, 2))
+    store.save(Quote("A", Instant(1), 1, 2))
+    store.save(Quote("A", Instant(2), 1, 2))
     assert [2_001, 2_000] == [batch.recorded_ns for batch in store.batches()]
 
 
@@ -672,11 +683,13 @@ def test_scaled_tables_are_taken(records: list[Any]) -> None:
 @pytest.mark.parametrize("what", [Quote, Bar])
 def test_a_reading_broken_off_holds_nothing(what: type[Any], store: DataStore) -> None:
     """Who stops reading in the middle gets the newest rows the next time, from the same connection."""
-    rows: list[Any] = [Quote("A", ts, 1, 2) for ts in range(9)] + [Bar("A", ts, 1, 1, 1, 1, 1, "1m") for ts in range(9)]
+    rows: list[Any] = [Quote("A", Instant(ts), 1, 2) for ts in range(9)] + [
+        Bar("A", Instant(ts), 1, 1, 1, 1, 1, "1m") for ts in range(9)
+    ]
     store.save(rows)
     for part in (store.select(what, limit=2), store.select(what), store.select(what, latest_first=True)):
         reading = iter(part.batches(1))
         next(reading)
         del reading
-    store.save([Quote("A", 100, 1, 2), Bar("A", 100, 1, 1, 1, 1, 1, "1m")])
+    store.save([Quote("A", Instant(100), 1, 2), Bar("A", Instant(100), 1, 1, 1, 1, 1, "1m")])
     assert store.select(what).count() == len(store.select(what).to_list()) == 10

@@ -29,6 +29,7 @@ from store_model import Model, Question, Row
 from fpa_core.conversion import to_table
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.models import Quote, Trade
+from fpa_core.numbers import Instant
 from fpa_core.protocols.patterns import escape
 from fpa_core.receipt import Receipt
 from fpa_core.records import kind_of
@@ -64,7 +65,7 @@ symbols = st.sampled_from(SYMBOLS)
 times = st.integers(0, LAST)
 quotes = st.builds(Quote, symbols, times, own.few_prices(), st.just(2))
 trades = st.builds(
-    lambda symbol, ts, price, number: Trade(symbol, ts, price, 1, trade_id=number),
+    lambda symbol, ts, price, number: Trade(symbol, Instant(ts), price, 1, trade_id=number),
     symbols,
     times,
     own.few_prices(),
@@ -373,7 +374,8 @@ class StoreMachine(RuleBasedStateMachine):
         """Return the rows drawn, or the same after all that is stored."""
         last = max((row.record.ts_ns for row in self.model.standing()), default=0)
         return [
-            ([evolve(row, timestamp=row.ts_ns + last * ahead) for row in rows], as_table) for rows, as_table in given
+            ([evolve(row, timestamp=Instant(row.ts_ns + last * ahead)) for row in rows], as_table)
+            for rows, as_table in given
         ]
 
     def learn(self, receipt: Receipt, source: str | None, rows: list[Any]) -> None:

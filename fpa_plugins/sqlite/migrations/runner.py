@@ -13,6 +13,7 @@ import apsw
 from attrs import frozen
 
 from fpa_core.exceptions import SchemaError
+from fpa_plugins.sqlite.condensed import digest
 from fpa_plugins.sqlite.connection import immediate
 
 __all__ = ["APPLICATION_ID", "Migration", "known_migrations", "migrate"]
@@ -57,6 +58,7 @@ def migrate(connection: apsw.Connection, path: Path, migrations: Sequence[Migrat
         pending = _pending(connection, path, steps)
         backup = _back_up(path, pending[0].version - 1) if pending and pending[0].version > 1 else None
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.create_scalar_function("fpa_digest", digest, deterministic=True)  # step 4 asks for it
         for step in pending:
             connection.execute(step.sql)
             connection.execute(

@@ -12,6 +12,7 @@ import pytest
 from fpa_core.cache import CacheStats, DataCache, Hit, Miss, MissReason, escape, make_key
 from fpa_core.exceptions import CacheError
 from fpa_core.models import Bar, PortfolioSnapshot, Position, Quote
+from fpa_core.numbers import Instant
 from fpa_core.protocols import Usage
 from fpa_plugins.memory.cache import MemoryCache
 
@@ -354,7 +355,7 @@ def test_a_cache_is_closed_once(backend, clock):
 
 def test_the_verbs_return_bars(cache):
     """A list of bars, the commonest value of all, survives with every decimal."""
-    bars = [Bar("AAPL", index, "1.1", "2", "0.5", "1.123456789", 100, "1m") for index in range(100)]
+    bars = [Bar("AAPL", Instant(index), "1.1", "2", "0.5", "1.123456789", 100, "1m") for index in range(100)]
     cache.set("bars", bars, "5m", tags=["AAPL"])
     assert bars == cache.get("bars")
 

@@ -1,0 +1,84 @@
+"""Intervals of bars: what sources write for them, in one spelling for each length."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from fpa_core.exceptions import DataError
+
+__all__ = ["interval_text"]
+
+_MOST = 999_999
+"""Largest count of a unit: six digits, as in all spellings that are read."""
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_MONTHS = {"mo": 1, "y": 12}
+
+_NAMES = {
+    "s": "s sec secs second seconds",
+    "m": "m t min mins minute minutes",
+    "h": "h hr hrs hour hours hourly",
+    "d": "d day days daily",
+    "w": "w wk wks week weeks weekly",
+    "mo": "mo mn month months monthly",
+    "y": "y yr yrs year years yearly",
+}
+_UNITS = {name: unit for unit, names in _NAMES.items() for name in names.split()}
+
+# Each is written so that no text, however long, makes it try twice.
+_COUNTED = re.compile(r"([1-9]\d{0,5})? ?([a-z]{1,7})", re.ASCII)
+_LETTER_FIRST = re.compile(r"(mn|m|h|d|w)([1-9]\d{0,5})", re.ASCII)
+"""As MetaTrader writes them: M5 is five minutes, MN1 a month."""
+_ISO = re.compile(
+    r"p(?:(\d{1,6})y)?(?:(\d{1,6})m)?(?:(\d{1,6})w)?(?:(\d{1,6})d)?(?:t(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?)?",
+    re.ASCII,
+)
+_ISO_UNITS = ("y", "mo", "w", "d", "h", "m", "s")
+
+
+@functools.lru_cache(maxsize=1024)
+def interval_text(value: str) -> str:
+    """Return an interval in its one spelling: the largest unit of s, m, h, d, w that counts it whole, or months.
+
+    :raises DataError: for what is no interval, or could be two.
+    """
+    text = value.strip()
+    lower = text.lower()
+    if text.isascii() and text.isdigit():
+        raise DataError(
+            f"value: {value!r} has no unit",
+            hint=f"write {text}m if they are minutes, {text}s if seconds",
+            value=value,
+        )
+    if match := _LETTER_FIRST.fullmatch(lower):
+        length = _length({_UNITS[match[1]]: int(match[2])})
+    elif match := _COUNTED.fullmatch(lower):
+        if match[2] == "m" and (match[1] is None or text.endswith("M")):
+            raise DataError(
+                f"value: {value!r} is a month to some and a minute to others", hint="write 1m or 1mo", value=value
+            )
+        unit = _UNITS.get(match[2])
+        length = None if unit is None else _length({unit: int(match[1] or 1)})
+    elif match := _ISO.fullmatch(lower):
+        length = _length({unit: int(count) for unit, count in zip(_ISO_UNITS, match.groups(), strict=True) if count})
+    else:
+        length = None
+    if length is None:
+        raise DataError(
+            f"value: {value!r} is not an interval", hint="write it like 1s, 1m, 5m, 1h, 1d, 1w or 1mo", value=value
+        )
+    return length
+
+
+def _length(counts: dict[str, int]) -> str | None:
+    """Return the spelling of so many of each unit; None if it is nothing, too long, or months and days in one, which have no length."""
+    months = sum(count * _MONTHS[unit] for unit, count in counts.items() if unit in _MONTHS)
+    seconds = sum(count * _SECONDS[unit] for unit, count in counts.items() if unit in _SECONDS)
+    if bool(months) == bool(seconds):
+        return None
+    if months:
+        return f"{months}mo" if months <= _MOST else None
+    unit = next(unit for unit in ("w", "d", "h", "m", "s") if not seconds % _SECONDS[unit])
+    count = seconds // _SECONDS[unit]
+    return f"{count}{unit}" if count <= _MOST else None

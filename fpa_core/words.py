@@ -1,0 +1,188 @@
+"""The words of records, such as "buy", and the words that brokers and venues use for the same.
+
+Words are compared without regard to case, blanks, dashes and underscores: ``STP LMT``, ``stp_lmt`` and ``stp-lmt`` are one. A foreign word
+that could mean two of ours is not in the tables: it is refused, not guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from fpa_core.exceptions import DataError
+
+__all__ = [
+    "ForeignWord",
+    "OrderStatus",
+    "OrderType",
+    "PositionSide",
+    "Side",
+    "TimeInForce",
+    "is_own_word",
+    "to_own_word",
+    "to_word",
+]
+
+
+class Side(StrEnum):
+    """Direction of an order, or of the aggressor of a trade."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class PositionSide(StrEnum):
+    """Direction of a position."""
+
+    LONG = "long"
+    SHORT = "short"
+
+
+class OrderType(StrEnum):
+    """How an order is to be executed."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+    STOP_LIMIT = "stop_limit"
+    TRAILING_STOP = "trailing_stop"
+
+
+class OrderStatus(StrEnum):
+    """Where an order stands, in six words; the broker's own word is kept beside it in ``Order.status_raw``."""
+
+    NEW = "new"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
+class TimeInForce(StrEnum):
+    """How long an order stays in the market."""
+
+    DAY = "day"
+    GTC = "gtc"
+    GTD = "gtd"
+    OPG = "opg"
+    CLS = "cls"
+    IOC = "ioc"
+    FOK = "fok"
+
+
+Words: TypeAlias = type[StrEnum]
+
+_UNFOLDED = dict.fromkeys(map(ord, " \t\r\n_-\u00a0"))
+
+# Foreign words, folded. Sources: the documentation of Alpaca (orders) and of Interactive Brokers (TWS API, Flex queries), and FIX.
+_SIDES = {
+    Side.BUY: "b bot bought long buytoopen buytoclose buytocover",
+    Side.SELL: "s sld sold short ss sellshort sellshortexempt selltoopen selltoclose",
+}
+_TYPES = {
+    # An order "on open" or "on close" is a market or limit order whose time in force says when.
+    OrderType.MARKET: "mkt moc moo marketonclose marketonopen",
+    OrderType.LIMIT: "lmt loc loo limitonclose limitonopen",
+    OrderType.STOP: "stp stoploss stopmarket",
+    OrderType.STOP_LIMIT: "stplmt stoplosslimit",
+    OrderType.TRAILING_STOP: "trail trailing trailstop",
+}
+_STATUSES = {
+    # All that is not final is "new": on its way to the market, in it, or about to be changed. A status that is not final is put right by the
+    # next update of the order; a final one that is wrong makes every later update look like a mistake. So these are here, too:
+    # - pending_cancel, pending_replace: the request may fail, and fills may still come;
+    # - stopped: a trade is guaranteed, but has not happened; suspended: not eligible to trade, until it is again;
+    # - done_for_day: no update before the next trading day, which brings a fill, an expiry or nothing; calculated: filled or done for the day,
+    #   with the settlement still to be worked out. Neither says whether it is the end.
+    OrderStatus.NEW: (
+        "accepted acceptedforbidding acknowledged active apipending calculated doneforday held open pending pendingcancel pendingnew "
+        "pendingreplace pendingsubmit presubmitted queued stopped submitted suspended working"
+    ),
+    OrderStatus.PARTIALLY_FILLED: "partial partialfill partialfilled partiallyexecuted",
+    OrderStatus.FILLED: "complete completed executed fill fullyfilled",
+    # A replaced order is at its end, unfilled; its successor has an id of its own.
+    OrderStatus.CANCELLED: "apicancelled replaced",
+    # Interactive Brokers: "Inactive" is an order that was received and is not worked: refused by the system or the exchange.
+    OrderStatus.REJECTED: "inactive",
+    OrderStatus.EXPIRED: "",
+}
+# "closed" and "done" are left out on purpose: filled to one broker, cancelled or expired to another.
+
+
+class ForeignWord(Exception):  # noqa: N818  # no error: it is caught where the word can be kept
+    """Raised for a word that was understood but is not one of ours: what it means, and how it was written."""
+
+    def __init__(self, meaning: StrEnum, written: str) -> None:
+        super().__init__(meaning, written)
+        self.meaning = meaning
+        self.written = written
+
+
+def _fold(text: str) -> str:
+    return text.lower().translate(_UNFOLDED).replace("canceled", "cancelled")
+
+
+def _own(words: Words) -> dict[str, StrEnum]:
+    return {_fold(word.value): word for word in words}
+
+
+def _foreign(table: Mapping[Any, str]) -> dict[str, StrEnum]:
+    return {text: word for word, texts in table.items() for text in texts.split()}
+
+
+def _exact(words: Iterable[StrEnum]) -> dict[str, StrEnum]:
+    return {word.value: word for word in words}
+
+
+_EXACT: dict[Words, dict[str, StrEnum]] = {
+    words: _exact(words) for words in (Side, OrderType, OrderStatus, PositionSide, TimeInForce)
+}
+_OWN: dict[Words, dict[str, StrEnum]] = {words: _own(words) for words in _EXACT}
+_FOREIGN: dict[Words, dict[str, StrEnum]] = {
+    Side: _foreign(_SIDES),
+    OrderType: _foreign(_TYPES),
+    OrderStatus: _foreign(_STATUSES),
+    PositionSide: {},
+    TimeInForce: {},
+}
+_TRANSLATED: frozenset[str] = frozenset().union(*(_OWN[words] for words in _FOREIGN if _FOREIGN[words]))
+
+
+def is_own_word(value: str) -> bool:
+    """Return whether *value* is one of our words for a side, an order type or an order status.
+
+    Case, blanks, dashes, underscores and the spelling of "cancelled" do not matter. A text that a converter took although this is false is a
+    foreign word: the ``*_raw`` field of an order keeps it.
+    """
+    return _fold(value) in _TRANSLATED
+
+
+def to_word(words: Words, value: object) -> Any:
+    """Return the member of *words* that *value* means.
+
+    :raises DataError: for an unknown word; it lists ours.
+    """
+    try:
+        return to_own_word(words, value)
+    except ForeignWord as word:
+        return word.meaning
+
+
+def to_own_word(words: Words, value: object) -> Any:
+    """Return the member of *words* that *value* is.
+
+    :raises ForeignWord: for a word of brokers that means one of ours.
+    :raises DataError: for an unknown word; it lists ours.
+    """
+    try:
+        return _EXACT[words][value]  # type: ignore[index]
+    except (KeyError, TypeError):
+        pass
+    folded = _fold(value) if isinstance(value, str) else ""
+    if (own := _OWN[words].get(folded)) is not None:
+        return own
+    if (foreign := _FOREIGN[words].get(folded)) is not None:
+        raise ForeignWord(foreign, str(value).strip())
+    raise DataError(f"value: {value!r} is none of: {', '.join(words)}", value=value)
