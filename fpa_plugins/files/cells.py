@@ -67,21 +67,19 @@ def _written(cells: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Problems]:
     """Write values that are no texts."""
     if pa.types.is_floating(kind):
         # NaN is what numpy and pandas write for a missing value.
-        return pc.if_else(pc.is_nan(cells), None, cells).cast(pa.string()), {}
-    if pa.types.is_decimal(kind):
+        cells = pc.if_else(pc.is_nan(cells), None, cells)
+    elif pa.types.is_decimal(kind):
         return columns.as_texts(widened(cells)), {}
-    if pa.types.is_nested(kind):
+    elif pa.types.is_nested(kind):
         return pa.array([_json(value) for value in cells], pa.string()), {}
-    if is_instant(kind):
+    elif is_instant(kind):
         # The zone of the type says only how to show its values, and may be one this machine does not know.
-        return cells.cast(pa.timestamp(kind.unit, "UTC")).cast(pa.string()), {}
+        cells = cells.cast(pa.timestamp(kind.unit, "UTC"))
+    elif isinstance(kind, pa.BaseExtensionType):
+        return _one_by_one(cells)
     try:
         return cells.cast(pa.string()), {}
-    except (
-        pa.ArrowInvalid,
-        pa.ArrowNotImplementedError,
-        pa.ArrowTypeError,
-    ):  # bytes that are no text; types without a cast
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # bytes that are no text; types without a cast
         return _one_by_one(cells)
 
 

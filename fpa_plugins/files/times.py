@@ -19,7 +19,7 @@ from attrs import evolve, frozen
 
 from fpa_core import columns, parsing
 from fpa_core.exceptions import DataError
-from fpa_core.numbers import MIN_NS, to_decimal
+from fpa_core.numbers import MIN_NS, to_decimal, to_ns
 from fpa_plugins.files import zones
 from fpa_plugins.files.cells import NULLS, Problems, is_instant, texts_of, without_nulls
 from fpa_plugins.files.patterns import DAY_OR_MONTH_FIRST, ISO, PATTERNS, Pattern
@@ -432,8 +432,8 @@ def _checked(plain: pa.Array) -> tuple[pa.Array, Problems]:
     problems: Problems = {}
     for index, text in enumerate(plain.to_pylist()):
         try:
-            values.append(None if text is None else pa.scalar(text).cast(pa.timestamp("ns")).value)
-        except pa.ArrowInvalid:
+            values.append(None if text is None else to_ns(f"{text}Z"))
+        except DataError:
             values.append(None)
             problems[index] = "is not a time: no such day, hour, minute or second, or outside 1677-09-21 to 2262-04-11"
     return pa.array(values, pa.int64()).cast(pa.timestamp("ns")), problems

@@ -19,7 +19,9 @@ __all__ = ["QuarantineWriter", "count", "select"]
 
 _LAYOUT = "(SELECT l.layout FROM quarantine_layouts l WHERE l.id = quarantine.layout)"
 _FINDINGS = "(SELECT f.text FROM quarantine_findings f WHERE f.id = quarantine.findings)"
-_NAMES = f"kind, subject, ts_ns, row, raw, {_FINDINGS}, arguments, state, id, quarantine.batch, changed_by, {_LAYOUT}, cells"
+_NAMES = (
+    f"kind, subject, ts_ns, row, raw, {_FINDINGS}, arguments, state, id, quarantine.batch, changed_by, {_LAYOUT}, cells"
+)
 _BROKEN = "findings IN (SELECT f.id FROM quarantine_findings f, json_each(f.rules) WHERE {})"
 
 _EARLIER = (

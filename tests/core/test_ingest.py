@@ -278,7 +278,7 @@ def test_rows_of_files_need_a_time(layer: DataLayer, tmp_path: Path, kind: str, 
         assert (kind, 2, quarantined) == (receipt.kind, receipt.read, receipt.quarantined)
         assert 1 == layer.select(kind).count()
     record = layer.store.quarantined()[0]
-    assert (2, SHAPE, "timestamp is missing") == (record.row, record.findings[0]["rule"], record.findings[0]["message"])
+    assert (2, SHAPE, "timestamp: it is missing") == (record.row, record.findings[0]["rule"], record.findings[0]["message"])
     assert "5.5" == json.loads(record.raw)["quantity"]
 
 

@@ -151,7 +151,7 @@ def test_json_lines_that_are_no_rows_are_rejected(tmp_path, line, problem):
         ("a.jsonl", "\n", "the file is empty"),
         ("a.csv", "symbol,timestamp,bid,ask\n", "the file has no rows"),
         ("a.csv", b"\xff\xfes\x00y\x00\n", "the text is not utf-16"),
-        ("a.csv", b"s" + b"\x00\x01" * 400, "binary data of an unknown kind"),
+        ("a.csv", b"s" + b"\x00\x01\x02" * 400, "binary data of an unknown kind"),
         ("a.csv", '"symbol,ask\n1,2', "the first line is no header"),
         ("a.parquet", "PAR1", "this is no whole Parquet file"),
         ("a.parquet.gz", "PAR1", "this is no whole Parquet file"),
