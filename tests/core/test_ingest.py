@@ -205,7 +205,7 @@ def test_a_snapshot_is_judged_with_its_positions(layer: DataLayer) -> None:
 MIXED = """symbol,timestamp,open,high,low,close,volume,interval,colour
 A,1970-01-01T00:00:00Z,1,2,0.5,1,5,1m,red
 A,1970-01-01T00:01:00Z,1,2,0.5,3,5,1m,red
-A,1970-01-01T00:02:00Z,n/a,2,0.5,1,5,1m,red
+A,1970-01-01T00:02:00Z,halted,2,0.5,1,5,1m,red
 A,yesterday,1,2,0.5,1,5,1m,red
 A,1970-01-01T00:04:00Z,1,2,0.5,1,5,1m,red
 A,1970-01-01T00:04:00Z,1,2,0.5,1,5,1m,red
@@ -287,7 +287,7 @@ def test_rows_of_files_need_a_time(layer: DataLayer, tmp_path: Path, kind: str, 
     [
         ("missing.csv", None, "no such file"),
         ("empty.csv", b"", "is empty"),
-        ("data.xlsx", b"x", "does not tell the format"),
+        ("data.xlsx", b"x", "the file has no rows"),
         ("noise.csv.gz", b"no gzip", "noise.csv.gz"),
         ("header.csv", b"symbol,timestamp,bid,ask\n", "no rows"),
         ("words.csv", b"colour,taste\nred,sweet\n", "words.csv"),
