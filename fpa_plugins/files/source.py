@@ -337,7 +337,9 @@ def _delimited(content: Content, encoding: str, size: int, dialect: Dialect) -> 
 
 
 def _lines_of(text: str, *, cut: bool) -> list[str]:
-    lines = io.StringIO(text, newline="").readlines()  # by line ends alone, not by every character that Unicode calls one
+    lines = io.StringIO(
+        text, newline=""
+    ).readlines()  # by line ends alone, not by every character that Unicode calls one
     if cut and len(lines) > 1:
         lines.pop()
     return lines[:HEAD_LINES]
