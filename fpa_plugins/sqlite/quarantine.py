@@ -141,7 +141,9 @@ class QuarantineWriter:
                 left.pop()
                 continue
             record_id = first + len(kept)
-            if before is None or record.findings != before.findings:  # equal rows come in long rows, as the empty ones of a spreadsheet
+            if (
+                before is None or record.findings != before.findings
+            ):  # equal rows come in long rows, as the empty ones of a spreadsheet
                 findings, arguments = self._condenser.findings(record.findings)
             before = record
             layout, own = self._condenser.cells(record.raw, record.cells)
