@@ -173,7 +173,7 @@ def test_old_database_is_read_as_it_was(tmp_path: Path) -> None:
         assert sealed_rows == store.select(Trade, "S").to_list()
         assert hot == store.select(Trade, "HOT").to_list()
         assert 5_000 == store.select(Trade, "S", side=None).count()
-        assert sealed_rows[-1] == store.latest(Trade, "S")
+        assert sealed_rows[-1] == store.latest("S", Trade)
         again = store.save([*sealed_rows, *hot, Trade("HOT", T, 9, 2, None, "X", "i1")])
         assert (0, 5_003, 0) == (again.inserted, again.duplicate, again.revised)
         assert ("held", None) == ((order := store.select(Order).first()).status_raw, order.type_raw)
