@@ -548,7 +548,7 @@ def test_parquet_is_not_for_a_terminal(filled: Run, monkeypatch: pytest.MonkeyPa
 def test_a_table_in_a_file_is_csv(filled: Run) -> None:
     """Without a format a file gets CSV."""
     filled("query", "trades", "--output", "t.csv")
-    assert "A,2024-05-01T13:30:00Z,1.15,10,,,\n" == Path("t.csv").read_text().splitlines(keepends=True)[1]
+    assert "A,2024-05-01T13:30:00Z,1.15,10,,,,\n" == Path("t.csv").read_text().splitlines(keepends=True)[1]
 
 
 def test_query_of_every_kind(run: Run) -> None:
