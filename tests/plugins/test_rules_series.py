@@ -265,8 +265,7 @@ CASES = [
         identities.OrderConflict(),
         [order("new", 0), order("filled", 1, 100), order("partially_filled", 1, 40), order("new"), order("new", 0), order("new", 1, name="2")],
         [Y, Y, N, _, Y, Y],
-        "the order 1 of 2024-07-03T12:00:01Z came before with status filled then, partially_filled now; filled_quantity 100 then, 40 now; "
-        "nothing tells which is the later",
+        "the order 1 of 2024-07-03T12:00:01Z came before with status filled then, partially_filled now; filled_quantity 100 then, 40 now; nothing tells which is the later",
     ),
     (
         identities.TradeId(),
