@@ -225,8 +225,10 @@ def _cause(before: Decimal | None, now: Decimal | None) -> str:
     if before is None or now is None or before <= 0 or now <= 0 or before == now:
         return ""
     if (split := split_of(now, before, _TOLERANCE)) is not None:
-        return f"; adjusted for a split of {split}?"
-    return "; adjusted prices, or another symbol?" if abs(now - before) > before * _FAR else ""
+        return f"; prices adjusted for a split of {split} would explain it"
+    return (
+        "; adjusted prices, or those of another symbol, would explain it" if abs(now - before) > before * _FAR else ""
+    )
 
 
 @frozen(kw_only=True)

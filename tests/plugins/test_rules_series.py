@@ -252,14 +252,14 @@ CASES = [
         identities.PositionConflict(),
         [held(5), held(7, symbol="SPY"), held(7, account="b"), held(5), held(7, 1), held(7)],
         [Y, Y, Y, Y, Y, N],
-        "the position IBM of 2024-07-03T12:00:00Z came before with quantity 5 then, 7 now; are these lots of one holding, or several accounts?",
+        "the position IBM of 2024-07-03T12:00:00Z came before with quantity 5 then, 7 now; lots of one holding, or several accounts, look like this",
     ),
     (identities.PositionConflict(), [Position("IBM", 1, None, None), Position("IBM", 2, None, None)], [_, _], None),
     (
         identities.SnapshotConflict(),
         [snapshot(0, 1), snapshot(0, 1), snapshot(0, 2, account="b"), snapshot(1, 2), snapshot(0, 2)],
         [Y, Y, Y, Y, N],
-        "the snapshot of 2024-07-03T12:00:00Z came before with total_value 1 then, 2 now; are these several accounts?",
+        "the snapshot of 2024-07-03T12:00:00Z came before with total_value 1 then, 2 now; several accounts look like this",
     ),
     (
         identities.OrderConflict(),
@@ -271,7 +271,7 @@ CASES = [
         identities.TradeId(),
         [trade(0, 10, trade_id="1"), trade(0, 11, trade_id="2"), trade(0, 10, trade_id="1"), trade(0, 10), trade(1, 10, trade_id="1", exchange="Q"), trade(0, 11, trade_id="1")],
         [Y, Y, Y, _, Y, N],
-        "the trade id 1 came before with price 10 then, 11 now; has a spreadsheet or a float rounded the ids?",
+        "the trade id 1 came before with price 10 then, 11 now; ids that a spreadsheet or a float has rounded look like this",
     ),
     (identities.TradeId(window=1), [trade(0, 10, trade_id="1"), trade(0, 10, trade_id="2"), trade(0, 11, trade_id="1")], [Y, Y, Y], None),
 ]  # fmt: skip

@@ -98,7 +98,7 @@ def test_adjusted_prices_of_a_second_file(tmp_path):
     found = judged.findings[0]
     assert found.message == (
         "the store has the bar of 2024-05-01T00:00:00Z with open 10 then, 5 now; high 11 then, 5.5 now; low 9 then, 4.5 now; "
-        "close 10 then, 5 now; adjusted for a split of 2 for 1?"
+        "close 10 then, 5 now; prices adjusted for a split of 2 for 1 would explain it"
     )
     assert ("open 10, high 11, low 9, close 10, volume missing", 2) == (
         found.limit,
@@ -140,8 +140,8 @@ def test_causes():
     arriving = [bar(0, 10), bar(1, 55), bar(2, 71), bar(3, 1)]
     found = judge(stored, "bar.conflict").validate((BARS, table(arriving))).findings
     ends = [
-        "adjusted for a split of 7 for 1?",
-        "adjusted prices, or another symbol?",
+        "prices adjusted for a split of 7 for 1 would explain it",
+        "adjusted prices, or those of another symbol, would explain it",
         "close 70 then, 71 now",
         "close 0 then, 1 now",
     ]
