@@ -125,7 +125,7 @@ def _quotes(chance: random.Random, ticks: list[tuple[int, str, int, int]]) -> It
         if number % 1_511 == 0:
             row[3] = row[5] = ""  # nobody offers
         if number % 20_011 == 0:
-            row[2] = "n/a"  # no number at all
+            row[2] = "halted"  # no number at all
         yield row
         if number % 1_201 == 0:
             yield row  # sent twice: equal rows of one source are both kept

@@ -127,8 +127,8 @@ def to_text(value: str) -> str:
 
 
 def to_text_or_none(value: str | None) -> str | None:
-    """Return valid text; an empty one says nothing and is None."""
-    return to_text(value) or None if value is not None else None
+    """Return valid text without blanks at its ends; an empty one says nothing and is None."""
+    return None if value is None else to_text(value).strip() or None
 
 
 def to_name(value: str) -> str:

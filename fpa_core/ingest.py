@@ -251,8 +251,8 @@ AT_ONCE = 65_536
 """Records of a source that are made into one chunk."""
 
 
-def as_chunks(store: DataStore, found: Iterable[Any]) -> Iterator[Chunk]:
-    """Yield what a source gives as chunks: a source may give chunks, or plain records."""
+def as_chunks(store: Callable[[], DataStore], found: Iterable[Any]) -> Iterator[Chunk]:
+    """Yield what a source gives as chunks: a source may give chunks, or plain records, which *store* completes."""
     items = iter(found)
     count = 0
     for first in items:
@@ -260,7 +260,7 @@ def as_chunks(store: DataStore, found: Iterable[Any]) -> Iterator[Chunk]:
             yield first
             continue
         records = [first, *itertools.islice(items, AT_ONCE - 1)]
-        for chunk in chunks_of(store, records):
+        for chunk in chunks_of(store(), records):
             yield evolve(chunk, rows=[count + row for row in chunk.rows])
         count += len(records)
 

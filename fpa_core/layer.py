@@ -343,7 +343,7 @@ class _Input:
         if self.holds_records:
             return chunks_of(self._layer.store, self.data)
         found = self._layer.source(self._via or "files").read(self.request())
-        return (with_times(chunk) for chunk in as_chunks(self._layer.store, found))
+        return (with_times(chunk) for chunk in as_chunks(lambda: self._layer.store, found))
 
 
 def is_table(data: Any) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -14,8 +15,11 @@ from fpa_core.config import Section
 from fpa_core.exceptions import ConfigError
 from fpa_core.formats import FormatOffer
 from fpa_core.protocols import Query
+from fpa_core.records import BARS
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from fpa_core.cache import DataCache
     from fpa_core.config import Config, Tree
     from fpa_core.models import Order
@@ -29,6 +33,12 @@ if TYPE_CHECKING:
 __all__ = ["Parts", "rule_origins", "structured"]
 
 T = TypeVar("T")
+
+BAR_COLUMNS = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
+"""What rules compare of stored bars."""
+
+BARS_AT_ONCE = 512
+"""So few that the garbage collector does not look at the rows of a batch while they are made."""
 
 
 def structured(tree: Tree, plugins: PluginManager) -> Config:
@@ -97,6 +107,7 @@ class Parts:
             level=base_level(chosen.level, chosen.levels),
             now_ns=self._clock,
             stored=self._stored_order,
+            stored_bars=self._stored_bars,
             origins={rule.id: rule_origins(self.config, offered.require(rule.id)) for rule in rules},
         )
 
@@ -116,6 +127,22 @@ class Parts:
         """How files can be read, by name: what the configuration says, then what plugins offer."""
         own = {name: FormatOffer(name, form, "of fpa.toml") for name, form in self.config.formats.items()}
         return {name: offered.create() for name, offered in self.plugins.formats.items()} | own
+
+    def _stored_bars(
+        self, symbols: Sequence[str], interval: str, start_ns: int, end_ns: int, *, last: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Look bars up, past the cache: what a batch being written has brought is not seen."""
+        if "store" not in self.__dict__ and not self._has_database():
+            return
+        query = Query(
+            BARS, tuple(symbols), start_ns, end_ns, {"interval": interval}, limit=last, reverse=last is not None
+        )
+        yield from self.store.backend.scan(query, BARS_AT_ONCE, columns=BAR_COLUMNS)
+
+    def _has_database(self) -> bool:
+        """Return whether there is a database, unless the options do not tell: judging a file does not make one."""
+        path = getattr(self.config.store.options, "path", None)
+        return path is None or Path(path).expanduser().exists()
 
     def source(self, name: str) -> Source:
         """Return the source of that name, with the options of ``[sources.NAME]``.

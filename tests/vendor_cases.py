@@ -215,7 +215,9 @@ _INSTITUTIONAL = {
         Quote("AAPL", 1517562000065700400, "102.6", "102.7", "20", "60", "11", "7"), symbol="AAPL"
     ),
     "alpaca.bars": _case(
-        Bar("AAPL", *_ALPACA_DAY), Bar("MSFT", _ALPACA_DAY[0], "335.35", *_ALPACA_DAY[2:]), interval="1d"
+        Bar("AAPL", *_ALPACA_DAY),
+        Bar("MSFT", _ALPACA_DAY[0], "335.35", "338", "329.78", "334.75", *_ALPACA_DAY[5:]),
+        interval="1d",
     ),
     "alpaca.symbol_bars": _case(Bar("AAPL", *_ALPACA_MINUTE), interval="1m"),
     "alpaca.bar_lines": _case(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
@@ -20,6 +20,7 @@ __all__ = [
     "Finding",
     "RuleClass",
     "Severity",
+    "StoredBars",
     "StoredOrder",
     "Tally",
     "ValidatorBackend",
@@ -28,6 +29,23 @@ __all__ = [
 
 StoredOrder: TypeAlias = Callable[[str], Any]
 """Returns the order that is stored under an id, or None."""
+
+
+class StoredBars(Protocol):
+    """Looks up bars that are stored, for rules that judge arriving ones by them."""
+
+    def __call__(
+        self, symbols: Sequence[str], interval: str, start_ns: int, end_ns: int, *, last: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the bars of *symbols* and *interval* by symbol and time, as they were before the batch being written.
+
+        The columns are ``symbol``, ``timestamp``, ``open``, ``high``, ``low``, ``close`` and ``volume``, decimals in any form (see
+        :mod:`fpa_core.columns`).
+
+        :param start_ns: the first time included; ``end_ns`` is the first one left out.
+        :param last: at most so many, counted from the last, which comes first.
+        """
+        ...
 
 
 class Severity(StrEnum):
@@ -150,6 +168,7 @@ class ValidatorBackend(Protocol):
         records: Sequence[Any] | None = None,
         now_ns: int | None = None,
         stored: StoredOrder | None = None,
+        stored_bars: StoredBars | None = None,
         others: Mapping[str, pa.Table] | None = None,
     ) -> Sequence[Verdict]:
         """Judge every row of a table with the kind's columns; one verdict a rule that applies. The table is not changed.
@@ -158,6 +177,7 @@ class ValidatorBackend(Protocol):
         :param records: the same rows as records, from a caller that has them; they may know more, such as the positions of a snapshot.
         :param now_ns: the present moment, for rules that ask for it; None for the system's clock.
         :param stored: looks up the order that is stored under an id, for rules that ask for it.
+        :param stored_bars: looks up stored bars, for rules that ask for them; None without a store.
         :param others: other tables by the name of their kind; rules about data sets apply only with those they need.
         """
         ...
@@ -170,6 +190,7 @@ class ValidatorBackend(Protocol):
         now_ns: int | None = None,
         tallies: MutableMapping[str, Tally] | None = None,
         stored: StoredOrder | None = None,
+        stored_bars: StoredBars | None = None,
     ) -> Sequence[Finding]:
         """Judge one record; nothing found means nothing wrong.
 

@@ -11,7 +11,7 @@ import attrs
 from fpa_core.conversion import from_table, to_table
 from fpa_core.exceptions import DataError, PluginError
 from fpa_core.models import Bar, Number, Order, PortfolioSnapshot, Position, Quote, Record, Time, Trade
-from fpa_core.protocols import Finding, Severity, StoredOrder, ValidatorBackend
+from fpa_core.protocols import Finding, Severity, StoredBars, StoredOrder, ValidatorBackend
 from fpa_core.records import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, Kind, kind_of
 from fpa_core.validator import consistency
 from fpa_core.validator.examination import Clock, Examination
@@ -33,6 +33,7 @@ class DataValidator:
     :param now_ns: the clock, for rules about time.
     :param examples: findings kept of each rule when many records are judged; counts are always complete.
     :param stored: looks up the order that is stored under an id, for rules about what an order was before.
+    :param stored_bars: looks up stored bars, for rules that judge arriving ones by them.
     :param origins: by rule id, where the rule and its parameters came from; :meth:`rules` tells it.
     """
 
@@ -44,6 +45,7 @@ class DataValidator:
         now_ns: Clock = time.time_ns,
         examples: int = 20,
         stored: StoredOrder | None = None,
+        stored_bars: StoredBars | None = None,
         origins: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.backend = backend
@@ -51,6 +53,7 @@ class DataValidator:
         self._now_ns = now_ns
         self._examples = examples
         self._stored = stored
+        self._stored_bars = stored_bars
         self._origins = origins or {}
         self._described: tuple[object, Sequence[Mapping[str, Any]]] | None = None
 
@@ -59,7 +62,11 @@ class DataValidator:
 
         :param memory: what rules about series remember from one record to the next: the same mapping each time, empty at first.
         """
-        return tuple(self.backend.check(record, memory, now_ns=self._now_ns(), stored=self._stored))
+        return tuple(
+            self.backend.check(
+                record, memory, now_ns=self._now_ns(), stored=self._stored, stored_bars=self._stored_bars
+            )
+        )
 
     def validate(
         self, what: Record | Iterable[Record] | tuple[Kind | str, pa.Table], *, examples: int | None = None
@@ -81,7 +88,12 @@ class DataValidator:
         memory: dict[str, Any] = {}
         for row, record in enumerate(records):
             findings = self.backend.check(
-                record, memory, now_ns=self._now_ns(), tallies=ledger.counts, stored=self._stored
+                record,
+                memory,
+                now_ns=self._now_ns(),
+                tallies=ledger.counts,
+                stored=self._stored,
+                stored_bars=self._stored_bars,
             )
             ledger.rows += 1
             if findings:
@@ -101,6 +113,7 @@ class DataValidator:
             self._now_ns,
             examples or self._examples,
             stored=self._stored,
+            stored_bars=self._stored_bars,
             others=others,
             rules=self.rules,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from fpa_core.protocols import RANKS, Failure, Finding, Severity, StoredOrder, ValidatorBackend, Verdict
+from fpa_core.protocols import RANKS, Failure, Finding, Severity, StoredBars, StoredOrder, ValidatorBackend, Verdict
 from fpa_core.records import Kind, kind_of
 from fpa_core.validator.result import Ledger, Refused, Split, ValidationResult
 
@@ -24,7 +24,7 @@ Clock = Callable[[], int]
 class Examination:
     """Judges rows that come in chunks, counting over all of them in bounded memory.
 
-    :param stored: looks up the order that is stored under an id.
+    :param stored: looks up the order that is stored under an id; ``stored_bars`` looks up stored bars.
     :param others: other tables by the name of their kind, for rules about data sets.
     :param rules: describes the rules in force.
     """
@@ -36,12 +36,14 @@ class Examination:
         examples: int,
         *,
         stored: StoredOrder | None = None,
+        stored_bars: StoredBars | None = None,
         others: Mapping[str, pa.Table] | None = None,
         rules: Callable[[], Sequence[Mapping[str, Any]]] = list,
     ) -> None:
         self._backend = backend
         self._now_ns = now_ns
         self._stored = stored
+        self._stored_bars = stored_bars
         self._others = others
         self._rules = rules
         self._memory: dict[str, Any] = {}
@@ -83,6 +85,7 @@ class Examination:
             records=records,
             now_ns=self._now_ns(),
             stored=self._stored,
+            stored_bars=self._stored_bars,
             others=self._others,
         )
         broken = []

@@ -67,7 +67,7 @@ _ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+")
 COMMON = ("enabled", "severity", "stop", "tolerate", "where", "overrides")
 """The parameters that every rule has."""
 
-_NEEDS = ("memory", "now_ns", "stored")
+_NEEDS = ("memory", "now_ns", "stored", "stored_bars")
 
 
 def _overrides(several: Iterable[Override]) -> tuple[Override, ...]:
@@ -101,7 +101,8 @@ class Rule:
     - ``levels``: its severity at each level, None where it is off; :data:`WARNS` unless it says otherwise;
     - ``scope``: :data:`Scope`; ``priority``: smaller ones are judged first;
     - ``needs``: what it wants beside the record, passed by keyword: ``now_ns``, the present moment; ``memory``, a dict of its own that lasts as
-      long as the examination; ``stored``, which returns the stored order of an id, or None;
+      long as the examination; ``stored``, which returns the stored order of an id, or None; ``stored_bars``, which yields stored bars (see
+      :class:`fpa_core.protocols.StoredBars`), or is None without a store;
     - ``against``: of a rule of scope ``dataset``, the kinds it needs beside its own; its ``mask(columns, others)`` gets them by name.
 
     ``check(record)`` returns True, False, or None where a value it needs is missing; instead of False it may return a

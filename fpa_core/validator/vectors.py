@@ -43,6 +43,7 @@ class Columns:
     A column the table leaves out has its field's default, as in a record.
 
     :ivar series: what :mod:`fpa_core.validator.preceding` has found of the table's series, by the fields that name them.
+    :ivar lookups: what rules have looked up for the table elsewhere, for others that ask alike.
     :raises DataError: when a column is not of the kind's type.
     """
 
@@ -55,6 +56,7 @@ class Columns:
         self._codes: dict[str, tuple[Any, list[Any]]] = {}
         self._chosen: tuple[Bools, Any, Columns] | None = None
         self.series: dict[tuple[str, ...], Any] = {}
+        self.lookups: dict[str, Any] = {}
         for column in kind.columns:
             if column.name in table.schema.names:
                 _require_type(kind, column.name, column.type, table.schema.field(column.name).type)

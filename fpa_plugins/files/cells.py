@@ -67,15 +67,15 @@ def _written(cells: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Problems]:
     """Write values that are no texts."""
     if pa.types.is_floating(kind):
         # NaN is what numpy and pandas write for a missing value.
-        return pc.if_else(pc.is_nan(cells), None, cells).cast(pa.string()), {}
-    if pa.types.is_decimal(kind):
+        cells = pc.if_else(pc.is_nan(cells), None, cells)
+    elif pa.types.is_decimal(kind):
         return columns.as_texts(widened(cells)), {}
-    if pa.types.is_nested(kind):
+    elif pa.types.is_nested(kind):
         return pa.array([_json(value) for value in cells], pa.string()), {}
-    if is_instant(kind):
+    elif is_instant(kind):
         # The zone of the type says only how to show its values, and may be one this machine does not know.
-        return cells.cast(pa.timestamp(kind.unit, "UTC")).cast(pa.string()), {}
-    if isinstance(kind, pa.BaseExtensionType):
+        cells = cells.cast(pa.timestamp(kind.unit, "UTC"))
+    elif isinstance(kind, pa.BaseExtensionType):
         return _one_by_one(cells)
     try:
         return cells.cast(pa.string()), {}
@@ -91,13 +91,15 @@ def _texts_of_dictionary(cells: pa.DictionaryArray) -> tuple[pa.Array, Problems]
     return texts.take(cells.indices), problems
 
 
-def _cut(texts: pa.Array) -> pa.Array:
+def _cut(words: pa.Array) -> pa.Array:
     """Return a dictionary with its longest texts cut: each may stand for millions of rows."""
-    if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
-        return texts
-    if (pc.max(pc.binary_length(texts)).as_py() or 0) <= MAX_TEXT:
-        return texts
-    return pc.utf8_slice_codeunits(texts, 0, MAX_TEXT)
+    kind = words.type
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if not (is_text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        return words
+    if (pc.max(pc.binary_length(words)).as_py() or 0) <= MAX_TEXT:
+        return words
+    return pc.utf8_slice_codeunits(words, 0, MAX_TEXT) if is_text else pc.binary_slice(words, 0, MAX_TEXT)
 
 
 def _one_by_one(cells: pa.Array) -> tuple[pa.Array, Problems]:

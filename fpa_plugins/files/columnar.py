@@ -93,8 +93,11 @@ def _guarded(column: pa.Array) -> pa.Array:
     if isinstance(kind, pa.BaseExtensionType):
         return column
     if pa.types.is_dictionary(kind):
-        column.validate(full=True)
-        if pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type):
+        words = column.dictionary
+        if pa.types.is_string(words.type) or pa.types.is_large_string(words.type):
+            binary = pa.binary() if pa.types.is_string(words.type) else pa.large_binary()
+            column = pa.DictionaryArray.from_arrays(column.indices, words.cast(binary))
+            column.validate(full=True)
             return column
         return column.dictionary_decode()
     if pa.types.is_decimal(kind):

@@ -34,6 +34,17 @@ _WHOLE = re.compile(r"(\d+)\.0*", re.ASCII)
 _ROUNDED = re.compile(r"\d(?:\.\d+)?[eE]\+?\d+", re.ASCII)
 _EXACT_FLOAT = 2**53
 _RAW = {"status": "status_raw", "order_type": "type_raw", "side": "side_raw"}
+_HINTS = {
+    "is not an ISO-8601 time": "say how times are written, as --time-format '%d.%m.%Y %H:%M'",
+    "is not a time written": "say how times are written, as --time-format '%d.%m.%Y %H:%M'",
+    "has no time zone": "say which with --tz, as --tz America/New_York",
+    "occurs twice": "say --ambiguous earlier or later",
+    "is a date alone": "a date is enough for bars of a day and more (--interval 1d)",
+    "can be a whole number or a fraction": "say --decimal . or --decimal ,",
+    "is not an interval": "write intervals like 1m, 5m, 1h, 1d; `values` of a format maps other words",
+}
+"""What mends a row, by what is said of it."""
+
 _VALUES_WITHIN_QUOTES = re.compile(r"'(?:[^'\\]|\\.)*'|\"[^\"]*\"|\d[\d.,:TZ+-]*")
 
 
@@ -128,7 +139,7 @@ class Converter:
         elif column.name in _IDS:
             texts = self._ids(texts, is_float=bool(pa.types.is_floating(cells.type)))
         else:
-            texts = pc.utf8_trim_whitespace(without_nulls(texts))
+            texts = without_nulls(texts)
         texts = pc.if_else(pc.equal(texts, ""), None, texts)
         array, more = _converted(layout, column, texts)
         if layout.kind is ORDERS and column.name in _RAW:
@@ -220,7 +231,8 @@ def _mapped(cells: pa.Array, values: Mapping[str, str]) -> pa.Array:
 def _reject(rows: Rows, index: int, problems: list[str], cells: Mapping[str, str]) -> Reject:
     problem = "; ".join(problems)
     reason = "; ".join(_VALUES_WITHIN_QUOTES.sub("...", each) for each in problems)
-    return Reject(rows.positions[index], clipped(rows.raw(index)), problem, cells, reason)
+    hint = next((hint for words, hint in _HINTS.items() if words in problem), None)
+    return Reject(rows.positions[index], clipped(rows.raw(index)), problem, cells, reason, hint)
 
 
 def _cells(layout: Layout, rows: Rows, indexes: list[int]) -> Iterator[dict[str, str]]:

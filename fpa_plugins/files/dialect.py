@@ -90,6 +90,10 @@ def dialect_of(lines: Sequence[str], form: Format, source: str, *, suggested: st
     start = 0 if form.skip or form.names else _first_of_table([each for _, each in cells])
     preamble += [line.strip() for _, line in kept[:start]]
     number, header = cells[start]
+    try:
+        next(csv.reader([kept[start][1]], delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{source}: the first line is no header: {error}", source=source) from error
     if len(header) > MAX_COLUMNS:
         raise DataError(
             f"{source}: {len(header):,} columns; a table of records has at most {MAX_COLUMNS:,}", source=source

@@ -203,6 +203,8 @@ def _mapped(form: Format, names: Sequence[str], source: str) -> dict[str, tuple[
     for field, said in form.columns.items():
         wanted = (said,) if isinstance(said, str) else said
         places = [place for name in wanted if (place := _place(name, names)) is not None]
+        if not places and form.match is not None and (own := _place(field, names)) is not None:
+            places, wanted = [own], (field,)  # somebody gave the vendor's column our name
         if len(places) == len(wanted):
             found[field] = tuple(places)
         elif not form.complete and form.match is None:

@@ -67,6 +67,11 @@ class Pattern:
         match = self._compiled.fullmatch(text)
         return match is not None and match.groupdict().get("H") is not None and not _zone_in(match)
 
+    def is_zoned(self, text: str) -> bool:
+        """Return whether *text* names a zone."""
+        match = self._compiled.fullmatch(text)
+        return match is not None and _zone_in(match)
+
     def is_midnight(self, text: str) -> bool:
         """Return whether the time of day in *text* is midnight."""
         match = self._compiled.fullmatch(text)

@@ -143,11 +143,14 @@ def _rows_within(cells: Sequence[pa.Array]) -> int:
         return 1 << 62
     longest = 1
     for column in cells:
-        if pa.types.is_dictionary(column.type) and (
-            pa.types.is_string(column.type.value_type) or pa.types.is_large_string(column.type.value_type)
-        ):
+        if pa.types.is_dictionary(column.type) and (_is_word(column.type.value_type)):
             longest += min(pc.max(pc.binary_length(column.dictionary)).as_py() or 0, MAX_TEXT)
     return max(PIECE_BYTES // longest, 1)
+
+
+def _is_word(kind: pa.DataType) -> bool:
+    words = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return any(test(kind) for test in words)
 
 
 def clipped(raw: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -336,7 +337,9 @@ def _delimited(content: Content, encoding: str, size: int, dialect: Dialect) -> 
 
 
 def _lines_of(text: str, *, cut: bool) -> list[str]:
-    lines = text.splitlines(keepends=True)
+    lines = io.StringIO(
+        text, newline=""
+    ).readlines()  # by line ends alone, not by every character that Unicode calls one
     if cut and len(lines) > 1:
         lines.pop()
     return lines[:HEAD_LINES]
@@ -376,8 +379,6 @@ def _shown(row: Sequence[str]) -> str:
 
 def csv_text(row: Sequence[str]) -> str:
     """Return cells as a line of CSV."""
-    import io
-
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(row)
     return text.getvalue()

@@ -19,7 +19,7 @@ from attrs import evolve, frozen
 
 from fpa_core import columns, parsing
 from fpa_core.exceptions import DataError
-from fpa_core.numbers import MIN_NS, to_decimal
+from fpa_core.numbers import MIN_NS, to_decimal, to_ns
 from fpa_plugins.files import zones
 from fpa_plugins.files.cells import NULLS, Problems, is_instant, texts_of, without_nulls
 from fpa_plugins.files.patterns import DAY_OR_MONTH_FIRST, ISO, PATTERNS, Pattern
@@ -152,10 +152,8 @@ def _text_style(sample: list[str], wanted: TimeStyle) -> TimeStyle:
     counted = [(sum(map(pattern.fits, sample)), pattern) for pattern in PATTERNS]
     most = max(count for count, _ in counted)
     fitting = [pattern for count, pattern in counted if count == most > 0]
-    if not fitting:
-        raise UnreadableTimes(
-            f"{_shown(sample[0])} is not a time in a known form", "say --time-format, as '%d.%m.%Y %H:%M'"
-        )
+    if not fitting:  # each row says so of its own
+        return wanted
     pattern = fitting[0]
     if pattern in DAY_OR_MONTH_FIRST and len(fitting) > 1:
         raise UnreadableTimes(
@@ -173,7 +171,7 @@ def _text_style(sample: list[str], wanted: TimeStyle) -> TimeStyle:
             f"{_shown(sample[0])} is a date alone, which names no instant",
             "a date is enough for bars of a day and more (--interval 1d)",
         )
-    if 2 * len(local) > len(sample) and wanted.zone is None:
+    if local and wanted.zone is None and not any(map(pattern.is_zoned, sample)):
         raise UnreadableTimes(
             f"{_shown(local[0])} has no time zone, so it names no instant",
             "say which with --tz, as --tz America/New_York",
@@ -419,7 +417,7 @@ def _with_numbers(times: Times, texts: pa.Array, unmatched: npt.NDArray[np.bool_
 
 
 def _strangers(style: TimeStyle, texts: pa.Array, indexes: list[int]) -> Problems:
-    words = "ISO 8601 time" if style.pattern is None else f"time written {style.pattern.directives}"
+    words = "ISO-8601 time" if style.pattern is None else f"time written {style.pattern.directives}"
     return {
         index: f"{_shown(texts[index].as_py())} is not an {words}"
         if words[0] == "I"
@@ -434,8 +432,8 @@ def _checked(plain: pa.Array) -> tuple[pa.Array, Problems]:
     problems: Problems = {}
     for index, text in enumerate(plain.to_pylist()):
         try:
-            values.append(None if text is None else pa.scalar(text).cast(pa.timestamp("ns")).value)
-        except pa.ArrowInvalid:
+            values.append(None if text is None else to_ns(f"{text}Z"))
+        except DataError:
             values.append(None)
             problems[index] = "is not a time: no such day, hour, minute or second, or outside 1677-09-21 to 2262-04-11"
     return pa.array(values, pa.int64()).cast(pa.timestamp("ns")), problems

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -14,59 +13,31 @@ from fpa_core.models import Bar
 from fpa_core.numbers import EXACT, decimal_text, ns_text, to_decimal
 from fpa_core.protocols import Failure
 from fpa_core.validator import INFORMS, WARNS, Rule, SeriesRule, every
+from fpa_plugins.rules.identities import Remembered, differences
+from fpa_plugins.rules.jumps import split_of
 from fpa_plugins.rules.rounding import rounded
+from fpa_plugins.rules.stored import VALUES, held, page_of
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from fpa_core.protocols import StoredBars
     from fpa_core.validator.vectors import Columns, Truth
+    from fpa_plugins.rules.stored import Held
 
 __all__ = ["RULES", "Conflict", "Repeated", "Wick"]
 
-_FEW = 64
-_BEFORE_ALL = -(2**63)
 _SERIES = ("symbol", "interval")
-_VALUES = ("open", "high", "low", "close", "volume")
+_CLOSE = VALUES.index("close")
+_TOLERANCE = Decimal("0.005")
+"""How far from what a split gives a close may be: adjusted prices are rounded, and nothing else has changed."""
+_FAR = Decimal("0.10")
+"""A larger change of the close is no correction."""
 
 
 @frozen(kw_only=True)
-class _Known(SeriesRule):
-    """Remembers the last bars of each symbol and interval by their time."""
-
-    window: int = field(default=10_000, validator=ge(1), metadata={"unit": "bars"})
-
-    def _before(self, state: dict[int, tuple[Any, ...]], ts_ns: int, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """Return the bar that came before with this time, and remember this one."""
-        before = state.get(ts_ns)
-        state[ts_ns] = values
-        if len(state) > self.window:
-            del state[next(iter(state))]
-        return before
-
-    def mask(self, columns: Columns, memory: MutableMapping[Any, Any]) -> Truth:
-        """Judge a table; at once where every series of it goes forward in time, as bars nearly always do."""
-        import numpy as np
-
-        from fpa_core.validator.preceding import series_names
-        from fpa_core.validator.vectors import Truth
-
-        codes, names = series_names(columns, self.key_fields(columns.kind.name))
-        times = columns.numbers("ts_ns").units
-        series = [np.flatnonzero(codes == code) for code in range(len(names))] if len(names) <= _FEW else None
-        if series is None or not all(
-            (np.diff(times[rows]) > 0).all() and times[rows[0]] > max(memory.get(name, ()), default=_BEFORE_ALL)
-            for rows, name in zip(series, names, strict=True)
-        ):
-            return super().mask(columns, memory)
-        for rows, name in zip(series, names, strict=True):
-            last = columns.take(rows[-self.window :])
-            state = memory.setdefault(name, {})
-            state.update(zip(last.values("ts_ns"), zip(*map(last.values, _VALUES), strict=True), strict=True))
-            for ts_ns in list(itertools.islice(state, max(0, len(state) - self.window))):
-                del state[ts_ns]
-        return Truth(np.ones(len(columns), np.bool_))
-
-
-@frozen(kw_only=True)
-class Repeated(_Known):
+class Repeated(Remembered):
     """The bar has not come before with the same values.
 
     A file that holds a day twice doubles every bar; the store keeps one of each.
@@ -78,23 +49,27 @@ class Repeated(_Known):
 
     id = "bar.repeated"
     kind = "bars"
-    fields = ("ts_ns", *_VALUES)
+    identity = ("ts_ns",)
+    values = VALUES
+    fields = identity + values
     key = _SERIES
     levels = INFORMS
 
-    def step(self, state: Any, *values: Any) -> bool | Failure | None:
-        """Judge the next bar."""
-        before = self._before(state, values[0], values[1:])
-        if before != values[1:]:
+    window: int = field(default=10_000, validator=ge(1), metadata={"unit": "bars"})
+
+    def judge(self, name: Any, before: tuple[Any, ...], now: tuple[Any, ...]) -> bool | Failure:
+        """Compare the values."""
+        if before != now:
             return True
-        return Failure(f"the bar of {ns_text(values[0])} has come before", related=ns_text(values[0]))
+        return Failure(f"the bar of {ns_text(name)} has come before", related=ns_text(name))
 
 
 @frozen(kw_only=True)
-class Conflict(_Known):
-    """The bar has not come before with other values.
+class Conflict(Remembered):
+    """The bar has not come before with other values, nor does the store hold it with others.
 
-    One of the two is wrong, or the later one corrects the earlier. The store keeps the later one and the earlier in its history.
+    One of the two is wrong, or the later one corrects the earlier. The store keeps the later one and the earlier in its history. The message
+    names the split that would explain the change: prices that were adjusted after it rewrite every bar.
 
     Good: 12:00 close 10.00, 12:01 close 10.01. Bad: 12:00 close 10.00, 12:00 close 10.50.
 
@@ -103,19 +78,126 @@ class Conflict(_Known):
 
     id = "bar.conflict"
     kind = "bars"
-    fields = ("ts_ns", *_VALUES)
+    identity = ("ts_ns",)
+    values = VALUES
+    fields = identity + values
     key = _SERIES
     levels = WARNS
+    needs = ("memory", "stored_bars")
 
-    def step(self, state: Any, *values: Any) -> bool | Failure | None:
-        """Judge the next bar."""
-        before = self._before(state, values[0], values[1:])
-        if before is None or before == values[1:]:
+    window: int = field(default=10_000, validator=ge(1), metadata={"unit": "bars"})
+
+    def judge(self, name: Any, before: tuple[Any, ...], now: tuple[Any, ...]) -> bool | Failure:
+        """Compare the values with those of a bar that came before."""
+        if before == now:
             return True
-        pairs = zip(_VALUES, before, values[1:], strict=True)
-        told = [f"{name} {_text(old)} then, {_text(new)} now" for name, old, new in pairs if old != new]
-        limit = ", ".join(f"{name} {_text(old)}" for name, old in zip(_VALUES, before, strict=True))
-        return Failure(f"the bar of {ns_text(values[0])} came before with {'; '.join(told)}", limit, ns_text(values[0]))
+        return self._failure(f"the bar of {ns_text(name)} came before with", name, before, now)
+
+    def _judge_stored(self, ts_ns: int, before: tuple[Any, ...], now: tuple[Any, ...]) -> bool | Failure:
+        if before == now:
+            return True
+        return self._failure(f"the store has the bar of {ns_text(ts_ns)} with", ts_ns, before, now)
+
+    @staticmethod
+    def _failure(told: str, ts_ns: int, before: tuple[Any, ...], now: tuple[Any, ...]) -> Failure:
+        limit = ", ".join(f"{name} {_text(old)}" for name, old in zip(VALUES, before, strict=True))
+        cause = _cause(before[_CLOSE], now[_CLOSE])
+        return Failure(f"{told} {differences(VALUES, before, now)}{cause}", limit, ns_text(ts_ns))
+
+    def check(  # type: ignore[override]  # given what `needs` names
+        self, record: Bar, memory: MutableMapping[Any, Any], stored_bars: StoredBars | None
+    ) -> bool | Failure | None:
+        """Judge one bar after those before it, or by the stored one."""
+        state = memory.get((record.symbol, record.interval), ())
+        before = None
+        if stored_bars is not None and record.ts_ns not in state:
+            page = page_of(memory, stored_bars, record.symbol, record.interval, record.ts_ns)
+            before = page.content(record.ts_ns)
+        verdict = SeriesRule.check(self, record, memory)
+        if before is None:
+            return verdict
+        return self._judge_stored(record.ts_ns, before, tuple(getattr(record, name) for name in VALUES))
+
+    def mask(self, columns: Columns, memory: MutableMapping[Any, Any], stored_bars: StoredBars | None) -> Truth:  # type: ignore[override]
+        """Judge a table; by what is stored all at once, unless a bar of the table occurs twice."""
+        found = self.distinct(columns, memory)
+        stored = {} if stored_bars is None else held(columns, stored_bars)
+        if found is None:
+            return self._stepped(columns, memory, stored)
+        return self._compared(columns, found, stored) if stored else found
+
+    def _stepped(self, columns: Columns, memory: MutableMapping[Any, Any], stored: Mapping[Any, Held]) -> Truth:
+        """Judge a table row after row."""
+        from fpa_core.validator.preceding import stepped
+
+        known = {
+            name: dict(zip(some.times.tolist(), zip(*map(some.columns.values, VALUES), strict=True), strict=True))
+            for name, some in stored.items()
+        }
+
+        def step(state: Any, symbol: str, interval: str, ts_ns: int, *now: Any) -> bool | Failure | None:
+            is_new = ts_ns not in state
+            verdict = self.step(state, ts_ns, *now)
+            before = known.get((symbol, interval), {}).get(ts_ns) if is_new else None
+            return verdict if before is None else self._judge_stored(ts_ns, before, now)
+
+        return stepped(columns, _SERIES, (*_SERIES, *self.fields), memory, self.start, step)
+
+    def _compared(self, columns: Columns, found: Truth, stored: Mapping[Any, Held]) -> Truth:
+        """Compare the rows of a table with the stored bars of their times."""
+        import numpy as np
+
+        from fpa_core.validator.preceding import series_names
+        from fpa_core.validator.vectors import Truth
+
+        codes, names = series_names(columns, _SERIES)
+        times = columns.numbers("ts_ns").units
+        holds = found.holds.copy()
+        others: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Held]] = []
+        for code, name in enumerate(names):
+            if (some := stored.get(name)) is None:
+                continue
+            own = np.flatnonzero(codes == code) if len(names) > 1 else np.arange(len(columns))
+            rows, places = some.matching(times[own])
+            differ = _differ(columns.take(own[rows]), some.at(places))
+            if differ.any():
+                others.append((own[rows][differ], places[differ], some))
+                holds[own[rows][differ]] = False
+
+        def why(row: int) -> Failure:
+            for rows, places, some in others:
+                place = int(rows.searchsorted(row))
+                if place < len(rows) and rows[place] == row:
+                    before = tuple(some.columns.value(name, int(places[place])) for name in VALUES)
+                    now = tuple(columns.value(name, row) for name in VALUES)
+                    failure = self._judge_stored(int(times[row]), before, now)
+                    assert isinstance(failure, Failure)
+                    return failure
+            raise KeyError(row)
+
+        return Truth(holds, found.known, why if others else None)
+
+
+def _differ(some: Columns, others: Columns) -> npt.NDArray[np.bool_]:
+    """Return in which rows two tables have different values; missing ones are equal to each other."""
+    import numpy as np
+
+    differ = np.zeros(len(some), np.bool_)
+    for name in VALUES:
+        one, other = some.numbers(name), others.numbers(name)
+        differ |= (one != other).holds
+        if one.known is not None or other.known is not None:
+            differ |= one.present().holds != other.present().holds
+    return differ
+
+
+def _cause(before: Decimal | None, now: Decimal | None) -> str:
+    """Return what usually makes a close another one: a split, or a file of another symbol."""
+    if before is None or now is None or before <= 0 or now <= 0 or before == now:
+        return ""
+    if (split := split_of(now, before, _TOLERANCE)) is not None:
+        return f"; adjusted for a split of {split}?"
+    return "; adjusted prices, or another symbol?" if abs(now - before) > before * _FAR else ""
 
 
 @frozen(kw_only=True)

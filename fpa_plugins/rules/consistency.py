@@ -12,7 +12,7 @@ from fpa_core.config import Duration
 from fpa_core.numbers import EXACT, decimal_text, ns_text, to_decimal, to_seconds
 from fpa_core.protocols import Failure
 from fpa_core.validator import FLAGS, WARNS, Rule
-from fpa_plugins.rules.sessions import interval_ns
+from fpa_plugins.rules.intervals import interval_ns
 
 if TYPE_CHECKING:
     from fpa_core.validator.vectors import Columns, Truth

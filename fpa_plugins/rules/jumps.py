@@ -10,15 +10,21 @@ from attrs import field, frozen
 from fpa_core.numbers import EXACT, decimal_text, ns_text, to_decimal
 from fpa_core.protocols import Failure
 from fpa_core.validator import WARNS, PairRule, Rule
+from fpa_plugins.rules.intervals import DAY, interval_ns
+from fpa_plugins.rules.stored import last_before
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     import numpy as np
     import numpy.typing as npt
 
+    from fpa_core.models import Bar
+    from fpa_core.protocols import StoredBars
     from fpa_core.validator.preceding import Preceding
     from fpa_core.validator.vectors import Columns, Truth
 
-__all__ = ["RULES", "BarJump", "TradeJump"]
+__all__ = ["RULES", "BarJump", "TradeJump", "split_of"]
 
 _RATIOS = [(ratio, 1) for ratio in (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 50, 100)] + [(3, 2), (4, 3), (5, 4)]
 """Ratios in which shares are split: so many new ones for so many old ones."""
@@ -57,7 +63,7 @@ class _Jump(PairRule):
         """Tell both prices, the change, and the split that fits it."""
         price, old = now[1], before[1]
         change = EXACT.subtract(price, old) / abs(old)
-        split = self._split(price, old)
+        split = split_of(price, old, self.split_tolerance)
         hint = f"; a split of {split} would explain it" if split else ""
         return Failure(
             f"the price {decimal_text(price)} is {change:+.2%} from {decimal_text(old)}{hint}",
@@ -65,17 +71,18 @@ class _Jump(PairRule):
             f"{decimal_text(old)} at {ns_text(before[0])}",
         )
 
-    def _split(self, price: Decimal, old: Decimal) -> str | None:
-        """Return the split, as in "7 for 1", that gives the new price from the old one, within the tolerance."""
-        if price <= 0 or old <= 0:
-            return None
-        fits = []
-        for many, few in _RATIOS:
-            for new, held in ((many, few), (few, many)):
-                expected = old * held / new
-                if (off := abs(price - expected)) <= self.split_tolerance * expected:
-                    fits.append((off / expected, f"{new} for {held}"))
-        return min(fits)[1] if fits else None
+
+def split_of(price: Decimal, old: Decimal, tolerance: Decimal) -> str | None:
+    """Return the split, as in "7 for 1", that gives the new price from the old one, within a part *tolerance* of it."""
+    if price <= 0 or old <= 0:
+        return None
+    fits = []
+    for many, few in _RATIOS:
+        for new, held in ((many, few), (few, many)):
+            expected = old * held / new
+            if (off := abs(price - expected)) <= tolerance * expected:
+                fits.append((off / expected, f"{new} for {held}"))
+    return min(fits)[1] if fits else None
 
 
 @frozen(kw_only=True)
@@ -101,7 +108,8 @@ class TradeJump(_Jump):
 class BarJump(_Jump):
     """The close changes by at most a given part from one bar to the next, of the same symbol and interval.
 
-    The message names the split that would explain the change, where one fits: unadjusted prices of shares show their splits.
+    The message names the split that would explain the change, where one fits: unadjusted prices of shares show their splits. The first bar is
+    compared with the last one that is stored, at most ten days or ten intervals before it.
 
     Good: close 10.50 after 10.00. Bad: close 92.70 after 645.57, which a split of 7 for 1 would explain.
 
@@ -115,8 +123,40 @@ class BarJump(_Jump):
     keeps = ("ts_ns", "close")
     key = ("symbol", "interval")
     levels = WARNS
+    needs = ("memory", "stored_bars")
 
     max_rel: Decimal = field(default=Decimal("0.25"), converter=to_decimal, metadata={"unit": "of the close before"})
+
+    def check(  # type: ignore[override]  # given what `needs` names
+        self, record: Bar, memory: MutableMapping[Any, Any], stored_bars: StoredBars | None
+    ) -> bool | Failure | None:
+        """Judge one bar after the one before it, which may be a stored one."""
+        key = (record.symbol, record.interval)
+        if stored_bars is not None and key not in memory:
+            self._begin(memory, stored_bars, key, record.ts_ns)
+        return PairRule.check(self, record, memory)
+
+    def mask(self, columns: Columns, memory: MutableMapping[Any, Any], stored_bars: StoredBars | None) -> Truth:  # type: ignore[override]
+        """Judge a table."""
+        if stored_bars is not None:
+            import numpy as np
+
+            from fpa_core.validator.preceding import series_names
+
+            codes, names = series_names(columns, self.key)
+            times = columns.numbers("ts_ns").units
+            found, firsts = np.unique(codes, return_index=True) if len(names) > 1 else ([0] * len(names), [0])
+            for code, row in zip(found, firsts, strict=False):
+                if names[code] not in memory:
+                    self._begin(memory, stored_bars, names[code], int(times[row]))
+        return PairRule.mask(self, columns, memory)
+
+    @staticmethod
+    def _begin(memory: MutableMapping[Any, Any], stored_bars: StoredBars, key: tuple[str, str], ts_ns: int) -> None:
+        """Remember the last stored bar before the first one of a series."""
+        found = last_before(stored_bars, *key, ts_ns, max(10 * interval_ns(key[1]), 10 * DAY))
+        if found is not None and found[1]:
+            memory[key] = found
 
 
 RULES: tuple[type[Rule], ...] = (TradeJump, BarJump)

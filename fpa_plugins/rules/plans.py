@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from fpa_core.protocols import StoredOrder
+from fpa_core.protocols import StoredBars, StoredOrder
 from fpa_core.records import Kind
 from fpa_core.validator import Rule
 from fpa_core.validator.conditions import Where
@@ -29,6 +29,7 @@ class Given:
     memory: MutableMapping[str, Any] | None = None
     now_ns: int | None = None
     stored: StoredOrder | None = None
+    stored_bars: StoredBars | None = None
 
 
 @define
@@ -87,6 +88,7 @@ _NEEDS: dict[str, Callable[[Given, str], Any]] = {
     "now_ns": lambda given, _: time.time_ns() if given.now_ns is None else given.now_ns,
     "memory": _memory,
     "stored": lambda given, _: given.stored or _nothing,
+    "stored_bars": lambda given, _: given.stored_bars,
 }
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from fpa_core.models import PortfolioSnapshot, Position
+from fpa_core.models import PortfolioSnapshot, Position, PositionSide
 from fpa_core.numbers import EXACT, MAX_DIGITS, decimal_text, to_decimal
 from fpa_core.validator import WARNS, Rule
 
 if TYPE_CHECKING:
     from fpa_core.validator.vectors import Columns, Numbers, Truth
 
-__all__ = ["RULES", "PnL", "Total", "Value"]
+__all__ = ["RULES", "PnL", "Side", "Total", "Value"]
 
 _WIDE = Context(prec=8 * MAX_DIGITS, traps=[Inexact])
 """Exact arithmetic like EXACT, with room for products of three numbers."""
@@ -108,6 +108,40 @@ class PnL(Rule):
         )
 
 
+class Side(Rule):
+    """The side of the position and the sign of its quantity agree.
+
+    Short quantities are negative. Exports that give the size without a sign and the side beside it make a short position count as a long one.
+
+    Good: short, quantity -5. Bad: short, quantity 5.
+    """
+
+    id = "position.side"
+    kind = "positions"
+    fields = ("side", "quantity")
+    levels = WARNS
+
+    def check(self, position: Position) -> bool | None:
+        """Judge one position."""
+        if position.side is None:
+            return None
+        return position.quantity >= 0 if position.side is PositionSide.LONG else position.quantity <= 0
+
+    def mask(self, columns: Columns) -> Truth:
+        """Judge a table."""
+        side, quantity = columns.words("side"), columns.numbers("quantity")
+        is_long, is_short = side.isin(PositionSide.LONG), side.isin(PositionSide.SHORT)
+        return ((~is_long | (quantity >= 0)) & (~is_short | (quantity <= 0))).where(side.present())
+
+    def describe(self, position: Position) -> str:
+        """Tell side and quantity."""
+        return f"the side is {position.side} and the quantity {_text(position.quantity)}: short quantities are negative"
+
+    def limit(self, position: Position) -> str | None:
+        """Return the quantity of that side."""
+        return _text(EXACT.minus(position.quantity))
+
+
 @frozen(kw_only=True)
 class Total(Rule):
     """The positions and the cash of a snapshot make up its total value.
@@ -164,4 +198,4 @@ def _text(value: Decimal | None) -> str:
     return "missing" if value is None else decimal_text(value)
 
 
-RULES: tuple[type[Rule], ...] = (Value, PnL, Total)
+RULES: tuple[type[Rule], ...] = (Value, PnL, Side, Total)

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from fpa_core.conversion import from_table
 from fpa_core.exceptions import PluginError
-from fpa_core.protocols import RANKS, Capability, Failure, Finding, Severity, StoredOrder, Tally, Verdict
+from fpa_core.protocols import RANKS, Capability, Failure, Finding, Severity, StoredBars, StoredOrder, Tally, Verdict
 from fpa_core.records import KINDS, Kind, kind_of
 from fpa_core.validator import Rule
 from fpa_plugins.rules.findings import CRASHED, crash_finding, finding
@@ -90,10 +90,11 @@ class RuleSet:
         now_ns: int | None = None,
         tallies: MutableMapping[str, Tally] | None = None,
         stored: StoredOrder | None = None,
+        stored_bars: StoredBars | None = None,
     ) -> Sequence[Finding]:
         """Judge one record; nothing found means nothing wrong."""
         kind = kind_of(record)
-        given = Given(memory, now_ns, stored)
+        given = Given(memory, now_ns, stored, stored_bars)
         findings: list[Finding] = []
         refused = False
         for plan in self._plans[kind.name]:
@@ -131,6 +132,7 @@ class RuleSet:
         records: Sequence[Any] | None = None,
         now_ns: int | None = None,
         stored: StoredOrder | None = None,
+        stored_bars: StoredBars | None = None,
         others: Mapping[str, pa.Table] | None = None,
     ) -> Sequence[Verdict]:
         """Judge every row of a table; a verdict for each rule that applies and each severity it has, and one more for each that crashed.
@@ -145,7 +147,7 @@ class RuleSet:
         if not plans and not across:
             return []
         columns = Columns(kind, table, records)
-        given = with_present(Given(memory, now_ns, stored))
+        given = with_present(Given(memory, now_ns, stored, stored_bars))
         verdicts: list[Verdict] = []
         for plan in plans:
             if plan.rule.scope == "row":

@@ -11,21 +11,13 @@ from fpa_core.numbers import ns_text, to_seconds
 from fpa_core.protocols import Failure
 from fpa_core.validator import FLAGS, INFORMS, PairRule, Rule
 from fpa_plugins.rules.calendars import sessions
+from fpa_plugins.rules.intervals import DAY, interval_ns
 
 if TYPE_CHECKING:
     from fpa_core.validator.preceding import Preceding
     from fpa_core.validator.vectors import Columns, Truth
 
 __all__ = ["RULES", "Gap", "Session"]
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "mo": 31 * 86_400}
-_DAY = 86_400 * 10**9
-
-
-def interval_ns(interval: str) -> int:
-    """Return how long a bar of an interval such as ``5m`` is; a month has 31 days here."""
-    digits = interval.rstrip("smhdwo")
-    return int(digits) * _UNITS[interval[len(digits) :]] * 10**9
 
 
 @frozen(kw_only=True)
@@ -119,9 +111,9 @@ class Gap(PairRule):
         if self.calendar is None:
             return None if passed > self._longest else passed <= self._most(step)
         hours = sessions(self.calendar)
-        if step > _DAY:
+        if step > DAY:
             return None
-        if step == _DAY:
+        if step == DAY:
             return hours.opened(ts_ns - 1) - hours.opened(earlier - 1) <= 1
         one, two = hours.number(earlier), hours.number(ts_ns)
         return passed <= self._most(step) if one is not None and one >= 0 and one == two else None
@@ -149,9 +141,9 @@ class Gap(PairRule):
             return Truth(passed <= most, known & (passed <= self._longest))
         hours = sessions(self.calendar)
         (one, known_one), (two, known_two) = hours.numbers(earlier), hours.numbers(times)
-        inside = (steps < _DAY) & known_one & known_two & (one >= 0) & (one == two)
+        inside = (steps < DAY) & known_one & known_two & (one >= 0) & (one == two)
         opened = [np.searchsorted(np.asarray(hours.opens), each - 1, side="right") for each in (earlier, times)]
-        daily = steps == _DAY
+        daily = steps == DAY
         return Truth(np.where(daily, opened[1] - opened[0] <= 1, passed <= most), known & (inside | daily))
 
     def reason(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> Failure:

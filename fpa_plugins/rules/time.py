@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve, field, frozen
 
 from fpa_core.config import Duration
-from fpa_core.numbers import ns_text, to_seconds
+from fpa_core.numbers import ns_text, to_ns, to_seconds
 from fpa_core.records import KINDS
 from fpa_core.validator import ASKED, WARNS, Rule
+from fpa_plugins.rules.intervals import DAY, interval_ns
 
 if TYPE_CHECKING:
     from fpa_core.validator.vectors import Columns, Truth
 
-__all__ = ["RULES", "Future", "Stale"]
+__all__ = ["RULES", "Future", "Past", "Stale"]
 
 
 @frozen(kw_only=True)
@@ -105,4 +107,65 @@ class Stale(Rule):
         return now_ns - round(self.max_age * 10**9)
 
 
-RULES: tuple[type[Rule], ...] = (Future, Stale)
+def _day(value: Any) -> str:
+    text = str(value)
+    to_ns(text, "earliest", dates=True)  # refuses what is no date
+    return text
+
+
+@functools.lru_cache(maxsize=64)
+def _instant(text: str) -> int:
+    return to_ns(text, "earliest", dates=True)
+
+
+@frozen(kw_only=True)
+class Past(Rule):
+    """The time does not lie before electronic markets: 1980, unless set.
+
+    A quote, a trade or a bar of less than a day from before is nearly always an epoch in another unit: milliseconds or microseconds that were
+    read as nanoseconds lie in January 1970. Bars of a day and more are not judged.
+
+    Good: 2013-10-07T13:30:00Z. Bad: 1970-01-19T08:28:19Z.
+
+    :ivar earliest: the first day that is accepted: a date such as "1980-01-01", or an instant with its zone.
+    """
+
+    id = "time.past"
+    kind = ("quotes", "trades", "bars")
+    fields = ("ts_ns",)
+    levels = WARNS
+
+    earliest: str = field(default="1980-01-01", converter=_day)
+
+    def check(self, record: Any) -> bool | None:
+        """Judge one record."""
+        interval = getattr(record, "interval", None)
+        if interval is not None and interval_ns(interval) >= DAY:
+            return None
+        recent: bool = record.ts_ns >= _instant(self.earliest)
+        return recent
+
+    def mask(self, columns: Columns) -> Truth:
+        """Judge a table."""
+        from fpa_core.validator.vectors import Truth
+
+        recent = columns.numbers("ts_ns") >= _instant(self.earliest)
+        if columns.kind.name != "bars":
+            return recent
+        import numpy as np
+
+        codes, names = columns.codes("interval")
+        return recent.where(Truth(np.array([interval_ns(name) < DAY for name in names], np.bool_)[codes]))
+
+    def describe(self, record: Any) -> str:
+        """Tell the time and the usual cause."""
+        return (
+            f"{ns_text(record.ts_ns)} lies before {self.earliest}: is the time in another unit, such as microseconds?"
+        )
+
+    def limit(self, record: Any) -> str | None:  # noqa: ARG002
+        """Return the first day."""
+        return self.earliest
+
+
+RULES: tuple[type[Rule], ...] = (Future, Past, Stale)

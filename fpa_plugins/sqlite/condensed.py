@@ -6,6 +6,7 @@ a list of names and, where it is so, how the cells follow from the row's own tex
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -19,7 +20,9 @@ __all__ = ["Condenser", "cells_of", "cells_text", "digest", "findings_of"]
 _MARK = "\x01"
 """Stands for an argument; JSON writes this character as an escape, so that it is in no text of ours."""
 
-_ARGUMENT = re.compile(r"'[^'\\]*'|\d[\d.:TZ+-]*", re.ASCII)
+_ARGUMENT = re.compile(r"('[^'\\]*'|\d[\d.:TZ+-]*)", re.ASCII)
+_written = json.JSONEncoder().encode
+_written_plainly = json.JSONEncoder(ensure_ascii=False).encode
 _SEPARATORS = ",\t;|"
 _MOST_LAYOUTS = 64
 """Layouts tried for rows of the same names: where texts look ever different, the cells are written out."""
@@ -28,14 +31,14 @@ _MOST_KEPT = 65_536
 """Findings remembered by a batch: enough for all that repeats, and a bound where nothing does."""
 
 
-def digest(*parts: str | None) -> int:
+def digest(*parts: Any) -> int:
     """Return 64 bits of a digest of texts, as SQLite keeps integers."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def cells_text(cells: Mapping[str, str] | None) -> str | None:
     """Return cells as the text that makes them comparable."""
-    return None if cells is None else json.dumps(dict(cells), ensure_ascii=False)
+    return None if cells is None else _written_plainly(dict(cells))
 
 
 def findings_of(text: str, arguments: str | None) -> tuple[Mapping[str, Any], ...]:
@@ -50,11 +53,17 @@ def cells_of(layout: str | None, raw: str, text: str | None) -> dict[str, str] |
     """Return cells of what :meth:`Condenser.cells` made of them."""
     if layout is None:
         return None if text is None else json.loads(text)  # by name, as all of them once were
-    shared = json.loads(layout)
+    shared = _shared(layout)
     if text is not None:
         return dict(zip(shared["names"], json.loads(text), strict=True))
     parts = raw.split(shared["separator"])
     return {name: parts[place] for name, place in zip(shared["names"], shared["places"], strict=True)}
+
+
+@functools.lru_cache(maxsize=256)
+def _shared(layout: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(layout)
+    return found
 
 
 class Condenser:
@@ -62,24 +71,20 @@ class Condenser:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
-        self._findings: dict[tuple[str, str], int] = {}
+        self._findings: dict[tuple[str, tuple[Any, ...]], int] = {}
         self._layouts: dict[str, int] = {}
         self._derived: dict[tuple[str, ...], list[tuple[str, list[int], int]]] = {}
 
     def findings(self, findings: Sequence[Mapping[str, Any]]) -> tuple[int, str | None]:
         """Return the number of the shared text of *findings*, and what is their own."""
-        text = json.dumps(list(findings))
-        rules = json.dumps([finding.get("rule") for finding in findings])
-        arguments = _ARGUMENT.findall(text)
-        if arguments:
-            text = _ARGUMENT.sub(_MARK, text)
-        key = text, rules
+        parts = _ARGUMENT.split(_written(list(findings)))
+        key = _MARK.join(parts[::2]), tuple(finding.get("rule") for finding in findings)
         found = self._findings.get(key)
         if found is None:
             if len(self._findings) >= _MOST_KEPT:
                 self._findings.clear()
-            found = self._findings[key] = self._shared_findings(text, rules)
-        return found, _MARK.join(arguments) if arguments else None
+            found = self._findings[key] = self._shared_findings(key[0], json.dumps(key[1]))
+        return found, _MARK.join(parts[1::2]) if len(parts) > 1 else None
 
     def _shared_findings(self, text: str, rules: str) -> int:
         number = digest(text)

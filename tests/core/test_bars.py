@@ -53,7 +53,9 @@ def start_of(ts: int, interval: str) -> int:
 def model(rows: Sequence[Any], interval: str) -> list[Bar]:
     """Return bars by the plainest of means, from rows by symbol and time."""
     found = []
-    for (symbol, start), group in itertools.groupby(rows, lambda row: (row.symbol, start_of(row.ts_ns, interval))):
+    for (symbol, start), group in itertools.groupby(
+        rows, lambda row: (row.symbol, Instant(start_of(row.ts_ns, interval)))
+    ):
         each = list(group)
         prices = [row.price if isinstance(row, Trade) else row.mid for row in each]
         bar = [symbol, start, prices[0], max(prices), min(prices), prices[-1]]

@@ -7,7 +7,6 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from fpa_plugins.files.source import FilesSource
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -19,6 +18,7 @@ from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trad
 from fpa_core.numbers import MAX_NS, MIN_NS, Instant, decimal_text, ns_text
 from fpa_core.protocols import SourceRequest
 from fpa_core.records import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, kind_of
+from fpa_plugins.files.source import FilesSource
 
 T = "2024-05-01T14:30:00.123456789Z"
 

@@ -131,7 +131,7 @@ def test_refused_records_are_quarantined(layer: DataLayer, listener: Listener) -
     """A record that breaks a rule of severity error is kept aside, exact and with its reason; the rest is stored."""
     receipt = layer.ingest([GOOD, BAD, evolve(GOOD, timestamp=Instant(5))])
     assert (3, 2, 0, 0, 1) == counts(receipt)
-    assert {} == receipt.warnings
+    assert {"time.past": 2} == receipt.warnings
     (record,) = layer.store.quarantined()
     assert ("bars", "A", BAD.ts_ns, 2, "open", receipt.batch) == (
         record.kind, record.subject, record.ts_ns, record.row, record.state, record.batch,
@@ -140,7 +140,8 @@ def test_refused_records_are_quarantined(layer: DataLayer, listener: Listener) -
         "symbol": "A", "timestamp": "1970-01-01T00:01:00Z", "open": "1", "high": "2", "low": "0.5", "close": "3",
         "volume": "5", "interval": "1m",
     } == json.loads(record.raw)  # fmt: skip
-    (finding,) = record.findings
+    finding, past = record.findings
+    assert ("time.past", "warning") == (past["rule"], past["severity"])
     assert ("bar.range", "error", "3") == (finding["rule"], finding["severity"], finding["observed"]["close"])
     assert [(receipt.batch, [record])] == listener.quarantined
     assert [receipt] == listener.ingested
@@ -163,7 +164,7 @@ def test_warnings_are_counted_and_kept(layer: DataLayer) -> None:
     crossed = evolve(QUOTE, bid=2)
     receipt = layer.ingest([QUOTE, crossed, evolve(crossed, ask=None), BAD, evolve(BAD, low=-1)])
     assert (5, 3, 0, 0, 2) == counts(receipt)
-    assert {"quote.crossed": 1, "quote.one_sided": 1, "time.shared": 2} == receipt.warnings
+    assert {"quote.crossed": 1, "quote.one_sided": 1, "time.shared": 2, "time.past": 3} == receipt.warnings
 
 
 def test_redelivered_records(layer: DataLayer) -> None:
@@ -205,7 +206,7 @@ def test_a_snapshot_is_judged_with_its_positions(layer: DataLayer) -> None:
 MIXED = """symbol,timestamp,open,high,low,close,volume,interval,colour
 A,1970-01-01T00:00:00Z,1,2,0.5,1,5,1m,red
 A,1970-01-01T00:01:00Z,1,2,0.5,3,5,1m,red
-A,1970-01-01T00:02:00Z,n/a,2,0.5,1,5,1m,red
+A,1970-01-01T00:02:00Z,halted,2,0.5,1,5,1m,red
 A,yesterday,1,2,0.5,1,5,1m,red
 A,1970-01-01T00:04:00Z,1,2,0.5,1,5,1m,red
 A,1970-01-01T00:04:00Z,1,2,0.5,1,5,1m,red
@@ -278,8 +279,12 @@ def test_rows_of_files_need_a_time(layer: DataLayer, tmp_path: Path, kind: str, 
         assert (kind, 2, quarantined) == (receipt.kind, receipt.read, receipt.quarantined)
         assert 1 == layer.select(kind).count()
     record = layer.store.quarantined()[0]
-    assert (2, SHAPE, "timestamp is missing") == (record.row, record.findings[0]["rule"], record.findings[0]["message"])
-    assert "5.5" == json.loads(record.raw)["quantity"]
+    assert (2, SHAPE, "timestamp: it is missing") == (
+        record.row,
+        record.findings[0]["rule"],
+        record.findings[0]["message"],
+    )
+    assert "5.5" == dict(record.cells)["quantity"]
 
 
 @pytest.mark.parametrize(
@@ -287,7 +292,7 @@ def test_rows_of_files_need_a_time(layer: DataLayer, tmp_path: Path, kind: str, 
     [
         ("missing.csv", None, "no such file"),
         ("empty.csv", b"", "is empty"),
-        ("data.xlsx", b"x", "does not tell the format"),
+        ("data.xlsx", b"x", "the file has no rows"),
         ("noise.csv.gz", b"no gzip", "noise.csv.gz"),
         ("header.csv", b"symbol,timestamp,bid,ask\n", "no rows"),
         ("words.csv", b"colour,taste\nred,sweet\n", "words.csv"),
@@ -375,7 +380,7 @@ def test_validate_file_says_what_ingest_does(layer: DataLayer, tmp_path: Path) -
 
 def test_examples_of_shapeless_rows_are_few(layer: DataLayer, tmp_path: Path) -> None:
     """Of many rows that are no records some are shown, over all chunks, and all are counted."""
-    rows = "".join("A,now,1,2\n" if i % 2 else f"A,{ns_text(i)},1,1\n" for i in range(150_000))
+    rows = "".join("A,now,1,2\n" if i % 2 else f"A,{ns_text(10**18 + i)},1,1\n" for i in range(150_000))
     result = layer.validate(file(tmp_path, "symbol,timestamp,bid,ask\n" + rows.replace(",1,1\n", ",1,1.01\n")))
     assert (EXAMPLES, 75_000) == (len(result.findings), result.counts[SHAPE].failed)
     assert 150_000 == result.counts[SHAPE].evaluated == result.rows

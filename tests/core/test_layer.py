@@ -498,7 +498,9 @@ def test_validate_records_stores_nothing(layer: DataLayer) -> None:
     snapshot = PortfolioSnapshot(Instant(1), 100, cash=0, positions=[Position("A", 2, 999, 1, current_price=1)])
     result = layer.validate([evolve(BAR, high="0.5"), QUOTE, snapshot])
     assert (4, False) == (result.rows, result.is_valid)
-    assert {"bar.range", "position.value", "snapshot.total"} == {finding.rule for finding in result.findings}
+    assert {"bar.range", "position.value", "snapshot.total", "time.past"} == {
+        finding.rule for finding in result.findings
+    }
     assert layer.validate(QUOTE).is_valid
     assert [] == layer.store.batches()
 

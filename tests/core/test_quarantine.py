@@ -66,6 +66,7 @@ class Again(Rule):
 
 def open_at(folder: Path, level: str = "standard", name: str = "test.db", extra: Any = ()) -> DataLayer:
     environ = {"FPA_STORE__PATH": str(folder / name), "FPA_VALIDATOR__LEVEL": level}
+    environ["FPA_VALIDATOR__RULES__time.past__EARLIEST"] = "1677-09-22"  # the times here are short, and of 1970
     return fpa_core.open(environ=environ, plugins=PluginManager(extra=extra))
 
 

@@ -123,12 +123,9 @@ def test_figures_of_a_real_file(shared_data: Path, layer: DataLayer, name: str) 
 
 def test_a_file_is_summed_up(layer: DataLayer) -> None:
     """Rows are refused, flagged or clean, each once; those that are no records count among the refused."""
-    good = Bar("A", Instant(0), 1, 2, "0.5", 1, 5, "1m")
-    bars = [
-        good,
-        evolve(good, timestamp=Instant(60 * 10**9), close=9),
-        evolve(good, timestamp=Instant(120 * 10**9), low=-1),
-    ]
+    good = Bar("A", 10**18, 1, 2, "0.5", 1, 5, "1m")
+    minute = 60 * 10**9
+    bars = [good, evolve(good, timestamp=10**18 + minute, close=9), evolve(good, timestamp=10**18 + 2 * minute, low=-1)]
     found = report(layer, bars)
     assert (3, 1, 1, 0) == (found.rows, found.refused, found.flagged, found.shapeless)
     assert (3, 1) == (found.symbols.symbols["A"].rows, found.symbols.symbols["A"].broken["error"])
@@ -205,7 +202,7 @@ def test_texts_are_escaped(layer: DataLayer, nasty: str) -> None:
 
 def test_several_files_are_one_page(layer: DataLayer) -> None:
     """Several files have an overview that leads to each of them."""
-    found = [report(layer, [Quote("A", Instant(1), 2, 1)]), report(layer, [Quote("B", Instant(1), 1, "1.01")])]
+    found = [report(layer, [Quote("A", 10**18, 2, 1)]), report(layer, [Quote("B", 10**18, 1, "1.01")])]
     reader = check(page(found, now_ns=0))
     assert {"#file0", "#file1"} == {value for name, value in reader.attributes if name == "href"}
     assert "2 rows: 0 would be refused (0 %), 1 flagged and kept (50.00 %)." in reader.text

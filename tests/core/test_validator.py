@@ -74,7 +74,8 @@ def test_good_record():
     assert result.rows == 1
     assert (result.errors, result.warnings, result.info, result.findings) == ([], [], [], ())
     assert set(result.counts) == {
-        "quote.positive", "quote.crossed", "quote.locked", "quote.spread", "quote.one_sided", "time.future"
+        "quote.positive", "quote.crossed", "quote.locked", "quote.spread", "quote.one_sided", "time.future",
+        "time.past",
     }  # fmt: skip
     assert all(tally.evaluated == 1 and not tally.failed for tally in result.counts.values())
     result.raise_for_errors()

@@ -71,7 +71,7 @@ def test_rules_that_judged():
 
 def test_both_verdicts_after_a_split():
     """Rows that a rule about a series refuses make others fail; the counts among the accepted rows alone are told, too."""
-    trades = [Trade("IBM", Instant(second), price, 1) for second, price in enumerate([10, 10, 99, 10, 10])]
+    trades = [Trade("IBM", 10**18 + second, price, 1) for second, price in enumerate([10, 10, 99, 10, 10])]
     split = judge("strict").split(TRADES, to_table(TRADES, trades))
     assert [0, 1, 4] == split.accepted_rows.tolist()
     assert {2: ["trade.jump"], 3: ["trade.jump"]} == {row: [f.rule for f in found] for row, found in split.refused}

@@ -134,7 +134,7 @@ def test_help_lists_the_commands_and_exit_codes(run: Run) -> None:
     listed = re.findall(r"^  ([a-z]+)  ", text, re.MULTILINE)
     assert list(app._COMMANDS) == listed
     explained = {int(code) for code in re.findall(r"\d+", text.partition("Exit codes:")[2])}
-    assert {0, 1, 2, *EXIT_CODES.values(), app.INTERRUPTED} == explained
+    assert {0, 1, 2, *EXIT_CODES.values(), app.NOTHING_STORED, app.INTERRUPTED} == explained
 
 
 def test_version(run: Run) -> None:
@@ -548,7 +548,7 @@ def test_parquet_is_not_for_a_terminal(filled: Run, monkeypatch: pytest.MonkeyPa
 def test_a_table_in_a_file_is_csv(filled: Run) -> None:
     """Without a format a file gets CSV."""
     filled("query", "trades", "--output", "t.csv")
-    assert "A,2024-05-01T13:30:00Z,1.15,10,,,\n" == Path("t.csv").read_text().splitlines(keepends=True)[1]
+    assert "A,2024-05-01T13:30:00Z,1.15,10,,,,\n" == Path("t.csv").read_text().splitlines(keepends=True)[1]
 
 
 def test_query_of_every_kind(run: Run) -> None:
@@ -830,7 +830,7 @@ def test_demo_shows_what_it_set_aside(run: Run) -> None:
     """A longer day has rows that are no records; the demo shows some of them with the reason."""
     text = run("demo", "--quotes", "25000").stdout
     assert "Set aside, each with its reason (fpa quarantine list):" in text
-    assert "n/a" in text
+    assert "halted" in text
 
 
 def test_demo_is_the_same_for_a_seed(run: Run, folder: Path) -> None:

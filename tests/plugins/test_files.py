@@ -6,13 +6,13 @@ import sys
 
 import pyarrow as pa
 import pytest
-from fpa_plugins.files.source import FilesSource
 
 from fpa_core.conversion import from_table
 from fpa_core.exceptions import DataError
 from fpa_core.models import Quote
 from fpa_core.protocols import Chunk, SourceRequest
-from fpa_plugins.files import plugin, stream
+from fpa_plugins.files import containers, plugin, stream
+from fpa_plugins.files.source import FilesSource
 
 QUOTES = """symbol,timestamp,bid,ask,bid_size,ask_size
 AAPL,2024-05-01T14:30:00.5Z,169.58,169.60,100,200
@@ -126,7 +126,7 @@ def test_json_that_is_no_text_stands_as_written(tmp_path):
         ('{"symbol":"A","symbol":"B"}', "twice"),
         ('{"symbol":"\\ud800"}', "surrogate"),
         ("[" * 100_000, "recursion"),
-        ('{"symbol":"A","timestamp":"2024-05-01T14:30:00Z","price":NaN,"size":1}', "price: 'NaN' is not a decimal"),
+        ('{"symbol":"A","timestamp":"2024-05-01T14:30:00Z","price":NaN,"size":1}', "price: it is missing"),
         ('{"symbol":"A","timestamp":"2024-05-01T14:30:00Z","size":1}', "price: it is missing"),
     ],
 )
@@ -148,15 +148,18 @@ def test_json_lines_that_are_no_rows_are_rejected(tmp_path, line, problem):
         ("a.csv", "", "the file is empty"),
         ("a.csv", "\n\n", "the file is empty"),
         ("a.csv.gz", b"", "the file is empty"),
-        ("a.jsonl", "\n", "the file has no rows"),
+        ("a.jsonl", "\n", "the file is empty"),
         ("a.csv", "symbol,timestamp,bid,ask\n", "the file has no rows"),
-        ("a.csv", b"\xff\xfes\x00y\x00\n", "the first line is no header"),
+        ("a.csv", b"\xff\xfes\x00y\x00\n", "the text is not utf-16"),
+        ("a.csv", b"s" + b"\x00\x01\x02" * 400, "binary data of an unknown kind"),
         ("a.csv", '"symbol,ask\n1,2', "the first line is no header"),
         ("a.parquet", "PAR1", "this is no whole Parquet file"),
-        ("a.parquet.gz", "PAR1", "compressed inside"),
-        ("a.xlsx", "x", "the name does not tell the format"),
-        ("a", "x", "the name does not tell the format"),
-        (".gz", "x", "the name does not tell the format"),
+        ("a.parquet.gz", "PAR1", "this is no whole Parquet file"),
+        ("a.xlsx", "x", "the file has no rows"),
+        ("a.csv", "<!DOCTYPE html><p>Log in", "this is an HTML page"),
+        ("a.csv", "%PDF-1.7", "this is a PDF document"),
+        ("a.json", '{"error": "no such key", "code": 404}', "are of no kind of record"),
+        (".gz", "x", "the file has no rows"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path, name, content, problem):
@@ -198,7 +201,7 @@ def test_a_file_that_cannot_be_opened_is_an_error(tmp_path, monkeypatch):
     def refuse(_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(stream.pa, "OSFile", refuse)
+    monkeypatch.setattr(containers.pa, "OSFile", refuse)
     with pytest.raises(DataError, match="cannot be opened: Permission denied"):
         chunks_of(write(tmp_path, "a.csv", QUOTES))
 

@@ -8,11 +8,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from fpa_plugins.files.source import FilesSource
 
 from fpa_core import columns
 from fpa_core.numbers import to_ns
 from fpa_core.protocols import SourceRequest
+from fpa_plugins.files.source import FilesSource
 
 DATA = Path(os.environ.get("FPA_SHARED_DATA") or Path(__file__).parents[2] / "../shared/data")
 PATHS = sorted(path for path in DATA.glob("*.csv.gz") if re.match("quotes|trades|bars", path.name))

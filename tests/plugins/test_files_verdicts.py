@@ -7,7 +7,6 @@ import json
 from decimal import Decimal
 
 import pytest
-from fpa_plugins.files.source import FilesSource
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,8 @@ from fpa_core.conversion import from_table
 from fpa_core.exceptions import DataError
 from fpa_core.protocols import SourceRequest
 from fpa_core.records import KINDS
+from fpa_plugins.files.cells import NULLS
+from fpa_plugins.files.source import FilesSource
 
 FAST = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -81,8 +82,18 @@ def cells_of(column):
 
 
 def verdict(kind, row):
-    """Return the record of a row of texts, as its class makes it, or None if it makes none."""
-    given_ = {name: text for name, text in row.items() if text != ""}
+    """Return the record of a row of texts, as its class makes it once missing values are missing, or None if it makes none."""
+    given_ = {name: text for name, text in row.items() if text.strip() != ""}
+    given_ = {name: text for name, text in given_.items() if name == "symbol" or text.strip().lower() not in NULLS}
+    if given_.get("trade_id") == "0":
+        del given_["trade_id"]
+    for name in {"symbol", "account", "order_id"} & given_.keys():
+        given_[name] = given_[name].strip()
+    for name in {"side"} & given_.keys() if kind.name == "trades" else ():
+        try:
+            kind.by_name[name].convert(given_[name])
+        except DataError:
+            del given_[name]  # an aggressor that is not known
     optional = {column.name: None for column in kind.columns if not column.required}
     if kind.name == "bars" and len(given_.get("timestamp", "")) == len("2024-05-01"):
         given_["timestamp"] += "T00:00:00Z"
@@ -95,6 +106,7 @@ def verdict(kind, row):
 def read(path, **request):
     """Read a file whole: its records by position, its rejects by position."""
     records, rejects = {}, {}
+    empty = 0
     for chunk in FilesSource().read(SourceRequest(str(path), **request)):
         assert chunk.table.schema.names == [column.name for column in chunk.kind.columns]
         chunk.table.validate(full=True)
@@ -103,7 +115,10 @@ def read(path, **request):
         assert not records.keys() & set(chunk.rows)
         records |= dict(zip(chunk.rows, made, strict=True))
         rejects |= {reject.row: reject for reject in chunk.rejects}
-    assert sorted([*records, *rejects]) == list(range(1, len(records) + len(rejects) + 1))
+        empty += chunk.empty
+    found = sorted([*records, *rejects])
+    assert found == sorted(set(found))
+    assert not found or found[-1] <= len(found) + empty
     return records, rejects
 
 
@@ -123,14 +138,18 @@ def test_rows_are_judged_as_by_the_record_class(tmp_path, kind, form):
         path = tmp_path / f"rows.{form}"
         if form == "csv":
             text = io.StringIO()
-            writer = csv.writer(text, lineterminator="\n")
+            writer = csv.writer(text, lineterminator="\r\n")  # so that both are quoted within cells
             writer.writerow(names)
             writer.writerows([row[name] for name in names] for row in rows)
             path.write_bytes(text.getvalue().encode("utf-8", "surrogatepass"))
         else:
             path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-        records, rejects = read(path, kind=kind)
         expected = [verdict(kind, row) for row in rows]
+        try:
+            records, rejects = read(path, kind=kind)
+        except DataError:  # no row says how the file is to be read
+            assert expected == [None] * len(rows)
+            return
         assert {row: made for row, made in enumerate(expected, 1) if made is not None} == records
         assert all(reject.problem and reject.raw for reject in rejects.values())
 

@@ -138,7 +138,7 @@ def test_all_other_rules_judge_too():
     """A data set is also judged kind by kind, as if each came alone; counts of rules for several kinds add up."""
     data = {QUOTES: [quote(0, 11, 10)], TRADES: [trade(0, 10, 0)]}
     result = judge().validate_dataset(data)
-    assert {"quote.crossed": 1, "trade.size": 1} == result.flagged
+    assert {"quote.crossed": 1, "trade.size": 1, "time.past": 2} == result.flagged
     assert (2, 2) == (result.rows, result.counts["time.future"].evaluated)
     assert "trade.outside_quote" not in judge().validate_dataset({TRADES: data[TRADES]}).counts
     assert KINDS.keys() >= {finding.kind for finding in result.findings}

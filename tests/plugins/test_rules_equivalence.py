@@ -119,7 +119,7 @@ def passed(rule, kind, table, records=None):
 
 
 def checked(rule, records):
-    needs = {"now_ns": NOW, "memory": {}, "stored": lambda _: None}
+    needs = {"now_ns": NOW, "memory": {}, "stored": lambda _: None, "stored_bars": None}
     given = {name: needs[name] for name in rule.needs}
     return [
         verdict if verdict is None else bool(verdict) for verdict in (rule.check(each, **given) for each in records)

@@ -219,7 +219,7 @@ CASES = [
 
 
 def live(rule, records, stored=lambda _: None):
-    needed = {"memory": {}, "stored": stored}
+    needed = {"memory": {}, "stored": stored, "stored_bars": None}
     given = {name: needed[name] for name in rule.needs}
     return [rule.check(record, **given) for record in records]
 
