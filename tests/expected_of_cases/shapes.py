@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from expected_of_cases.entries import ENTRIES, Entry, refused, stored
+from expected_of_cases.entries import ENTRIES, Entry, refused, stored, wrong
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 
 __all__ = ["SHAPES"]
@@ -147,7 +147,7 @@ SHAPES: dict[str, ENTRIES] = {
         stored("multicol.parquet", *_bars(symbol="AAPL"), interval="1m"),
         stored("int_symbol.parquet", *_bars(symbol="700"), interval="1m"),
         # 600519.0 is no name of a share: the zeros and digits that it had are not known.
-        refused("float_symbol.parquet", "symbol", "600519.0", interval="1m"),
+        refused("float_symbol.parquet", "symbol", "fraction", interval="1m"),
         refused("date32.parquet", "date", "--interval 1d", **_MINUTES),
         stored("date32.parquet", *_DAYS, **_DAY),
         stored("naive_named_date_index.parquet", *_DAYS, **_DAY),
@@ -159,11 +159,22 @@ SHAPES: dict[str, ENTRIES] = {
         refused("empty.parquet", "no rows", **_MINUTES),
     ),
     "B38_summary_line": (
+        # The vendor is an American one, and recognised: it writes the month first.
+        wrong(
+            stored(
+                "barchart.csv",
+                Bar("AAPL", "2024-05-01T00:00Z", "169.58", "172.71", "169.11", "169.3", "50383147", "1d"),
+                rejected={2: ""},
+                interval="1d",
+            ),
+            "05/01/2024 is asked about, although the format is known",
+        ),
         stored(
             "barchart.csv",
             Bar("AAPL", "2024-05-01T00:00Z", "169.58", "172.71", "169.11", "169.3", "50383147", "1d"),
             rejected={2: ""},
             interval="1d",
+            time_format="%m/%d/%Y",
         ),
         stored(
             "blank.csv",
@@ -182,11 +193,11 @@ SHAPES: dict[str, ENTRIES] = {
     "B38c_nulls": (
         stored(
             "fred.csv",
-            Bar("X", "2020-04-20T00:00Z", None, None, None, "-36.98", None, "1d"),
-            Bar("X", "2020-05-26T00:00Z", None, None, None, "34.7", None, "1d"),
+            Bar("DCOILWTICO", "2020-04-20T00:00Z", None, None, None, "-36.98", None, "1d"),
+            Bar("DCOILWTICO", "2020-05-26T00:00Z", None, None, None, "34.7", None, "1d"),
             rejected={2: "close"},
             flags=("bar.positive",),
-            **_DAY,
+            interval="1d",
         ),
         stored(
             "fred2.csv",
@@ -275,13 +286,14 @@ SHAPES: dict[str, ENTRIES] = {
             skip=1,
             names=("Date", "Time", "Open", "High", "Low", "Close", "Volume"),
         ),
-        refused("dropped.csv", "date", **_MINUTES),
-        refused("dropped.csv", "date", **_MINUTES, tz="UTC"),
+        refused("dropped.csv", "zone", "--tz", **_MINUTES),
+        # A column of times of day beside one of dates belongs to it, whatever it is called.
+        stored("dropped.csv", *_FUTURE_BARS, **_MINUTES, tz="UTC"),
         stored("dropped.csv", *_FUTURE_BARS, **_MINUTES, tz="UTC", columns={"timestamp": ("Date", "clock")}),
         refused("dt.csv", "zone", "--tz", **_MINUTES),
         stored("dt.csv", *_FUTURE_BARS, **_MINUTES, tz="UTC"),
     ),
-    "B47_own_fills": (refused("f.csv", "own executions"),),
+    "B47_own_fills": (refused("f.csv", "your own", "executions", "--kind"),),
     "B48_positions": (
         refused("alpaca.jsonl", "--as-of"),
         stored(
@@ -330,7 +342,8 @@ SHAPES: dict[str, ENTRIES] = {
             ),
         ),
         refused("notime.csv", "--as-of"),
-        stored("noupd.csv", Order("o1", "IBM", "10", "buy", "limit", "filled", timestamp=_SENT, updated_at=_SENT)),
+        # A limit order has a limit: the rule order.prices keeps out what has none.
+        stored("noupd.csv", rejected={1: "order.prices", 2: "order.prices"}),
         stored(
             "numid.jsonl",
             Order(*("12345678901234567890", "IBM", "1", "buy", "market", "new"), timestamp=_SENT, updated_at=_SENT),
@@ -340,12 +353,15 @@ SHAPES: dict[str, ENTRIES] = {
             Order(*("o1", "IBM", "10", "buy", "market", "filled", "12", "164.4"), timestamp=_SENT, updated_at=_CHANGED),
             flags=("order.overfill",),
         ),
-        stored("partial.csv", _FILLED),
-        stored(
-            "same.csv",
-            Order(*("o1", "IBM", "10", "buy", "limit", "filled", "10", "164.42"), timestamp=_SENT, updated_at=_CHANGED),
+        wrong(
+            stored("partial.csv", _FILLED), "order.prices keeps every limit order out whose limit is not in the file"
         ),
-        stored("side.csv", *_SIDES),
+        stored("same.csv", rejected={1: "order.prices", 2: "order.prices"}),
+        stored(
+            "side.csv",
+            *(order for order in _SIDES if order.order_type in {"market", "trailing_stop"}),
+            rejected=dict.fromkeys((3, 4, 5, 6, 8, 9), "order.prices"),
+        ),
         stored("st.csv", *_STATUSES, rejected={13: "status"}, flags=("order.fill",)),
     ),
     "B50_snapshots": (
@@ -376,10 +392,13 @@ SHAPES: dict[str, ENTRIES] = {
             Quote("AAPL", "2024-05-01T14:30:00Z", "1", "2"),
             rejected={3: "symbol"},
         ),
-        stored(
-            "odd.jsonl",
-            Quote("700", "2024-05-01T14:30:00Z", "1", "2"),
-            rejected=dict.fromkeys(range(2, 9), "symbol"),
+        wrong(
+            stored(
+                "odd.jsonl",
+                Quote("700", "2024-05-01T14:30:00Z", "1", "2"),
+                rejected=dict.fromkeys(range(2, 9), "symbol"),
+            ),
+            "a missing symbol beside one that is no name refuses the whole file, with an error that names no file and no row",
         ),
         # A blank of no width is not printable, and so belongs to no name.
         stored("s.csv", *_named(), rejected={38: "symbol"}),
@@ -398,13 +417,16 @@ SHAPES: dict[str, ENTRIES] = {
         stored("lines_in_array.jsonl", _first(0, bid="1", ask="2"), _first(1, bid="1", ask="2")),
         refused("mixed.jsonl", "--kind"),
         # The second row is a trade: a quote with neither side is none.
-        stored(
-            "mixed.jsonl",
-            _first(0, bid="1", ask="2"),
-            _first(4, bid="0.1", ask="0.00000001"),
-            _first(5, bid="12345678901234567890.123456789", ask="2"),
-            rejected={2: "", 3: "bid", 4: "bid"},
-            kind="quotes",
+        wrong(
+            stored(
+                "mixed.jsonl",
+                _first(0, bid="1", ask="2"),
+                _first(4, bid="0.1", ask="0.00000001"),
+                _first(5, bid="12345678901234567890.123456789", ask="2"),
+                rejected={2: "", 3: "bid", 4: "bid"},
+                kind="quotes",
+            ),
+            "the trade is stored as a quote with neither side",
         ),
         stored("nested.jsonl", _first(0, bid="1", ask="2")),
         stored("pretty.jsonl", _first(0, bid="1", ask="2")),
@@ -507,11 +529,12 @@ SHAPES: dict[str, ENTRIES] = {
             flags=("bar.jump",),
             **_DAY,
         ),
-        # The close lies above the high of zero: that row only wrong data have.
+        # Only the adjusted close of the first day is there.
         stored(
             "zerobar.csv",
+            Bar("X", "2016-08-01T00:00Z", "0", "0", "0", "0", "0", "1d"),
             Bar("X", "2016-08-02T00:00Z", "5137.7", "5140", "5130", "5137.73", "0", "1d"),
-            rejected={1: "bar.range"},
+            flags=("bar.positive",),
             **_DAY,
         ),
     ),
