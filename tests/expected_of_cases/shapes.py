@@ -31,8 +31,8 @@ _DAYS = (
 _MINUTES = {"symbol": "X", "interval": "1m"}
 
 
-def _first(second: int, **more: str) -> Quote:
-    return Quote("AAPL", f"2024-05-01T14:30:{second:02}Z", **({"bid": "169.57", "ask": "169.59"} | more))
+def _first(second: int, bid: str, ask: str | None) -> Quote:
+    return Quote("AAPL", f"2024-05-01T14:30:{second:02}Z", bid, ask)
 
 
 def _sized(second: int, bid: str, ask: str, bid_size: str = "3", ask_size: str = "4") -> Quote:
@@ -164,7 +164,7 @@ SHAPES: dict[str, ENTRIES] = {
             stored(
                 "barchart.csv",
                 Bar("AAPL", "2024-05-01T00:00Z", "169.58", "172.71", "169.11", "169.3", "50383147", "1d"),
-                rejected={2: ""},
+                rejected={2: "cells"},
                 interval="1d",
             ),
             "05/01/2024 is asked about, although the format is known",
@@ -172,7 +172,7 @@ SHAPES: dict[str, ENTRIES] = {
         stored(
             "barchart.csv",
             Bar("AAPL", "2024-05-01T00:00Z", "169.58", "172.71", "169.11", "169.3", "50383147", "1d"),
-            rejected={2: ""},
+            rejected={2: "cells"},
             interval="1d",
             time_format="%m/%d/%Y",
         ),
@@ -182,7 +182,7 @@ SHAPES: dict[str, ENTRIES] = {
             Trade("AAPL", "2024-05-01T14:30:01Z", "169.6", "200"),
         ),
         stored("commas.csv", Trade("AAPL", "2024-05-01T14:30:00Z", "169.58", "100")),
-        stored("eof.csv", Trade("AAPL", "2024-05-01T14:30:00Z", "169.58", "100"), rejected={2: ""}),
+        stored("eof.csv", Trade("AAPL", "2024-05-01T14:30:00Z", "169.58", "100"), rejected={2: "cells"}),
         stored(
             "t.csv",
             Trade("AAPL", "2024-05-01T14:30:00Z", "169.58", "100"),
@@ -217,7 +217,7 @@ SHAPES: dict[str, ENTRIES] = {
             ),
             rejected={14: "ask"},
         ),
-        stored("v.jsonl", *(_first(second, ask=None) for second in (0, 1, 3)), rejected={3: "ask"}),  # type: ignore[arg-type]
+        stored("v.jsonl", *(_first(second, "169.57", None) for second in (0, 1, 3)), rejected={3: "ask"}),
         stored(
             "vol.csv",
             *(Bar("AAPL", f"2024-05-0{day}T00:00Z", "1", "2", "1", "2", None, "1d") for day in (1, 2, 3)),
@@ -411,25 +411,25 @@ SHAPES: dict[str, ENTRIES] = {
         stored("space2.csv", Quote("AAPL", "2024-05-01T14:30:00Z", "1", "2")),
     ),
     "B54_json_shapes": (
-        stored("array.jsonl", _first(0, bid="1", ask="2"), _first(1, bid="1", ask="2")),
-        stored("comma.jsonl", _first(0, bid="1", ask="2")),
-        stored("cut.jsonl", _first(0, bid="1", ask="2"), rejected={2: ""}),
-        stored("lines_in_array.jsonl", _first(0, bid="1", ask="2"), _first(1, bid="1", ask="2")),
+        stored("array.jsonl", _first(0, "1", "2"), _first(1, "1", "2")),
+        stored("comma.jsonl", _first(0, "1", "2")),
+        stored("cut.jsonl", _first(0, "1", "2"), rejected={2: "JSON"}),
+        stored("lines_in_array.jsonl", _first(0, "1", "2"), _first(1, "1", "2")),
         refused("mixed.jsonl", "--kind"),
         # The second row is a trade: a quote with neither side is none.
         wrong(
             stored(
                 "mixed.jsonl",
-                _first(0, bid="1", ask="2"),
-                _first(4, bid="0.1", ask="0.00000001"),
-                _first(5, bid="12345678901234567890.123456789", ask="2"),
+                _first(0, "1", "2"),
+                _first(4, "0.1", "0.00000001"),
+                _first(5, "12345678901234567890.123456789", "2"),
                 rejected={2: "", 3: "bid", 4: "bid"},
                 kind="quotes",
             ),
             "the trade is stored as a quote with neither side",
         ),
-        stored("nested.jsonl", _first(0, bid="1", ask="2")),
-        stored("pretty.jsonl", _first(0, bid="1", ask="2")),
+        stored("nested.jsonl", _first(0, "1", "2")),
+        stored("pretty.jsonl", _first(0, "1", "2")),
     ),
     "B62_two_formats": (
         *(

@@ -319,7 +319,7 @@ VENDORS: dict[str, ENTRIES] = {
             Position(
                 *("BAR", "300", "42105", "40503.61", "1601.39", None, "2024-05-01T20:00Z"), current_price="140.35"
             ),
-            rejected={2: ""},
+            rejected={2: "quantity"},
             as_of="2024-05-01T16:00:00-04:00",
         ),
         refused("tx.csv", "transactions"),
