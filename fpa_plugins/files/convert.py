@@ -63,9 +63,7 @@ class Converter:
         table = pa.table({column.name: arrays[column.name] for column in layout.kind.columns})
         notes = (*notes, *self._notes())
         if not bad:
-            return Chunk(
-                layout.kind, table, rows.positions, rows.rejects, progress, notes, empty=rows.empty, names=rows.names
-            )
+            return Chunk(layout.kind, table, rows.positions, rows.rejects, progress, notes, empty=rows.empty)
         refused = [
             _reject(rows, index, bad[index], cells)
             for index, cells in zip(bad, _cells(layout, rows, list(bad)), strict=True)
@@ -79,7 +77,6 @@ class Converter:
             progress,
             notes,
             empty=rows.empty,
-            names=rows.names,
         )
 
     def _columns(self, layout: Layout, rows: Rows) -> tuple[dict[str, pa.Array], dict[int, list[str]]]:
@@ -97,7 +94,7 @@ class Converter:
             if column.name in layout.form.carry:
                 array = self._carry(column.name, array, problems)
             array = _filled(array, layout.fills.get(column.name))
-            if column.name in layout.needed and array.null_count > len(problems):
+            if column.name in layout.needed and array.null_count:
                 problems = problems | {index: "it is missing" for index in _nulls(array) if index not in problems}
             for index, problem in problems.items():
                 bad.setdefault(index, []).append(f"{column.name}: {problem}")
@@ -129,9 +126,9 @@ class Converter:
             problems |= rows.strangers(places[0])
             if pa.types.is_floating(cells.type) and column.name != "interval":
                 problems |= {
-                    index: "it is a number with a fraction, not a name"
-                    for index in range(len(texts))
-                    if texts[index].is_valid
+                    index: f"{text} is a number with a fraction, not a name"
+                    for index, text in enumerate(texts.to_pylist())
+                    if text is not None
                 }
             if column.name != "symbol":
                 texts = without_nulls(texts)
