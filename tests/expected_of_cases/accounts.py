@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expected_of_cases.entries import ENTRIES, refused, stored, wrong
+from expected_of_cases.entries import ENTRIES, refused, stored
 from fpa_core.models import Order, PortfolioSnapshot, Position
 
 __all__ = ["ACCOUNTS"]
@@ -118,8 +118,12 @@ ACCOUNTS: dict[str, ENTRIES] = {
             ),
         ),
         refused("notime.csv", "--as-of"),
-        # A limit order has a limit: the rule order.prices keeps out what has none.
-        stored("noupd.csv", rejected={1: "order.prices", 2: "order.prices"}),
+        # Neither row says when the order stood so, and a filled one does not become new again.
+        stored(
+            "noupd.csv",
+            Order("o1", "IBM", "10", "buy", "limit", "filled", timestamp=_SENT, updated_at=_SENT),
+            rejected={2: "order.transition"},
+        ),
         stored(
             "numid.jsonl",
             Order(*("12345678901234567890", "IBM", "1", "buy", "market", "new"), timestamp=_SENT, updated_at=_SENT),
@@ -129,15 +133,12 @@ ACCOUNTS: dict[str, ENTRIES] = {
             Order(*("o1", "IBM", "10", "buy", "market", "filled", "12", "164.4"), timestamp=_SENT, updated_at=_CHANGED),
             flags=("order.overfill",),
         ),
-        wrong(
-            stored("partial.csv", _FILLED), "order.prices keeps every limit order out whose limit is not in the file"
-        ),
-        stored("same.csv", rejected={1: "order.prices", 2: "order.prices"}),
+        stored("partial.csv", _FILLED),
         stored(
-            "side.csv",
-            *(order for order in _SIDES if order.order_type in {"market", "trailing_stop"}),
-            rejected=dict.fromkeys((3, 4, 5, 6, 8, 9), "order.prices"),
+            "same.csv",
+            Order(*("o1", "IBM", "10", "buy", "limit", "filled", "10", "164.42"), timestamp=_SENT, updated_at=_CHANGED),
         ),
+        stored("side.csv", *_SIDES),
         stored("st.csv", *_STATUSES, rejected={13: "status"}, flags=("order.fill",)),
     ),
     "B50_snapshots": (

@@ -81,7 +81,6 @@ def _good(entries: tuple[Entry, ...]) -> bool:
     return bool(simple) and ever - asked <= simple
 
 
-@pytest.mark.xfail(strict=True, reason="46: of B38, B49 and B51 a file is not read as it should be yet")
 def test_most_files_of_vendors_need_hardly_a_word():
     """The good files of most cases are stored with no more said than the format, the zone, the symbol and the interval."""
     cases = {name: entries for name, entries in CASES.items() if name[0] in "AB"}
