@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from expected_of_cases.entries import ENTRIES, refused, stored
-from fpa_core.models import Order, PortfolioSnapshot, Position
+from fpa_core.models import Order, PortfolioSnapshot, Position, Trade
 
 __all__ = ["ACCOUNTS"]
 
@@ -69,7 +69,18 @@ _STATUSES = (
 )
 
 ACCOUNTS: dict[str, ENTRIES] = {
-    "B47_own_fills": (refused("f.csv", "your own", "executions", "--kind"),),
+    "B47_own_fills": (
+        refused("f.csv", "your own", "executions", "--kind"),
+        # What is said to be prints all the same is stored as such, and the size below zero is told.
+        stored(
+            "f.csv",
+            Trade("AAPL", "2024-05-01T14:30:00Z", "169.58", "100", side="buy"),
+            Trade("AAPL", "2024-05-01T15:30:00Z", "170.1", "-100", side="sell"),
+            flags=("trade.size",),
+            kind="trades",
+            ignore=("commission",),
+        ),
+    ),
     "B48_positions": (
         refused("alpaca.jsonl", "--as-of"),
         stored(
@@ -118,6 +129,11 @@ ACCOUNTS: dict[str, ENTRIES] = {
             ),
         ),
         refused("notime.csv", "--as-of"),
+        stored(
+            "notime.csv",
+            Order("o1", "IBM", "10", "buy", "limit", "filled", timestamp=_NOON, updated_at=_NOON),
+            as_of=_NOON,
+        ),
         # Neither row says when the order stood so, and a filled one does not become new again.
         stored(
             "noupd.csv",

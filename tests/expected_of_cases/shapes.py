@@ -185,7 +185,17 @@ SHAPES: dict[str, ENTRIES] = {
         # 100 shares at 169.58 are 16958.00 of money.
         stored("amt.csv", Trade("AAPL", "2024-05-01T14:30:00Z", "169.58", "100")),
         stored("amtonly.csv", Trade("000001.SZ", "2024-05-01T02:30:00Z", "10.58", "100")),
-        refused("case.csv", "'date'", "'DATE'", **_DAY),
+        refused("case.csv", "'date'", "'DATE'", "--column", "--ignore", **_DAY),
+        stored(
+            "case.csv",
+            Bar("X", "2024-05-02T00:00Z", "1", "2", "1", "1", None, "1d"),
+            **_DAY,
+            columns={"timestamp": "DATE"},
+        ),
+        wrong(
+            stored("case.csv", Bar("X", "2024-05-02T00:00Z", "1", "2", "1", "1", None, "1d"), **_DAY, ignore=("date",)),
+            "of two columns that differ in case alone, both are ignored",
+        ),
         refused("d.csv", "Close", **_DAY),
         stored("e.csv", Bar("X", "2024-05-01T00:00Z", "169.6", "172.7", "169.1", "169.3", None, "1d"), **_DAY),
         stored("p.csv", Bar("X", "2024-05-01T00:00Z", "169.6", "172.7", "169.1", "169.3", None, "1d"), **_DAY),
@@ -195,7 +205,8 @@ SHAPES: dict[str, ENTRIES] = {
     ),
     "B40_epochs": (
         refused("big.csv", "9223372036854775807", "--time-unit"),
-        refused("d12.csv", "202405011430"),
+        refused("d12.csv", "zone", "--tz"),
+        stored("d12.csv", _quote("2024-05-01T14:30:00Z"), tz="UTC"),
         refused("d14.csv", "zone", "--tz"),
         stored("d14.csv", _quote("2024-05-01T14:30:00Z"), tz="UTC"),
         refused("d17.csv", "zone", "--tz"),
@@ -212,6 +223,7 @@ SHAPES: dict[str, ENTRIES] = {
         stored("us16.csv", _quote("2024-05-01T14:30:00.123456Z")),
         stored("us_f.csv", _quote("2024-05-01T14:30:00.123456Z")),
         refused("zero.csv", "0", "--time-unit"),
+        stored("zero.csv", _quote("1970-01-01T00:00:00Z"), flags=("time.past",), time_unit="s"),
     ),
     "B43_date_and_time": (
         refused("broken_header.csv", "--names", **_MINUTES),

@@ -102,7 +102,19 @@ TRAPS: dict[str, ENTRIES] = {
     "C20_undo_wrong_unit": (
         stored("t.csv", Trade("XBTUSD", "2020-04-01T00:00:02.957Z", "6425.5", "12", None, "bitmex", "aaa", "buy")),
     ),
-    "C22_lob": (refused("a.csv", "order book"), refused("b.csv", "order book")),
+    "C22_lob": (
+        refused("a.csv", "order book", "--column bid=NAME"),
+        wrong(
+            stored(
+                "a.csv",
+                Quote("A", _NOON, "1", "2"),
+                columns={"bid": "bid_price_1", "ask": "ask_price_1"},
+                ignore=("bid_size_1", "ask_size_1", "bid_price_2"),
+            ),
+            "refused with the same hint, which was followed",
+        ),
+        refused("b.csv", "order book"),
+    ),
     "D01_ohlc_last_as_trade": (
         stored(
             "barchart.csv",
