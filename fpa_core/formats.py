@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from attrs import evolve, field, fields, frozen
 from attrs.validators import instance_of, optional
@@ -16,7 +16,7 @@ from attrs.validators import instance_of, optional
 from fpa_core.exceptions import DataError
 from fpa_core.records import KINDS
 
-__all__ = ["TIME_UNITS", "Format", "FormatOffer", "FormatOptions", "Match", "merged"]
+__all__ = ["TIME_UNITS", "Format", "FormatOffer", "FormatOptions", "Match", "Prepare", "merged"]
 
 TIME_UNITS = ("s", "ms", "us", "ns", "excel", "ms-of-day")
 """Units of times that are numbers: since 1970; days since 1899-12-30, as spreadsheets count; since the local midnight of the file's date."""
@@ -146,6 +146,10 @@ class FormatOptions(TypedDict, total=False):
     ignore: tuple[str, ...]
 
 
+Prepare: TypeAlias = Callable[[Any, Format], Any]
+"""Changes a block of rows before its columns are read, given what the user says of the file."""
+
+
 @frozen
 class FormatOffer:
     """A format as it is offered by a plugin or the configuration.
@@ -156,7 +160,7 @@ class FormatOffer:
     name: str
     format: Format
     description: str = ""
-    prepare: Callable[[Any], Any] | None = None
+    prepare: Prepare | None = None
 
 
 def merged(below: Format, above: Format) -> Format:

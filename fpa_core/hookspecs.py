@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pluggy
 
-from fpa_core.formats import Format
+from fpa_core.formats import Format, Prepare
 from fpa_core.protocols import CacheBackend, Quarantined, Source, StoreBackend, ValidatorBackend
 
 if TYPE_CHECKING:
@@ -65,12 +65,11 @@ class RegisterRule(Protocol):
 class RegisterFormat(Protocol):
     """Offers a format: how files are read, and how they are recognised.
 
-    *prepare* changes a block of rows (:class:`fpa_plugins.files.rows.Rows`) before its columns are read, for what no table describes.
+    *prepare* changes a block of rows (:class:`fpa_plugins.files.rows.Rows`) before its columns are read, given what the user says
+    (:class:`fpa_core.formats.Format`), for what no table describes.
     """
 
-    def __call__(
-        self, name: str, form: Format, description: str = "", prepare: Callable[[Any], Any] | None = None
-    ) -> None: ...
+    def __call__(self, name: str, form: Format, description: str = "", prepare: Prepare | None = None) -> None: ...
 
 
 @hookspec

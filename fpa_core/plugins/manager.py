@@ -14,7 +14,7 @@ import pluggy
 from fpa_core import hookspecs
 from fpa_core.config import did_you_mean
 from fpa_core.exceptions import PluginError
-from fpa_core.formats import Format, FormatOffer
+from fpa_core.formats import Format, FormatOffer, Prepare
 from fpa_core.plugins.discovery import Candidate, discover, normalised, unmet
 from fpa_core.plugins.linting import HOOKS, lint
 from fpa_core.plugins.registry import Registration, Registry, check_backend, check_rule
@@ -189,9 +189,7 @@ class PluginManager:
             check_rule(rule)
             register(rule.id, rule, rule)
 
-        def register_format(
-            name: str, form: Format, description: str = "", prepare: Callable[[Any], Any] | None = None
-        ) -> None:
+        def register_format(name: str, form: Format, description: str = "", prepare: Prepare | None = None) -> None:
             if not isinstance(form, Format):
                 raise PluginError(f"the format {name!r} must be a Format, not {form!r}")
             offer = FormatOffer(name, form, description, prepare)

@@ -32,7 +32,7 @@ MAX_NESTING = 3
 _SPOOLED = 16 * 1024 * 1024
 """Bytes of a stream held in memory; more go to a temporary file."""
 
-_DAMAGES = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+_DAMAGES = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError, pa.ArrowException)
 """What the readers of archives raise when these are cut off, damaged or encrypted."""
 
 

@@ -28,6 +28,9 @@ __all__ = ["Converter"]
 _NAMES = {"symbol", "account", "order_id", "interval"}
 """Fields that only a word or a whole number can be, never a truth value, a fraction or a list."""
 
+_SAID = {"symbol", "interval", "account"}
+"""Fields that the user may say for a whole file."""
+
 _IDS = {"trade_id", "client_order_id"}
 _NO_ID = {"0", *NULLS}
 _WHOLE = re.compile(r"(\d+)\.0*", re.ASCII)
@@ -56,6 +59,7 @@ class Converter:
         self._midnights = 0
         self._rounded = 0
         self._told: set[str] = set()
+        self._pending: list[str] = []
 
     def chunk(self, layout: Layout, rows: Rows, progress: float, notes: tuple[str, ...] = ()) -> Chunk:
         """Return the rows as a chunk of the layout's kind: what can be a record in its table, the others among its rejects."""
@@ -93,6 +97,8 @@ class Converter:
                 array, problems = self._read(layout, column, rows, arrays, raws)
             if column.name in layout.form.carry:
                 array = self._carry(column.name, array, problems)
+            if column.name in layout.places and column.name in _SAID and array.null_count > len(problems):
+                self._filled_in(layout, column.name)
             array = _filled(array, layout.fills.get(column.name))
             if column.name in layout.needed and array.null_count:
                 problems = problems | {index: "it is missing" for index in _nulls(array) if index not in problems}
@@ -191,7 +197,15 @@ class Converter:
         self._carried[name] = last
         return decimal_column(values)
 
+    def _filled_in(self, layout: Layout, name: str) -> None:
+        """Remember to tell that cells without a value got the one that was said."""
+        if getattr(layout.form, name) is not None and name not in self._told:
+            self._told.add(name)
+            self._pending.append(f"cells of {name} without a value were read as {layout.fills[name]}, as said")
+
     def _notes(self) -> Iterator[str]:
+        yield from self._pending
+        self._pending.clear()
         if self._midnights and "midnights" not in self._told:
             self._told.add("midnights")
             yield "midnights of the zone were read as the calendar days they begin, as bars of a day belong to a day"

@@ -113,19 +113,18 @@ def kind_by_columns(
     *,
     said: Kind | None,
     has_interval: bool,
-    ignored: frozenset[str],
     mapped: frozenset[str],
 ) -> Kind:
     """Return the kind of the rows of a file whose columns are *names*.
 
     :param said: the kind as the user says it, which the columns may contradict.
-    :param ignored: squeezed names of columns that are not looked at; *mapped* fields for which the user or a format names the column.
+    :param names: those that are to be looked at; others are empty.
+    :param mapped: fields for which the user or a format names the column.
     :raises DataError: when it cannot be told, or the rows are none of the kinds there are.
     """
-    read = [name for name in names if squeezed(name) not in ignored]
-    keys = set(map(squeezed, read))
-    _refuse_others(read, keys, source)
-    found = {kind: set(fields_of(kind, names, ignored)) | set(mapped) for kind in KINDS.values()}
+    keys = set(map(squeezed, names))
+    _refuse_others(names, keys, source, asked="symbol" not in mapped)
+    found = {kind: set(fields_of(kind, names)) | set(mapped) for kind in KINDS.values()}
     extra = {"interval"} if has_interval else set()
     if said is not None:
         if not _SIGNS[said].test(found[said] | (extra | {"interval"} if said is BARS else set())):
@@ -182,7 +181,7 @@ def _example(kind: Kind) -> str:
     }[kind]
 
 
-def _refuse_others(names: Sequence[str], keys: set[str], source: str) -> None:
+def _refuse_others(names: Sequence[str], keys: set[str], source: str, *, asked: bool) -> None:
     """Refuse tables of other things than the kinds there are."""
     levels = [name for name in names if _BOOK.fullmatch(name)]
     if levels:
@@ -192,7 +191,7 @@ def _refuse_others(names: Sequence[str], keys: set[str], source: str) -> None:
             source=source,
         )
     contracts = [word for key, word in _CONTRACTS.items() if key in keys]
-    if contracts and "symbol" not in contracts:
+    if contracts and asked:
         raise DataError(
             f"{source}: with the columns {listed(contracts)} a symbol stands for many securities, and their rows would be taken for one series",
             hint="name each security with a column of its own, --column symbol=NAME; if one alone is in the file, --ignore "
@@ -206,6 +205,12 @@ def _refuse_own(keys: set[str], source: str) -> None:
     if "orderid" in keys and keys & {"action", "sequence"}:
         raise DataError(
             f"{source}: order_id beside {'action' if 'action' in keys else 'sequence'} tells of events of an order book, of which there is no kind of record",
+            source=source,
+        )
+    if {"action", "side"} <= keys:
+        raise DataError(
+            f"{source}: action beside side tells of events of an order book, or of your own transactions; neither are trades of the market",
+            hint="if these are prints of the market all the same: --ignore action",
             source=source,
         )
     told = [word for key, word in _OWN.items() if key in keys]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -124,9 +124,10 @@ def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Lay
     form, names, source = reading.form, rows.names, reading.source
     if form.refuse:
         raise DataError(f"{source}: {form.refuse}", source=source)
-    ignored = frozenset(map(squeezed, form.ignore))
+    left_out = _left_out(form, names)
     mapped = _mapped(form, names, source)
-    kind = before.kind if before else _kind(reading, names, ignored, mapped)
+    said = {place for found in mapped.values() for place in found}
+    kind = before.kind if before else _kind(reading, _without(names, left_out | said), mapped)
     unknown = [field for field in form.columns if field not in kind.by_name]
     if unknown:
         raise DataError(
@@ -137,7 +138,7 @@ def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Lay
         )
     places = {field: found for field, found in mapped.items() if field in kind.by_name}
     if not form.complete:
-        places |= _by_name(kind, rows, ignored, places, source)
+        places |= _by_name(kind, evolve(rows, names=_without(names, left_out)), places, source)
     else:
         # Somebody may have given a vendor's column our name, or added one that the vendor leaves out.
         used = {place for found in places.values() for place in found}
@@ -163,9 +164,7 @@ def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Lay
     for column in kind.columns:
         if column.type == "time" and column.name in places and column.name not in times:
             times[column.name] = _time_style(kind, column.name, rows, places, fills, reading)
-    others = [
-        name or "(no name)" for place, name in enumerate(names) if place not in used and squeezed(name) not in ignored
-    ]
+    others = [name or "(no name)" for place, name in enumerate(names) if place not in used and place not in left_out]
     return Layout(
         kind,
         form,
@@ -181,7 +180,21 @@ def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Lay
     )
 
 
-def _kind(reading: Reading, names: Sequence[str], ignored: frozenset[str], mapped: Mapping[str, Any]) -> Kind:
+def _left_out(form: Format, names: Sequence[str]) -> set[int]:
+    """Return the places of the columns that the user leaves out: of that very name, or else of one like it."""
+    found: set[int] = set()
+    for wanted in form.ignore:
+        exact = {place for place, name in enumerate(names) if name == wanted}
+        found |= exact or {place for place, name in enumerate(names) if squeezed(name) == squeezed(wanted)}
+    return found
+
+
+def _without(names: Sequence[str], places: Collection[int]) -> tuple[str, ...]:
+    """Return names with none in the place of those that are not to be looked at."""
+    return tuple("" if place in places else name for place, name in enumerate(names))
+
+
+def _kind(reading: Reading, names: Sequence[str], mapped: Mapping[str, Any]) -> Kind:
     from fpa_core.records import kind_of
 
     form = reading.form
@@ -197,7 +210,6 @@ def _kind(reading: Reading, names: Sequence[str], ignored: frozenset[str], mappe
         reading.source,
         said=said,
         has_interval=form.interval is not None,
-        ignored=ignored,
         mapped=frozenset(mapped),
     )
 
@@ -233,14 +245,12 @@ def _place(wanted: str, names: Sequence[str]) -> int | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _by_name(
-    kind: Kind, rows: Rows, ignored: frozenset[str], taken: Mapping[str, tuple[int, ...]], source: str
-) -> dict[str, tuple[int, ...]]:
+def _by_name(kind: Kind, rows: Rows, taken: Mapping[str, tuple[int, ...]], source: str) -> dict[str, tuple[int, ...]]:
     """Return the places of the fields that the columns' names tell, the surest word winning."""
     names = rows.names
     used = {place for found in taken.values() for place in found}
     chosen: dict[str, tuple[int, ...]] = {}
-    for field, found in fields_of(kind, names, ignored).items():
+    for field, found in fields_of(kind, names).items():
         if field in taken:
             continue
         free = [(rank, place) for rank, place in found if place not in used]
@@ -256,7 +266,9 @@ def _by_name(
             one, other = names[best[0]], names[best[1]]
             raise DataError(
                 f"{source}: the columns {one!r} and {other!r} are both {kind.singular}.{field}",
-                hint=f"say which with --column {field}=NAME, or leave one out with --ignore NAME",
+                hint=f"say which with --column {field}=NAME, or leave one out with --ignore NAME"
+                if one != other
+                else "give them names of their own: --names ... with --skip 1",
                 source=source,
             )
         chosen[field] = (best[0],)

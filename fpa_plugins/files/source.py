@@ -197,7 +197,7 @@ class FilesSource:
         text = decoded_head(head, encoding)
         size = min(max(request.chunk_rows * BYTES_PER_ROW, 1 << 16), 1 << 23)
         start = text.lstrip("\ufeff \t\r\n")[:1]
-        if start and start in "[{" and not said.names:
+        if start and start in "[{":
             if jsontext.is_lines(text):
                 return made("JSON Lines", lambda: _lines(content, encoding, 2 * size), encoding=encoding)
             opened = lambda: Stream(content, encoding)  # noqa: E731
@@ -256,7 +256,7 @@ class _Formats:
             recognised = self._found
             prepare = None if recognised.offer is None else recognised.offer.prepare
             named = _named_columns(plain, recognised.form)
-            rows = named if prepare is None else prepare(named)
+            rows = named if prepare is None else prepare(named, self._said)
             if recognised.form.divide_by:
                 yield from self._parts(recognised, rows)
             else:

@@ -113,17 +113,12 @@ def _ranked(kind: Kind) -> dict[str, tuple[str, int]]:
 _RANKED = {kind: _ranked(kind) for kind in KINDS.values()}
 
 
-def fields_of(
-    kind: Kind, names: Sequence[str], ignored: frozenset[str] = frozenset()
-) -> dict[str, list[tuple[int, int]]]:
-    """Return, by the name of each field, the places of the columns that are called so, each after how sure the word is.
-
-    :param ignored: squeezed names of columns that are not read.
-    """
+def fields_of(kind: Kind, names: Sequence[str]) -> dict[str, list[tuple[int, int]]]:
+    """Return, by the name of each field, the places of the columns that are called so, each after how sure the word is."""
     found: dict[str, list[tuple[int, int]]] = {}
     for place, name in enumerate(names):
         key = squeezed(name)
-        if key in _RANKED[kind] and key not in ignored:
+        if key in _RANKED[kind]:
             field, rank = _RANKED[kind][key]
             found.setdefault(field, []).append((rank, place))
     return {field: sorted(places) for field, places in found.items()}

@@ -104,10 +104,7 @@ def test_a_close_called_last_or_price_is_no_trade(data: DataLayer, name: str, ba
         ("symbol,timestamp,side,quantity,price,commission", f"A,{NOON},buy,1,2,0.1"),
         ("timestamp,symbol,order_id,side,price,size", f"{NOON},A,77,buy,1,2"),
         ("timestamp,symbol,is_snapshot,side,price,amount", f"{NOON},A,true,bid,1,2"),
-        pytest.param(
-            ("timestamp,symbol,action,side,price,size", f"{NOON},A,A,B,1,2"),
-            marks=pytest.mark.xfail(strict=True, reason="an event of an order book is stored as a trade"),
-        ),
+        ("timestamp,symbol,action,side,price,size", f"{NOON},A,A,B,1,2"),
     ],
     ids=lambda lines: lines[0],
 )

@@ -87,7 +87,7 @@ def verdict(kind, row):
     given_ = {name: text for name, text in given_.items() if name == "symbol" or text.strip().lower() not in NULLS}
     if given_.get("trade_id") == "0":
         del given_["trade_id"]
-    for name in {"symbol", "account", "order_id"} & given_.keys():
+    for name in {"symbol", "account", "order_id", "currency"} & given_.keys():
         given_[name] = given_[name].strip()
     for name in {"side"} & given_.keys() if kind.name == "trades" else ():
         try:

@@ -136,22 +136,22 @@ def column(rows: Rows, name: str) -> list[Decimal | None]:
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 2)), min_size=1))
 def test_fixed_point_prices_are_exact(prices: list[int | None]):
     """Whole billionths become the decimals they stand for, to the last digit; nothing stays nothing."""
-    rows = fixed_point("price")(rows_of(price=[None if price is None else str(price) for price in prices]))
+    rows = fixed_point("price")(rows_of(price=[None if price is None else str(price) for price in prices]), Format())
     assert column(rows, "price") == [None if price is None else Decimal(price).scaleb(-9) for price in prices]
 
 
 def test_prices_with_a_point_are_left_alone():
     """Prices that Databento wrote for people are not scaled, and its mark for no price is none."""
     prepare = fixed_point("price", "other")
-    assert column(prepare(rows_of(price=["5500.250000000", None])), "price") == [Decimal("5500.25"), None]
-    assert column(prepare(rows_of(price=["9223372036854775807"])), "price") == [None]
-    assert prepare(rows_of(price=["", "x"])).cells[0].to_pylist() == ["", "x"]
+    assert column(prepare(rows_of(price=["5500.250000000", None]), Format()), "price") == [Decimal("5500.25"), None]
+    assert column(prepare(rows_of(price=["9223372036854775807"]), Format()), "price") == [None]
+    assert prepare(rows_of(price=["", "x"]), Format()).cells[0].to_pylist() == ["", "x"]
 
 
 def test_several_series_are_refused():
     """A file of FRED with two series is refused, as one symbol would stand for both."""
     with pytest.raises(DataError, match="2 series: A, B"):
-        one_series(rows_of(observation_date=["2024-05-01"], A=["1"], B=["2"]))
+        one_series(rows_of(observation_date=["2024-05-01"], A=["1"], B=["2"]), Format())
 
 
 @pytest.mark.parametrize("name", ["mt5.bars", "mt5.ticks", "mt4.bars"])

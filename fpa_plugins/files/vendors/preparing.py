@@ -5,13 +5,14 @@ Arrow is imported when a function runs, not before: the tables are loaded whenev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from fpa_core.exceptions import DataError
+from fpa_core.formats import Format, Prepare
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,10 +25,12 @@ _UNDEFINED = 2**63 - 1
 """What Databento writes for a price that is not there."""
 
 
-def fixed_point(*names: str) -> Callable[[Rows], Rows]:
+def fixed_point(*names: str) -> Prepare:
     """Return a function that turns the prices *names* from whole billionths into decimals, unless they have a point."""
 
-    def prepare(rows: Rows) -> Rows:
+    def prepare(rows: Rows, said: Format) -> Rows:
+        if said.scale is not None:  # the user knows what they are
+            return rows
         cells = list(rows.cells)
         for name in names:
             if name in rows.names:
@@ -60,10 +63,10 @@ def _scaled(cells: pa.Array) -> pa.Array:
     return pc.cast(pc.multiply(pc.cast(whole, pa.decimal128(19, 0)), billionth), pa.string())
 
 
-def at_the_end(milliseconds: int, name: str = "time") -> Callable[[Rows], Rows]:
+def at_the_end(milliseconds: int, name: str = "time") -> Prepare:
     """Return a function that adds *milliseconds* to the times *name*: closing quotes stood at the end of their interval."""
 
-    def prepare(rows: Rows) -> Rows:
+    def prepare(rows: Rows, said: Format) -> Rows:  # noqa: ARG001 - every one is told
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -75,10 +78,10 @@ def at_the_end(milliseconds: int, name: str = "time") -> Callable[[Rows], Rows]:
     return prepare
 
 
-def dates(name: str, zone: str) -> Callable[[Rows], Rows]:
+def dates(name: str, zone: str) -> Prepare:
     """Return a function that puts the dates in *zone* in the place of the times *name*, in milliseconds since 1970."""
 
-    def prepare(rows: Rows) -> Rows:
+    def prepare(rows: Rows, said: Format) -> Rows:  # noqa: ARG001 - every one is told
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -91,10 +94,10 @@ def dates(name: str, zone: str) -> Callable[[Rows], Rows]:
     return prepare
 
 
-def securities(symbol: str, series: str) -> Callable[[Rows], Rows]:
+def securities(symbol: str, series: str) -> Prepare:
     """Return a function that puts the series behind the symbol, as ``RELIANCE-N2``, unless it is the share itself (EQ)."""
 
-    def prepare(rows: Rows) -> Rows:
+    def prepare(rows: Rows, said: Format) -> Rows:  # noqa: ARG001 - every one is told
         import pyarrow.compute as pc
 
         place, other = _index(rows.names, symbol), _index(rows.names, series)
@@ -108,7 +111,7 @@ def securities(symbol: str, series: str) -> Callable[[Rows], Rows]:
     return prepare
 
 
-def one_series(rows: Rows) -> Rows:
+def one_series(rows: Rows, said: Format) -> Rows:  # noqa: ARG001 - every one is told
     """Name the two columns of a series, whose name is the header of its values.
 
     :raises DataError: when there are more columns than two.
