@@ -20,7 +20,7 @@ from docpages import ROOT, Session, anchors, blocks, links, pages, without_code
 import fpa_core
 from fpa_core import config, formats, hookspecs
 from fpa_core.cache import CacheStats
-from fpa_core.cli.app import EXIT_CODES, INTERRUPTED, cli
+from fpa_core.cli.app import EXIT_CODES, INTERRUPTED, NOTHING_STORED, cli
 from fpa_core.plugins import PluginManager
 from fpa_core.records import KINDS
 from fpa_core.store import Selection
@@ -219,7 +219,7 @@ def test_global_options_are_documented():
 
 def test_exit_codes_are_documented():
     """The table of exit codes has those there are, and no other, on both pages that show it."""
-    codes = {0, 1, 2, *EXIT_CODES.values(), INTERRUPTED}
+    codes = {0, 1, 2, *EXIT_CODES.values(), NOTHING_STORED, INTERRUPTED}
     for page in (REFERENCE / "cli.md", ROOT / "docs/how-to/run-in-production.md"):
         table = page.read_text(encoding="utf-8").split("| code | meaning |\n|---|---|\n")[1].split("\n\n")[0]
         assert codes == {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
