@@ -70,6 +70,7 @@ class Format:
     :ivar tz: the zone of times that name none, as ``America/New_York``; and the one whose midnights begin the days of daily bars.
     :ivar time_unit: the unit of times that are numbers, one of :data:`TIME_UNITS`.
     :ivar time_format: how times are written, in the directives of ``strftime``; ``%f`` takes up to nine digits.
+    :ivar day_first: whether 01/02/2024 is in February, where a whole column can be read either way; None asks.
     :ivar ambiguous: which instant a local time is that occurs twice, when clocks are set back.
     :ivar scale: what prices are multiplied by, as ``1e-9`` for fixed-point prices.
     :ivar decimal: the decimal mark, ``.`` or ``,``; *thousands* the mark between groups of digits.
@@ -98,6 +99,7 @@ class Format:
     tz: str | None = None
     time_unit: TimeUnit | None = None
     time_format: str | None = None
+    day_first: bool | None = None
     ambiguous: Ambiguous = "refuse"
     scale: str | None = None
     decimal: Literal[".", ","] | None = None
@@ -128,6 +130,7 @@ class FormatOptions(TypedDict, total=False):
     tz: str | None
     time_unit: TimeUnit | None
     time_format: str | None
+    day_first: bool | None
     ambiguous: Ambiguous
     scale: str | None
     decimal: Literal[".", ","] | None

@@ -61,6 +61,8 @@ class Segment:
 
     def _head(self, name: str) -> Head:
         if name not in self._heads:
+            if name not in self._entries:  # a column that the kind got after this was written
+                return _ABSENT
             self._heads[name] = Head._make(COLUMN.unpack_from(self._content, self._entries[name]))
         return self._heads[name]
 
@@ -182,6 +184,7 @@ def _shared_nulls(kind: pa.DataType) -> pa.Array:
     return pa.nulls(32_768, kind)
 
 
+_ABSENT = Head(Coding.EMPTY, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 _EMPTY = {"decimal": pa.decimal128(38, 0), "time": columns.TIME, "integer": pa.int64(), "text": pa.string()}
 
 

@@ -75,7 +75,9 @@ def make_query(
                 f"{kind.name} have no column {name!r}", hint=f"columns: {', '.join(kind.by_name)}", field=name
             )
         try:
-            conditions[column.field] = None if value is None else column.convert(value)
+            # A question may be about any time, so an integer is taken as nanoseconds, however small.
+            convert = to_ns if column.type == "time" else column.convert
+            conditions[column.field] = None if value is None else convert(value)
         except DataError as error:
             problem = error.message.split(": ", 1)[-1]
             raise DataError(f"{name}: {problem}", hint=error.hint, field=name, value=value) from None

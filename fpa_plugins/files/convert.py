@@ -97,7 +97,7 @@ class Converter:
             if column.name in layout.form.carry:
                 array = self._carry(column.name, array, problems)
             array = _filled(array, layout.fills.get(column.name))
-            if column.name in layout.needed and array.null_count > len(problems):
+            if column.name in layout.needed and array.null_count:
                 problems = problems | {index: "it is missing" for index in _nulls(array) if index not in problems}
             for index, problem in problems.items():
                 bad.setdefault(index, []).append(f"{column.name}: {problem}")
@@ -129,9 +129,9 @@ class Converter:
             problems |= rows.strangers(places[0])
             if pa.types.is_floating(cells.type) and column.name != "interval":
                 problems |= {
-                    index: "it is a number with a fraction, not a name"
-                    for index in range(len(texts))
-                    if texts[index].is_valid
+                    index: f"{text} is a number with a fraction, not a name"
+                    for index, text in enumerate(texts.to_pylist())
+                    if text is not None
                 }
             if column.name != "symbol":
                 texts = without_nulls(texts)

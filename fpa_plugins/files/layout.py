@@ -20,7 +20,7 @@ from fpa_core.records import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES,
 from fpa_plugins.files.cells import is_instant, texts_of
 from fpa_plugins.files.evidence import kind_by_columns, listed
 from fpa_plugins.files.numbers import NumberStyle, decided_mark
-from fpa_plugins.files.patterns import directive_pattern
+from fpa_plugins.files.patterns import PATTERNS, directive_pattern
 from fpa_plugins.files.rows import Rows
 from fpa_plugins.files.times import SAMPLE, TimeStyle, UnreadableTimes, infer_times, zone_of
 from fpa_plugins.files.vocabulary import INDEX_NAMES, fields_of, squeezed
@@ -138,6 +138,11 @@ def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Lay
     places = {field: found for field, found in mapped.items() if field in kind.by_name}
     if not form.complete:
         places |= _by_name(kind, rows, ignored, places, source)
+    else:
+        # Somebody may have given a vendor's column our name, or added one that the vendor leaves out.
+        used = {place for found in places.values() for place in found}
+        own = {name: place for name in kind.by_name if (place := _place(name, names)) is not None and place not in used}
+        places |= {name: (place,) for name, place in own.items() if name not in places and kind.by_name[name].required}
     fills = _fills(kind, reading)
     needed = frozenset(
         column.name for column in kind.columns if column.required and _default(kind, column) is NOTHING
@@ -203,8 +208,6 @@ def _mapped(form: Format, names: Sequence[str], source: str) -> dict[str, tuple[
     for field, said in form.columns.items():
         wanted = (said,) if isinstance(said, str) else said
         places = [place for name in wanted if (place := _place(name, names)) is not None]
-        if not places and form.match is not None and (own := _place(field, names)) is not None:
-            places, wanted = [own], (field,)  # somebody gave the vendor's column our name
         if len(places) == len(wanted):
             found[field] = tuple(places)
         elif not form.complete and form.match is None:
@@ -246,6 +249,8 @@ def _by_name(
         if field == "timestamp" and (pair := _date_and_clock(rows, [place for _, place in free])):
             chosen[field] = pair
             continue
+        if field == "timestamp" and len(free) > 1:
+            free = [each for each in free if _may_be_times(rows.cells[each[1]])] or free
         best = [place for rank, place in free if rank == free[0][0]]
         if len(best) > 1:
             one, other = names[best[0]], names[best[1]]
@@ -260,6 +265,13 @@ def _by_name(
         if index is not None:
             chosen["timestamp"] = (index,)
     return chosen
+
+
+def _may_be_times(cells: pa.Array) -> bool:
+    """Return whether some of a column may be times: a name alone does not make it one of times."""
+    if pa.types.is_timestamp(cells.type) or pa.types.is_date(cells.type):
+        return True
+    return any(text[0].isdigit() or any(pattern.fits(text) for pattern in PATTERNS) for text in _sample(cells, 20))
 
 
 def _date_and_clock(rows: Rows, places: Sequence[int]) -> tuple[int, int] | None:
@@ -399,6 +411,7 @@ def _time_style(
         ambiguous=form.ambiguous,
         dates=days or (kind in {POSITIONS, SNAPSHOTS, ORDERS} and zone is not None),
         date=reading.date,
+        day_first=form.day_first,
     )
     if form.time_format is not None:
         wanted = evolve(wanted, form="pattern", unit=None)

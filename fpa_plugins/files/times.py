@@ -68,6 +68,7 @@ class TimeStyle:
     :ivar zone: of local times, and of the calendar days of daily bars.
     :ivar ambiguous: which instant a local time is that occurs twice.
     :ivar dates: whether a date alone is a time, its midnight; so it is for bars of a day and more, and where a zone says whose midnight.
+    :ivar day_first: whether the day stands before the month where either could.
     :ivar date: the day of times of day, in days since 1970.
     """
 
@@ -78,6 +79,7 @@ class TimeStyle:
     ambiguous: str = "refuse"
     dates: bool = False
     date: int | None = None
+    day_first: bool | None = None
 
     @property
     def words(self) -> str:
@@ -155,10 +157,12 @@ def _text_style(sample: list[str], wanted: TimeStyle) -> TimeStyle:
     if not fitting:  # each row says so of its own
         return wanted
     pattern = fitting[0]
-    if pattern in DAY_OR_MONTH_FIRST and len(fitting) > 1:
+    if pattern in DAY_OR_MONTH_FIRST and len(fitting) > 1 and wanted.day_first is not None:
+        pattern = DAY_OR_MONTH_FIRST[0 if wanted.day_first else 1]
+    elif pattern in DAY_OR_MONTH_FIRST and len(fitting) > 1:
         raise UnreadableTimes(
             f"{_shown(sample[0])} can be {' or '.join(each.words for each in fitting)}",
-            f"say which with --time-format, as {' or '.join(repr(_directives(each, sample[0])) for each in fitting)}",
+            "say --day-first or --month-first",
             undecided=True,
         )
     local = [text for text in sample if pattern.is_local(text)]
@@ -179,14 +183,6 @@ def _text_style(sample: list[str], wanted: TimeStyle) -> TimeStyle:
     if pattern.form == "iso":
         return wanted
     return evolve(wanted, form="pattern", pattern=pattern)
-
-
-def _directives(pattern: Pattern, text: str) -> str:
-    """Return the directives of a pattern as the separators of *text* have them."""
-    date, _, clock = pattern.directives.partition(" ")
-    mark = next((letter for letter in text if not letter.isdigit()), "/")
-    parts = ":".join(clock.split(":")[: text.count(":") + 1]) if ":" in text else ""
-    return f"{date.replace('/', mark)} {parts}".strip()
 
 
 def _typed_style(kind: pa.DataType, cells: pa.Array, wanted: TimeStyle) -> TimeStyle:

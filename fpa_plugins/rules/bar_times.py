@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ class _Distances:
     """The distances of the bars of a series so far.
 
     :ivar fit: how many are about the interval; ``short`` at most half of it, ``long`` about a day or more.
+    :ivar common: the largest span that measures all of them; once that is below twice the interval, it stays as it is.
     """
 
     last: int | None = None
@@ -46,6 +48,7 @@ class _Distances:
     fit: int = 0
     short: int = 0
     long: int = 0
+    common: int = 0
 
 
 @frozen(kw_only=True)
@@ -56,14 +59,15 @@ class Interval(SeriesRule):
 
     - most distances are at most half of it: minutes, said to be 1d;
     - or all are about a day or more and it is less: days, said to be 1m;
-    - or of many distances nearly none is about the interval: 5 minutes, said to be 1m.
+    - or many distances are all multiples of twice the interval or more: 5 minutes, said to be 1m;
+    - or of many distances nearly none is about an interval of a day or more: weeks, said to be 1d.
 
     Nothing is refused for it.
 
     Good: bars of 1m at 12:00, 12:01, 12:02. Bad: bars of 1m at the midnights of three days.
 
-    :ivar min_fit: the part of the distances that must be about the interval, in percent.
-    :ivar many: how many distances there must be before too few that fit count.
+    :ivar many: how many distances there must be before the last two count.
+    :ivar min_fit: the part of the distances that must be about an interval of a day or more, in percent.
     """
 
     id = "bar.interval"
@@ -72,8 +76,8 @@ class Interval(SeriesRule):
     key = _SERIES
     levels = FLAGS
 
-    min_fit: int = field(default=5, validator=ge(0), metadata={"unit": "percent of the distances"})
     many: int = field(default=20, validator=ge(2), metadata={"unit": "distances"})
+    min_fit: int = field(default=5, validator=ge(0), metadata={"unit": "percent of the distances"})
 
     def start(self) -> _Distances:
         """Return what is known before the first bar."""
@@ -90,16 +94,22 @@ class Interval(SeriesRule):
         state.short += is_short
         state.fit += not is_short and distance < length + length // 2
         state.long += distance >= _LONG
+        if not state.common or state.common >= 2 * length:
+            state.common = math.gcd(state.common, distance)
         if state.total < 2:
             return None
-        if not self._contradicts(length, state.total, state.fit, state.short, state.long):
+        if not self._contradicts(length, state):
             return True
         return self._failure(distance, interval, state.fit, state.total)
 
-    def _contradicts(self, length: int, total: int, fit: int, short: int, long: int) -> bool:
-        if 2 * short > total:
+    def _contradicts(self, length: int, state: _Distances) -> bool:
+        if 2 * state.short > state.total or (length < _LONG and state.long == state.total):
             return True
-        return _HUNDRED * fit < self.min_fit * total and (total >= self.many or (long == total and length < _LONG))
+        if state.total < self.many:
+            return False
+        if length < DAY:
+            return state.common >= 2 * length
+        return _HUNDRED * state.fit < self.min_fit * state.total
 
     @staticmethod
     def _failure(distance: int, interval: str, fit: int, total: int) -> Failure:
@@ -166,12 +176,18 @@ class Interval(SeriesRule):
         fit, short, long = (
             old + np.cumsum(each) for old, each in ((state.fit, is_fit), (state.short, is_short), (state.long, is_long))
         )
-        few = _HUNDRED * fit < self.min_fit * total
-        enough = total >= self.many
+        wrong = 2 * short > total
         if length < _LONG:
-            enough |= long == total
+            wrong |= long == total
+        if length >= DAY:
+            wrong |= (total >= self.many) & (_HUNDRED * fit < self.min_fit * total)
+        elif not state.common or state.common >= 2 * length:
+            given = np.concatenate([np.array([state.common], np.uint64), np.where(counts, distances, np.uint64(0))])
+            common = np.gcd.accumulate(given)[1:]
+            wrong |= (total >= self.many) & (common >= np.uint64(2 * length))
+            state.common = int(common[-1])
         known[rows] = counts & (total >= 2)
-        holds[rows] = ~((2 * short > total) | (few & enough))
+        holds[rows] = ~wrong
         state.last, state.total = int(times[-1]), int(total[-1])
         state.fit, state.short, state.long = int(fit[-1]), int(short[-1]), int(long[-1])
         return distances, fit, total

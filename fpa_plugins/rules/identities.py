@@ -126,7 +126,9 @@ class Remembered(SeriesRule):
         return True
 
     def _names(self, columns: Columns, rows: npt.NDArray[np.int64]) -> list[Any]:
-        taken = columns.take(rows)
+        return self._values_of(columns.take(rows))
+
+    def _values_of(self, taken: Columns) -> list[Any]:
         parts = [taken.values(name) for name in self.identity]
         return list(parts[0]) if len(parts) == 1 else list(zip(*parts, strict=True))
 
@@ -145,7 +147,11 @@ class Remembered(SeriesRule):
             return
         last = [rows[max(start, end - self.window) : end] for _, start, end in spans]
         chosen = np.sort(np.concatenate(last))
-        taken = columns.take(chosen)
+        # Rules that remember the same rows, as bar.repeated and bar.conflict do, read them once.
+        slot = f"last {self.window} of {self.key_fields(columns.kind.name)} with {self.identity}"
+        if slot not in columns.lookups:
+            columns.lookups[slot] = columns.take(chosen)
+        taken: Columns = columns.lookups[slot]
         states = []
         for name, _, _ in spans:
             state = memory.get(name)
@@ -153,8 +159,12 @@ class Remembered(SeriesRule):
                 state = memory[name] = self.start()
             states.append(state)
         contents = zip(*(taken.values(name) for name in self.values), strict=True)
-        for code, name, content in zip(codes[chosen].tolist(), self._names(columns, chosen), contents, strict=True):
-            states[code][name] = content
+        named = zip(self._values_of(taken), contents, strict=True)
+        if len(states) == 1:
+            states[0].update(named)
+        else:
+            for code, (name, content) in zip(codes[chosen].tolist(), named, strict=True):
+                states[code][name] = content
         for state in states:
             for oldest in list(itertools.islice(state, max(0, len(state) - self.window))):
                 del state[oldest]
@@ -249,7 +259,7 @@ class PositionConflict(_Conflict):
     )
     fields = identity + values
     key = ("account",)
-    cause = "are these lots of one holding, or several accounts?"
+    cause = "lots of one holding, or several accounts, look like this"
 
     def named(self, name: Any) -> str:
         """Name symbol and time."""
@@ -273,7 +283,7 @@ class SnapshotConflict(_Conflict):
     values = ("total_value", "buying_power", "day_pnl", "total_pnl", "cash", "currency")
     fields = identity + values
     key = ("account",)
-    cause = "are these several accounts?"
+    cause = "several accounts look like this"
 
     def named(self, name: Any) -> str:
         """Name the time."""
@@ -334,7 +344,7 @@ class TradeId(_Conflict):
     values = ("ts_ns", "price", "size")
     fields = identity + values
     key = ("symbol", "exchange")
-    cause = "has a spreadsheet or a float rounded the ids?"
+    cause = "ids that a spreadsheet or a float has rounded look like this"
 
     def named(self, name: Any) -> str:
         """Name the id."""

@@ -101,7 +101,7 @@ class Prices(Rule):
     id = "order.prices"
     kind = "orders"
     fields = ("order_type", "limit_price", "stop_price")
-    levels = REFUSES
+    levels = WARNS
 
     def check(self, order: Order) -> bool | None:
         """Judge one order."""

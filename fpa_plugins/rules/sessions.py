@@ -136,7 +136,8 @@ class Gap(PairRule):
         most = np.array([self._most(interval_ns(name)) for name in names], np.int64)[codes] if names else steps
         times, earlier = columns.numbers("ts_ns").units, before.numbers("ts_ns").units
         passed = times - earlier
-        known = before.exists & (passed > 0)
+        passed = np.where((times > earlier) & (passed < 0), 2**63 - 1, passed)  # more than 64 bits hold
+        known = before.exists & (times > earlier)
         if self.calendar is None:
             return Truth(passed <= most, known & (passed <= self._longest))
         hours = sessions(self.calendar)

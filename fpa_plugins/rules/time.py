@@ -159,9 +159,7 @@ class Past(Rule):
 
     def describe(self, record: Any) -> str:
         """Tell the time and the usual cause."""
-        return (
-            f"{ns_text(record.ts_ns)} lies before {self.earliest}: is the time in another unit, such as microseconds?"
-        )
+        return f"{ns_text(record.ts_ns)} lies before {self.earliest}: a time in another unit, such as microseconds, looks like this"
 
     def limit(self, record: Any) -> str | None:  # noqa: ARG002
         """Return the first day."""

@@ -31,8 +31,8 @@ _MOST_KEPT = 65_536
 """Findings remembered by a batch: enough for all that repeats, and a bound where nothing does."""
 
 
-def digest(*parts: Any) -> int:
-    """Return 64 bits of a digest of texts, as SQLite keeps integers."""
+def digest(*parts: object) -> int:
+    """Return 64 bits of a digest of texts, or None for one, as SQLite keeps integers."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big", signed=True)
 
 

@@ -112,7 +112,7 @@ def test_join_of_nothing(store: DataStore) -> None:
     store.save(Trade("A", Instant(5), 1, 1))
     table = pa.table(store.join_quotes(store.select(Trade, columns=["price"])))
     assert ([5], [None]) == (table["timestamp"].cast(pa.int64()).to_pylist(), table["bid"].to_pylist())
-    assert empty.to_arrow().num_columns == table.num_columns == 7 + len(derived.QUOTE_COLUMNS)
+    assert empty.to_arrow().num_columns == table.num_columns == 8 + len(derived.QUOTE_COLUMNS)
 
 
 def test_only_trades_are_joined(store: DataStore) -> None:

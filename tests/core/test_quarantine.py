@@ -234,7 +234,7 @@ def test_replay_knows_its_batch(strict: DataLayer, standard: DataLayer) -> None:
     assert 2 == standard.select(Quote, source="one").count()
     undone = standard.store.undo(1)
     assert [GOOD] != standard.store.get_quotes()
-    assert [evolve(CROSSED, timestamp=1)] == standard.store.get_quotes()
+    assert [evolve(CROSSED, timestamp=Instant(1))] == standard.store.get_quotes()
     assert "1 records of the quarantine changed their state" in undone.notes
     assert {"undone": 1, "replayed": 1} == states(standard)
 

@@ -13,6 +13,7 @@ import pytest
 
 import fpa_core
 from fpa_core.models import PortfolioSnapshot, Quote
+from fpa_core.numbers import Instant
 
 DEADLINE = 60.0
 
@@ -20,12 +21,13 @@ STREAM = """
 import sys
 import fpa_core
 from fpa_core.models import PortfolioSnapshot, Position, Quote
+from fpa_core.numbers import Instant
 
 with fpa_core.open("fpa.toml") as data, data.stream(max_rows=16, max_delay="2ms", max_waiting=256) as stream:
     tickets = []
     for i in range(1_000_000):
         held = [Position("A", i, i, i, 0), Position("B", i, i, i, 0)]
-        tickets.append((stream.write(Quote("A", i // 3, i, i + 1)), stream.write(PortfolioSnapshot(i, 3 * i, cash=i, positions=held))))
+        tickets.append((stream.write(Quote("A", Instant(i // 3), i, i + 1)), stream.write(PortfolioSnapshot(Instant(i), 3 * i, cash=i, positions=held))))
         while tickets and (len(tickets) > 100 or tickets[0][1].done()):
             for ticket in tickets.pop(0):
                 ticket.result()
@@ -37,11 +39,12 @@ import signal
 import sys
 import fpa_core
 from fpa_core.models import Quote
+from fpa_core.numbers import Instant
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
 data = fpa_core.open("fpa.toml")
 stream = data.stream(max_delay="1h")
-stream.write(Quote("A", 1, 1, 2))
+stream.write(Quote("A", Instant(1), 1, 2))
 print("written", flush=True)
 """
 
@@ -81,7 +84,7 @@ def test_killed_while_it_streams(folder: Path, lines: int) -> None:
         assert min(len(quotes), len(snapshots)) > acknowledged[-1]
         assert len(quotes) + 3 * len(snapshots) == batch.inserted == batch.read
         assert [] == data.store.quarantined()
-        data.ingest(Quote("B", 1, 1, 2))
+        data.ingest(Quote("B", Instant(1), 1, 2))
         assert 1 == data.select(Quote, "B").count()
 
 
@@ -101,7 +104,7 @@ def test_process_ends_with_a_stream_open(folder: Path, end: str) -> None:
         process.communicate(timeout=DEADLINE)
     assert status in {None, process.returncode}
     with fpa_core.open(folder / "fpa.toml") as data:
-        assert [Quote("A", 1, 1, 2)] == data.select(Quote).to_list()
+        assert [Quote("A", Instant(1), 1, 2)] == data.select(Quote).to_list()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -117,7 +120,7 @@ def test_forked_child_leaves_the_stream_alone(folder: Path) -> None:
         "    print(stream.receipt.inserted)\n"
         "else:\n"
         "    try:\n"
-        "        stream.write(Quote('A', 2, 1, 2))\n"
+        "        stream.write(Quote('A', Instant(2), 1, 2))\n"
         "    except fpa_core.DatabaseError:\n"
         "        sys.exit(0)\n"
         "    sys.exit(1)\n"

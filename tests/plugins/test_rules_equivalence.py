@@ -21,13 +21,15 @@ from fpa_core.models import (
     Side,
     Trade,
 )
-from fpa_core.numbers import EXACT
+from fpa_core.numbers import EXACT, MAX_NS, MIN_NS
 from fpa_core.parsing import decimal_column
 from fpa_core.records import KINDS
 from fpa_core.validator import DataValidator
 from fpa_plugins.rules.bands import Bands
 from fpa_plugins.rules.bar_history import Conflict
+from fpa_plugins.rules.bar_times import Day, Interval
 from fpa_plugins.rules.bars import Range
+from fpa_plugins.rules.identities import TradeId
 from fpa_plugins.rules.jumps import TradeJump
 from fpa_plugins.rules.orders import Overfill
 from fpa_plugins.rules.plugin import RULES
@@ -57,6 +59,11 @@ TAME = st.sampled_from(
 )
 """Few numbers, so that they are often equal, or stand at a limit."""
 
+BAR_TIMES = st.integers(-12, 12).map(lambda number: NOW + number * 7 * 3600 * 10**9) | st.sampled_from(
+    [MIN_NS + 1, MAX_NS]
+)
+"""Times some hours apart, and the ends of time."""
+
 
 def numbers(*, wild):
     return WILD if wild else TAME
@@ -80,7 +87,17 @@ def records(draw, kind):
             exchange=st.sampled_from([None, "N", "Q"]),
             trade_id=st.sampled_from([None, "1", "2", "3", "x"]),
         ),
-        "bars": st.builds(Bar, symbols, times, maybe, maybe, maybe, number, maybe, st.sampled_from(["1s", "2s", "1d"])),
+        "bars": st.builds(
+            Bar,
+            symbols,
+            BAR_TIMES | times,
+            maybe,
+            maybe,
+            maybe,
+            number,
+            maybe,
+            st.sampled_from(["1s", "2s", "1d", "1w"]),
+        ),
         "orders": st.builds(
             Order,
             st.sampled_from(["1", "2"]),
@@ -145,6 +162,9 @@ CASES = [rule(severity="warning") for rule in RULES if rule.scope != "dataset"] 
     Duplicate(window=1),
     Conflict(window=1),
     Bands(severity="warning", tier=2, previous_close="0.5"),
+    Interval(severity="warning", many=2, min_fit=50),
+    Day(severity="warning", window=1),
+    TradeId(severity="warning", window=2),
 ]
 RULES_OF = {name: [rule for rule in CASES if name in rule.kinds] for name in KINDS}
 

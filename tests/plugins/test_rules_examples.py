@@ -6,6 +6,7 @@ import pytest
 
 from fpa_core.exceptions import DataError
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.numbers import to_ns
 from fpa_plugins.rules import bar_history, bars, orders, portfolio, quotes, ticks, time, trades
 from fpa_plugins.rules.plugin import RULES
 
@@ -89,6 +90,11 @@ PASS = [
     (ticks.TradeLot(), trade(10, 200)),
     (ticks.OrderLot(lot="0.1"), order("0.3")),
     (time.Stale(), trade(1, ts=NOW - 3600 * S)),
+    (time.Past(), trade(1, ts=to_ns("1980-01-01T00:00:00Z"))),
+    (time.Past(earliest="1970-01-01"), trade(1, ts=0)),
+    (portfolio.Side(), position(5, 1, 5, side="long")),
+    (portfolio.Side(), position(-5, 1, -5, side="short")),
+    (portfolio.Side(), position(0, 1, 0, side="short")),
 ]
 
 FAIL = [
@@ -158,6 +164,18 @@ FAIL = [
     (ticks.TradeLot(), trade(10, 37), "the size 37 is no multiple of the lot 100"),
     (ticks.OrderLot(), order(37), "the quantity 37 is no multiple of the lot 100"),
     (time.Stale(), trade(1, ts=NOW - 3600 * S - 1), "2023-11-14T21:13:19.999999999Z lies more than 3600 s back"),
+    (
+        time.Past(),
+        trade(1, ts=1_585_699_202_957_000),
+        "1970-01-19T08:28:19.202957Z lies before 1980-01-01: a time in another unit, such as microseconds, looks like this",
+    ),
+    (time.Past(), Bar("IBM", to_ns("1979-12-31T23:59:00Z"), 1, 1, 1, 1, 1, "12h"), None),
+    (
+        portfolio.Side(),
+        position(5, 1, 5, side="short"),
+        "the side is short and the quantity 5: short quantities are negative",
+    ),
+    (portfolio.Side(), position(-5, 1, -5, side="long"), None),
 ]
 
 UNKNOWN = [
@@ -183,6 +201,8 @@ UNKNOWN = [
     (ticks.QuoteTick(), quote(None, -1)),
     (ticks.QuoteTick(table=[["5", "0.5"]]), quote("4.9", None)),
     (ticks.OrderLot(), order(None, notional=1)),
+    (time.Past(), Bar("IBM", 0, 1, 1, 1, 1, 1, "1d")),
+    (portfolio.Side(), position(5, 1, 5)),
 ]
 
 

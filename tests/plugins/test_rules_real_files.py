@@ -117,7 +117,8 @@ def test_real_file(name):
         assert failed["bar.positive"] == NOT_POSITIVE.get(stem, 0)
         assert (failed["bar.repeated"], failed["bar.conflict"]) == (REPEATED.get(stem, 0), 0)
         assert failed["bar.wick"] == FAR_LOWS.get(stem, 0)
-    assert failed["time.future"] == 0
+        assert (failed["bar.interval"], failed["bar.day"]) == (0, 0)
+    assert (failed["time.future"], failed.get("time.past", 0), failed.get("trade.id", 0)) == (0, 0, 0)
     assert failed["time.order"] == OUT_OF_ORDER.get(stem, 0)
     assert failed.get("time.shared", 0) == SHARED.get(stem, 0)
 

@@ -7,7 +7,7 @@ import pytest
 
 from fpa_core.conversion import to_table
 from fpa_core.exceptions import ConfigError, MissingDependencyError
-from fpa_core.models import Bar, Order, PortfolioSnapshot, Quote, Trade
+from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import to_ns
 from fpa_core.records import kind_of
 from fpa_core.validator import configure
@@ -15,7 +15,9 @@ from fpa_plugins.rules import (
     account_history,
     bands,
     bar_history,
+    bar_times,
     calendars,
+    identities,
     jumps,
     order_history,
     sequence,
@@ -59,6 +61,18 @@ def order(status, seconds=None, filled=0, name="1"):
 
 def snapshot(hours, total, profit=None, account="default"):
     return PortfolioSnapshot(NOON + hours * H, total, day_pnl=profit, account=account)
+
+
+def apart(hours, interval="1d", **values):
+    return [bar(round(60 * hour), interval=interval, **values) for hour in hours]
+
+
+def held(quantity, seconds=0, symbol="IBM", account="default"):
+    return Position(symbol, quantity, None, None, timestamp=NOON + seconds * S, account=account)
+
+
+def illiquid(*minutes):
+    return [bar(minute) for minute in minutes]
 
 
 CALM = [quote(second, 10, "10.02") for second in range(20)]
@@ -215,6 +229,51 @@ CASES = [
         [_, _, Y, N, _, _],
         "the total changed by 50 since 2024-07-03T13:00:00Z, the profit of the day is 10: 40 came from elsewhere",
     ),
+    (bar_times.Interval(), apart([0, 24, 48], "1m"), [_, _, N], "bars said to be of 1m are not: 0 of 2 distances fit, this one is 1d"),
+    (bar_times.Interval(), apart([0, 1 / 60, 2 / 60]), [_, _, N], "bars said to be of 1d are not: 0 of 2 distances fit, this one is 1m"),
+    (bar_times.Interval(), apart([0, 24, 24, 96, 120, 119]), [_, _, _, Y, Y, Y], None),
+    (bar_times.Interval(), apart([48, 24, 0], "1h"), [_, _, N], None),
+    (bar_times.Interval(), apart([0, 0.5, 1, 1.5], "1h"), [_, _, N, N], None),
+    (bar_times.Interval(), illiquid(0, 3, 9, 11, 12, 1440), [_, _, Y, Y, Y, Y], None),
+    (bar_times.Interval(), illiquid(*range(0, 110, 5)), [_, _, *[Y] * 18, N, N], "bars said to be of 1m are not: 0 of 21 distances fit, this one is 5m"),
+    (bar_times.Interval(), apart([0, 24 * 29, 24 * 60], "1mo"), [_, _, Y], None),
+    (bar_times.Interval(), apart([0, 24 * 7, 24 * 13], "1w"), [_, _, Y], None),
+    (
+        bar_times.Day(),
+        [*apart([0]), *apart([-8]), *apart([24]), *apart([0]), *apart([0], "1m"), *apart([1], symbol="SPY")],
+        [Y, N, Y, N, _, Y],
+        "the bar of 2024-07-03T04:00:00Z came before, and this one of 2024-07-03T12:00:00Z is of the same day",
+    ),
+    (bar_times.Day(), apart([11, 17]), [Y, N], "the bar of 2024-07-03T23:00:00Z came before, and this one of 2024-07-04T05:00:00Z is of the same day"),
+    (bar_times.Day(), apart([-12, 11]), [Y, Y], None),  # 23 hours: the clocks have changed
+    (bar_times.Day(), apart([0, 24 * 7, 24 * 9], "1w"), [Y, Y, N], None),
+    (bar_times.Day(window=1), apart([0, 24, 48, 1]), [Y, Y, Y, Y], None),
+    (
+        identities.PositionConflict(),
+        [held(5), held(7, symbol="SPY"), held(7, account="b"), held(5), held(7, 1), held(7)],
+        [Y, Y, Y, Y, Y, N],
+        "the position IBM of 2024-07-03T12:00:00Z came before with quantity 5 then, 7 now; lots of one holding, or several accounts, look like this",
+    ),
+    (identities.PositionConflict(), [Position("IBM", 1, None, None), Position("IBM", 2, None, None)], [_, _], None),
+    (
+        identities.SnapshotConflict(),
+        [snapshot(0, 1), snapshot(0, 1), snapshot(0, 2, account="b"), snapshot(1, 2), snapshot(0, 2)],
+        [Y, Y, Y, Y, N],
+        "the snapshot of 2024-07-03T12:00:00Z came before with total_value 1 then, 2 now; several accounts look like this",
+    ),
+    (
+        identities.OrderConflict(),
+        [order("new", 0), order("filled", 1, 100), order("partially_filled", 1, 40), order("new"), order("new", 0), order("new", 1, name="2")],
+        [Y, Y, N, _, Y, Y],
+        "the order 1 of 2024-07-03T12:00:01Z came before with status filled then, partially_filled now; filled_quantity 100 then, 40 now; nothing tells which is the later",
+    ),
+    (
+        identities.TradeId(),
+        [trade(0, 10, trade_id="1"), trade(0, 11, trade_id="2"), trade(0, 10, trade_id="1"), trade(0, 10), trade(1, 10, trade_id="1", exchange="Q"), trade(0, 11, trade_id="1")],
+        [Y, Y, Y, _, Y, N],
+        "the trade id 1 came before with price 10 then, 11 now; ids that a spreadsheet or a float has rounded look like this",
+    ),
+    (identities.TradeId(window=1), [trade(0, 10, trade_id="1"), trade(0, 10, trade_id="2"), trade(0, 11, trade_id="1")], [Y, Y, Y], None),
 ]  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def order(status, seconds=None):
     updated = None if seconds is None else seconds * 10**9
     return Order(
         "1", "IBM", 100, "buy", "market", status,
-        filled_quantity=filled, average_fill_price=price, timestamp=Instant(0), updated_at=Instant(updated),
+        filled_quantity=filled, average_fill_price=price, timestamp=Instant(0), updated_at=updated and Instant(updated),
     )  # fmt: skip
 
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import apsw
+import numpy as np
 import pytest
+from attrs import evolve
 
+from fpa_core.conversion import to_table
 from fpa_core.exceptions import SchemaError
-from fpa_core.models import Quote
+from fpa_core.models import Bar, Order, Quote, Trade
 from fpa_core.numbers import Instant
-from fpa_core.records import KINDS
+from fpa_core.protocols import Quarantined, QuarantineQuery
+from fpa_core.records import KINDS, TRADES
 from fpa_core.store import DataStore
+from fpa_core.store.narrow import narrowed
+from fpa_plugins.sqlite import packing
 from fpa_plugins.sqlite.migrations import Migration, known_migrations, migrate
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 from fpa_plugins.sqlite.schema import create_tables
 
+T = 1_714_573_800_000_000_000
 NEXT = Migration(
     len(known_migrations()) + 1, "notes", "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('here');"
 )
@@ -35,9 +43,13 @@ def tables(connection: apsw.Connection) -> set[str]:
     return {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
 
 
-def test_first_migration_is_what_the_records_say() -> None:
-    """The frozen script of the first schema holds exactly the tables that the record kinds define today."""
-    assert known_migrations()[0].sql.endswith(create_tables(list(KINDS.values())))
+def test_migrations_lead_to_what_the_records_say(path: Path) -> None:
+    """All steps together make exactly the tables that the record kinds define today, but for the order of columns."""
+    migrated, defined = apsw.Connection(str(path)), apsw.Connection(":memory:")
+    defined.execute(create_tables(list(KINDS.values())))
+    for table in (*KINDS, *(f"{kind}_history" for kind in KINDS)):
+        sql = f"SELECT name, type, \"notnull\", pk FROM pragma_table_info('{table}') ORDER BY name"
+        assert defined.execute(sql).fetchall() == migrated.execute(sql).fetchall()
 
 
 def test_new_database_has_every_step(path: Path) -> None:
@@ -121,3 +133,81 @@ def test_undone_records_of_an_older_quarantine_stay_undone(tmp_path: Path) -> No
         assert [("open", None), ("undone", 2)] == [(one.state, one.changed_by) for one in store.quarantined()]
         store.undo(2)
         assert ["open", "open"] == [one.state for one in store.quarantined()]
+
+
+def old_database(path: Path, rows: int = 5_000) -> None:
+    """Make a database of the schema before words: hot rows, a sealed segment without the column `side`, history, bars, refused rows."""
+    connection = apsw.Connection(str(path))
+    migrate(connection, path, known_migrations()[:3])
+    connection.execute(
+        "INSERT INTO batches (id, source, recorded_ns, quarantined) VALUES (1, 'a', 1, 0), (2, 'b', 2, 3);"
+        f"INSERT INTO trades VALUES ('HOT', {T}, '1', '2', NULL, 'X', 'i1', 0, 2), ('HOT', {T}, '1', '2', NULL, 'X', NULL, 1, 2);"
+        f"INSERT INTO trades_history VALUES ('HOT', {T}, '9', '2', NULL, 'X', 'i1', 0, 1, 2, 'revised');"
+        f"INSERT INTO bars VALUES ('A', {T}, '1', '1', '1', '1', '5', '60m', NULL, NULL, 1), ('A', {T}, '1', '1', '1', '2', '5', '1h', NULL, NULL, 2),"
+        f" ('B', {T}, '1', '1', '1', '1', '5', '7d', NULL, NULL, 1);"
+        "INSERT INTO orders VALUES ('o', 'A', '1', 'buy', 'market', 'new', '0', NULL, NULL, NULL, 'day', 1, 1, NULL, 'held', NULL, NULL, NULL, 1)"
+    )
+    findings = json.dumps([{"rule": "format", "message": "price: 'x' is not a decimal number"}])
+    connection.executemany(
+        "INSERT INTO quarantine (batch, kind, row, raw, findings, cells) VALUES (2, 'trades', ?, ?, ?, ?)",
+        [(row, "A,x", findings, json.dumps({"symbol": "A", "price": "x"})) for row in (1, 2, 3)],
+    )
+    connection.execute("INSERT INTO quarantine_history VALUES (3, 'open', '[]', NULL, 2)")
+    kind = evolve(TRADES, columns=tuple(column for column in TRADES.columns if column.name != "side"))
+    batch = narrowed(kind, to_table(kind, [sealed_trade(row) for row in range(rows)]).combine_chunks().to_batches()[0])
+    packing.write(connection, [packing.Unsealed(kind, "S", batch, np.full(rows, 1))])
+    connection.close()
+
+
+def sealed_trade(row: int) -> Trade:
+    return Trade("S", T + row // 2, row % 2 + 1, 5, "c", "X")
+
+
+def test_old_database_is_read_as_it_was(tmp_path: Path) -> None:
+    """Rows of before the side of trades, hot and sealed, read equal, are recognised when they come again, and go with their batch."""
+    path = tmp_path / "old.db"
+    old_database(path)
+    hot = [Trade("HOT", T, 1, 2, None, "X", "i1"), Trade("HOT", T, 1, 2, None, "X")]
+    sealed_rows = [sealed_trade(row) for row in range(5_000)]
+    with DataStore(open_store(SqliteOptions(path=path))) as store:
+        assert sealed_rows == store.select(Trade, "S").to_list()
+        assert hot == store.select(Trade, "HOT").to_list()
+        assert 5_000 == store.select(Trade, "S", side=None).count()
+        assert sealed_rows[-1] == store.latest("S", Trade)
+        again = store.save([*sealed_rows, *hot, Trade("HOT", T, 9, 2, None, "X", "i1")])
+        assert (0, 5_003, 0) == (again.inserted, again.duplicate, again.revised)
+        assert ("held", None) == ((order := store.select(Order).first()).status_raw, order.type_raw)
+        assert [None, None] == [batch.reading for batch in store.batches()][1:]
+        more = Trade("S", T, 1, 5, "c", "X", None, "sell")
+        assert 1 == store.save(more).inserted
+        store.seal()
+        assert more in store.select(Trade, "S", end=T + 1).to_list()
+
+
+def test_intervals_of_an_old_database_are_respelled(tmp_path: Path) -> None:
+    """A stored bar is found under the one spelling of its interval; of two that become one, the later batch's stands and the other is history."""
+    path = tmp_path / "old.db"
+    old_database(path, rows=2)
+    with DataStore(open_store(SqliteOptions(path=path))) as store:
+        assert [("A", "1h", 2), ("B", "1w", 1)] == [
+            (bar.symbol, bar.interval, bar.close) for bar in store.select(Bar).to_list()
+        ]
+        again = store.save([Bar("A", T, 1, 1, 1, 1, 5, "60m"), Bar("B", T, 1, 1, 1, 1, 5, "7d")])
+        assert (0, 2) == (again.inserted, again.duplicate)
+
+
+def test_quarantine_of_an_old_database(tmp_path: Path) -> None:
+    """Refused rows of before keep findings, cells and history, are found by rule, and are recognised when they come again."""
+    path = tmp_path / "old.db"
+    old_database(path, rows=2)
+    row = Quarantined("trades", None, None, 1, "A,x", ({"rule": "format"},), cells={"symbol": "A", "price": "x"})
+    with DataStore(open_store(SqliteOptions(path=path))) as store:
+        found = store.quarantined()
+        assert [({"symbol": "A", "price": "x"}, "format")] * 3 == [
+            (one.cells, one.findings[0]["rule"]) for one in found
+        ]
+        assert 3 == len(list(store.backend.quarantined(QuarantineQuery(rules=("form*",)))))
+        with store.batch(source="again") as batch:
+            assert [4] == [one.id for one in batch.quarantine([row] * 4)]
+            batch.finish(read=4, reading='{"format": "csv"}')
+        assert '{"format": "csv"}' == store.batches()[0].reading

@@ -44,7 +44,9 @@ def fresh(read_cache: int = 10**6) -> Iterator[DataStore]:
         yield stack.enter_context(DataStore(open_store(options)))
 
 
-few_quotes = st.builds(Quote, st.sampled_from("AB"), st.integers(0, 12), own.few_prices(), own.few_prices())
+few_quotes = st.builds(
+    Quote, st.sampled_from("AB"), st.integers(0, 12).map(Instant), own.few_prices(), own.few_prices()
+)
 few_trades = st.builds(
     lambda symbol, ts, price, trade_id: Trade(symbol, Instant(ts), price, 1, trade_id=trade_id),
     st.sampled_from("AB"),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 import pytest
@@ -26,7 +26,7 @@ from fpa_core.conversion import to_table
 from fpa_core.exceptions import CorruptionError, DatabaseBusyError, DatabaseError, DataError, SchemaError
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant
-from fpa_core.protocols import Capability, Quarantined, Query, StoreBackend
+from fpa_core.protocols import Capability, Quarantined, QuarantineQuery, Query, StoreBackend
 from fpa_core.protocols.patterns import escape
 from fpa_core.records import BARS, KINDS, QUOTES, TRADES, kind_of
 from fpa_core.store import DataStore
@@ -441,7 +441,7 @@ def test_describe(store: DataStore, backend: StoreBackend) -> None:
     """The store tells what it is."""
     store.save(Quote("A", Instant(1), 1, 2))
     told = backend.describe()
-    assert ("sqlite", 3, 1) == (told["backend"], told["schema"], told["kinds"]["quotes"]["rows"])
+    assert ("sqlite", 4, 1) == (told["backend"], told["schema"], told["kinds"]["quotes"]["rows"])
     assert {
         Capability.PERSISTENT,
         Capability.SHARED,
@@ -693,3 +693,58 @@ def test_a_reading_broken_off_holds_nothing(what: type[Any], store: DataStore) -
         del reading
     store.save([Quote("A", Instant(100), 1, 2), Bar("A", Instant(100), 1, 1, 1, 1, 1, "1m")])
     assert store.select(what).count() == len(store.select(what).to_list()) == 10
+
+
+class QuarantineModel(NamedTuple):
+    """What the quarantine holds, as a plain list: text, batch and whether the batch was undone."""
+
+    rows: list[list[Any]]
+
+    def add(self, batch: int, texts: list[str]) -> list[str]:
+        earlier = Counter(text for text, _, undone in self.rows if not undone)
+        kept = list((Counter(texts) - earlier).elements())
+        self.rows.extend([text, batch, False] for text in kept)
+        return kept
+
+
+refused_texts = st.lists(st.sampled_from(["", ",,", "A,x", "A;1'2", "é|\\'"]), max_size=12)
+
+
+@given(st.lists(st.tuples(refused_texts, st.integers(1, 4), st.booleans(), st.booleans()), max_size=5))
+def test_quarantine_against_a_plain_list(batches: list[tuple[list[str], int, bool, bool]]) -> None:
+    """However refused rows are cut into calls and groups, come again and are undone, as many are kept as the fullest batch had."""
+    model = QuarantineModel([])
+    with TemporaryDirectory() as folder, DataStore(open_store(SqliteOptions(path=Path(folder) / "test.db"))) as store:
+        for texts, size, in_groups, undone in batches:
+            records = [refused_row(text, number) for number, text in enumerate(texts, 1)]
+            parts = [records[start : start + size] for start in range(0, len(records), size)]
+            if in_groups:
+                stream = store.backend.stream(source="x")
+                kept = []
+                for part in parts:
+                    with stream.group() as group:
+                        kept += group.quarantine(part)
+                stream.close()
+                batch = stream.batch_id
+            else:
+                with store.backend.transaction(source="x") as transaction:
+                    kept = [one for part in parts for one in transaction.quarantine(part)]
+                batch = transaction.batch_id
+            assert Counter(model.add(batch, texts)) == Counter(one.raw for one in kept)
+            if undone:
+                store.undo(batch)
+                for row in model.rows:
+                    row[2] = row[2] or row[1] == batch
+            found = list(store.backend.quarantined(QuarantineQuery()))
+            assert Counter((text, of, "undone" if gone else "open") for text, of, gone in model.rows) == Counter(
+                (one.raw, one.batch, one.state) for one in found
+            )
+            for one in found:
+                expected = refused_row(one.raw, one.row)
+                assert (expected.cells, expected.findings) == (one.cells, one.findings)
+
+
+def refused_row(text: str, number: int | None) -> Quarantined:
+    findings = ({"rule": "format", "message": f"price: {text!r} in row {number} at 1.5", "observed": [1.5, None]},)
+    cells = None if not text else dict(zip("xyz", text.split(","), strict=False)) | {"note": text[:1]}
+    return Quarantined("trades", None, None, number, text, findings, cells=cells)

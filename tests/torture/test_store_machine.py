@@ -62,7 +62,7 @@ LAYOUTS = {
 """How rows come to lie: one by one until they are sealed, or in segments wherever a batch brings two that fit."""
 
 symbols = st.sampled_from(SYMBOLS)
-times = st.integers(0, LAST)
+times = st.integers(0, LAST).map(Instant)
 quotes = st.builds(Quote, symbols, times, own.few_prices(), st.just(2))
 trades = st.builds(
     lambda symbol, ts, price, number: Trade(symbol, Instant(ts), price, 1, trade_id=number),

@@ -42,7 +42,9 @@ _BINANCE = (
             columns=_KLINES_READ,
             complete=True,
             tz="UTC",
-            match=Match(columns=("open_time", "open", "high", "low", "close", "close_time"), file=_KLINES_FILE),
+            match=Match(
+                columns=("open_time", "open", "high", "low", "close", "volume", "close_time"), file=_KLINES_FILE
+            ),
         ),
         "Binance: klines with a header",
     ),

@@ -17,10 +17,10 @@ INSERT INTO spellings
         FROM present
     )
     SELECT interval, CASE
-        WHEN seconds % 604800 = 0 THEN seconds / 604800 || 'w'
-        WHEN seconds % 86400 = 0 THEN seconds / 86400 || 'd'
-        WHEN seconds % 3600 = 0 THEN seconds / 3600 || 'h'
-        WHEN seconds % 60 = 0 THEN seconds / 60 || 'm'
+        WHEN seconds % 604800 = 0 THEN (seconds / 604800) || 'w'
+        WHEN seconds % 86400 = 0 THEN (seconds / 86400) || 'd'
+        WHEN seconds % 3600 = 0 THEN (seconds / 3600) || 'h'
+        WHEN seconds % 60 = 0 THEN (seconds / 60) || 'm'
         ELSE seconds || 's' END
     FROM lengths WHERE seconds > 0;
 DELETE FROM spellings WHERE new NOT IN (SELECT new FROM spellings WHERE old <> new);
