@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -62,9 +62,11 @@ def ingest(
     path: Path | None = None,
     progress: Progress | None = None,
     max_rejected: int | str | None = None,
+    said: Mapping[str, Any] | None = None,
 ) -> Receipt:
     """Store the good rows of *chunks* as one batch and set the others aside.
 
+    :param said: what the user said of how to read it, kept with refused rows so that they can be read again.
     :param max_rejected: how many rows may be rejected, or the share of them as ``"1%"``; with more, nothing is stored. None for any number.
     :raises DataError: when the first rows all fail for one reason, or more are rejected than may be.
     """
@@ -77,21 +79,21 @@ def ingest(
     notes: list[str] = []
     warnings: dict[str, int] = {}
     read = empty = 0
-    names: tuple[str, ...] = ()
+    reading: Mapping[str, Any] = {}
     name, digest = (None, None) if path is None else (path.name, _digest(path))
     with store.batch(source=source, file=name, digest=digest) as batch:
         for chunk in itertools.chain(first, chunks):
             kinds[chunk.kind] = None
             notes += chunk.notes
             empty += chunk.empty
-            names = chunk.names or names
+            reading = chunk.reading or reading
             read += chunk.table.num_rows + len(chunk.rejects)
             _take(store, batch, examination, chunk, warnings, tally)
             limit.check(tally, read)
             if progress is not None:
                 progress(read, chunk.progress)
         limit.check(tally, read, whole=True)
-        batch.finish(read=read)
+        batch.finish(read=read, reading=json.dumps({**reading, "said": said or {}}) if reading and tally.rows else None)
     if empty:
         notes.append(f"{empty:,} rows without a value in any cell were left out")
     return evolve(
@@ -354,13 +356,13 @@ def with_times(chunk: Chunk) -> Chunk:
 
 
 def _timeless(chunk: Chunk, positions: Sequence[int]) -> Iterator[Reject]:
-    for position, values in zip(positions, _values(chunk.kind, chunk.table.take(positions)), strict=True):
+    for position, values in zip(positions, values_of_rows(chunk.kind, chunk.table.take(positions)), strict=True):
         cells = {name: str(value) for name, value in values.items()}
         raw = json.dumps(values, ensure_ascii=False)
         yield Reject(chunk.rows[position], raw, "timestamp is missing", cells)
 
 
-def _values(kind: Kind, table: pa.Table) -> Iterator[dict[str, Any]]:
+def values_of_rows(kind: Kind, table: pa.Table) -> Iterator[dict[str, Any]]:
     """Yield the values of each row as JSON can hold them, as exact as the record; without those that are missing."""
     from fpa_core import columns
 
@@ -386,7 +388,7 @@ def _refused(
 
     times = columns.times_as_ns(table.column("timestamp").combine_chunks()).to_pylist()
     subjects = table.column(kind.by_field[kind.subject].name).to_pylist()
-    for place, values in enumerate(_values(kind, table)):
+    for place, values in enumerate(values_of_rows(kind, table)):
         if records is not None and isinstance(records[place], PortfolioSnapshot) and records[place].positions:
             # They are in no table, and a snapshot is judged with them.
             values["positions"] = to_dict(records[place])["positions"]

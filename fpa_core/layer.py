@@ -125,6 +125,7 @@ class DataLayer(Parts):
             path=made.path,
             progress=progress,
             max_rejected=max_rejected,
+            said=made.said,
         )
         self.plugins.notify("fpa_ingested", receipt=receipt)
         if receipt.quarantined:
@@ -306,6 +307,13 @@ class _Input:
         ):
             return None
         return Path(self.data)
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What the user says of how to read it."""
+        kind = None if self._kind is None else self._kind.name
+        given = {"format": self._format_name, "kind": kind, **self._given, **self._options}
+        return {name: value for name, value in given.items() if value is not None}
 
     def origin(self, label: str | None) -> str:
         """Return what provenance calls it."""

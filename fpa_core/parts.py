@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from fpa_core import config as configuration
 from fpa_core.config import Section
 from fpa_core.exceptions import ConfigError
-from fpa_core.formats import FormatOffer
-from fpa_core.protocols import Query
-from fpa_core.records import BARS
+from fpa_core.formats import Format, FormatOffer
+from fpa_core.protocols import Chunk, Query, SourceRequest
+from fpa_core.records import BARS, kind_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -116,7 +116,31 @@ class Parts:
         """What was refused."""
         from fpa_core.quarantine import Quarantine
 
-        return Quarantine(self.store, lambda: self.validator, self.plugins.notify)
+        return Quarantine(self.store, lambda: self.validator, self.plugins.notify, self._read_rows)
+
+    def _read_rows(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        kind: str,
+        format: str | None = None,  # noqa: A002  # it is called so in the configuration, too
+        symbol: str | None = None,
+        interval: str | None = None,
+        account: str | None = None,
+        **options: Any,
+    ) -> Iterator[Chunk]:
+        """Read rows of a file once more, with other options."""
+        request = SourceRequest(
+            rows,
+            kind_of(kind),
+            symbol=symbol,
+            interval=interval,
+            account=account,
+            format=Format(**options),
+            format_name=format,
+            formats=self.formats,
+        )
+        return self.source("files").read(request)
 
     def _stored_order(self, order_id: str) -> Order | None:
         """Look an order up; the store opens when one is judged, not before."""

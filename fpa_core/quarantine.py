@@ -15,9 +15,9 @@ from attrs import evolve
 
 from fpa_core.exceptions import DataError
 from fpa_core.export import FORMATS, Format, whole_file
-from fpa_core.ingest import refused_record
+from fpa_core.ingest import SHAPE, refused_record, values_of_rows
 from fpa_core.numbers import ns_text
-from fpa_core.protocols import Finding, Quarantined, Severity
+from fpa_core.protocols import Chunk, Finding, Quarantined, Severity
 from fpa_core.records import kind_of
 from fpa_core.store.quarantine import values_of
 
@@ -50,7 +50,9 @@ class Quarantine:
         store: DataStore,
         validator: Callable[[], DataValidator],
         notify: Callable[..., None] = lambda *_, **__: None,
+        read: Callable[..., Iterator[Chunk]] | None = None,
     ) -> None:
+        self._read = read
         self._store = store
         self._validator = validator
         self._notify = notify
@@ -87,6 +89,31 @@ class Quarantine:
             self._notify("fpa_ingested", receipt=receipt)
         return receipts
 
+    def retry(self, batch: int, *, waive: Collection[str] = (), **options: Any) -> Receipt:
+        """Read refused rows of a batch again with other options, and store those that are records now; the others stay, with what is wrong with them.
+
+        Rows that broke a rule were read well, and are left to :meth:`replay`.
+
+        :param batch: the batch that refused them.
+        :param waive: as for :meth:`replay`.
+        :param options: how to read them, as :meth:`fpa_core.DataLayer.ingest` takes it; what was said then holds where nothing else is said.
+        :raises DataError: when there are none, or they cannot be read again.
+        """
+        refused = self._store.quarantined(batch=batch, rule=SHAPE, state="open")
+        origin = next(iter(self._store.backend.batches(batch=batch)), None)
+        if not refused or origin is None:
+            raise DataError(f"batch {batch} has no open rows that could not be read", field="batch", value=batch)
+        if origin.reading is None or self._read is None:
+            raise DataError(
+                f"how the rows of batch {batch} were read is not known", hint="ingest their file again", field="batch"
+            )
+        reading = json.loads(origin.reading)
+        rows = sorted(refused, key=lambda each: (each.row or 0, each.id))
+        read = _read_again(rows, reading, self._read, {**reading["said"], **options})
+        receipt = self._store.retry_quarantined(batch, read, _Rules(self._validator(), waive))
+        self._notify("fpa_ingested", receipt=receipt)
+        return receipt
+
     def fix(self, id: int, changes: Mapping[str, Any], *, waive: Collection[str] = ()) -> Receipt:  # noqa: A002
         """Change values of an open record, judge it again, and store it.
 
@@ -122,6 +149,43 @@ class Quarantine:
             return _write(records, target, format)
         with whole_file(Path(target)) as stream:
             return _write(records, stream, format)
+
+
+def _read_again(
+    rows: Sequence[Quarantined],
+    reading: Mapping[str, Any],
+    read: Callable[..., Iterator[Chunk]],
+    options: Mapping[str, Any],
+) -> dict[int, Mapping[str, str] | str]:
+    """Return, by the id of each refused row, its values as they are read now, or what is still wrong."""
+    found: dict[int, Mapping[str, str] | str] = {}
+    tables: list[dict[str, Any]] = []
+    ids: list[int] = []
+    for each in rows:
+        cells = _cells_of(each.raw, reading["names"], reading["delimiter"])
+        if cells is None:
+            found[each.id] = each.findings[0]["message"]
+        else:
+            tables.append(cells)
+            ids.append(each.id)
+    for chunk in read(tables, **{"kind": rows[0].kind, **options}) if tables else ():
+        for row, values in zip(chunk.rows, values_of_rows(chunk.kind, chunk.table), strict=True):
+            found[ids[row - 1]] = {name: str(value) for name, value in values.items()}
+        for reject in chunk.rejects:
+            found[ids[reject.row - 1]] = reject.problem
+    return found
+
+
+def _cells_of(raw: str, names: Sequence[str], delimiter: str | None) -> dict[str, Any] | None:
+    """Return the cells of a refused row by the names of its source's columns; None where they cannot be told apart."""
+    try:
+        if delimiter is None:
+            parsed = json.loads(raw, parse_float=str, parse_int=str)
+            return parsed if isinstance(parsed, dict) else None
+        (cells,) = csv.reader(io.StringIO(raw, newline=""), delimiter=delimiter, strict=True)
+    except (ValueError, csv.Error):
+        return None
+    return dict(zip(names, cells, strict=False)) if len(cells) == len(names) else None
 
 
 class _Rules:

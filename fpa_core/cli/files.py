@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from fpa_core.formats import FormatOffer
     from fpa_core.protocols import Sniffed
 
-__all__ = ["KINDS", "file_options", "formats", "said_options", "sniff", "targets_of"]
+__all__ = ["KINDS", "file_options", "formats", "reading_options", "said_options", "sniff", "targets_of"]
 
 KINDS = ["quotes", "trades", "bars", "orders", "positions", "snapshots"]
 
 
 def file_options(command: Any) -> Any:
-    """Add the options that say what a file leaves open and how it is read."""
+    """Add the argument FILES and the options that say what files leave open and how they are read."""
+    return reading_options(click.argument("files", nargs=-1, required=True, metavar="FILES...")(command))
+
+
+def reading_options(command: Any) -> Any:
+    """Add the options that say what rows leave open and how they are read."""
     for option in (
         click.option("--ignore", metavar="NAME,...", help="Columns that are not read."),
         click.option("--footer", type=click.IntRange(0), help="Lines at the end that are no rows."),
@@ -52,6 +57,9 @@ def file_options(command: Any) -> Any:
             type=click.Choice(["refuse", "earlier", "later"]),
             help="Which instant a local time is that occurs twice.",
         ),
+        click.option(
+            "--day-first/--month-first", default=None, help="What comes first in dates that can be read either way."
+        ),
         click.option("--time-format", metavar="FORMAT", help="How times are written, as '%d.%m.%Y %H:%M'."),
         click.option(
             "--time-unit",
@@ -65,7 +73,6 @@ def file_options(command: Any) -> Any:
         click.option("--symbol", help="The symbol of a file that names none; {name} is the name of the file."),
         click.option("--kind", type=click.Choice(KINDS), help="What the rows are; else the columns tell."),
         click.option("--as", "format", metavar="FORMAT", help="The format, of `fpa formats`; else it is recognised."),
-        click.argument("files", nargs=-1, required=True, metavar="FILES..."),
     ):
         command = option(command)
     return command

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core.cli.app import App
+from fpa_core.cli.files import reading_options, said_options
 from fpa_core.cli.output import after_commit, data_output, json_option, note, print_json, say, table, when
 from fpa_core.protocols import State
 
@@ -148,6 +149,23 @@ def _show(receipt: Receipt) -> None:
     say(f"  {receipt.read:,} judged: {counts}{stay}")
     for rule, count in sorted(receipt.warnings.items()):
         say(f"  flagged {count:,} x {rule}")
+
+
+@quarantine.command("retry")
+@click.option("--batch", type=int, required=True, help="The batch that refused the rows.")
+@reading_options
+@_waive
+@json_option
+@click.pass_obj
+def quarantine_retry(app: App, /, batch: int, waive: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Read rows that could not be read once more with other options, as --tz or --column, and store those that are records now.
+
+    What was said when their file was ingested holds where nothing else is said. Those that still cannot be read stay in quarantine.
+    """
+    with app.open() as data:
+        receipt = data.quarantine.retry(batch, waive=waive, **said_options(options))
+    with after_commit(f"stored: batch {receipt.batch}"):
+        _answer([receipt], as_json=as_json)
 
 
 @quarantine.command("fix")

@@ -67,7 +67,7 @@ class Chunk:
     :ivar notes: what the user should know of the source, such as columns that are not read; each is said once.
     :ivar records: the rows as records, where the source has them: a snapshot's positions are in no table.
     :ivar empty: how many rows between these were wholly empty, and are no rows.
-    :ivar names: the names of the source's columns, by which refused rows can be read again.
+    :ivar reading: how refused rows can be read again: the names of the source's columns, and what stands between cells; JSON-able.
     """
 
     kind: Kind
@@ -78,7 +78,7 @@ class Chunk:
     notes: tuple[str, ...] = ()
     records: Sequence[Any] | None = None
     empty: int = 0
-    names: tuple[str, ...] = ()
+    reading: Mapping[str, Any] = field(factory=dict)
 
 
 @frozen(kw_only=True)

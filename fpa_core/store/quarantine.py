@@ -158,6 +158,24 @@ class QuarantineVerbs:
                     replay.put(KINDS[name], list(group))
         return replay.receipt()
 
+    def retry_quarantined(
+        self, origin: int, read: Mapping[int, Mapping[str, str] | str], judge: Judge | None = None
+    ) -> Receipt:
+        """Put open records of one batch into the tables that could not be read before.
+
+        :param read: by the id of each record its values now, by the names of its kind's columns, or what is still wrong with it.
+        """
+        (replayed,) = self.backend.batches(batch=origin)
+        with self._replaying(replayed) as batch:
+            replay = _Replay(self, batch, replayed, judge)
+            ids = list(read)
+            for start in range(0, len(ids), AT_ONCE):
+                query = QuarantineQuery(ids=tuple(ids[start : start + AT_ONCE]), states=(State.OPEN,), in_order=True)
+                page = [_as_read(each, read[each.id]) for each in self.backend.quarantined(query)]
+                for name, group in itertools.groupby(page, lambda each: each.kind):
+                    replay.put(KINDS[name], list(group))
+        return replay.receipt()
+
     def _replaying(self, origin: Batch) -> AbstractContextManager[StoreBatch]:
         return self.batch(source=origin.source, file=origin.file, digest=origin.digest, replays=origin.id)
 
@@ -194,6 +212,14 @@ class QuarantineVerbs:
         warnings: dict[str, int] = {}
         _count(findings, warnings)
         return evolve(batch.receipt, kind=kind.name, warnings=warnings)
+
+
+def _as_read(refused: Quarantined, now: Mapping[str, str] | str) -> Quarantined:
+    """Return a refused record with the values that were read of it, or with what is still wrong."""
+    if isinstance(now, str):
+        finding = Finding(SHAPE, Severity.ERROR, now, refused.kind)
+        return evolve(refused, findings=(finding.as_dict(),))
+    return evolve(refused, cells=now)
 
 
 class _Replay:

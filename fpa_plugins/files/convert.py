@@ -63,9 +63,7 @@ class Converter:
         table = pa.table({column.name: arrays[column.name] for column in layout.kind.columns})
         notes = (*notes, *self._notes())
         if not bad:
-            return Chunk(
-                layout.kind, table, rows.positions, rows.rejects, progress, notes, empty=rows.empty, names=rows.names
-            )
+            return Chunk(layout.kind, table, rows.positions, rows.rejects, progress, notes, empty=rows.empty)
         refused = [
             _reject(rows, index, bad[index], cells)
             for index, cells in zip(bad, _cells(layout, rows, list(bad)), strict=True)
@@ -79,7 +77,6 @@ class Converter:
             progress,
             notes,
             empty=rows.empty,
-            names=rows.names,
         )
 
     def _columns(self, layout: Layout, rows: Rows) -> tuple[dict[str, pa.Array], dict[int, list[str]]]:

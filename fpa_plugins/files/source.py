@@ -119,8 +119,10 @@ class FilesSource:
             converter = converters.setdefault(layout.format_name or "", Converter())
             notes = [note for note in _notes(layout) if note not in told]
             told.update(notes)
+            delimiter = None if table.dialect is None else table.dialect.delimiter
+            reading = {"names": list(layout.names), "delimiter": delimiter}
             for piece in rows.pieces(request.chunk_rows):
-                yield converter.chunk(layout, piece, table.position(), tuple(notes))
+                yield evolve(converter.chunk(layout, piece, table.position(), tuple(notes)), reading=reading)
                 notes = []
 
     def _laid_out(self, table: _Table, request: SourceRequest, said: Format) -> Iterator[tuple[Layout, Rows]]:

@@ -56,7 +56,11 @@ def _refuse_bombs(content: Content, stream: Any) -> None:
     try:
         with zipfile.ZipFile(stream) as archive:
             size = sum(info.file_size for info in archive.infolist())
-    except zipfile.BadZipFile:  # the older form, which is no archive
+    except (
+        zipfile.BadZipFile,
+        OSError,
+        ValueError,
+    ):  # the older form, which is no archive, or damage that its reader will name
         return
     if size > MAX_UNPACKED:
         raise DataError(
