@@ -205,7 +205,7 @@ def test_a_command_and_its_options_are_documented(path: str):
                     else f"`{parameter.default}`" in text
                 )
     documented = set(re.findall(r"^\| `(--[a-z-]+)|, `(--[a-z-]+)", text, re.MULTILINE))
-    known = {spelling for parameter in built_in()[path].params for spelling in parameter.opts}
+    known = {each for parameter in built_in()[path].params for each in (*parameter.opts, *parameter.secondary_opts)}
     assert {one or other for one, other in documented} <= known
 
 
