@@ -462,9 +462,9 @@ def test_synonyms_are_documented():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("|") and len(cells) == 3:
             kinds = cells[0].split(", ") if cells[0] else kinds
-            for kind in kinds:
+            for name in kinds:
                 for field in re.findall(r"`(\w+)`", cells[1]):
-                    rows_of.setdefault((kind, field), set()).update(re.findall(r"\w+", cells[2]))
+                    rows_of.setdefault((name, field), set()).update(re.findall(r"\w+", cells[2]))
     for kind in KINDS.values():
         for field, words in synonyms(kind).items():
             own = {field, kind.by_name[field].field}
