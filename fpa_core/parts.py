@@ -146,7 +146,7 @@ class Parts:
         """Look an order up; the store opens when one is judged, not before."""
         return self.store.get_order(order_id)
 
-    @property
+    @functools.cached_property
     def formats(self) -> Mapping[str, FormatOffer]:
         """How files can be read, by name: what the configuration says, then what plugins offer."""
         own = {name: FormatOffer(name, form, "of fpa.toml") for name, form in self.config.formats.items()}

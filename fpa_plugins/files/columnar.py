@@ -39,7 +39,7 @@ def read_arrow(content: Content, chunk_rows: int) -> Iterator[Rows]:
     """Yield the rows of an Arrow IPC file or stream."""
     try:
         with content.seekable() as stream:
-            if content.head(6).startswith(b"ARROW1"):
+            if content.head.startswith(b"ARROW1"):
                 file = ipc.open_file(stream)
                 batches: Iterable[pa.RecordBatch] = (file.get_batch(at) for at in range(file.num_record_batches))
             else:

@@ -56,6 +56,7 @@ class Content:
     :ivar file: the name alone, of which a format may be told.
     :ivar kind: ``text``, ``parquet``, ``arrow``, ``feather`` or ``excel``.
     :ivar container: what it is packed in, as ``gzip``; empty when it is not.
+    :ivar head: its first bytes, :data:`HEAD` of them at most.
     :ivar opened: opens it anew; *position* tells how much of the file has been read, from 0 to 1.
     """
 
@@ -65,11 +66,7 @@ class Content:
     container: str
     opened: Callable[[], Readable]
     position: Callable[[], float]
-
-    def head(self, size: int = HEAD) -> bytes:
-        """Return the first bytes."""
-        with contextlib.closing(self.opened()) as stream, named(self.name):
-            return _filled(stream, size)
+    head: bytes
 
     @contextlib.contextmanager
     def seekable(self) -> Iterator[Any]:
@@ -238,7 +235,7 @@ def _of_stream(
         return
     if kind == "text":
         _refuse_strangers(name, head)
-    yield Content(name, file, kind, container, opened, position)
+    yield Content(name, file, kind, container, opened, position, head)
 
 
 def _filled(stream: Readable, size: int) -> bytes:
@@ -361,7 +358,7 @@ def _of_zip(
         if any(info.filename == "xl/workbook.xml" for info in members) or any(
             info.filename == "content.xml" for info in members
         ):
-            yield Content(name, file, "excel", "", opened, position)
+            yield Content(name, file, "excel", "", opened, position, b"PK")
             return
         if not members:
             raise DataError(f"{name}: the archive is empty", source=name)

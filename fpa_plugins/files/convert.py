@@ -17,7 +17,7 @@ from fpa_core.numbers import decimal_text, ns_text
 from fpa_core.parsing import decimal_column
 from fpa_core.protocols import Chunk, Reject
 from fpa_core.records import BARS, ORDERS, TRADES, Column, Kind
-from fpa_plugins.files.cells import NULLS, Problems, texts_of, widened, without_nulls
+from fpa_plugins.files.cells import NULLS, Problems, is_null, texts_of, widened
 from fpa_plugins.files.layout import PRICES, Layout, is_of_days, joined
 from fpa_plugins.files.numbers import canonical, read_numbers
 from fpa_plugins.files.rows import Rows, clipped
@@ -122,22 +122,15 @@ class Converter:
             array, more = read_numbers(layout.numbers, texts, scale)
             return array, problems | more
         texts, problems = texts_of(cells)
-        if column.name in _NAMES:
+        if column.name in _IDS:
+            texts = self._ids(texts, is_float=bool(pa.types.is_floating(cells.type)))
+        elif column.name in _NAMES:
             problems |= rows.strangers(places[0])
             if pa.types.is_floating(cells.type) and column.name != "interval":
+                fractions = enumerate(texts.to_pylist())
                 problems |= {
-                    index: f"{text} is a number with a fraction, not a name"
-                    for index, text in enumerate(texts.to_pylist())
-                    if text is not None
+                    index: f"{text} is a number with a fraction, not a name" for index, text in fractions if text
                 }
-            if column.name != "symbol":
-                texts = without_nulls(texts)
-            texts = pc.utf8_trim_whitespace(texts)
-        elif column.name in _IDS:
-            texts = self._ids(texts, is_float=bool(pa.types.is_floating(cells.type)))
-        else:
-            texts = without_nulls(texts)
-        texts = pc.if_else(pc.equal(texts, ""), None, texts)
         array, more = _converted(layout, column, texts)
         if layout.kind is ORDERS and column.name in _RAW:
             raws[_RAW[column.name]] = _foreign(array, texts)
@@ -270,11 +263,16 @@ def _converted(layout: Layout, column: Column, texts: pa.Array) -> tuple[pa.Arra
     encoded = texts.dictionary_encode()
     values: list[Any] = []
     refused: dict[int, str] = {}
-    optional = column.name == "side" and layout.kind is TRADES
+    # A symbol may be any word; the aggressor of a trade is not always known.
+    any_word, optional = column.name == "symbol", column.name == "side" and layout.kind is TRADES
     for code, text in enumerate(encoded.dictionary.to_pylist()):
+        plain = text.strip()
+        if not plain or (not any_word and is_null(plain)):
+            values.append(None)
+            continue
         try:
-            plain = canonical(text, layout.numbers) if column.type == "integer" else text
-            values.append(None if plain is None else column.convert(plain))
+            number = canonical(plain, layout.numbers) if column.type == "integer" else plain
+            values.append(None if number is None else column.convert(number))
         except DataError as error:
             values.append(None)
             if not optional:

@@ -124,6 +124,8 @@ def _delimiter(lines: Sequence[str], suggested: str | None) -> str:
     """Return the character that divides most lines into the same number of cells, of two at least."""
     best, found = (0.0, 0), suggested or ","
     for candidate in DELIMITERS:
+        if not any(candidate in line for line in lines):
+            continue
         widths = collections.Counter(len(_cells(line, candidate)) for line in lines)
         width, count = max(widths.items(), key=lambda each: (each[1] if each[0] > 1 else 0, each[0]))
         if width < 2:

@@ -104,24 +104,28 @@ def _weight(match: Match, names: Sequence[str], rows: Sequence[Sequence[str]], f
     """Return how much of a file a match is about; 0 where it does not hold."""
     if match.file_required and not (match.file and re.search(match.file, file, re.IGNORECASE)):
         return 0
-    weight = 2 * len(match.columns) + len(match.without) + len(match.row)
     if match.columns or match.without:
-        if not names:
-            return 0
-        have = set(names) if match.exact else _keys(tuple(names))
-        wanted = [name if match.exact else squeezed(name) for name in match.columns]
-        unwanted = [name if match.exact else squeezed(name) for name in match.without]
-        if not all(_has(have, name, star=said.endswith("*")) for name, said in zip(wanted, match.columns, strict=True)):
-            return 0
-        if any(_has(have, name, star=said.endswith("*")) for name, said in zip(unwanted, match.without, strict=True)):
+        have: frozenset[str] = frozenset(names) if match.exact else _keys(tuple(names))
+        wanted, unwanted = _looked_for(match)
+        if not names or not all(_has(have, name) for name in wanted) or any(_has(have, name) for name in unwanted):
             return 0
     if match.row and not (rows and not names and all(_fits(match.row, row) for row in rows)):
         return 0
-    return weight + (1 if match.file_required else 0)
+    return 2 * len(match.columns) + len(match.without) + len(match.row) + (1 if match.file_required else 0)
 
 
-def _has(have: set[str] | frozenset[str], name: str, *, star: bool) -> bool:
-    return any(each.startswith(name.removesuffix("*")) for each in have) if star else name in have
+@functools.lru_cache(maxsize=1_024)
+def _looked_for(match: Match) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names that a header must have and must not have, as they are compared; a ``*`` at the end stays."""
+
+    def compared(name: str) -> str:
+        return name if match.exact else squeezed(name) + ("*" if name.endswith("*") else "")
+
+    return tuple(map(compared, match.columns)), tuple(map(compared, match.without))
+
+
+def _has(have: frozenset[str], name: str) -> bool:
+    return any(each.startswith(name[:-1]) for each in have) if name.endswith("*") else name in have
 
 
 @functools.lru_cache(maxsize=256)

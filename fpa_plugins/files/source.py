@@ -190,7 +190,7 @@ class FilesSource:
 
     def _text(self, content: Content, request: SourceRequest, said: Format, made: Callable[..., _Table]) -> _Table:
         """Return the table of a text: JSON by its first character, else delimited."""
-        head = content.head()
+        head = content.head
         named = request.formats.get(request.format_name or "")
         form = said if named is None else merged(named.format, said)
         encoding = encoding_of(head, form.encoding, content.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 
@@ -84,6 +85,7 @@ INDEX_NAMES = frozenset({"", "unnamed0", "indexlevel0", "index"})
 """What a column is called, squeezed, that a frame's index became for want of a name."""
 
 
+@functools.lru_cache(maxsize=8_192)
 def squeezed(name: str) -> str:
     """Return a name without regard to case and to all that is no letter or digit."""
     return re.sub(r"[\W_]+", "", name).lower()
