@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import feather, ipc, parquet
+from pyarrow import ipc
 
 from fpa_core.exceptions import DataError
 from fpa_plugins.files.cells import texts_of
@@ -21,6 +21,8 @@ __all__ = ["read_arrow", "read_feather", "read_parquet", "read_table"]
 
 def read_parquet(content: Content, chunk_rows: int) -> Iterator[Rows]:
     """Yield the rows of a Parquet file in batches of at most *chunk_rows*."""
+    from pyarrow import parquet
+
     try:
         with content.seekable() as stream:
             schema = parquet.ParquetFile(stream).schema_arrow
@@ -51,6 +53,8 @@ def read_arrow(content: Content, chunk_rows: int) -> Iterator[Rows]:
 
 def read_feather(content: Content, chunk_rows: int) -> Iterator[Rows]:
     """Yield the rows of a Feather file of the first version; those of the second are Arrow IPC."""
+    from pyarrow import feather  # and with it pandas, where that is installed
+
     try:
         with content.seekable() as stream:
             table = feather.read_table(stream)

@@ -7,6 +7,7 @@ That rule stands over what an EXPECT.txt says of an instant.
 
 from __future__ import annotations
 
+from expected_of_cases.accounts import ACCOUNTS
 from expected_of_cases.entries import ENTRIES, Entry
 from expected_of_cases.shapes import SHAPES
 from expected_of_cases.traps import TRAPS
@@ -14,4 +15,4 @@ from expected_of_cases.vendors import VENDORS
 
 __all__ = ["CASES", "ENTRIES", "Entry"]
 
-CASES: dict[str, tuple[Entry, ...]] = {**VENDORS, **SHAPES, **TRAPS}
+CASES: dict[str, tuple[Entry, ...]] = {**VENDORS, **SHAPES, **ACCOUNTS, **TRAPS}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expected_of_cases.entries import ENTRIES, refused, stored
+from expected_of_cases.entries import ENTRIES, refused, stored, wrong
 from fpa_core.models import Bar, Position, Quote, Trade
 
 __all__ = ["VENDORS"]
@@ -117,7 +117,7 @@ VENDORS: dict[str, ENTRIES] = {
             **_OF_LINK,
         ),
     ),
-    # The buyer was the maker, so a sale met the order in the book.
+    # The buyer was the maker, so a sale met the order in the book. An id of 0 stands for none.
     "A10_binance_aggtrades": (
         stored(
             "a.csv",
@@ -126,7 +126,7 @@ VENDORS: dict[str, ENTRIES] = {
         ),
         stored(
             "ms2.csv",
-            Trade("X", "2025-01-01T00:00:00.010866Z", "0.2", "50", trade_id="0", side="buy"),
+            Trade("X", "2025-01-01T00:00:00.010866Z", "0.2", "50", side="buy"),
             symbol="X",
         ),
     ),
@@ -211,13 +211,15 @@ VENDORS: dict[str, ENTRIES] = {
         ),
     ),
     "A16b_databento_renamed": (
-        refused("mbp.csv", "order book", symbol="ESU4"),
-        refused("ohlcv.csv", "--scale", interval="1m"),
-        stored(
-            "ohlcv.csv",
-            Bar("ESH4", "2024-01-01T00:00Z", "4500", "4510", "4490", "4505", "1000", "1m"),
-            interval="1m",
-            scale="1e-9",
+        stored("mbp.csv", Quote("ESU4", "2024-07-01T00:00:00Z", "5500.25", "5500.5", "10", "12")),
+        stored("ohlcv.csv", Bar("ESH4", "2024-01-01T00:00Z", "4500", "4510", "4490", "4505", "1000", "1m")),
+        wrong(
+            stored(
+                "ohlcv.csv",
+                Bar("ESH4", "2024-01-01T00:00Z", "4500", "4510", "4490", "4505", "1000", "1m"),
+                scale="1e-9",
+            ),
+            "the scale that is said is taken beside that of the format: 0.000004505",
         ),
     ),
     "A17b_polygon_rest": (
@@ -317,7 +319,7 @@ VENDORS: dict[str, ENTRIES] = {
             Position(
                 *("BAR", "300", "42105", "40503.61", "1601.39", None, "2024-05-01T20:00Z"), current_price="140.35"
             ),
-            rejected={2: ""},
+            rejected={2: "quantity"},
             as_of="2024-05-01T16:00:00-04:00",
         ),
         refused("tx.csv", "transactions"),
@@ -337,11 +339,23 @@ VENDORS: dict[str, ENTRIES] = {
             ),
             Bar("BTC_USDT", "2017-11-04T23:03Z", "0.00161", "0.00161", "0.00161", "0.00161", "82.390199", "1m"),
         ),
+        refused("o.jsonl", "without names", "--as", symbol="X", interval="1h"),
         stored(
             "o.jsonl",
             Bar("X", "2022-12-16T05:00Z", "17376.5", "17394", "17359.5", "17393.5", "1598.719", "1h"),
             symbol="X",
             interval="1h",
+            format="ccxt.ohlcv",
+        ),
+        wrong(
+            stored(
+                "o.jsonl",
+                Bar("X", "2022-12-16T05:00Z", "17376.5", "17394", "17359.5", "17393.5", "1598.719", "1h"),
+                symbol="X",
+                interval="1h",
+                names=("timestamp", "open", "high", "low", "close", "volume"),
+            ),
+            "with the names that the hint asks for, the line of JSON is read as CSV",
         ),
         stored(
             "t.csv",
@@ -393,14 +407,16 @@ VENDORS: dict[str, ENTRIES] = {
         ),
         # There is no thirty-first month.
         stored("dmy.csv", Bar("X", "2024-12-31T00:00Z", "1", "2", "1", "2", None, "1d"), **_EXCEL),
-        refused("dmy2.csv", "05/01/2024", "--time-format", **_EXCEL),
+        refused("dmy2.csv", "05/01/2024", "--day-first or --month-first", **_EXCEL),
         stored(
             "dmy2.csv",
             Bar("X", "2024-01-05T00:00Z", "1", "2", "1", "2", None, "1d"),
             **_EXCEL,
             time_format="%d/%m/%Y",
         ),
-        refused("excel.csv", "5/1/2024 9:30", "--time-format", symbol="X", interval="30m"),
+        stored("dmy2.csv", Bar("X", "2024-01-05T00:00Z", "1", "2", "1", "2", None, "1d"), **_EXCEL, day_first=True),
+        stored("dmy2.csv", Bar("X", "2024-05-01T00:00Z", "1", "2", "1", "2", None, "1d"), **_EXCEL, day_first=False),
+        refused("excel.csv", "5/1/2024 9:30", "--day-first or --month-first", symbol="X", interval="30m"),
         stored(
             "excel.csv",
             Bar("X", "2024-05-01T13:30Z", "1", "2", "1", "2", None, "30m"),
@@ -409,7 +425,15 @@ VENDORS: dict[str, ENTRIES] = {
             time_format="%m/%d/%Y %H:%M",
             tz="America/New_York",
         ),
-        stored("semi.csv", Bar("X", *_APPLE), **_EXCEL, columns={"timestamp": "Datum"}),
+        stored(
+            "excel.csv",
+            Bar("X", "2024-05-01T13:30Z", "1", "2", "1", "2", None, "30m"),
+            symbol="X",
+            interval="30m",
+            day_first=False,
+            tz="America/New_York",
+        ),
+        stored("semi.csv", Bar("X", *_APPLE), **_EXCEL),
         stored("sep.csv", Bar("X", "2024-05-01T00:00Z", "1", "2", "1", "2", None, "1d"), **_EXCEL),
         stored("sepc.csv", Bar("X", "2024-05-01T00:00Z", "1", "2", "1", "2", None, "1d"), **_EXCEL),
         refused("serial.csv", "45413", "--time-unit excel", **_EXCEL),
