@@ -18,9 +18,9 @@ import pytest
 from docpages import ROOT, Session, anchors, blocks, links, pages, without_code
 
 import fpa_core
-from fpa_core import config, hookspecs
+from fpa_core import config, formats, hookspecs
 from fpa_core.cache import CacheStats
-from fpa_core.cli.app import EXIT_CODES, INTERRUPTED, cli
+from fpa_core.cli.app import EXIT_CODES, INTERRUPTED, NOTHING_STORED, cli
 from fpa_core.plugins import PluginManager
 from fpa_core.records import KINDS
 from fpa_core.store import Selection
@@ -205,7 +205,7 @@ def test_a_command_and_its_options_are_documented(path: str):
                     else f"`{parameter.default}`" in text
                 )
     documented = set(re.findall(r"^\| `(--[a-z-]+)|, `(--[a-z-]+)", text, re.MULTILINE))
-    known = {spelling for parameter in built_in()[path].params for spelling in parameter.opts}
+    known = {each for parameter in built_in()[path].params for each in (*parameter.opts, *parameter.secondary_opts)}
     assert {one or other for one, other in documented} <= known
 
 
@@ -219,7 +219,7 @@ def test_global_options_are_documented():
 
 def test_exit_codes_are_documented():
     """The table of exit codes has those there are, and no other, on both pages that show it."""
-    codes = {0, 1, 2, *EXIT_CODES.values(), INTERRUPTED}
+    codes = {0, 1, 2, *EXIT_CODES.values(), NOTHING_STORED, INTERRUPTED}
     for page in (REFERENCE / "cli.md", ROOT / "docs/how-to/run-in-production.md"):
         table = page.read_text(encoding="utf-8").split("| code | meaning |\n|---|---|\n")[1].split("\n\n")[0]
         assert codes == {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
@@ -408,6 +408,14 @@ def test_a_model_is_documented(kind: Any):
         assert attribute.alias == attribute.name or f"`{attribute.name}`" in table[attribute.alias][1]
 
 
+@pytest.mark.parametrize(
+    ("heading", "cls"), [("Keys of a format", formats.Format), ("match", formats.Match)], ids=["Format", "Match"]
+)
+def test_a_format_is_documented(heading: str, cls: type[Any]):
+    """Each part of a format, and of how it is recognised, has a row, and there are no others."""
+    assert settings_of(cls).keys() == rows(section("file-formats.md", heading).split("#### match")[0]).keys()
+
+
 @pytest.mark.parametrize("word", ["Side", "PositionSide", "OrderType", "OrderStatus", "TimeInForce"])
 def test_a_word_is_documented(word: str):
     """Each member of an enumeration is listed."""
@@ -444,11 +452,21 @@ def test_the_database_is_documented(tmp_path: Path):
 
 
 def test_synonyms_are_documented():
-    """Every other name of a column is on the page about files."""
-    from fpa_plugins.files.headers import _SYNONYMS
+    """Every other name of a column is on the page about files, in the row of its kind and field."""
+    from fpa_plugins.files.vocabulary import synonyms
 
-    text = section("file-formats.md", "Columns and their synonyms")
-    named = set(re.findall(r"[a-z_]+", text))
-    assert (
-        set() == {word for fields in _SYNONYMS.values() for words in fields.values() for word in words.split()} - named
-    )
+    text = section("file-formats.md", "Columns and their names")
+    rows_of: dict[tuple[str, str], set[str]] = {}
+    kinds: list[str] = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and len(cells) == 3:
+            kinds = cells[0].split(", ") if cells[0] else kinds
+            for name in kinds:
+                for field in re.findall(r"`(\w+)`", cells[1]):
+                    rows_of.setdefault((name, field), set()).update(re.findall(r"\w+", cells[2]))
+    for kind in KINDS.values():
+        for field, words in synonyms(kind).items():
+            own = {field, kind.by_name[field].field}
+            named = rows_of.get((kind.name, field), set()) | rows_of.get(("all", field), set())
+            assert set() == set(words) - own - named, f"{kind.name}.{field}"
