@@ -32,7 +32,16 @@ MAX_NESTING = 3
 _SPOOLED = 16 * 1024 * 1024
 """Bytes of a stream held in memory; more go to a temporary file."""
 
-_DAMAGES = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError, pa.ArrowException)
+_DAMAGES = (
+    OSError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    pa.ArrowException,
+)
 """What the readers of archives raise when these are cut off, damaged or encrypted."""
 
 
@@ -71,12 +80,13 @@ class Content:
     @contextlib.contextmanager
     def seekable(self) -> Iterator[Any]:
         """Open it for random access, unpacked into a temporary file if need be."""
-        with contextlib.closing(self.opened()) as stream, named(self.name):
+        with contextlib.closing(self.opened()) as stream:
             if not self.container and isinstance(stream, pa.NativeFile):
                 yield stream
                 return
             with tempfile.TemporaryFile() as unpacked:
-                shutil.copyfileobj(stream, unpacked, 1 << 20)
+                with named(self.name):
+                    shutil.copyfileobj(stream, unpacked, 1 << 20)
                 unpacked.seek(0)
                 yield pa.PythonFile(unpacked, "r")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from expected_of_cases.entries import ENTRIES, Entry, refused, stored, wrong
+from expected_of_cases.entries import ENTRIES, Entry, refused, stored
 from fpa_core.models import Bar, Quote, Trade
 
 __all__ = ["SHAPES"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expected_of_cases.entries import ENTRIES, refused, stored, wrong
+from expected_of_cases.entries import ENTRIES, refused, stored
 from fpa_core.models import Bar, Order, Position, Quote, Trade
 
 __all__ = ["TRAPS"]
