@@ -78,7 +78,7 @@ def ingest(
     kinds: dict[Kind, None] = {}
     notes: list[str] = []
     warnings: dict[str, int] = {}
-    read = empty = 0
+    read = empty = left_out = 0
     reading: Mapping[str, Any] = {}
     name, digest = (None, None) if path is None else (path.name, _digest(path))
     with store.batch(source=source, file=name, digest=digest) as batch:
@@ -86,6 +86,7 @@ def ingest(
             kinds[chunk.kind] = None
             notes += chunk.notes
             empty += chunk.empty
+            left_out += chunk.left_out
             reading = chunk.reading or reading
             read += chunk.table.num_rows + len(chunk.rejects)
             _take(store, batch, examination, chunk, warnings, tally)
@@ -96,8 +97,11 @@ def ingest(
         batch.finish(read=read, reading=json.dumps({**reading, "said": said or {}}) if reading and tally.rows else None)
     if empty:
         notes.append(f"{empty:,} rows without a value in any cell were left out")
+    if left_out:
+        notes.append(f"{left_out:,} rows of other sorts, which the format does not take, were left out")
     return evolve(
         batch.receipt,
+        rejected=tally.rows,
         kind=next(iter(kinds)).name if len(kinds) == 1 else None,
         warnings=warnings,
         rejections=tuple(tally.most_frequent()),

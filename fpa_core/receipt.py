@@ -36,7 +36,8 @@ class Receipt:
     :ivar revised: rows that replaced an earlier version, which stays in the history.
     :ivar quarantined: rows that broke a rule of severity error, or were no records; they are kept aside with the reason.
     :ivar warnings: findings that did not keep a row out, by rule.
-    :ivar rejections: why rows were quarantined, the most frequent reason first.
+    :ivar rejected: rows that were quarantined by this batch or, if they had come before, by an earlier one.
+    :ivar rejections: why, the most frequent reason first.
     :ivar notes: what a person should know, in sentences.
     :ivar seconds: time taken.
     """
@@ -51,6 +52,7 @@ class Receipt:
     kind: str | None = None
     file: str | None = None
     warnings: dict[str, int] = field(factory=dict)
+    rejected: int = 0
     rejections: tuple[Rejection, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0

@@ -136,7 +136,7 @@ def _show_totals(entries: list[dict[str, Any]], *, as_json: bool, dry_run: bool)
 
 def _nothing_stored(entry: dict[str, Any]) -> bool:
     """Return whether every row of a file was rejected."""
-    return bool(entry["read"] and not entry["inserted"] and not entry["revised"] and not entry["duplicate"])
+    return bool(entry.get("read") and entry.get("rejected") == entry["read"])
 
 
 def _judged(data: DataLayer, target: str, progress: Any, options: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def _show_receipt(receipt: Receipt, target: str) -> None:
         say(f"  flagged {count:,} x {rule}")
     for rejection in receipt.rejections:
         place = "" if rejection.row is None else f"row {rejection.row}: "
-        say(f"  quarantined {rejection.rows:,}: {place}{rejection.example}")
+        say(f"  rejected {rejection.rows:,}: {place}{rejection.example}")
         if rejection.hint:
             say(f"    hint: {rejection.hint}")
     for text in receipt.notes:

@@ -212,8 +212,10 @@ def formats(app: App, /, name: str | None, as_json: bool) -> None:
             empty="no formats",
         )
     else:
+        import json
+
         for key, value in _as_dict(chosen[name]).items():
-            say(f"{key}: {value}")
+            say(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
 
 
 def _recognised(offer: FormatOffer) -> str:

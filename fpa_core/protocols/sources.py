@@ -67,6 +67,7 @@ class Chunk:
     :ivar notes: what the user should know of the source, such as columns that are not read; each is said once.
     :ivar records: the rows as records, where the source has them: a snapshot's positions are in no table.
     :ivar empty: how many rows between these were wholly empty, and are no rows.
+    :ivar left_out: how many rows of other sorts, which the format does not take, stood between these.
     :ivar reading: how refused rows can be read again: the names of the source's columns, and what stands between cells; JSON-able.
     """
 
@@ -78,6 +79,7 @@ class Chunk:
     notes: tuple[str, ...] = ()
     records: Sequence[Any] | None = None
     empty: int = 0
+    left_out: int = 0
     reading: Mapping[str, Any] = field(factory=dict)
 
 

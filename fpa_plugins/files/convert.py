@@ -67,7 +67,16 @@ class Converter:
         table = pa.table({column.name: arrays[column.name] for column in layout.kind.columns})
         notes = (*notes, *self._notes())
         if not bad:
-            return Chunk(layout.kind, table, rows.positions, rows.rejects, progress, notes, empty=rows.empty)
+            return Chunk(
+                layout.kind,
+                table,
+                rows.positions,
+                rows.rejects,
+                progress,
+                notes,
+                empty=rows.empty,
+                left_out=rows.left_out,
+            )
         refused = [
             _reject(rows, index, bad[index], cells)
             for index, cells in zip(bad, _cells(layout, rows, list(bad)), strict=True)
@@ -81,6 +90,7 @@ class Converter:
             progress,
             notes,
             empty=rows.empty,
+            left_out=rows.left_out,
         )
 
     def _columns(self, layout: Layout, rows: Rows) -> tuple[dict[str, pa.Array], dict[int, list[str]]]:
@@ -116,8 +126,8 @@ class Converter:
         places = layout.places[column.name]
         cells = joined(rows, places)
         values = layout.form.values.get(column.name)
-        if values:
-            cells = _mapped(cells, values)
+        if values or (layout.numbers.nulls and column.type != "decimal"):
+            cells = _mapped(cells, dict.fromkeys(layout.numbers.nulls, "") | dict(values or {}))
         if column.type == "time":
             return self._times(layout, column, cells, arrays)
         if column.type == "decimal":

@@ -39,6 +39,7 @@ class Dialect:
     :ivar width: cells of a row; the header may have fewer, where the last name of it is left out.
     :ivar comment: what a line begins with that is no row.
     :ivar footer: lines at the end that are no rows.
+    :ivar has_header: whether the names stand in the file.
     """
 
     delimiter: str
@@ -48,11 +49,7 @@ class Dialect:
     rows: tuple[tuple[str, ...], ...] = ()
     comment: str | None = None
     footer: int = 0
-
-    @property
-    def has_header(self) -> bool:
-        """Whether the names stand in the file."""
-        return bool(self.names)
+    has_header: bool = True
 
 
 def looks_like_data(cells: Sequence[str]) -> bool:
@@ -101,7 +98,9 @@ def dialect_of(lines: Sequence[str], form: Format, source: str, *, suggested: st
     rows = tuple(tuple(each) for _, each in cells[start:])
     if form.names or looks_like_data(header):
         # Without a header the names are said, by the user or by the format whose rows look like these.
-        return Dialect(delimiter, form.names, number, tuple(preamble), rows, form.comment, form.footer)
+        return Dialect(
+            delimiter, form.names, number, tuple(preamble), rows, form.comment, form.footer, has_header=False
+        )
     return Dialect(
         delimiter,
         tuple(name.strip().removeprefix("\ufeff") for name in header),

@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-from attrs import field, frozen, mutable
+from attrs import evolve, field, frozen, mutable
 
 from fpa_core.exceptions import DataError
 from fpa_core.protocols import Reject
@@ -72,6 +72,7 @@ def is_lines(head: str) -> bool:
         return line.startswith("{") and len(line) > 1 and not line.endswith(("[", "{"))
     return (
         isinstance(found, dict)
+        and not (found and all(isinstance(value, dict) for value in found.values()))
         and not any(_holds_rows(name, value) for name, value in found.items())
         and not _is_columnar(found)
     )
@@ -168,7 +169,7 @@ def _rows(
         return rows
     left_out = set(empty)
     kept = rows.take([index for index in range(len(objects)) if index not in left_out])
-    return Rows(columns, kept.cells, kept.positions, kept.raw, rejects, len(empty), kept.strangers)
+    return evolve(kept, rejects=rejects, empty=len(empty))
 
 
 def _stranger(value: Any) -> str | None:

@@ -358,14 +358,17 @@ def _as_of(form: Format, source: str) -> int:
     from fpa_plugins.files.times import read_times
 
     text = str(form.as_of)
-    wanted = TimeStyle("iso", zone=None if form.tz is None else zone_of(form.tz))
+    zone = None if form.tz is None else zone_of(form.tz)
+    wanted = TimeStyle("iso", zone=zone, dates=zone is not None)
     try:
         return to_ns(text)
     except DataError as error:
         times = read_times(wanted, pa.array([text]))
         if not times.valid[0]:
             raise DataError(
-                f"{source}: --as-of: {error.message.split(': ', 1)[-1]}", hint=error.hint, source=source
+                f"{source}: --as-of: {error.message.split(': ', 1)[-1]}",
+                hint="write it like 2024-05-01T16:00:00-04:00, or say its zone with --tz",
+                source=source,
             ) from None
         return int(times.utc[0])
 
@@ -382,6 +385,8 @@ def _number_style(kind: Kind, rows: Rows, places: Mapping[str, tuple[int, ...]],
         if kind.by_name[name].type == "decimal" and _is_text(rows.cells[found[0]].type)
     ]
     shown, either = decided_mark(sampled)
+    if mark is None and shown is None and either is not None and reading.more is not None:
+        shown = _shown_later(kind, places, reading)
     if mark is None:
         mark = shown
         if mark is None and either is not None and form.delimiter != "," and _is_semicolon(reading):
@@ -393,6 +398,25 @@ def _number_style(kind: Kind, rows: Rows, places: Mapping[str, tuple[int, ...]],
     if thousands is None and mark is not None:
         thousands = "," if mark == "." else "."
     return NumberStyle(mark or ".", thousands, form.magnitudes, nulls)
+
+
+def _shown_later(kind: Kind, places: Mapping[str, tuple[int, ...]], reading: Reading) -> str | None:
+    """Return the decimal mark that later rows show; None where they show none either."""
+    assert reading.more is not None
+    names: tuple[str, ...] | None = None
+    columns_ = [found[0] for name, found in places.items() if kind.by_name[name].type == "decimal"]
+    for rows in reading.more():
+        names = names or rows.names
+        if rows.names != names:
+            break
+        mark, _ = decided_mark(
+            texts_of(rows.cells[place])[0].unique().to_pylist()
+            for place in columns_
+            if _is_text(rows.cells[place].type)
+        )
+        if mark is not None:
+            return mark
+    return None
 
 
 def _is_semicolon(reading: Reading) -> bool:

@@ -36,6 +36,7 @@ class Rows:
     :ivar raw: gives the text of a row by its index here.
     :ivar rejects: rows between these that have no cells at all.
     :ivar empty: how many rows between these were wholly empty, and left out.
+    :ivar left_out: how many rows of other sorts, which a format does not take, stood between these.
     :ivar strangers: gives, by the index of a column, which of its cells are no words or whole numbers in a form that tells types apart.
     """
 
@@ -45,6 +46,7 @@ class Rows:
     raw: Callable[[int], str]
     rejects: Sequence[Reject] = ()
     empty: int = 0
+    left_out: int = 0
     strangers: Callable[[int], Problems] = field(default=_no_strangers)
 
     def pieces(self, limit: int) -> Iterator[Rows]:
@@ -66,6 +68,7 @@ class Rows:
                 raw=lambda index, start=start: self.raw(start + index),  # type: ignore[misc]
                 rejects=[reject for reject in self.rejects if after < reject.row < before],
                 empty=0 if start else self.empty,
+                left_out=0 if start else self.left_out,
                 strangers=lambda column, part=part: _within(self.strangers(column), part),  # type: ignore[misc]
             )
 

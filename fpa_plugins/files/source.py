@@ -93,24 +93,21 @@ class FilesSource:
         :raises DataError: when it cannot be opened, or is no table at all.
         """
         said = _said(request)
-        return [self._sniffed(table, request, said) for table in self._tables(request, said)]
+        return [found for table in self._tables(request, said) for found in self._sniffed(table, request, said)]
 
-    def _sniffed(self, table: _Table, request: SourceRequest, said: Format) -> Sniffed:
-        small = evolve(request, chunk_rows=SNIFFED_ROWS)
+    def _sniffed(self, table: _Table, request: SourceRequest, said: Format) -> Iterator[Sniffed]:
+        """Yield how the first rows of a table would be read, those of several formats or symbols apart."""
         first = next(table.rows(), None)
         if first is None:
-            return described(table, None, None, None, problem=f"{table.name}: the file has no rows")
-        found: dict[str, Any] = {}
+            yield described(table, None, None, None, problem=f"{table.name}: the file has no rows")
+            return
+        small = next(first.pieces(SNIFFED_ROWS))
+        head = evolve(table, rows=lambda: iter((small,)))
         try:
-            for layout, rows in self._laid_out(table, small, said):
-                found.setdefault("layout", layout)
-                converter = Converter()
-                part = rows if len(rows.positions) <= SNIFFED_ROWS else next(rows.pieces(SNIFFED_ROWS))
-                found.setdefault("chunk", converter.chunk(layout, part, 0.0))
-                break
+            for layout, rows in self._laid_out(head, request, said, table):
+                yield described(table, first, layout, Converter().chunk(layout, rows, 0.0))
         except DataError as error:
-            return described(table, first, None, None, problem=error.message, hint=error.hint)
-        return described(table, first, found.get("layout"), found.get("chunk"))
+            yield described(table, first, None, None, problem=error.message, hint=error.hint)
 
     def _chunks(self, table: _Table, request: SourceRequest, said: Format) -> Iterator[Chunk]:
         converters: dict[str, Converter] = {}
@@ -125,8 +122,13 @@ class FilesSource:
                 yield evolve(converter.chunk(layout, piece, table.position(), tuple(notes)), reading=reading)
                 notes = []
 
-    def _laid_out(self, table: _Table, request: SourceRequest, said: Format) -> Iterator[tuple[Layout, Rows]]:
-        """Yield the rows of a table with the layout that they have; rows of several formats apart from each other."""
+    def _laid_out(
+        self, table: _Table, request: SourceRequest, said: Format, whole: _Table | None = None
+    ) -> Iterator[tuple[Layout, Rows]]:
+        """Yield the rows of a table with the layout that they have; rows of several formats apart from each other.
+
+        :param whole: the table of which *table* is the beginning, for what the beginning leaves open.
+        """
         layouts: dict[str, Layout] = {}
         formats = _Formats(table, request, said)
         for block in table.rows():
@@ -135,7 +137,7 @@ class FilesSource:
                 layout = layouts.get(key)
                 if layout is None or layout.names != rows.names:
                     # Every object of JSON Lines may bring a new name; the kind stays what the first ones made it.
-                    reading = self._reading(table, request, recognised, formats)
+                    reading = self._reading(whole or table, request, recognised, formats)
                     layout = layouts[key] = layout_of(rows, reading, layout)
                 yield layout, rows
 
@@ -284,14 +286,13 @@ class _Formats:
             )
         words = texts_of(rows.cells[rows.names.index(form.divide_by)])[0].to_pylist()
         rejects: Sequence[Any] = rows.rejects
-        for word in dict.fromkeys(words):
-            name = form.parts.get(word or "")
-            offer = self._request.formats.get(name or "")
-            if offer is None:
-                continue
+        known = {word for word in dict.fromkeys(words) if form.parts.get(word or "") in self._request.formats}
+        left_out = sum(word not in known for word in words)
+        for word in dict.fromkeys(word for word in words if word in known):
+            offer = self._request.formats[form.parts[word]]
             chosen = [index for index, each in enumerate(words) if each == word]
-            part = evolve(rows.take(chosen), rejects=rejects, empty=0)
-            rejects = ()
+            part = evolve(rows.take(chosen), rejects=rejects, empty=0, left_out=left_out)
+            rejects, left_out = (), 0
             yield with_file_name(merged(offer.format, self._said), offer, self._table.file), part
 
     def _wanted(self, form: Format, rows: Rows) -> Rows:
@@ -303,7 +304,8 @@ class _Formats:
             if name in rows.names:
                 words = texts_of(rows.cells[rows.names.index(name)])[0].to_pylist()
                 kept = [index for index in kept if words[index] in values]
-        return rows if len(kept) == len(rows.positions) else rows.take(kept)
+        gone = len(rows.positions) - len(kept)
+        return evolve(rows.take(kept), left_out=gone) if gone else rows
 
 
 def _said(request: SourceRequest) -> Format:

@@ -245,7 +245,12 @@ def _numeric_style(sample: list[str], latest: int, wanted: TimeStyle) -> TimeSty
     if len(known) == 1 and 2 * sure > len(units):
         return evolve(wanted, form="epoch", unit=known.pop())
     odd = sample[units.index(None)] if None in units else sample[0]
-    what = "numbers of several units" if len(known) > 1 else "a number whose unit is not certain"
+    if len(known) > 1:
+        others = next(text for text, unit in zip(sample, units, strict=True) if unit not in {None, units[0]})
+        raise UnreadableTimes(
+            f"{_shown(sample[0])} and {_shown(others)} are numbers of several units", "say --time-unit s, ms, us or ns"
+        )
+    what = "a number whose unit is not certain"
     if all(re.fullmatch(r"[1-7]\d{4}(\.\d+)?", text) for text in sample):
         raise UnreadableTimes(
             f"{_shown(odd)} is {what}; a spreadsheet writes days so", "say --time-unit excel if one did"
