@@ -137,6 +137,7 @@ class FormatOptions(TypedDict, total=False):
     thousands: str | None
     delimiter: str | None
     encoding: str | None
+    magnitudes: bool
     names: tuple[str, ...]
     skip: int
     footer: int

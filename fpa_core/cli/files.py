@@ -29,6 +29,17 @@ def file_options(command: Any) -> Any:
 def reading_options(command: Any) -> Any:
     """Add the options that say what rows leave open and how they are read."""
     for option in (
+        click.option(
+            "--value",
+            "values",
+            multiple=True,
+            metavar="FIELD:WORD=OURS",
+            help="What a word of a field means, as side:Bought=buy; repeatable.",
+        ),
+        click.option(
+            "--null", "nulls", multiple=True, metavar="TEXT", help="A further spelling of a missing value; repeatable."
+        ),
+        click.option("--magnitudes", is_flag=True, default=None, help="Numbers may end in K, M or B."),
         click.option("--ignore", metavar="NAME,...", help="Columns that are not read."),
         click.option("--footer", type=click.IntRange(0), help="Lines at the end that are no rows."),
         click.option(
@@ -89,6 +100,8 @@ def said_options(options: dict[str, Any]) -> dict[str, Any]:
             continue
         if name == "columns":
             said[name] = dict(_column(text) for text in value)
+        elif name == "values":
+            said[name] = _values(value)
         elif name in {"names", "ignore"}:
             said[name] = tuple(part.strip() for part in value.split(","))
         elif name == "delimiter":
@@ -96,6 +109,17 @@ def said_options(options: dict[str, Any]) -> dict[str, Any]:
         else:
             said[name] = value
     return said
+
+
+def _values(texts: Sequence[str]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for text in texts:
+        field, colon, rest = text.partition(":")
+        word, equals, ours = rest.rpartition("=")
+        if not colon or not equals or not field or not word:
+            raise click.BadParameter(f"{text!r} is not FIELD:WORD=OURS", param_hint="--value")
+        found.setdefault(field.strip(), {})[word] = ours
+    return found
 
 
 def _column(text: str) -> tuple[str, str | tuple[str, ...]]:
@@ -157,22 +181,29 @@ def _show(found: Sniffed) -> None:
         say(f"  above the table: {line[:100]}")
     if found.kind:
         say(f"  kind: {found.kind} ({'told by' if not found.format else 'as'} {found.why})")
-    if found.fields:
-        rows = [[name, column, written] for name, (column, written) in found.fields.items()]
-        rows += [[name, "", f"{value} (not in the file)"] for name, value in found.fills.items()]
-        table("", ["field", "column", "written as"], rows)
+    _show_fields(found)
     if found.ignored:
         say(f"  not read: {', '.join(found.ignored)}")
     for record in found.records:
         say("  " + ", ".join(f"{name} {value}" for name, value in record.items()))
     for row, problem in found.rejects:
         say(f"  row {row} would be rejected: {problem}")
+    if found.last_line is not None:
+        say(f"  the last line is no row: {found.last_line[:100]}")
     if found.problem:
         say(f"  cannot be read: {found.problem.removeprefix(found.name + ': ')}")
         if found.hint:
             say(f"  hint: {found.hint}")
     if found.toml:
         say(f"\n{found.toml}", lines=True)
+
+
+def _show_fields(found: Sniffed) -> None:
+    """Print which column each field is, and how it is written."""
+    if found.fields:
+        rows = [[name, column, written] for name, (column, written) in found.fields.items()]
+        rows += [[name, "", f"{value} (not in the file)"] for name, value in found.fills.items()]
+        table("", ["field", "column", "written as"], rows)
 
 
 def _parts(found: Sniffed) -> list[str]:

@@ -97,6 +97,7 @@ class Sniffed:
     :ivar ignored: columns that are not read.
     :ivar records: the first rows as they would be stored, as texts by field.
     :ivar rejects: of the first rows those that would be refused: their number from 1, and why.
+    :ivar last_line: the last line of a text, where it is no row.
     :ivar problem: why the table cannot be read, and *hint* the option that mends it; None where it can.
     :ivar toml: the same as a table of ``fpa.toml``.
     """
@@ -117,6 +118,7 @@ class Sniffed:
     ignored: tuple[str, ...] = ()
     records: tuple[Mapping[str, str], ...] = ()
     rejects: tuple[tuple[int, str], ...] = ()
+    last_line: str | None = None
     problem: str | None = None
     hint: str | None = None
     toml: str = ""

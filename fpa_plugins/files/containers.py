@@ -115,11 +115,11 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"ARROW1", "arrow"),
     (b"\xff\xff\xff\xff", "arrow"),
     (b"FEA1", "feather"),
+    (b"DBN", "dbn"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "excel"),
 )
 
 _REFUSED: tuple[tuple[bytes, str, str], ...] = (
-    (b"DBN", "a DBN file of Databento", "write it as CSV with its own library: DBNStore.from_file(...).to_csv(...)"),
     (b"%PDF", "a PDF document", "export the table as CSV"),
     (b"SQLite format 3\x00", "an SQLite database", "export its table as CSV or Parquet"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it first"),
@@ -243,9 +243,28 @@ def _of_stream(
         else:
             yield from _of_zip(name, file, opened, position, packed, depth)
         return
+    if kind == "dbn":
+        yield from _of_dbn(name, file, opened, f"{container}, DBN" if container else "DBN")
+        return
     if kind == "text":
         _refuse_strangers(name, head)
     yield Content(name, file, kind, container, opened, position, head)
+
+
+def _of_dbn(name: str, file: str, opened: Callable[[], Readable], container: str) -> Iterator[Content]:
+    """Yield Databento's binary form as the CSV that its library makes of it."""
+    from fpa_plugins.files import dbn
+
+    with tempfile.TemporaryFile() as copy:
+        with named(name):
+            dbn.write_csv(opened(), copy, name)
+        size = copy.tell()
+
+        def reopened() -> Readable:
+            copy.seek(0)
+            return _Unclosed(copy)
+
+        yield from _of_stream(name, file, reopened, lambda: copy.tell() / size if size else 1.0, container, MAX_NESTING)
 
 
 def _filled(stream: Readable, size: int) -> bytes:

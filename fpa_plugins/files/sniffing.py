@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from fpa_plugins.files.source import _Table
 
 __all__ = ["described", "toml_of"]
+
+TAIL = 16 * 1024
+"""Bytes at the end of a text that are looked at."""
 
 FIRST = 3
 """Records and refused rows that are shown."""
@@ -42,6 +47,7 @@ def described(
         "delimiter": None if dialect is None else dialect.delimiter,
         "header": None if dialect is None else dialect.has_header,
         "preamble": () if dialect is None else dialect.preamble,
+        "last_line": None if dialect is None else _last_line(table, len(dialect.names), dialect.delimiter),
         "columns": () if rows is None else rows.names,
         "problem": problem,
         "hint": hint,
@@ -68,6 +74,21 @@ def described(
         rejects=tuple((reject.row, reject.problem) for reject in chunk.rejects[:FIRST]),
         toml=toml_of(layout, dialect_delimiter=None if dialect is None else dialect.delimiter),
     )
+
+
+def _last_line(table: _Table, width: int, delimiter: str) -> str | None:
+    """Return the last line of a text that is not packed, where it has other cells than the rows: a total, or a word of the vendor's."""
+    if table.path is None:
+        return None
+    with table.path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - TAIL, 0))
+        end = file.read().decode(table.encoding or "utf-8", "replace")
+    lines = [line for line in end.splitlines()[1 if size > TAIL else 0 :] if line.strip()]
+    if not lines or '"' in lines[-1].replace('""', "").removeprefix('"').removesuffix('"'):
+        return None  # a quote may have begun above
+    cells = next(csv.reader([lines[-1]], delimiter=delimiter), [])
+    return lines[-1] if len(cells) != width and any(cell.strip() for cell in cells) else None
 
 
 def _written(layout: Layout, name: str) -> str:

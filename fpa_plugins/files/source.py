@@ -7,6 +7,7 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -45,6 +46,7 @@ class _Table:
     """One table of a file, ready to be read.
 
     :ivar kind: the form it is in, for people; ``encoding`` and ``dialect`` of a text.
+    :ivar path: the file itself, where it is one that is not packed.
     :ivar rows: yields its rows, anew each time it is called.
     """
 
@@ -57,6 +59,7 @@ class _Table:
     encoding: str | None = None
     dialect: Dialect | None = None
     recognised: Recognised | None = None
+    path: Path | None = None
 
 
 class FilesSource:
@@ -235,6 +238,11 @@ class FilesSource:
             encoding=encoding,
             dialect=dialect,
             recognised=final,
+            path=None
+            if content.container
+            or not isinstance(request.target, (str, os.PathLike))
+            or str(request.target) in {"-", "/dev/stdin"}
+            else Path(request.target),
         )
 
 
