@@ -141,12 +141,16 @@ class DataLayer(Parts):
 
         The options are those of :meth:`ingest`.
 
-        :raises DataError: as :meth:`ingest` does; the files before are stored then.
+        :raises DataError: as :meth:`ingest` does; the files before are stored then. Several files of one *symbol* are asked about at once.
         """
-        return [
-            self.ingest(path, progress=None if progress is None else progress(path), **options)
-            for path in files_of(*paths)
-        ]
+        files = files_of(*paths)
+        symbol = options.get("symbol")
+        if len(files) > 1 and symbol and "{name}" not in symbol:
+            raise DataError(
+                f"{len(files)} files and one symbol {symbol!r}: are they all of that symbol?",
+                hint="symbol='{name}' takes it from the name of each file; or ingest them one at a time",
+            )
+        return [self.ingest(path, progress=None if progress is None else progress(path), **options) for path in files]
 
     def sniff(
         self,

@@ -127,6 +127,7 @@ class Parts:
         symbol: str | None = None,
         interval: str | None = None,
         account: str | None = None,
+        file: str | None = None,
         **options: Any,
     ) -> Iterator[Chunk]:
         """Read rows of a file once more, with other options."""
@@ -139,6 +140,7 @@ class Parts:
             format=Format(**options),
             format_name=format,
             formats=self.formats,
+            file=file,
         )
         return self.source("files").read(request)
 

@@ -109,7 +109,7 @@ class Quarantine:
             )
         reading = json.loads(origin.reading)
         rows = sorted(refused, key=lambda each: (each.row or 0, each.id))
-        read = _read_again(rows, reading, self._read, {**reading["said"], **options})
+        read = _read_again(rows, reading, self._read, {"file": origin.file, **reading["said"], **options})
         receipt = self._store.retry_quarantined(batch, read, _Rules(self._validator(), waive))
         self._notify("fpa_ingested", receipt=receipt)
         return receipt

@@ -25,6 +25,7 @@ class SourceRequest:
     :ivar start: the first instant wanted, in nanoseconds since 1970; *end* the first that is not. None for no bound.
     :ivar format: how files are read, as far as the user says; *format_name* the format to begin with, None to recognise it.
     :ivar formats: the formats there are, by name.
+    :ivar file: the name of the file that rows came from, where *target* is rows of it.
     :ivar now_ns: the present moment, beyond which no number is taken for a time; None for the machine's.
     """
 
@@ -40,6 +41,7 @@ class SourceRequest:
     format_name: str | None = None
     formats: Mapping[str, FormatOffer] = field(factory=dict)
     now_ns: int | None = None
+    file: str | None = None
 
 
 @frozen

@@ -165,7 +165,7 @@ class FilesSource:
             for content in contents_of(target):
                 yield self._table(content, request, said)
             return
-        name = _name_of(target)
+        name = request.file or _name_of(target)
         if hasattr(target, "__arrow_c_stream__"):
             yield _Table(
                 name,
