@@ -79,7 +79,7 @@ class Converter:
             )
         refused = [
             _reject(rows, index, bad[index], cells)
-            for index, cells in zip(bad, _cells(layout, rows, list(bad)), strict=True)
+            for index, cells in zip(bad, _cells(layout, rows, list(bad), arrays), strict=True)
         ]
         good = [index for index in range(len(rows.positions)) if index not in bad]
         return Chunk(
@@ -249,13 +249,22 @@ def _reject(rows: Rows, index: int, problems: list[str], cells: Mapping[str, str
     return Reject(rows.positions[index], clipped(rows.raw(index)), problem, cells, reason, hint)
 
 
-def _cells(layout: Layout, rows: Rows, indexes: list[int]) -> Iterator[dict[str, str]]:
-    """Yield the texts of rows by the names of the kind's columns, with what stands in for missing ones."""
+def _cells(layout: Layout, rows: Rows, indexes: list[int], arrays: Mapping[str, pa.Array]) -> Iterator[dict[str, str]]:
+    """Yield the cells of rows by the names of the kind's columns: what could be read in plain form, else as it stands in the file."""
     filled = {name: _fill_text(layout.kind, name, value) for name, value in layout.fills.items()}
-    taken = rows.take(indexes)
-    texts = [texts_of(joined(taken, places))[0].to_pylist() for places in layout.places.values()]
+    taken, places = rows.take(indexes), pa.array(indexes, pa.int64())
+    plain = {"decimal": columns.as_texts, "time": columns.times_as_texts}
+    texts = []
+    for name, found in layout.places.items():
+        read = plain.get(layout.kind.by_name[name].type, _as_text)(arrays[name].take(places)).to_pylist()
+        stands = texts_of(joined(taken, found))[0].to_pylist()
+        texts.append([value or text for value, text in zip(read, stands, strict=True)])
     for row in zip(*texts, strict=True) if texts else ((),) * len(indexes):
         yield filled | {name: text for name, text in zip(layout.places, row, strict=True) if text}
+
+
+def _as_text(array: pa.Array) -> pa.Array:
+    return array.cast(pa.string())
 
 
 def _fill_text(kind: Kind, name: str, value: object) -> str:

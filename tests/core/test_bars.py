@@ -28,7 +28,7 @@ from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 SECOND = 10**9
 UNITS = {"s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND}
 
-times = st.one_of(st.integers(-3 * 60 * SECOND, 3 * 60 * SECOND), st.integers(-(2**60), 2**60))
+times = st.one_of(st.integers(-3 * 60 * SECOND, 3 * 60 * SECOND), st.integers(-(2**60), 2**60)).map(Instant)
 symbols = st.sampled_from(["A", "B", "BRK[B]"])
 sizes = st.one_of(st.decimals(0, 500, places=0), own.prices(), st.just(Decimal(0)))
 trades = st.lists(st.builds(Trade, symbols, times, own.prices(), sizes), max_size=15)

@@ -227,8 +227,8 @@ def test_what_is_no_name_is_refused(name):
 
 
 def test_texts():
-    """Other text may hold anything that is Unicode, but for NUL; an empty one is missing."""
-    assert " \n,\"'\u00e4" == Trade("A", T, 1, 1, " \n,\"'\u00e4").conditions
+    """Other text may hold anything that is Unicode, but for NUL and blanks at its ends; an empty one is missing."""
+    assert ",\n\"'\u00e4" == Trade("A", T, 1, 1, " \n,\n\"'\u00e4\t").conditions
     assert Trade("A", T, 1, 1, "").conditions is None
     assert Trade("A", T, 1, 1, None).conditions is None
     for wrong in ("a\x00b", "\udfff", "x" * (MAX_TEXT + 1), 5):

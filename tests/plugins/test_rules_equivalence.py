@@ -21,7 +21,7 @@ from fpa_core.models import (
     Side,
     Trade,
 )
-from fpa_core.numbers import EXACT, MAX_NS, MIN_NS
+from fpa_core.numbers import EXACT, MAX_NS, MIN_NS, Instant
 from fpa_core.parsing import decimal_column
 from fpa_core.records import KINDS
 from fpa_core.validator import DataValidator
@@ -60,7 +60,7 @@ TAME = st.sampled_from(
 """Few numbers, so that they are often equal, or stand at a limit."""
 
 BAR_TIMES = st.integers(-12, 12).map(lambda number: NOW + number * 7 * 3600 * 10**9) | st.sampled_from(
-    [MIN_NS + 1, MAX_NS]
+    [Instant(MIN_NS + 1), MAX_NS]
 )
 """Times some hours apart, and the ends of time."""
 

@@ -201,7 +201,7 @@ UNKNOWN = [
     (ticks.QuoteTick(), quote(None, -1)),
     (ticks.QuoteTick(table=[["5", "0.5"]]), quote("4.9", None)),
     (ticks.OrderLot(), order(None, notional=1)),
-    (time.Past(), Bar("IBM", 0, 1, 1, 1, 1, 1, "1d")),
+    (time.Past(), Bar("IBM", "1970-01-01T00:00Z", 1, 1, 1, 1, 1, "1d")),
     (portfolio.Side(), position(5, 1, 5)),
 ]
 
