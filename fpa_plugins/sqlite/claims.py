@@ -54,8 +54,12 @@ class Claims:
         return {(ts_ns, seq, owner) for ts_ns, seq, owner in found}
 
     def stands(self, batch: int | None) -> bool:
-        """Tell whether a version that *batch* brought is later than what is replayed, and so is not replaced by it."""
-        return self._replays is not None and batch is not None and self._replays <= batch != self._batch_id
+        """Return whether a version that *batch* brought is later than what is replayed, and so is not replaced by it."""
+        if self._replays is None or batch is None or batch == self._batch_id:
+            return False
+        # What an earlier replay brought is as old as the batch that had refused it.
+        origin = self._connection.execute("SELECT ifnull(replays, id) FROM batches WHERE id = ?", (batch,)).get
+        return bool(self._replays <= (batch if origin is None else origin))
 
     def forget(self) -> None:
         """Drop them all: the batch is at its end."""

@@ -158,6 +158,16 @@ def test_replay_is_as_if_nothing_had_been_refused(first: list[Any], more: list[l
             assert 0 == data.quarantine.count(state="open")
 
 
+def test_a_later_version_replaces_an_earlier_one_when_both_are_replayed(tmp_path: Path) -> None:
+    """Two versions of one venue id that different batches had refused come back as they would have been stored: the later one stands."""
+    with open_at(tmp_path, "strict") as data:
+        for size in ("5", "0"):
+            assert 1 == data.ingest([Trade("A", "2024-05-01T14:30:00Z", 0, size, trade_id="7")]).quarantined
+    with open_at(tmp_path, "off") as data:
+        data.quarantine.replay()
+        assert [0] == [trade.size for trade in data.select(Trade)]
+
+
 @given(own.records())
 def test_what_is_refused_comes_back_as_it_was(record: Any) -> None:
     """A record of any kind, refused and replayed, is the record, to the last digit."""
@@ -380,7 +390,7 @@ def by_row(data: DataLayer) -> dict[int | None, Quarantined]:
 def test_fix_what_is_no_record(filled: DataLayer, tmp_path: Path) -> None:
     """Of a row that is no record only what is wrong must be said, where its cells could be told apart; and the file adds nothing afterwards."""
     record = by_row(filled)[2]
-    assert {"symbol": "A", "timestamp": "yesterday", "bid": "1.10", "ask": "1.15", "bid_size": "7"} == values_of(record)
+    assert {"symbol": "A", "timestamp": "yesterday", "bid": "1.1", "ask": "1.15", "bid_size": "7"} == values_of(record)
     receipt = filled.quarantine.fix(record.id, {"timestamp": "1970-01-01T00:00:02Z"})
     assert ((1, 1, 0, 0, 0), "files:fxcm", "quotes.csv") == (counts(receipt), receipt.source, receipt.file)
     assert Quote("A", Instant(2 * 10**9), "1.1", "1.15", 7) in filled.store.get_quotes()

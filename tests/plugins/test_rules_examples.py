@@ -6,7 +6,7 @@ import pytest
 
 from fpa_core.exceptions import DataError
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
-from fpa_core.numbers import to_ns
+from fpa_core.numbers import Instant, to_ns
 from fpa_plugins.rules import bar_history, bars, orders, portfolio, quotes, ticks, time, trades
 from fpa_plugins.rules.plugin import RULES
 
@@ -91,7 +91,7 @@ PASS = [
     (ticks.OrderLot(lot="0.1"), order("0.3")),
     (time.Stale(), trade(1, ts=NOW - 3600 * S)),
     (time.Past(), trade(1, ts=to_ns("1980-01-01T00:00:00Z"))),
-    (time.Past(earliest="1970-01-01"), trade(1, ts=0)),
+    (time.Past(earliest="1970-01-01"), trade(1, ts=Instant(0))),
     (portfolio.Side(), position(5, 1, 5, side="long")),
     (portfolio.Side(), position(-5, 1, -5, side="short")),
     (portfolio.Side(), position(0, 1, 0, side="short")),
