@@ -11,7 +11,7 @@ import codecs
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -25,7 +25,7 @@ from fpa_plugins.files.cells import Problems
 from fpa_plugins.files.rows import LazyCells, Rows, clipped
 from fpa_plugins.files.stream import Stream
 
-__all__ = ["KEY", "PATH", "is_lines", "plain", "read_document", "read_lines", "read_objects"]
+__all__ = ["KEY", "PATH", "is_lines", "is_row", "plain", "read_document", "read_lines", "read_mapping", "read_objects"]
 
 KEY, PATH, OUTER = "(key)", "(path)", "../"
 
@@ -70,11 +70,12 @@ def is_lines(head: str) -> bool:
     except (ValueError, RecursionError):
         # Of a line that is cut off or damaged, its beginning tells; a document has its first member on a line of its own.
         return line.startswith("{") and len(line) > 1 and not line.endswith(("[", "{"))
-    return (
-        isinstance(found, dict)
-        and not any(_holds_rows(name, value) for name, value in found.items())
-        and not _is_columnar(found)
-    )
+    return isinstance(found, dict) and is_row(found)
+
+
+def is_row(members: dict[str, Any]) -> bool:
+    """Return whether an object is a row itself, rather than a document that holds rows."""
+    return not any(_holds_rows(name, value) for name, value in members.items()) and not _is_columnar(members)
 
 
 def _holds_rows(name: str, value: Any) -> bool:
@@ -203,22 +204,23 @@ def plain(value: Any) -> Any:
     """Return a value of Python as JSON would hold it: numbers by their shortest text, and what is no value as None."""
     if value is None or isinstance(value, (str, bool)):
         return value
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, (float, Decimal)):
-        return None if value != value else _Fraction(repr(value) if type(value) is float else str(value))  # noqa: PLR0124
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
     if isinstance(value, datetime):  # pandas' times are datetimes, and NaT is one that does not equal itself
         return None if value != value else value.isoformat()  # noqa: PLR0124
-    if isinstance(value, (list, tuple, dict)):
-        return json.loads(json.dumps(value, default=str))
-    text = str(value)
-    return (
-        None
-        if text in {"nan", "NaT", "<NA>"}
-        else _Fraction(text)
-        if getattr(value, "dtype", None) is not None and "." in text
-        else text
-    )
+    return str(value) if isinstance(value, int) else _plain_number(value)
+
+
+def _plain_number(value: Any) -> str | None:
+    """Return the text of a number that may be a fraction, or of anything else; None for what is no value."""
+    if isinstance(value, Decimal):
+        return None if value.is_nan() else _Fraction(str(value))
+    text = repr(value) if type(value) is float else str(value)
+    if text in {"nan", "NaT", "<NA>"}:
+        return None
+    return _Fraction(text) if isinstance(value, float) or (hasattr(value, "dtype") and "." in text) else text
 
 
 # Documents
@@ -250,26 +252,42 @@ def read_document(opened: Callable[[], Stream], rows_at_once: int) -> Iterator[R
         if scanner.peek() == "{":
             for _ in _walk_all(scanner, found):
                 pass
-    names: dict[str, None] = {}
     with opened() as stream:
-        objects: list[dict[str, Any]] = []
-        held = 0
-        first = 1
-        for row in _walk_all(_Scanner(stream), _Found()):
-            objects.append(_as_object(row, found.outer))
-            held += len(objects[-1])
-            if len(objects) == rows_at_once or held > 8 * rows_at_once:
-                yield _rows(names, objects, range(first, first + len(objects)), [None] * len(objects))
-                first += len(objects)
-                objects, held = [], 0
-        if objects:
+        yield from _rows_of_document(_Scanner(stream), found, rows_at_once)
+
+
+def read_mapping(document: Mapping[Any, Any], name: str, rows_at_once: int) -> Iterator[Rows]:
+    """Yield the rows of a mapping of Python as :func:`read_document` yields those of the document that it stands for.
+
+    :raises DataError: when nothing in it is a row.
+    """
+    found = _Found()
+    for _ in _walk_all(_Values(document, name), found):
+        pass
+    yield from _rows_of_document(_Values(document, name), found, rows_at_once)
+
+
+def _rows_of_document(scanner: _Scanner | _Values, found: _Found, rows_at_once: int) -> Iterator[Rows]:
+    """Yield the rows of a document with what stands around them, which *found* holds."""
+    names: dict[str, None] = {}
+    objects: list[dict[str, Any]] = []
+    held = 0
+    first = 1
+    for row in _walk_all(scanner, _Found()):
+        objects.append(_as_object(row, found.outer))
+        held += len(objects[-1])
+        if len(objects) == rows_at_once or held > 8 * rows_at_once:
             yield _rows(names, objects, range(first, first + len(objects)), [None] * len(objects))
+            first += len(objects)
+            objects, held = [], 0
+    if objects:
+        yield _rows(names, objects, range(first, first + len(objects)), [None] * len(objects))
     if first == 1 and not objects:
         text = "; ".join(f"{name.removeprefix(OUTER)}: {value}" for name, value in list(found.outer.items())[:3])
         raise DataError(
-            f"{stream.name}: the JSON document holds no rows{f' ({text})' if text else ''}",
+            f"{scanner.name}: the JSON document holds no rows{f' ({text})' if text else ''}",
             hint="a list of records is needed, as [{...}, {...}]",
-            source=stream.name,
+            source=scanner.name,
         )
 
 
@@ -288,13 +306,13 @@ def _as_object(row: _Row, outer: dict[str, str]) -> dict[str, Any]:
     return made
 
 
-def _walk_all(scanner: _Scanner, found: _Found) -> Iterator[_Row]:
+def _walk_all(scanner: _Scanner | _Values, found: _Found) -> Iterator[_Row]:
     while scanner.peek():
         yield from _walk_root(scanner, found)
         scanner.skip(",")
 
 
-def _walk_root(scanner: _Scanner, found: _Found) -> Iterator[_Row]:
+def _walk_root(scanner: _Scanner | _Values, found: _Found) -> Iterator[_Row]:
     """Yield the rows of one value at the top of a text."""
     start = scanner.peek()
     if start == "[":
@@ -319,7 +337,7 @@ def _walk_root(scanner: _Scanner, found: _Found) -> Iterator[_Row]:
 
 
 def _close_root(
-    scanner: _Scanner, count: int, leaves: list[tuple[str, dict[str, Any]]], found: _Found
+    scanner: _Scanner | _Values, count: int, leaves: list[tuple[str, dict[str, Any]]], found: _Found
 ) -> Iterator[_Row]:
     """Yield what turns out to be rows at the end of an object: its own columns, its objects, or itself."""
     columns = {name: value for name, value in scanner.columns.items() if isinstance(value, list)}
@@ -341,7 +359,7 @@ def _close_root(
 
 
 def _walk_member(
-    scanner: _Scanner,
+    scanner: _Scanner | _Values,
     name: str,
     path: str | None,
     found: _Found,
@@ -379,7 +397,7 @@ def _walk_member(
             found.outer[f"{OUTER}{name}"] = value if isinstance(value, str) else json.dumps(value)
 
 
-def _walk_list(scanner: _Scanner, key: str | None, path: str | None) -> Iterator[_Row]:
+def _walk_list(scanner: _Scanner | _Values, key: str | None, path: str | None) -> Iterator[_Row]:
     """Yield the elements of a list that are objects or lists; a list of plain values is a column, or a row by itself."""
     plain: list[Any] = []
     for _ in scanner.elements():
@@ -505,3 +523,46 @@ class _Scanner:
         return DataError(
             f"{self.name}: the JSON is damaged: {what}", hint="fetch or write the file again", source=self.name
         )
+
+
+_END = object()
+
+
+class _Values:
+    """Walks values of Python as :class:`_Scanner` walks those of a JSON text."""
+
+    def __init__(self, value: Any, name: str) -> None:
+        self.name = name
+        self.columns: dict[str, list[Any]] = {}
+        self._value = value
+
+    def peek(self) -> str:
+        """Return the character that the next value would begin with; an empty text at the end."""
+        if self._value is _END:
+            return ""
+        if isinstance(self._value, Mapping):
+            return "{"
+        return "[" if isinstance(self._value, (list, tuple)) else '"'
+
+    def skip(self, mark: str) -> bool:  # noqa: ARG002 - as of a text, which has marks between values
+        """Return False: there is nothing between values."""
+        return False
+
+    def decode(self) -> Any:
+        """Return the next value whole, as JSON would hold it."""
+        value, self._value = self._value, _END
+        return plain(value)
+
+    def members(self) -> Iterator[str]:
+        """Yield the names of a mapping's members; the value of each is to be read before the next."""
+        members, self._value = self._value, _END
+        for name, self._value in members.items():
+            yield str(name)
+        self._value = _END
+
+    def elements(self) -> Iterator[None]:
+        """Go through the elements of a list; each is to be read before the next."""
+        elements, self._value = self._value, _END
+        for self._value in elements:
+            yield
+        self._value = _END
