@@ -18,7 +18,17 @@ from attrs.validators import instance_of, optional
 from fpa_core.exceptions import DataError
 from fpa_core.records import KINDS
 
-__all__ = ["TIME_UNITS", "Format", "FormatOffer", "FormatOptions", "Match", "Prepare", "check_options", "merged"]
+__all__ = [
+    "TIME_UNITS",
+    "Format",
+    "FormatOffer",
+    "FormatOptions",
+    "Match",
+    "Prepare",
+    "check_options",
+    "merged",
+    "zone_of",
+]
 
 TIME_UNITS = ("s", "ms", "us", "ns", "excel", "ms-of-day")
 """Units of times that are numbers: since 1970; days since 1899-12-30, as spreadsheets count; since the local midnight of the file's date."""
@@ -52,15 +62,22 @@ def _one_of(*allowed: str) -> Callable[[Any, Any, str | None], None]:
     return check
 
 
-def _zone(_instance: Any, _attribute: Any, value: str | None) -> None:
-    if value is None:
-        return
+def zone_of(name: str) -> ZoneInfo:
+    """Return the time zone called *name*.
+
+    :raises DataError: when there is none.
+    """
     try:
-        ZoneInfo(value)
+        return ZoneInfo(name)
     except (KeyError, ValueError, OSError, TypeError) as error:  # unknown, no name at all, a folder of the database
         raise DataError(
-            f"tz: {value!r} is not a known time zone", hint="write it like America/New_York or UTC", value=value
+            f"tz: {name!r} is not a known time zone", hint="write it like America/New_York or UTC", value=name
         ) from error
+
+
+def _zone(_instance: Any, _attribute: Any, value: str | None) -> None:
+    if value is not None:
+        zone_of(value)
 
 
 @frozen(kw_only=True)

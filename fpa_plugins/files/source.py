@@ -16,7 +16,7 @@ from fpa_core.exceptions import DataError
 from fpa_core.formats import Format, merged
 from fpa_core.numbers import to_ns
 from fpa_core.protocols import Capability, Chunk, Sniffed, SourceRequest
-from fpa_plugins.files import columnar, delimited, jsontext, workbook
+from fpa_plugins.files import columnar, delimited, jsontext, jsonvalues, workbook
 from fpa_plugins.files.cells import texts_of
 from fpa_plugins.files.containers import HEAD, Content, contents_of
 from fpa_plugins.files.convert import Converter
@@ -469,9 +469,9 @@ def _holds_rows(value: Any) -> bool:
 
 def _plain(item: Any, name: str) -> dict[str, Any]:
     if isinstance(item, Mapping):
-        return {str(key): jsontext.plain(value) for key, value in item.items()}
+        return {str(key): jsonvalues.plain(value) for key, value in item.items()}
     if isinstance(item, (list, tuple)):
-        return {str(place): jsontext.plain(value) for place, value in enumerate(item)}
+        return {str(place): jsonvalues.plain(value) for place, value in enumerate(item)}
     raise DataError(
         f"{name} holds {type(item).__name__}", hint="rows are dicts, lists of values, or records of one class"
     )
