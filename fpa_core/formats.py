@@ -6,9 +6,11 @@ A :class:`Format` is a table of ``fpa.toml`` (``[formats.NAME]``), the options o
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeAlias, TypedDict
+from zoneinfo import ZoneInfo
 
 from attrs import evolve, field, fields, frozen
 from attrs.validators import instance_of, optional
@@ -16,7 +18,17 @@ from attrs.validators import instance_of, optional
 from fpa_core.exceptions import DataError
 from fpa_core.records import KINDS
 
-__all__ = ["TIME_UNITS", "Format", "FormatOffer", "FormatOptions", "Match", "Prepare", "merged"]
+__all__ = [
+    "TIME_UNITS",
+    "Format",
+    "FormatOffer",
+    "FormatOptions",
+    "Match",
+    "Prepare",
+    "check_options",
+    "merged",
+    "zone_of",
+]
 
 TIME_UNITS = ("s", "ms", "us", "ns", "excel", "ms-of-day")
 """Units of times that are numbers: since 1970; days since 1899-12-30, as spreadsheets count; since the local midnight of the file's date."""
@@ -36,6 +48,36 @@ def _pattern(_instance: Any, attribute: Any, value: str | None) -> None:
 def _kind(_instance: Any, _attribute: Any, value: str | None) -> None:
     if value is not None and value not in KINDS:
         raise DataError(f"kind: {value!r} is unknown", hint=f"one of: {', '.join(KINDS)}", value=value)
+
+
+def _one_of(*allowed: str) -> Callable[[Any, Any, str | None], None]:
+    """Return a validator that lets only *allowed* words and None through."""
+
+    def check(_instance: Any, attribute: Any, value: str | None) -> None:
+        if value is not None and value not in allowed:
+            raise DataError(
+                f"{attribute.name}: {value!r} is unknown", hint=f"one of: {', '.join(map(repr, allowed))}", value=value
+            )
+
+    return check
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return the time zone called *name*.
+
+    :raises DataError: when there is none.
+    """
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError, TypeError) as error:  # unknown, no name at all, a folder of the database
+        raise DataError(
+            f"tz: {name!r} is not a known time zone", hint="write it like America/New_York or UTC", value=name
+        ) from error
+
+
+def _zone(_instance: Any, _attribute: Any, value: str | None) -> None:
+    if value is not None:
+        zone_of(value)
 
 
 @frozen(kw_only=True)
@@ -96,13 +138,13 @@ class Format:
     interval: str | None = None
     account: str | None = None
     as_of: str | None = None
-    tz: str | None = None
-    time_unit: TimeUnit | None = None
+    tz: str | None = field(default=None, validator=_zone)
+    time_unit: TimeUnit | None = field(default=None, validator=_one_of(*TIME_UNITS))
     time_format: str | None = None
     day_first: bool | None = None
-    ambiguous: Ambiguous = "refuse"
+    ambiguous: Ambiguous = field(default="refuse", validator=_one_of("refuse", "earlier", "later"))
     scale: str | None = None
-    decimal: Literal[".", ","] | None = None
+    decimal: Literal[".", ","] | None = field(default=None, validator=_one_of(".", ","))
     thousands: str | None = None
     magnitudes: bool = False
     delimiter: str | None = None
@@ -145,6 +187,39 @@ class FormatOptions(TypedDict, total=False):
     nulls: tuple[str, ...]
     values: Mapping[str, Mapping[str, str]]
     ignore: tuple[str, ...]
+
+
+_ELSEWHERE = {
+    "zone": "tz",
+    "timezone": "tz",
+    "sep": "delimiter",
+    "separator": "delimiter",
+    "dayfirst": "day_first",
+    "skiprows": "skip",
+    "skipfooter": "footer",
+    "na_values": "nulls",
+    "null_values": "nulls",
+    "unit": "time_unit",
+    "date_format": "time_format",
+}
+"""What other libraries call the same options."""
+
+
+def check_options(options: Iterable[str]) -> None:
+    """Check the names of the options that are said with a file.
+
+    :raises DataError: for one that is unknown, with the one that may be meant.
+    """
+    known = tuple(FormatOptions.__annotations__)
+    for name in options:
+        if name not in known:
+            near = _ELSEWHERE.get(name) or next(iter(difflib.get_close_matches(name, known, n=1)), None)
+            listed = f"known: {', '.join(known)}"
+            raise DataError(
+                f"{name}: there is no such option of how files are read",
+                hint=f"did you mean {near}? {listed}" if near else listed,
+                field=name,
+            )
 
 
 Prepare: TypeAlias = Callable[[Any, Format], Any]

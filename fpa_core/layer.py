@@ -16,7 +16,7 @@ import attrs
 
 from fpa_core import config as configuration
 from fpa_core.exceptions import DataError
-from fpa_core.formats import Format, FormatOptions
+from fpa_core.formats import Format, FormatOptions, check_options
 from fpa_core.ingest import LiveGate, Progress, as_chunks, chunks_of, examine, ingest, with_times
 from fpa_core.numbers import to_ns
 from fpa_core.parts import Parts, structured
@@ -287,6 +287,15 @@ class _Input:
         account: str | None,
         options: FormatOptions,
     ) -> None:
+        check_options(options)
+        if via is None:
+            said = [name for name, at in (("start", start), ("end", end)) if at is not None]
+            if said:
+                raise DataError(
+                    f"{' and '.join(said)}: only a source that is named with `via` is asked for a range of time",
+                    hint="say via=..., or select the range after all is stored",
+                    field=said[0],
+                )
         self._layer = layer
         self._via = via
         self._bounds = tuple(
@@ -296,6 +305,7 @@ class _Input:
         self._kind = None if kind is None else kind_of(kind)
         self._given = {"symbol": symbol, "interval": interval, "account": account}
         self._options = options
+        self._form = Format(**options)
         self.data = data
         self.holds_records = False
         if via is None and not is_table(data):
@@ -331,18 +341,12 @@ class _Input:
     def request(self) -> SourceRequest:
         """Return what the source is asked for."""
         start, end = self._bounds
-        try:
-            form = Format(**self._options)
-        except TypeError as error:
-            raise DataError(
-                f"how files are read: {error}", hint=f"known: {', '.join(FormatOptions.__annotations__)}"
-            ) from None
         return SourceRequest(
             os.fspath(self.data) if isinstance(self.data, os.PathLike) else self.data,
             self._kind,
             start=start,
             end=end,
-            format=form,
+            format=self._form,
             format_name=self._format_name,
             formats=self._layer.formats,
             symbol=self._given["symbol"],

@@ -67,6 +67,7 @@ def ingest(
     error are quarantined with the reason. `fpa sniff` shows how a file would be read.
     """
     options = said_options(options)
+    _check_via(options, start=start, end=end, dry_run=dry_run)
     targets = _targets(files, options)
     entries: list[dict[str, Any]] = []
     failed: FpaError | None = None
@@ -107,6 +108,19 @@ def ingest(
         sys.exit(NOTHING_STORED)
 
 
+def _check_via(options: dict[str, Any], *, start: str | None, end: str | None, dry_run: bool) -> None:
+    """Refuse options that do not go with, or without, another source.
+
+    :raises click.UsageError: when there are any.
+    """
+    if options.get("via") is None:
+        for name, value in (("--start", start), ("--end", end)):
+            if value is not None:
+                raise click.UsageError(f"{name} needs --via SOURCE: files are read whole; `fpa query` has {name}, too")
+    elif dry_run:
+        raise click.UsageError("--dry-run judges files; it cannot be used with --via")
+
+
 def _targets(files: tuple[str, ...], options: dict[str, Any]) -> list[str]:
     """Return what is to be read: files, those in folders and of globs, or what another source takes."""
     if options.get("via"):
@@ -141,7 +155,6 @@ def _nothing_stored(entry: dict[str, Any]) -> bool:
 
 def _judged(data: DataLayer, target: str, progress: Any, options: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
     """Judge a file without storing it, and return what a receipt would say."""
-    options = {name: value for name, value in options.items() if name != "via"}
     result = data.validate(target, progress=progress, **options)
     rejected = {
         rule: tally.failed

@@ -18,6 +18,11 @@ from fpa_plugins.files.rows import Rows
 
 __all__ = ["read_arrow", "read_feather", "read_parquet", "read_table"]
 
+_UNNAMED_INDEX = "__index_level_0__"
+"""What pandas calls an index without a name when it becomes a column."""
+
+_TIMESTAMP = "timestamp"
+
 
 def read_parquet(content: Content, chunk_rows: int) -> Iterator[Rows]:
     """Yield the rows of a Parquet file in batches of at most *chunk_rows*."""
@@ -85,10 +90,19 @@ def _rows(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[Rows]:
             raise DataError(
                 f"{name}: {batch.num_columns:,} columns; a table of records has at most {MAX_COLUMNS:,}", source=name
             )
-        names = tuple(batch.schema.names)
+        names = _names(batch.schema)
         cells = [_guarded(column) for column in batch.columns]
         yield Rows(names, cells, range(row, row + batch.num_rows), _Raw(names, cells)).without_empty()
         row += batch.num_rows
+
+
+def _names(schema: pa.Schema) -> tuple[str, ...]:
+    """Return the names of the columns; pandas' index of times without a name, the only column of times, is the timestamp."""
+    times = [each.name for each in schema if pa.types.is_timestamp(each.type) or pa.types.is_date(each.type)]
+    names = tuple(schema.names)
+    if times != [_UNNAMED_INDEX] or _TIMESTAMP in names:
+        return names
+    return tuple(_TIMESTAMP if name == _UNNAMED_INDEX else name for name in names)
 
 
 def _guarded(column: pa.Array) -> pa.Array:

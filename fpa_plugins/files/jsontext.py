@@ -7,13 +7,9 @@ that held it, and ``../NAME`` the plain members beside.
 
 from __future__ import annotations
 
-import codecs
 import itertools
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -22,60 +18,38 @@ from attrs import evolve, field, frozen, mutable
 from fpa_core.exceptions import DataError
 from fpa_core.protocols import Reject
 from fpa_plugins.files.cells import Problems
+from fpa_plugins.files.jsonvalues import DECODER, MAX_ELEMENT, Fraction, Scanner, Values
 from fpa_plugins.files.rows import LazyCells, Rows, clipped
 from fpa_plugins.files.stream import Stream
 
-__all__ = ["KEY", "PATH", "is_lines", "plain", "read_document", "read_lines", "read_objects"]
+__all__ = ["KEY", "PATH", "is_lines", "is_row", "read_document", "read_lines", "read_mapping", "read_objects"]
 
 KEY, PATH, OUTER = "(key)", "(path)", "../"
 
 MAX_NAMES = 2_048
 """Names of members that become columns; more than any feed has."""
 
-MAX_ELEMENT = 16 * 1024 * 1024
-"""Longest object or array that is one row."""
-
 MAX_DEPTH = 16
 FEW = 1_000
 """Objects beside each other that may be something other than rows."""
-
-_SPACE = re.compile(r"[ \t\r\n\ufeff]*")
-
-
-class _Fraction(str):
-    """A JSON number that is not written as a whole one."""
-
-    __slots__ = ()
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a name occurs twice")
-    return members
-
-
-def _constant(text: str) -> str | None:
-    return None if text == "NaN" else text
-
-
-_DECODER = json.JSONDecoder(parse_float=_Fraction, parse_int=str, parse_constant=_constant, object_pairs_hook=_members)
 
 
 def is_lines(head: str) -> bool:
     """Return whether a JSON text has one record a line, rather than being one document."""
     line = head.lstrip("\ufeff \t\r\n").split("\n", 1)[0].strip().rstrip(",")
     try:
-        found = _DECODER.decode(line)
+        found = DECODER.decode(line)
     except (ValueError, RecursionError):
         # Of a line that is cut off or damaged, its beginning tells; a document has its first member on a line of its own.
         return line.startswith("{") and len(line) > 1 and not line.endswith(("[", "{"))
-    return (
-        isinstance(found, dict)
-        and not (found and all(isinstance(value, dict) for value in found.values()))
-        and not any(_holds_rows(name, value) for name, value in found.items())
-        and not _is_columnar(found)
-    )
+    return isinstance(found, dict) and is_row(found)
+
+
+def is_row(members: dict[str, Any]) -> bool:
+    """Return whether an object is a row itself, rather than a document that holds rows."""
+    holds = any(_holds_rows(name, value) for name, value in members.items())
+    of_objects = bool(members) and all(isinstance(value, dict) for value in members.values())
+    return not (holds or of_objects or _is_columnar(members))
 
 
 def _holds_rows(name: str, value: Any) -> bool:
@@ -128,7 +102,7 @@ def read_lines(stream: Stream, size: int) -> Iterator[Rows]:
 def _object(line: bytes) -> dict[str, Any]:
     text = line.decode()
     stripped = text.strip()
-    parsed = _DECODER.decode(stripped.removesuffix(","))  # the lines of an array, without its brackets
+    parsed = DECODER.decode(stripped.removesuffix(","))  # the lines of an array, without its brackets
     if not isinstance(parsed, dict):
         raise ValueError("the line holds something else")  # noqa: TRY004 - one kind of error says that a line is refused
     if "\\u" in text:
@@ -176,7 +150,7 @@ def _stranger(value: Any) -> str | None:
     """Return why a value is no word and no whole number; None where it is one, or missing."""
     if value is None or type(value) is str:
         return None
-    if isinstance(value, _Fraction):
+    if isinstance(value, Fraction):
         return f"{value} is a number with a fraction, not a name"
     if isinstance(value, bool):
         return f"{json.dumps(value)} is not a name"
@@ -198,28 +172,6 @@ def read_objects(objects: Iterable[dict[str, Any]], rows_at_once: int) -> Iterat
     while part := list(itertools.islice(source, rows_at_once)):
         yield _rows(names, part, range(first, first + len(part)), [None] * len(part))
         first += len(part)
-
-
-def plain(value: Any) -> Any:
-    """Return a value of Python as JSON would hold it: numbers by their shortest text, and what is no value as None."""
-    if value is None or isinstance(value, (str, bool)):
-        return value
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, (float, Decimal)):
-        return None if value != value else _Fraction(repr(value) if type(value) is float else str(value))  # noqa: PLR0124
-    if isinstance(value, datetime):  # pandas' times are datetimes, and NaT is one that does not equal itself
-        return None if value != value else value.isoformat()  # noqa: PLR0124
-    if isinstance(value, (list, tuple, dict)):
-        return json.loads(json.dumps(value, default=str))
-    text = str(value)
-    return (
-        None
-        if text in {"nan", "NaT", "<NA>"}
-        else _Fraction(text)
-        if getattr(value, "dtype", None) is not None and "." in text
-        else text
-    )
 
 
 # Documents
@@ -247,30 +199,46 @@ def read_document(opened: Callable[[], Stream], rows_at_once: int) -> Iterator[R
     """
     found = _Found()
     with opened() as stream:
-        scanner = _Scanner(stream)
+        scanner = Scanner(stream)
         if scanner.peek() == "{":
             for _ in _walk_all(scanner, found):
                 pass
-    names: dict[str, None] = {}
     with opened() as stream:
-        objects: list[dict[str, Any]] = []
-        held = 0
-        first = 1
-        for row in _walk_all(_Scanner(stream), _Found()):
-            objects.append(_as_object(row, found.outer))
-            held += len(objects[-1])
-            if len(objects) == rows_at_once or held > 8 * rows_at_once:
-                yield _rows(names, objects, range(first, first + len(objects)), [None] * len(objects))
-                first += len(objects)
-                objects, held = [], 0
-        if objects:
+        yield from _rows_of_document(Scanner(stream), found, rows_at_once)
+
+
+def read_mapping(document: Mapping[Any, Any], name: str, rows_at_once: int) -> Iterator[Rows]:
+    """Yield the rows of a mapping of Python as :func:`read_document` yields those of the document that it stands for.
+
+    :raises DataError: when nothing in it is a row.
+    """
+    found = _Found()
+    for _ in _walk_all(Values(document, name), found):
+        pass
+    yield from _rows_of_document(Values(document, name), found, rows_at_once)
+
+
+def _rows_of_document(scanner: Scanner | Values, found: _Found, rows_at_once: int) -> Iterator[Rows]:
+    """Yield the rows of a document with what stands around them, which *found* holds."""
+    names: dict[str, None] = {}
+    objects: list[dict[str, Any]] = []
+    held = 0
+    first = 1
+    for row in _walk_all(scanner, _Found()):
+        objects.append(_as_object(row, found.outer))
+        held += len(objects[-1])
+        if len(objects) == rows_at_once or held > 8 * rows_at_once:
             yield _rows(names, objects, range(first, first + len(objects)), [None] * len(objects))
+            first += len(objects)
+            objects, held = [], 0
+    if objects:
+        yield _rows(names, objects, range(first, first + len(objects)), [None] * len(objects))
     if first == 1 and not objects:
         text = "; ".join(f"{name.removeprefix(OUTER)}: {value}" for name, value in list(found.outer.items())[:3])
         raise DataError(
-            f"{stream.name}: the JSON document holds no rows{f' ({text})' if text else ''}",
+            f"{scanner.name}: the JSON document holds no rows{f' ({text})' if text else ''}",
             hint="a list of records is needed, as [{...}, {...}]",
-            source=stream.name,
+            source=scanner.name,
         )
 
 
@@ -289,13 +257,13 @@ def _as_object(row: _Row, outer: dict[str, str]) -> dict[str, Any]:
     return made
 
 
-def _walk_all(scanner: _Scanner, found: _Found) -> Iterator[_Row]:
+def _walk_all(scanner: Scanner | Values, found: _Found) -> Iterator[_Row]:
     while scanner.peek():
         yield from _walk_root(scanner, found)
         scanner.skip(",")
 
 
-def _walk_root(scanner: _Scanner, found: _Found) -> Iterator[_Row]:
+def _walk_root(scanner: Scanner | Values, found: _Found) -> Iterator[_Row]:
     """Yield the rows of one value at the top of a text."""
     start = scanner.peek()
     if start == "[":
@@ -320,7 +288,7 @@ def _walk_root(scanner: _Scanner, found: _Found) -> Iterator[_Row]:
 
 
 def _close_root(
-    scanner: _Scanner, count: int, leaves: list[tuple[str, dict[str, Any]]], found: _Found
+    scanner: Scanner | Values, count: int, leaves: list[tuple[str, dict[str, Any]]], found: _Found
 ) -> Iterator[_Row]:
     """Yield what turns out to be rows at the end of an object: its own columns, its objects, or itself."""
     columns = {name: value for name, value in scanner.columns.items() if isinstance(value, list)}
@@ -342,7 +310,7 @@ def _close_root(
 
 
 def _walk_member(
-    scanner: _Scanner,
+    scanner: Scanner | Values,
     name: str,
     path: str | None,
     found: _Found,
@@ -380,7 +348,7 @@ def _walk_member(
             found.outer[f"{OUTER}{name}"] = value if isinstance(value, str) else json.dumps(value)
 
 
-def _walk_list(scanner: _Scanner, key: str | None, path: str | None) -> Iterator[_Row]:
+def _walk_list(scanner: Scanner | Values, key: str | None, path: str | None) -> Iterator[_Row]:
     """Yield the elements of a list that are objects or lists; a list of plain values is a column, or a row by itself."""
     plain: list[Any] = []
     for _ in scanner.elements():
@@ -398,111 +366,3 @@ def _walk_list(scanner: _Scanner, key: str | None, path: str | None) -> Iterator
 
 def _is_plain(value: Any) -> bool:
     return isinstance(value, (str, bool))
-
-
-class _Scanner:
-    """Reads the values of a JSON text one after the other, with no more of it in memory than the one at hand."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.name = stream.name
-        self.columns: dict[str, list[Any]] = {}
-        self._blocks = stream.blocks(1 << 18)
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._text = ""
-        self._place = 0
-        self._ended = False
-
-    def peek(self) -> str:
-        """Return the next character that is no space; an empty text at the end."""
-        while True:
-            match = _SPACE.match(self._text, self._place)
-            self._place = match.end() if match else self._place
-            if self._place < len(self._text):
-                return self._text[self._place]
-            if not self._more():
-                return ""
-
-    def skip(self, mark: str) -> bool:
-        """Pass over *mark* if it is next, and return whether it was."""
-        if self.peek() != mark:
-            return False
-        self._place += 1
-        return True
-
-    def decode(self) -> Any:
-        """Return the next value whole."""
-        self.peek()
-        while True:
-            try:
-                value, end = _DECODER.raw_decode(self._text, self._place)
-            except RecursionError:
-                raise self._wrong("it is nested too deeply") from None
-            except ValueError as error:
-                if not self._more():
-                    raise self._wrong(str(error)) from None
-                continue
-            # What ends where the text at hand does may go on, as a number.
-            if end == len(self._text) and self._more():
-                continue
-            self._place = end
-            return value
-
-    def members(self) -> Iterator[str]:
-        """Yield the names of an object's members; the value of each is to be read before the next."""
-        self._expect("{")
-        if self.skip("}"):
-            return
-        while True:
-            if self.peek() != '"':
-                raise self._wrong("the name of a member is expected")
-            name = self.decode()
-            self._expect(":")
-            yield name
-            if self.skip("}"):
-                return
-            self._expect(",")
-
-    def elements(self) -> Iterator[None]:
-        """Go through the elements of an array; each is to be read before the next."""
-        self._expect("[")
-        if self.skip("]"):
-            return
-        while True:
-            yield
-            if self.skip("]"):
-                return
-            self._expect(",")
-            if self.skip("]"):  # a comma behind the last
-                return
-
-    def _expect(self, mark: str) -> None:
-        if not self.skip(mark):
-            raise self._wrong(f"{mark!r} is expected, not {self.peek()!r}" if self.peek() else "it is cut off")
-
-    def _more(self) -> bool:
-        if self._ended:
-            return False
-        if len(self._text) - self._place > MAX_ELEMENT:
-            raise self._wrong(f"a value is longer than {MAX_ELEMENT:,} characters")
-        # Twice as much each time, so that a long value is not tried too often.
-        wanted = max(1 << 18, len(self._text) - self._place)
-        parts = [self._text[self._place :]]
-        self._place = 0
-        while wanted > 0:
-            block = next(self._blocks, None)
-            try:
-                text = self._decoder.decode(block or b"", final=block is None)
-            except UnicodeDecodeError as error:
-                raise self._wrong("bytes that are not UTF-8") from error
-            parts.append(text)
-            wanted -= len(text)
-            if block is None:
-                self._ended = True
-                break
-        self._text = "".join(parts)
-        return True
-
-    def _wrong(self, what: str) -> DataError:
-        return DataError(
-            f"{self.name}: the JSON is damaged: {what}", hint="fetch or write the file again", source=self.name
-        )

@@ -14,7 +14,7 @@ from attrs import NOTHING, evolve, fields, frozen
 
 from fpa_core import columns
 from fpa_core.exceptions import DataError
-from fpa_core.formats import Format
+from fpa_core.formats import Format, zone_of
 from fpa_core.numbers import to_decimal, to_ns
 from fpa_core.records import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, Column, Kind
 from fpa_plugins.files.cells import is_instant, texts_of
@@ -22,7 +22,7 @@ from fpa_plugins.files.evidence import kind_by_columns, listed
 from fpa_plugins.files.numbers import NumberStyle, decided_mark
 from fpa_plugins.files.patterns import PATTERNS, directive_pattern
 from fpa_plugins.files.rows import Rows
-from fpa_plugins.files.times import SAMPLE, TimeStyle, UnreadableTimes, infer_times, zone_of
+from fpa_plugins.files.times import SAMPLE, TimeStyle, UnreadableTimes, infer_times
 from fpa_plugins.files.vocabulary import INDEX_NAMES, fields_of, squeezed
 
 __all__ = ["Layout", "Reading", "is_of_days", "joined", "layout_of"]

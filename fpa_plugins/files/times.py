@@ -19,12 +19,13 @@ from attrs import evolve, frozen
 
 from fpa_core import columns, parsing
 from fpa_core.exceptions import DataError
+from fpa_core.formats import zone_of
 from fpa_core.numbers import MIN_NS, to_decimal, to_ns
 from fpa_plugins.files import zones
 from fpa_plugins.files.cells import NULLS, Problems, is_instant, texts_of, without_nulls
 from fpa_plugins.files.patterns import DAY_OR_MONTH_FIRST, ISO, PATTERNS, Pattern
 
-__all__ = ["DAY", "TimeStyle", "Times", "UnreadableTimes", "infer_times", "read_times", "zone_of"]
+__all__ = ["DAY", "TimeStyle", "Times", "UnreadableTimes", "infer_times", "read_times"]
 
 DAY = 86_400 * 10**9
 EARLIEST = 315_532_800 * 10**9
@@ -110,19 +111,6 @@ class Times:
     date_only: npt.NDArray[np.bool_]
     valid: npt.NDArray[np.bool_]
     problems: Problems
-
-
-def zone_of(name: str) -> ZoneInfo:
-    """Return the time zone called *name*.
-
-    :raises DataError: when there is none.
-    """
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:  # unknown, no name at all, a folder of the database
-        raise DataError(
-            f"tz: {name!r} is not a known time zone", hint="write it like America/New_York or UTC", value=name
-        ) from error
 
 
 def infer_times(cells: pa.Array, *, latest: int, wanted: TimeStyle) -> TimeStyle:

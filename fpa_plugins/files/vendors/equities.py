@@ -21,7 +21,7 @@ _YAHOO = (
             columns={"timestamp": "Date", **_OHLCV},
             complete=True,
             interval="1d",
-            match=Match(columns=("Date", *_OHLCV_NAMES, "Adj Close")),
+            match=Match(columns=("Date", *_OHLCV_NAMES, "Adj Close"), without=("Ticker",)),
         ),
         "Yahoo Finance: daily bars of a symbol, also copied from its page",
     ),
