@@ -80,7 +80,9 @@ class Content:
     @contextlib.contextmanager
     def seekable(self) -> Iterator[Any]:
         """Open it for random access, unpacked into a temporary file if need be."""
-        with contextlib.closing(self.opened()) as stream:
+        with named(self.name):
+            opened = self.opened()
+        with contextlib.closing(opened) as stream:
             if not self.container and isinstance(stream, pa.NativeFile):
                 yield stream
                 return
@@ -229,7 +231,7 @@ def _of_stream(
     name: str, file: str, opened: Callable[[], Readable], position: Callable[[], float], container: str, depth: int
 ) -> Iterator[Content]:
     """Yield the tables in one stream, by its first bytes."""
-    with contextlib.closing(opened()) as stream, named(name):
+    with named(name), contextlib.closing(opened()) as stream:
         head = _filled(stream, HEAD)
     kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), "text")
     if kind in _COMPRESSED or kind == "zip":
