@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -33,7 +33,8 @@ SAMPLE = 1_000
 """Rows that decide how the numbers of a file are written."""
 
 PLAIN = Format()
-DAYS = re.compile(r".*(d|w|mo)")
+DEFAULTS = {"filled_quantity": Decimal(0)}
+"""What a missing value stands for, as the models have it."""
 
 
 class Hang(BaseException):
@@ -222,7 +223,7 @@ def _read_row(kind: Kind, places: dict[str, int], cells: Sequence[str], mark: st
             values.append(cells[place].strip() or symbol)
         else:
             value = number_of(cells[place], mark)
-            values.append(None if value == MISSING else value)
+            values.append(DEFAULTS.get(name) if value == MISSING else value)
     return (instant, *values)
 
 

@@ -130,14 +130,14 @@ def one_series(rows: Rows, said: Format) -> Rows:  # noqa: ARG001 - every one is
 
 
 def _index(names: Sequence[str], name: str) -> int:
-    """Return the place of a column.
+    """Return the place of a column, without regard to case as formats are recognised.
 
-    :raises DataError: when there is none to the letter: formats are recognised without regard to case.
+    :raises DataError: when there is none.
     """
-    stripped = [each.strip() for each in names]
-    if name not in stripped:
+    folded = [each.strip().lower() for each in names]
+    if name.lower() not in folded:
         raise DataError(f"there is no column {name!r}", hint="write the header as its vendor does")
-    return stripped.index(name)
+    return folded.index(name.lower())
 
 
 def _whole(cells: pa.Array) -> tuple[pa.Array, pa.Array]:
