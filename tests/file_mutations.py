@@ -27,18 +27,86 @@ CELLS = (
     *("", " ", "nan", "NaN", "NULL", "None", "n/a", "-", "--", ".", "\\N", "inf", "-inf", "Infinity", "-nan", "1e400"),
     *("0", "-0", "+1", "007", "1.", ".5", "1e3", "1E-3", "1e+2", "1.5e2", "1e999999999", "1e-999999999", "1e", "0x10"),
     *("1,000", "1.000", "1,000.5", "1.000,5", "1,5", "1,00,000", "1 000", "1'000", "1_000", "1,234,567", "1.234.567"),
-    *("0,123", "0.123", "12,3456", "1234,5", ",5", "$1.5", "-$1.5", "$-1.5", "($1.5)", "(1.5)", "(-1.5)", "€1,5", "1.5€"),
-    *("1.5K", "2M", "3B", "1.5%", "--1", "+-1", "1-", "1/2", "\u0661\u0662", "\uff11", "1\u00a0000", "9" * 76, "9" * 77),
+    *(
+        "0,123",
+        "0.123",
+        "12,3456",
+        "1234,5",
+        ",5",
+        "$1.5",
+        "-$1.5",
+        "$-1.5",
+        "($1.5)",
+        "(1.5)",
+        "(-1.5)",
+        "€1,5",
+        "1.5€",
+    ),
+    *(
+        "1.5K",
+        "2M",
+        "3B",
+        "1.5%",
+        "--1",
+        "+-1",
+        "1-",
+        "1/2",
+        "\u0661\u0662",
+        "\uff11",
+        "1\u00a0000",
+        "9" * 76,
+        "9" * 77,
+    ),
     *("0." + "1" * 76, "0." + "1" * 77, "1" * 5000, "x" * 4096, "x" * 4097, "x" * 70_000, "\x00", "a\x00b", "1\x00"),
-    *("\x1b]0;x\x07", "\u202e", "\ud7ff", "\ufeff", "\u2028", "\x85", "\x0b", "\x0c", '"', '""', "'", "\\", '\\"', "a\nb"),
+    *(
+        "\x1b]0;x\x07",
+        "\u202e",
+        "\ud7ff",
+        "\ufeff",
+        "\u2028",
+        "\x85",
+        "\x0b",
+        "\x0c",
+        '"',
+        '""',
+        "'",
+        "\\",
+        '\\"',
+        "a\nb",
+    ),
     *("a\r\nb", "a,b", "a;b", "=1+1", "@x", "true", "FALSE", "{}", "[]", '{"a":1}', "[1,2]", "AAPL", "buy", "1m", "1d"),
     *("2024-05-01", "2024-05-01T14:30:00Z", "2024-05-01 14:30:00+02:00", "2024-05-01T14:30:00.123456789Z", "20240501"),
-    *("05/01/2024", "13/05/2024 09:30", "01.05.2024 09:30", "May 1, 2024", "2024-02-30T00:00:00Z", "24:00:00", "1714573800"),
+    *(
+        "05/01/2024",
+        "13/05/2024 09:30",
+        "01.05.2024 09:30",
+        "May 1, 2024",
+        "2024-02-30T00:00:00Z",
+        "24:00:00",
+        "1714573800",
+    ),
     *("1714573800000", "1714573800000000", "1714573800000000000", "9999999999999", "1970-01-01T00:00:00Z", "45413.5"),
     *("2262-04-12T00:00:00Z", "1677-09-20T00:00:00Z", "0001-01-01T00:00:00Z", "2024-03-10 02:30", "2024-11-03 01:30"),
     *("2024-05-01T14:30:60Z", "2024-05-01T14:30:00-25:00", "2024-05-01T14:30Z", "2024-W18-3", "-9223372036854775808"),
 )
-VALUES = ("NaN", "Infinity", "-Infinity", "null", "true", "1e400", "-0", "1E5", "{}", "[]", '""', '"\\u0000"', '"\\ud800"', "01", "1.", "'a'")
+VALUES = (
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "null",
+    "true",
+    "1e400",
+    "-0",
+    "1E5",
+    "{}",
+    "[]",
+    '""',
+    '"\\u0000"',
+    '"\\ud800"',
+    "01",
+    "1.",
+    "'a'",
+)
 
 
 @frozen
@@ -77,9 +145,15 @@ def mutated(paths: list[Path], count: int, first: int = 0) -> Iterator[Mutated]:
 
 def _changes(content: bytes) -> tuple[Callable[[random.Random, bytes], bytes], ...]:
     start = content.lstrip(b"\xef\xbb\xbf \r\n\t")[:1]
-    if b"\x00" in content[:512] or content[:4] in {b"PAR1", b"PK\x03\x04", b"ARRO"} or content[:2] in {b"\x1f\x8b", b"BZ"}:
+    if (
+        b"\x00" in content[:512]
+        or content[:4] in {b"PAR1", b"PK\x03\x04", b"ARRO"}
+        or content[:2] in {b"\x1f\x8b", b"BZ"}
+    ):
         return BYTES
-    return (*BYTES, *JSON, *JSON, *JSON, *PACKED) if start in {b"{", b"["} else (*BYTES, *DIALECT, *CELL, *CELL, *PACKED)
+    return (
+        (*BYTES, *JSON, *JSON, *JSON, *PACKED) if start in {b"{", b"["} else (*BYTES, *DIALECT, *CELL, *CELL, *PACKED)
+    )
 
 
 # Bytes
@@ -107,7 +181,9 @@ def _repeat(chance: random.Random, content: bytes) -> bytes:
 
 def _insert(chance: random.Random, content: bytes) -> bytes:
     start = chance.randrange(len(content) + 1)
-    what = chance.choice((chance.randbytes(chance.randint(1, 30)), b"\x00", b"\xff\xfe", b"\xc3", b'"', b"\r", b"\n", b"\n\n", b"\x1a"))
+    what = chance.choice(
+        (chance.randbytes(chance.randint(1, 30)), b"\x00", b"\xff\xfe", b"\xc3", b'"', b"\r", b"\n", b"\n\n", b"\x1a")
+    )
     return content[:start] + what + content[start:]
 
 
@@ -123,7 +199,9 @@ def _delimiter(chance: random.Random, content: bytes) -> bytes:
 def _line_ends(chance: random.Random, content: bytes) -> bytes:
     plain = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if chance.random() < 0.3:
-        return b"".join(line.rstrip(b"\n") + chance.choice((b"\n", b"\r", b"\r\n")) for line in plain.splitlines(keepends=True))
+        return b"".join(
+            line.rstrip(b"\n") + chance.choice((b"\n", b"\r", b"\r\n")) for line in plain.splitlines(keepends=True)
+        )
     return plain.replace(b"\n", chance.choice((b"\r\n", b"\r", b"\n\r", b"\r\r\n")))
 
 
@@ -138,7 +216,9 @@ def _quotes(chance: random.Random, content: bytes) -> bytes:
     lines = content.split(b"\n")
     share = chance.choice((0.1, 0.5, 1.0))
     return b"\n".join(
-        mark.join(b'"' + cell + b'"' if chance.random() < share and b'"' not in cell else cell for cell in line.split(mark))
+        mark.join(
+            b'"' + cell + b'"' if chance.random() < share and b'"' not in cell else cell for cell in line.split(mark)
+        )
         if line.strip()
         else line
         for line in lines
@@ -221,8 +301,8 @@ def _column(chance: random.Random, content: bytes) -> bytes:
             lambda cell: cell.replace("Z", "+05:30"),
             lambda cell: f"{cell}000",
             lambda cell: cell.replace("-", "/"),
-            lambda cell: "",
-            lambda cell: chance.choice(CELLS),
+            lambda _: "",
+            lambda _: chance.choice(CELLS),
         )
     )
     place = chance.randrange(10)
@@ -264,14 +344,20 @@ def _json_nested(chance: random.Random, content: bytes) -> bytes:
         return b'{"a":' * deep + content + b"}" * deep
     inner = b"[" * deep + b"]" * deep if how == 2 else b'{"x":' * deep + b"1" + b"}" * deep
     start = content.find(b":", chance.randrange(len(content) + 1)) + 1
-    return content[:start] + inner + content[start:] if chance.random() < 0.3 else content[:start] + inner + b',"z":' + content[start:]
+    return (
+        content[:start] + inner + content[start:]
+        if chance.random() < 0.3
+        else content[:start] + inner + b',"z":' + content[start:]
+    )
 
 
 def _json_names(chance: random.Random, content: bytes) -> bytes:
     """Have a name twice in an object, or another one."""
     start = content.find(b"{", chance.randrange(len(content) + 1)) + 1
     names = (b"symbol", b"price", b"t", b"close", b"", b"\\u0000", b"(key)", b"../x", b"timestamp", b"bars")
-    return content[:start] + b'"' + chance.choice(names) + b'":' + chance.choice(VALUES).encode() + b"," + content[start:]
+    return (
+        content[:start] + b'"' + chance.choice(names) + b'":' + chance.choice(VALUES).encode() + b"," + content[start:]
+    )
 
 
 def _json_space(chance: random.Random, content: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import datetime
+import datetime as dt
 import io
 import re
 from collections import deque
@@ -93,9 +93,7 @@ def mark_of(cells: Sequence[str]) -> str | None:
     return "." if "." in shown else "," if "," in shown else None
 
 
-ISO = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?\s?(Z|[+-]\d\d:?\d\d)", re.ASCII
-)
+ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?\s?(Z|[+-]\d\d:?\d\d)", re.ASCII)
 UNITS = {10: 10**9, 13: 10**6, 16: 10**3, 19: 1}
 
 
@@ -109,10 +107,10 @@ def instant_of(cell: str) -> int | None:
         return None
     year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
     try:
-        local = datetime.datetime(year, month, day, hour, minute, second, tzinfo=datetime.UTC)
+        local = dt.datetime(year, month, day, hour, minute, second, tzinfo=dt.UTC)
     except ValueError:
         return None
     zone = match[8]
     minutes = 0 if zone == "Z" else (int(zone[1:3]) * 60 + int(zone[-2:])) * (-1 if zone[0] == "-" else 1)
-    whole = (local - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(seconds=1) - minutes * 60
+    whole = (local - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(seconds=1) - minutes * 60
     return whole * 10**9 + int((match[7] or "0").ljust(9, "0"))

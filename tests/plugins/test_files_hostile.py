@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import fpa_core
@@ -19,6 +21,7 @@ from fpa_core.models import Bar, Quote, Trade
 from fpa_plugins.files import containers
 
 HEADER = b"symbol,timestamp,price,size\n"
+NOON = 1_714_573_800_000_000_000
 ROW = b"A,2024-05-01T14:30:00Z,1,1\n"
 
 
@@ -123,12 +126,14 @@ def test_a_series_whose_name_is_no_text(data: DataLayer, tmp_path: Path):
 def test_the_last_line_decides_though_it_does_not_end(data: DataLayer, tmp_path: Path):
     """The last line counts as evidence of how numbers are written, whether or not a line end follows."""
     path = tmp_path / "a.csv"
-    path.write_text("symbol;timestamp;bid;ask\nA;2024-05-01T14:30:00Z;1,169;1,170\nA;2024-05-01T14:31:00Z;1,5;1,6", "utf-8")
+    path.write_text(
+        "symbol;timestamp;bid;ask\nA;2024-05-01T14:30:00Z;1,169;1,170\nA;2024-05-01T14:31:00Z;1,5;1,6", "utf-8"
+    )
     assert data.ingest(path).inserted == 2
     assert [quote.bid for quote in data.select(Quote)] == [Decimal("1.169"), Decimal("1.5")]
 
 
-@pytest.mark.parametrize("pack", [lambda content: gzip.compress(content), _zip, lambda content: gzip.compress(_zip(content))])
+@pytest.mark.parametrize("pack", [gzip.compress, _zip, lambda content: gzip.compress(_zip(content))])
 def test_a_file_that_unpacks_to_absurdly_much(data: DataLayer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack):
     """A packed file is read up to 500 times its size, and refused, with nothing kept, where there is more."""
     monkeypatch.setattr(containers, "RATIO_FROM", 1 << 20)
@@ -141,3 +146,17 @@ def test_a_file_that_unpacks_to_absurdly_much(data: DataLayer, tmp_path: Path, m
     with pytest.raises(DataError, match="unpacks to more than"):
         data.ingest(path)
     assert data.select(Trade).count() == 10_000
+
+
+def test_a_list_of_millions_where_a_text_should_be(data: DataLayer, tmp_path: Path):
+    """A list in a cell is written only as far as a text may be long: it refuses its row, and the text kept of it is short."""
+    times = pa.array([NOON, NOON]).cast(pa.timestamp("ns", "UTC"))
+    lists = pa.array([[1], list(range(1_000_000))], pa.list_(pa.int64()))
+    path = tmp_path / "a.parquet"
+    pq.write_table(
+        pa.table({"symbol": ["A", "B"], "timestamp": times, "price": [1, 1], "size": [1, 1], "conditions": lists}), path
+    )
+    receipt = data.ingest(path)
+    assert (1, 1) == (receipt.inserted, receipt.quarantined)
+    (refused,) = data.quarantine.list()
+    assert len(refused.raw) < 50_000

@@ -139,7 +139,7 @@ def _read(data: DataLayer, one: Mutated, path: Path, found: Findings) -> str | N
                 return None
     except Hang:
         return f"it takes more than {HANG} seconds"
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever else comes out is what is looked for
         return f"{type(error).__name__}: {error}"[:500]
     finally:
         found.slowest = max(found.slowest, time.monotonic() - started)
@@ -169,14 +169,7 @@ def _compared(
     places = _places(kind, table, form)
     if not places:
         return None
-    width = len(table.columns)
-    rows = []
-    text = one.content.decode(table.encoding, "surrogateescape" if table.encoding.startswith("utf-8") else "replace")
-    for cells in records_of(text.removeprefix("\ufeff"), table.delimiter):
-        while len(cells) > width and not cells[-1]:
-            cells.pop()
-        if len(cells) == width:
-            rows.append(cells)
+    rows = _rows(one, table)
     numbers = [name for name in places if kind.by_name[name].type == "decimal"]
     mark = form.decimal or _mark(rows, table, [places[name] for name in numbers])
     expected = Counter(_read_row(kind, places, cells, mark, options["symbol"]) for cells in rows)
@@ -194,6 +187,21 @@ def _compared(
     return None
 
 
+def _rows(one: Mutated, table: Sniffed) -> list[list[str]]:
+    """Return the records of a text that are as wide as its header, which is among them."""
+    assert table.encoding is not None
+    assert table.delimiter is not None
+    width = len(table.columns)
+    rows = []
+    text = one.content.decode(table.encoding, "surrogateescape" if table.encoding.startswith("utf-8") else "replace")
+    for cells in records_of(text.removeprefix("\ufeff"), table.delimiter):
+        while len(cells) > width and not cells[-1]:
+            cells.pop()
+        if len(cells) == width:
+            rows.append(cells)
+    return rows
+
+
 def _places(kind: Kind, table: Sniffed, form: Format) -> dict[str, int]:
     """Return the columns of the fields that are compared: one column each, of a name that no other has."""
     return {
@@ -207,11 +215,15 @@ def _places(kind: Kind, table: Sniffed, form: Format) -> dict[str, int]:
 
 
 def _mark(rows: Sequence[Sequence[str]], table: Sniffed, places: Sequence[int]) -> str | None:
-    header = next((number for number, cells in enumerate(rows) if [c.strip() for c in cells] == list(table.columns)), -1)
+    header = next(
+        (number for number, cells in enumerate(rows) if [c.strip() for c in cells] == list(table.columns)), -1
+    )
     return mark_of([cells[place] for cells in rows[header + 1 : header + 1 + SAMPLE] for place in places])
 
 
-def _read_row(kind: Kind, places: dict[str, int], cells: Sequence[str], mark: str | None, symbol: str) -> tuple[Any, ...]:
+def _read_row(
+    kind: Kind, places: dict[str, int], cells: Sequence[str], mark: str | None, symbol: str
+) -> tuple[Any, ...]:
     """Return a row of the file: its instant, None where only the reader's other rules tell it, and its values."""
     values: list[Any] = []
     instant = None
@@ -245,6 +257,6 @@ def test_files_changed_at_random(tmp_path: Path) -> None:
 def test_many_files_changed_at_random(tmp_path: Path) -> None:
     """Of 20,000 changed files each is stored as it stands, or refused by an error of this project, in bounded memory."""
     found = torture(tmp_path, 20_000, first=1_000)
-    print(found, found.peak)
+    sys.stdout.write(f"{found}, at most {found.peak} MB\n")  # shown with -s
     assert found.failures == []
     assert found.peak < MEGABYTES
