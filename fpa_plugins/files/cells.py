@@ -118,7 +118,10 @@ def _one_by_one(cells: pa.Array) -> tuple[pa.Array, Problems]:
 def _json(value: Any) -> str | None:
     if not value.is_valid:
         return None
+    if isinstance(value, pa.ListScalar) and len(value) > MAX_TEXT:  # its text is too long for any field
+        value = value.values.slice(0, MAX_TEXT)
     try:
-        return json.dumps(value.as_py(), default=str, ensure_ascii=False)
+        found = value.to_pylist() if isinstance(value, pa.Array) else value.as_py()
+        return json.dumps(found, default=str, ensure_ascii=False)
     except ValueError:  # nanoseconds do not fit a datetime, and bytes may be no text
         return str(value.type)

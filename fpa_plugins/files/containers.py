@@ -29,6 +29,9 @@ HEAD = 64 * 1024
 MAX_NESTING = 3
 """Containers within containers that are opened."""
 
+MAX_RATIO, RATIO_FROM = 500, 1024 * 1024 * 1024
+"""How many times its size a file may unpack to, once that is more than a GiB: tables of records come nowhere near."""
+
 _SPOOLED = 16 * 1024 * 1024
 """Bytes of a stream held in memory; more go to a temporary file."""
 
@@ -80,7 +83,9 @@ class Content:
     @contextlib.contextmanager
     def seekable(self) -> Iterator[Any]:
         """Open it for random access, unpacked into a temporary file if need be."""
-        with contextlib.closing(self.opened()) as stream:
+        with named(self.name):
+            opened = self.opened()
+        with contextlib.closing(opened) as stream:
             if not self.container and isinstance(stream, pa.NativeFile):
                 yield stream
                 return
@@ -155,7 +160,7 @@ def contents_of(target: Any) -> Iterator[Content]:
             copy.seek(0)
             return _Unclosed(copy)
 
-        yield from _of_stream(name, Path(name).name, opened, lambda: copy.tell() / size if size else 1.0, "", 0)
+        yield from _of_stream(name, Path(name).name, opened, lambda: copy.tell() / size if size else 1.0, "", 0, size)
 
 
 def _spool(stream: Any, copy: IO[bytes], name: str) -> None:
@@ -222,14 +227,23 @@ def _of_path(path: Path) -> Iterator[Content]:
         file = last[0] if last else None
         return min(file.tell() / size, 1.0) if size and file is not None and not file.closed else 1.0
 
-    yield from _of_stream(name, path.name, opened, position, "", 0)
+    yield from _of_stream(name, path.name, opened, position, "", 0, size)
 
 
 def _of_stream(
-    name: str, file: str, opened: Callable[[], Readable], position: Callable[[], float], container: str, depth: int
+    name: str,
+    file: str,
+    opened: Callable[[], Readable],
+    position: Callable[[], float],
+    container: str,
+    depth: int,
+    size: int,
 ) -> Iterator[Content]:
-    """Yield the tables in one stream, by its first bytes."""
-    with contextlib.closing(opened()) as stream, named(name):
+    """Yield the tables in one stream, by its first bytes.
+
+    :param size: bytes of the file that it is in.
+    """
+    with named(name), contextlib.closing(opened()) as stream:
         head = _filled(stream, HEAD)
     kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), "text")
     if kind in _COMPRESSED or kind == "zip":
@@ -238,10 +252,16 @@ def _of_stream(
         packed = f"{container}, {kind}" if container else kind
         if kind in _COMPRESSED:
             yield from _of_stream(
-                name, _without_suffix(file), lambda: _decompressed(opened(), kind), position, packed, depth + 1
+                name,
+                _without_suffix(file),
+                lambda: _Bounded(_decompressed(opened(), kind), name, size),
+                position,
+                packed,
+                depth + 1,
+                size,
             )
         else:
-            yield from _of_zip(name, file, opened, position, packed, depth)
+            yield from _of_zip(name, file, opened, position, packed, depth, size)
         return
     if kind == "dbn":
         yield from _of_dbn(name, file, opened, f"{container}, DBN" if container else "DBN")
@@ -264,7 +284,9 @@ def _of_dbn(name: str, file: str, opened: Callable[[], Readable], container: str
             copy.seek(0)
             return _Unclosed(copy)
 
-        yield from _of_stream(name, file, reopened, lambda: copy.tell() / size if size else 1.0, container, MAX_NESTING)
+        yield from _of_stream(
+            name, file, reopened, lambda: copy.tell() / size if size else 1.0, container, MAX_NESTING, size
+        )
 
 
 def _filled(stream: Readable, size: int) -> bytes:
@@ -337,9 +359,37 @@ class _Closing:
         self._below.close()
 
 
+class _Bounded:
+    """What comes out of a decompressor, as long as it is not absurdly more than went in."""
+
+    def __init__(self, stream: Readable, name: str, size: int) -> None:
+        self._stream = stream
+        self._name = name
+        self._most = max(RATIO_FROM, MAX_RATIO * size)
+        self._read = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = bytes(self._stream.read(size))
+        self._read += len(data)
+        if self._read > self._most:
+            raise _bomb(self._name, self._most)
+        return data
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _bomb(name: str, most: int) -> DataError:
+    return DataError(
+        f"{name}: it unpacks to more than {most:,} bytes, {MAX_RATIO} times its size, as no table of records does",
+        hint="if it is one all the same, unpack it first",
+        source=name,
+    )
+
+
 def _as_file(stream: Any) -> Any:
     """Return a stream with the methods that the standard library's readers ask for."""
-    return _Native(stream) if isinstance(stream, (pa.NativeFile, _Closing)) else stream
+    return _Native(stream) if isinstance(stream, (pa.NativeFile, _Closing, _Bounded)) else stream
 
 
 class _Native(io.RawIOBase):
@@ -369,7 +419,13 @@ class _Native(io.RawIOBase):
 
 
 def _of_zip(
-    name: str, file: str, opened: Callable[[], Readable], position: Callable[[], float], container: str, depth: int
+    name: str,
+    file: str,
+    opened: Callable[[], Readable],
+    position: Callable[[], float],
+    container: str,
+    depth: int,
+    size: int,
 ) -> Iterator[Content]:
     """Yield the tables in a ZIP archive: its members, or the workbook that it is."""
     with contextlib.ExitStack() as stack:
@@ -393,6 +449,8 @@ def _of_zip(
             raise DataError(f"{name}: the archive is empty", source=name)
         if any(info.flag_bits & 1 for info in members):
             raise DataError(f"{name}: the archive is encrypted", hint="unpack it first", source=name)
+        if sum(info.file_size for info in members) > max(RATIO_FROM, MAX_RATIO * size):
+            raise _bomb(name, max(RATIO_FROM, MAX_RATIO * size))
         for number, info in enumerate(members):
             share = number / len(members)
             yield from _of_stream(
@@ -402,6 +460,7 @@ def _of_zip(
                 lambda share=share: share,  # type: ignore[misc]
                 container,
                 depth + 1,
+                size,
             )
 
 

@@ -160,9 +160,14 @@ def _stranger(value: Any) -> str | None:
 def _column(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values, pa.string())
-    except (pa.ArrowTypeError, pa.ArrowInvalid):  # true, false, lists and objects stand as they are written
-        texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+    except (pa.ArrowTypeError, pa.ArrowInvalid, UnicodeEncodeError):
+        pass
+    # True, false, lists and objects stand as they are written.
+    texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+    try:
         return pa.array(texts, pa.string())
+    except UnicodeEncodeError:  # half a character, as "\\ud800" is: bytes that are no text, which refuse their row
+        return pa.array([None if text is None else text.encode("utf-8", "surrogatepass") for text in texts])
 
 
 def read_objects(objects: Iterable[dict[str, Any]], rows_at_once: int) -> Iterator[Rows]:

@@ -128,7 +128,7 @@ def _has(have: frozenset[str], name: str) -> bool:
     return any(each.startswith(name[:-1]) for each in have) if name.endswith("*") else name in have
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=16)
 def _keys(names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(map(squeezed, names))
 

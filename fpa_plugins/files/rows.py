@@ -161,4 +161,8 @@ def clipped(raw: str) -> str:
     text = raw.rstrip("\r\n")
     if len(text) > MAX_RAW:
         text = f"{text[:MAX_RAW]}…"
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        content = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character that JSON spelled out
+        content = text.encode("utf-8", "surrogatepass")
+    return content.decode("utf-8", "backslashreplace")

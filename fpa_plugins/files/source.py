@@ -14,7 +14,7 @@ import pyarrow as pa
 from attrs import evolve, frozen
 
 from fpa_core.exceptions import DataError
-from fpa_core.formats import Format, merged
+from fpa_core.formats import Format, Prepare, merged
 from fpa_core.numbers import to_ns
 from fpa_core.protocols import Capability, Chunk, Sniffed, SourceRequest
 from fpa_plugins.files import columnar, delimited, jsontext, jsonvalues, workbook
@@ -266,11 +266,30 @@ class _Formats:
             recognised = self._found
             prepare = None if recognised.offer is None else recognised.offer.prepare
             named = _named_columns(plain, recognised.form)
-            rows = named if prepare is None else prepare(named, self._said)
+            rows = named if prepare is None else self._prepared(prepare, named)
             if recognised.form.divide_by:
                 yield from self._parts(recognised, rows)
             else:
                 yield recognised, self._wanted(recognised.form, rows)
+
+    def _prepared(self, prepare: Prepare, rows: Rows) -> Rows:
+        """Return rows as a format's own function changes them.
+
+        :raises DataError: when they are not as it takes them to be.
+        """
+        try:
+            prepared: Rows = prepare(rows, self._said)
+        except DataError as error:
+            if error.source is not None:
+                raise
+            raise DataError(f"{self._table.name}: {error.message}", hint=error.hint, source=self._table.name) from error
+        except (pa.ArrowException, ValueError) as error:
+            raise DataError(
+                f"{self._table.name}: the rows are not as the format has them: {error}",
+                hint="say how the file is read with options, or with another format: --as NAME",
+                source=self._table.name,
+            ) from error
+        return prepared
 
     def _recognised(self, rows: Rows) -> Recognised:
         bare = all(name == str(place) for place, name in enumerate(rows.names))

@@ -66,14 +66,17 @@ class Stream:
         return self._content.position()
 
     def lines(self, size: int) -> Iterator[bytes]:
-        """Yield the content in blocks of about *size* bytes that end where a line ends."""
+        """Yield the content in blocks of about *size* bytes that end where a line ends; the last one has the last line, ended or not."""
+        whole = b""
         rest: list[bytes] = []
         held = 0
         while data := self._read(size):
             # Only a file that has no line feeds can end its lines with carriage returns; one at the very end may be half of a pair.
             cut = data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, -1) + 1
             if cut:
-                yield b"".join((*rest, data[:cut]))
+                if whole:
+                    yield whole
+                whole = b"".join((*rest, data[:cut]))
                 rest, held = [data[cut:]], len(data) - cut
                 continue
             rest.append(data)
@@ -83,8 +86,8 @@ class Stream:
                     f"{self.name}: a line is longer than {MAX_LINE:,} bytes, so this is no table of records",
                     source=self.name,
                 )
-        if held:
-            yield b"".join(rest)
+        if whole or held:
+            yield b"".join((whole, *rest))
 
     def blocks(self, size: int) -> Iterator[bytes]:
         """Yield the content in blocks of about *size* bytes, wherever they end."""

@@ -85,9 +85,17 @@ INDEX_NAMES = frozenset({"", "unnamed0", "indexlevel0", "index"})
 """What a column is called, squeezed, that a frame's index became for want of a name."""
 
 
-@functools.lru_cache(maxsize=8_192)
+LONGEST_NAME = 256
+"""Characters of the longest name that is remembered: files may have cells of megabytes where names should be."""
+
+
 def squeezed(name: str) -> str:
     """Return a name without regard to case and to all that is no letter or digit."""
+    return _squeezed(name) if len(name) <= LONGEST_NAME else _squeezed.__wrapped__(name)
+
+
+@functools.lru_cache(maxsize=8_192)
+def _squeezed(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).lower()
 
 

@@ -166,7 +166,7 @@ FAIL = [
     (time.Stale(), trade(1, ts=NOW - 3600 * S - 1), "2023-11-14T21:13:19.999999999Z lies more than 3600 s back"),
     (
         time.Past(),
-        trade(1, ts=1_585_699_202_957_000),
+        trade(1, ts=Instant(1_585_699_202_957_000)),
         "1970-01-19T08:28:19.202957Z lies before 1980-01-01: a time in another unit, such as microseconds, looks like this",
     ),
     (time.Past(), Bar("IBM", to_ns("1979-12-31T23:59:00Z"), 1, 1, 1, 1, 1, "12h"), None),

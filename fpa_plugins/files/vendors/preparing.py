@@ -70,9 +70,10 @@ def at_the_end(milliseconds: int, name: str = "time") -> Prepare:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        index = rows.names.index(name)
+        index = _index(rows.names, name)
         cells = list(rows.cells)
-        cells[index] = pc.cast(pc.add(pc.cast(cells[index], pa.int64()), milliseconds), pa.string())
+        texts, times = _whole(cells[index])
+        cells[index] = pc.coalesce(pc.cast(pc.add(times, milliseconds), pa.string()), texts)
         return evolve(rows, cells=cells)
 
     return prepare
@@ -85,10 +86,11 @@ def dates(name: str, zone: str) -> Prepare:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        index = rows.names.index(name)
+        index = _index(rows.names, name)
         cells = list(rows.cells)
-        times = pc.cast(pc.cast(cells[index], pa.int64()), pa.timestamp("ms", "UTC"))
-        cells[index] = pc.strftime(pc.cast(times, pa.timestamp("ms", zone)), "%Y-%m-%d")
+        texts, whole = _whole(cells[index])
+        times = pc.cast(whole, pa.timestamp("ms", zone))
+        cells[index] = pc.coalesce(pc.strftime(times, "%Y-%m-%d"), texts)
         return evolve(rows, cells=cells)
 
     return prepare
@@ -128,4 +130,23 @@ def one_series(rows: Rows, said: Format) -> Rows:  # noqa: ARG001 - every one is
 
 
 def _index(names: Sequence[str], name: str) -> int:
-    return [each.strip() for each in names].index(name)
+    """Return the place of a column, without regard to case as formats are recognised.
+
+    :raises DataError: when there is none.
+    """
+    folded = [each.strip().lower() for each in names]
+    if name.lower() not in folded:
+        raise DataError(f"there is no column {name!r}", hint="write the header as its vendor does")
+    return folded.index(name.lower())
+
+
+def _whole(cells: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return cells as texts, and as whole numbers where they are such of at most 15 digits; the others are for their rows to answer for."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from fpa_plugins.files.cells import texts_of
+
+    texts = texts_of(cells)[0]
+    plain = pc.match_substring_regex(texts, r"^\d{1,15}$")
+    return texts, pc.cast(pc.if_else(plain, texts, None), pa.int64())

@@ -1,0 +1,162 @@
+"""What random changes and bombs once did to the reader of files: errors that were not its own, and work without an end."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import fpa_core
+from fpa_core.exceptions import DataError
+from fpa_core.layer import DataLayer
+from fpa_core.models import Bar, Quote, Trade
+from fpa_plugins.files import containers
+
+HEADER = b"symbol,timestamp,price,size\n"
+NOON = 1_714_573_800_000_000_000
+ROW = b"A,2024-05-01T14:30:00Z,1,1\n"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Iterator[DataLayer]:
+    """Open a data layer over an empty database."""
+    config = tmp_path / "fpa.toml"
+    config.write_text('[store]\npath = "hostile.db"\n', "utf-8")
+    with fpa_core.open(config) as layer:
+        yield layer
+
+
+def _zip(*members: bytes) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, content in enumerate(members):
+            archive.writestr(f"{number}.csv", content)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("damage", ["the first", "the second"])
+def test_a_member_whose_head_is_damaged(data: DataLayer, tmp_path: Path, damage: str):
+    """A ZIP archive whose list of members is whole, and a member is not, is refused as damaged, and nothing of it is kept."""
+    content = bytearray(_zip(HEADER + ROW, HEADER + ROW))
+    place = 0 if damage == "the first" else content.index(b"PK\x03\x04", 4)
+    content[place + 2] ^= 0xFF
+    if damage == "the first":  # an archive may have anything in front of it, but is told by its first bytes
+        content = bytearray(_zip(HEADER + ROW))
+        content[26:26] = b"xxx"
+    path = tmp_path / "a.zip"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="cut off or damaged"):
+        data.ingest(path)
+    with pytest.raises(DataError, match="cut off or damaged"):
+        data.sniff(path)
+    assert data.select(Trade).count() == 0
+
+
+def test_half_a_character_in_json(data: DataLayer, tmp_path: Path):
+    """A text of JSON that spells out half a character refuses its row, and the others are stored."""
+    rows = [{"symbol": symbol, "timestamp": "2024-05-01T14:30:00Z", "price": "1", "size": "1"} for symbol in ("A", "?")]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows).replace('"?"', '"\\ud800"'), "utf-8")
+    receipt = data.ingest(path)
+    assert (1, 1) == (receipt.inserted, receipt.quarantined)
+    assert [trade.symbol for trade in data.select(Trade)] == ["A"]
+    (refused,) = data.quarantine.list()
+    assert "surrogates not allowed" in str(refused.findings)
+
+
+def test_half_a_character_in_a_document(data: DataLayer, tmp_path: Path):
+    """The same in a document, whose rows have no text of their own to be kept; sniffing says so, too."""
+    path = tmp_path / "a.json"
+    good = '{"symbol":"A","timestamp":"2024-05-01T14:30:00Z","price":1,"size":1}'
+    path.write_text(f"[{good},{good.replace('1}', '[]}').replace('A', chr(92) + 'udfff')}]", "utf-8")
+    receipt = data.ingest(path)
+    assert (1, 1) == (receipt.inserted, receipt.quarantined)
+    assert "symbol: bytes that are not UTF-8" in str(data.sniff(path)[0].rejects)
+
+
+def test_half_a_character_in_a_name(data: DataLayer, tmp_path: Path):
+    """A name of JSON with half a character is a column that is not read, like any other that nobody knows."""
+    path = tmp_path / "a.json"
+    path.write_text('[{"symbol":"A","timestamp":"2024-05-01T14:30:00Z","price":1,"size":1,"\\ud800":1}]', "utf-8")
+    assert data.ingest(path).inserted == 1
+
+
+GROUPED = '{"T":"A","v":1,"vw":1,"o":1,"c":1,"h":1,"l":1,"t":%s,"n":1}'
+
+
+@pytest.mark.parametrize("time", ['" "', '"-Infinity"'])
+def test_a_row_that_does_not_fit_its_format(data: DataLayer, tmp_path: Path, time: str):
+    """One time that is none refuses its row, not the file, where a format reads times by a function of its own."""
+    path = tmp_path / "a.json"
+    rows = ",".join(GROUPED % each for each in ("1714593600000", time))
+    path.write_text(f'{{"queryCount":2,"resultsCount":2,"adjusted":true,"status":"OK","results":[{rows}]}}', "utf-8")
+    receipt = data.ingest(path, interval="1d")
+    assert (1, 1) == (receipt.inserted, receipt.quarantined)
+    assert data.select(Bar).first() is not None
+
+
+def test_a_header_in_capitals(data: DataLayer, tmp_path: Path):
+    """A format is recognised without regard to case, and read so, too."""
+    source = Path(__file__).parents[1] / "formats" / "nse.udiff_bhavcopy"
+    (file,) = (path for path in source.iterdir() if path.suffix == ".csv")
+    first, rest = file.read_text("utf-8").split("\n", 1)
+    path = tmp_path / file.name
+    path.write_text(f"{first.upper()}\n{rest}", "utf-8")
+    data.ingest(file)
+    known = list(data.select(Bar))
+    assert data.ingest(path).duplicate == len(known) > 0
+
+
+def test_a_series_whose_name_is_no_text(data: DataLayer, tmp_path: Path):
+    """A header with bytes that are not UTF-8, where it is the symbol, refuses the file."""
+    path = tmp_path / "fred.csv"
+    path.write_bytes(b"observation_date,DG\xd710\n2024-05-01,4.63\n2024-05-02,4.58\n")
+    with pytest.raises(DataError):
+        data.ingest(path, interval="1d")
+
+
+def test_the_last_line_decides_though_it_does_not_end(data: DataLayer, tmp_path: Path):
+    """The last line counts as evidence of how numbers are written, whether or not a line end follows."""
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "symbol;timestamp;bid;ask\nA;2024-05-01T14:30:00Z;1,169;1,170\nA;2024-05-01T14:31:00Z;1,5;1,6", "utf-8"
+    )
+    assert data.ingest(path).inserted == 2
+    assert [quote.bid for quote in data.select(Quote)] == [Decimal("1.169"), Decimal("1.5")]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, _zip, lambda content: gzip.compress(_zip(content))])
+def test_a_file_that_unpacks_to_absurdly_much(data: DataLayer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack):
+    """A packed file is read up to 500 times its size, and refused, with nothing kept, where there is more."""
+    monkeypatch.setattr(containers, "RATIO_FROM", 1 << 20)
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(pack(HEADER + ROW * 10_000))
+    monkeypatch.setattr(containers, "MAX_RATIO", 500)
+    assert data.ingest(path).inserted == 10_000
+    monkeypatch.setattr(containers, "MAX_RATIO", 1)
+    path.write_bytes(pack(HEADER + ROW * 60_000))
+    with pytest.raises(DataError, match="unpacks to more than"):
+        data.ingest(path)
+    assert data.select(Trade).count() == 10_000
+
+
+def test_a_list_of_millions_where_a_text_should_be(data: DataLayer, tmp_path: Path):
+    """A list in a cell is written only as far as a text may be long: it refuses its row, and the text kept of it is short."""
+    times = pa.array([NOON, NOON]).cast(pa.timestamp("ns", "UTC"))
+    lists = pa.array([[1], list(range(1_000_000))], pa.list_(pa.int64()))
+    path = tmp_path / "a.parquet"
+    pq.write_table(
+        pa.table({"symbol": ["A", "B"], "timestamp": times, "price": [1, 1], "size": [1, 1], "conditions": lists}), path
+    )
+    receipt = data.ingest(path)
+    assert (1, 1) == (receipt.inserted, receipt.quarantined)
+    (refused,) = data.quarantine.list()
+    assert len(refused.raw) < 50_000
