@@ -19,7 +19,7 @@ def quote(bid, ask):
 
 
 def trade(price, size=1, ts=NOW):
-    return Trade("IBM", ts, price, size)
+    return Trade("IBM", Instant(ts), price, size)
 
 
 def bar(opening, high, low, close, volume=None):
@@ -169,7 +169,7 @@ FAIL = [
         trade(1, ts=Instant(1_585_699_202_957_000)),
         "1970-01-19T08:28:19.202957Z lies before 1980-01-01: a time in another unit, such as microseconds, looks like this",
     ),
-    (time.Past(), Bar("IBM", to_ns("1979-12-31T23:59:00Z"), 1, 1, 1, 1, 1, "12h"), None),
+    (time.Past(), Bar("IBM", "1979-12-31T23:59:00Z", 1, 1, 1, 1, 1, "12h"), None),
     (
         portfolio.Side(),
         position(5, 1, 5, side="short"),
