@@ -18,9 +18,10 @@ from fpa_core.parsing import decimal_column
 from fpa_core.protocols import Chunk, Reject
 from fpa_core.records import BARS, ORDERS, TRADES, Column, Kind
 from fpa_plugins.files.cells import NULLS, Problems, is_null, texts_of, widened
-from fpa_plugins.files.layout import PRICES, Layout, is_of_days, joined
+from fpa_plugins.files.layout import PRICES, Layout
 from fpa_plugins.files.numbers import canonical, read_numbers
 from fpa_plugins.files.rows import Rows, clipped
+from fpa_plugins.files.styles import is_of_days, joined
 from fpa_plugins.files.times import DAY, read_times
 
 __all__ = ["Converter"]

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from attrs import NOTHING, evolve, fields, frozen
 
-from fpa_core import columns
 from fpa_core.exceptions import DataError
 from fpa_core.formats import Format, zone_of
 from fpa_core.numbers import to_decimal, to_ns
 from fpa_core.records import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, Column, Kind
-from fpa_plugins.files.cells import is_instant, texts_of
 from fpa_plugins.files.evidence import kind_by_columns, listed
-from fpa_plugins.files.numbers import NumberStyle, decided_mark
-from fpa_plugins.files.patterns import PATTERNS, directive_pattern
+from fpa_plugins.files.numbers import NumberStyle
+from fpa_plugins.files.patterns import PATTERNS
 from fpa_plugins.files.rows import Rows
-from fpa_plugins.files.times import SAMPLE, TimeStyle, UnreadableTimes, infer_times
+from fpa_plugins.files.styles import Reading, number_style, sample_of, time_style
+from fpa_plugins.files.times import read_times
+from fpa_plugins.files.timestyles import TimeStyle
 from fpa_plugins.files.vocabulary import INDEX_NAMES, fields_of, squeezed
 
-__all__ = ["Layout", "Reading", "is_of_days", "joined", "layout_of"]
+__all__ = ["PRICES", "Layout", "layout_of"]
 
 PRICES: dict[Kind, frozenset[str]] = {
     QUOTES: frozenset({"bid", "ask"}),
@@ -40,29 +39,6 @@ _HINTS = {
     "interval": "if they are all of one interval, name it with --interval",
     "timestamp": "if they are all of one time, say it with --as-of",
 }
-
-
-@frozen(kw_only=True)
-class Reading:
-    """What is known of a file besides its columns.
-
-    :ivar form: what the user and the format say.
-    :ivar format_name: of the format that was recognised or named; None for none.
-    :ivar kind: the kind that the user says.
-    :ivar source: the file, for messages.
-    :ivar file: its name, of which a symbol may be taken.
-    :ivar now_ns: the present moment; times later than a day from it are not believed.
-    :ivar more: yields further rows of the same columns, for what the first leave open.
-    """
-
-    form: Format
-    format_name: str | None
-    kind: Kind | None
-    source: str
-    file: str
-    now_ns: int
-    date: int | None = None
-    more: Callable[[], Iterator[Rows]] | None = None
 
 
 @frozen
@@ -110,11 +86,6 @@ class Layout:
         return "; ".join(told)
 
 
-def is_of_days(interval: object) -> bool:
-    """Return whether an interval, in its one spelling, is a day or more: such a bar belongs to a calendar day."""
-    return isinstance(interval, str) and interval.endswith(("d", "w", "mo"))
-
-
 def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Layout:
     """Return the layout of a file that begins with *rows*.
 
@@ -159,11 +130,11 @@ def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Lay
                 source=source,
             )
     used = {place for found in places.values() for place in found}
-    style = before.numbers if before else _number_style(kind, rows, places, reading)
+    style = before.numbers if before else number_style(kind, rows, places, reading)
     times = dict(before.times) if before else {}
     for column in kind.columns:
         if column.type == "time" and column.name in places and column.name not in times:
-            times[column.name] = _time_style(kind, column.name, rows, places, fills, reading)
+            times[column.name] = time_style(kind, column.name, rows, places, fills, reading)
     others = [name or "(no name)" for place, name in enumerate(names) if place not in used and place not in left_out]
     return Layout(
         kind,
@@ -283,7 +254,7 @@ def _may_be_times(cells: pa.Array) -> bool:
     """Return whether some of a column may be times: a name alone does not make it one of times."""
     if pa.types.is_timestamp(cells.type) or pa.types.is_date(cells.type):
         return True
-    return any(text[0].isdigit() or any(pattern.fits(text) for pattern in PATTERNS) for text in _sample(cells, 20))
+    return any(text[0].isdigit() or any(pattern.fits(text) for pattern in PATTERNS) for text in sample_of(cells, 20))
 
 
 def _date_and_clock(rows: Rows, places: Sequence[int]) -> tuple[int, int] | None:
@@ -295,7 +266,7 @@ def _date_and_clock(rows: Rows, places: Sequence[int]) -> tuple[int, int] | None
         cells = rows.cells[place]
         if pa.types.is_timestamp(cells.type) or pa.types.is_integer(cells.type):
             continue
-        sample = _sample(cells)
+        sample = sample_of(cells)
         if not sample:
             continue
         if all(_CLOCK.fullmatch(text) for text in sample):
@@ -312,15 +283,10 @@ def _index_of_times(rows: Rows) -> int | None:
             cells = rows.cells[place]
             if pa.types.is_timestamp(cells.type) or pa.types.is_date(cells.type):
                 return place
-            sample = _sample(cells)
+            sample = sample_of(cells)
             if sample and not all(re.fullmatch(r"\d{1,8}", text) for text in sample):
                 return place
     return None
-
-
-def _sample(cells: pa.Array, count: int = 1_000) -> list[str]:
-    texts, _ = texts_of(cells.slice(0, count))
-    return [text.strip() for text in texts.unique().to_pylist() if text and text.strip()]
 
 
 def _default(kind: Kind, column: Column) -> object:
@@ -355,8 +321,6 @@ def _fills(kind: Kind, reading: Reading) -> dict[str, object]:
 
 
 def _as_of(form: Format, source: str) -> int:
-    from fpa_plugins.files.times import read_times
-
     text = str(form.as_of)
     zone = None if form.tz is None else zone_of(form.tz)
     wanted = TimeStyle("iso", zone=zone, dates=zone is not None)
@@ -371,166 +335,6 @@ def _as_of(form: Format, source: str) -> int:
                 source=source,
             ) from None
         return int(times.utc[0])
-
-
-def _number_style(kind: Kind, rows: Rows, places: Mapping[str, tuple[int, ...]], reading: Reading) -> NumberStyle:
-    """Return how numbers are written: as said, or as the file's numbers show."""
-    form = reading.form
-    nulls = frozenset(text.lower() for text in form.nulls)
-    mark: str | None = form.decimal
-    thousands = form.thousands
-    sampled = [
-        texts_of(rows.cells[found[0]].slice(0, SAMPLE))[0].unique().to_pylist()
-        for name, found in places.items()
-        if kind.by_name[name].type == "decimal" and _is_text(rows.cells[found[0]].type)
-    ]
-    shown, either = decided_mark(sampled)
-    if mark is None and shown is None and either is not None and reading.more is not None:
-        shown = _shown_later(kind, places, reading)
-    if mark is None:
-        mark = shown
-        if mark is None and either is not None and form.delimiter != "," and _is_semicolon(reading):
-            raise DataError(
-                f"{reading.source}: {either!r} can be a whole number or a fraction, and nothing else in the file tells",
-                hint="say --decimal . or --decimal ,",
-                source=reading.source,
-            )
-    if thousands is None and mark is not None:
-        thousands = "," if mark == "." else "."
-    return NumberStyle(mark or ".", thousands, form.magnitudes, nulls)
-
-
-def _shown_later(kind: Kind, places: Mapping[str, tuple[int, ...]], reading: Reading) -> str | None:
-    """Return the decimal mark that later rows show; None where they show none either."""
-    assert reading.more is not None
-    names: tuple[str, ...] | None = None
-    columns_ = [found[0] for name, found in places.items() if kind.by_name[name].type == "decimal"]
-    for rows in reading.more():
-        names = names or rows.names
-        if rows.names != names:
-            break
-        mark, _ = decided_mark(
-            texts_of(rows.cells[place])[0].unique().to_pylist()
-            for place in columns_
-            if _is_text(rows.cells[place].type)
-        )
-        if mark is not None:
-            return mark
-    return None
-
-
-def _is_semicolon(reading: Reading) -> bool:
-    return reading.form.delimiter == ";"
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _time_style(
-    kind: Kind,
-    name: str,
-    rows: Rows,
-    places: Mapping[str, tuple[int, ...]],
-    fills: Mapping[str, object],
-    reading: Reading,
-) -> TimeStyle:
-    """Return how the times of a field are written."""
-    form = reading.form
-    zone = None if form.tz is None else zone_of(form.tz)
-    days = kind is BARS and _may_be_of_days(rows, places, fills, form)
-    wanted = TimeStyle(
-        "iso" if form.time_unit is None else "epoch",
-        unit=form.time_unit,
-        pattern=None if form.time_format is None else directive_pattern(form.time_format),
-        zone=zone,
-        ambiguous=form.ambiguous,
-        dates=days or (kind in {POSITIONS, SNAPSHOTS, ORDERS} and zone is not None),
-        date=reading.date,
-        day_first=form.day_first,
-    )
-    if form.time_format is not None:
-        wanted = evolve(wanted, form="pattern", unit=None)
-    if wanted.unit == "ms-of-day" and wanted.date is None:
-        raise DataError(
-            f"{reading.source}: times of day need a date, and the name of the file tells none",
-            hint="name the file as 20131007_spy_minute_trade.csv",
-            source=reading.source,
-        )
-    cells = joined(rows, places[name])
-    latest = reading.now_ns + 86_400 * 10**9
-    try:
-        return infer_times(cells, latest=latest, wanted=wanted)
-    except UnreadableTimes as error:
-        if (
-            error.undecided
-            and reading.more is not None
-            and (found := _decided_later(name, places, reading, wanted, latest))
-        ):
-            return found
-        hint = error.hint
-        if hint and "--interval 1d" in hint and kind in {POSITIONS, SNAPSHOTS, ORDERS}:
-            hint = "say with --tz in which zone, and the midnight that begins the day is taken"
-        elif hint and "--interval 1d" in hint and kind is not BARS:
-            hint = None
-        shown = " and ".join(repr(rows.names[place]) for place in places[name])
-        raise DataError(
-            f"{reading.source}: the times in {shown}: {error.problem}",
-            hint=hint,
-            field=f"{kind.singular}.{name}",
-            source=reading.source,
-        ) from None
-
-
-def _decided_later(
-    name: str, places: Mapping[str, tuple[int, ...]], reading: Reading, wanted: TimeStyle, latest: int
-) -> TimeStyle | None:
-    """Return the style that the rest of the column tells; None where it tells none either."""
-    assert reading.more is not None
-    names: tuple[str, ...] | None = None
-    for rows in reading.more():
-        names = names or rows.names
-        if rows.names != names:
-            break
-        try:
-            found = infer_times(joined(rows, places[name]), latest=latest, wanted=wanted)
-        except UnreadableTimes:
-            continue
-        if found.pattern is not None:
-            return found
-    return None
-
-
-def _may_be_of_days(
-    rows: Rows, places: Mapping[str, tuple[int, ...]], fills: Mapping[str, object], form: Format
-) -> bool:
-    """Return whether some of the bars may be of a day or more."""
-    if "interval" not in places:
-        return is_of_days(fills.get("interval"))
-    words = {key.lower(): word for key, word in form.values.get("interval", {}).items()}
-    for text in _sample(rows.cells[places["interval"][0]], SAMPLE):
-        try:
-            if is_of_days(BARS.by_name["interval"].convert(words.get(text.lower(), text))):
-                return True
-        except DataError:
-            continue
-    return False
-
-
-def joined(rows: Rows, places: tuple[int, ...]) -> pa.Array:
-    """Return one column, or several joined by a blank; where one of them is missing the others stand alone."""
-    if len(places) == 1:
-        return rows.cells[places[0]]
-    parts = [_plain_texts(rows.cells[place]) for place in places]
-    return pc.binary_join_element_wise(*parts, " ", null_handling="skip")
-
-
-def _plain_texts(cells: pa.Array) -> pa.Array:
-    if is_instant(cells.type):
-        return columns.times_as_texts(cells.cast(columns.TIME))
-    if pa.types.is_timestamp(cells.type):
-        return pc.strftime(cells.cast(pa.timestamp("s")), "%Y-%m-%d")
-    return pc.utf8_trim_whitespace(texts_of(cells)[0])
 
 
 def _nearest(name: str, names: Sequence[str]) -> str | None:

@@ -17,7 +17,7 @@ from fpa_plugins.files.rows import Rows
 from fpa_plugins.files.vocabulary import squeezed
 
 if TYPE_CHECKING:
-    from fpa_plugins.files.source import _Table
+    from fpa_plugins.files.tables import Table
 
 __all__ = ["described", "toml_of"]
 
@@ -29,7 +29,7 @@ FIRST = 3
 
 
 def described(
-    table: _Table,
+    table: Table,
     rows: Rows | None,
     layout: Layout | None,
     chunk: Chunk | None,
@@ -76,7 +76,7 @@ def described(
     )
 
 
-def _last_line(table: _Table, width: int, delimiter: str) -> str | None:
+def _last_line(table: Table, width: int, delimiter: str) -> str | None:
     """Return the last line of a text that is not packed, where it has other cells than the rows: a total, or a word of the vendor's."""
     if table.path is None:
         return None

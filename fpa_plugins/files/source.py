@@ -6,60 +6,39 @@ import csv
 import io
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-from attrs import evolve, frozen
+from attrs import evolve
 
 from fpa_core.exceptions import DataError
-from fpa_core.formats import Format, Prepare, merged
+from fpa_core.formats import Format, merged
 from fpa_core.numbers import to_ns
 from fpa_core.protocols import Capability, Chunk, Sniffed, SourceRequest
-from fpa_plugins.files import columnar, delimited, jsontext, jsonvalues, workbook
-from fpa_plugins.files.cells import texts_of
+from fpa_plugins.files import columnar, delimited, jsontext, objects, workbook
 from fpa_plugins.files.containers import HEAD, Content, contents_of
 from fpa_plugins.files.convert import Converter
 from fpa_plugins.files.dialect import HEAD_LINES, Dialect, dialect_of, looks_like_data
-from fpa_plugins.files.layout import Layout, Reading, layout_of
-from fpa_plugins.files.recognise import Recognised, recognise, with_file_name
+from fpa_plugins.files.layout import Layout, layout_of
+from fpa_plugins.files.recognise import Recognised, recognise
+from fpa_plugins.files.rowformats import ROWS_TRIED, RowFormats
 from fpa_plugins.files.rows import Rows
 from fpa_plugins.files.sniffing import described
 from fpa_plugins.files.stream import Stream, decoded_head, encoding_of
-from fpa_plugins.files.unpivot import Wide, stacked_header, tuple_names
+from fpa_plugins.files.styles import Reading
+from fpa_plugins.files.tables import Table
+from fpa_plugins.files.unpivot import stacked_header
 
 __all__ = ["FilesSource"]
 
 BYTES_PER_ROW = 48
 """About what a quote takes in a CSV file; it turns the rows wanted in a chunk into bytes to read at once."""
 
-SHOWN_ROWS = 20
 SNIFFED_ROWS = 5_000
 """Rows that are looked at to say how a file is read."""
 
 _SUGGESTED = {".tsv": "\t", ".tab": "\t", ".psv": "|"}
-
-
-@frozen
-class _Table:
-    """One table of a file, ready to be read.
-
-    :ivar kind: the form it is in, for people; ``encoding`` and ``dialect`` of a text.
-    :ivar path: the file itself, where it is one that is not packed.
-    :ivar rows: yields its rows, anew each time it is called.
-    """
-
-    name: str
-    file: str
-    kind: str
-    container: str
-    rows: Callable[[], Iterator[Rows]]
-    position: Callable[[], float]
-    encoding: str | None = None
-    dialect: Dialect | None = None
-    recognised: Recognised | None = None
-    path: Path | None = None
 
 
 class FilesSource:
@@ -98,7 +77,7 @@ class FilesSource:
         said = _said(request)
         return [found for table in self._tables(request, said) for found in self._sniffed(table, request, said)]
 
-    def _sniffed(self, table: _Table, request: SourceRequest, said: Format) -> Iterator[Sniffed]:
+    def _sniffed(self, table: Table, request: SourceRequest, said: Format) -> Iterator[Sniffed]:
         """Yield how the first rows of a table would be read, those of several formats or symbols apart."""
         first = next(table.rows(), None)
         if first is None:
@@ -112,7 +91,7 @@ class FilesSource:
         except DataError as error:
             yield described(table, first, None, None, problem=error.message, hint=error.hint)
 
-    def _chunks(self, table: _Table, request: SourceRequest, said: Format) -> Iterator[Chunk]:
+    def _chunks(self, table: Table, request: SourceRequest, said: Format) -> Iterator[Chunk]:
         converters: dict[str, Converter] = {}
         told: set[str] = set()
         for layout, rows in self._laid_out(table, request, said):
@@ -126,14 +105,14 @@ class FilesSource:
                 notes = []
 
     def _laid_out(
-        self, table: _Table, request: SourceRequest, said: Format, whole: _Table | None = None
+        self, table: Table, request: SourceRequest, said: Format, whole: Table | None = None
     ) -> Iterator[tuple[Layout, Rows]]:
         """Yield the rows of a table with the layout that they have; rows of several formats apart from each other.
 
         :param whole: the table of which *table* is the beginning, for what the beginning leaves open.
         """
         layouts: dict[str, Layout] = {}
-        formats = _Formats(table, request, said)
+        formats = RowFormats(table, request, said)
         for block in table.rows():
             for recognised, rows in formats.of(block):
                 key = recognised.name or ""
@@ -144,7 +123,7 @@ class FilesSource:
                     layout = layouts[key] = layout_of(rows, reading, layout)
                 yield layout, rows
 
-    def _reading(self, table: _Table, request: SourceRequest, recognised: Recognised, formats: _Formats) -> Reading:
+    def _reading(self, table: Table, request: SourceRequest, recognised: Recognised, formats: RowFormats) -> Reading:
         return Reading(
             form=recognised.form,
             format_name=recognised.name,
@@ -158,7 +137,7 @@ class FilesSource:
 
     # What the target is
 
-    def _tables(self, request: SourceRequest, said: Format) -> Iterator[_Table]:
+    def _tables(self, request: SourceRequest, said: Format) -> Iterator[Table]:
         """Yield the tables within the target."""
         target = request.target
         if _is_file(target):
@@ -167,7 +146,7 @@ class FilesSource:
             return
         name = request.file or _name_of(target)
         if hasattr(target, "__arrow_c_stream__"):
-            yield _Table(
+            yield Table(
                 name,
                 name,
                 type(target).__name__,
@@ -176,11 +155,13 @@ class FilesSource:
                 lambda: 1.0,
             )
             return
-        yield _Table(name, name, "records", "", lambda: _of_python(target, name, request.chunk_rows), lambda: 1.0)
+        yield Table(
+            name, name, "records", "", lambda: objects.read_objects(target, name, request.chunk_rows), lambda: 1.0
+        )
 
-    def _table(self, content: Content, request: SourceRequest, said: Format) -> _Table:
-        def made(kind: str, rows: Callable[[], Iterator[Rows]], **more: Any) -> _Table:
-            return _Table(content.name, content.file, kind, content.container, rows, content.position, **more)
+    def _table(self, content: Content, request: SourceRequest, said: Format) -> Table:
+        def made(kind: str, rows: Callable[[], Iterator[Rows]], **more: Any) -> Table:
+            return Table(content.name, content.file, kind, content.container, rows, content.position, **more)
 
         size = request.chunk_rows
         if content.kind == "parquet":
@@ -193,7 +174,7 @@ class FilesSource:
             return made("workbook", lambda: workbook.read(content, said, size))
         return self._text(content, request, said, made)
 
-    def _text(self, content: Content, request: SourceRequest, said: Format, made: Callable[..., _Table]) -> _Table:
+    def _text(self, content: Content, request: SourceRequest, said: Format, made: Callable[..., Table]) -> Table:
         """Return the table of a text: JSON by its first character, else delimited."""
         head = content.head
         named = request.formats.get(request.format_name or "")
@@ -218,7 +199,7 @@ class FilesSource:
             said,
             request.format_name,
             names=() if wide else dialect.names,
-            rows=() if dialect.has_header else dialect.rows[:SHOWN_ROWS],
+            rows=() if dialect.has_header else dialect.rows[:ROWS_TRIED],
             file=content.file,
             source=content.name,
         )
@@ -244,95 +225,6 @@ class FilesSource:
             or str(request.target) in {"-", "/dev/stdin"}
             else Path(request.target),
         )
-
-
-class _Formats:
-    """Finds the format of each block of a table, and parts its rows where they have several."""
-
-    def __init__(self, table: _Table, request: SourceRequest, said: Format) -> None:
-        self._table = table
-        self._request = request
-        self._said = said
-        self._found: Recognised | None = table.recognised
-        self._wide: Wide | None = None
-        self._skipped = 0
-
-    def of(self, block: Rows) -> Iterator[tuple[Recognised, Rows]]:
-        """Yield the rows of *block* with their format."""
-        wide = tuple_names(block.names)
-        for plain in (block,) if wide is None else wide.rows(block):
-            if self._found is None:
-                self._found = self._recognised(plain)
-            recognised = self._found
-            prepare = None if recognised.offer is None else recognised.offer.prepare
-            named = _named_columns(plain, recognised.form)
-            rows = named if prepare is None else self._prepared(prepare, named)
-            if recognised.form.divide_by:
-                yield from self._parts(recognised, rows)
-            else:
-                yield recognised, self._wanted(recognised.form, rows)
-
-    def _prepared(self, prepare: Prepare, rows: Rows) -> Rows:
-        """Return rows as a format's own function changes them.
-
-        :raises DataError: when they are not as it takes them to be.
-        """
-        try:
-            prepared: Rows = prepare(rows, self._said)
-        except DataError as error:
-            if error.source is not None:
-                raise
-            raise DataError(f"{self._table.name}: {error.message}", hint=error.hint, source=self._table.name) from error
-        except (pa.ArrowException, ValueError) as error:
-            raise DataError(
-                f"{self._table.name}: the rows are not as the format has them: {error}",
-                hint="say how the file is read with options, or with another format: --as NAME",
-                source=self._table.name,
-            ) from error
-        return prepared
-
-    def _recognised(self, rows: Rows) -> Recognised:
-        bare = all(name == str(place) for place, name in enumerate(rows.names))
-        return recognise(
-            self._request.formats,
-            self._said,
-            self._request.format_name,
-            names=() if bare else rows.names,
-            rows=_texts_of_rows(rows) if bare else (),
-            file=self._table.file,
-            source=self._table.name,
-        )
-
-    def _parts(self, recognised: Recognised, rows: Rows) -> Iterator[tuple[Recognised, Rows]]:
-        """Yield the rows of each format apart, by the column that tells it."""
-        form = recognised.form
-        if form.divide_by not in rows.names:
-            raise DataError(
-                f"{self._table.name}: there is no column {form.divide_by!r}, which tells what a row is",
-                source=self._table.name,
-            )
-        words = texts_of(rows.cells[rows.names.index(form.divide_by)])[0].to_pylist()
-        rejects: Sequence[Any] = rows.rejects
-        known = {word for word in dict.fromkeys(words) if form.parts.get(word or "") in self._request.formats}
-        left_out = sum(word not in known for word in words)
-        for word in dict.fromkeys(word for word in words if word in known):
-            offer = self._request.formats[form.parts[word]]
-            chosen = [index for index, each in enumerate(words) if each == word]
-            part = evolve(rows.take(chosen), rejects=rejects, empty=0, left_out=left_out)
-            rejects, left_out = (), 0
-            yield with_file_name(merged(offer.format, self._said), offer, self._table.file), part
-
-    def _wanted(self, form: Format, rows: Rows) -> Rows:
-        """Return the rows that a format takes; the others are of something else."""
-        if not form.only:
-            return rows
-        kept = list(range(len(rows.positions)))
-        for name, values in form.only.items():
-            if name in rows.names:
-                words = texts_of(rows.cells[rows.names.index(name)])[0].to_pylist()
-                kept = [index for index in kept if words[index] in values]
-        gone = len(rows.positions) - len(kept)
-        return evolve(rows.take(kept), left_out=gone) if gone else rows
 
 
 def _said(request: SourceRequest) -> Format:
@@ -394,7 +286,7 @@ def _with_names(dialect: Dialect, source: str) -> Dialect:
         dialect.rows
         and looks_like_data(dialect.rows[0])
         and width != len(dialect.names)
-        and all(len(row) == width for row in dialect.rows[:SHOWN_ROWS])
+        and all(len(row) == width for row in dialect.rows[:ROWS_TRIED])
     ):
         raise DataError(
             f"{source}: the rows have {width} cells and there are {len(dialect.names)} names; the first is {_shown(dialect.rows[0])}",
@@ -415,17 +307,6 @@ def csv_text(row: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def _named_columns(rows: Rows, form: Format) -> Rows:
-    """Return rows that came without names under those of the format."""
-    bare = all(name == str(place) for place, name in enumerate(rows.names))
-    return evolve(rows, names=form.names) if bare and form.names and len(form.names) == len(rows.names) else rows
-
-
-def _texts_of_rows(rows: Rows) -> list[list[str]]:
-    columns = [texts_of(cells.slice(0, SHOWN_ROWS))[0].to_pylist() for cells in rows.cells]
-    return [[text or "" for text in row] for row in zip(*columns, strict=True)]
-
-
 def _day(text: str | None) -> int | None:
     return (
         None
@@ -439,68 +320,3 @@ def _notes(layout: Layout) -> Iterator[str]:
         yield layout.words
     if layout.ignored:
         yield f"columns not read: {', '.join(layout.ignored)}"
-
-
-def _of_python(target: Any, name: str, chunk_rows: int) -> Iterator[Rows]:
-    """Yield dicts, or lists of values, as rows: floats by their shortest text, NaN as missing."""
-    if isinstance(target, Mapping):
-        yield from _of_mapping(target, name, chunk_rows)
-        return
-    try:
-        source = iter(target)
-    except TypeError:
-        raise DataError(
-            f"{name} cannot be read as a table",
-            hint="give a path, an open file, a frame, an Arrow table, dicts, or records",
-        ) from None
-    yield from jsontext.read_objects((_plain(item, name) for item in source), chunk_rows)
-
-
-def _of_mapping(target: Mapping[Any, Any], name: str, chunk_rows: int) -> Iterator[Rows]:
-    """Yield the rows of a dict: of columns, of a document as a REST interface answers it, or the dict itself."""
-    arrays = [_is_array(value) for value in target.values()]
-    if target and all(arrays):
-        try:
-            table = pa.table({str(key): value for key, value in target.items()})
-        except (pa.ArrowException, TypeError, ValueError) as error:
-            raise DataError(f"{name}: it cannot be read as a table: {error}", source=name) from error
-        yield from columnar.read_table(table, name, chunk_rows)
-    elif (
-        target
-        and all(
-            is_array or isinstance(value, (list, tuple))
-            for is_array, value in zip(arrays, target.values(), strict=True)
-        )
-        and not any(_holds_rows(value) for value in target.values())
-    ):
-        lengths = {str(key): len(value) for key, value in target.items()}
-        if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{key} {length:,}" for key, length in lengths.items())
-            raise DataError(f"{name}: the columns have different lengths: {told}", source=name)
-        rows = zip(*target.values(), strict=True)
-        yield from jsontext.read_objects(
-            (_plain(dict(zip(target, row, strict=True)), name) for row in rows), chunk_rows
-        )
-    elif jsontext.is_row(dict(target)):
-        yield from jsontext.read_objects([_plain(target, name)], chunk_rows)
-    else:
-        yield from jsontext.read_mapping(target, name, chunk_rows)
-
-
-def _is_array(value: Any) -> bool:
-    """Return whether a value is an array of Arrow or numpy, or a series of pandas or polars."""
-    return hasattr(value, "__arrow_c_array__") or (hasattr(value, "__array__") and getattr(value, "ndim", 1) == 1)
-
-
-def _holds_rows(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and any(isinstance(each, (Mapping, list, tuple)) for each in value)
-
-
-def _plain(item: Any, name: str) -> dict[str, Any]:
-    if isinstance(item, Mapping):
-        return {str(key): jsonvalues.plain(value) for key, value in item.items()}
-    if isinstance(item, (list, tuple)):
-        return {str(place): jsonvalues.plain(value) for place, value in enumerate(item)}
-    raise DataError(
-        f"{name} holds {type(item).__name__}", hint="rows are dicts, lists of values, or records of one class"
-    )

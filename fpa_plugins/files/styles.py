@@ -1,0 +1,215 @@
+"""How the numbers and times of a file are written: what its rows tell, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import evolve, frozen
+
+from fpa_core import columns
+from fpa_core.exceptions import DataError
+from fpa_core.formats import Format, zone_of
+from fpa_core.records import BARS, ORDERS, POSITIONS, SNAPSHOTS, Kind
+from fpa_plugins.files.cells import is_instant, texts_of
+from fpa_plugins.files.numbers import NumberStyle, decided_mark
+from fpa_plugins.files.patterns import directive_pattern
+from fpa_plugins.files.rows import Rows
+from fpa_plugins.files.timestyles import SAMPLE, TimeStyle, UnreadableTimes, infer_times
+
+__all__ = ["Reading", "is_of_days", "joined", "number_style", "sample_of", "time_style"]
+
+
+@frozen(kw_only=True)
+class Reading:
+    """What is known of a file besides its columns.
+
+    :ivar form: what the user and the format say.
+    :ivar format_name: of the format that was recognised or named; None for none.
+    :ivar kind: the kind that the user says.
+    :ivar source: the file, for messages.
+    :ivar file: its name, of which a symbol may be taken.
+    :ivar now_ns: the present moment; times later than a day from it are not believed.
+    :ivar more: yields further rows of the same columns, for what the first leave open.
+    """
+
+    form: Format
+    format_name: str | None
+    kind: Kind | None
+    source: str
+    file: str
+    now_ns: int
+    date: int | None = None
+    more: Callable[[], Iterator[Rows]] | None = None
+
+
+def is_of_days(interval: object) -> bool:
+    """Return whether an interval, in its one spelling, is a day or more: such a bar belongs to a calendar day."""
+    return isinstance(interval, str) and interval.endswith(("d", "w", "mo"))
+
+
+def number_style(kind: Kind, rows: Rows, places: Mapping[str, tuple[int, ...]], reading: Reading) -> NumberStyle:
+    """Return how numbers are written: as said, or as the file's numbers show."""
+    form = reading.form
+    nulls = frozenset(text.lower() for text in form.nulls)
+    mark: str | None = form.decimal
+    thousands = form.thousands
+    sampled = [
+        texts_of(rows.cells[found[0]].slice(0, SAMPLE))[0].unique().to_pylist()
+        for name, found in places.items()
+        if kind.by_name[name].type == "decimal" and _is_text(rows.cells[found[0]].type)
+    ]
+    shown, either = decided_mark(sampled)
+    if mark is None and shown is None and either is not None and reading.more is not None:
+        shown = _shown_later(kind, places, reading)
+    if mark is None:
+        mark = shown
+        if mark is None and either is not None and form.delimiter != "," and _is_semicolon(reading):
+            raise DataError(
+                f"{reading.source}: {either!r} can be a whole number or a fraction, and nothing else in the file tells",
+                hint="say --decimal . or --decimal ,",
+                source=reading.source,
+            )
+    if thousands is None and mark is not None:
+        thousands = "," if mark == "." else "."
+    return NumberStyle(mark or ".", thousands, form.magnitudes, nulls)
+
+
+def _shown_later(kind: Kind, places: Mapping[str, tuple[int, ...]], reading: Reading) -> str | None:
+    """Return the decimal mark that later rows show; None where they show none either."""
+    assert reading.more is not None
+    names: tuple[str, ...] | None = None
+    columns_ = [found[0] for name, found in places.items() if kind.by_name[name].type == "decimal"]
+    for rows in reading.more():
+        names = names or rows.names
+        if rows.names != names:
+            break
+        mark, _ = decided_mark(
+            texts_of(rows.cells[place])[0].unique().to_pylist()
+            for place in columns_
+            if _is_text(rows.cells[place].type)
+        )
+        if mark is not None:
+            return mark
+    return None
+
+
+def _is_semicolon(reading: Reading) -> bool:
+    return reading.form.delimiter == ";"
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def time_style(
+    kind: Kind,
+    name: str,
+    rows: Rows,
+    places: Mapping[str, tuple[int, ...]],
+    fills: Mapping[str, object],
+    reading: Reading,
+) -> TimeStyle:
+    """Return how the times of a field are written."""
+    form = reading.form
+    zone = None if form.tz is None else zone_of(form.tz)
+    days = kind is BARS and _may_be_of_days(rows, places, fills, form)
+    wanted = TimeStyle(
+        "iso" if form.time_unit is None else "epoch",
+        unit=form.time_unit,
+        pattern=None if form.time_format is None else directive_pattern(form.time_format),
+        zone=zone,
+        ambiguous=form.ambiguous,
+        dates=days or (kind in {POSITIONS, SNAPSHOTS, ORDERS} and zone is not None),
+        date=reading.date,
+        day_first=form.day_first,
+    )
+    if form.time_format is not None:
+        wanted = evolve(wanted, form="pattern", unit=None)
+    if wanted.unit == "ms-of-day" and wanted.date is None:
+        raise DataError(
+            f"{reading.source}: times of day need a date, and the name of the file tells none",
+            hint="name the file as 20131007_spy_minute_trade.csv",
+            source=reading.source,
+        )
+    cells = joined(rows, places[name])
+    latest = reading.now_ns + 86_400 * 10**9
+    try:
+        return infer_times(cells, latest=latest, wanted=wanted)
+    except UnreadableTimes as error:
+        if (
+            error.undecided
+            and reading.more is not None
+            and (found := _decided_later(name, places, reading, wanted, latest))
+        ):
+            return found
+        hint = error.hint
+        if hint and "--interval 1d" in hint and kind in {POSITIONS, SNAPSHOTS, ORDERS}:
+            hint = "say with --tz in which zone, and the midnight that begins the day is taken"
+        elif hint and "--interval 1d" in hint and kind is not BARS:
+            hint = None
+        shown = " and ".join(repr(rows.names[place]) for place in places[name])
+        raise DataError(
+            f"{reading.source}: the times in {shown}: {error.problem}",
+            hint=hint,
+            field=f"{kind.singular}.{name}",
+            source=reading.source,
+        ) from None
+
+
+def _decided_later(
+    name: str, places: Mapping[str, tuple[int, ...]], reading: Reading, wanted: TimeStyle, latest: int
+) -> TimeStyle | None:
+    """Return the style that the rest of the column tells; None where it tells none either."""
+    assert reading.more is not None
+    names: tuple[str, ...] | None = None
+    for rows in reading.more():
+        names = names or rows.names
+        if rows.names != names:
+            break
+        try:
+            found = infer_times(joined(rows, places[name]), latest=latest, wanted=wanted)
+        except UnreadableTimes:
+            continue
+        if found.pattern is not None:
+            return found
+    return None
+
+
+def _may_be_of_days(
+    rows: Rows, places: Mapping[str, tuple[int, ...]], fills: Mapping[str, object], form: Format
+) -> bool:
+    """Return whether some of the bars may be of a day or more."""
+    if "interval" not in places:
+        return is_of_days(fills.get("interval"))
+    words = {key.lower(): word for key, word in form.values.get("interval", {}).items()}
+    for text in sample_of(rows.cells[places["interval"][0]], SAMPLE):
+        try:
+            if is_of_days(BARS.by_name["interval"].convert(words.get(text.lower(), text))):
+                return True
+        except DataError:
+            continue
+    return False
+
+
+def joined(rows: Rows, places: tuple[int, ...]) -> pa.Array:
+    """Return one column, or several joined by a blank; where one of them is missing the others stand alone."""
+    if len(places) == 1:
+        return rows.cells[places[0]]
+    parts = [_plain_texts(rows.cells[place]) for place in places]
+    return pc.binary_join_element_wise(*parts, " ", null_handling="skip")
+
+
+def _plain_texts(cells: pa.Array) -> pa.Array:
+    if is_instant(cells.type):
+        return columns.times_as_texts(cells.cast(columns.TIME))
+    if pa.types.is_timestamp(cells.type):
+        return pc.strftime(cells.cast(pa.timestamp("s")), "%Y-%m-%d")
+    return pc.utf8_trim_whitespace(texts_of(cells)[0])
+
+
+def sample_of(cells: pa.Array, count: int = SAMPLE) -> list[str]:
+    """Return the distinct texts of a column's first cells."""
+    texts, _ = texts_of(cells.slice(0, count))
+    return [text.strip() for text in texts.unique().to_pylist() if text and text.strip()]
