@@ -135,11 +135,11 @@ def test_the_last_line_decides_though_it_does_not_end(data: DataLayer, tmp_path:
 
 @pytest.mark.parametrize("pack", [gzip.compress, _zip, lambda content: gzip.compress(_zip(content))])
 def test_a_file_that_unpacks_to_absurdly_much(data: DataLayer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack):
-    """A packed file is read up to 500 times its size, and refused, with nothing kept, where there is more."""
+    """A packed file is read up to 200 times its size, and refused, with nothing kept, where there is more."""
     monkeypatch.setattr(containers, "RATIO_FROM", 1 << 20)
     path = tmp_path / "a.csv.gz"
     path.write_bytes(pack(HEADER + ROW * 10_000))
-    monkeypatch.setattr(containers, "MAX_RATIO", 500)
+    monkeypatch.setattr(containers, "MAX_RATIO", 200)
     assert data.ingest(path).inserted == 10_000
     monkeypatch.setattr(containers, "MAX_RATIO", 1)
     path.write_bytes(pack(HEADER + ROW * 60_000))

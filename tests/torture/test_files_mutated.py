@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import signal
 import sys
 import time
@@ -194,12 +196,23 @@ def _rows(one: Mutated, table: Sniffed) -> list[list[str]]:
     width = len(table.columns)
     rows = []
     text = one.content.decode(table.encoding, "surrogateescape" if table.encoding.startswith("utf-8") else "replace")
-    for cells in records_of(text.removeprefix("\ufeff"), table.delimiter):
+    for cells in records_of(_from_header(text.removeprefix("\ufeff"), table), table.delimiter):
         while len(cells) > width and not cells[-1]:
             cells.pop()
         if len(cells) == width:
             rows.append(cells)
     return rows
+
+
+def _from_header(text: str, table: Sniffed) -> str:
+    """Return a text from its header on: what stands above it are lines, whatever quotes they have."""
+    lines = list(io.StringIO(text, newline=""))
+    for number, line in enumerate(lines):
+        with contextlib.suppress(csv.Error):
+            cells = next(csv.reader([line], delimiter=table.delimiter or ",", strict=True), [])
+            if [cell.strip() for cell in cells] == list(table.columns):
+                return "".join(lines[number:])
+    return text
 
 
 def _places(kind: Kind, table: Sniffed, form: Format) -> dict[str, int]:

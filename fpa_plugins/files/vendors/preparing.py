@@ -130,14 +130,15 @@ def one_series(rows: Rows, said: Format) -> Rows:  # noqa: ARG001 - every one is
 
 
 def _index(names: Sequence[str], name: str) -> int:
-    """Return the place of a column, without regard to case as formats are recognised.
+    """Return the place of a column: of that very name, else without regard to case, as formats are recognised.
 
     :raises DataError: when there is none.
     """
-    folded = [each.strip().lower() for each in names]
-    if name.lower() not in folded:
-        raise DataError(f"there is no column {name!r}", hint="write the header as its vendor does")
-    return folded.index(name.lower())
+    stripped = [each.strip() for each in names]
+    for wanted, found in ((name, stripped), (name.lower(), [each.lower() for each in stripped])):
+        if wanted in found:
+            return found.index(wanted)
+    raise DataError(f"there is no column {name!r}", hint="write the header as its vendor does")
 
 
 def _whole(cells: pa.Array) -> tuple[pa.Array, pa.Array]:
