@@ -29,6 +29,9 @@ __all__ = ["Known", "Shelf"]
 MOST_GATHERED = 1_048_576
 """Rows held back before all of them are written, so that ten thousand symbols at once need no more memory than one."""
 
+BYTES_OF_A_ROW = 128
+"""Bytes that count as one row held back: rows of long texts are many, by this measure."""
+
 KEPT_OPEN = 64
 """Segments kept decoded for the rows that follow."""
 
@@ -86,6 +89,7 @@ class _Gathered:
     last_ns: int
     parts: list[pa.RecordBatch] = field(factory=list)
     rows: int = 0
+    weight: int = 0
 
 
 class Shelf:
@@ -111,7 +115,9 @@ class Shelf:
         held.parts.append(run.rows)
         held.rows += len(run.times)
         held.last_ns = run.last_ns
-        self._total += len(run.times)
+        weight = max(len(run.times), run.rows.nbytes // BYTES_OF_A_ROW)
+        held.weight += weight
+        self._total += weight
 
     def overfull(self) -> Iterator[tuple[Kind, str]]:
         """Yield what to flush when much is held back: whoever has a segment full, then the others with the most rows, until half is gone."""
@@ -134,7 +140,7 @@ class Shelf:
         def enough(keys: Sequence[tuple[Kind, str]]) -> Iterator[packing.Unsealed]:
             for key in keys:
                 if (held := self._gathered.pop(key, None)) is not None:
-                    self._total -= held.rows
+                    self._total -= held.weight
                     rows = join(key[0], held.parts)
                     if held.rows >= sealed.LEAST_ROWS:
                         yield packing.Unsealed(*key, rows, np.full(held.rows, self._batch_id))
