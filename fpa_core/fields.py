@@ -14,6 +14,7 @@ from fpa_core.exceptions import DataError
 from fpa_core.intervals import interval_text
 from fpa_core.numbers import YEAR_1980, Instant, to_decimal, to_ns
 from fpa_core.words import (
+    NULLS,
     ForeignWord,
     OrderStatus,
     OrderType,
@@ -36,6 +37,7 @@ __all__ = [
     "explained",
     "is_own_word",
     "to_count_or_none",
+    "to_id_or_none",
     "to_instant",
     "to_instant_or_none",
     "to_interval",
@@ -129,6 +131,12 @@ def to_text(value: str) -> str:
 def to_text_or_none(value: str | None) -> str | None:
     """Return valid text without blanks at its ends; an empty one says nothing and is None."""
     return None if value is None else to_text(value).strip() or None
+
+
+def to_id_or_none(value: str | None) -> str | None:
+    """Return an id, or None: also for what stands for none, as ``nan``, ``0`` or ``-``, which many records would share."""
+    text = to_text_or_none(value)
+    return None if text is None or text == "0" or text.lower() in NULLS else text
 
 
 def to_name(value: str) -> str:

@@ -26,6 +26,7 @@ from fpa_core.fields import (
     TimeInForce,
     explained,
     to_count_or_none,
+    to_id_or_none,
     to_instant,
     to_instant_or_none,
     to_interval,
@@ -124,7 +125,7 @@ class Trade:
     size: Decimal = field(converter=to_number)
     conditions: str | None = field(converter=to_text_or_none, default=None)
     exchange: str | None = field(converter=to_text_or_none, default=None)
-    trade_id: str | None = field(converter=to_text_or_none, default=None)
+    trade_id: str | None = field(converter=to_id_or_none, default=None)
     side: Side | None = field(converter=to_side_or_none, default=None)
 
     @property
@@ -179,7 +180,7 @@ class Order:
     time_in_force: TimeInForce = field(converter=to_time_in_force, default=TimeInForce.DAY)
     ts_ns: int | None = field(converter=to_instant_or_none, alias="timestamp", default=None)
     updated_ns: int | None = field(converter=to_instant_or_none, alias="updated_at", default=None)
-    client_order_id: str | None = field(converter=to_text_or_none, default=None)
+    client_order_id: str | None = field(converter=to_id_or_none, default=None)
     status_raw: str | None = field(converter=to_text_or_none, default=None)
     notional: Decimal | None = field(converter=to_number_or_none, default=None)
     trail_price: Decimal | None = field(converter=to_number_or_none, default=None)

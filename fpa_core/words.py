@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from fpa_core.exceptions import DataError
 
 __all__ = [
+    "NULLS",
     "ForeignWord",
     "OrderStatus",
     "OrderType",
@@ -23,6 +24,9 @@ __all__ = [
     "to_own_word",
     "to_word",
 ]
+
+NULLS = frozenset({"", "nan", "null", "none", "n/a", "na", "#n/a", "<na>", "nat", "-", "--", ".", "\\n"})
+"""Spellings of a missing value, in lower case. A symbol may be any of them but the empty one."""
 
 
 class Side(StrEnum):

@@ -9,11 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fpa_core import columns
+from fpa_core.words import NULLS
 
-__all__ = ["MAX_TEXT", "NULLS", "Problems", "is_instant", "is_null", "texts_of", "widened", "without_nulls"]
-
-NULLS = frozenset({"", "nan", "null", "none", "n/a", "na", "#n/a", "<na>", "nat", "-", "--", ".", "\\n"})
-"""Spellings of a missing value, in lower case. A symbol may be any of them but the empty one."""
+__all__ = ["MAX_TEXT", "Problems", "is_instant", "is_null", "texts_of", "widened", "without_nulls"]
 
 MAX_TEXT = 4_200
 """Characters kept of a text from a dictionary: a little more than a field may have, so that what is longer is still refused."""

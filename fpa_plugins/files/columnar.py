@@ -92,7 +92,7 @@ def _rows(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[Rows]:
             )
         names = _names(batch.schema)
         cells = [_guarded(column) for column in batch.columns]
-        yield Rows(names, cells, range(row, row + batch.num_rows), _Raw(names, cells)).without_empty()
+        yield Rows(names, cells, range(row, row + batch.num_rows), _Raw(names, cells), typed=True).without_empty()
         row += batch.num_rows
 
 

@@ -17,7 +17,8 @@ from fpa_core.numbers import decimal_text, ns_text
 from fpa_core.parsing import decimal_column
 from fpa_core.protocols import Chunk, Reject
 from fpa_core.records import BARS, ORDERS, TRADES, Column, Kind
-from fpa_plugins.files.cells import NULLS, Problems, is_null, texts_of, widened
+from fpa_core.words import NULLS
+from fpa_plugins.files.cells import Problems, is_null, texts_of, widened
 from fpa_plugins.files.layout import PRICES, Layout
 from fpa_plugins.files.numbers import canonical, read_numbers
 from fpa_plugins.files.rows import Rows, clipped
@@ -298,7 +299,7 @@ def _converted(layout: Layout, column: Column, texts: pa.Array) -> tuple[pa.Arra
     values: list[Any] = []
     refused: dict[int, str] = {}
     # A symbol may be any word; the aggressor of a trade is not always known.
-    any_word, optional = column.name == "symbol", column.name == "side" and layout.kind is TRADES
+    any_word, optional = layout.literal or column.name == "symbol", column.name == "side" and layout.kind is TRADES
     for code, text in enumerate(encoded.dictionary.to_pylist()):
         plain = text.strip()
         if not plain or (not any_word and is_null(plain)):

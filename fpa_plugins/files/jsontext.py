@@ -138,7 +138,7 @@ def _rows(
         return text.decode() if isinstance(text, bytes) else text
 
     empty = [index for index, each in enumerate(objects) if all(value in (None, "") for value in each.values())]
-    rows = Rows(columns, LazyCells(len(columns), cells), positions, raw, rejects, strangers=strangers)
+    rows = Rows(columns, LazyCells(len(columns), cells), positions, raw, rejects, typed=True, strangers=strangers)
     if not empty:
         return rows
     left_out = set(empty)

@@ -49,6 +49,7 @@ class Layout:
     :ivar needed: fields that no record is without, by public name.
     :ivar fills: what stands in for a missing value, by public name.
     :ivar ignored: the file's columns that are not read.
+    :ivar literal: whether a text is what it says, and never the spelling of a missing value: so where the source is typed, or of our own writing.
     :ivar times: how times are written, by public name; ``numbers`` how numbers are.
     """
 
@@ -63,6 +64,7 @@ class Layout:
     times: Mapping[str, TimeStyle]
     numbers: NumberStyle
     scale: Decimal | None
+    literal: bool = False
 
     @property
     def words(self) -> str:
@@ -148,6 +150,7 @@ def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Lay
         times,
         style,
         None if form.scale is None else to_decimal(form.scale),
+        rows.typed or tuple(names) == tuple(column.name for column in kind.columns),
     )
 
 

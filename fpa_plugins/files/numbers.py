@@ -17,7 +17,8 @@ from attrs import frozen
 from fpa_core import columns, parsing
 from fpa_core.exceptions import DataError
 from fpa_core.numbers import EXACT, decimal_text, to_decimal
-from fpa_plugins.files.cells import NULLS, Problems
+from fpa_core.words import NULLS
+from fpa_plugins.files.cells import Problems
 
 __all__ = ["NumberStyle", "canonical", "decided_mark", "read_numbers"]
 

@@ -37,6 +37,7 @@ class Rows:
     :ivar rejects: rows between these that have no cells at all.
     :ivar empty: how many rows between these were wholly empty, and left out.
     :ivar left_out: how many rows of other sorts, which a format does not take, stood between these.
+    :ivar typed: whether the source tells a missing value from a text, as JSON and Parquet do and CSV does not.
     :ivar strangers: gives, by the index of a column, which of its cells are no words or whole numbers in a form that tells types apart.
     """
 
@@ -47,6 +48,7 @@ class Rows:
     rejects: Sequence[Reject] = ()
     empty: int = 0
     left_out: int = 0
+    typed: bool = False
     strangers: Callable[[int], Problems] = field(default=_no_strangers)
 
     def pieces(self, limit: int) -> Iterator[Rows]:

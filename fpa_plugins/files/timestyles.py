@@ -17,7 +17,8 @@ from attrs import evolve, frozen
 from fpa_core import columns
 from fpa_core.exceptions import DataError
 from fpa_core.numbers import to_decimal
-from fpa_plugins.files.cells import NULLS, is_instant, texts_of
+from fpa_core.words import NULLS
+from fpa_plugins.files.cells import is_instant, texts_of
 from fpa_plugins.files.patterns import DAY_OR_MONTH_FIRST, PATTERNS, Pattern
 
 __all__ = [
