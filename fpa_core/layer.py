@@ -114,7 +114,7 @@ class DataLayer(Parts):
         :param symbol: the symbol of a file that names none; likewise *interval* and *account*.
         :param max_rejected: how many rows may be rejected, or which share, as ``"1%"``; with more, nothing is stored. None for any number.
         :param options: how the rows are read, as ``tz="America/New_York"``; see :class:`fpa_core.formats.Format`.
-        :raises DataError: when the data cannot be read at all, or more rows are rejected than may be. Another row that is no record is quarantined.
+        :raises DataError: when the data cannot be read at all, or more rows are rejected than may be. A row that could not be parsed into a record is quarantined.
         """
         made = _Input(self, data, via, start, end, format, kind, symbol, interval, account, options)
         receipt = ingest(

@@ -64,7 +64,7 @@ def writing() -> Iterator[None]:
 
 
 def _drop_output() -> None:
-    """Let what is still buffered go nowhere, since Python would fail on it again when it ends."""
+    """Discard what is still buffered: Python would fail on it again when it ends."""
     with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 

@@ -299,7 +299,7 @@ def _filled(stream: Readable, size: int) -> bytes:
 
 
 def _refuse_strangers(name: str, head: bytes) -> None:
-    """Say what a file is that is no table."""
+    """Refuse a file that is no table, and name what it is."""
     for magic, what, hint in _REFUSED:
         if head.startswith(magic):
             raise DataError(f"{name}: this is {what}, not a table of records", hint=hint, source=name)

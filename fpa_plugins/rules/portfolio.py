@@ -134,7 +134,7 @@ class Side(Rule):
         return ((~is_long | (quantity >= 0)) & (~is_short | (quantity <= 0))).where(side.present())
 
     def describe(self, position: Position) -> str:
-        """Tell side and quantity."""
+        """Return side and quantity."""
         return f"the side is {position.side} and the quantity {_text(position.quantity)}: short quantities are negative"
 
     def limit(self, position: Position) -> str | None:

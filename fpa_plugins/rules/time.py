@@ -158,7 +158,7 @@ class Past(Rule):
         return recent.where(Truth(np.array([interval_ns(name) < DAY for name in names], np.bool_)[codes]))
 
     def describe(self, record: Any) -> str:
-        """Tell the time and the usual cause."""
+        """Return the time and the usual cause."""
         return f"{ns_text(record.ts_ns)} lies before {self.earliest}: a time in another unit, such as microseconds, looks like this"
 
     def limit(self, record: Any) -> str | None:  # noqa: ARG002
