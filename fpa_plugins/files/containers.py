@@ -154,13 +154,15 @@ def contents_of(target: Any) -> Iterator[Content]:
     name = "standard input" if stream is sys.stdin.buffer else str(getattr(stream, "name", "the open file"))
     with tempfile.SpooledTemporaryFile(_SPOOLED) as copy:
         _spool(stream, copy, name)
-        size = copy.tell()
+        yield from _of_copy(name, Path(name).name, copy, "", 0)
 
-        def opened() -> Readable:
-            copy.seek(0)
-            return _Unclosed(copy)
 
-        yield from _of_stream(name, Path(name).name, opened, lambda: copy.tell() / size if size else 1.0, "", 0, size)
+def _of_copy(name: str, file: str, copy: IO[bytes], container: str, depth: int) -> Iterator[Content]:
+    """Yield the tables in a temporary file that has just been written."""
+    size = copy.tell()
+    yield from _of_stream(
+        name, file, lambda: _View(copy, size), lambda: copy.tell() / size if size else 1.0, container, depth, size
+    )
 
 
 def _spool(stream: Any, copy: IO[bytes], name: str) -> None:
@@ -172,11 +174,13 @@ def _spool(stream: Any, copy: IO[bytes], name: str) -> None:
         raise DataError(f"{name}: cannot be read: {error}", source=name) from error
 
 
-class _Unclosed(io.RawIOBase):
-    """A temporary file that its readers do not close."""
+class _View(io.RawIOBase):
+    """A temporary file as one of its readers has it: at a position of its own, and not closed with it."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], size: int) -> None:
         self._file = file
+        self._size = size
+        self._at = 0
 
     def readable(self) -> bool:
         return True
@@ -185,18 +189,23 @@ class _Unclosed(io.RawIOBase):
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        return self._file.read(size)
+        self._file.seek(self._at)
+        data = self._file.read(size)
+        self._at += len(data)
+        return data
 
     def readinto(self, buffer: Any, /) -> int:
-        data = self._file.read(len(buffer))
+        data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        return self._file.seek(offset, whence)
+        start = (0, self._at, self._size)[whence]
+        self._at = max(start + offset, 0)
+        return self._at
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self._at
 
 
 def _of_path(path: Path) -> Iterator[Content]:
@@ -278,15 +287,7 @@ def _of_dbn(name: str, file: str, opened: Callable[[], Readable], container: str
     with tempfile.TemporaryFile() as copy:
         with named(name):
             dbn.write_csv(opened(), copy, name)
-        size = copy.tell()
-
-        def reopened() -> Readable:
-            copy.seek(0)
-            return _Unclosed(copy)
-
-        yield from _of_stream(
-            name, file, reopened, lambda: copy.tell() / size if size else 1.0, container, MAX_NESTING, size
-        )
+        yield from _of_copy(name, file, copy, container, MAX_NESTING)
 
 
 def _filled(stream: Readable, size: int) -> bytes:

@@ -132,7 +132,7 @@ class FilesSource:
             file=table.file,
             now_ns=self._clock() if request.now_ns is None else request.now_ns,
             date=_day(recognised.date),
-            more=lambda: (rows for block in table.rows() for _, rows in formats.of(block)),
+            more=None if table.once else lambda: (rows for block in table.rows() for _, rows in formats.of(block)),
         )
 
     # What the target is
@@ -145,6 +145,7 @@ class FilesSource:
                 yield self._table(content, request, said)
             return
         name = request.file or _name_of(target)
+        once = not hasattr(target, "__len__")  # generators and streams of batches have no length
         if hasattr(target, "__arrow_c_stream__"):
             yield Table(
                 name,
@@ -153,10 +154,17 @@ class FilesSource:
                 "",
                 lambda: columnar.read_table(target, name, request.chunk_rows),
                 lambda: 1.0,
+                once=once,
             )
             return
         yield Table(
-            name, name, "records", "", lambda: objects.read_objects(target, name, request.chunk_rows), lambda: 1.0
+            name,
+            name,
+            "records",
+            "",
+            lambda: objects.read_objects(target, name, request.chunk_rows),
+            lambda: 1.0,
+            once=once,
         )
 
     def _table(self, content: Content, request: SourceRequest, said: Format) -> Table:

@@ -21,6 +21,7 @@ class Table:
     :ivar kind: the form it is in, for people; ``encoding`` and ``dialect`` of a text.
     :ivar path: the file itself, where it is one that is not packed.
     :ivar rows: yields its rows, anew each time it is called.
+    :ivar once: whether the rows can be had only once, as those of a generator: then nobody may look ahead.
     """
 
     name: str
@@ -33,3 +34,4 @@ class Table:
     dialect: Dialect | None = None
     recognised: Recognised | None = None
     path: Path | None = None
+    once: bool = False

@@ -18,7 +18,10 @@ import fpa_core
 from fpa_core.exceptions import DataError
 from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Quote, Trade
+from fpa_core.protocols import SourceRequest
+from fpa_core.records import TRADES
 from fpa_plugins.files import containers
+from fpa_plugins.files.source import FilesSource
 
 HEADER = b"symbol,timestamp,price,size\n"
 NOON = 1_714_573_800_000_000_000
@@ -160,3 +163,54 @@ def test_a_list_of_millions_where_a_text_should_be(data: DataLayer, tmp_path: Pa
     assert (1, 1) == (receipt.inserted, receipt.quarantined)
     (refused,) = data.quarantine.list()
     assert len(refused.raw) < 50_000
+
+
+def _prices(rows: int) -> Iterator[dict[str, str]]:
+    """Yield trades of which only the last tells whether a comma is the decimal mark."""
+    for row in range(rows):
+        price = "1,5" if row == rows - 1 else "1,169"
+        yield {
+            "timestamp": f"2024-05-01T{10 + row // 3600}:{row // 60 % 60:02}:{row % 60:02}Z",
+            "symbol": "A",
+            "price": price,
+            "size": "1",
+        }
+
+
+@pytest.mark.parametrize("packed", ["not", "gzip", "zip"])
+@pytest.mark.parametrize("opened", [False, True], ids=["path", "open file"])
+def test_looking_ahead_loses_no_row(tmp_path: Path, packed: str, opened: bool) -> None:
+    """A file whose later rows tell how its first ones are read keeps every row, whether it comes by path or open."""
+    lines = [";".join(each.values()) for each in _prices(10_000)]
+    content = "\n".join(["timestamp;symbol;price;size", *lines]).encode()
+    content = {"not": content, "gzip": gzip.compress(content), "zip": _zip(content)}[packed]
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    request = SourceRequest(io.BytesIO(content) if opened else str(path), kind=TRADES, chunk_rows=500)
+    chunks = list(FilesSource().read(request))
+    assert sum(chunk.table.num_rows for chunk in chunks) == 10_000
+    assert not any(chunk.rejects for chunk in chunks)
+
+
+def test_two_readers_of_one_open_file_do_not_disturb_each_other() -> None:
+    """Each reader of an open file goes on from where it was, whatever another reads meanwhile."""
+    content = HEADER + ROW * 1_000
+    for found in containers.contents_of(io.BytesIO(content)):
+        first, second = found.opened(), found.opened()
+        read = [first.read(100), second.read(7), first.read(900), second.read(-1), first.read(-1)]
+        assert b"".join((read[0], read[2], read[4])) == content
+        assert b"".join((read[1], read[3])) == content
+
+
+@pytest.mark.parametrize("once", ["generator", "stream of batches"])
+def test_what_can_be_read_only_once_is_not_looked_ahead_in(data: DataLayer, once: str) -> None:
+    """Rows that come only once are asked about, instead of being lost to a look at the later ones."""
+    rows = 70_000
+    schema = pa.schema([(name, pa.string()) for name in ("timestamp", "symbol", "price", "size")])
+    made = [each | {"timestamp": "2024-05-01T14:30:00Z"} for each in _prices(rows)]
+    table = pa.Table.from_pylist(made, schema)
+    target = iter(made) if once == "generator" else pa.RecordBatchReader.from_batches(schema, table.to_batches(10_000))
+    with pytest.raises(DataError, match="'1,169' can be a whole number or a fraction") as caught:
+        data.ingest(target, kind="trade")
+    assert "--decimal" in str(caught.value.hint)
+    assert data.ingest(table, kind="trade").read == rows
