@@ -247,13 +247,16 @@ def _of_stream(
     container: str,
     depth: int,
     size: int,
+    head: bytes | None = None,
 ) -> Iterator[Content]:
     """Yield the tables in one stream, by its first bytes.
 
     :param size: bytes of the file that it is in.
+    :param head: its first bytes, where they are known.
     """
-    with named(name), contextlib.closing(opened()) as stream:
-        head = _filled(stream, HEAD)
+    if head is None:
+        with named(name), contextlib.closing(opened()) as stream:
+            head = _filled(stream, HEAD)
     kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), "text")
     if kind in _COMPRESSED or kind == "zip":
         if depth == MAX_NESTING:
@@ -268,6 +271,7 @@ def _of_stream(
                 packed,
                 depth + 1,
                 size,
+                _unpacked(head) if kind == "gzip" else None,
             )
         else:
             yield from _of_zip(name, file, opened, position, packed, depth, size)
@@ -288,6 +292,19 @@ def _of_dbn(name: str, file: str, opened: Callable[[], Readable], container: str
         with named(name):
             dbn.write_csv(opened(), copy, name)
         yield from _of_copy(name, file, copy, container, MAX_NESTING)
+
+
+def _unpacked(head: bytes) -> bytes | None:
+    """Return the first bytes of a gzip file's content, from its own first bytes; None if these do not suffice.
+
+    To open a decompressor for the head alone would take as long as reading a small file does.
+    """
+    stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        content = stream.decompress(head, HEAD)
+    except zlib.error:
+        return None
+    return content if len(content) == HEAD or (stream.eof and not stream.unused_data) else None
 
 
 def _filled(stream: Readable, size: int) -> bytes:

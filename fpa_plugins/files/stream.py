@@ -76,7 +76,7 @@ class Stream:
             if cut:
                 if whole:
                     yield whole
-                whole = b"".join((*rest, data[:cut]))
+                whole = b"".join((*rest, memoryview(data)[:cut]))  # blocks are large: copied once, not twice
                 rest, held = [data[cut:]], len(data) - cut
                 continue
             rest.append(data)
