@@ -168,12 +168,14 @@ def _decided_later(
         names = names or rows.names
         if rows.names != names:
             break
-        try:
-            found = infer_times(joined(rows, places[name]), latest=latest, wanted=wanted)
-        except UnreadableTimes:
-            continue
-        if found.pattern is not None:
-            return found
+        cells = joined(rows, places[name])
+        for start in range(0, len(cells), SAMPLE):
+            try:
+                found = infer_times(cells.slice(start, SAMPLE), latest=latest, wanted=wanted)
+            except UnreadableTimes:
+                continue
+            if found.pattern is not None:
+                return found
     return None
 
 

@@ -214,3 +214,12 @@ def test_what_can_be_read_only_once_is_not_looked_ahead_in(data: DataLayer, once
         data.ingest(target, kind="trade")
     assert "--decimal" in str(caught.value.hint)
     assert data.ingest(table, kind="trade").read == rows
+
+
+@pytest.mark.parametrize("before", [5, 5_000, 70_000])
+def test_the_order_of_days_is_told_by_any_row_of_the_column(data: DataLayer, before: int) -> None:
+    """A single date that can be read in one way only decides for all, wherever in the column it stands."""
+    dates = ["01/02/2024 10:00:00"] * before + ["13/02/2024 10:00:00"]
+    rows = [{"timestamp": date, "symbol": "A", "price": "1.5", "size": "1"} for date in dates]
+    assert data.ingest(rows, kind="trade", tz="UTC").inserted == before + 1
+    assert {str(trade.timestamp)[:10] for trade in data.select(Trade)} == {"2024-02-01", "2024-02-13"}
