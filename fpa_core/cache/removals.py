@@ -55,7 +55,7 @@ class Removals:
         return remove
 
     def tell(self, full: str, cause: RemovalCause) -> None:
-        """Tell that the entry of a key, given with its prefix, left; keys of other namespaces are none of ours."""
+        """Notify listeners that the entry of *full*, a key with its prefix, was removed; keys of other namespaces are ignored."""
         if not self._listeners or not full.startswith(self._prefix):
             return
         removal = Removal(full[len(self._prefix) :], cause)

@@ -204,12 +204,12 @@ def _refuse_own(keys: set[str], source: str) -> None:
     """Refuse orders and executions of the user's own, which are no prints of the market."""
     if "orderid" in keys and keys & {"action", "sequence"}:
         raise DataError(
-            f"{source}: order_id beside {'action' if 'action' in keys else 'sequence'} tells of events of an order book, of which there is no kind of record",
+            f"{source}: order_id beside {'action' if 'action' in keys else 'sequence'} means events of an order book, which are not supported",
             source=source,
         )
     if {"action", "side"} <= keys:
         raise DataError(
-            f"{source}: action beside side tells of events of an order book, or of your own transactions; neither are trades of the market",
+            f"{source}: action beside side means events of an order book, or of your own transactions; neither are trades of the market",
             hint="if these are prints of the market all the same: --ignore action",
             source=source,
         )

@@ -352,7 +352,7 @@ _DAILY = (
     FormatOffer(
         "cboe.options",
         Format(
-            refuse="an option chain has many contracts of one underlying symbol, and there is no kind of record for it",
+            refuse="an option chain has many contracts per underlying symbol; option chains are not supported",
             match=Match(columns=("underlying_symbol", "quote_date", "root", "expiration", "strike", "option_type")),
         ),
         "Cboe DataShop: summaries of options (refused)",
