@@ -136,5 +136,7 @@ def test_order_events_are_of_no_kind():
     paths = sorted(DATA.glob("orderevents_*.csv.gz"))
     if not paths:
         pytest.skip("the shared market data are not here")
-    with pytest.raises(DataError, match="order_id beside action means events of an order book, which are not supported"):
+    with pytest.raises(
+        DataError, match="order_id beside action means events of an order book, which are not supported"
+    ):
         records_of(paths[0])
