@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 from systems.rows import Rows
 
-from fpa_core.columns import scale_of
+from fpa_core.arrow.columns import scale_of
 from fpa_core.layer import DataLayer, open_layer
 
 __all__ = ["csv_rate", "folder", "real_rows"]

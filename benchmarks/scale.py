@@ -84,7 +84,7 @@ def _child(what: str, rows: int, folder: str) -> dict[str, Any]:
 
 
 def _write_csv(rows: int, path: Path) -> None:
-    from fpa_core.columns import as_texts, times_as_texts
+    from fpa_core.arrow.columns import as_texts, times_as_texts
 
     with (
         gzip.open(path, "wb", compresslevel=1) as packed,
@@ -102,7 +102,7 @@ def _write_csv(rows: int, path: Path) -> None:
 
 def _write(rows: int, folder: Path) -> dict[str, float]:
     """Write a batch from chunks made as they are needed; making them is not in the time."""
-    from fpa_core.records import QUOTES
+    from fpa_core.kinds import QUOTES
     from fpa_core.store import DataStore
     from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 

@@ -53,7 +53,7 @@ def expected(bid: Any, ask: Any) -> list[int]:
 
 def ours(table: pa.Table) -> Callable[[], list[int]]:
     """Return the checks by this project's rules, exact, on decimals."""
-    from fpa_core.records import QUOTES
+    from fpa_core.kinds import QUOTES
     from fpa_core.validator import configure
     from fpa_plugins.rules.quotes import RULES
     from fpa_plugins.rules.ruleset import RuleSet
@@ -196,8 +196,8 @@ def milliseconds(run: Callable[[], Any]) -> float:
 
 def own_costs(table: pa.Table, rounds: int) -> dict[str, float]:
     """Return what all rules of level standard cost: for the table in ms, with and without those about series, and for one quote in us."""
-    from fpa_core.conversion import from_table
-    from fpa_core.records import QUOTES
+    from fpa_core.arrow.conversion import from_table
+    from fpa_core.kinds import QUOTES
     from fpa_core.validator import configure
     from fpa_plugins.rules.plugin import RULES
     from fpa_plugins.rules.ruleset import RuleSet

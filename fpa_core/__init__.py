@@ -36,8 +36,7 @@ if TYPE_CHECKING:
         Trade,
     )
     from fpa_core.numbers import Instant
-    from fpa_core.protocols import Severity
-    from fpa_core.receipt import Receipt
+    from fpa_core.protocols import Receipt, Severity
     from fpa_core.store import DataStore, Selection
     from fpa_core.validator import DataValidator, Rule, ValidationResult
 
@@ -101,8 +100,7 @@ _HOMES = {
         "Trade",
     ),
     "numbers": ("Instant",),
-    "protocols": ("Severity",),
-    "receipt": ("Receipt",),
+    "protocols": ("Receipt", "Severity"),
     "store": ("DataStore", "Selection"),
     "validator": ("DataValidator", "Rule", "ValidationResult"),
 }

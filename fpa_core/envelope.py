@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import evolve, frozen
 from isal.isal_zlib import crc32
 
-from fpa_core.conversion import from_table, to_table
+from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.exceptions import CacheError
-from fpa_core.records import KINDS, POSITIONS, SNAPSHOTS, Kind
+from fpa_core.kinds import KINDS, POSITIONS, SNAPSHOTS, Kind
 from fpa_core.serialization import from_dict, to_dict
 
 if TYPE_CHECKING:

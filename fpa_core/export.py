@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import ipc, parquet
 
-from fpa_core import columns
+from fpa_core.arrow import columns
 from fpa_core.exceptions import DataError
-from fpa_core.records import Column, Kind
+from fpa_core.kinds import Column, Kind
 
 __all__ = ["FORMATS", "Format", "whole_file", "write"]
 

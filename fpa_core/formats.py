@@ -16,7 +16,7 @@ from attrs import evolve, field, fields, frozen
 from attrs.validators import instance_of, optional
 
 from fpa_core.exceptions import DataError
-from fpa_core.records import KINDS
+from fpa_core.kinds import KINDS
 
 __all__ = [
     "TIME_UNITS",

@@ -24,7 +24,7 @@ from fpa_core.protocols import CacheBackend, Quarantined, Source, StoreBackend, 
 if TYPE_CHECKING:
     import click
 
-    from fpa_core.receipt import Receipt
+    from fpa_core.protocols import Receipt
 
 __all__ = ["GROUP", "hookimpl", "hookspec"]
 

@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attrs import evolve
 
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.models import PortfolioSnapshot
 from fpa_core.numbers import to_decimal
-from fpa_core.protocols import Chunk, Finding, Quarantined, Reject, Severity, Tally
-from fpa_core.receipt import Rejection
-from fpa_core.records import ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
+from fpa_core.protocols import Chunk, Finding, Quarantined, Reject, Rejection, Severity, Tally
 from fpa_core.serialization import to_dict
 from fpa_core.store.quarantine import SHAPE
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fpa_core.receipt import Receipt
+    from fpa_core.protocols import Receipt
     from fpa_core.store import DataStore
     from fpa_core.store.batch import StoreBatch
     from fpa_core.validator import DataValidator, ValidationResult
@@ -238,7 +237,7 @@ def examine(validator: DataValidator, chunks: Iterator[Chunk], *, progress: Prog
 
 def chunks_of(store: DataStore, records: Any) -> Iterator[Chunk]:
     """Return one record or many, of any kinds, as chunks, completed as the store would."""
-    from fpa_core.conversion import to_table
+    from fpa_core.arrow.conversion import to_table
 
     whole = list(records) if isinstance(records, Iterable) else [records]
     rows: dict[Kind, list[int]] = {}
@@ -331,7 +330,7 @@ def _take(
 
 def refused_record(record: Any, row: int | None, findings: Sequence[Finding]) -> Quarantined:
     """Return a record as it is kept in quarantine."""
-    from fpa_core.conversion import to_table
+    from fpa_core.arrow.conversion import to_table
 
     kind = kind_of(record)
     (refused,) = _refused(kind, to_table(kind, [record]), [row], [findings], [record])
@@ -368,7 +367,7 @@ def _timeless(chunk: Chunk, positions: Sequence[int]) -> Iterator[Reject]:
 
 def values_of_rows(kind: Kind, table: pa.Table) -> Iterator[dict[str, Any]]:
     """Yield the values of each row as JSON can hold them, as exact as the record; without those that are missing."""
-    from fpa_core import columns
+    from fpa_core.arrow import columns
 
     read = {"decimal": columns.as_texts, "time": columns.times_as_texts}
     names = [column.name for column in kind.columns]
@@ -388,7 +387,7 @@ def _refused(
     records: Sequence[Any] | None,
 ) -> Iterator[Quarantined]:
     """Yield the rows of *table* as they are kept in quarantine."""
-    from fpa_core import columns
+    from fpa_core.arrow import columns
 
     times = columns.times_as_ns(table.column("timestamp").combine_chunks()).to_pylist()
     subjects = table.column(kind.by_field[kind.subject].name).to_pylist()

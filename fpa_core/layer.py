@@ -18,14 +18,14 @@ from fpa_core import config as configuration
 from fpa_core.exceptions import DataError
 from fpa_core.formats import Format, FormatOptions, check_options
 from fpa_core.ingest import LiveGate, Progress, as_chunks, chunks_of, examine, ingest, with_times
+from fpa_core.kinds import Kind, kind_of
 from fpa_core.numbers import to_ns
 from fpa_core.parts import Parts, structured
 from fpa_core.protocols import Chunk, Sniffed, SourceRequest
-from fpa_core.records import Kind, kind_of
 
 if TYPE_CHECKING:
     from fpa_core.plugins import PluginManager
-    from fpa_core.receipt import Receipt
+    from fpa_core.protocols import Receipt
     from fpa_core.report import FileReport
     from fpa_core.store import Selection
     from fpa_core.store.stream import AsyncStream, Stream

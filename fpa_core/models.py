@@ -15,8 +15,7 @@ from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 
-from fpa_core.exceptions import DataError
-from fpa_core.fields import (
+from fpa_core.converters import (
     Number,
     OrderStatus,
     OrderType,
@@ -44,6 +43,7 @@ from fpa_core.fields import (
     to_text_or_none,
     to_time_in_force,
 )
+from fpa_core.exceptions import DataError
 from fpa_core.numbers import EXACT, from_ns
 
 __all__ = [

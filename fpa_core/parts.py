@@ -14,8 +14,8 @@ from fpa_core import config as configuration
 from fpa_core.config import Section
 from fpa_core.exceptions import ConfigError
 from fpa_core.formats import Format, FormatOffer
+from fpa_core.kinds import BARS, kind_of
 from fpa_core.protocols import Chunk, Query, SourceRequest
-from fpa_core.records import BARS, kind_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

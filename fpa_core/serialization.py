@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import fields
 
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import KINDS, POSITIONS, Kind, kind_of
 from fpa_core.numbers import decimal_text, ns_text
-from fpa_core.records import KINDS, POSITIONS, Kind, kind_of
 
 if TYPE_CHECKING:
     import cattrs

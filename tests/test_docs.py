@@ -21,8 +21,8 @@ import fpa_core
 from fpa_core import config, formats, hookspecs
 from fpa_core.cache import CacheStats
 from fpa_core.cli.app import EXIT_CODES, INTERRUPTED, NOTHING_STORED, cli
+from fpa_core.kinds import KINDS
 from fpa_core.plugins import PluginManager
-from fpa_core.records import KINDS
 from fpa_core.store import Selection
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 

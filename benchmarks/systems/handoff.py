@@ -10,10 +10,10 @@ from typing import Any
 
 import handoff_schema
 
-from fpa_core.conversion import from_table
+from fpa_core.arrow.conversion import from_table
+from fpa_core.kinds import KINDS
 from fpa_core.models import Quote
 from fpa_core.numbers import from_ns
-from fpa_core.records import KINDS
 from systems.ours import as_kind
 from systems.system import System
 

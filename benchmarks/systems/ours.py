@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from fpa_core.columns import scaled_field
-from fpa_core.conversion import from_table
-from fpa_core.records import KINDS
+from fpa_core.arrow.columns import scaled_field
+from fpa_core.arrow.conversion import from_table
+from fpa_core.kinds import KINDS
 from fpa_core.store import DataStore
 from fpa_core.store.selection import Selection
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from fpa_core.kinds import POSITIONS, SNAPSHOTS, Kind
 from fpa_core.protocols import Query
-from fpa_core.records import POSITIONS, SNAPSHOTS, Kind
 
 __all__ = ["changed_tags", "read_tags"]
 

@@ -16,7 +16,7 @@ from attrs import frozen
 
 from fpa_core.envelope import is_arrow_table
 from fpa_core.exceptions import CacheError
-from fpa_core.records import KINDS
+from fpa_core.kinds import KINDS
 
 __all__ = ["SIZES", "UNREADABLE", "Held", "bare", "give", "hold"]
 

@@ -27,7 +27,7 @@ from fpa_core.exceptions import DataError, FpaError
 
 if TYPE_CHECKING:
     from fpa_core.layer import DataLayer
-    from fpa_core.receipt import Receipt
+    from fpa_core.protocols import Receipt
 
 __all__ = ["ingest", "inventory", "latest", "query"]
 
@@ -254,7 +254,7 @@ def query(
 
 def _conditions(kind: str, where: tuple[str, ...]) -> dict[str, str | None]:
     """Return the values that columns must have; None where the text after the sign is empty."""
-    from fpa_core.records import kind_of
+    from fpa_core.kinds import kind_of
 
     asked_by = kind_of(kind)
     columns = [column.name for column in asked_by.columns if column.field != asked_by.subject]
@@ -310,7 +310,7 @@ def latest(app: App, /, symbol: str, as_json: bool) -> None:
 
 
 def _kind(record: Any) -> str:
-    from fpa_core.records import kind_of
+    from fpa_core.kinds import kind_of
 
     return kind_of(record).singular
 

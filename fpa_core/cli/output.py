@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fpa_core.ingest import Progress
-    from fpa_core.records import Kind
+    from fpa_core.kinds import Kind
 
 __all__ = [
     "OutputError",
@@ -197,7 +197,7 @@ def _is_number(value: Any) -> bool:
 
 def text_rows(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str | None, ...]]:
     """Yield the rows of a batch as the texts a person reads: exact decimals and times."""
-    from fpa_core import columns
+    from fpa_core.arrow import columns
 
     read = {"decimal": columns.as_texts, "time": columns.times_as_texts}
     cells = [read.get(c.type, lambda values: values)(batch.column(c.name)).to_pylist() for c in kind.columns]

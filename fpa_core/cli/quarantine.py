@@ -14,7 +14,7 @@ from fpa_core.cli.output import after_commit, data_output, json_option, note, pr
 from fpa_core.protocols import State
 
 if TYPE_CHECKING:
-    from fpa_core.receipt import Receipt
+    from fpa_core.protocols import Receipt
 
 __all__ = ["quarantine"]
 

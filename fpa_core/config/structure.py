@@ -23,7 +23,7 @@ from fpa_core.config.sections import (
 )
 from fpa_core.config.tree import Tree
 from fpa_core.formats import Format
-from fpa_core.records import KINDS
+from fpa_core.kinds import KINDS
 
 __all__ = ["early_sections", "structure"]
 

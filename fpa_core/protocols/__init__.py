@@ -7,6 +7,7 @@ Classes are matched by shape: a backend derives from nothing here, and needs onl
 from fpa_core.protocols.caches import CacheBackend, Entry, RemovalCause, RemovalWatcher, Usage
 from fpa_core.protocols.capabilities import Capability
 from fpa_core.protocols.quarantine import QuarantineCount, Quarantined, QuarantineQuery, State
+from fpa_core.protocols.receipts import Receipt, Rejection
 from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest
 from fpa_core.protocols.stores import (
     Batch,
@@ -45,7 +46,9 @@ __all__ = [
     "QuarantineQuery",
     "Quarantined",
     "Query",
+    "Receipt",
     "Reject",
+    "Rejection",
     "RemovalCause",
     "RemovalWatcher",
     "RuleClass",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import asdict, field, frozen
 
 from fpa_core.formats import Format, FormatOffer
+from fpa_core.kinds import Kind
 from fpa_core.protocols.capabilities import Capability
-from fpa_core.records import Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa

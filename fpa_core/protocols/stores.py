@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
 
+from fpa_core.kinds import Kind
 from fpa_core.numbers import MAX_NS
 from fpa_core.protocols.capabilities import Capability
 from fpa_core.protocols.quarantine import QuarantineCount, Quarantined, QuarantineQuery
-from fpa_core.records import Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -147,7 +147,7 @@ class StoreTransaction(Protocol):
     def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
         """Add rows under the contracts of the kind: multiset maximum for quotes and trades, revisions for the rest.
 
-        The table has the kind's columns; required ones have no null. Decimals come in any form (see :mod:`fpa_core.columns`), the subject perhaps
+        The table has the kind's columns; required ones have no null. Decimals come in any form (see :mod:`fpa_core.arrow.columns`), the subject perhaps
         as a dictionary. A batch may be written in any number of calls: counting spans them.
         """
         ...
@@ -251,7 +251,7 @@ class StoreBackend(Protocol):
         The rows are those committed when the first batch is fetched; writers never disturb a scan.
 
         :param columns: the columns to return, by name and in this order; None for all of the kind.
-        :param scaled: decimal columns may also come as integers with their scale (see :mod:`fpa_core.columns`), where that is less work.
+        :param scaled: decimal columns may also come as integers with their scale (see :mod:`fpa_core.arrow.columns`), where that is less work.
         """
         ...
 

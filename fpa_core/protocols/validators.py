@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_ch
 
 from attrs import define, field, frozen
 
+from fpa_core.kinds import Kind
 from fpa_core.protocols.capabilities import Capability
-from fpa_core.records import Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +40,7 @@ class StoredBars(Protocol):
         """Yield the bars of *symbols* and *interval* by symbol and time, as they were before the batch being written.
 
         The columns are ``symbol``, ``timestamp``, ``open``, ``high``, ``low``, ``close`` and ``volume``, decimals in any form (see
-        :mod:`fpa_core.columns`).
+        :mod:`fpa_core.arrow.columns`).
 
         :param start_ns: the first time included; ``end_ns`` is the first one left out.
         :param last: at most so many, counted from the last, which comes first.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from fpa_core import ingest
+from fpa_core.kinds import Kind
 from fpa_core.protocols import Chunk, Finding, Severity, ValidatorBackend
-from fpa_core.records import Kind
 from fpa_core.report.profiles import Profile
 from fpa_core.report.series import Coverage, SymbolTable, times_of
 from fpa_core.report.timing import TimeCounts
@@ -192,7 +192,7 @@ def _failed(verdict: Verdict) -> npt.NDArray[np.bool_]:
 
 def _texts(kind: Kind, table: pa.Table) -> Iterator[dict[str, str]]:
     """Yield each row as the texts of its columns; without those that are missing."""
-    from fpa_core import columns
+    from fpa_core.arrow import columns
 
     read = {"decimal": columns.as_texts, "time": columns.times_as_texts}
     cells = [

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from fpa_core import columns
+from fpa_core.arrow import columns
+from fpa_core.kinds import Column
 from fpa_core.numbers import decimal_text, ns_text
-from fpa_core.records import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa

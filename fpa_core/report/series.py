@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fpa_core import columns
-from fpa_core.records import Kind
+from fpa_core.arrow import columns
+from fpa_core.kinds import Kind
 from fpa_core.report.timing import TimeCounts
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, frozen
 
-from fpa_core import columns, parsing
+from fpa_core.arrow import columns, parsing
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import BARS
 from fpa_core.numbers import EXACT
-from fpa_core.records import BARS
 
 __all__ = ["NEEDED", "VWAP", "From", "check_from", "fold", "runs"]
 
@@ -56,7 +56,7 @@ def check_from(from_: str) -> None:
 def fold(batches: Iterable[pa.RecordBatch], interval: str, from_: From) -> Iterator[pa.Table]:
     """Yield tables of bars of rows that come by symbol, then time; each bar is complete.
 
-    :param batches: with the columns of :data:`NEEDED`, decimals preferably scaled (see :mod:`fpa_core.columns`).
+    :param batches: with the columns of :data:`NEEDED`, decimals preferably scaled (see :mod:`fpa_core.arrow.columns`).
     :raises DataError: for what is no interval.
     """
     interval = BARS.by_name["interval"].convert(interval)

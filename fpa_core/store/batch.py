@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fpa_core.conversion import to_table
-from fpa_core.protocols import Quarantined, QuarantineQuery, Query, StoreTransaction, WriteCounts
-from fpa_core.receipt import Receipt
-from fpa_core.records import KINDS, ORDERS, POSITIONS, Kind
+from fpa_core.arrow.conversion import to_table
+from fpa_core.kinds import KINDS, ORDERS, POSITIONS, Kind
+from fpa_core.protocols import Quarantined, QuarantineQuery, Query, Receipt, StoreTransaction, WriteCounts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,8 +39,8 @@ class StoreBatch:
         self._seconds = 0.0
 
     def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
-        """Add rows, with decimals in any form (see :mod:`fpa_core.columns`); orders and positions without a time get the present one."""
-        from fpa_core.columns import as_dictionary  # and with it Arrow, which opening a store does not need
+        """Add rows, with decimals in any form (see :mod:`fpa_core.arrow.columns`); orders and positions without a time get the present one."""
+        from fpa_core.arrow.columns import as_dictionary  # and with it Arrow, which opening a store does not need
 
         table = _stamp(kind, table, self._clock)
         place = table.schema.get_field_index(kind.by_field[kind.subject].name)

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import kind_of
 from fpa_core.models import PortfolioSnapshot, Position, Record
-from fpa_core.protocols import Query
-from fpa_core.receipt import Receipt
-from fpa_core.records import kind_of
+from fpa_core.protocols import Query, Receipt
 from fpa_core.store.selection import Selection
 
 if TYPE_CHECKING:

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve
 
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import KINDS, ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.models import Order, PortfolioSnapshot
 from fpa_core.numbers import to_seconds
-from fpa_core.protocols import Capability, Query, Sealed, StoreBackend
-from fpa_core.receipt import Receipt
-from fpa_core.records import KINDS, ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
+from fpa_core.protocols import Capability, Query, Receipt, Sealed, StoreBackend
 from fpa_core.store.batch import Changed, StoreBatch
 from fpa_core.store.derived import DerivedVerbs
 from fpa_core.store.quarantine import QuarantineVerbs
@@ -37,7 +36,7 @@ __all__ = ["DataStore"]
 class DataStore(ReadVerbs, RecordVerbs, DerivedVerbs, QuarantineVerbs):
     """Records of all six kinds in a database.
 
-    Every write is a batch: all or nothing, durable when the call returns, and answered by a :class:`~fpa_core.receipt.Receipt`. What is
+    Every write is a batch: all or nothing, durable when the call returns, and answered by a :class:`~fpa_core.protocols.Receipt`. What is
     replaced or deleted stays in the history. Safe to use from many threads.
 
     :param backend: the database.

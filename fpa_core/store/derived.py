@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from fpa_core.conversion import concat, from_table
+from fpa_core.arrow.conversion import concat, from_table
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import BARS, QUOTES, TRADES, Column
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import to_seconds
-from fpa_core.records import BARS, QUOTES, TRADES, Column
 from fpa_core.store.selection import Selection
 
 if TYPE_CHECKING:
@@ -49,10 +49,12 @@ class DerivedBars:
 
     def to_arrow(self) -> pa.Table:
         """Return one Arrow table with the columns of bars."""
-        from fpa_core.store import forms
+        from fpa_core.arrow import decimals
 
         tables = list(self.tables())
-        return concat(BARS, tables) if tables else forms.empty_schema(BARS, list(BARS.by_name), "decimal").empty_table()
+        return (
+            concat(BARS, tables) if tables else decimals.empty_schema(BARS, list(BARS.by_name), "decimal").empty_table()
+        )
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Return the bars as an Arrow stream."""
@@ -87,7 +89,7 @@ class QuotedTrades:
         """Return one Arrow table: the columns of the trades, then ``quote_timestamp``, ``bid``, ``ask``, ``bid_size``, ``ask_size``."""
         import pyarrow as pa
 
-        from fpa_core import columns
+        from fpa_core.arrow import columns
 
         tables = list(self.tables())
         if not tables:
@@ -109,7 +111,7 @@ class QuotedTrades:
         return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def _joined(self, names: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, pa.Table]]:
-        from fpa_core import columns
+        from fpa_core.arrow import columns
         from fpa_core.store import joins
 
         def quotes_of(symbol: str, first: int, last: int) -> Iterable[pa.RecordBatch]:

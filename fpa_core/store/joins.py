@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fpa_core import columns
-from fpa_core.records import QUOTES
+from fpa_core.arrow import columns
+from fpa_core.kinds import QUOTES
 
 __all__ = ["QuotesOf", "prevailing"]
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from fpa_core.exceptions import DatabaseBusyError
+from fpa_core.kinds import SNAPSHOTS, Kind
 from fpa_core.models import PortfolioSnapshot
-from fpa_core.protocols import Quarantined, WriteCounts
-from fpa_core.receipt import Receipt
-from fpa_core.records import SNAPSHOTS, Kind
+from fpa_core.protocols import Quarantined, Receipt, WriteCounts
 from fpa_core.store.batch import StoreBatch
 from fpa_core.store.tickets import Group
 

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import evolve
 
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import DataError, ValidationError
+from fpa_core.kinds import KINDS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.models import PortfolioSnapshot
-from fpa_core.protocols import Batch, Finding, Quarantined, QuarantineQuery, Severity, State, StoreBackend
+from fpa_core.protocols import Batch, Finding, Quarantined, QuarantineQuery, Receipt, Severity, State, StoreBackend
 from fpa_core.protocols.patterns import name_of
-from fpa_core.receipt import Receipt
-from fpa_core.records import KINDS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.serialization import from_dict
 
 if TYPE_CHECKING:

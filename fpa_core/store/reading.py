@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from attrs import astuple, evolve
 
-from fpa_core.conversion import from_table
+from fpa_core.arrow.conversion import from_table
 from fpa_core.exceptions import DatabaseError, DataError
+from fpa_core.kinds import KINDS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.protocols import Batch, Capability, Extent, Query, StoreBackend
-from fpa_core.records import KINDS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.store.selection import Selection, check_columns, make_query
 
 if TYPE_CHECKING:

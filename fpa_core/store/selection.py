@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from attrs import asdict, evolve, frozen
 
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import Kind, kind_of
 from fpa_core.protocols import Query
 from fpa_core.protocols.patterns import name_of
-from fpa_core.records import Kind, kind_of
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
 
+    from fpa_core.arrow.decimals import Prices
     from fpa_core.store.datastore import DataStore
-    from fpa_core.store.forms import Prices
 
 __all__ = ["ReadThrough", "Selection", "check_columns", "make_query"]
 
@@ -156,33 +156,34 @@ class Selection(Generic[R]):
         kind = self.query.kind
 
         def together(batches: Sequence[pa.RecordBatch]) -> pa.Table:
-            return forms.table_of(
-                kind, batches[0].schema.names, [forms.narrowed(kind, one) for one in batches], "scaled"
+            return decimals.table_of(
+                kind, batches[0].schema.names, [decimals.narrowed(kind, one) for one in batches], "scaled"
             )
 
-        from fpa_core.store import forms, timeline
+        from fpa_core.arrow import decimals
+        from fpa_core.store import timeline
 
         return timeline.by_time(backend, self.query, rows, self.names, together)
 
     def scan(self, rows: int = ROWS) -> Iterator[pa.RecordBatch]:
         """Yield Arrow batches of at most *rows* as the store has them, with decimals as scaled integers wherever these hold them."""
-        from fpa_core.store import forms
+        from fpa_core.arrow import decimals
 
-        return (forms.narrowed(self.query.kind, batch) for batch in self._read(rows))
+        return (decimals.narrowed(self.query.kind, batch) for batch in self._read(rows))
 
     def batches(self, rows: int = ROWS, prices: Prices = "decimal") -> Iterator[pa.RecordBatch]:
         """Yield Arrow batches of at most *rows*; the type of a decimal column, or its scale, may differ from one to the next.
 
-        :param prices: the form of decimal columns, see :data:`fpa_core.store.forms.Prices`.
+        :param prices: the form of decimal columns, see :data:`fpa_core.arrow.decimals.Prices`.
         """
-        from fpa_core.store import forms
+        from fpa_core.arrow import decimals
 
-        forms.check_prices(prices)
+        decimals.check_prices(prices)
         kind = self.query.kind
         for batch in self._read(rows, scaled=prices != "text"):
-            one = batch if prices == "text" else forms.narrowed(kind, batch)
-            schema = forms.schema_of(kind, one.schema.names, forms.widths_of(kind, [one]), prices)
-            yield forms.shaped(kind, one, schema)
+            one = batch if prices == "text" else decimals.narrowed(kind, batch)
+            schema = decimals.schema_of(kind, one.schema.names, decimals.widths_of(kind, [one]), prices)
+            yield decimals.shaped(kind, one, schema)
 
     def reader(self, rows: int = ROWS, prices: Prices = "decimal") -> pa.RecordBatchReader:
         """Return an Arrow reader: batches of at most *rows*, all of one schema.
@@ -194,26 +195,30 @@ class Selection(Generic[R]):
         """
         import pyarrow as pa
 
-        from fpa_core.store import forms
+        from fpa_core.arrow import decimals
 
-        forms.check_prices(prices)
+        decimals.check_prices(prices)
         kind, names = self.query.kind, self.names
-        decimals = tuple(name for name in names if kind.by_name[name].type == "decimal")
+        exact = tuple(name for name in names if kind.by_name[name].type == "decimal")
         kept: list[pa.RecordBatch] | None = None
-        if prices in ("float", "text") or not decimals:
-            schema = forms.empty_schema(kind, names, prices)
+        if prices in ("float", "text") or not exact:
+            schema = decimals.empty_schema(kind, names, prices)
         else:
-            kept, widths, held = [], dict[str, forms.Width](), 0
+            kept, widths, held = [], dict[str, decimals.Width](), 0
             for batch in self.scan(rows):
-                forms.widen(widths, kind, batch)
+                decimals.widen(widths, kind, batch)
                 kept.append(batch)
                 held += batch.num_rows
                 if held > HELD:
-                    kept, widths = None, forms.widths_of(kind, evolve(self, columns=decimals).scan(rows))
+                    kept, widths = None, decimals.widths_of(kind, evolve(self, columns=exact).scan(rows))
                     break
-            schema = forms.schema_of(kind, names, widths, prices) if widths else forms.empty_schema(kind, names, prices)
+            schema = (
+                decimals.schema_of(kind, names, widths, prices)
+                if widths
+                else decimals.empty_schema(kind, names, prices)
+            )
         source = self.scan(rows) if kept is None else kept
-        return pa.RecordBatchReader.from_batches(schema, (forms.shaped(kind, batch, schema) for batch in source))
+        return pa.RecordBatchReader.from_batches(schema, (decimals.shaped(kind, batch, schema) for batch in source))
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Return the rows as an Arrow stream; see https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html."""
@@ -227,15 +232,15 @@ class Selection(Generic[R]):
     def to_arrow(self, prices: Prices = "decimal") -> pa.Table:
         """Return one Arrow table: exact decimals at one scale a column, times in nanoseconds UTC.
 
-        :param prices: the form of decimal columns, see :data:`fpa_core.store.forms.Prices`.
+        :param prices: the form of decimal columns, see :data:`fpa_core.arrow.decimals.Prices`.
         """
-        from fpa_core.store import forms
+        from fpa_core.arrow import decimals
 
-        forms.check_prices(prices)
+        decimals.check_prices(prices)
         kind = self.query.kind
 
         def load() -> pa.Table:
-            return forms.table_of(kind, self.names, list(self.scan(ROWS)), prices)
+            return decimals.table_of(kind, self.names, list(self.scan(ROWS)), prices)
 
         return self._remembered(f"table:{prices}", load)
 

@@ -12,14 +12,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
+from fpa_core.kinds import KINDS, kind_of
 from fpa_core.protocols import Finding, Quarantined
-from fpa_core.records import KINDS, kind_of
 from fpa_core.store.journal import Journal
 from fpa_core.store.tickets import Group, Ticket
 
 if TYPE_CHECKING:
     from fpa_core.models import Record
-    from fpa_core.receipt import Receipt
+    from fpa_core.protocols import Receipt
     from fpa_core.store.datastore import DataStore
 
 __all__ = ["AsyncStream", "Gate", "Stream"]

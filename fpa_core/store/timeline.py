@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from attrs import evolve
 
-from fpa_core import columns
+from fpa_core.arrow import columns
 from fpa_core.numbers import MAX_NS, MIN_NS
 from fpa_core.protocols import Query, StoreBackend
 

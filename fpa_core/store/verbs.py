@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from attrs import evolve
 
-from fpa_core.conversion import from_values
+from fpa_core.arrow.conversion import from_values
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import Kind, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
-from fpa_core.protocols import Extent, Query, StoreBackend
+from fpa_core.protocols import Extent, Query, Receipt, StoreBackend
 from fpa_core.protocols.patterns import escape
-from fpa_core.receipt import Receipt
-from fpa_core.records import Kind, kind_of
 from fpa_core.store.changing import Changes
 from fpa_core.store.selection import Selection
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from fpa_core.exceptions import DataError, FpaError
+from fpa_core.kinds import KINDS, Kind
 from fpa_core.numbers import to_decimal, to_ns
-from fpa_core.records import KINDS, Kind
 
 if TYPE_CHECKING:
     import numpy as np

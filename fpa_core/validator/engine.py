@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
 
-from fpa_core.conversion import from_table, to_table
+from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.exceptions import DataError, PluginError
+from fpa_core.kinds import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, Kind, kind_of
 from fpa_core.models import Bar, Number, Order, PortfolioSnapshot, Position, Quote, Record, Time, Trade
 from fpa_core.protocols import Finding, Severity, StoredBars, StoredOrder, ValidatorBackend
-from fpa_core.records import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, Kind, kind_of
 from fpa_core.validator import consistency
 from fpa_core.validator.examination import Clock, Examination
 from fpa_core.validator.result import Ledger, Split, ValidationResult, merged

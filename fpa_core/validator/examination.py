@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from fpa_core.kinds import Kind, kind_of
 from fpa_core.protocols import RANKS, Failure, Finding, Severity, StoredBars, StoredOrder, ValidatorBackend, Verdict
-from fpa_core.records import Kind, kind_of
 from fpa_core.validator.result import Ledger, Refused, Split, ValidationResult
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias
 import attrs
 
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import KINDS
 from fpa_core.protocols import Failure, Severity
-from fpa_core.records import KINDS
 from fpa_core.validator.conditions import Override, Problem, Where, where_problems
 
 __all__ = [

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
 
+from fpa_core.kinds import kind_of
 from fpa_core.protocols import Failure
-from fpa_core.records import kind_of
 from fpa_core.validator.rule import Rule
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fpa_core.columns import as_decimals, as_numeric, times_as_ns
-from fpa_core.conversion import from_table
+from fpa_core.arrow.columns import as_decimals, as_numeric, times_as_ns
+from fpa_core.arrow.conversion import from_table
 from fpa_core.exceptions import DataError
-from fpa_core.records import Kind
+from fpa_core.kinds import Kind
 from fpa_core.validator.exact import Bools, Numbers, Truth, units_of
 
 __all__ = ["Columns", "Numbers", "Truth", "Words"]
@@ -165,7 +165,7 @@ def _require_type(kind: Kind, name: str, needed: str, found: pa.DataType) -> Non
     if not fits[needed] and not pa.types.is_null(found):
         raise DataError(
             f"{kind.name}.{name}: a {needed} column is needed, not {found}",
-            hint="make tables with fpa_core.conversion.to_table",
+            hint="make tables with fpa_core.arrow.conversion.to_table",
             field=f"{kind.name}.{name}",
         )
 

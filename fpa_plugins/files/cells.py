@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fpa_core import columns
+from fpa_core.arrow import columns
 from fpa_core.words import NULLS
 
 __all__ = ["MAX_TEXT", "Problems", "is_instant", "is_null", "texts_of", "widened", "without_nulls"]

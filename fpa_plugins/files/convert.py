@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fpa_core import columns
+from fpa_core.arrow import columns
+from fpa_core.arrow.parsing import decimal_column
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import BARS, ORDERS, TRADES, Column, Kind
 from fpa_core.numbers import decimal_text, ns_text
-from fpa_core.parsing import decimal_column
 from fpa_core.protocols import Chunk, Reject
-from fpa_core.records import BARS, ORDERS, TRADES, Column, Kind
 from fpa_core.words import NULLS
 from fpa_plugins.files.cells import Problems, is_null, texts_of, widened
 from fpa_plugins.files.layout import PRICES, Layout

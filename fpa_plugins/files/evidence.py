@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from fpa_core.exceptions import DataError
-from fpa_core.records import BARS, KINDS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, Kind
+from fpa_core.kinds import BARS, KINDS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, Kind
 from fpa_plugins.files.vocabulary import fields_of, squeezed, synonyms
 
 __all__ = ["kind_by_columns", "listed", "shown_kind"]

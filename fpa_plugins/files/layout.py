@@ -13,8 +13,8 @@ from attrs import NOTHING, evolve, fields, frozen
 
 from fpa_core.exceptions import DataError
 from fpa_core.formats import Format, zone_of
+from fpa_core.kinds import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, Column, Kind
 from fpa_core.numbers import to_decimal, to_ns
-from fpa_core.records import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, Column, Kind
 from fpa_plugins.files.evidence import kind_by_columns, listed
 from fpa_plugins.files.numbers import NumberStyle
 from fpa_plugins.files.patterns import PATTERNS
@@ -169,7 +169,7 @@ def _without(names: Sequence[str], places: Collection[int]) -> tuple[str, ...]:
 
 
 def _kind(reading: Reading, names: Sequence[str], mapped: Mapping[str, Any]) -> Kind:
-    from fpa_core.records import kind_of
+    from fpa_core.kinds import kind_of
 
     form = reading.form
     if (

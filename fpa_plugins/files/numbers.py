@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import frozen
 
-from fpa_core import columns, parsing
+from fpa_core.arrow import columns, parsing
 from fpa_core.exceptions import DataError
 from fpa_core.numbers import EXACT, decimal_text, to_decimal
 from fpa_core.words import NULLS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from fpa_core import columns
+from fpa_core.arrow import columns
 from fpa_core.protocols import Chunk, Sniffed
 from fpa_plugins.files.evidence import shown_kind
 from fpa_plugins.files.layout import Layout

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, frozen
 
-from fpa_core import columns
+from fpa_core.arrow import columns
 from fpa_core.exceptions import DataError
 from fpa_core.formats import Format, zone_of
-from fpa_core.records import BARS, ORDERS, POSITIONS, SNAPSHOTS, Kind
+from fpa_core.kinds import BARS, ORDERS, POSITIONS, SNAPSHOTS, Kind
 from fpa_plugins.files.cells import is_instant, texts_of
 from fpa_plugins.files.numbers import NumberStyle, decided_mark
 from fpa_plugins.files.patterns import directive_pattern

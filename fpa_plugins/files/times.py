@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, frozen
 
-from fpa_core import columns, parsing
+from fpa_core.arrow import columns, parsing
 from fpa_core.exceptions import DataError
 from fpa_core.formats import zone_of
 from fpa_core.numbers import MIN_NS, to_ns

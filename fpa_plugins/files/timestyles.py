@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, frozen
 
-from fpa_core import columns
+from fpa_core.arrow import columns
 from fpa_core.exceptions import DataError
 from fpa_core.numbers import to_decimal
 from fpa_core.words import NULLS

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fpa_core.kinds import Kind
 from fpa_core.numbers import ns_text
 from fpa_core.protocols import Failure, Finding, Severity
-from fpa_core.records import Kind
 from fpa_core.validator import Rule
 
 __all__ = ["CRASHED", "crash_finding", "finding"]

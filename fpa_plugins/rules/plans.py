@@ -8,8 +8,8 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
+from fpa_core.kinds import Kind
 from fpa_core.protocols import StoredBars, StoredOrder
-from fpa_core.records import Kind
 from fpa_core.validator import Rule
 from fpa_core.validator.conditions import Where
 

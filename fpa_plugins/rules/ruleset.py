@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from fpa_core.conversion import from_table
+from fpa_core.arrow.conversion import from_table
 from fpa_core.exceptions import PluginError
+from fpa_core.kinds import KINDS, Kind, kind_of
 from fpa_core.protocols import RANKS, Capability, Failure, Finding, Severity, StoredBars, StoredOrder, Tally, Verdict
-from fpa_core.records import KINDS, Kind, kind_of
 from fpa_core.validator import Rule
 from fpa_plugins.rules.findings import CRASHED, crash_finding, finding
 from fpa_plugins.rules.plans import Given, Plan, with_present

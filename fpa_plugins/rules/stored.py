@@ -138,7 +138,7 @@ def _by_symbol(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
 def _held(columns: Columns, batches: Sequence[pa.RecordBatch]) -> Held:
     import pyarrow as pa
 
-    from fpa_core.columns import unified
+    from fpa_core.arrow.columns import unified
     from fpa_core.validator.vectors import Columns
 
     arrays = {
@@ -171,7 +171,7 @@ def page_of(memory: MutableMapping[Any, Any], bars: StoredBars, symbol: str, int
     slot = ("stored", symbol, interval)
     page: Page | None = memory.get(slot)
     if page is None or not page.start_ns <= ts_ns < page.end_ns:
-        from fpa_core.columns import as_decimals, times_as_ns
+        from fpa_core.arrow.columns import as_decimals, times_as_ns
 
         step = interval_ns(interval)
         wide = min(_PAGE * step, MAX_NS // 4)
@@ -188,7 +188,7 @@ def page_of(memory: MutableMapping[Any, Any], bars: StoredBars, symbol: str, int
 
 def last_before(bars: StoredBars, symbol: str, interval: str, ts_ns: int, span: int) -> tuple[int, Any] | None:
     """Return time and close of the last stored bar before a time, at most *span* before it."""
-    from fpa_core.columns import as_decimals, times_as_ns
+    from fpa_core.arrow.columns import as_decimals, times_as_ns
 
     for batch in bars((symbol,), interval, max(ts_ns - span, -MAX_NS), ts_ns, last=1):
         if batch.num_rows:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 from attrs import evolve, field, frozen
 
 from fpa_core.config import Duration
+from fpa_core.kinds import KINDS
 from fpa_core.numbers import ns_text, to_ns, to_seconds
-from fpa_core.records import KINDS
 from fpa_core.validator import ASKED, WARNS, Rule
 from fpa_plugins.rules.intervals import DAY, interval_ns
 

@@ -10,8 +10,8 @@ from typing import Any
 import apsw
 from attrs import define, field
 
+from fpa_core.kinds import Column, Kind
 from fpa_core.numbers import MIN_NS, decimal_text
-from fpa_core.records import Column, Kind
 from fpa_plugins.sqlite.schema import tables
 
 __all__ = ["Appender"]

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import frozen
 
-from fpa_core import columns
+from fpa_core.arrow import columns
+from fpa_core.arrow.batches import narrowed
 from fpa_core.exceptions import DataError
-from fpa_core.records import Kind
-from fpa_core.store.narrow import narrowed
+from fpa_core.kinds import Kind
 from fpa_plugins.sqlite.schema import tables
 
 __all__ = ["Arranged", "Group", "Row", "Run", "Sorted", "by_subject", "check_complete", "sort"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
-from fpa_core.store.segments import Segment
+from fpa_core.segments.reader import Segment
 from fpa_plugins.sqlite.sealed import Entry, rows_of
 
 __all__ = ["Block", "Blocks"]
@@ -28,7 +28,7 @@ class Block:
         self._whole = {}
 
     def rows(self, start: int, end: int, names: Sequence[str], *, scaled: bool) -> pa.RecordBatch:
-        """Return rows with the columns named; *scaled* as for :meth:`fpa_core.store.segments.Segment.array`."""
+        """Return rows with the columns named; *scaled* as for :meth:`fpa_core.segments.reader.Segment.array`."""
         if self._whole is None:
             return rows_of(self._entry, self.segment, start, end, names=names, scaled=scaled)
         key = (tuple(names), scaled)

@@ -13,12 +13,12 @@ import numpy.typing as npt
 import pyarrow as pa
 from attrs import define, field
 
-from fpa_core import columns
+from fpa_core.arrow import columns
+from fpa_core.arrow.batches import join, same, widened
+from fpa_core.engine.merge import Stored
+from fpa_core.kinds import Kind
 from fpa_core.protocols import Query
-from fpa_core.records import Kind
-from fpa_core.store.merge import Stored
-from fpa_core.store.narrow import join, same, widened
-from fpa_core.store.segments import Segment
+from fpa_core.segments.reader import Segment
 from fpa_plugins.sqlite import packing, sealed
 from fpa_plugins.sqlite.arranging import Run
 from fpa_plugins.sqlite.claims import Claims

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import apsw
 
-from fpa_core.records import Kind
+from fpa_core.kinds import Kind
 
 __all__ = ["Claim", "Claims"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import apsw
 
-from fpa_core.records import Kind
+from fpa_core.kinds import Kind
 
 __all__ = ["latest"]
 

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import frozen
 
-from fpa_core import columns
+from fpa_core.arrow import columns
 from fpa_core.numbers import decimal_text
 from fpa_core.protocols import Query
-from fpa_core.store.segments import Segment
+from fpa_core.segments.reader import Segment
 from fpa_plugins.sqlite.sealed import Entry
 
 __all__ = ["Owners", "matching"]

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from fpa_core.arrow.batches import in_one, widened
+from fpa_core.engine.merge import Action, Stored, merge_multiset
+from fpa_core.kinds import Kind
 from fpa_core.protocols import Query, WriteCounts
-from fpa_core.records import Kind
-from fpa_core.store.merge import Action, Stored, merge_multiset
-from fpa_core.store.narrow import in_one, widened
 from fpa_plugins.sqlite import packing, sealed
 from fpa_plugins.sqlite.arranging import Group, Row, Run, by_subject, sort
 from fpa_plugins.sqlite.bulk import Known, Shelf

@@ -13,13 +13,13 @@ import apsw
 import numpy as np
 import pyarrow as pa
 
-from fpa_core import columns
+from fpa_core.arrow import columns
+from fpa_core.kinds import Kind
 from fpa_core.numbers import EXACT, decimal_text
-from fpa_core.records import Kind
-from fpa_core.store.compression import compressed
-from fpa_core.store.encoding import Draft, draft_segment
-from fpa_core.store.layout import checksum_of
-from fpa_core.store.segments import ranks
+from fpa_core.segments.compression import compressed
+from fpa_core.segments.layout import checksum_of
+from fpa_core.segments.reader import ranks
+from fpa_core.segments.writer import Draft, draft_segment
 from fpa_plugins.sqlite import sealed
 from fpa_plugins.sqlite.sealed import CATALOG, Numbers
 

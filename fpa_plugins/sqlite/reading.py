@@ -15,11 +15,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from attrs import evolve, frozen
 
-from fpa_core import columns
+from fpa_core.arrow import columns
+from fpa_core.kinds import Column, Kind
 from fpa_core.numbers import MAX_NS
 from fpa_core.protocols import Query
-from fpa_core.records import Column, Kind
-from fpa_core.store.segments import Segment
+from fpa_core.segments.reader import Segment
 from fpa_plugins.sqlite import sealed
 from fpa_plugins.sqlite.blocks import Block, Blocks
 from fpa_plugins.sqlite.matching import Owners, matching
@@ -259,7 +259,7 @@ def hot_rows(
 
 
 def _record_batch(wanted: Sequence[Column], rows: Sequence[tuple[Any, ...]], extra: Sequence[str]) -> pa.RecordBatch:
-    """Return rows as Arrow; decimals stay the canonical texts they are (see :mod:`fpa_core.columns`)."""
+    """Return rows as Arrow; decimals stay the canonical texts they are (see :mod:`fpa_core.arrow.columns`)."""
     arrays = []
     values_of = list(zip(*rows, strict=True))
     for column, values in zip(wanted, values_of, strict=False):

@@ -1,4 +1,4 @@
-"""The SQL of every record kind, derived from its one definition in :mod:`fpa_core.records`."""
+"""The SQL of every record kind, derived from its one definition in :mod:`fpa_core.kinds`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from fpa_core.kinds import Column, Kind
 from fpa_core.numbers import decimal_text
 from fpa_core.protocols import Query
 from fpa_core.protocols.patterns import start_of, translate
-from fpa_core.records import Column, Kind
 
 __all__ = ["Tables", "batches_of", "create_tables", "subject_condition", "tables"]
 

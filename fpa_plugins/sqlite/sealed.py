@@ -14,13 +14,13 @@ import numpy.typing as npt
 import pyarrow as pa
 from attrs import frozen
 
-from fpa_core import columns
+from fpa_core.arrow import columns
 from fpa_core.exceptions import CorruptionError
+from fpa_core.kinds import KINDS, Kind
 from fpa_core.numbers import ns_text
 from fpa_core.protocols import Query
-from fpa_core.records import KINDS, Kind
-from fpa_core.store.layout import checksum_of
-from fpa_core.store.segments import Segment
+from fpa_core.segments.layout import checksum_of
+from fpa_core.segments.reader import Segment
 from fpa_plugins.sqlite.schema import subject_condition
 
 __all__ = [

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fpa_core import columns
+from fpa_core.arrow import columns
+from fpa_core.arrow.batches import join, narrowed, same
 from fpa_core.exceptions import CorruptionError
+from fpa_core.kinds import Kind
 from fpa_core.protocols import Query, Sealed
-from fpa_core.records import Kind
-from fpa_core.store.narrow import join, narrowed, same
 from fpa_plugins.sqlite import packing, reading, sealed
 from fpa_plugins.sqlite.schema import tables
 

@@ -10,8 +10,8 @@ import apsw
 import pyarrow as pa
 
 from fpa_core.exceptions import DatabaseBusyError
+from fpa_core.kinds import KINDS, Kind
 from fpa_core.protocols import Batch, Capability, Extent, QuarantineCount, Quarantined, QuarantineQuery, Query, Sealed
-from fpa_core.records import KINDS, Kind
 from fpa_plugins.sqlite import quarantine, reading, sealing
 from fpa_plugins.sqlite.blocks import Blocks
 from fpa_plugins.sqlite.connection import Pool, immediate, prepare_file

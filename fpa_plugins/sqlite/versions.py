@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from fpa_core.engine.merge import Action, Outcome, Stored, merge_versions
+from fpa_core.kinds import Kind
 from fpa_core.protocols import WriteCounts
-from fpa_core.records import Kind
-from fpa_core.store.merge import Action, Outcome, Stored, merge_versions
 from fpa_plugins.sqlite.arranging import Arranged, Group, Row, sort
 from fpa_plugins.sqlite.schema import Tables, tables
 

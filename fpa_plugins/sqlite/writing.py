@@ -13,10 +13,10 @@ from typing import Any
 import apsw
 import pyarrow as pa
 
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import DatabaseError, DataError
+from fpa_core.kinds import KINDS, Kind
 from fpa_core.protocols import Quarantined, QuarantineQuery, Query, State, WriteCounts
-from fpa_core.records import KINDS, Kind
 from fpa_plugins.sqlite import sealed
 from fpa_plugins.sqlite.appending import Appender
 from fpa_plugins.sqlite.arranging import check_complete

@@ -16,11 +16,11 @@ import strategies as own
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpa_core.conversion import concat, from_table, to_table
+from fpa_core.arrow.conversion import concat, from_table, to_table
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import BARS, QUOTES, TRADES
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import EXACT, MIN_NS, Instant
-from fpa_core.records import BARS, QUOTES, TRADES
 from fpa_core.store import DataStore, bars
 from fpa_plugins.sqlite import sealed
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store

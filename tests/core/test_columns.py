@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import any_decimals, decimals, instants
 
-from fpa_core import columns, parsing
+from fpa_core.arrow import columns, parsing
 from fpa_core.exceptions import DataError
 from fpa_core.numbers import MAX_NS, MIN_NS, decimal_text, ns_text, to_decimal, to_ns
 

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pytest
 from attrs import evolve
 
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import DatabaseError, DataError, MissingDependencyError
+from fpa_core.kinds import BARS, KINDS, ORDERS, POSITIONS, QUOTES, TRADES, Kind, kind_of
 from fpa_core.models import Bar, Order, OrderStatus, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Capability, Query, StoreBackend
-from fpa_core.records import BARS, KINDS, ORDERS, POSITIONS, QUOTES, TRADES, Kind, kind_of
 from fpa_core.store import DataStore
 
 QUOTE = Quote("A", Instant(1), "1.10", "1.20", 100, 200)

@@ -11,13 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from fpa_core import columns, export, parsing
-from fpa_core.conversion import from_table, to_table
+from fpa_core import export
+from fpa_core.arrow import columns, parsing
+from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import MAX_NS, MIN_NS, Instant, decimal_text, ns_text
 from fpa_core.protocols import SourceRequest
-from fpa_core.records import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, kind_of
 from fpa_plugins.files.source import FilesSource
 
 T = "2024-05-01T14:30:00.123456789Z"

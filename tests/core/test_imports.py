@@ -48,7 +48,7 @@ def test_public_names_load_no_plugin_and_no_driver():
 
 def test_records_need_no_arrow():
     """Making records and errors needs neither Arrow nor numpy."""
-    loaded = loaded_by("import fpa_core\nfpa_core.Quote('A', 10**18, '1.5', 2).mid\nimport fpa_core.records")
+    loaded = loaded_by("import fpa_core\nfpa_core.Quote('A', 10**18, '1.5', 2).mid\nimport fpa_core.kinds")
     assert not loaded & {"pyarrow", "numpy", "cattrs", "click", "fpa_plugins", *DRIVERS}
 
 

@@ -18,17 +18,16 @@ from hypothesis import strategies as st
 
 import fpa_core
 from fpa_core import hookimpl
+from fpa_core.arrow.conversion import to_table
 from fpa_core.config import Level
-from fpa_core.conversion import to_table
 from fpa_core.exceptions import DataError
 from fpa_core.ingest import EXAMPLES, SHAPE, ingest
+from fpa_core.kinds import KINDS, QUOTES
 from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant, ns_text
 from fpa_core.plugins import PluginManager
-from fpa_core.protocols import Chunk, Quarantined
-from fpa_core.receipt import Receipt
-from fpa_core.records import KINDS, QUOTES
+from fpa_core.protocols import Chunk, Quarantined, Receipt
 
 GOOD = Bar("A", Instant(0), 1, 2, "0.5", 1, 5, "1m")
 BAD = Bar("A", Instant(60_000_000_000), 1, 2, "0.50", 3, 5, "1m")

@@ -12,15 +12,15 @@ from attrs import evolve, frozen
 
 import fpa_core
 from fpa_core import hookimpl
+from fpa_core.arrow.conversion import to_table
 from fpa_core.cache.dependencies import MANY
-from fpa_core.conversion import to_table
 from fpa_core.exceptions import CacheError, ConfigError, DatabaseError, DataError, PluginError
+from fpa_core.kinds import QUOTES
 from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.plugins import PluginManager
 from fpa_core.protocols import Capability, Chunk, SourceRequest
-from fpa_core.records import QUOTES
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 

@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpa_core.store.merge import Action, Outcome, Stored, merge_multiset, merge_versions
+from fpa_core.engine.merge import Action, Outcome, Stored, merge_multiset, merge_versions
 
 rows = st.lists(st.sampled_from("abc"), max_size=8)
 

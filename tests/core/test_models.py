@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from strategies import any_decimals, instants, quotes, records, same_kind
 
 from fpa_core import models
+from fpa_core.converters import MAX_TEXT, is_own_word, to_interval
 from fpa_core.exceptions import DataError
-from fpa_core.fields import MAX_TEXT, is_own_word, to_interval
 from fpa_core.models import (
     Bar,
     Order,

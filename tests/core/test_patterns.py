@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import QUOTES
 from fpa_core.protocols import Query
 from fpa_core.protocols.patterns import compiled, escape, name_of
-from fpa_core.records import QUOTES
 from fpa_plugins.sqlite.schema import glob, subject_condition
 
 texts = st.text(st.sampled_from("AB*?[]\\é-^"), max_size=6)

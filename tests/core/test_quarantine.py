@@ -23,16 +23,16 @@ from hypothesis import strategies as st
 
 import fpa_core
 from fpa_core import hookimpl
-from fpa_core.conversion import from_table, to_table
+from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.exceptions import DataError, ValidationError
 from fpa_core.ingest import ingest
+from fpa_core.kinds import KINDS, kind_of
 from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.plugins import PluginManager
 from fpa_core.protocols import Quarantined, SourceRequest
 from fpa_core.quarantine import COLUMNS
-from fpa_core.records import KINDS, kind_of
 from fpa_core.store.quarantine import values_of
 from fpa_core.validator import REFUSES, Rule, configure
 from fpa_plugins.rules.plugin import RULES

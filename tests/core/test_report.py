@@ -21,12 +21,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import fpa_core
-from fpa_core.conversion import from_table, to_table
+from fpa_core.arrow.conversion import from_table, to_table
+from fpa_core.kinds import BARS, QUOTES, TRADES, kind_of
 from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import MAX_NS, MIN_NS, Instant
 from fpa_core.protocols import Chunk
-from fpa_core.records import BARS, QUOTES, TRADES, kind_of
 from fpa_core.report import FileReport, examine, page
 from fpa_core.report.axes import duration, round_up, time_ticks
 from fpa_core.report.markup import Html, tag

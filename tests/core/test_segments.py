@@ -11,12 +11,12 @@ import strategies as own
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpa_core.conversion import from_table, to_table
+from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.exceptions import CorruptionError
+from fpa_core.kinds import QUOTES, TRADES, Kind, kind_of
 from fpa_core.models import Bar, Quote, Trade
-from fpa_core.records import QUOTES, TRADES, Kind, kind_of
-from fpa_core.store.encoding import encode_segment
-from fpa_core.store.segments import Segment
+from fpa_core.segments.reader import Segment
+from fpa_core.segments.writer import encode_segment
 
 NS = 1_367_000_000_000_000_000
 

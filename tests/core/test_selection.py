@@ -16,7 +16,7 @@ import strategies as own
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpa_core import columns
+from fpa_core.arrow import columns
 from fpa_core.exceptions import DataError
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import Instant

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from fpa_core import envelope
 from fpa_core.envelope import EnvelopeError, decode, encode
 from fpa_core.exceptions import CacheError, DataError
+from fpa_core.kinds import QUOTES, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
-from fpa_core.records import QUOTES, kind_of
 from fpa_core.serialization import from_dict, to_dict
 
 T = 1_700_000_000_123_456_789

@@ -18,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fpa_core
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError, DataError
+from fpa_core.kinds import QUOTES, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Finding, Severity, StoreBackend
-from fpa_core.records import QUOTES, kind_of
 from fpa_core.store import DataStore
 from fpa_core.store.journal import TRIES
 from fpa_core.store.stream import Stream
@@ -637,7 +637,7 @@ def test_stream_judges_as_ingest_does(records: list[Any]) -> None:
                             stream.write(record)
                     else:
                         data.ingest(record)
-                stored = {name: data.select(name).to_list() for name in fpa_core.records.KINDS}
+                stored = {name: data.select(name).to_list() for name in fpa_core.kinds.KINDS}
                 outcomes.append((stored, Counter((one.kind, one.raw) for one in data.store.quarantined())))
     assert outcomes[0] == outcomes[1]
 

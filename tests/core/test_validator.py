@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpa_core.conversion import from_table, to_table
+from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.exceptions import DataError, PluginError, ValidationError
+from fpa_core.kinds import QUOTES, SNAPSHOTS, TRADES
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant
-from fpa_core.records import QUOTES, SNAPSHOTS, TRADES
 from fpa_core.validator import DataValidator, Rule, Severity, configure
 from fpa_plugins.rules.plugin import RULES
 from fpa_plugins.rules.ruleset import RuleSet

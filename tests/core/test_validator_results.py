@@ -5,10 +5,10 @@ from decimal import Decimal
 import pytest
 
 from fpa_core import open as open_layer
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
+from fpa_core.kinds import BARS, TRADES
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import Instant
-from fpa_core.records import BARS, TRADES
 from fpa_core.validator import DataValidator, ValidationResult, configure
 from fpa_plugins.rules.plugin import RULES
 from fpa_plugins.rules.ruleset import RuleSet

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
+from fpa_core.arrow.parsing import decimal_column
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import ORDERS, QUOTES
 from fpa_core.models import Order, Quote
 from fpa_core.numbers import EXACT, Instant
-from fpa_core.parsing import decimal_column
-from fpa_core.records import ORDERS, QUOTES
 from fpa_core.validator import every
 from fpa_core.validator.vectors import Columns, Numbers, Truth, _read
 

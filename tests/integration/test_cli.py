@@ -953,7 +953,7 @@ def test_completion_answers(folder: Path, typed: str, expected: str) -> None:
 def test_kinds_and_formats_are_those_of_the_library() -> None:
     """The command line offers every kind and every format there is."""
     from fpa_core.export import FORMATS
-    from fpa_core.records import KINDS
+    from fpa_core.kinds import KINDS
 
     assert list(KINDS) == data.KINDS
     assert ["table", *FORMATS] == data.FORMATS

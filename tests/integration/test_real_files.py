@@ -19,8 +19,8 @@ import pytest
 from click.testing import CliRunner
 
 from fpa_core.cli.app import cli
+from fpa_core.kinds import KINDS, Column, Kind
 from fpa_core.numbers import decimal_text, to_ns
-from fpa_core.records import KINDS, Column, Kind
 
 DATA = Path(os.environ.get("FPA_SHARED_DATA") or Path(__file__).parents[2] / "../shared/data")
 PATHS = sorted(path for path in DATA.glob("*.csv.gz") if re.match("quotes|trades|bars", path.name))

@@ -47,7 +47,7 @@ def fpa_register_sources(register):
 CHUNKS = RECORDS.replace("from fpa_core.numbers import Instant\n", "from fpa_core.numbers import Instant\nSETUP\n")
 CHUNKS = CHUNKS.replace(
     "SETUP",
-    "from fpa_core.conversion import to_table\nfrom fpa_core.protocols import Chunk\nfrom fpa_core.records import BARS",
+    "from fpa_core.arrow.conversion import to_table\nfrom fpa_core.protocols import Chunk\nfrom fpa_core.kinds import BARS",
 ).replace(
     """        for time in range(request.start, request.end, DAY):
             yield Bar(request.target, Instant(time), None, None, None, self.options.price, "7", "1d")

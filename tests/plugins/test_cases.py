@@ -12,8 +12,8 @@ from expected_of_cases import CASES, Entry
 
 import fpa_core
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import KINDS
 from fpa_core.layer import DataLayer
-from fpa_core.records import KINDS
 
 FOLDER = Path(__file__).parents[1] / "cases"
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")

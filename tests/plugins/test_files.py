@@ -7,7 +7,7 @@ import sys
 import pyarrow as pa
 import pytest
 
-from fpa_core.conversion import from_table
+from fpa_core.arrow.conversion import from_table
 from fpa_core.exceptions import DataError
 from fpa_core.models import Quote
 from fpa_core.protocols import Chunk, SourceRequest

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import zstandard
 
-from fpa_core.conversion import from_table
+from fpa_core.arrow.conversion import from_table
 from fpa_core.exceptions import DataError, MissingDependencyError
 from fpa_core.models import Trade
 from fpa_core.protocols import SourceRequest

@@ -15,9 +15,9 @@ from click.testing import CliRunner
 import fpa_core
 from fpa_core.cli.app import cli
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import KINDS
 from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Position, Quote, Trade
-from fpa_core.records import KINDS
 
 CASES = Path(__file__).parents[1] / "cases"
 NOON = "2024-05-01T14:30:00Z"

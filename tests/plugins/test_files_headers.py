@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from fpa_core.conversion import from_table
+from fpa_core.arrow.conversion import from_table
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import KINDS
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import to_ns
 from fpa_core.protocols import SourceRequest
-from fpa_core.records import KINDS
 from fpa_plugins.files.source import FilesSource
 
 T = "2024-05-01T14:30:00.000000001Z"

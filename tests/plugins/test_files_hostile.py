@@ -16,10 +16,10 @@ import pytest
 
 import fpa_core
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import TRADES
 from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.protocols import SourceRequest
-from fpa_core.records import TRADES
 from fpa_plugins.files import containers
 from fpa_plugins.files.source import FilesSource
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fpa_core import columns
+from fpa_core.arrow import columns
 from fpa_core.numbers import to_ns
 from fpa_core.protocols import SourceRequest
 from fpa_plugins.files.source import FilesSource

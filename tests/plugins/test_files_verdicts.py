@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fpa_core.conversion import from_table
+from fpa_core.arrow.conversion import from_table
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import KINDS
 from fpa_core.protocols import SourceRequest
-from fpa_core.records import KINDS
 from fpa_core.words import NULLS
 from fpa_plugins.files.source import FilesSource
 

@@ -19,11 +19,11 @@ from attrs import frozen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fpa_core.conversion import from_table
+from fpa_core.arrow.conversion import from_table
 from fpa_core.formats import Format, FormatOffer
+from fpa_core.kinds import BARS, KINDS, Kind
 from fpa_core.numbers import Instant, ns_text, to_ns
 from fpa_core.protocols import SourceRequest
-from fpa_core.records import BARS, KINDS, Kind
 from fpa_plugins.files.source import FilesSource
 from fpa_plugins.files.vendors import BUILT_IN
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
+from fpa_core.kinds import BARS, KINDS, POSITIONS, QUOTES, SNAPSHOTS, TRADES
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant
-from fpa_core.records import BARS, KINDS, POSITIONS, QUOTES, SNAPSHOTS, TRADES
 from fpa_core.validator import DataValidator, configure
 from fpa_plugins.rules.plugin import RULES
 from fpa_plugins.rules.ruleset import RuleSet

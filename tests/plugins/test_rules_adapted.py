@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import ConfigError
+from fpa_core.kinds import QUOTES, SNAPSHOTS, TRADES
 from fpa_core.models import PortfolioSnapshot, Quote, Trade
-from fpa_core.records import QUOTES, SNAPSHOTS, TRADES
 from fpa_core.validator import DataValidator, Preset, configure
 from fpa_plugins.rules.plugin import RULES
 from fpa_plugins.rules.ruleset import RuleSet

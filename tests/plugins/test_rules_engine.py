@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import PluginError
+from fpa_core.kinds import QUOTES
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Tally
-from fpa_core.records import QUOTES
 from fpa_core.validator import Rule, Severity, configure, rule_problems
 from fpa_plugins.rules.plugin import RULES, fpa_register_rules, fpa_register_validators
 from fpa_plugins.rules.ruleset import RuleSet, RulesOptions

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
+from fpa_core.arrow.parsing import decimal_column
+from fpa_core.kinds import KINDS
 from fpa_core.models import (
     Bar,
     Order,
@@ -22,8 +24,6 @@ from fpa_core.models import (
     Trade,
 )
 from fpa_core.numbers import EXACT, MAX_NS, MIN_NS, Instant
-from fpa_core.parsing import decimal_column
-from fpa_core.records import KINDS
 from fpa_core.validator import DataValidator
 from fpa_plugins.rules.bands import Bands
 from fpa_plugins.rules.bar_history import Conflict

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from fpa_core.conversion import from_table
+from fpa_core.arrow.conversion import from_table
+from fpa_core.arrow.parsing import parse_decimals, parse_times
+from fpa_core.kinds import KINDS
 from fpa_core.numbers import ns_text
-from fpa_core.parsing import parse_decimals, parse_times
-from fpa_core.records import KINDS
 from fpa_core.validator import DataValidator, configure
 from fpa_plugins.rules.plugin import RULES
 from fpa_plugins.rules.ruleset import RuleSet

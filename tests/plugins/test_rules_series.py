@@ -5,11 +5,11 @@ from decimal import Decimal
 
 import pytest
 
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import ConfigError, MissingDependencyError
+from fpa_core.kinds import kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import to_ns
-from fpa_core.records import kind_of
 from fpa_core.validator import configure
 from fpa_plugins.rules import (
     account_history,

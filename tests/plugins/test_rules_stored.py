@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fpa_core
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
+from fpa_core.kinds import BARS
 from fpa_core.models import Bar, Quote, Trade
-from fpa_core.records import BARS
 from fpa_core.validator import DataValidator, configure
 from fpa_plugins.rules.plugin import RULES
 from fpa_plugins.rules.ruleset import RuleSet

@@ -5,10 +5,10 @@ import itertools
 import pytest
 
 from fpa_core import open as open_layer
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
+from fpa_core.kinds import ORDERS
 from fpa_core.models import Order, OrderStatus
 from fpa_core.numbers import Instant
-from fpa_core.records import ORDERS
 from fpa_core.validator import DataValidator, configure
 from fpa_plugins.rules.plugin import RULES
 from fpa_plugins.rules.ruleset import RuleSet

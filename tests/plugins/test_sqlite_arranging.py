@@ -8,10 +8,10 @@ import strategies as own
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpa_core.conversion import from_table, to_table
+from fpa_core.arrow.batches import widened
+from fpa_core.arrow.conversion import from_table, to_table
+from fpa_core.kinds import QUOTES
 from fpa_core.models import Quote
-from fpa_core.records import QUOTES
-from fpa_core.store.narrow import widened
 from fpa_plugins.sqlite import arranging
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from fpa_core.conversion import from_values
+from fpa_core.arrow.conversion import from_values
+from fpa_core.kinds import BARS, QUOTES, TRADES
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import MAX_NS, MIN_NS, Instant, ns_text
-from fpa_core.records import BARS, QUOTES, TRADES
 from fpa_core.store import DataStore
 
 Make = Callable[..., Any]

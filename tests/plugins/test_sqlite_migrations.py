@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from attrs import evolve
 
-from fpa_core.conversion import to_table
+from fpa_core.arrow.batches import narrowed
+from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import SchemaError
+from fpa_core.kinds import KINDS, TRADES
 from fpa_core.models import Bar, Order, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Quarantined, QuarantineQuery
-from fpa_core.records import KINDS, TRADES
 from fpa_core.store import DataStore
-from fpa_core.store.narrow import narrowed
 from fpa_plugins.sqlite import packing
 from fpa_plugins.sqlite.migrations import Migration, known_migrations, migrate
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpa_core.exceptions import CorruptionError
+from fpa_core.kinds import QUOTES
 from fpa_core.models import Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Query, Sealed, StoreBackend
-from fpa_core.records import QUOTES
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite import sealed, sealing
 from fpa_plugins.sqlite.blocks import Block, Blocks

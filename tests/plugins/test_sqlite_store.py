@@ -22,13 +22,13 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import CorruptionError, DatabaseBusyError, DatabaseError, DataError, SchemaError
+from fpa_core.kinds import BARS, KINDS, QUOTES, TRADES, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Capability, Quarantined, QuarantineQuery, Query, StoreBackend
 from fpa_core.protocols.patterns import escape
-from fpa_core.records import BARS, KINDS, QUOTES, TRADES, kind_of
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite import sealed
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store

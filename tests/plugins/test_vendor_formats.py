@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vendor_cases import CASES
 
-from fpa_core.conversion import from_table
+from fpa_core.arrow.conversion import from_table
 from fpa_core.exceptions import DataError
 from fpa_core.formats import Format, FormatOffer
+from fpa_core.kinds import KINDS
 from fpa_core.models import Bar, Trade
 from fpa_core.protocols import SourceRequest
-from fpa_core.records import KINDS
 from fpa_plugins.files.rows import Rows
 from fpa_plugins.files.source import FilesSource
 from fpa_plugins.files.vendors import BUILT_IN

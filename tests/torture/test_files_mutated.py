@@ -23,10 +23,9 @@ from file_oracle import MISSING, instant_of, mark_of, number_of, records_of
 import fpa_core
 from fpa_core.exceptions import FpaError
 from fpa_core.formats import Format
+from fpa_core.kinds import KINDS, Kind
 from fpa_core.layer import DataLayer
-from fpa_core.protocols import Sniffed
-from fpa_core.receipt import Receipt
-from fpa_core.records import KINDS, Kind
+from fpa_core.protocols import Receipt, Sniffed
 
 pytestmark = pytest.mark.filterwarnings("default")
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from attrs import evolve
 
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
+from fpa_core.kinds import QUOTES
 from fpa_core.models import Quote, Trade
 from fpa_core.numbers import Instant
-from fpa_core.records import QUOTES
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite import multisets, sealed
 

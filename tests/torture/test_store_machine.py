@@ -26,13 +26,13 @@ from hypothesis.stateful import (
 )
 from store_model import Model, Question, Row
 
-from fpa_core.conversion import to_table
+from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import DatabaseError, DataError
+from fpa_core.kinds import kind_of
 from fpa_core.models import Quote, Trade
 from fpa_core.numbers import Instant
+from fpa_core.protocols import Receipt
 from fpa_core.protocols.patterns import escape
-from fpa_core.receipt import Receipt
-from fpa_core.records import kind_of
 from fpa_core.store import DataStore, Selection
 from fpa_core.store.batch import StoreBatch
 from fpa_core.store.stream import Stream

@@ -6,7 +6,7 @@ same; :func:`as_decimals`, :func:`as_texts` and :func:`as_numeric` turn any of t
 Where 64 bits are enough there is a fourth form, the cheapest: *scaled* integers, whose field says in its metadata how many of their digits
 stand after the point (:func:`scaled_field`, :func:`scale_of`). :func:`as_scaled` and :func:`from_scaled` lead there and back.
 
-How texts are read into columns is told in :mod:`fpa_core.parsing`.
+How texts are read into columns is told in :mod:`fpa_core.arrow.parsing`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Segments: rows of one kind and one subject, in order of time, as narrow integers; this reads them, :mod:`fpa_core.store.encoding` makes them.
+"""Segments: rows of one kind and one subject, in order of time, as narrow integers; this reads them, :mod:`fpa_core.segments.writer` makes them.
 
 A segment is a header, which says how each column is coded and where its bytes lie, and the bytes of the columns. Times and numbers are
-integers at one scale a column (see :mod:`fpa_core.store.integers`); texts are numbers of a dictionary. Columns are compressed where that
+integers at one scale a column (see :mod:`fpa_core.segments.integers`); texts are numbers of a dictionary. Columns are compressed where that
 pays. Header and columns each carry a CRC-32, so that a column can be read alone and damage is never returned as data. docs/reference/segment-format.md describes every byte.
 """
 
@@ -16,12 +16,12 @@ import numpy.typing as npt
 import pyarrow as pa
 from isal.isal_zlib import crc32
 
-from fpa_core import columns
+from fpa_core.arrow import columns
 from fpa_core.exceptions import CorruptionError
-from fpa_core.store import integers
-from fpa_core.store.compression import decompressed
-from fpa_core.store.integers import Integers
-from fpa_core.store.layout import COLUMN, COMPRESSED, HEADER, MAGIC, NULLS, VERSION, Coding, Head
+from fpa_core.segments import integers
+from fpa_core.segments.compression import decompressed
+from fpa_core.segments.integers import Integers
+from fpa_core.segments.layout import COLUMN, COMPRESSED, HEADER, MAGIC, NULLS, VERSION, Coding, Head
 
 __all__ = ["Segment", "ranks"]
 

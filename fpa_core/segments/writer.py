@@ -1,4 +1,4 @@
-"""Rows become segments: the writing half of the codec, a pure function from tables to bytes; :mod:`fpa_core.store.segments` reads them."""
+"""Rows become segments: the writing half of the codec, a pure function from tables to bytes; :mod:`fpa_core.segments.reader` reads them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 from isal.isal_zlib import crc32
 
-from fpa_core import columns
-from fpa_core.records import Kind
-from fpa_core.store import integers
-from fpa_core.store.compression import compressed
-from fpa_core.store.integers import WIDTHS, Integers
-from fpa_core.store.layout import COLUMN, COMPRESSED, HEADER, MAGIC, NULLS, VERSION, Coding, Head
+from fpa_core.arrow import columns
+from fpa_core.kinds import Kind
+from fpa_core.segments import integers
+from fpa_core.segments.compression import compressed
+from fpa_core.segments.integers import WIDTHS, Integers
+from fpa_core.segments.layout import COLUMN, COMPRESSED, HEADER, MAGIC, NULLS, VERSION, Coding, Head
 
 __all__ = ["Draft", "draft_segment", "encode_segment"]
 
@@ -56,7 +56,7 @@ class Draft(NamedTuple):
 def draft_segment(kind: Kind, rows: pa.Table | pa.RecordBatch, extra: Mapping[str, Integers] | None = None) -> Draft:
     """Code rows of one subject, in order of time, for a segment.
 
-    :param rows: columns of the kind, decimals in any form (see :mod:`fpa_core.columns`); one that is not there is null throughout. The
+    :param rows: columns of the kind, decimals in any form (see :mod:`fpa_core.arrow.columns`); one that is not there is null throughout. The
         subject's own column is left to whoever keeps the segment.
     :param extra: further integer columns, such as the batch of each row.
     """

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import bars, orders, positions, quotes, records, snapshots, trades
 
-from fpa_core import conversion
-from fpa_core import records as kinds
-from fpa_core.conversion import concat, from_table, to_table
+from fpa_core import kinds
+from fpa_core.arrow import conversion
+from fpa_core.arrow.conversion import concat, from_table, to_table
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import BARS, KINDS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, PositionSide, Quote, Side, Trade
-from fpa_core.records import BARS, KINDS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, kind_of
 
 T = 1_714_573_800_123_456_789
 STRATEGIES = {

@@ -11,12 +11,12 @@ import strategies as own
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpa_core import columns
-from fpa_core.conversion import from_table, to_table
+from fpa_core.arrow import columns
+from fpa_core.arrow.batches import in_one, join, narrowed, same, widened
+from fpa_core.arrow.conversion import from_table, to_table
+from fpa_core.kinds import QUOTES, TRADES, kind_of
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
-from fpa_core.records import QUOTES, TRADES, kind_of
-from fpa_core.store.narrow import in_one, join, narrowed, same, widened
 
 rows = st.one_of(
     st.lists(own.quotes(symbol=st.just("A")), min_size=1, max_size=8),

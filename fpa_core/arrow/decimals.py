@@ -1,6 +1,6 @@
 """The forms in which decimal columns leave a store: exact decimals, floats, scaled integers or texts.
 
-Batches of one reading may bring a column in different types, as each part of a store keeps it (see :mod:`fpa_core.columns`).
+Batches of one reading may bring a column in different types, as each part of a store keeps it (see :mod:`fpa_core.arrow.columns`).
 A :class:`Width` collects what they have to hold; :func:`shaped` then gives every batch the same schema.
 """
 
@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import define, field
 
-from fpa_core import columns
+from fpa_core.arrow import columns
 from fpa_core.exceptions import DataError
-from fpa_core.records import Kind
+from fpa_core.kinds import Kind
 
 __all__ = [
     "Prices",

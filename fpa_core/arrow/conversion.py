@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from attrs import NOTHING, field, fields, make_class
 
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import Column, Kind
 from fpa_core.numbers import YEAR_1980, Instant
-from fpa_core.records import Column, Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +29,7 @@ def to_table(kind: Kind, records: Sequence[Any]) -> pa.Table:
     """Return *records*, all of *kind*, as an Arrow table with the kind's columns."""
     import pyarrow as pa
 
-    from fpa_core import columns, parsing
+    from fpa_core.arrow import columns, parsing
 
     arrays = {}
     for column in kind.columns:
@@ -47,7 +47,7 @@ def concat(kind: Kind, tables: Sequence[pa.Table]) -> pa.Table:
     """Return tables of *kind* as one, in one piece; decimals take the scale that holds all of them, or else become texts."""
     import pyarrow as pa
 
-    from fpa_core import columns
+    from fpa_core.arrow import columns
 
     if len(tables) == 1:
         return tables[0].combine_chunks()
@@ -65,7 +65,7 @@ def from_table(kind: Kind, table: pa.Table | pa.RecordBatch) -> list[Any]:
 
     :raises DataError: when a column is left out that has no default and cannot be missing.
     """
-    from fpa_core import columns
+    from fpa_core.arrow import columns
 
     values: list[Iterable[Any]] = []
     for column in kind.columns:

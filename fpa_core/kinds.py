@@ -1,7 +1,7 @@
 """The one table definition per record kind: derived from the record classes, used by every backend, file format and command.
 
 A :class:`Kind` knows its columns and what identifies a row. Nothing else in the project lists the fields of a record. How records become
-Arrow tables and come back is told in :mod:`fpa_core.conversion`.
+Arrow tables and come back is told in :mod:`fpa_core.arrow.conversion`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Column:
 
     @property
     def arrow(self) -> pa.DataType:
-        """The Arrow type; a decimal column's scale varies with its data, so this one's stands for all (see :mod:`fpa_core.columns`)."""
+        """The Arrow type; a decimal column's scale varies with its data, so this one's stands for all (see :mod:`fpa_core.arrow.columns`)."""
         import pyarrow as pa
 
         types_ = {

@@ -1,6 +1,6 @@
 """Narrow batches: rows on their way into segments, with nothing in them that would be copied for nothing.
 
-A *narrow batch* is a record batch of a kind whose decimals are scaled integers wherever 64 bits hold them (see :mod:`fpa_core.columns`),
+A *narrow batch* is a record batch of a kind whose decimals are scaled integers wherever 64 bits hold them (see :mod:`fpa_core.arrow.columns`),
 and in which a column without any value may be missing. Stores sort, gather and compare rows in this form.
 """
 
@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from fpa_core import columns
-from fpa_core.records import Column, Kind
-from fpa_core.store import forms
+from fpa_core.arrow import columns, decimals
+from fpa_core.kinds import Column, Kind
 
 __all__ = ["in_one", "join", "narrowed", "same", "widened"]
 
@@ -25,7 +24,7 @@ def in_one(table: pa.Table) -> pa.RecordBatch:
 
 def narrowed(kind: Kind, rows: pa.RecordBatch) -> pa.RecordBatch:
     """Return rows with decimals in any form as a narrow batch."""
-    return forms.narrowed(
+    return decimals.narrowed(
         kind,
         rows.select(
             [
@@ -66,7 +65,7 @@ def join(kind: Kind, batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
             array, field = _joined(column, batches)
             arrays.append(array)
             fields.append(field)
-    return forms.narrowed(kind, pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)))
+    return decimals.narrowed(kind, pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)))
 
 
 def _joined(column: Column, batches: Sequence[pa.RecordBatch]) -> tuple[pa.Array, pa.Field]:

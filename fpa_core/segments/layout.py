@@ -6,7 +6,7 @@ import struct
 from enum import IntEnum
 from typing import NamedTuple
 
-from fpa_core.store import integers
+from fpa_core.segments import integers
 
 __all__ = ["COLUMN", "COMPRESSED", "HEADER", "MAGIC", "NULLS", "VERSION", "Coding", "Head", "checksum_of"]
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fpa_core.columns import TIME, as_numeric, narrowest, time_column
+from fpa_core.arrow.columns import TIME, as_numeric, narrowest, time_column
 from fpa_core.exceptions import DataError
 from fpa_core.numbers import decimal_text, ns_text, to_decimal, to_ns
 
