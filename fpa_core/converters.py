@@ -34,7 +34,6 @@ __all__ = [
     "Side",
     "Time",
     "TimeInForce",
-    "explained",
     "is_own_word",
     "to_count_or_none",
     "to_id_or_none",
@@ -55,6 +54,7 @@ __all__ = [
     "to_text",
     "to_text_or_none",
     "to_time_in_force",
+    "with_field_context",
 ]
 
 Number: TypeAlias = Decimal | int | str | float
@@ -69,7 +69,7 @@ MAX_TEXT = 4096
 T = TypeVar("T")
 
 
-# Converters. Plain named functions, so that type checkers know what a constructor takes; `explained` adds the field's name to their errors.
+# Converters. Plain named functions, so that type checkers know what a constructor takes; `with_field_context` adds the field's name to their errors.
 
 
 def to_number(value: Number) -> Decimal:
@@ -192,7 +192,7 @@ def to_time_in_force(value: TimeInForce | str) -> TimeInForce:
     return value if type(value) is TimeInForce else to_word(TimeInForce, value)
 
 
-# The same for the fields of an order that have a field beside them for the broker's word: `explained` puts it there.
+# The same for the fields of an order that have a field beside them for the broker's word: `with_field_context` puts it there.
 
 
 def to_own_side(value: Side | str) -> Side:
@@ -215,7 +215,7 @@ def to_interval(value: str) -> str:
     return interval_text(to_text(value))
 
 
-def explained(cls: type[T]) -> type[T]:
+def with_field_context(cls: type[T]) -> type[T]:
     """Make errors of *cls*'s converters say which class and field they are about; costs nothing while nothing is wrong.
 
     A foreign word, for a field with metadata ``raw``, is translated, and kept in the field of that name unless another is given for it.

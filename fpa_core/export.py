@@ -174,7 +174,7 @@ def _spool(kind: Kind, batches: Iterable[pa.RecordBatch], spool: BinaryIO) -> tu
             for place, column in enumerate(kind.columns):
                 if column.name in widths:
                     arrays[place] = columns.as_texts(arrays[place])
-                    before, after = columns.digits(arrays[place])
+                    before, after = columns.max_digits(arrays[place])
                     widths[column.name] = max(before, widths[column.name][0]), max(after, widths[column.name][1])
             writer.write_batch(pa.record_batch(arrays, schema=schema))
             rows += batch.num_rows

@@ -23,7 +23,6 @@ from fpa_core.converters import (
     Side,
     Time,
     TimeInForce,
-    explained,
     to_count_or_none,
     to_id_or_none,
     to_instant,
@@ -42,6 +41,7 @@ from fpa_core.converters import (
     to_status,
     to_text_or_none,
     to_time_in_force,
+    with_field_context,
 )
 from fpa_core.exceptions import DataError
 from fpa_core.numbers import EXACT, from_ns
@@ -67,7 +67,7 @@ _HALF = Decimal("0.5")
 
 
 def _positions(value: Iterable[Position]) -> tuple[Position, ...]:
-    # The error names the field itself: an iterator is used up, and `explained` cannot ask a second time.
+    # The error names the field itself: an iterator is used up, and `with_field_context` cannot ask a second time.
     where = "PortfolioSnapshot.positions"
     if not isinstance(value, Iterable):
         raise DataError(f"{where}: Position records are needed, not {type(value).__name__}", field=where, value=value)
@@ -80,7 +80,7 @@ def _positions(value: Iterable[Position]) -> tuple[Position, ...]:
     return positions
 
 
-@explained
+@with_field_context
 @frozen(weakref_slot=False)
 class Quote:
     """The best bid and ask of a symbol at an instant; a side that is None was not quoted."""
@@ -111,7 +111,7 @@ class Quote:
         return None if self.bid is None or self.ask is None else EXACT.subtract(self.ask, self.bid)
 
 
-@explained
+@with_field_context
 @frozen(weakref_slot=False)
 class Trade:
     """One print. A ``trade_id`` makes it unique on its exchange; without one, equal prints are told apart by their number alone.
@@ -134,7 +134,7 @@ class Trade:
         return from_ns(self.ts_ns)
 
 
-@explained
+@with_field_context
 @frozen(weakref_slot=False)
 class Bar:
     """Prices over an interval, stamped with its start. A source of one price a day has a close alone."""
@@ -156,7 +156,7 @@ class Bar:
         return from_ns(self.ts_ns)
 
 
-@explained
+@with_field_context
 @frozen(weakref_slot=False)
 class Order:
     """An order as it stood at ``updated_at``; ``timestamp`` is when it was submitted. A time left out is set when the order is stored.
@@ -199,7 +199,7 @@ class Order:
         return None if self.updated_ns is None else from_ns(self.updated_ns)
 
 
-@explained
+@with_field_context
 @frozen(weakref_slot=False)
 class Position:
     """A holding at an instant; short quantities and values are negative. In a snapshot it takes the snapshot's account and time."""
@@ -223,7 +223,7 @@ class Position:
         return None if self.ts_ns is None else from_ns(self.ts_ns)
 
 
-@explained
+@with_field_context
 @frozen(weakref_slot=False)
 class PortfolioSnapshot:
     """An account at an instant: totals, cash, and the positions held, which take the snapshot's account and time."""

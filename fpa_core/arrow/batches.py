@@ -13,16 +13,16 @@ import pyarrow as pa
 from fpa_core.arrow import columns, decimals
 from fpa_core.kinds import Column, Kind
 
-__all__ = ["in_one", "join", "narrowed", "same", "widened"]
+__all__ = ["combine_chunks", "concat", "equal_rows", "to_decimal", "to_scaled"]
 
 
-def in_one(table: pa.Table) -> pa.RecordBatch:
+def combine_chunks(table: pa.Table) -> pa.RecordBatch:
     """Return a table as one batch; copied only where it is not in one piece."""
     whole = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
     return pa.RecordBatch.from_arrays(whole, schema=table.schema)
 
 
-def narrowed(kind: Kind, rows: pa.RecordBatch) -> pa.RecordBatch:
+def to_scaled(kind: Kind, rows: pa.RecordBatch) -> pa.RecordBatch:
     """Return rows with decimals in any form as a narrow batch."""
     return decimals.narrowed(
         kind,
@@ -36,7 +36,7 @@ def narrowed(kind: Kind, rows: pa.RecordBatch) -> pa.RecordBatch:
     )
 
 
-def widened(kind: Kind, batch: pa.RecordBatch, subject: str | None = None) -> pa.Table:
+def to_decimal(kind: Kind, batch: pa.RecordBatch, subject: str | None = None) -> pa.Table:
     """Return a narrow batch as a table of all columns of *kind*, decimals as Arrow decimals or texts.
 
     :param subject: stands in the subject's column, if the batch has none.
@@ -55,7 +55,7 @@ def widened(kind: Kind, batch: pa.RecordBatch, subject: str | None = None) -> pa
     return pa.table(arrays, names=[column.name for column in kind.columns])
 
 
-def join(kind: Kind, batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+def concat(kind: Kind, batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """Return narrow batches as one."""
     if len(batches) == 1:
         return batches[0]
@@ -84,7 +84,7 @@ def _joined(column: Column, batches: Sequence[pa.RecordBatch]) -> tuple[pa.Array
             array if (scale := columns.scale_of(field)) is None else columns.from_scaled(array, scale)
             for array, field in found
         ]
-        parts = columns.unified(wide)
+        parts = columns.to_common_type(wide)
         field = pa.field(column.name, parts[0].type)
     present = iter(parts)
     whole = [
@@ -94,7 +94,7 @@ def _joined(column: Column, batches: Sequence[pa.RecordBatch]) -> tuple[pa.Array
     return pa.concat_arrays(whole), field
 
 
-def same(kind: Kind, one: pa.RecordBatch, other: pa.RecordBatch) -> bool:
+def equal_rows(kind: Kind, one: pa.RecordBatch, other: pa.RecordBatch) -> bool:
     """Tell whether two narrow batches hold the same rows; the subject is not looked at."""
     return one.num_rows == other.num_rows and all(
         _equal(one, other, column.name) for column in kind.columns if column.field != kind.subject
@@ -119,7 +119,7 @@ def _equal(one: pa.RecordBatch, other: pa.RecordBatch, name: str) -> bool:
     elif scales[0] != scales[1]:
         finer = max(scales[0], scales[1])
         try:
-            arrays = [columns.raised(array, finer - (scale or 0)) for array, scale in zip(arrays, scales, strict=True)]
+            arrays = [columns.rescale(array, finer - (scale or 0)) for array, scale in zip(arrays, scales, strict=True)]
         except pa.ArrowInvalid:  # too large for 64 bits at the finer scale, which the other's values are not
             return False
     return columns.equal(arrays[0], arrays[1])

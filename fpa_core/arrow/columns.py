@@ -31,19 +31,19 @@ __all__ = [
     "as_scaled",
     "as_texts",
     "decimal_type",
-    "digits",
     "equal",
     "from_scaled",
-    "narrow",
-    "narrowest",
-    "raised",
+    "map_dictionary",
+    "max_digits",
+    "narrowest_decimal_type",
+    "rescale",
     "scale_of",
     "scaled_field",
-    "spread",
     "time_column",
     "times_as_ns",
     "times_as_texts",
-    "unified",
+    "to_common_type",
+    "to_scaled_integers",
 ]
 
 TIME = pa.timestamp("ns", "UTC")
@@ -64,7 +64,7 @@ _SHORT_RUN = 16
 T = TypeVar("T")
 
 
-def digits(texts: pa.Array) -> tuple[int, int]:
+def max_digits(texts: pa.Array) -> tuple[int, int]:
     """Return the most characters that stand before and after the point of decimal *texts*; a sign counts, to be on the safe side."""
     length = pc.binary_length(texts)
     point = pc.find_substring(texts, ".")
@@ -80,12 +80,12 @@ def decimal_type(before: int, after: int) -> pa.DataType | None:
     return pa.decimal128(38, after) if before + after <= 38 else pa.decimal256(76, after)
 
 
-def narrowest(texts: pa.Array) -> pa.DataType | None:
+def narrowest_decimal_type(texts: pa.Array) -> pa.DataType | None:
     """Return the narrowest Arrow decimal that holds all *texts*; None where there is none, or exponents make counting digits pointless.
 
     The digits are counted here because Arrow's own cast lets some numbers that are too wide wrap round in silence.
     """
-    found = decimal_type(*digits(texts))
+    found = decimal_type(*max_digits(texts))
     if found is None or _any_has(texts, "E") or _any_has(texts, "e"):
         return None
     return found
@@ -99,7 +99,7 @@ def as_numeric(column: pa.Array) -> pa.Array:
     """Return *column* as Arrow decimals of one scale where that is possible, else as the canonical texts it is."""
     if not pa.types.is_string(column.type):
         return column
-    found = narrowest(column)
+    found = narrowest_decimal_type(column)
     return column if found is None else column.cast(found)
 
 
@@ -118,7 +118,7 @@ def as_texts(column: pa.Array) -> pa.Array:
     return texts
 
 
-def unified(parts: Sequence[pa.Array]) -> list[pa.Array]:
+def to_common_type(parts: Sequence[pa.Array]) -> list[pa.Array]:
     """Return decimal columns in one type that holds them all: Arrow decimals of the largest scale, or texts where that cannot be."""
     types = {part.type for part in parts}
     if len(types) == 1:
@@ -149,7 +149,7 @@ def as_decimals(column: pa.Array, scale: int | None = None) -> list[Decimal | No
     def made(values: pa.Array) -> list[Decimal]:
         return [Decimal(text) for text in as_texts(values if scale is None else from_scaled(values, scale)).to_pylist()]
 
-    return spread(column, made)
+    return map_dictionary(column, made)
 
 
 def as_dictionary(texts: pa.Array) -> pa.DictionaryArray:
@@ -176,7 +176,7 @@ def _runs(texts: pa.Array) -> npt.NDArray[np.int64] | None:
     return None if _SHORT_RUN * len(starts) >= len(texts) else np.concatenate([[0], starts])
 
 
-def spread(column: pa.Array, made: Callable[[pa.Array], list[T]]) -> list[T | None]:
+def map_dictionary(column: pa.Array, made: Callable[[pa.Array], list[T]]) -> list[T | None]:
     """Return what *made* makes of each value of *column*: it gets each of them once, since prices and words recur."""
     encoded = column.dictionary_encode()
     values = np.array([*made(encoded.dictionary), None], object)
@@ -227,13 +227,13 @@ def as_scaled(column: pa.Array) -> tuple[pa.Array, int] | None:
     return pa.Array.from_buffers(pa.int64(), len(column), buffers, column.null_count), column.type.scale
 
 
-def narrow(column: pa.Array, field: pa.Field) -> tuple[pa.Array, int] | None:
+def to_scaled_integers(column: pa.Array, field: pa.Field) -> tuple[pa.Array, int] | None:
     """Return a decimal column of any form as scaled integers and their scale; None where one of them takes more than 64 bits."""
     scale = scale_of(field)
     return as_scaled(as_numeric(column)) if scale is None else (column, scale)
 
 
-def raised(column: pa.Array, places: int) -> pa.Array:
+def rescale(column: pa.Array, places: int) -> pa.Array:
     """Return scaled integers at a scale larger by so many places.
 
     :raises pyarrow.ArrowInvalid: when one of them takes more than 64 bits there.

@@ -54,7 +54,7 @@ def concat(kind: Kind, tables: Sequence[pa.Table]) -> pa.Table:
     arrays = []
     for column in kind.columns:
         parts = [chunk for table in tables for chunk in table.column(column.name).chunks]
-        arrays.append(pa.chunked_array(columns.unified(parts) if column.type == "decimal" else parts))
+        arrays.append(pa.chunked_array(columns.to_common_type(parts) if column.type == "decimal" else parts))
     return pa.table(arrays, names=[column.name for column in kind.columns]).combine_chunks()
 
 
@@ -85,7 +85,7 @@ def from_table(kind: Kind, table: pa.Table | pa.RecordBatch) -> list[Any]:
         elif column.type == "integer":
             values.append(array.to_pylist())
         else:
-            values.append(columns.spread(array, functools.partial(_words, kind, column)))
+            values.append(columns.map_dictionary(array, functools.partial(_words, kind, column)))
     return _restore(kind, values)
 
 

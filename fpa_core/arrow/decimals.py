@@ -69,7 +69,7 @@ class Width:
             self.peaks[scale] = max(self.peaks.get(scale, 0), _peak(array))
             return
         self.wide = True
-        before, after = columns.digits(columns.as_texts(array))
+        before, after = columns.max_digits(columns.as_texts(array))
         self.before, self.after = max(self.before, before), max(self.after, after)
 
     def field(self, name: str, prices: Prices) -> pa.Field:
@@ -189,7 +189,7 @@ def _converted(array: pa.Array, scale: int | None, wanted: pa.Field) -> pa.Array
         return _floats(array, scale)
     target = columns.scale_of(wanted)
     if target is not None and scale is not None and scale <= target:
-        return array if scale == target else columns.raised(array, target - scale)
+        return array if scale == target else columns.rescale(array, target - scale)
     if scale is not None:
         array = columns.from_scaled(array, scale)
     return array if array.type == wanted.type else array.cast(wanted.type)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fpa_core.arrow.columns import TIME, as_numeric, narrowest, time_column
+from fpa_core.arrow.columns import TIME, as_numeric, narrowest_decimal_type, time_column
 from fpa_core.exceptions import DataError
 from fpa_core.numbers import decimal_text, ns_text, to_decimal, to_ns
 
@@ -40,7 +40,7 @@ def decimal_column(values: Sequence[Decimal | None]) -> pa.Array:
 
 def parse_decimals(texts: pa.Array) -> tuple[pa.Array, Problems]:
     """Read decimal texts into a decimal column, and say what could not be read."""
-    found = narrowest(texts)
+    found = narrowest_decimal_type(texts)
     if found is not None:
         try:
             return texts.cast(found), {}
@@ -48,7 +48,7 @@ def parse_decimals(texts: pa.Array) -> tuple[pa.Array, Problems]:
             pass
     # Exponents, blanks and what is no number are looked at one by one; as a rule they are few.
     texts, problems = _mended(texts, _PLAIN_NUMBER, lambda text: decimal_text(to_decimal(text)))
-    if (found := narrowest(texts)) is not None:
+    if (found := narrowest_decimal_type(texts)) is not None:
         return texts.cast(found), problems
     # Too wide for one scale, or for any.
     values, more = _one_by_one(texts.to_pylist(), lambda text: decimal_text(to_decimal(text)))

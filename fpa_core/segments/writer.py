@@ -90,7 +90,7 @@ def _encode_column(column_type: str, rows: pa.Table | pa.RecordBatch, name: str)
         return _encode_texts(array, valid)
     scale = 0
     if column_type == "decimal":
-        scaled = columns.narrow(array, rows.schema.field(place))
+        scaled = columns.to_scaled_integers(array, rows.schema.field(place))
         if scaled is None:  # too long for 64 bits at one scale: kept as texts, which hold any number
             return _encode_texts(columns.as_texts(array), valid)
         array, scale = scaled

@@ -99,7 +99,7 @@ class QuotedTrades:
             parts = [chunk for table in tables for chunk in table.column(name).chunks]
             decimal = TRADES.by_name.get(name) or QUOTES.by_name.get(name)
             decimals = decimal is not None and decimal.type == "decimal"
-            arrays.append(pa.chunked_array(columns.unified(parts) if decimals else parts))
+            arrays.append(pa.chunked_array(columns.to_common_type(parts) if decimals else parts))
         return pa.table(arrays, names=tables[0].schema.names)
 
     def to_list(self) -> list[tuple[Trade, Quote | None]]:

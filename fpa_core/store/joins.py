@@ -95,6 +95,6 @@ def _together(parts: Sequence[pa.RecordBatch]) -> pa.Table:
     for name in names:
         chunks = [part.column(name) for part in parts]
         if QUOTES.by_name[name].type == "decimal":
-            chunks = columns.unified([columns.as_numeric(chunk) for chunk in chunks])
+            chunks = columns.to_common_type([columns.as_numeric(chunk) for chunk in chunks])
         arrays.append(pa.concat_arrays(chunks))
     return pa.table(arrays, names=names)

@@ -121,7 +121,7 @@ def _without_groups(body: str, text: str, style: NumberStyle) -> str:
 def read_numbers(style: NumberStyle, texts: pa.Array, scale: Decimal | None = None) -> tuple[pa.Array, Problems]:
     """Return *texts* as a decimal column, multiplied by *scale*, and what could not be read."""
     if style.is_plain and scale is None:
-        found = columns.narrowest(texts)
+        found = columns.narrowest_decimal_type(texts)
         if found is not None:
             try:
                 return texts.cast(found), {}

@@ -138,11 +138,12 @@ def _by_symbol(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
 def _held(columns: Columns, batches: Sequence[pa.RecordBatch]) -> Held:
     import pyarrow as pa
 
-    from fpa_core.arrow.columns import unified
+    from fpa_core.arrow.columns import to_common_type
     from fpa_core.validator.vectors import Columns
 
     arrays = {
-        name: pa.concat_arrays(unified([batch.column(name) for batch in batches])) for name in ("timestamp", *VALUES)
+        name: pa.concat_arrays(to_common_type([batch.column(name) for batch in batches]))
+        for name in ("timestamp", *VALUES)
     }
     times = arrays["timestamp"].view(pa.int64()).to_numpy()
     return Held(times, Columns(columns.kind, pa.table(arrays)))

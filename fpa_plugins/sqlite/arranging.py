@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from attrs import frozen
 
 from fpa_core.arrow import columns
-from fpa_core.arrow.batches import narrowed
+from fpa_core.arrow.batches import to_scaled
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import Kind
 from fpa_plugins.sqlite.schema import tables
@@ -134,7 +134,7 @@ def by_subject(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str, Run]]:
     name = kind.by_field[kind.subject].name
     subjects = batch.column(name).dictionary_encode()
     codes = subjects.indices.to_numpy(zero_copy_only=False)
-    rows = narrowed(kind, batch.drop_columns([name]))
+    rows = to_scaled(kind, batch.drop_columns([name]))
     times = columns.times_as_ns(rows.column("timestamp")).to_numpy(zero_copy_only=False)
     in_time = bool((times[1:] >= times[:-1]).all())  # as feeds send them, the subjects mixed
     if not in_time or (codes[1:] < codes[:-1]).any():

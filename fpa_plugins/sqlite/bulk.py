@@ -14,7 +14,7 @@ import pyarrow as pa
 from attrs import define, field
 
 from fpa_core.arrow import columns
-from fpa_core.arrow.batches import join, same, widened
+from fpa_core.arrow.batches import concat, equal_rows, to_decimal
 from fpa_core.engine.merge import Stored
 from fpa_core.kinds import Kind
 from fpa_core.protocols import Query
@@ -62,7 +62,7 @@ class Known:
         end = start + len(times)
         if end > len(self.times) or self.claimed[start:end].any() or not np.array_equal(self.times[start:end], times):
             return False
-        if not same(self.kind, self.rows.slice(start, len(times)), rows):
+        if not equal_rows(self.kind, self.rows.slice(start, len(times)), rows):
             return False
         self.claimed[start:end] = True
         return True
@@ -76,7 +76,7 @@ class Known:
     @functools.cached_property
     def _contents(self) -> list[Row]:
         fields = [self.kind.by_field[name] for name in tables(self.kind).content]
-        rows = widened(self.kind, self.rows).combine_chunks()
+        rows = to_decimal(self.kind, self.rows).combine_chunks()
         arrays = [(column, rows.column(column.name).combine_chunks()) for column in fields]
         values = [columns.as_texts(array) if column.type == "decimal" else array for column, array in arrays]
         return list(zip(*(array.to_pylist() for array in values), strict=True))
@@ -130,7 +130,7 @@ class Shelf:
             yield key
         for key, held in self._gathered.items():
             # A part is a view of all rows that arrived with it, which a copy lets go of.
-            rows = join(key[0], held.parts)
+            rows = concat(key[0], held.parts)
             held.parts = [rows.take(pa.array(np.arange(rows.num_rows)))]
 
     def flush(self, kind: Kind | None = None, subject: str | None = None) -> list[tuple[Kind, str, pa.RecordBatch]]:
@@ -141,7 +141,7 @@ class Shelf:
             for key in keys:
                 if (held := self._gathered.pop(key, None)) is not None:
                     self._total -= held.weight
-                    rows = join(key[0], held.parts)
+                    rows = concat(key[0], held.parts)
                     if held.rows >= sealed.LEAST_ROWS:
                         yield packing.Unsealed(*key, rows, np.full(held.rows, self._batch_id))
                     else:

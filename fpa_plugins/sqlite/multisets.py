@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fpa_core.arrow.batches import in_one, widened
+from fpa_core.arrow.batches import combine_chunks, to_decimal
 from fpa_core.engine.merge import Action, Stored, merge_multiset
 from fpa_core.kinds import Kind
 from fpa_core.protocols import Query, WriteCounts
@@ -49,7 +49,7 @@ class MultisetWriter:
         """Add rows, one subject after the other."""
         counts = WriteCounts()
         for start in range(0, table.num_rows, ROWS_AT_ONCE):
-            for subject, run in by_subject(kind, in_one(table.slice(start, ROWS_AT_ONCE))):
+            for subject, run in by_subject(kind, combine_chunks(table.slice(start, ROWS_AT_ONCE))):
                 counts += self._write_run(kind, subject, run)
             for key in self._shelf.overfull():
                 self.flush(*key)
@@ -127,7 +127,7 @@ class MultisetWriter:
 
     def _insert_hot(self, kind: Kind, subject: str, rows: pa.RecordBatch) -> None:
         """Insert rows in order of time at which no other rows are."""
-        arranged = sort(kind, widened(kind, rows, subject)).arranged()
+        arranged = sort(kind, to_decimal(kind, rows, subject)).arranged()
         places = arranged.ranks().tolist()
         self._connection.executemany(
             tables(kind).insert, zip(*arranged.values, places, itertools.repeat(self._batch_id), strict=False)
@@ -162,7 +162,7 @@ class MultisetWriter:
             self._insert_hot(kind, subject, rows.filter(pa.array(alone)))
         groups: list[Group] = []
         if (undecided & meets).any():
-            groups = list(sort(kind, widened(kind, rows, subject)).arranged().only(undecided & meets))
+            groups = list(sort(kind, to_decimal(kind, rows, subject)).arranged().only(undecided & meets))
         return WriteCounts(inserted=int(alone.sum()), duplicate=duplicate) + self._merge(kind, groups, met)
 
     def _merge(self, kind: Kind, groups: Sequence[Group], met: Sequence[Known]) -> WriteCounts:
@@ -277,7 +277,7 @@ def _repeats(kind: Kind, run: Run) -> bool:
     if not shared.any():
         return False
     names = [kind.by_field[name].name for name in kind.venue_id]
-    part = widened(kind, run.rows.filter(pa.array(shared)), "")
+    part = to_decimal(kind, run.rows.filter(pa.array(shared)), "")
     ids = zip(*(part.column(name).to_pylist() for name in names), strict=True)
     seen = [(ns, *one) for ns, one in zip(times[shared].tolist(), ids, strict=True) if one[-1] is not None]
     return len(set(seen)) < len(seen)

@@ -233,7 +233,7 @@ def _in_order(
     for name in batch.schema.names:
         parts = [part.column(name) for part in (batch, *late)]
         if kind.by_name[name].type == "decimal":
-            parts = columns.unified([columns.as_numeric(part) for part in parts])
+            parts = columns.to_common_type([columns.as_numeric(part) for part in parts])
         arrays.append(pa.concat_arrays(parts).take(order))
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from fpa_core.arrow import columns
-from fpa_core.arrow.batches import join, narrowed, same
+from fpa_core.arrow.batches import concat, equal_rows, to_scaled
 from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import Kind
 from fpa_core.protocols import Query, Sealed
@@ -80,10 +80,10 @@ def _read(
         owners.append(segment.integers("batch"))
         places.append(segment.places())
     for batch in reading.hot_rows(connection, query, None, sealed.SEGMENT_ROWS, ["batch", "seq"]):
-        parts.append(narrowed(query.kind, batch.select([column.name for column in query.kind.columns])))
+        parts.append(to_scaled(query.kind, batch.select([column.name for column in query.kind.columns])))
         owners.append(batch.column("batch").to_numpy())
         places.append(batch.column("seq").to_numpy())
-    rows = join(query.kind, parts)
+    rows = concat(query.kind, parts)
     owner, place = np.concatenate(owners), np.concatenate(places)
     times = columns.times_as_ns(rows.column("timestamp")).to_numpy()
     order = np.lexsort([place, times])
@@ -101,7 +101,7 @@ def _verify(connection: apsw.Connection, query: Query, meant: pa.RecordBatch, ow
         segment = sealed.read(connection, entry)
         rows = sealed.rows_of(entry, segment, scaled=True)
         owned = np.array_equal(segment.integers("batch"), owners[start : start + entry.rows])
-        if not (owned and same(query.kind, rows, meant.slice(start, entry.rows))):
+        if not (owned and equal_rows(query.kind, rows, meant.slice(start, entry.rows))):
             raise CorruptionError(f"{entry} does not hold what was written to it", operation="seal")
         start += entry.rows
     if start != meant.num_rows:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpa_core.arrow import columns
-from fpa_core.arrow.batches import in_one, join, narrowed, same, widened
+from fpa_core.arrow.batches import combine_chunks, concat, equal_rows, to_decimal, to_scaled
 from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.kinds import QUOTES, TRADES, kind_of
 from fpa_core.models import Quote
@@ -26,7 +26,7 @@ rows = st.one_of(
 
 def narrow(records: list[Any]) -> pa.RecordBatch:
     kind = kind_of(records[0])
-    return narrowed(kind, in_one(to_table(kind, records)))
+    return to_scaled(kind, combine_chunks(to_table(kind, records)))
 
 
 @given(rows, st.booleans())
@@ -36,7 +36,7 @@ def test_nothing_changes(records: list[Any], without_subject: bool) -> None:
     batch = narrow(records)
     if without_subject:
         batch = batch.drop_columns(["symbol"])
-    assert records == from_table(kind, widened(kind, batch, "A" if without_subject else None))
+    assert records == from_table(kind, to_decimal(kind, batch, "A" if without_subject else None))
 
 
 @given(rows, st.data())
@@ -45,16 +45,16 @@ def test_parts_make_the_whole(records: list[Any], data: st.DataObject) -> None:
     kind = kind_of(records[0])
     cut = data.draw(st.integers(0, len(records)))
     parts = [narrow(part) for part in (records[:cut], records[cut:]) if part]
-    joined = join(kind, parts)
-    assert records == from_table(kind, widened(kind, joined))
-    assert same(kind, joined, narrow(records))
+    joined = concat(kind, parts)
+    assert records == from_table(kind, to_decimal(kind, joined))
+    assert equal_rows(kind, joined, narrow(records))
 
 
 @given(st.lists(own.quotes(symbol=st.just("A")), min_size=2, max_size=2))
 def test_same_means_equal(quotes: list[Quote]) -> None:
     """Two batches are the same exactly when their records are equal."""
     one, other = ([quote] for quote in quotes)
-    assert same(QUOTES, narrow(one), narrow(other)) == (one == other)
+    assert equal_rows(QUOTES, narrow(one), narrow(other)) == (one == other)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_same_means_equal(quotes: list[Quote]) -> None:
 def test_scales_do_not_matter(one: str, other: str, equal: bool) -> None:
     """Numbers are compared by value, whatever scale they came with."""
     batches = [
-        narrowed(
+        to_scaled(
             QUOTES,
             pa.RecordBatch.from_arrays(
                 [pa.array([1]).cast(columns.TIME), pa.array([text])], names=["timestamp", "bid"]
@@ -78,7 +78,7 @@ def test_scales_do_not_matter(one: str, other: str, equal: bool) -> None:
         )
         for text in (one, other)
     ]
-    assert same(QUOTES, *batches) == equal
+    assert equal_rows(QUOTES, *batches) == equal
 
 
 def test_empty_columns_are_left_out() -> None:
@@ -89,8 +89,8 @@ def test_empty_columns_are_left_out() -> None:
 def test_one_piece_is_not_copied() -> None:
     """A table in one piece is taken as it is; one in several is put together."""
     table = to_table(TRADES, [])
-    assert in_one(table).num_rows == 0
+    assert combine_chunks(table).num_rows == 0
     values = pa.array([Decimal(1)])
     single = pa.table({"price": values})
-    assert values.buffers()[1].address == in_one(single).column(0).buffers()[1].address
-    assert in_one(pa.concat_tables([single, single])).num_rows == 2
+    assert values.buffers()[1].address == combine_chunks(single).column(0).buffers()[1].address
+    assert combine_chunks(pa.concat_tables([single, single])).num_rows == 2

@@ -117,7 +117,7 @@ def test_decimals_come_back_canonical():
 @example([[Decimal("9" * 60)], [Decimal("0.5")]])
 def test_unified_columns_keep_their_values(parts):
     """Columns of different types become columns of one type with the same values."""
-    unified = columns.unified([parsing.decimal_column(values) for values in parts])
+    unified = columns.to_common_type([parsing.decimal_column(values) for values in parts])
     assert 1 == len({part.type for part in unified})
     assert parts == [columns.as_decimals(part) for part in unified]
     assert [texts_of(values) for values in parts] == [columns.as_texts(part).to_pylist() for part in unified]
@@ -161,7 +161,7 @@ def test_parsed_decimals_are_those_of_single_values(texts):
 )
 def test_digits(texts, expected):
     """The most characters before and after the point are counted, a sign among them."""
-    assert expected == columns.digits(strings(texts))
+    assert expected == columns.max_digits(strings(texts))
 
 
 @pytest.mark.parametrize(

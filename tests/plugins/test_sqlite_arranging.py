@@ -8,7 +8,7 @@ import strategies as own
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpa_core.arrow.batches import widened
+from fpa_core.arrow.batches import to_decimal
 from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.kinds import QUOTES
 from fpa_core.models import Quote
@@ -24,5 +24,5 @@ def test_subjects_are_told_apart(quotes: list[Quote], long: int) -> None:
     for symbol in {quote.symbol for quote in quotes}:
         model = sorted((quote for quote in quotes if quote.symbol == symbol), key=lambda quote: quote.ts_ns)
         assert [quote.ts_ns for quote in model] == runs[symbol].times.tolist()
-        assert model == from_table(QUOTES, widened(QUOTES, runs[symbol].rows, symbol))
+        assert model == from_table(QUOTES, to_decimal(QUOTES, runs[symbol].rows, symbol))
     assert len(runs) == len({quote.symbol for quote in quotes})

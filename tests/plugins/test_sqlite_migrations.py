@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from attrs import evolve
 
-from fpa_core.arrow.batches import narrowed
+from fpa_core.arrow.batches import to_scaled
 from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import SchemaError
 from fpa_core.kinds import KINDS, TRADES
@@ -154,7 +154,7 @@ def old_database(path: Path, rows: int = 5_000) -> None:
     )
     connection.execute("INSERT INTO quarantine_history VALUES (3, 'open', '[]', NULL, 2)")
     kind = evolve(TRADES, columns=tuple(column for column in TRADES.columns if column.name != "side"))
-    batch = narrowed(kind, to_table(kind, [sealed_trade(row) for row in range(rows)]).combine_chunks().to_batches()[0])
+    batch = to_scaled(kind, to_table(kind, [sealed_trade(row) for row in range(rows)]).combine_chunks().to_batches()[0])
     packing.write(connection, [packing.Unsealed(kind, "S", batch, np.full(rows, 1))])
     connection.close()
 
