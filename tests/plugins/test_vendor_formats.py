@@ -152,9 +152,9 @@ def test_several_series_are_refused():
         one_series(rows_of(observation_date=["2024-05-01"], A=["1"], B=["2"]), Format())
 
 
-@pytest.mark.parametrize("name", ["mt5.bars", "mt5.ticks", "mt4.bars"])
-def test_the_zone_of_a_broker_is_asked_for(name: str):
-    """Times of a broker's server name no instant until the user says the zone."""
+@pytest.mark.parametrize("name", ["mt5.bars", "mt5.ticks", "mt4.bars", "firstrate.bars"])
+def test_the_zone_that_a_file_leaves_open_is_asked_for(name: str):
+    """Times of a broker's server, or of shares and coins alike, name no instant until the user says the zone."""
     options = {key: value for key, value in CASES[name].options.items() if key != "tz"}
     with pytest.raises(DataError) as caught:
         records_of(sample(name), **options)
@@ -276,10 +276,11 @@ def test_the_zone_of_barchart_is_asked_for(tmp_path: Path):
         ("ES 06-24.Last.txt", "20240502 093000;5100;5101;5099;5100.5;120"),
         ("data.txt", "05/06/2024,09:30,1,2,1,2,5"),
         ("AAPL.csv", "05/06/2024,1,2,1,2,5"),
+        ("BTC_full_1min.txt", "2024-05-02 09:30:00,1,2,1,2,5"),
     ],
 )
 def test_rows_that_several_vendors_write_need_a_name(tmp_path: Path, name: str, row: str):
-    """NinjaTrader writes the rows of HistData.com, and anyone those of Kibot, in another zone or order of days."""
+    """NinjaTrader writes the rows of HistData.com, and anyone those of Kibot, in another zone or order of days; so does FirstRate Data with coins."""
     path = tmp_path / name
     path.write_text(f"{row}\n{row}\n", encoding="utf-8")
     with pytest.raises(DataError) as caught:

@@ -204,10 +204,11 @@ _TIINGO = (
     ),
 )
 
-# Facts: readme of the bundles ("Stock bundle"), FirstRate Data: times of the start of the bar in US Eastern time.
-_FIRSTRATE_FILE = (
-    r"^(?P<symbol>[A-Z0-9.\-]+?)_(?:full_|sample_)?(?P<interval>1min|5min|30min|1hour|1day)(?:_[a-z_]+)?\.(?:txt|csv)"
-)
+# Facts: readme of the bundles of shares, funds and futures, FirstRate Data: times of the start of the bar in US Eastern
+# time. The names of these say how they are adjusted. Those of coins say nothing, and have times in UTC.
+_FIRSTRATE_STEM = r"^(?P<symbol>[A-Z0-9.\-]+?)_(?:full_|sample_)?(?P<interval>1min|5min|30min|1hour|1day)"
+_FIRSTRATE_FILE = _FIRSTRATE_STEM + r"(?:_[a-z_]+)?\.(?:txt|csv)"
+_FIRSTRATE_ADJUSTED = _FIRSTRATE_STEM + r"_(?:adj|unadj|continuous)[a-z_]*\.(?:txt|csv)"
 _FIRSTRATE_INTERVALS = {"1min": "1m", "5min": "5m", "30min": "30m", "1hour": "1h", "1day": "1d"}
 _FIRSTRATE_NAMES = ("timestamp", "open", "high", "low", "close", "volume")
 _FIRSTRATE = (
@@ -217,7 +218,6 @@ _FIRSTRATE = (
             kind="bars",
             columns={"timestamp": "timestamp", **prices("open", "high", "low", "close", "volume")},
             complete=True,
-            tz=_NEW_YORK,
             values={"interval": _FIRSTRATE_INTERVALS},
             match=Match(columns=_FIRSTRATE_NAMES, file=_FIRSTRATE_FILE, file_required=True),
         ),
@@ -234,11 +234,11 @@ _FIRSTRATE = (
             values={"interval": _FIRSTRATE_INTERVALS},
             match=Match(
                 row=(r"\d{4}-\d{2}-\d{2}(?: \d{2}:\d{2}:\d{2})?", *[NUMBER] * 5),
-                file=_FIRSTRATE_FILE,
+                file=_FIRSTRATE_ADJUSTED,
                 file_required=True,
             ),
         ),
-        "FirstRate Data: bars without a header, named as AAPL_full_1min_adjsplitdiv.txt",
+        "FirstRate Data: bars of shares and futures, named as AAPL_full_1min_adjsplitdiv.txt",
     ),
 )
 
