@@ -91,6 +91,8 @@ _OWN = {
         "filled",
     ]
 }
+_CHARGES = {squeezed(word) for word in ["commission", "comm", "comm_fee", "fees_comm", "ib_commission"]}
+"""What no print of the market has, so that it needs no side beside it."""
 _BOOK = re.compile(
     r"(bids?|asks?)\[\d+\]\W?(price|amount|size|px)|(bid|ask)_?(price|px|size|sz|amount)_?0?[1-9]\d?|is_snapshot",
     re.IGNORECASE,
@@ -214,9 +216,9 @@ def _refuse_own(keys: set[str], source: str) -> None:
             source=source,
         )
     told = [word for key, word in _OWN.items() if key in keys]
-    if keys & _SIDES and told:
+    if told and (keys & _SIDES or keys & _CHARGES):
         raise DataError(
-            f"{source}: side and {listed(told)} tell of your own orders or fills (executions), which are no trades of the market",
+            f"{source}: columns such as {listed([*(['side'] if keys & _SIDES else []), *told])} tell of your own orders or fills (executions), which are no trades of the market",
             hint="orders need the columns order_id and status; fills have no kind of record yet. "
             f"If these are prints of the market all the same: --kind trades --ignore {','.join(told)}",
             source=source,

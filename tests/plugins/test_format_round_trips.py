@@ -53,6 +53,12 @@ NOT_WRITTEN = {
 }
 """The formats that their table alone does not describe, and why."""
 
+CHECKED = {
+    *("yahoo.bars", "yfinance.history", "yfinance.download", "tiingo.daily", "kibot.daily", "norgate.daily"),
+    *("eodhd.daily", "investing.daily", "schwab.positions"),
+}
+"""The formats whose own function changes no value: it asks what their table leaves open. The interval is said here."""
+
 PARTS = {"alpaca.stream_trades", "alpaca.stream_quotes", "alpaca.stream_bars", "alpaca.stream_days"}
 """Formats that are recognised only as parts of another."""
 
@@ -145,6 +151,8 @@ class Writer:
         self.names = self._names()
         self.options: dict[str, Any] = {}
         self.interval = self._interval()
+        if offer.name in CHECKED and self.kind is BARS:
+            self.options["interval"] = self.interval
         self.zone = self.form.tz or ZONE
         self.date = self._date()
         self.daily = self.kind is BARS and self.interval == "1d"
@@ -388,7 +396,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, name: str) -> None:
 def test_each_format_is_written_or_listed() -> None:
     """A format is written from its table, refuses its files, or is listed with the reason why its table is not enough."""
     listed = {name for name, offer in OFFERS.items() if offer.prepare is not None or offer.format.divide_by is not None}
-    assert listed == set(NOT_WRITTEN)
+    assert listed == set(NOT_WRITTEN) | CHECKED
     assert set(OFFERS) == set(WRITTEN) | set(NOT_WRITTEN) | {
         name for name, each in OFFERS.items() if each.format.refuse
     }

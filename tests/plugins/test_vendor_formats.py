@@ -152,9 +152,9 @@ def test_several_series_are_refused():
         one_series(rows_of(observation_date=["2024-05-01"], A=["1"], B=["2"]), Format())
 
 
-@pytest.mark.parametrize("name", ["mt5.bars", "mt5.ticks", "mt4.bars"])
-def test_the_zone_of_a_broker_is_asked_for(name: str):
-    """Times of a broker's server name no instant until the user says the zone."""
+@pytest.mark.parametrize("name", ["mt5.bars", "mt5.ticks", "mt4.bars", "firstrate.bars"])
+def test_the_zone_that_a_file_leaves_open_is_asked_for(name: str):
+    """Times of a broker's server, or of shares and coins alike, name no instant until the user says the zone."""
     options = {key: value for key, value in CASES[name].options.items() if key != "tz"}
     with pytest.raises(DataError) as caught:
         records_of(sample(name), **options)
@@ -186,3 +186,147 @@ def test_the_trades_of_a_file_of_quotes_can_be_taken():
     """Of Databento's mbp-1 and tbbo, the rows that are trades are read when the format is named."""
     records, _ = records_of(sample("databento.quotes"), "databento.trades")
     assert records == [Trade("ESU4", "2024-07-01T00:00:00.0000001Z", "5500.25", "1", side="sell")]
+
+
+_WEEKS = {
+    "Date,Open,High,Low,Close,Adj Close,Volume": "{},1,2,1,2,2,5",
+    "Date,Open,High,Low,Close,Adjusted_close,Volume": "{},1,2,1,2,2,5",
+    "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits": "{},1,2,1,2,5,0,0",
+    "date,close,high,low,open,volume,adjClose,adjHigh,adjLow,adjOpen,adjVolume,divCash,splitFactor": "{},2,2,1,1,5,2,2,1,1,5,0,1",
+    "Date,Price,Open,High,Low,Vol.,Change %": "{},2,1,2,1,5K,1%",
+}
+
+
+@pytest.mark.parametrize("header", _WEEKS)
+@pytest.mark.parametrize(
+    "days",
+    [
+        ("2024-04-15", "2024-04-22", "2024-04-29", "2024-05-01"),
+        ("2024-05-01", "2024-04-01", "2024-03-01"),
+        ("01/04/2024", "01/11/2024", "01/18/2024"),
+    ],
+)
+def test_weeks_under_the_header_of_days_are_asked_about(tmp_path: Path, header: str, days: tuple[str, ...]):
+    """Vendors write weeks and months as they write days, so that dates far apart are read only when the interval is said."""
+    path = tmp_path / "file.csv"
+    path.write_text("\n".join([header, *map(_WEEKS[header].format, days)]) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match="days apart") as caught:
+        records_of(path, symbol="X")
+    assert "--interval 1w" in str(caught.value.hint)
+    records, rejects = records_of(path, symbol="X", interval="1w")
+    assert ["1w"] * len(days) == [record.interval for record in records]
+    assert [] == rejects
+
+
+def test_days_with_holidays_are_days(tmp_path: Path):
+    """A long holiday makes no weeks of days, and two rows far apart tell nothing."""
+    path = tmp_path / "file.csv"
+    days = ["2024-04-25", "2024-04-26", "2024-05-07", "2024-05-08", "2024-05-09"]
+    for some in (days, days[:2]):
+        lines = ["Date,Open,High,Low,Close,Adj Close,Volume", *(f"{day},1,2,1,2,2,5" for day in some)]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        assert {record.interval for record in records_of(path, symbol="X")[0]} == {"1d"}
+
+
+_SCHWAB = '"Symbol","Description","Qty (Quantity)","Price","Mkt Val (Market Value)","Cost Basis","Asset Type",\n'
+_SCHWAB_AAPL = '"AAPL","APPLE INC","10","100.00","$1,000.00","$900.00","Equity",\n'
+_SCHWAB_TOTAL = '"{}","--","--","--","$1,000.00","$900.00","--",\n'
+
+
+def test_positions_of_schwab_have_an_asset_type(tmp_path: Path):
+    """What Schwab calls the type of an asset is read under both of the names that it gave it."""
+    path = tmp_path / "positions.csv"
+    path.write_text(
+        f'"Positions for account Individual ...111 as of 10:00 AM ET, 2026/04/26"\n\n{_SCHWAB}{_SCHWAB_AAPL}'
+        + _SCHWAB_TOTAL.format("Positions Total"),
+        encoding="utf-8",
+    )
+    records, rejects = records_of(path, as_of="2026-04-26T14:00:00Z")
+    assert ["Equity"] == [record.asset_class for record in records]
+    assert 1 == len(rejects)
+
+
+@pytest.mark.parametrize("second", [_SCHWAB, ""])
+def test_several_accounts_of_schwab_are_refused(tmp_path: Path, second: str):
+    """The accounts of one file are not told apart by its rows, and one would stand for the other."""
+    path = tmp_path / "positions.csv"
+    part = _SCHWAB_AAPL + _SCHWAB_TOTAL.format("Account Total")
+    path.write_text(f"{_SCHWAB}{part}{second}{part}", encoding="utf-8")
+    with pytest.raises(DataError, match="several accounts"):
+        records_of(path, as_of="2026-04-26T14:00:00Z")
+
+
+def test_the_zone_of_barchart_is_asked_for(tmp_path: Path):
+    """Times of day are those of Chicago for futures and of New York for shares, which the file does not say."""
+    path = tmp_path / "file.csv"
+    path.write_text(
+        "Time,Open,High,Low,Latest,Change,%Change,Volume\n2026-05-07 09:29,7334,7335,7333,7334.5,0,0%,100\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(DataError) as caught:
+        records_of(path, symbol="ESM26", interval="1m")
+    assert "--tz" in str(caught.value.hint)
+    records, _ = records_of(path, symbol="ESM26", interval="1m", tz="America/Chicago")
+    assert ["2026-05-07T14:29Z"] == [f"{record.timestamp:%Y-%m-%dT%H:%MZ}" for record in records]
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("ES 06-24.Last.txt", "20240502 093000;5100;5101;5099;5100.5;120"),
+        ("data.txt", "05/06/2024,09:30,1,2,1,2,5"),
+        ("AAPL.csv", "05/06/2024,1,2,1,2,5"),
+        ("BTC_full_1min.txt", "2024-05-02 09:30:00,1,2,1,2,5"),
+    ],
+)
+def test_rows_that_several_vendors_write_need_a_name(tmp_path: Path, name: str, row: str):
+    """NinjaTrader writes the rows of HistData.com, and anyone those of Kibot, in another zone or order of days; so does FirstRate Data with coins."""
+    path = tmp_path / name
+    path.write_text(f"{row}\n{row}\n", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        records_of(path, symbol="X", interval="1m")
+    assert "--as" in str(caught.value.hint)
+
+
+def test_a_commission_is_of_ones_own(tmp_path: Path):
+    """A newer statement of Revolut calls its side a type; its commission tells that these are no trades of the market."""
+    path = tmp_path / "revolut.csv"
+    path.write_text(
+        "Date,Symbol,Type,Quantity,Price,Amount,Currency,State,Commission\n"
+        "2024-03-15T13:30:10.514Z,AAPL,BUY,10,171.25,1712.50,USD,COMPLETED,0.00\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(DataError, match="your own orders or fills"):
+        records_of(path)
+
+
+@pytest.mark.parametrize("name", ["20131008_bac_Trade_Tick.csv", "20131008_bac_tick_trade.csv"])
+def test_trades_of_lean_have_two_names(tmp_path: Path, name: str):
+    """The readme of LEAN and LEAN itself order the words of the name of a file of trades differently."""
+    path = tmp_path / name
+    path.write_bytes(sample("lean.equity_ticks").read_bytes())
+    assert recognised(path, symbol="BAC") == {"lean.equity_ticks"}
+
+
+_INTRADAY = {
+    "Stooq": "Date,Time,Open,High,Low,Close,Volume\n2024-05-01,15:30:00,1,2,1,2,5\n",
+    "Alpha Vantage": "timestamp,open,high,low,close,volume\n2024-05-01 15:30:00,1,2,1,2,5\n",
+    "Tiingo": "date,close,high,low,open\n2024-05-01 15:30:00+02:00,2,2,1,1\n",
+}
+
+
+@pytest.mark.parametrize("vendor", _INTRADAY)
+def test_headers_that_are_no_vendors_own_ask_for_what_is_missing(tmp_path: Path, vendor: str):
+    """Files whose header says nothing of the vendor are read by the names of their columns, and ask for the symbol, interval and zone."""
+    path = tmp_path / "download.csv"
+    path.write_text(_INTRADAY[vendor], encoding="utf-8")
+    with pytest.raises(DataError, match="symbol"):
+        records_of(path)
+    with pytest.raises(DataError, match="interval"):
+        records_of(path, symbol="X")
+    if vendor != "Tiingo":  # it writes the offset
+        with pytest.raises(DataError, match="time zone"):
+            records_of(path, symbol="X", interval="5m")
+    (record,) = records_of(path, symbol="X", interval="5m", tz="Europe/Warsaw")[0]
+    assert ("2024-05-01T13:30Z", "5m") == (f"{record.timestamp:%Y-%m-%dT%H:%MZ}", record.interval)
+    assert (Decimal(1), Decimal(2), Decimal(1), Decimal(2)) == (record.open, record.high, record.low, record.close)

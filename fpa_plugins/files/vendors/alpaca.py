@@ -9,7 +9,7 @@ __all__ = ["FORMATS"]
 
 # Facts: "Historical bars, trades, quotes", "Real-time stock data", "Orders at Alpaca", "Get all open positions",
 # "Get account" and "Get account portfolio history", Alpaca documentation. T and t, S and s are different names.
-# The days of bars begin at midnight in New York.
+# The days of bars begin at midnight in New York. A history of the portfolio has seconds, and in samples milliseconds.
 _DAYS = "America/New_York"
 _BAR = {"timestamp": "t", **prices("o", "h", "l", "c", "v"), "vwap": "vw", "trade_count": "n"}
 _TRADE = {"timestamp": "t", "price": "p", "size": "s", "exchange": "x", "trade_id": "i", "conditions": "c"}
@@ -268,7 +268,6 @@ _ACCOUNT = (
             kind="snapshots",
             columns={"timestamp": "timestamp", "total_value": "equity"},
             complete=True,
-            time_unit="s",
             match=Match(columns=("timestamp", "equity", "profit_loss")),
         ),
         "Alpaca: history of the portfolio's value",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fpa_core.formats import Format, FormatOffer, Match
+from fpa_plugins.files.vendors.preparing import one_account
 
 __all__ = ["FORMATS"]
 
@@ -77,7 +78,8 @@ _IBKR = (
     ),
 )
 
-# Facts: header lines of "Positions: export" and "History: export", Charles Schwab.
+# Facts: header lines of "Positions: export" and "History: export", Charles Schwab. What is Security Type in files until
+# 2024 is Asset Type in later ones; an export of all accounts has one table below the other.
 _SCHWAB = (
     FormatOffer(
         "schwab.positions",
@@ -97,6 +99,7 @@ _SCHWAB = (
             match=Match(columns=("Symbol", "Qty (Quantity)", "Price", "Mkt Val (Market Value)", "Cost Basis")),
         ),
         "Charles Schwab: positions, as of the time that you say",
+        one_account("Symbol", ("Account Total", "Positions Total"), {"Asset Type": "Security Type"}),
     ),
     _refused(
         "schwab.transactions",

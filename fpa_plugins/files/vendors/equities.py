@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fpa_core.formats import Format, FormatOffer, Match
 from fpa_plugins.files.vendors.patterns import MINUTES, NUMBER, prices
+from fpa_plugins.files.vendors.preparing import daily
 
 __all__ = ["FORMATS"]
 
@@ -24,6 +25,7 @@ _YAHOO = (
             match=Match(columns=("Date", *_OHLCV_NAMES, "Adj Close"), without=("Ticker",)),
         ),
         "Yahoo Finance: daily bars of a symbol, also copied from its page",
+        daily("Date"),
     ),
     FormatOffer(
         "yfinance.history",
@@ -35,6 +37,7 @@ _YAHOO = (
             match=Match(columns=("Date", *_OHLCV_NAMES, "Dividends", "Stock Splits")),
         ),
         "yfinance: daily bars of Ticker.history()",
+        daily("Date"),
     ),
     FormatOffer(
         "yfinance.intraday_history",
@@ -56,6 +59,7 @@ _YAHOO = (
             match=Match(columns=("Date", "Ticker", *_OHLCV_NAMES)),
         ),
         "yfinance: daily bars of download(), also of several symbols",
+        daily("Date"),
     ),
     FormatOffer(
         "yfinance.intraday_download",
@@ -196,13 +200,15 @@ _TIINGO = (
             ),
         ),
         "Tiingo: daily bars; the prices as they were traded are read",
+        daily("date"),
     ),
 )
 
-# Facts: readme of the bundles ("Stock bundle"), FirstRate Data: times of the start of the bar in US Eastern time.
-_FIRSTRATE_FILE = (
-    r"^(?P<symbol>[A-Z0-9.\-]+?)_(?:full_|sample_)?(?P<interval>1min|5min|30min|1hour|1day)(?:_[a-z_]+)?\.(?:txt|csv)"
-)
+# Facts: readme of the bundles of shares, funds and futures, FirstRate Data: times of the start of the bar in US Eastern
+# time. The names of these say how they are adjusted. Those of coins say nothing, and have times in UTC.
+_FIRSTRATE_STEM = r"^(?P<symbol>[A-Z0-9.\-]+?)_(?:full_|sample_)?(?P<interval>1min|5min|30min|1hour|1day)"
+_FIRSTRATE_FILE = _FIRSTRATE_STEM + r"(?:_[a-z_]+)?\.(?:txt|csv)"
+_FIRSTRATE_ADJUSTED = _FIRSTRATE_STEM + r"_(?:adj|unadj|continuous)[a-z_]*\.(?:txt|csv)"
 _FIRSTRATE_INTERVALS = {"1min": "1m", "5min": "5m", "30min": "30m", "1hour": "1h", "1day": "1d"}
 _FIRSTRATE_NAMES = ("timestamp", "open", "high", "low", "close", "volume")
 _FIRSTRATE = (
@@ -212,7 +218,6 @@ _FIRSTRATE = (
             kind="bars",
             columns={"timestamp": "timestamp", **prices("open", "high", "low", "close", "volume")},
             complete=True,
-            tz=_NEW_YORK,
             values={"interval": _FIRSTRATE_INTERVALS},
             match=Match(columns=_FIRSTRATE_NAMES, file=_FIRSTRATE_FILE, file_required=True),
         ),
@@ -229,17 +234,17 @@ _FIRSTRATE = (
             values={"interval": _FIRSTRATE_INTERVALS},
             match=Match(
                 row=(r"\d{4}-\d{2}-\d{2}(?: \d{2}:\d{2}:\d{2})?", *[NUMBER] * 5),
-                file=_FIRSTRATE_FILE,
+                file=_FIRSTRATE_ADJUSTED,
                 file_required=True,
             ),
         ),
-        "FirstRate Data: bars without a header, named as AAPL_full_1min_adjsplitdiv.txt",
+        "FirstRate Data: bars of shares and futures, named as AAPL_full_1min_adjsplitdiv.txt",
     ),
 )
 
 # Facts: "Data format", Kibot: month/day/year and times of the start of the bar in US Eastern time; files are called
-# by the symbol with the ending txt.
-_KIBOT_FILE = r"^(?P<symbol>[A-Z0-9^_.\-]+)\.txt"
+# by the symbol with the ending txt, which is needed: others write the same rows with the day first, or in other zones.
+_KIBOT_FILE = r"^(?P<symbol>(?-i:[A-Z0-9^_.\-]+))\.txt"
 _KIBOT_DATE = r"\d{2}/\d{2}/\d{4}"
 _KIBOT_NAMES = ("Open", "High", "Low", "Close", "Volume")
 _KIBOT = (
@@ -252,7 +257,7 @@ _KIBOT = (
             tz=_NEW_YORK,
             time_format="%m/%d/%Y %H:%M",
             names=("Date", "Time", *_KIBOT_NAMES),
-            match=Match(row=(_KIBOT_DATE, r"\d{2}:\d{2}", *[NUMBER] * 5), file=_KIBOT_FILE),
+            match=Match(row=(_KIBOT_DATE, r"\d{2}:\d{2}", *[NUMBER] * 5), file=_KIBOT_FILE, file_required=True),
         ),
         "Kibot: intraday bars",
     ),
@@ -265,9 +270,10 @@ _KIBOT = (
             interval="1d",
             time_format="%m/%d/%Y",
             names=("Date", *_KIBOT_NAMES),
-            match=Match(row=(_KIBOT_DATE, *[NUMBER] * 5), file=_KIBOT_FILE),
+            match=Match(row=(_KIBOT_DATE, *[NUMBER] * 5), file=_KIBOT_FILE, file_required=True),
         ),
         "Kibot: daily bars",
+        daily("Date"),
     ),
 )
 
@@ -285,6 +291,7 @@ _DAILY = (
             match=Match(columns=("Symbol", "Date", *_OHLCV_NAMES, "Turnover")),
         ),
         "Norgate Data: daily bars",
+        daily("Date"),
     ),
     FormatOffer(
         "eodhd.daily",
@@ -296,6 +303,7 @@ _DAILY = (
             match=Match(columns=("Date", *_OHLCV_NAMES, "Adjusted_close")),
         ),
         "EODHD: daily bars; the close as it was traded is read",
+        daily("Date"),
     ),
     FormatOffer(
         "eodhd.intraday",
@@ -331,6 +339,7 @@ _DAILY = (
             match=Match(columns=("Date", "Price", "Open", "High", "Low", "Change %")),
         ),
         "Investing.com: daily bars; Price is the close",
+        daily("Date"),
     ),
     FormatOffer(
         "cboe.index",
@@ -359,7 +368,8 @@ _DAILY = (
     ),
 )
 
-# Facts: "Price history: download", Barchart. Times of day are those of Chicago. The last line says when it was made.
+# Facts: "Price history: download", Barchart. Those who read its files take times of day for Chicago's in files of futures
+# and New York's in those of shares, so the zone is asked for. The last line says when the file was made.
 _BARCHART = (
     FormatOffer(
         "barchart.bars",
@@ -367,7 +377,6 @@ _BARCHART = (
             kind="bars",
             columns={"symbol": "Symbol", "timestamp": "Time", **prices("Open", "High", "Low", "Last", "Volume")},
             complete=True,
-            tz="America/Chicago",
             day_first=False,
             match=Match(columns=("Time", "Open", "High", "Low", "Last", "Change", "Volume")),
         ),
@@ -379,7 +388,6 @@ _BARCHART = (
             kind="bars",
             columns={"symbol": "Symbol", "timestamp": "Time", **prices("Open", "High", "Low", "Latest", "Volume")},
             complete=True,
-            tz="America/Chicago",
             day_first=False,
             match=Match(columns=("Time", "Open", "High", "Low", "Latest", "Change", "Volume")),
         ),

@@ -7,7 +7,8 @@ from fpa_plugins.files.vendors.patterns import NUMBER, prices
 
 __all__ = ["FORMATS"]
 
-# Facts: "Data files: detailed specification", HistData.com. Times are Eastern Standard Time all the year round.
+# Facts: "Data files: detailed specification", HistData.com. Times are Eastern Standard Time all the year round. NinjaTrader
+# exports the same rows in other zones, so that the name that HistData.com gives is needed.
 _EST = "Etc/GMT+5"
 _HISTDATA_BARS = ("time", "open", "high", "low", "close", "volume")
 _HISTDATA = (
@@ -25,6 +26,7 @@ _HISTDATA = (
             match=Match(
                 row=(r"\d{8} \d{6}", *[NUMBER] * 5),
                 file=r"^DAT_(?:ASCII|NT)_(?P<symbol>[A-Z]{6})_M1",
+                file_required=True,
             ),
         ),
         "HistData.com: minute bars of bids, generic ASCII",

@@ -135,8 +135,16 @@ _LEAN_QUOTES_READ = {
 }
 
 
+_LEAN_TICKS = "(?:tick_trade|trade_tick)"
+"""The end of the name of a file of trades: its readme has the words in the other order than LEAN itself."""
+
+
 def _lean_file(symbol: str, resolution: str, kind: str) -> str:
-    return rf"^(?P<date>\d{{8}})_{symbol}_{resolution}_{kind}\.csv"
+    return _lean_named(symbol, f"{resolution}_{kind}")
+
+
+def _lean_named(symbol: str, rest: str) -> str:
+    return rf"^(?P<date>\d{{8}})_{symbol}_{rest}\.csv"
 
 
 def _lean_quotes(symbol: str, resolution: str, price: str, scale: str | None, tz: str | None) -> Format:
@@ -209,7 +217,7 @@ _LEAN = (
             only={"suspicious": ("0",)},
             match=Match(
                 row=(_LEAN_TIME, r"\d+", r"\d+", r"[A-Z0-9/]*", r"[0-9A-Fa-f]*", r"[01]"),
-                file=_lean_file(_LEAN_SHARE, "tick", "trade"),
+                file=_lean_named(_LEAN_SHARE, _LEAN_TICKS),
                 file_required=True,
             ),
         ),
@@ -267,7 +275,7 @@ _LEAN = (
             time_unit="ms-of-day",
             names=("time", "price", "size"),
             match=Match(
-                row=(_LEAN_TIME, NUMBER, NUMBER), file=_lean_file(_LEAN_PAIR, "tick", "trade"), file_required=True
+                row=(_LEAN_TIME, NUMBER, NUMBER), file=_lean_named(_LEAN_PAIR, _LEAN_TICKS), file_required=True
             ),
         ),
         "LEAN: trades of coins",

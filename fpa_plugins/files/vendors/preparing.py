@@ -5,8 +5,12 @@ Arrow is imported when a function runs, not before: the tables are loaded whenev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
 from decimal import Decimal
+from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
 
     from fpa_plugins.files.rows import Rows
 
-__all__ = ["at_the_end", "dates", "fixed_point", "one_series", "securities"]
+__all__ = ["at_the_end", "daily", "dates", "fixed_point", "one_account", "one_series", "securities"]
 
 _UNDEFINED = 2**63 - 1
 """What Databento writes for a price that is not there."""
@@ -111,6 +115,93 @@ def securities(symbol: str, series: str) -> Prepare:
         return evolve(rows, cells=cells)
 
     return prepare
+
+
+def daily(name: str) -> Prepare:
+    """Return a function that asks for the interval where the dates *name* are a week or more apart: the vendor writes weeks and months under the header of days."""
+
+    def prepare(rows: Rows, said: Format) -> Rows:
+        names = [each.strip().lower() for each in rows.names]
+        if said.interval is not None or name.lower() not in names:
+            return rows
+        days = sorted(set(_days(rows.cells[names.index(name.lower())], said.day_first)))
+        gaps = [(after - before).days for before, after in pairwise(days)]
+        if len(gaps) < _FEWEST_GAPS or median(gaps) < _NO_DAYS:
+            return rows
+        raise DataError(
+            f"the dates in {name!r} are {median(gaps):g} days apart, and this header stands over days, weeks and months alike",
+            hint="say which they are: --interval 1w, --interval 1mo, or --interval 1d",
+        )
+
+    return prepare
+
+
+_FEWEST_GAPS = 2
+_NO_DAYS = 5
+"""Days of trading that are five days apart more often than not are no days in a row."""
+_MONTHS = ("%b %d, %Y", "%d %b %Y", "%d-%b-%Y")
+
+
+def _days(cells: pa.Array, day_first: bool | None) -> Iterable[date]:
+    """Yield the dates that cells plainly show; the order of 01/02/2024 is the one that *day_first* says or any of them shows."""
+    import pyarrow as pa
+
+    from fpa_plugins.files.cells import texts_of
+
+    if pa.types.is_date(cells.type) or pa.types.is_timestamp(cells.type):
+        yield from (each for each in cells.cast(pa.date32()).unique().to_pylist() if each is not None)
+        return
+    texts = [text.strip() for text in texts_of(cells)[0].unique().to_pylist() if text]
+    slashed = [match for match in (re.match(r"(\d{1,2})/(\d{1,2})/(\d{4})\b", text) for text in texts) if match]
+    if day_first is None:
+        day_first = any(int(match[1]) > 12 for match in slashed)
+    for match in slashed:
+        day, month = (match[1], match[2]) if day_first else (match[2], match[1])
+        yield from _day(f"{match[3]}-{month:0>2}-{day:0>2}", "%Y-%m-%d")
+    for text in texts:
+        if re.match(r"\d{4}-\d{2}-\d{2}", text):
+            yield from _day(text[:10], "%Y-%m-%d")
+        elif re.fullmatch(r"\d{8}", text):
+            yield from _day(text, "%Y%m%d")
+        elif re.search("[A-Za-z]", text):
+            for form in _MONTHS:
+                yield from _day(text, form)
+
+
+def _day(text: str, form: str) -> Iterable[date]:
+    try:
+        yield datetime.strptime(text, form).date()  # noqa: DTZ007 - a date alone has no zone
+    except ValueError:  # its row answers for it when it is read
+        return
+
+
+def one_account(symbol: str, totals: Sequence[str], renamed: Mapping[str, str]) -> Prepare:
+    """Return a function that refuses a file with several accounts one below the other, which a second header or total shows.
+
+    :param symbol: the column that names the security; *totals* what it holds in the last row of an account.
+    :param renamed: the names that columns are given, by those that the vendor gave them at another time.
+    """
+
+    def prepare(rows: Rows, said: Format) -> Rows:  # noqa: ARG001 - every one is told
+        import pyarrow.compute as pc
+
+        from fpa_plugins.files.cells import texts_of
+
+        words = pc.utf8_trim_whitespace(texts_of(rows.cells[_index(rows.names, symbol)])[0])
+        if pc.any(pc.equal(words, symbol)).as_py() or pc.sum(pc.is_in(words, value_set=_texts(totals))).as_py() > 1:
+            raise DataError(
+                "the file has the positions of several accounts, and its rows do not say whose they are",
+                hint="export one account at a time, and name it with --account",
+            )
+        return evolve(rows, names=tuple(renamed.get(each.strip(), each) for each in rows.names))
+
+    return prepare
+
+
+def _texts(words: Sequence[str]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array(words, pa.string())
 
 
 def one_series(rows: Rows, said: Format) -> Rows:  # noqa: ARG001 - every one is told
