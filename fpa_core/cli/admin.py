@@ -30,7 +30,7 @@ def batches(app: App, /, limit: int, as_json: bool) -> None:
         [
             b.id,
             when(b.recorded_ns)[:19].replace("T", " "),
-            b.source,
+            b.origin,
             b.file,
             *(getattr(b, name) for name in counts),
             b.undone_by,

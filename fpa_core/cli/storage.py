@@ -20,8 +20,10 @@ def store() -> None:
 @click.pass_obj
 def store_stats(app: App, /, as_json: bool) -> None:
     """Tell what the database is and what it holds: single (hot) and sealed rows of each kind, and what a sealed one takes."""
+    from attrs import asdict
+
     with app.open() as data:
-        told = dict(data.store.backend.describe())
+        told = asdict(data.store.backend.describe())
     kinds = told.pop("kinds", {})
     if as_json:
         print_json(told | {"kinds": kinds})

@@ -57,7 +57,7 @@ class QuarantineQuery:
 
     :ivar ids: these records; ``batch`` those that this batch refused.
     :ivar kind: the name of their kind.
-    :ivar symbols: patterns of subjects, ``rules`` of the rules they broke, ``sources`` of the sources of their batches (see
+    :ivar symbols: patterns of subjects, ``rules`` of the rules they broke, ``origins`` of the origins of their batches (see
         :mod:`fpa_core.protocols.patterns`): one of each must match; None for any.
     :ivar states: what became of them; None for anything.
     :ivar changed_by: given their state by this batch.
@@ -70,7 +70,7 @@ class QuarantineQuery:
     kind: str | None = None
     symbols: tuple[str, ...] | None = None
     rules: tuple[str, ...] | None = None
-    sources: tuple[str, ...] | None = None
+    origins: tuple[str, ...] | None = None
     states: tuple[str, ...] | None = None
     changed_by: int | None = None
     limit: int | None = None

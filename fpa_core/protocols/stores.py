@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Batch",
-    "Extent",
+    "InventoryEntry",
+    "KindFigures",
     "Query",
     "Sealed",
     "StoreBackend",
+    "StoreDescription",
     "StoreStream",
     "StoreTransaction",
     "WriteCounts",
@@ -41,8 +43,8 @@ class Query:
     :ivar patterns: patterns of subjects (see :mod:`fpa_core.protocols.patterns`), selected besides those of *subjects*.
     :ivar start_ns: first instant included; ``end_ns``: first instant excluded.
     :ivar equal: further columns, by field name, and the value each must have.
-    :ivar batch: only rows that this batch brought.
-    :ivar sources: only rows brought by batches whose source matches one of these patterns; None for any.
+    :ivar batch: only rows that this batch, or a group of this stream, brought.
+    :ivar origins: only rows brought by batches whose origin matches one of these patterns; None for any.
     :ivar known_at_ns: rows as they were known at this moment; None for now.
     :ivar limit: at most so many rows, counted from the end when *reverse*.
     :ivar reverse: latest first.
@@ -58,7 +60,7 @@ class Query:
     limit: int | None = None
     reverse: bool = False
     patterns: tuple[str, ...] = ()
-    sources: tuple[str, ...] | None = None
+    origins: tuple[str, ...] | None = None
 
     @property
     def only(self) -> tuple[str, ...] | None:
@@ -71,16 +73,18 @@ class Batch:
     """One delivery of data: every stored row knows the batch that brought it.
 
     :ivar id: given by the store; 0 while the batch is being written.
-    :ivar source: where the data came from, as ``files:fxcm``, ``alpaca:sip`` or ``api``.
-    :ivar recorded_ns: when the store recorded it.
+    :ivar origin: where the data came from, as ``files:fxcm``, ``alpaca:sip`` or ``api``.
+    :ivar recorded_ns: when the store recorded it: from then on a reader could see its rows. A stream's is when it began.
     :ivar file: name of the file, and ``digest`` its SHA-256, where there is one.
     :ivar undone_by: the batch that took this one back.
     :ivar replays: the earlier batch whose refused rows this one puts into the tables.
-    :ivar reading: how its file was read, as JSON text, which a store keeps as it is; None where there is nothing to tell.
+    :ivar reading: how its file was read, as JSON text, which a store keeps as it is; None if it was no file.
+    :ivar parent: of a group of a stream, the batch of the stream, whose counts are the sums of its groups'; None for any other batch.
+    :ivar undoes: the batch that this one took back.
     """
 
     id: int
-    source: str
+    origin: str
     recorded_ns: int
     file: str | None = None
     digest: str | None = None
@@ -93,6 +97,8 @@ class Batch:
     undone_by: int | None = None
     replays: int | None = None
     reading: str | None = None
+    parent: int | None = None
+    undoes: int | None = None
 
 
 @frozen
@@ -117,7 +123,7 @@ class WriteCounts:
 
 
 @frozen
-class Extent:
+class InventoryEntry:
     """How much of a kind and subject a store holds: rows, and the first and last time."""
 
     kind: str
@@ -125,6 +131,44 @@ class Extent:
     rows: int
     first_ns: int
     last_ns: int
+
+    def __add__(self, other: InventoryEntry) -> InventoryEntry:
+        return InventoryEntry(
+            self.kind,
+            self.subject,
+            self.rows + other.rows,
+            min(self.first_ns, other.first_ns),
+            max(self.last_ns, other.last_ns),
+        )
+
+
+@frozen
+class KindFigures:
+    """How many rows of a kind a store holds: hot ones, and sealed ones in segments of so many bytes."""
+
+    rows: int
+    hot: int
+    sealed: int
+    segments: int
+    segment_bytes: int
+
+
+@frozen
+class StoreDescription:
+    """What and where a database is, without a secret.
+
+    :ivar backend: the name of the plugin; ``engine`` the database and its version.
+    :ivar path: the file or server; None for a store in memory.
+    :ivar schema: the version of its schema.
+    :ivar bytes: its size; None if that is not known.
+    """
+
+    backend: str
+    engine: str
+    path: str | None
+    schema: int
+    bytes: int | None
+    kinds: Mapping[str, KindFigures]
 
 
 @frozen
@@ -227,7 +271,7 @@ class StoreBackend(Protocol):
     capabilities: frozenset[Capability]
 
     def transaction(
-        self, *, source: str, file: str | None = None, digest: str | None = None, replays: int | None = None
+        self, *, origin: str, file: str | None = None, digest: str | None = None, replays: int | None = None
     ) -> AbstractContextManager[StoreTransaction]:
         """Begin a batch; on leaving the context it is committed and durable, on an error nothing of it is left.
 
@@ -236,7 +280,7 @@ class StoreBackend(Protocol):
         """
         ...
 
-    def stream(self, *, source: str) -> StoreStream:
+    def stream(self, *, origin: str) -> StoreStream:
         """Begin a batch that is written in groups.
 
         :raises DatabaseBusyError: when another writer does not finish in time.
@@ -259,12 +303,16 @@ class StoreBackend(Protocol):
         """Count the rows that :meth:`scan` would yield."""
         ...
 
-    def inventory(self, kind: Kind) -> Sequence[Extent]:
-        """Tell what is there, one entry a subject, in their order."""
+    def latest(self, kind: Kind, subject: str) -> Sequence[Any] | None:
+        """Return the values of the last row of a multiset's subject, by the kind's columns, if that is quicker than a scan; else None."""
         ...
 
-    def batches(self, *, batch: int | None = None, limit: int | None = None) -> Sequence[Batch]:
-        """List the batches, latest first."""
+    def inventory(self, kind: Kind) -> Sequence[InventoryEntry]:
+        """Return what is there, one entry a subject, in their order."""
+        ...
+
+    def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
+        """Return batches, latest first; the groups of streams only with *children*, or by their ids."""
         ...
 
     def quarantined(self, query: QuarantineQuery) -> Iterator[Quarantined]:
@@ -282,8 +330,8 @@ class StoreBackend(Protocol):
         """
         ...
 
-    def describe(self) -> Mapping[str, Any]:
-        """Tell what and where the database is, for people: path or server, schema version, sizes. Never a secret."""
+    def describe(self) -> StoreDescription:
+        """Return what and where the database is."""
         ...
 
     def close(self) -> None:

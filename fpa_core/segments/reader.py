@@ -109,6 +109,10 @@ class Segment:
         """Return the order of arrival of each row among those of its time: what was kept as ``seq``, else their order here."""
         return self.integers("seq") if "seq" in self._entries else ranks(self.integers("timestamp"))
 
+    def since(self) -> Integers | None:
+        """Return the batch that restored each row, below 0 for those that no batch restored; None if that is all."""
+        return self.integers("since") if "since" in self._entries else None
+
     def scale(self, name: str) -> int:
         """Return how many digits of a decimal column's integers stand after the point."""
         return self._head(name).scale

@@ -67,7 +67,7 @@ class DataStore(ReadVerbs, RecordVerbs, DerivedVerbs, QuarantineVerbs):
         :param replays: the batch whose refused rows it puts into the tables.
         """
         with contextlib.ExitStack() as telling:
-            with self.backend.transaction(source=source, file=file, digest=digest, replays=replays) as transaction:
+            with self.backend.transaction(origin=source, file=file, digest=digest, replays=replays) as transaction:
                 batch = StoreBatch(transaction, source, file, self._clock)
                 yield batch
                 telling.enter_context(self.telling.batch())  # before the commit

@@ -37,7 +37,7 @@ class Journal:
         self._source = source
         self._gate = gate
         self._clock = clock
-        self._stream = store.backend.stream(source=source)
+        self._stream = store.backend.stream(origin=source)
         self.id = self._stream.batch_id
         self._kinds: set[Kind] = set()
         self._counts = WriteCounts()

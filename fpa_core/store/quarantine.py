@@ -70,7 +70,7 @@ def quarantine_query(
         kind=None if kind is None else kind_of(kind).name,
         symbols=patterns[0],
         rules=patterns[1],
-        sources=patterns[2],
+        origins=patterns[2],
         states=states,
         changed_by=changed_by,
         limit=limit,
@@ -176,7 +176,7 @@ class QuarantineVerbs:
         return replay.receipt()
 
     def _replaying(self, origin: Batch) -> AbstractContextManager[StoreBatch]:
-        return self.batch(source=origin.source, file=origin.file, digest=origin.digest, replays=origin.id)
+        return self.batch(source=origin.origin, file=origin.file, digest=origin.digest, replays=origin.id)
 
     def fix_quarantined(self, record: int, changes: Mapping[str, Any], judge: Judge | None = None) -> Receipt:
         """Put a refused record into the tables with changes: values by the names of its kind's columns; None or an empty text takes one away.

@@ -10,7 +10,7 @@ from attrs import astuple, evolve
 from fpa_core.arrow.conversion import from_table
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import KINDS, POSITIONS, SNAPSHOTS, Kind, kind_of
-from fpa_core.protocols import Batch, Capability, Extent, Query, StoreBackend
+from fpa_core.protocols import Batch, Capability, InventoryEntry, Query, StoreBackend
 from fpa_core.store.selection import Selection, check_columns, make_query
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ class ReadVerbs:
                 held.setdefault((account, position.ts_ns), []).append(position)
         return [evolve(one, positions=held.get((one.account, one.ts_ns), ())) for one in records]
 
-    def inventory(self, what: Kind | str | type[Any] | None = None) -> list[Extent]:
+    def inventory(self, what: Kind | str | type[Any] | None = None) -> list[InventoryEntry]:
         """Tell what the store holds, per kind and symbol: rows, first and last time."""
         kinds = KINDS.values() if what is None else [kind_of(what)]
-        return [Extent(*extent) for kind in kinds for extent in self._extents(kind)]
+        return [InventoryEntry(*extent) for kind in kinds for extent in self._extents(kind)]
 
     def _extents(self, kind: Kind) -> list[tuple[Any, ...]]:
         def load() -> list[tuple[Any, ...]]:  # in plain types, as caches keep them

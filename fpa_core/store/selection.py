@@ -96,7 +96,7 @@ def make_query(
         limit,
         latest_first,
         patterns=tuple(one for one, name in named.items() if name is None),
-        sources=None if source is None else sources,
+        origins=None if source is None else sources,
     )
 
 

@@ -57,7 +57,7 @@ def _windows(backend: StoreBackend, query: Query) -> Iterator[Query]:
     first = MIN_NS if query.start_ns is None else query.start_ns
     end = MAX_NS + 1 if query.end_ns is None else query.end_ns
     # Counting without further conditions takes no look at rows; rows that were known but are no more are only found with them.
-    bound = query if query.known_at_ns is not None else evolve(query, equal={}, batch=None, sources=None)
+    bound = query if query.known_at_ns is not None else evolve(query, equal={}, batch=None, origins=None)
     if end - first <= 1 or backend.count(bound) <= MOST:
         yield query
         return

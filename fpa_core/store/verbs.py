@@ -11,7 +11,7 @@ from fpa_core.arrow.conversion import from_values
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import Kind, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
-from fpa_core.protocols import Extent, Query, Receipt, StoreBackend
+from fpa_core.protocols import InventoryEntry, Query, Receipt, StoreBackend
 from fpa_core.protocols.patterns import escape
 from fpa_core.store.changing import Changes
 from fpa_core.store.selection import Selection
@@ -35,7 +35,7 @@ class RecordVerbs(Changes):
     backend: StoreBackend
     batch: Callable[..., AbstractContextManager[StoreBatch]]
     save: Callable[..., Receipt]
-    inventory: Callable[..., list[Extent]]
+    inventory: Callable[..., list[InventoryEntry]]
 
     if TYPE_CHECKING:
 

@@ -99,6 +99,11 @@ class Pool:
         self._writer: apsw.Connection | None = None
 
     @property
+    def writing_connection(self) -> apsw.Connection | None:
+        """The connection for writing; None until it is first lent."""
+        return self._writer
+
+    @property
     def is_open(self) -> bool:
         """Whether this process may still use it."""
         return not self._closed and self._pid == os.getpid()

@@ -38,7 +38,8 @@ class SqliteOptions:
 def open_store(options: SqliteOptions) -> StoreBackend:
     """Open, and if need be create or migrate, the database of *options*."""
     try:
-        from fpa_plugins.sqlite.store import SqliteStore
+        from fpa_core.engine.store import EngineStore
+        from fpa_plugins.sqlite.database import SqliteDatabase
     except ModuleNotFoundError as error:
         if error.name not in {"apsw", "pyarrow", "numpy"}:
             raise
@@ -49,7 +50,8 @@ def open_store(options: SqliteOptions) -> StoreBackend:
             package=package,
             command=f"pip install {package}",
         ) from error
-    return SqliteStore(options)
+    database = SqliteDatabase(options.path, synchronous=options.synchronous, busy_timeout=options.busy_timeout)
+    return EngineStore(database, seal_rows=options.seal_rows, read_cache=options.read_cache)
 
 
 @hookimpl

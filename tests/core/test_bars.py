@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpa_core.arrow.conversion import concat, from_table, to_table
+from fpa_core.engine import catalog
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import BARS, QUOTES, TRADES
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import EXACT, MIN_NS, Instant
 from fpa_core.store import DataStore, bars
-from fpa_plugins.sqlite import sealed
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 SECOND = 10**9
@@ -105,8 +105,8 @@ def test_bars_of_mids(rows: list[Quote], interval: str, cut: int) -> None:
 def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep rows hot, in small segments among hot rows, or all sealed."""
     least, most = {"hot": (10**9, 16_384), "mixed": (2, 3), "sealed": (1, 4)}[request.param]
-    monkeypatch.setattr(sealed, "LEAST_ROWS", least)
-    monkeypatch.setattr(sealed, "SEGMENT_ROWS", most)
+    monkeypatch.setattr(catalog, "LEAST_ROWS", least)
+    monkeypatch.setattr(catalog, "SEGMENT_ROWS", most)
     return iter(())
 
 

@@ -12,11 +12,11 @@ import strategies as own
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fpa_core.engine import catalog
 from fpa_core.exceptions import DataError
 from fpa_core.models import Quote, Trade
 from fpa_core.numbers import MAX_NS, MIN_NS, Instant
 from fpa_core.store import DataStore, derived
-from fpa_plugins.sqlite import sealed
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 COLUMNS = ("bid", "ask", "bid_size", "ask_size")
@@ -32,8 +32,8 @@ def _layout(request: pytest.FixtureRequest) -> Iterator[None]:
     """Hold every law with rows kept hot, with small segments among hot rows, and with everything sealed at once."""
     least, most = {"hot": (10**9, 16_384), "mixed": (2, 3), "sealed": (1, 4)}[request.param]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sealed, "LEAST_ROWS", least)
-        patch.setattr(sealed, "SEGMENT_ROWS", most)
+        patch.setattr(catalog, "LEAST_ROWS", least)
+        patch.setattr(catalog, "SEGMENT_ROWS", most)
         yield
 
 

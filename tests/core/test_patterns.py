@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fpa_core.engine.sql.statements import subject_condition
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import QUOTES
 from fpa_core.protocols import Query
 from fpa_core.protocols.patterns import compiled, escape, name_of
-from fpa_plugins.sqlite.schema import glob, subject_condition
+from fpa_plugins.sqlite.database import SqliteSession, glob
 
 texts = st.text(st.sampled_from("AB*?[]\\é-^"), max_size=6)
 plain_patterns = st.text(st.sampled_from("AB*?[]é-^"), max_size=6)
@@ -54,7 +55,9 @@ def test_a_condition_with_its_range_agrees(pattern: str, name: str) -> None:
         matcher = compiled(pattern)
     except DataError:
         return
-    (condition,), bound = subject_condition("name", Query(QUOTES, patterns=(pattern,)))
+    (condition,), bound = subject_condition(
+        SqliteSession(apsw.Connection(":memory:")), "name", Query(QUOTES, patterns=(pattern,))
+    )
     connection = apsw.Connection(":memory:")
     connection.execute(
         "CREATE TABLE names (name TEXT PRIMARY KEY) WITHOUT ROWID; INSERT INTO names VALUES (?)", (name,)
@@ -65,7 +68,9 @@ def test_a_condition_with_its_range_agrees(pattern: str, name: str) -> None:
 
 def test_the_beginning_of_a_pattern_is_searched_for() -> None:
     """An index serves for the names that begin alike, without a look at the others."""
-    (condition,), bound = subject_condition("name", Query(QUOTES, patterns=("AB*",)))
+    (condition,), bound = subject_condition(
+        SqliteSession(apsw.Connection(":memory:")), "name", Query(QUOTES, patterns=("AB*",))
+    )
     connection = apsw.Connection(":memory:")
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     connection.execute("CREATE TABLE names (name TEXT PRIMARY KEY) WITHOUT ROWID")

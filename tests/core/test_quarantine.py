@@ -318,18 +318,18 @@ def test_a_replay_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     """A process killed in a replay, after all is written and before it is committed, leaves every record in quarantine and none in the store."""
     program = f"""
 import sys
-from fpa_plugins.sqlite.writing import SqliteTransaction
+from fpa_core.engine.transaction import Transaction
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import fpa_core
 
-record = SqliteTransaction.record
+record = Transaction.record
 
 def stop(self):
     record(self)
     print("written", flush=True)
     sys.stdin.readline()
 
-SqliteTransaction.record = stop
+Transaction.record = stop
 with fpa_core.open(environ={{"FPA_STORE__PATH": {str(tmp_path / "test.db")!r}}}) as data:
     data.quarantine.replay()
 """
@@ -357,7 +357,7 @@ def test_a_replay_that_fails_changes_nothing(strict: DataLayer, standard: DataLa
         raise OSError("disk")
 
     monkeypatch.setattr("fpa_core.store.quarantine._Replay.receipt", lambda _: None)
-    monkeypatch.setattr("fpa_plugins.sqlite.writing.SqliteTransaction.refuse_again", fail)
+    monkeypatch.setattr("fpa_core.engine.transaction.Transaction.refuse_again", fail)
     with pytest.raises(OSError, match="disk"):
         standard.quarantine.replay()
     assert ([GOOD], {"open": 1}) == (standard.store.get_quotes(), states(standard))
@@ -537,7 +537,7 @@ def test_export(filled: DataLayer, tmp_path: Path) -> None:
     assert ("quote.crossed", "A", "files:fxcm") == (
         table[2]["rules"],
         table[2]["symbol"],
-        filled.store.batches()[0].source,
+        filled.store.batches()[0].origin,
     )
     assert [row["raw"] for row in table] == pq.read_table(tmp_path / "out.parquet").column("raw").to_pylist()
     stream = io.BytesIO()

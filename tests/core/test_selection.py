@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpa_core.arrow import columns
+from fpa_core.engine import catalog
 from fpa_core.exceptions import DataError
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols.patterns import escape
 from fpa_core.store import DataStore, selection, timeline
-from fpa_plugins.sqlite import sealed
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 DECIMALS = ("bid", "ask", "bid_size", "ask_size")
@@ -33,8 +33,8 @@ def _layout(request: pytest.FixtureRequest) -> Iterator[None]:
     """Hold every law with rows kept hot, with small segments among hot rows, and with everything sealed at once."""
     least, most = {"hot": (10**9, 16_384), "mixed": (2, 3), "sealed": (1, 4)}[request.param]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sealed, "LEAST_ROWS", least)
-        patch.setattr(sealed, "SEGMENT_ROWS", most)
+        patch.setattr(catalog, "LEAST_ROWS", least)
+        patch.setattr(catalog, "SEGMENT_ROWS", most)
         yield
 
 
@@ -98,7 +98,7 @@ def test_sources(batches: list[tuple[str, list[Quote]]]) -> None:
         for source in ("files:a", "files:*", ["api", "files:b"], "nowhere", []):
             wanted = [source] if isinstance(source, str) else source
             numbers = [
-                batch.id for batch in store.batches() if any(fnmatch.fnmatchcase(batch.source, one) for one in wanted)
+                batch.id for batch in store.batches() if any(fnmatch.fnmatchcase(batch.origin, one) for one in wanted)
             ]
             expected = [quote for number in numbers for quote in store.select(Quote, batch=number)]
             found = store.select(Quote, source=source)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import fpa_core
 from fpa_core.arrow.conversion import to_table
+from fpa_core.engine import catalog
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError, DataError
 from fpa_core.kinds import QUOTES, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
@@ -28,7 +29,6 @@ from fpa_core.store import DataStore
 from fpa_core.store.journal import TRIES
 from fpa_core.store.stream import Stream
 from fpa_core.store.tickets import Fate
-from fpa_plugins.sqlite import sealed
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 NEVER = "10h"
@@ -69,8 +69,8 @@ class Disk:
         self.failures: list[Exception] = []
         self.groups = 0
 
-    def stream(self, *, source: str) -> Disk:
-        self.inner = self.begin(source=source)
+    def stream(self, *, origin: str) -> Disk:
+        self.inner = self.begin(origin=origin)
         self.batch_id = self.inner.batch_id
         return self
 
@@ -200,7 +200,7 @@ def test_one_batch_and_its_counts(store: DataStore) -> None:
             stream.write(quote(ts)).wait(AT_MOST)
             (batch,) = store.batches()
             assert (stream.batch, store.select(Quote).count()) == (batch.id, batch.inserted)
-    assert ("alpaca:sip", 3, 3) == (batch.source, batch.read, batch.inserted)
+    assert ("alpaca:sip", 3, 3) == (batch.origin, batch.read, batch.inserted)
     assert (3, 3, stream.batch, "quotes") == (
         stream.receipt.read,
         stream.receipt.inserted,
@@ -260,8 +260,8 @@ def test_any_interleaving_of_streams(steps: list[Any], sizes: tuple[int, int]) -
     brought: dict[int, Counter[Any]] = {}
     versions: dict[Any, list[Trade]] = {}
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        patch.setattr(sealed, "LEAST_ROWS", sizes[0])
-        patch.setattr(sealed, "SEGMENT_ROWS", sizes[1])
+        patch.setattr(catalog, "LEAST_ROWS", sizes[0])
+        patch.setattr(catalog, "SEGMENT_ROWS", sizes[1])
         options = SqliteOptions(path=Path(folder) / "test.db", synchronous="normal")
         with DataStore(open_store(options)) as store, contextlib.ExitStack() as stack:
             streams = [stack.enter_context(store.stream(max_delay=NEVER)) for _ in range(3)]
@@ -305,7 +305,7 @@ def test_reconnect_adds_nothing(store: DataStore) -> None:
 
 def test_claims_outlive_sealing(store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stored row that was recognised stays so when it is sealed, opened and sealed again between the groups."""
-    monkeypatch.setattr(sealed, "LEAST_ROWS", 1)
+    monkeypatch.setattr(catalog, "LEAST_ROWS", 1)
     store.save([quote(1), quote(1)])
     store.seal()
     with store.stream(max_delay=0) as stream:

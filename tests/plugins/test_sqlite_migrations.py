@@ -12,13 +12,15 @@ from attrs import evolve
 
 from fpa_core.arrow.batches import to_scaled
 from fpa_core.arrow.conversion import to_table
+from fpa_core.engine import segment_writer
+from fpa_core.engine.sql.tables import SqlTables
 from fpa_core.exceptions import SchemaError
 from fpa_core.kinds import KINDS, TRADES
 from fpa_core.models import Bar, Order, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Quarantined, QuarantineQuery
 from fpa_core.store import DataStore
-from fpa_plugins.sqlite import packing
+from fpa_plugins.sqlite.database import SqliteSession
 from fpa_plugins.sqlite.migrations import Migration, known_migrations, migrate
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 from fpa_plugins.sqlite.schema import create_tables
@@ -155,7 +157,8 @@ def old_database(path: Path, rows: int = 5_000) -> None:
     connection.execute("INSERT INTO quarantine_history VALUES (3, 'open', '[]', NULL, 2)")
     kind = evolve(TRADES, columns=tuple(column for column in TRADES.columns if column.name != "side"))
     batch = to_scaled(kind, to_table(kind, [sealed_trade(row) for row in range(rows)]).combine_chunks().to_batches()[0])
-    packing.write(connection, [packing.Unsealed(kind, "S", batch, np.full(rows, 1))])
+    pending = segment_writer.PendingSegment(kind, "S", batch, np.full(rows, 1))
+    segment_writer.write_segments(SqlTables(SqliteSession(connection)), [pending])
     connection.close()
 
 

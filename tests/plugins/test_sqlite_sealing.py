@@ -11,17 +11,18 @@ from typing import Any
 
 import pytest
 import strategies as own
+from attrs import asdict
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fpa_core.engine import catalog, compaction
+from fpa_core.engine.segment_cache import CachedSegment, SegmentCache
 from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import QUOTES
 from fpa_core.models import Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Query, Sealed, StoreBackend
 from fpa_core.store import DataStore
-from fpa_plugins.sqlite import sealed, sealing
-from fpa_plugins.sqlite.blocks import Block, Blocks
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 
@@ -29,9 +30,9 @@ from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 def _small_segments() -> Iterator[None]:
     """Make segments of few rows, and none of them by itself."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sealed, "LEAST_ROWS", 10**9)
-        patch.setattr(sealed, "SEGMENT_ROWS", 4)
-        patch.setattr(sealing, "ROWS_AT_ONCE", 8)
+        patch.setattr(catalog, "LEAST_ROWS", 10**9)
+        patch.setattr(catalog, "SEGMENT_ROWS", 4)
+        patch.setattr(compaction, "ROWS_AT_ONCE", 8)
         yield
 
 
@@ -57,8 +58,7 @@ few_trades = st.builds(
 
 
 def figures(store: DataStore) -> dict[str, Any]:
-    told: dict[str, Any] = store.backend.describe()["kinds"]["quotes"]
-    return told
+    return asdict(store.backend.describe().kinds["quotes"])
 
 
 @given(st.lists(st.lists(few_quotes | few_trades, max_size=14), min_size=1, max_size=5), st.data())
@@ -176,7 +176,7 @@ def test_failed_verification_changes_nothing(store: DataStore, monkeypatch: pyte
     rows = [Quote("A", Instant(ts), 1, 2) for ts in range(10)]
     store.save(rows)
     with monkeypatch.context() as patch:
-        patch.setattr(sealing.columns, "equal", lambda *_: False)
+        patch.setattr(compaction, "equal_rows", lambda *_: False)
         with pytest.raises(CorruptionError, match="does not hold what was written"):
             store.seal()
     assert (10, rows) == (figures(store)["hot"], store.get_quotes())
@@ -186,7 +186,7 @@ def test_damaged_segment_is_named(store: DataStore, backend: StoreBackend) -> No
     """A changed byte in a segment is reported with kind, symbol and range, and never read as data."""
     store.save([Quote("IBM", Instant(ts), ts, 2) for ts in range(10)])
     store.seal()
-    with backend._pool.writer() as connection:  # type: ignore[attr-defined]
+    with backend.database._pool.writer() as connection:  # type: ignore[attr-defined]
         (identity, content) = next(connection.execute("SELECT id, content FROM segment_contents ORDER BY id LIMIT 1"))
         damaged = bytearray(content)
         damaged[-1] ^= 1
@@ -221,12 +221,14 @@ def test_read_cache_is_bounded(store: DataStore) -> None:
     """Of the segments read, the last ones are kept, as far as they fit; those that are only passed by drive none out."""
     store.save([Quote("A", Instant(ts), ts, 2) for ts in range(40)])
     store.seal()
-    blocks = Blocks(2_000)
-    with store.backend._pool.reader() as connection:  # type: ignore[attr-defined]
-        entries = list(sealed.find(connection, Query(QUOTES, ("A",))))
+    blocks = SegmentCache(2_000)
+    with store.backend.database.reader("read") as tables:  # type: ignore[attr-defined]
+        entries = list(tables.segments.find(Query(QUOTES, ("A",))))
 
-        def get(entry: sealed.Entry, *, passing: bool = False) -> Block:
-            return blocks.get(entry, lambda: sealed.read(connection, entry), passing=passing)
+        def get(entry: catalog.SegmentInfo, *, scanning: bool = False) -> CachedSegment:
+            return blocks.get(
+                entry, lambda: catalog.opened(entry, tables.segments.contents([entry.id])[entry.id]), scanning=scanning
+            )
 
         found = [get(entry) for entry in entries]
         weights = [sum(one.segment.weight for one in some) for some in (found, blocks.kept())]
@@ -234,8 +236,8 @@ def test_read_cache_is_bounded(store: DataStore) -> None:
         assert found[-1] is get(entries[-1])
         assert found[0] is not get(entries[0])
         kept = blocks.kept()
-        assert kept == [one for one in blocks.kept() if get(entries[1], passing=True)]
-        assert get(entries[1], passing=True) is not get(entries[1], passing=True)
+        assert kept == [one for one in blocks.kept() if get(entries[1], scanning=True)]
+        assert get(entries[1], scanning=True) is not get(entries[1], scanning=True)
     blocks.clear()
     assert not blocks.kept()
 
@@ -245,7 +247,7 @@ def test_everything_read_is_kept_where_there_is_room(store: DataStore) -> None:
     store.save([Quote("A", Instant(ts), ts, 2) for ts in range(9)])
     store.seal()
     assert 9 == store.select(Quote).count() == len(store.select(Quote).to_list())
-    blocks = store.backend._blocks  # type: ignore[attr-defined]
+    blocks = store.backend._segments  # type: ignore[attr-defined]
     kept = blocks.kept()
     store.select(Quote, "A", start=2, end=5).to_list()
     assert set(kept) == set(blocks.kept()) != set()
@@ -266,9 +268,9 @@ def test_swapped_segments_are_found(store: DataStore) -> None:
         [*(Quote("A", Instant(ts), 1, 2) for ts in range(4)), *(Quote("B", Instant(ts), 3, 4) for ts in range(4))]
     )
     store.seal()
-    with store.backend._pool.writer() as connection:  # type: ignore[attr-defined]
+    with store.backend.database._pool.writer() as connection:  # type: ignore[attr-defined]
         first, second = connection.execute("SELECT content FROM segment_contents ORDER BY id").fetchall()
         for number, (content,) in ((1, second), (2, first)):
             connection.execute("UPDATE segment_contents SET content = ? WHERE id = ?", (content, number))
-    with pytest.raises(CorruptionError, match=r"the segment of quotes of A .* is not what is stored"):
+    with pytest.raises(CorruptionError, match=r"the segment of quotes of A .* is not the one stored"):
         store.select(Quote, "A").to_list()

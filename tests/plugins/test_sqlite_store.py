@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpa_core.arrow.conversion import to_table
+from fpa_core.engine import catalog
 from fpa_core.exceptions import CorruptionError, DatabaseBusyError, DatabaseError, DataError, SchemaError
 from fpa_core.kinds import BARS, KINDS, QUOTES, TRADES, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
@@ -30,7 +31,6 @@ from fpa_core.numbers import Instant
 from fpa_core.protocols import Capability, Quarantined, QuarantineQuery, Query, StoreBackend
 from fpa_core.protocols.patterns import escape
 from fpa_core.store import DataStore
-from fpa_plugins.sqlite import sealed
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 
@@ -39,8 +39,8 @@ def _layout(request: pytest.FixtureRequest) -> Iterator[None]:
     """Hold every contract with rows kept hot, with small segments among hot rows, and with everything sealed at once."""
     least, most = {"hot": (10**9, 16_384), "mixed": (2, 3), "sealed": (1, 4)}[request.param]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sealed, "LEAST_ROWS", least)
-        patch.setattr(sealed, "SEGMENT_ROWS", most)
+        patch.setattr(catalog, "LEAST_ROWS", least)
+        patch.setattr(catalog, "SEGMENT_ROWS", most)
         yield
 
 
@@ -248,7 +248,7 @@ def test_batches_tell_what_they_brought(store: DataStore) -> None:
         batch.finish(read=2)
     latest, first = store.batches()
     assert ("files:fxcm", "x.csv", "abc", 2, 1, 1) == (
-        latest.source, latest.file, latest.digest, latest.read, latest.inserted, latest.duplicate,
+        latest.origin, latest.file, latest.digest, latest.read, latest.inserted, latest.duplicate,
     )  # fmt: skip
     assert latest.recorded_ns > first.recorded_ns
     assert [2] == [quote.ts_ns for quote in store.select(Quote, batch=latest.id)]
@@ -441,7 +441,7 @@ def test_describe(store: DataStore, backend: StoreBackend) -> None:
     """The store tells what it is."""
     store.save(Quote("A", Instant(1), 1, 2))
     told = backend.describe()
-    assert ("sqlite", 4, 1) == (told["backend"], told["schema"], told["kinds"]["quotes"]["rows"])
+    assert ("sqlite", 5, 1) == (told.backend, told.schema, told.kinds["quotes"].rows)
     assert {
         Capability.PERSISTENT,
         Capability.SHARED,
@@ -472,7 +472,7 @@ def test_missing_value_is_refused(backend: StoreBackend) -> None:
     """A null in a required column is an error that names it, and nothing is stored."""
     table = to_table(BARS, [Bar("A", Instant(0), 1, 1, 1, 1, 1, "1d")])
     holed = table.set_column(5, "close", [[None]])
-    with pytest.raises(DataError, match=r"bar\.close"), backend.transaction(source="api") as transaction:
+    with pytest.raises(DataError, match=r"bar\.close"), backend.transaction(origin="api") as transaction:
         transaction.write(BARS, holed)
     assert 0 == backend.count(Query(BARS))
 
@@ -481,7 +481,7 @@ def test_no_room_is_a_typed_error(tmp_path: Path) -> None:
     """A database that cannot grow says so, keeps what it had, and goes on."""
     store = DataStore(open_store(at(tmp_path)))
     store.save(Quote("A", Instant(1), 1, 2))
-    with store.backend._pool.writer() as connection:  # type: ignore[attr-defined]
+    with store.backend.database._pool.writer() as connection:  # type: ignore[attr-defined]
         connection.pragma("max_page_count", connection.pragma("page_count"))
     with pytest.raises(DatabaseError, match="no space left"):
         store.save([Quote("A", Instant(7 * ts), ts * ts % 9_973, 2) for ts in range(200_000)])
@@ -506,7 +506,7 @@ def test_readers_are_not_blocked_and_see_whole_batches(store: DataStore, backend
 def test_every_connection_has_its_settings(tmp_path: Path, option: str, level: int) -> None:
     """Readers and the writer are as durable and as careful as was asked for."""
     with DataStore(open_store(at(tmp_path, synchronous=option))) as store:
-        pool = store.backend._pool  # type: ignore[attr-defined]
+        pool = store.backend.database._pool  # type: ignore[attr-defined]
         for lend in (pool.writer, pool.reader):
             with lend() as connection:
                 names = ("journal_mode", "synchronous", "trusted_schema", "cell_size_check", "page_size")
@@ -648,17 +648,17 @@ def test_damage_is_reported(tmp_path: Path) -> None:
 
 def test_other_engine_errors_are_ours_too(backend: StoreBackend) -> None:
     """No error of the engine escapes as its own class."""
-    with pytest.raises(DatabaseError, match="could not write a batch"), backend.transaction(source="api"):
+    with pytest.raises(DatabaseError, match="could not write a batch"), backend.transaction(origin="api"):
         raise apsw.ConstraintError("made up")
-    with pytest.raises(DatabaseError, match="cannot be written"), backend.transaction(source="api"):
+    with pytest.raises(DatabaseError, match="cannot be written"), backend.transaction(origin="api"):
         raise apsw.ReadOnlyError("made up")
 
 
 def test_clock_may_step_back(store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches are recorded in order even when the clock steps back."""
-    times: Iterator[int] = iter([2_000, 1_000])
+    times: Iterator[int] = iter([2_000, 2_000, 1_000, 1_000])
     step: Callable[[], int] = lambda: next(times)  # noqa: E731
-    monkeypatch.setattr("fpa_plugins.sqlite.writing.time.time_ns", step)
+    monkeypatch.setattr("fpa_core.engine.transaction.time.time_ns", step)
     store.save(Quote("A", Instant(1), 1, 2))
     store.save(Quote("A", Instant(2), 1, 2))
     assert [2_001, 2_000] == [batch.recorded_ns for batch in store.batches()]
@@ -719,7 +719,7 @@ def test_quarantine_against_a_plain_list(batches: list[tuple[list[str], int, boo
             records = [refused_row(text, number) for number, text in enumerate(texts, 1)]
             parts = [records[start : start + size] for start in range(0, len(records), size)]
             if in_groups:
-                stream = store.backend.stream(source="x")
+                stream = store.backend.stream(origin="x")
                 kept = []
                 for part in parts:
                     with stream.group() as group:
@@ -727,7 +727,7 @@ def test_quarantine_against_a_plain_list(batches: list[tuple[list[str], int, boo
                 stream.close()
                 batch = stream.batch_id
             else:
-                with store.backend.transaction(source="x") as transaction:
+                with store.backend.transaction(origin="x") as transaction:
                     kept = [one for part in parts for one in transaction.quarantine(part)]
                 batch = transaction.batch_id
             assert Counter(model.add(batch, texts)) == Counter(one.raw for one in kept)

@@ -8,11 +8,11 @@ import pytest
 from attrs import evolve
 
 from fpa_core.arrow.conversion import to_table
+from fpa_core.engine import catalog, multisets
 from fpa_core.kinds import QUOTES
 from fpa_core.models import Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.store import DataStore
-from fpa_plugins.sqlite import multisets, sealed
 
 
 @pytest.fixture(params=["hot", "sealed"])
@@ -34,8 +34,8 @@ def test_a_last_time_with_more_rows_than_several_segments_hold(
     store: DataStore, monkeypatch: pytest.MonkeyPatch, least: int
 ) -> None:
     """Rows of one time stay in one segment, however many they are, and whether or not other times come after it."""
-    monkeypatch.setattr(sealed, "SEGMENT_ROWS", 4)
-    monkeypatch.setattr(sealed, "LEAST_ROWS", least)
+    monkeypatch.setattr(catalog, "SEGMENT_ROWS", 4)
+    monkeypatch.setattr(catalog, "LEAST_ROWS", least)
     rows = [Quote("A", Instant(1), 0, 99), *(Quote("A", Instant(5), bid, 99) for bid in range(15))]
     store.save(rows)
     store.seal()

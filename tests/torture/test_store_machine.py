@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 from store_model import Model, Question, Row
 
 from fpa_core.arrow.conversion import to_table
+from fpa_core.engine import buffer, catalog, compaction, multisets
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import kind_of
 from fpa_core.models import Quote, Trade
@@ -36,7 +37,7 @@ from fpa_core.protocols.patterns import escape
 from fpa_core.store import DataStore, Selection
 from fpa_core.store.batch import StoreBatch
 from fpa_core.store.stream import Stream
-from fpa_plugins.sqlite import bulk, connection, multisets, sealed, sealing
+from fpa_plugins.sqlite import connection
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 KINDS = (Quote, Trade)
@@ -46,16 +47,15 @@ LAST = 6
 """Rows drawn lie between 0 and this time, or as far after the last one stored."""
 
 LAYOUTS = {
-    "single": {(sealed, "LEAST_ROWS"): 10**9, (sealed, "SEGMENT_ROWS"): 4, (sealing, "ROWS_AT_ONCE"): 8},
+    "single": {(catalog, "LEAST_ROWS"): 10**9, (catalog, "SEGMENT_ROWS"): 4, (compaction, "ROWS_AT_ONCE"): 8},
     "segments": {
-        (sealed, "LEAST_ROWS"): 2,
-        (sealed, "SEGMENT_ROWS"): 3,
-        (sealing, "ROWS_AT_ONCE"): 6,
+        (catalog, "LEAST_ROWS"): 2,
+        (catalog, "SEGMENT_ROWS"): 3,
+        (compaction, "ROWS_AT_ONCE"): 6,
         (multisets, "ROWS_AT_ONCE"): 5,
         (multisets, "MERGED_AT_ONCE"): 3,
-        (multisets, "NEARBY"): 1,
-        (bulk, "MOST_GATHERED"): 6,
-        (bulk, "KEPT_OPEN"): 1,
+        (buffer, "MOST_HELD"): 6,
+        (buffer, "KEPT_OPEN"): 1,
         (connection, "CACHE_KIB"): 16,  # so that a batch reaches the log before it is committed
     },
 }

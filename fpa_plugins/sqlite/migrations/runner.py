@@ -12,8 +12,8 @@ from typing import Any
 import apsw
 from attrs import frozen
 
+from fpa_core.engine.condensed import digest
 from fpa_core.exceptions import SchemaError
-from fpa_plugins.sqlite.condensed import digest
 from fpa_plugins.sqlite.connection import immediate
 
 __all__ = ["APPLICATION_ID", "Migration", "known_migrations", "migrate"]

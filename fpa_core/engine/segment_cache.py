@@ -1,4 +1,4 @@
-"""Segments lately read, decoded, in bounded memory: whoever looks at an hour looks at it again."""
+"""Segments read lately, decoded, in bounded memory: whoever looks at an hour looks at it again."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
+from fpa_core.engine.catalog import SegmentInfo, rows_of
 from fpa_core.segments.reader import Segment
-from fpa_plugins.sqlite.sealed import Entry, rows_of
 
-__all__ = ["Block", "Blocks"]
+__all__ = ["CachedSegment", "SegmentCache"]
 
 
-class Block:
-    """A segment read; of one that is kept, each column is decoded as a whole when it is first asked for, and parts of it are views."""
+class CachedSegment:
+    """A segment read. Of one that is kept, each column is decoded as a whole when it is first asked for, and parts of it are views."""
 
-    def __init__(self, entry: Entry, segment: Segment) -> None:
+    def __init__(self, info: SegmentInfo, segment: Segment) -> None:
         self.segment = segment
-        self._entry = entry
+        self._info = info
         self._whole: dict[tuple[tuple[str, ...], bool], pa.RecordBatch] | None = None
 
     def keep(self) -> None:
@@ -30,52 +30,52 @@ class Block:
     def rows(self, start: int, end: int, names: Sequence[str], *, scaled: bool) -> pa.RecordBatch:
         """Return rows with the columns named; *scaled* as for :meth:`fpa_core.segments.reader.Segment.array`."""
         if self._whole is None:
-            return rows_of(self._entry, self.segment, start, end, names=names, scaled=scaled)
+            return rows_of(self._info, self.segment, start, end, names=names, scaled=scaled)
         key = (tuple(names), scaled)
         if (whole := self._whole.get(key)) is None:
-            whole = self._whole[key] = rows_of(self._entry, self.segment, names=names, scaled=scaled)
+            whole = self._whole[key] = rows_of(self._info, self.segment, names=names, scaled=scaled)
         return whole.slice(start, end - start)
 
 
-class Blocks:
+class SegmentCache:
     """Keeps the segments read last, shared by all readers of a store.
 
-    A segment never changes, and its checksum stands in the catalog: what the catalog of a reader's own moment names is what it gets, whatever
-    became of the rows since.
+    A segment never changes, and its checksum stands in the catalog: a reader gets what the catalog of its own moment names, whatever became of
+    the rows since.
 
-    :param max_bytes: memory to use at most, about; none for 0.
+    :param max_bytes: memory to use at most, approximately; none for 0.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[int, bytes], Block] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, bytes], CachedSegment] = OrderedDict()
         self._bytes = 0
 
-    def get(self, entry: Entry, read: Callable[[], Segment], *, passing: bool = False) -> Block:
-        """Return the segment of an entry, and keep it; the longest unused go when there is no room.
+    def get(self, info: SegmentInfo, read: Callable[[], Segment], *, scanning: bool = False) -> CachedSegment:
+        """Return a segment, and keep it; the longest unused ones go if there is no room.
 
-        :param passing: whether it is one of many that are read together: such a one drives none out.
+        :param scanning: whether it is one of many that are read together: it does not evict others.
         """
-        key = (entry.id, entry.checksum)
+        key = (info.id, info.checksum)
         with self._lock:
             if (kept := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
                 return kept
-        block = Block(entry, read())
-        weight = block.segment.weight
+        cached = CachedSegment(info, read())
+        weight = cached.segment.weight
         with self._lock:
-            room = self._max_bytes - (self._bytes if passing else 0)
+            room = self._max_bytes - (self._bytes if scanning else 0)
             if weight <= room and key not in self._kept:
-                block.keep()
-                self._kept[key] = block
+                cached.keep()
+                self._kept[key] = cached
                 self._bytes += weight
                 while self._bytes > self._max_bytes:
                     _, oldest = self._kept.popitem(last=False)
                     self._bytes -= oldest.segment.weight
-        return block
+        return cached
 
-    def kept(self) -> list[Block]:
+    def kept(self) -> list[CachedSegment]:
         """Return what is kept, the longest unused first."""
         with self._lock:
             return list(self._kept.values())

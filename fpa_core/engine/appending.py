@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Any
 
-import apsw
 from attrs import define, field
 
+from fpa_core.engine.rows import Range, shape_of
+from fpa_core.engine.tables import Database, Writer
 from fpa_core.kinds import Column, Kind
-from fpa_core.numbers import MIN_NS, decimal_text
-from fpa_plugins.sqlite.schema import tables
+from fpa_core.numbers import MAX_NS, MIN_NS, decimal_text
 
 __all__ = ["Appender"]
 
@@ -33,28 +33,28 @@ class _Tail:
 
 
 class Appender:
-    """Appends records of one batch, and remembers where each subject ends for as long as nobody else writes."""
+    """Appends records of one batch, or of the groups of one stream, and remembers where each subject ends while nobody else writes."""
 
-    def __init__(self, batch_id: int) -> None:
-        self._batch_id = batch_id
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._tails: dict[Kind, dict[str, _Tail]] = {}
-        self._seen: object = None
+        self._seen: object | None = None
 
-    def begin(self, connection: apsw.Connection) -> None:
-        """Forget what another connection, or someone else on this one, may have changed since :meth:`end`."""
-        if self._seen != _state(connection):
+    def begin(self) -> None:
+        """Forget what someone else may have changed since :meth:`end`."""
+        if self._seen is None or self._seen != self._database.version():
             self.forget()
 
-    def end(self, connection: apsw.Connection) -> None:
+    def end(self) -> None:
         """Note the state in which this batch leaves the database, once it has written all it will in this transaction."""
-        self._seen = _state(connection)
+        self._seen = self._database.version()
 
     def forget(self) -> None:
         """Forget where subjects end; it is looked up again."""
         self._tails.clear()
         self._seen = None
 
-    def append(self, connection: apsw.Connection, kind: Kind, records: Sequence[Any]) -> list[Any]:
+    def append(self, tables: Writer, kind: Kind, records: Sequence[Any], batch: int) -> list[Any]:
         """Insert the records that come after all that is stored, and return the others, in their order."""
         tails = self._tails.setdefault(kind, {})
         place_of = attrgetter(kind.subject, "ts_ns")
@@ -62,11 +62,10 @@ class Appender:
         later: list[Any] = []
         places: list[int] = []
         others: list[Any] = []
+        self._find_tails(tables, kind, tails, records)
         for record in records:
             subject, ts_ns = place_of(record)
-            tail = tails.get(subject)
-            if tail is None:
-                tail = tails[subject] = _Tail(_last_stored(connection, kind, subject))
+            tail = tails[subject]
             venue_id = None if id_of is None else id_of(record)
             if ts_ns > tail.last_ns:
                 tails[subject] = tail = _Tail(ts_ns, own=True)
@@ -79,28 +78,27 @@ class Appender:
                 tail.ids.add(venue_id)
             later.append(record)
             places.append(tail.seq)
-        t = tables(kind)
-        values = [_values(kind.by_field[name], later) for name in t.fields]
-        connection.executemany(t.insert, zip(*values, places, itertools.repeat(self._batch_id), strict=False))
+        if later:
+            values = [_values(kind.by_field[name], later) for name in shape_of(kind).fields]
+            count = len(later)
+            added = (places, itertools.repeat(batch, count), itertools.repeat(None, count))
+            tables.rows.insert(kind, zip(*values, *added, strict=True))
         return others
+
+    @staticmethod
+    def _find_tails(tables: Writer, kind: Kind, tails: dict[str, _Tail], records: Sequence[Any]) -> None:
+        unknown = list(set(map(attrgetter(kind.subject), records)) - tails.keys())
+        if not unknown:
+            return
+        ranges = [Range((subject,), MIN_NS, MAX_NS) for subject in unknown]
+        lasts = zip(tables.rows.spans(kind, ranges), tables.segments.last_times(kind, unknown), strict=True)
+        for subject, (hot, sealed) in zip(unknown, lasts, strict=True):
+            tails[subject] = _Tail(max(hot[1] if hot else MIN_NS, MIN_NS if sealed is None else sealed))
 
 
 def _values(column: Column, records: Sequence[Any]) -> Iterable[Any]:
-    """Return a column of records as SQLite keeps it."""
+    """Return a column of records as rows hold it."""
     values = map(attrgetter(column.field), records)
     if column.type != "decimal":
         return values
     return [None if value is None else decimal_text(value) for value in values]
-
-
-def _last_stored(connection: apsw.Connection, kind: Kind, subject: str) -> int:
-    hot = connection.execute(f"SELECT max(ts_ns) FROM {tables(kind).live} WHERE {kind.subject} = ?", (subject,)).get
-    sealed = connection.execute(
-        "SELECT max(last_ns) FROM segments WHERE kind = ? AND subject = ?", (kind.name, subject)
-    ).get
-    return max(MIN_NS if hot is None else hot, MIN_NS if sealed is None else sealed)
-
-
-def _state(connection: apsw.Connection) -> object:
-    """Return what differs after any change: the first by other connections, the second by this one."""
-    return connection.pragma("data_version"), connection.total_changes()

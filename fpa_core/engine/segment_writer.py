@@ -1,4 +1,4 @@
-"""Rows on their way into segments of the database: divided, coded, compressed, and entered in the catalog."""
+"""Rows on their way into segments: divided, coded, compressed, and added to the catalog."""
 
 from __future__ import annotations
 
@@ -9,31 +9,36 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias
 
-import apsw
 import numpy as np
 import pyarrow as pa
 
 from fpa_core.arrow import columns
+from fpa_core.engine import catalog
+from fpa_core.engine.catalog import SegmentInfo
+from fpa_core.engine.sorting import Numbers
+from fpa_core.engine.tables import Writer
 from fpa_core.kinds import Kind
 from fpa_core.numbers import EXACT, decimal_text
 from fpa_core.segments.compression import compressed
 from fpa_core.segments.layout import checksum_of
 from fpa_core.segments.reader import ranks
 from fpa_core.segments.writer import Draft, draft_segment
-from fpa_plugins.sqlite import sealed
-from fpa_plugins.sqlite.sealed import CATALOG, Numbers
 
-__all__ = ["Unsealed", "write"]
+__all__ = ["PendingSegment", "write_segments"]
 
 AT_ONCE = 4
 """Segments compressed in one go: fewer, and threads would wait for each other at every one."""
 
+ADDED_AT_ONCE = 32
+"""Segments handed to the database together."""
 
-class Unsealed(NamedTuple):
-    """Rows of one subject, a narrow batch in order of time, that are to become segments.
+
+class PendingSegment(NamedTuple):
+    """Rows of one subject, a scaled batch in order of time, that are to become segments.
 
     :ivar batches: the batch that brought each row.
-    :ivar places: the order of arrival of each among those of its time, where that is not the order of the rows.
+    :ivar places: the order of arrival of each among those of its time, if that is not the order of the rows.
+    :ivar since: the batch that restored each, and below 0 for those that no batch restored; None if that is all.
     """
 
     kind: Kind
@@ -41,56 +46,62 @@ class Unsealed(NamedTuple):
     rows: pa.RecordBatch
     batches: Numbers
     places: Numbers | None = None
+    since: Numbers | None = None
 
-    def parts(self) -> Iterator[Unsealed]:
+    @property
+    def times(self) -> Numbers:
+        """The time of each row."""
+        return columns.times_as_ns(self.rows.column("timestamp")).to_numpy()  # type: ignore[no-any-return]
+
+    def parts(self) -> Iterator[PendingSegment]:
         """Divide the rows into those of a segment each; a time is never divided between two."""
-        times = columns.times_as_ns(self.rows.column("timestamp")).to_numpy()
-        for start, end in _pieces(times):
-            places = None if self.places is None else self.places[start:end]
+        for start, end in _pieces(self.times):
             yield self._replace(
-                rows=self.rows.slice(start, end - start), batches=self.batches[start:end], places=places
+                rows=self.rows.slice(start, end - start),
+                batches=self.batches[start:end],
+                places=None if self.places is None else self.places[start:end],
+                since=None if self.since is None else self.since[start:end],
             )
 
     def draft(self) -> Draft:
         """Code the rows of one segment."""
-        times = columns.times_as_ns(self.rows.column("timestamp")).to_numpy()
         extra = {"batch": self.batches}
-        if self.places is not None and (self.places != ranks(times)).any():
+        if self.places is not None and (self.places != ranks(self.times)).any():
             extra["seq"] = self.places
+        if self.since is not None and (self.since >= 0).any():
+            extra["since"] = self.since
         return draft_segment(self.kind, self.rows, extra)
 
-    def entry(self, content: bytes) -> tuple[Any, ...]:
-        """Return the entry of the catalog but for its id."""
-        times = columns.times_as_ns(self.rows.column("timestamp")).to_numpy()
-        return (
-            self.kind.name,
+    def info(self, content: bytes) -> SegmentInfo:
+        """Return the entry of the catalog, without an id."""
+        times = self.times
+        last_batch = int(self.batches.max())
+        return SegmentInfo(
+            0,
+            self.kind,
             self.subject,
             int(times[0]),
             int(times[-1]),
             len(times),
             int(self.batches.min()),
-            int(self.batches.max()),
+            last_batch if self.since is None else max(last_batch, int(self.since.max())),
             _last_row(self.kind, self.subject, self.rows),
             checksum_of(content),
             len(content),
         )
 
 
-Drafts: TypeAlias = list[tuple[Unsealed, Draft]]
+Drafts: TypeAlias = list[tuple[PendingSegment, Draft]]
 
 
-def write(connection: apsw.Connection, what: Iterable[Unsealed]) -> None:
-    """Keep rows as segments."""
-    parts = itertools.chain.from_iterable(one.parts() for one in what)
-    for part, content in _encoded(parts):
-        connection.execute("INSERT INTO segment_contents (content) VALUES (?)", (content,))
-        connection.execute(
-            f"INSERT INTO segments ({CATALOG}, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (connection.last_insert_rowid(), *part.entry(content)),
-        )
+def write_segments(tables: Writer, pending: Iterable[PendingSegment]) -> None:
+    """Add rows to the store as segments."""
+    encoded = _encoded(itertools.chain.from_iterable(one.parts() for one in pending))
+    while ready := [(part.info(content), content) for part, content in itertools.islice(encoded, ADDED_AT_ONCE)]:
+        tables.segments.add(ready)
 
 
-def _encoded(parts: Iterable[Unsealed]) -> Iterator[tuple[Unsealed, bytes]]:
+def _encoded(parts: Iterable[PendingSegment]) -> Iterator[tuple[PendingSegment, bytes]]:
     """Yield each part with its segment. While some are compressed, the next are coded."""
     remaining = iter(parts)
     before: tuple[Drafts, Future[list[bytes | None]]] | None = None
@@ -108,7 +119,7 @@ def _encoded(parts: Iterable[Unsealed]) -> Iterator[tuple[Unsealed, bytes]]:
             yield from _finished(before[0], before[1].result())
 
 
-def _finished(drafts: Drafts, frames: Iterable[bytes | None]) -> Iterator[tuple[Unsealed, bytes]]:
+def _finished(drafts: Drafts, frames: Iterable[bytes | None]) -> Iterator[tuple[PendingSegment, bytes]]:
     remaining = iter(frames)
     for part, draft in drafts:
         yield part, draft.segment(list(itertools.islice(remaining, len(draft.contents))))
@@ -116,7 +127,7 @@ def _finished(drafts: Drafts, frames: Iterable[bytes | None]) -> Iterator[tuple[
 
 def _pieces(times: Numbers) -> Iterator[tuple[int, int]]:
     """Divide rows into segments of about the same size, so that none is left with a few."""
-    count = max(1, round(len(times) / sealed.SEGMENT_ROWS))
+    count = max(1, round(len(times) / catalog.SEGMENT_ROWS))
     start = 0
     for number in range(1, count + 1):
         if start == len(times):  # the last time had more rows than a segment holds

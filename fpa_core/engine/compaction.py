@@ -1,0 +1,266 @@
+"""Sealing: hot rows of quotes and trades become segments, late ones are folded into those they belong to, and small neighbours are merged.
+
+Each step is one transaction: read, write, verify, then delete, so that a crash at any point leaves either the rows or the segments, and other
+writers get their turn between steps.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from attrs import frozen
+
+from fpa_core.arrow import columns
+from fpa_core.arrow.batches import concat, equal_rows, to_scaled
+from fpa_core.engine import catalog
+from fpa_core.engine.catalog import SegmentInfo, opened, rows_of
+from fpa_core.engine.rows import Range
+from fpa_core.engine.scan import hot_batches
+from fpa_core.engine.segment_writer import PendingSegment, write_segments
+from fpa_core.engine.sorting import Numbers
+from fpa_core.engine.tables import Database, Writer
+from fpa_core.exceptions import CorruptionError
+from fpa_core.kinds import Kind
+from fpa_core.numbers import MIN_NS
+from fpa_core.protocols import Query, Sealed
+
+__all__ = ["seal"]
+
+ROWS_AT_ONCE = 131_072
+"""Hot rows sealed in one step."""
+
+SUBJECTS_AT_ONCE = 1_024
+"""Subjects with few hot rows each that are sealed in one step."""
+
+MERGED_AT_LEAST = 4
+"""Small segments that follow each other and are worth merging even if they do not fill one."""
+
+
+def seal(database: Database, kind: Kind, *, subject: str | None = None, least: int = 1) -> Sealed:
+    """Seal the hot rows of each subject that has at least *least* of them, then merge its small segments; return what was done."""
+    with database.reader("look for rows to seal") as tables:
+        hot = tables.rows.inventory(kind, subject)
+    done = Sealed()
+    wanted = [(entry.subject, entry.rows) for entry in hot if entry.rows >= least]
+    for names in _steps(wanted):
+        more = True
+        while more:
+            with database.writer(f"seal {kind.name}") as tables:
+                step, more = _seal_step(tables, kind, names)
+            done += step
+        done += Sealed(subjects=len(names))
+    # Asked for with its name or as a whole, a subject is tidied up even if it has no hot rows.
+    for name in [name for name, _ in wanted] if least > 1 else _subjects(database, kind, subject):
+        _merge_neighbours(database, kind, name)
+    return done
+
+
+def _subjects(database: Database, kind: Kind, subject: str | None) -> list[str]:
+    """Return the subjects that have several segments."""
+    with database.reader("look for segments to merge") as tables:
+        query = Query(kind, None if subject is None else (subject,))
+        by_subject = itertools.groupby(tables.segments.find(query), key=attrgetter("subject"))
+        return [name for name, infos in by_subject if len(list(infos)) > 1]
+
+
+def _steps(wanted: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
+    """Yield subjects that are sealed together: one with many rows, or some with few each."""
+    some: list[str] = []
+    total = 0
+    for name, rows in wanted:
+        if some and (total + rows > ROWS_AT_ONCE or len(some) == SUBJECTS_AT_ONCE):
+            yield some
+            some, total = [], 0
+        some.append(name)
+        total += rows
+    if some:
+        yield some
+
+
+@frozen(eq=False)
+class _Rows:
+    """Rows of one subject, with the batch, place of arrival and restoring batch (below 0 for none) of each."""
+
+    rows: pa.RecordBatch
+    batches: Numbers
+    places: Numbers
+    since: Numbers
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    @property
+    def times(self) -> Numbers:
+        return columns.times_as_ns(self.rows.column("timestamp")).to_numpy()  # type: ignore[no-any-return]
+
+    def part(self, start: int, end: int) -> _Rows:
+        """Return the rows from *start* to *end*."""
+        return _Rows(
+            self.rows.slice(start, end - start), self.batches[start:end], self.places[start:end], self.since[start:end]
+        )
+
+    def pending(self, kind: Kind, subject: str) -> PendingSegment:
+        """Return them on their way into segments."""
+        return PendingSegment(kind, subject, self.rows, self.batches, self.places, self.since)
+
+    def equals(self, kind: Kind, other: _Rows) -> bool:
+        """Return whether another one holds the same."""
+        return equal_rows(kind, self.rows, other.rows) and all(
+            np.array_equal(one, two)
+            for one, two in ((self.batches, other.batches), (self.places, other.places), (self.since, other.since))
+        )
+
+
+def _seal_step(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[Sealed, bool]:
+    """Seal hot rows of subjects, the first ones if they are many; return also whether there are more."""
+    hot, more = _hot_rows(tables, kind, subjects)
+    if not hot:
+        return Sealed(), False
+    ranges = [Range((name,), int(rows.times[0]), int(rows.times[-1])) for name, rows in hot.items()]
+    inside = tables.segments.meeting(kind, ranges)
+    read = _read(tables, [info for infos in inside for info in infos])
+    whole = {
+        # What is folded in is rewritten as a whole.
+        name: _in_order(kind, [rows, *(read[info.id] for info in infos)])
+        for (name, rows), infos in zip(hot.items(), inside, strict=True)
+    }
+    segments = _replace(tables, kind, [info for infos in inside for info in infos], whole)
+    sealed = sum(map(len, hot.values()))
+    if (deleted := tables.rows.delete_ranges(kind, ranges)) != sealed:
+        raise CorruptionError(f"{sealed} rows were sealed, but {deleted} were stored", operation="seal")
+    return Sealed(rows=sealed, segments=segments), more
+
+
+def _hot_rows(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[dict[str, _Rows], bool]:
+    """Return hot rows by subject, and whether there are more; a time is taken as a whole."""
+    query = Query(kind, tuple(subjects), limit=ROWS_AT_ONCE + 1)
+    batches = list(hot_batches(tables, query, None, catalog.SEGMENT_ROWS, _ADDED))
+    if not batches:
+        return {}, False
+    if more := sum(batch.num_rows for batch in batches) > ROWS_AT_ONCE:
+        name, last_ns = batches[-1].column(kind.by_field[kind.subject].name)[-1].as_py(), _last_time(batches[-1])
+        before = tuple(subject for subject in subjects if subject < name)
+        until = Query(kind, (name,), end_ns=last_ns + 1)
+        first_ns = tables.rows.spans(kind, [Range((name,), MIN_NS, last_ns)])[0]
+        if first_ns is not None and first_ns[0] < last_ns:
+            until = Query(kind, (name,), end_ns=last_ns)
+        parts = [Query(kind, before)] if before else []
+        batches = [one for part in (*parts, until) for one in hot_batches(tables, part, None, ROWS_AT_ONCE, _ADDED)]
+    names = [column.name for column in kind.columns]
+    found: dict[str, _Rows] = {}
+    for name, parts_of in _by_subject(kind, batches).items():
+        rows = concat(kind, [to_scaled(kind, part.select(names)) for part in parts_of])
+        added = [np.concatenate([_numbers(part.column(one)) for part in parts_of]) for one in _ADDED]
+        found[name] = _Rows(rows, *added)
+    return found, more
+
+
+_ADDED = ("batch", "seq", "since")
+
+
+def _numbers(column: pa.Array) -> Numbers:
+    return column.fill_null(-1).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def _last_time(batch: pa.RecordBatch) -> int:
+    return int(columns.times_as_ns(batch.column("timestamp"))[-1].as_py())
+
+
+def _by_subject(kind: Kind, batches: Sequence[pa.RecordBatch]) -> dict[str, list[pa.RecordBatch]]:
+    """Return the parts of each subject; rows are in the order of subjects."""
+    name = kind.by_field[kind.subject].name
+    found: dict[str, list[pa.RecordBatch]] = {}
+    for batch in batches:
+        runs = pc.run_end_encode(batch.column(name))
+        start = 0
+        for subject, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+            found.setdefault(subject, []).append(batch.slice(start, end - start))
+            start = end
+    return found
+
+
+def _read(tables: Writer, infos: Sequence[SegmentInfo]) -> dict[int, _Rows]:
+    """Return the rows of segments by the segments' ids."""
+    found: dict[int, _Rows] = {}
+    for start in range(0, len(infos), _READ_AT_ONCE):
+        some = infos[start : start + _READ_AT_ONCE]
+        contents = tables.segments.contents([info.id for info in some])
+        for info in some:
+            segment = opened(info, contents.get(info.id))
+            since = segment.since()
+            found[info.id] = _Rows(
+                rows_of(info, segment, scaled=True),
+                segment.integers("batch"),
+                segment.places(),
+                np.full(segment.rows, -1) if since is None else since,
+            )
+    return found
+
+
+_READ_AT_ONCE = 64
+
+
+def _in_order(kind: Kind, parts: Sequence[_Rows]) -> _Rows:
+    """Return rows of one subject by time, and at one time by arrival."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = concat(kind, [part.rows for part in parts])
+    batches, places, since = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("batches", "places", "since")
+    )
+    times = columns.times_as_ns(rows.column("timestamp")).to_numpy()
+    order = np.lexsort([places, times])
+    return _Rows(rows.take(pa.array(order)), batches[order], places[order], since[order])
+
+
+def _replace(tables: Writer, kind: Kind, infos: Sequence[SegmentInfo], whole: Mapping[str, _Rows]) -> int:
+    """Write rows of subjects in the place of segments, and read them back; return how many segments they make.
+
+    :raises CorruptionError: when what is read is not what was written; nothing is sealed then.
+    """
+    tables.segments.remove([info.id for info in infos])
+    write_segments(tables, [rows.pending(kind, subject) for subject, rows in whole.items()])
+    ranges = [Range((subject,), int(rows.times[0]), int(rows.times[-1])) for subject, rows in whole.items()]
+    written = tables.segments.meeting(kind, ranges)
+    for (subject, rows), made in zip(whole.items(), written, strict=True):
+        start = 0
+        for info, found in zip(made, _read(tables, made).values(), strict=True):
+            if not found.equals(kind, rows.part(start, start + info.rows)):
+                raise CorruptionError(f"{info} does not hold what was written to it", operation="seal")
+            start += info.rows
+        if start != len(rows):
+            raise CorruptionError(f"{start} of {len(rows)} rows of {subject} were sealed", operation="seal")
+    return sum(map(len, written))
+
+
+def _merge_neighbours(database: Database, kind: Kind, subject: str) -> None:
+    """Merge segments that follow each other and are small."""
+    with database.reader("look for segments to merge") as tables:
+        groups = list(_small_neighbours(list(tables.segments.find(Query(kind, (subject,))))))
+    for group in groups:
+        with database.writer(f"seal {kind.name}") as tables:
+            span = Range((subject,), group[0].first_ns, group[-1].last_ns)
+            if list(tables.segments.meeting(kind, [span])[0]) == group:  # nobody changed them meanwhile
+                whole = _in_order(kind, list(_read(tables, group).values()))
+                _replace(tables, kind, group, {subject: whole})
+
+
+def _small_neighbours(infos: Sequence[SegmentInfo]) -> Iterator[list[SegmentInfo]]:
+    """Yield neighbours worth merging: enough of them, or enough rows to fill a segment."""
+    group: list[SegmentInfo] = []
+    total = 0
+    for info in [*infos, None]:
+        if info is None or total + info.rows > catalog.SEGMENT_ROWS:
+            if len(group) >= MERGED_AT_LEAST or (len(group) > 1 and 2 * total > catalog.SEGMENT_ROWS):
+                yield group
+            group, total = [], 0
+        if info is not None and 2 * info.rows <= catalog.SEGMENT_ROWS:
+            group.append(info)
+            total += info.rows
+        elif group and info is not None:
+            group, total = [], 0

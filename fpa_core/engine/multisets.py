@@ -1,0 +1,386 @@
+"""Writing quotes and trades: each distinct row as often as the fullest batch holds it, in bulk wherever nothing is stored yet.
+
+A chunk of rows takes one way: it is divided by subject, the store is asked once where its rows lie, and rows that lie among stored ones are
+compared with those, while all others wait to fill segments.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from attrs import define, field
+
+from fpa_core.arrow.batches import combine_chunks, to_decimal
+from fpa_core.engine.buffer import MetSegments, OpenSegment, SealedPlace, SegmentBuffer, insert_runs, write_runs
+from fpa_core.engine.catalog import SegmentInfo
+from fpa_core.engine.matched import MatchedRows, Owners
+from fpa_core.engine.merge import Action, Stored, merge_multiset
+from fpa_core.engine.rows import Key, Range, Row, Shape, plain_columns, shape_of
+from fpa_core.engine.sorting import Mask, Numbers, SubjectRuns, partition
+from fpa_core.engine.tables import Writer
+from fpa_core.kinds import Kind
+from fpa_core.protocols import Query, WriteCounts
+
+__all__ = ["MultisetWriter"]
+
+ROWS_AT_ONCE = 1_048_576
+"""Rows divided and located at once: enough to fill the segments of many symbols."""
+
+MERGED_AT_ONCE = 65_536
+"""Rows compared with stored ones at once, as Python values: few enough for the memory of a small machine."""
+
+Span = tuple[int, int]
+
+
+class _Located(NamedTuple):
+    """Where the stored rows lie among those of one subject that arrive."""
+
+    hot: Span | None
+    sealed: Sequence[SegmentInfo]
+
+    def __bool__(self) -> bool:
+        return self.hot is not None or bool(self.sealed)
+
+
+class MultisetWriter:
+    """Writes rows of one batch under the multiset rule.
+
+    :param stands: whether a stored version of a trade, given the batch that brought it, is later than everything that is written.
+    """
+
+    def __init__(
+        self,
+        tables: Writer,
+        owners: Owners,
+        matched: MatchedRows,
+        stands: Callable[[int], bool] = lambda _: False,
+    ) -> None:
+        self._tables = tables
+        self._owners = owners
+        self._batch = owners.batch
+        self._matched = matched
+        self._stands = stands
+        self._buffer = SegmentBuffer(tables, owners.batch)
+        self._met = MetSegments(tables, owners, matched)
+
+    def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
+        """Add rows; their subjects may be a dictionary."""
+        counts = WriteCounts()
+        for start in range(0, table.num_rows, ROWS_AT_ONCE):
+            counts += self._write_chunk(partition(kind, combine_chunks(table.slice(start, ROWS_AT_ONCE))))
+            self._buffer.relieve()
+        return counts
+
+    def flush(self, kind: Kind | None = None) -> None:
+        """Write what waits to fill segments."""
+        self._buffer.flush(kind)
+
+    def unseal(self, query: Query) -> None:
+        """Make every row that *query* may select a hot one, so that it can be changed."""
+        self.flush(query.kind)
+        self._met.unseal(query)
+
+    def keep_claims(self) -> None:
+        """Leave what sealed rows were recognised as to the next transaction of the same batch."""
+        self._met.keep_claims()
+
+    def _write_chunk(self, runs: SubjectRuns) -> WriteCounts:
+        located = self._locate(runs)
+        repeats = _repeated_ids(runs)
+        busy = np.array([bool(one) for one in located], bool)
+        if repeats is not None:
+            busy[np.unique(runs.codes[repeats])] = True
+        if not busy.any():
+            self._buffer.append(runs)
+            return WriteCounts(inserted=len(runs))
+        free = np.repeat(~busy, runs.sizes)
+        self._buffer.append(runs.only(free))
+        counts = WriteCounts(inserted=int(free.sum()))
+        return counts + self._write_among(runs, located, busy, repeats)
+
+    def _locate(self, runs: SubjectRuns) -> list[_Located]:
+        """Return where stored rows lie, for each subject, from the last row held back of it to its last row that arrives."""
+        kind = runs.kind
+        held = self._buffer.last_of(kind)
+        firsts, lasts = runs.firsts.tolist(), runs.lasts.tolist()
+        before = (
+            [held.get(subject, first) for subject, first in zip(runs.subjects, firsts, strict=True)] if held else firsts
+        )
+        late = (
+            any(
+                one > first or (one == first and subject in held and _has_ids(kind, runs.rows))
+                for one, first, subject in zip(before, firsts, runs.subjects, strict=True)
+            )
+            if held
+            else False
+        )
+        located = [] if late else self._look(kind, runs.subjects, before, lasts)
+        if held and (late or any(one and subject in held for one, subject in zip(located, runs.subjects, strict=True))):
+            # What is held back lies among other rows now, and becomes stored rows like those.
+            self._buffer.flush(kind)
+            located = self._look(kind, runs.subjects, firsts, lasts)
+        return located
+
+    def _look(self, kind: Kind, subjects: Sequence[str], firsts: Sequence[int], lasts: Sequence[int]) -> list[_Located]:
+        ranges = [Range((subject,), first, last) for subject, first, last in zip(subjects, firsts, lasts, strict=True)]
+        spans, sealed = self._tables.rows.spans(kind, ranges), self._tables.segments.meeting(kind, ranges)
+        return [_Located(span, infos) for span, infos in zip(spans, sealed, strict=True)]
+
+    # Rows that lie among stored ones
+
+    def _write_among(
+        self, runs: SubjectRuns, located: Sequence[_Located], busy: Mask, repeats: Mask | None
+    ) -> WriteCounts:
+        """Write the runs of busy subjects: those before and after all stored rows on their own, those between after a comparison."""
+        before, after = np.zeros(len(runs), bool), np.zeros(len(runs), bool)
+        contested = np.zeros(len(runs), bool) if repeats is None else repeats.copy()
+        alone = np.zeros(len(runs), bool)
+        counts = WriteCounts()
+        met: dict[str, list[SegmentInfo]] = {}
+        for number, (subject, start, end) in enumerate(runs):
+            if not busy[number]:
+                continue
+            hot, sealed = located[number]
+            times = runs.times[start:end]
+            edges = [*([hot] if hot else ()), *((info.first_ns, info.last_ns) for info in sealed)]
+            if edges:
+                first = start + int(np.searchsorted(times, min(edge[0] for edge in edges), "left"))
+                last = start + int(np.searchsorted(times, max(edge[1] for edge in edges), "right"))
+            else:
+                first = last = start
+            before[start:first] = after[last:end] = True
+            if sealed and first < last:
+                undecided = self._claim(runs, first, last, hot, sealed)
+                counts += WriteCounts(duplicate=last - first - int(undecided.sum()))
+                if undecided.any() and _has_ids(runs.kind, runs.rows):  # one of them may revise a sealed row
+                    self._met.unseal(Query(runs.kind, (subject,), int(times[0]), int(times[-1]) + 1))
+                    contested[first:last] |= undecided
+                else:
+                    meets = self._meets(runs.times[first:last], hot, sealed)
+                    contested[first:last] = undecided & (contested[first:last] | meets)
+                    alone[first:last] = undecided & ~contested[first:last]
+                    met[subject] = list(sealed)
+            else:
+                within = runs.times[first:last]
+                meets = (within >= hot[0]) & (within <= hot[1]) if hot else np.zeros(last - first, bool)
+                contested[first:last] |= meets
+                alone[first:last] = ~contested[first:last]
+        for apart in (before & ~contested, after & ~contested):
+            write_runs(self._tables, runs.only(apart), self._batch)
+            counts += WriteCounts(inserted=int(apart.sum()))
+        insert_runs(self._tables, runs.only(alone), self._batch)
+        counts += WriteCounts(inserted=int(alone.sum()))
+        return counts + self._merge(runs.only(contested), met)
+
+    def _claim(self, runs: SubjectRuns, first: int, last: int, hot: Span | None, sealed: Sequence[SegmentInfo]) -> Mask:
+        """Recognise whole runs of sealed rows; return which rows from *first* to *last* are still undecided."""
+        undecided = np.ones(last - first, bool)
+        for known in self._met.open(sealed):
+            info = known.info
+            start, end = (first + np.searchsorted(runs.times[first:last], [info.first_ns, info.last_ns + 1])).tolist()
+            if start == end or (hot is not None and hot[0] <= info.last_ns and info.first_ns <= hot[1]):
+                continue
+            if known.claim_run(runs.rows.slice(start, end - start), runs.times[start:end]):
+                undecided[start - first : end - first] = False
+        return undecided
+
+    def _meets(self, times: Numbers, hot: Span | None, sealed: Sequence[SegmentInfo]) -> Mask:
+        """Return which times may be those of stored rows."""
+        meets = np.zeros(len(times), bool)
+        if hot is not None:
+            meets |= (times >= hot[0]) & (times <= hot[1])
+        for known in self._met.open(sealed):
+            places = np.minimum(np.searchsorted(known.times, times), len(known.times) - 1)
+            meets |= known.times[places] == times
+        return meets
+
+    def _merge(self, runs: SubjectRuns, met: Mapping[str, Sequence[SegmentInfo]]) -> WriteCounts:
+        """Compare rows with those stored at their times, some thousands at once; a time is taken as a whole."""
+        counts = WriteCounts()
+        starts = np.flatnonzero(~runs.same_time())
+        start = 0
+        while start < len(runs):
+            place = int(np.searchsorted(starts, start + MERGED_AT_ONCE))
+            end = int(starts[place]) if place < len(starts) else len(runs)
+            chosen = np.zeros(len(runs), bool)
+            chosen[start:end] = True
+            part = runs.only(chosen)
+            open_segments = {
+                subject: list(
+                    self._met.open([info for info in met[subject] if info.last_ns >= first and info.first_ns <= last])
+                )
+                for subject, first, last in zip(part.subjects, part.firsts.tolist(), part.lasts.tolist(), strict=True)
+                if subject in met
+            }
+            counts += _Merge(self._tables, self._owners, self._matched, self._stands).run(part, open_segments)
+            start = end
+        return counts
+
+
+@define
+class _Merge:
+    """One comparison of arriving rows with the stored rows of their subjects and times: one look, one insert, one retirement."""
+
+    tables: Writer
+    owners: Owners
+    matched: MatchedRows
+    stands: Callable[[int], bool]
+    inserts: list[Row] = field(factory=list)
+    retired: list[Key] = field(factory=list)
+    history: list[Row] = field(factory=list)
+    claims: dict[str, list[tuple[int, int, int]]] = field(factory=lambda: defaultdict(list))
+    repeated: int = 0
+
+    def run(self, runs: SubjectRuns, met: Mapping[str, Sequence[OpenSegment]]) -> WriteCounts:
+        kind = runs.kind
+        shape = shape_of(kind)
+        groups = _groups(runs)
+        stored: dict[Key, list[Row]] = defaultdict(list)
+        for row in self.tables.rows.at(kind, list(groups)):
+            stored[row[:2]].append(row)
+        own = self.owners.own(self.tables, {row[-2] for rows in stored.values() for row in rows})
+        superseded = self._superseded(shape, groups, stored)
+        tally = dict.fromkeys(Action, 0)
+        for key, contents in groups.items():
+            for action in self._merge_key(
+                shape, key, contents, stored.get(key, ()), met.get(key[0], ()), own, superseded
+            ):
+                tally[action] += 1
+        self._apply(kind)
+        return WriteCounts(tally[Action.INSERT], tally[Action.DUPLICATE], tally[Action.REVISE], self.repeated)
+
+    def _superseded(
+        self, shape: Shape, groups: Mapping[Key, Sequence[Row]], stored: Mapping[Key, Sequence[Row]]
+    ) -> dict[Key, set[Row]]:
+        """Return the versions that later ones replaced, under each key at which an id arrives with other values than are stored."""
+        if not shape.venue_id:
+            return {}
+        differing = [
+            key
+            for key, rows in stored.items()
+            if not {content for content in groups[key] if shape.id_of(content) is not None}.issubset(
+                row[shape.contents] for row in rows
+            )
+        ]
+        found: dict[Key, set[Row]] = defaultdict(set)
+        for row in self.tables.rows.history_at(shape.kind, differing) if differing else ():
+            if row[-1] in ("revised", "outdated"):
+                found[row[:2]].add(row[shape.contents])
+        return found
+
+    def _merge_key(
+        self,
+        shape: Shape,
+        key: Key,
+        contents: Sequence[Row],
+        hot: Sequence[Row],
+        met: Sequence[OpenSegment],
+        own: set[int],
+        superseded: Mapping[Key, set[Row]],
+    ) -> list[Action]:
+        claimed = self.matched.between(shape.kind, key[0], key[1], key[1]) if hot else set()
+        known = [
+            Stored(row, row[shape.contents], row[-2] in own or (key[1], row[-3], row[-2]) in claimed) for row in hot
+        ]
+        nearest = bisect.bisect_right(met, key[1], key=lambda one: one.info.first_ns) - 1
+        sealed = (
+            list(met[nearest].at(key[1])) if nearest >= 0 else []
+        )  # segments are apart: no other can have this time
+        places = [int(one.place.segment.places[one.place.row]) for one in sealed]
+        next_seq = max([*places, *(row[-3] for row in hot)], default=-1) + 1
+        stands = {shape.id_of(row[shape.contents]) for row in hot if self.stands(row[-2])}
+        new: dict[Hashable, int] = {}  # where rows with an id stand among the inserts
+
+        def is_superseded(content: Row) -> bool:
+            return content in superseded.get(key, ()) or shape.id_of(content) in stands
+
+        actions = []
+        id_of = shape.id_of if shape.venue_id else None
+        for outcome in merge_multiset(contents, [*sealed, *known], id_of, is_superseded):
+            actions.append(outcome.action)
+            self.repeated += outcome.repeated
+            if outcome.action is Action.INSERT:
+                if id_of is not None:
+                    new[id_of(outcome.content)] = len(self.inserts)
+                self.inserts.append((*key, *outcome.content, next_seq, self.owners.batch, None))
+                next_seq += 1
+            elif outcome.action is Action.REVISE:
+                assert id_of is not None
+                assert outcome.stored is not None
+                self._revise(key, outcome.content, id_of(outcome.content), outcome.stored.place, new)
+            elif outcome.stored is not None and not outcome.stored.claimed:
+                self._claim(key, outcome.stored.place)
+        return actions
+
+    def _revise(self, key: Key, content: Row, identity: Hashable, stored: Row | None, new: dict[Hashable, int]) -> None:
+        """Replace a stored version, or one that arrived in this comparison and is not written yet."""
+        if identity in new:
+            earlier = self.inserts[new[identity]]
+            self.history.append((*earlier, self.owners.batch, "revised"))
+            self.inserts[new[identity]] = (*key, *content, *earlier[-3:])
+            return
+        assert stored is not None
+        self.retired.append((*key, stored[-3]))
+        new[identity] = len(self.inserts)
+        self.inserts.append((*key, *content, stored[-3], self.owners.batch, None))
+
+    def _claim(self, key: Key, place: SealedPlace | Row) -> None:
+        if isinstance(place, SealedPlace):
+            place.segment.claimed[place.row] = True
+        else:
+            self.claims[key[0]].append((key[1], place[-3], place[-2]))
+
+    def _apply(self, kind: Kind) -> None:
+        batch = self.owners.batch
+        if self.retired:
+            self.tables.rows.retire_keys(kind, self.retired, by=batch, reason="revised")
+        if self.history:
+            self.tables.rows.insert_history(kind, self.history)
+        if self.inserts:
+            self.tables.rows.insert(kind, self.inserts)
+        for subject, rows in self.claims.items():
+            self.matched.add(kind, subject, np.array(rows, np.int64))
+
+
+def _groups(runs: SubjectRuns) -> dict[Key, list[Row]]:
+    """Return the contents of rows by their key, in order of arrival."""
+    kind = runs.kind
+    values = plain_columns(kind, to_decimal(kind, runs.rows, ""), shape_of(kind).content)
+    groups: dict[Key, list[Row]] = defaultdict(list)
+    subjects = [runs.subjects[code] for code in runs.codes.tolist()]
+    for subject, ts_ns, content in zip(subjects, runs.times.tolist(), zip(*values, strict=True), strict=True):
+        groups[subject, ts_ns].append(content)
+    return groups
+
+
+def _has_ids(kind: Kind, rows: pa.RecordBatch) -> bool:
+    return bool(kind.venue_id) and kind.by_field[kind.venue_id[-1]].name in rows.schema.names
+
+
+def _repeated_ids(runs: SubjectRuns) -> Mask | None:
+    """Return which rows are of a subject and time at which a venue's id occurs twice, so that not all are to be kept; None if none are."""
+    kind = runs.kind
+    if not _has_ids(kind, runs.rows):
+        return None
+    later = runs.same_time()
+    shared = later.copy()
+    shared[:-1] |= later[1:]
+    if not shared.any():
+        return None
+    part = runs.only(shared)
+    group = np.cumsum(~part.same_time())
+    wide = to_decimal(kind, part.rows, "")
+    names = [kind.by_field[name].name for name in kind.venue_id]
+    ids = zip(group.tolist(), *(wide.column(name).to_pylist() for name in names), strict=True)
+    counted = Counter(one for one in ids if one[-1] is not None)
+    repeated = {one[0] for one, count in counted.items() if count > 1}
+    if not repeated:
+        return None
+    found = np.zeros(len(runs), bool)
+    found[np.flatnonzero(shared)] = np.isin(group, list(repeated))
+    return found

@@ -1,0 +1,127 @@
+"""How a backend sees the rows of a kind: plain tuples, the key first, then the other values, then what the engine adds.
+
+A row is ``(*key, *content, [seq,] batch, since)``. Decimals are canonical texts (:func:`fpa_core.numbers.decimal_text`), times are nanoseconds:
+equal values have equal forms in every store, at any scale.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import pyarrow as pa
+from attrs import frozen
+
+from fpa_core.arrow import columns
+from fpa_core.kinds import Kind
+from fpa_core.numbers import decimal_text
+
+__all__ = ["Key", "Range", "Row", "Shape", "plain_columns", "plain_value", "shape_of"]
+
+Row: TypeAlias = tuple[Any, ...]
+Key: TypeAlias = tuple[Any, ...]
+"""The values of a kind's key, perhaps followed by a ``seq``."""
+
+
+class Range(NamedTuple):
+    """A range of time, both ends included, among the rows that share a prefix: the key without its time."""
+
+    prefix: tuple[str, ...]
+    first_ns: int
+    last_ns: int
+
+
+@frozen
+class Shape:
+    """The columns of a kind's rows.
+
+    :ivar key: the fields that identify a row; for a multiset (symbol, time), which many rows may share.
+    :ivar content: the other fields of the record.
+    :ivar columns: all columns in the order of a row. ``seq`` (multisets only) is the order of arrival among the rows of one key, ``batch`` the
+        batch that brought the row, ``since`` the later batch that restored it, or None.
+    :ivar row_key: what identifies one row: the key, and ``seq`` for a multiset.
+    :ivar prefix: the key without its time.
+    :ivar order: the columns that rows are read in the order of.
+    """
+
+    kind: Kind
+    key: tuple[str, ...]
+    content: tuple[str, ...]
+    columns: tuple[str, ...]
+    row_key: tuple[str, ...]
+    prefix: tuple[str, ...]
+    order: tuple[str, ...]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The record's fields in the order of a row."""
+        return self.key + self.content
+
+    @property
+    def contents(self) -> slice:
+        """The part of a row that is its content."""
+        return slice(len(self.key), len(self.key) + len(self.content))
+
+    @property
+    def timed(self) -> bool:
+        """Whether time is part of the key; it is the last of it then."""
+        return self.key[-1] == "ts_ns"
+
+    @property
+    def venue_id(self) -> tuple[int, ...]:
+        """Where the venue's id stands in a content, its last part first; empty if the kind has none."""
+        places = [self.content.index(name) for name in self.kind.venue_id]
+        return tuple(places[-1:] + places[:-1])
+
+    def id_of(self, content: Row) -> Hashable | None:
+        """Return the venue's id of a content; None if it has none."""
+        places = self.venue_id
+        return None if not places or content[places[0]] is None else tuple(content[place] for place in places)
+
+    def place(self, column: str) -> int:
+        """Return where a column stands in a row."""
+        return self.columns.index(column)
+
+
+@functools.cache
+def shape_of(kind: Kind) -> Shape:
+    """Return the shape of the rows of *kind*."""
+    content = tuple(column.field for column in kind.columns if column.field not in kind.key)
+    added = ("seq", "batch", "since") if kind.multiset else ("batch", "since")
+    row_key = (*kind.key, "seq") if kind.multiset else kind.key
+    prefix = tuple(name for name in kind.key if name != "ts_ns")
+    rest = [name for name in row_key if name not in {kind.subject, "ts_ns"}]
+    return Shape(
+        kind, kind.key, content, (*kind.key, *content, *added), row_key, prefix, (kind.subject, "ts_ns", *rest)
+    )
+
+
+def plain_columns(kind: Kind, table: pa.Table | pa.RecordBatch, names: Sequence[str] | None = None) -> list[list[Any]]:
+    """Return columns of a table, by field name, as lists of the values that rows hold; those of :attr:`Shape.fields` for None."""
+    return list(_plain_columns(kind, table, shape_of(kind).fields if names is None else names))
+
+
+def _plain_columns(kind: Kind, table: pa.Table | pa.RecordBatch, names: Sequence[str]) -> Iterator[list[Any]]:
+    for name in names:
+        column = kind.by_field[name]
+        place = table.schema.get_field_index(column.name)
+        if place < 0:
+            yield [None] * table.num_rows
+            continue
+        array = table.column(place)
+        if isinstance(array, pa.ChunkedArray):
+            array = array.combine_chunks()
+        if column.type == "decimal":
+            scale = columns.scale_of(table.schema.field(place))
+            array = columns.as_texts(array if scale is None else columns.from_scaled(array, scale))
+        elif column.type == "time":
+            array = columns.times_as_ns(array)
+        yield array.to_pylist()
+
+
+def plain_value(kind: Kind, field: str, value: Any) -> Any:
+    """Return the value of one field as rows hold it."""
+    if value is not None and kind.by_field[field].type == "decimal":
+        return decimal_text(value)
+    return str(value) if isinstance(value, str) else value  # an enumeration's member is its text

@@ -1,0 +1,268 @@
+"""Reading rows in order from both places in which they lie: sealed segments, and the hot rows between and beside them."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import itertools
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from operator import attrgetter
+
+import numpy as np
+import pyarrow as pa
+from attrs import evolve, frozen
+
+from fpa_core.arrow import columns
+from fpa_core.engine.catalog import SegmentInfo, last_record, opened
+from fpa_core.engine.filters import BatchFilter, matching
+from fpa_core.engine.rows import Row
+from fpa_core.engine.segment_cache import CachedSegment, SegmentCache
+from fpa_core.engine.sorting import Numbers
+from fpa_core.engine.tables import Reader
+from fpa_core.kinds import Column, Kind
+from fpa_core.numbers import MAX_NS
+from fpa_core.protocols import Query
+from fpa_core.segments.reader import Segment
+
+__all__ = ["count", "hot_batches", "scan"]
+
+
+def scan(
+    tables: Reader,
+    query: Query,
+    rows: int,
+    names: Sequence[str] | None = None,
+    *,
+    scaled: bool = False,
+    cache: SegmentCache | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of *query* in order, in batches of at most *rows*, with the columns *names*.
+
+    :param cache: keeps segments that are looked at again: those of a range of time, or of a few rows; those of a reading of everything if there
+        is room.
+    """
+    left = query.limit
+    wanted = [column.name for column in query.kind.columns] if names is None else list(names)
+    batches_known = BatchFilter.of(tables, query)
+    reading = _Scan(tables, query, rows, wanted, batches_known, scaled, cache or SegmentCache(0))
+    with contextlib.closing(reading.batches()) as batches:
+        for batch in batches:
+            for start in range(0, batch.num_rows, rows):
+                part = batch.slice(start, rows if left is None else min(rows, left))
+                if part.num_rows:
+                    yield part
+                if left is not None:
+                    left -= part.num_rows
+                    if left <= 0:
+                        return
+
+
+@frozen
+class _Scan:
+    """One reading of rows.
+
+    :ivar names: the columns to return.
+    :ivar scaled: whether sealed decimals are wanted as the integers they are kept as.
+    """
+
+    tables: Reader
+    query: Query
+    rows: int
+    names: Sequence[str]
+    batch_filter: BatchFilter
+    scaled: bool
+    cache: SegmentCache
+
+    def batches(self) -> Generator[pa.RecordBatch, None, None]:
+        query = self.query
+        if not query.kind.multiset:
+            yield from self._hot(query)
+            return
+        plain = query.known_at_ns is None and query.batch is None and query.origins is None and not query.equal
+        one = query.only is not None and len(query.only) == 1
+        if one and plain and query.limit == 1 and query.reverse and (latest := self._latest()) is not None:
+            yield latest
+            return
+        with contextlib.closing(self.tables.segments.find(query)) as found:
+            infos = (info for info in found if self.batch_filter.meets(info))
+            if (first := next(infos, None)) is None:
+                yield from self._hot(query)
+                return
+            hot = self.tables.rows.subjects(query, known=self.batch_filter.last)
+            for subject, own in self._by_subject(itertools.chain([first], infos), hot):
+                part = evolve(query, subjects=(subject,), patterns=(), limit=None)
+                for window, info in (_windows_back if query.reverse else _windows)(part, own):
+                    if info is not None:
+                        yield self._merged(window, info, hot=subject in hot)
+                    elif subject in hot:
+                        yield from self._hot(window)
+
+    def _by_subject(self, infos: Iterable[SegmentInfo], hot: set[str]) -> Iterator[tuple[str, Iterable[SegmentInfo]]]:
+        """Yield each subject that has rows, in order, with its segments, which are looked up as they are needed."""
+        waiting = collections.deque(sorted(hot, reverse=self.query.reverse))
+        for subject, own in itertools.groupby(infos, key=attrgetter("subject")):
+            while waiting and (waiting[0] > subject if self.query.reverse else waiting[0] < subject):
+                yield waiting.popleft(), ()
+            if waiting and waiting[0] == subject:
+                waiting.popleft()
+            yield subject, own
+        for subject in waiting:
+            yield subject, ()
+
+    def _hot(self, query: Query, extra: Sequence[str] = ()) -> Generator[pa.RecordBatch, None, None]:
+        return hot_batches(self.tables, query, self.batch_filter.last, self.rows, extra, self.names)
+
+    def _latest(self) -> pa.RecordBatch | None:
+        """Return the latest row if it is hot, or the last of a segment; None if a segment must be searched."""
+        end_ns = self.query.end_ns
+        with contextlib.closing(self._hot(self.query, ["ts_ns"])) as rows:
+            hot = next(rows, None)
+        with contextlib.closing(self.tables.segments.find(self.query)) as found:
+            info = next(found, None)
+        if hot is not None and (info is None or hot.column("ts_ns")[0].as_py() >= info.last_ns):
+            return hot.select(self.names)
+        within = info is not None and (end_ns is None or info.last_ns < end_ns)
+        return last_record(info, self.names) if info is not None and within else None
+
+    def _segment(self, info: SegmentInfo) -> CachedSegment:
+        query = self.query
+        scanning = query.limit is None and (query.start_ns is None or query.end_ns is None)
+        return self.cache.get(info, lambda: _read(self.tables, info), scanning=scanning)
+
+    def _merged(self, query: Query, info: SegmentInfo, *, hot: bool) -> pa.RecordBatch:
+        """Return the rows of a segment that satisfy *query*, and the hot rows among them."""
+        cached = self._segment(info)
+        segment = cached.segment
+        start, end = _span(segment, info, query)
+        mask = matching(segment, info, query, self.batch_filter, start, end)
+        late = list(self._hot(evolve(query, reverse=False), ["ts_ns", "seq"])) if hot else []
+        if mask is None and not late and (limit := self.query.limit) is not None:
+            start, end = (max(start, end - limit), end) if query.reverse else (start, min(end, start + limit))
+        batch = cached.rows(start, end, self.names, scaled=self.scaled and not late)
+        if mask is not None:
+            batch = batch.filter(pa.array(mask))
+        if late:
+            times, places = segment.integers("timestamp")[start:end], segment.places()[start:end]
+            if mask is not None:
+                times, places = times[mask], places[mask]
+            batch = _in_order(query.kind, batch, times, places, late)
+        return batch.take(pa.array(np.arange(batch.num_rows)[::-1])) if query.reverse else batch
+
+
+def _read(tables: Reader, info: SegmentInfo) -> Segment:
+    return opened(info, tables.segments.contents([info.id]).get(info.id))
+
+
+def _windows(query: Query, infos: Iterable[SegmentInfo]) -> Iterator[tuple[Query, SegmentInfo | None]]:
+    """Divide the time of *query* into that of each segment, and what lies between."""
+    start = query.start_ns
+    for info in infos:
+        if start is None or start < info.first_ns:
+            yield evolve(query, start_ns=start, end_ns=info.first_ns), None
+        first = info.first_ns if start is None else max(start, info.first_ns)
+        end = info.last_ns + 1 if query.end_ns is None else min(info.last_ns + 1, query.end_ns)
+        yield evolve(query, start_ns=first, end_ns=end), info
+        start = end
+    if start is None or start < (MAX_NS + 1 if query.end_ns is None else query.end_ns):
+        yield evolve(query, start_ns=start), None
+
+
+def _windows_back(query: Query, infos: Iterable[SegmentInfo]) -> Iterator[tuple[Query, SegmentInfo | None]]:
+    """Divide as :func:`_windows` does, the last part first."""
+    end = query.end_ns
+    for info in infos:
+        if end is None or info.last_ns + 1 < end:
+            yield evolve(query, start_ns=info.last_ns + 1, end_ns=end), None
+        first = info.first_ns if query.start_ns is None else max(query.start_ns, info.first_ns)
+        last = info.last_ns + 1 if end is None else min(info.last_ns + 1, end)
+        yield evolve(query, start_ns=first, end_ns=last), info
+        end = first
+    if query.start_ns is None or end is None or query.start_ns < end:
+        yield evolve(query, end_ns=end), None
+
+
+def _span(segment: Segment, info: SegmentInfo, query: Query) -> tuple[int, int]:
+    """Return the first row of a segment in the time of *query*, and the row after the last."""
+    start, end = 0, segment.rows
+    inside_start, inside_end = _inside(info, query)
+    if not (inside_start and inside_end):
+        times = segment.integers("timestamp")
+        start = 0 if inside_start else int(np.searchsorted(times, query.start_ns or 0))
+        end = end if inside_end else int(np.searchsorted(times, query.end_ns or 0))
+    return start, end
+
+
+def _inside(info: SegmentInfo, query: Query) -> tuple[bool, bool]:
+    """Return whether the first and the last time of a segment are in the time of *query*."""
+    return (
+        query.start_ns is None or query.start_ns <= info.first_ns,
+        query.end_ns is None or info.last_ns < query.end_ns,
+    )
+
+
+def _in_order(
+    kind: Kind, batch: pa.RecordBatch, times: Numbers, places: Numbers, late: Sequence[pa.RecordBatch]
+) -> pa.RecordBatch:
+    """Return sealed and hot rows by time, and at one time by their order of arrival."""
+    all_times = np.concatenate([times, *(part.column("ts_ns").to_numpy() for part in late)])
+    arrival = np.concatenate([places, *(part.column("seq").to_numpy() for part in late)])
+    order = pa.array(np.lexsort([arrival, all_times]))
+    arrays = []
+    for name in batch.schema.names:
+        parts = [part.column(name) for part in (batch, *late)]
+        if kind.by_name[name].type == "decimal":
+            parts = columns.to_common_type([columns.as_numeric(part) for part in parts])
+        arrays.append(pa.concat_arrays(parts).take(order))
+    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
+
+
+def hot_batches(
+    tables: Reader,
+    query: Query,
+    known: int | None,
+    rows: int,
+    extra: Sequence[str] = (),
+    names: Sequence[str] | None = None,
+) -> Generator[pa.RecordBatch, None, None]:
+    """Yield hot rows, and those of the history that were known at the time asked for.
+
+    :param known: the last batch known at that time; None for now.
+    :param extra: further columns of the rows, all of integers.
+    :param names: the columns of the kind; None for all.
+    """
+    wanted = query.kind.columns if names is None else [query.kind.by_name[name] for name in names]
+    asked = [*(column.field for column in wanted), *extra]
+    with contextlib.closing(tables.rows.select(query, asked, known=known, size=rows)) as found:
+        for some in found:
+            yield _record_batch(wanted, some, extra)
+
+
+def _record_batch(wanted: Sequence[Column], rows: Sequence[Row], extra: Sequence[str]) -> pa.RecordBatch:
+    """Return rows as Arrow; decimals stay the canonical texts they are (see :mod:`fpa_core.arrow.columns`)."""
+    arrays = []
+    values_of = list(zip(*rows, strict=True))
+    for column, values in zip(wanted, values_of, strict=False):
+        if column.type == "time":
+            arrays.append(columns.time_column(values))
+        else:
+            arrays.append(pa.array(values, pa.int64() if column.type == "integer" else pa.string()))
+    arrays += [pa.array(values, pa.int64()) for values in values_of[len(wanted) :]]
+    return pa.RecordBatch.from_arrays(arrays, names=[*(column.name for column in wanted), *extra])
+
+
+def count(tables: Reader, query: Query) -> int:
+    """Count the rows of *query*, from the catalog if that is enough."""
+    batches = BatchFilter.of(tables, query)
+    infos = [info for info in tables.segments.find(query) if batches.meets(info)] if query.kind.multiset else []
+    total = sum(_count_sealed(tables, query, info, batches) for info in infos)
+    total += tables.rows.count(query, known=batches.last)
+    return total if query.limit is None else min(total, query.limit)
+
+
+def _count_sealed(tables: Reader, query: Query, info: SegmentInfo, batches: BatchFilter) -> int:
+    if all(_inside(info, query)) and not query.equal and batches.covers(info):
+        return info.rows
+    segment = _read(tables, info)
+    start, end = _span(segment, info, query)
+    mask = matching(segment, info, query, batches, start, end)
+    return end - start if mask is None else int(mask.sum())

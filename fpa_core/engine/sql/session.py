@@ -1,0 +1,61 @@
+"""What differs between SQL databases: a few words of their language, and how statements are run."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any, Protocol
+
+from fpa_core.engine.rows import Row
+
+__all__ = ["Parameters", "Session", "Wanted", "wanted_row"]
+
+Parameters = Sequence[Any]
+
+Wanted = tuple[str | None, str | None, int | None, int | None, int | None]
+"""A row of the relation ``wanted``: two texts ``a`` and ``b``, three integers ``x``, ``y`` and ``z``."""
+
+
+def wanted_row(
+    a: str | None = None, b: str | None = None, x: int | None = None, y: int | None = None, z: int | None = None
+) -> Wanted:
+    """Return a row of ``wanted``."""
+    return a, b, x, y, z
+
+
+class Session(Protocol):
+    """A connection inside a transaction. Statements are written with ``?`` for each parameter.
+
+    :ivar same: the comparison in which null equals null.
+    """
+
+    same: str
+
+    def query(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """Return all rows of a statement."""
+        ...
+
+    def stream(self, sql: str, parameters: Parameters = (), *, size: int = 16_384) -> Generator[list[Row], None, None]:
+        """Yield the rows of a statement in lists of at most *size*, in bounded memory."""
+        ...
+
+    def run(self, sql: str, parameters: Parameters = ()) -> int:
+        """Run a statement and return how many rows it changed."""
+        ...
+
+    def bulk(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        """Insert rows into a table, in the fastest way there is."""
+        ...
+
+    def wanted(self, rows: Sequence[Wanted]) -> tuple[str, list[Any]]:
+        """Make *rows* a relation ``wanted`` with a number ``n`` from 0, for the next statement only.
+
+        Return what to write before that statement, a WITH clause or nothing, and its parameters, which come first.
+        """
+        ...
+
+    def matches(self, column: str, pattern: str) -> tuple[str, list[Any]]:
+        """Return the condition that a column matches a pattern (see :mod:`fpa_core.protocols.patterns`), and its parameters.
+
+        If the pattern begins with plain text, the condition is one that an index on the column serves.
+        """
+        ...

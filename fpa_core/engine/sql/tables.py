@@ -1,0 +1,21 @@
+"""The four parts of the port, over one session."""
+
+from __future__ import annotations
+
+from fpa_core.engine.sql.batches import SqlBatches
+from fpa_core.engine.sql.quarantine import SqlQuarantine
+from fpa_core.engine.sql.rows import SqlRows
+from fpa_core.engine.sql.segments import SqlSegments
+from fpa_core.engine.sql.session import Session
+
+__all__ = ["SqlTables"]
+
+
+class SqlTables:
+    """See :class:`fpa_core.engine.tables.Writer`; within a transaction that only reads it is a Reader."""
+
+    def __init__(self, session: Session) -> None:
+        self.rows = SqlRows(session)
+        self.segments = SqlSegments(session)
+        self.batches = SqlBatches(session)
+        self.quarantine = SqlQuarantine(session)

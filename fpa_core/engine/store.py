@@ -1,0 +1,127 @@
+"""The store over a database's tables: what keeps the contracts, for every backend."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from fpa_core.engine import compaction, scan
+from fpa_core.engine.appending import Appender
+from fpa_core.engine.segment_cache import SegmentCache
+from fpa_core.engine.stream import EngineStream
+from fpa_core.engine.tables import Database
+from fpa_core.engine.transaction import Claims, Transaction, begin
+from fpa_core.exceptions import DatabaseBusyError
+from fpa_core.kinds import KINDS, Kind
+from fpa_core.protocols import (
+    Batch,
+    Capability,
+    InventoryEntry,
+    QuarantineCount,
+    Quarantined,
+    QuarantineQuery,
+    Query,
+    Sealed,
+    StoreDescription,
+)
+
+__all__ = ["EngineStore"]
+
+
+class EngineStore:
+    """See :class:`fpa_core.protocols.StoreBackend`.
+
+    :param database: the backend's tables.
+    :param seal_rows: on closing after a write, quotes and trades of a symbol with at least so many hot rows are sealed; None for never.
+    :param read_cache: bytes of memory for sealed rows that were read for a range of time, decoded; 0 for none.
+    """
+
+    def __init__(self, database: Database, *, seal_rows: int | None = None, read_cache: int = 0) -> None:
+        self.database = database
+        self.capabilities = database.capabilities
+        self._seal_rows = seal_rows
+        self._written = False
+        self._segments = SegmentCache(read_cache)
+
+    def close(self) -> None:
+        """Seal what is worth it, if that is the policy, and release the database."""
+        if self._seal_rows is not None and self._written and self.database.is_open():
+            # Whoever is writing at this moment will seal when it closes.
+            with contextlib.suppress(DatabaseBusyError):
+                for kind in KINDS.values():
+                    self.seal(kind, least=self._seal_rows)
+        self._written = False
+        self._segments.clear()
+        self.database.close()
+
+    def seal(self, kind: Kind, *, subject: str | None = None, least: int = 1) -> Sealed:
+        """Move hot rows of quotes and trades into segments, and merge small segments."""
+        if not kind.multiset or Capability.SEAL not in self.capabilities:
+            return Sealed()
+        return compaction.seal(self.database, kind, subject=subject, least=least)
+
+    @contextlib.contextmanager
+    def transaction(
+        self, *, origin: str, file: str | None = None, digest: str | None = None, replays: int | None = None
+    ) -> Iterator[Transaction]:
+        """Begin a batch."""
+        with self.database.writer("write a batch") as tables:
+            batch = begin(tables, Batch(0, origin, 0, file=file, digest=digest, replays=replays))
+            transaction = Transaction(tables, batch, Claims(), Appender(self.database))
+            yield transaction
+            transaction.record()
+        self._written = True
+
+    def stream(self, *, origin: str) -> EngineStream:
+        """Begin a batch that is written in groups."""
+        stream = EngineStream(self.database, origin)
+        self._written = True
+        return stream
+
+    def scan(
+        self, query: Query, rows: int = 16_384, *, columns: Sequence[str] | None = None, scaled: bool = False
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of *query* in order."""
+        with self.database.reader(f"read {query.kind.name}") as tables:
+            yield from scan.scan(tables, query, rows, columns, scaled=scaled, cache=self._segments)
+
+    def latest(self, kind: Kind, subject: str) -> Sequence[Any] | None:
+        """Return the values of the last row of a multiset's subject; None if only a scan can tell."""
+        return self.database.latest(kind, subject)
+
+    def count(self, query: Query) -> int:
+        """Count the rows of *query*."""
+        with self.database.reader(f"count {query.kind.name}") as tables:
+            return scan.count(tables, query)
+
+    def inventory(self, kind: Kind) -> Sequence[InventoryEntry]:
+        """Return how many rows of each subject there are, and from when to when."""
+        with self.database.reader("take the inventory") as tables:
+            hot, sealed = tables.rows.inventory(kind), tables.segments.inventory(kind) if kind.multiset else ()
+        found: dict[str, InventoryEntry] = {}
+        for entry in (*hot, *sealed):
+            other = found.get(entry.subject)
+            found[entry.subject] = entry if other is None else other + entry
+        return [found[subject] for subject in sorted(found)]
+
+    def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
+        """Return batches, latest first."""
+        with self.database.reader("list batches") as tables:
+            return tables.batches.find(batch=batch, limit=limit, children=children)
+
+    def quarantined(self, query: QuarantineQuery) -> Generator[Quarantined, None, None]:
+        """Yield rejected records."""
+        with self.database.reader("read the quarantine") as tables:
+            yield from tables.quarantine.select(query)
+
+    def count_quarantined(self, query: QuarantineQuery) -> Sequence[QuarantineCount]:
+        """Count rejected records."""
+        with self.database.reader("count the quarantine") as tables:
+            return tables.quarantine.count(query)
+
+    def describe(self) -> StoreDescription:
+        """Return what and where the database is."""
+        return self.database.describe()

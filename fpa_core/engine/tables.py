@@ -1,0 +1,378 @@
+"""The port: what a database must offer for the engine to keep the store's contracts over it.
+
+The methods are set-oriented and without policy: which rows are equal, what a later version replaces and what an undo brings back is decided by
+the engine. A backend keeps four things: the *hot* rows of each kind with their history, sealed segments with their catalog, batches, and the
+quarantine. Rows are plain tuples (see :mod:`fpa_core.engine.rows`); no method is called once per row.
+
+The engine relies on this:
+
+- Writers are serialised: from the beginning of a :class:`Writer`'s context to its end nobody else writes, in this process or in another.
+- So batch ids, which a backend gives in rising order, follow the order of the commits.
+- A context is all or nothing: leaving it commits, durably; an exception takes back everything, and the next writer sees nothing of it.
+- A :class:`Reader` sees one state of the store from its first answer to its last, however long it is open, and blocks no writer. A Writer sees
+  its own changes.
+- An iterator that is closed early, or dropped, holds nothing open.
+- Errors of the driver are raised as :class:`~fpa_core.exceptions.DatabaseError`: a writer that waited in vain as ``DatabaseBusyError``, damage as
+  ``CorruptionError``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from attrs import frozen
+
+from fpa_core.engine.catalog import SegmentInfo
+from fpa_core.engine.rows import Key, Range, Row
+from fpa_core.kinds import Kind
+from fpa_core.protocols import (
+    Batch,
+    Capability,
+    InventoryEntry,
+    QuarantineCount,
+    Quarantined,
+    QuarantineQuery,
+    Query,
+    StoreDescription,
+    WriteCounts,
+)
+
+__all__ = [
+    "BatchReader",
+    "BatchWriter",
+    "Database",
+    "QuarantineReader",
+    "QuarantineStore",
+    "Reader",
+    "RowReader",
+    "RowWriter",
+    "SegmentReader",
+    "SegmentWriter",
+    "Sought",
+    "Writer",
+]
+
+
+@frozen
+class Sought:
+    """Rejected records to look for.
+
+    :ivar digest: of the kind, text and cells (see :func:`fpa_core.engine.condensed.digest`).
+    :ivar after: only records with a larger id.
+    :ivar count: at most so many, the smallest ids first.
+    """
+
+    digest: int
+    after: int
+    count: int
+
+
+class RowReader(Protocol):
+    """The hot rows of each kind, and their history."""
+
+    def select(
+        self, query: Query, names: Sequence[str], *, known: int | None = None, size: int = 16_384
+    ) -> Generator[list[Row], None, None]:
+        """Yield the columns *names* of the hot rows that *query* selects, in its order, in lists of at most *size*.
+
+        The order is by :attr:`Shape.order <fpa_core.engine.rows.Shape.order>`, reversed as a whole for ``query.reverse``; ``query.limit`` counts.
+        ``query.batch`` selects the rows of that batch and of its children.
+
+        :param known: the rows as they were when this batch was the last: those that it or an earlier one brought (or, for a restored
+            row, restored) and that no batch up to it retired. ``query.known_at_ns`` is not looked at.
+        """
+        ...
+
+    def count(self, query: Query, *, known: int | None = None) -> int:
+        """Count the rows that :meth:`select` would yield, its limit aside."""
+        ...
+
+    def subjects(self, query: Query, *, known: int | None = None) -> set[str]:
+        """Return the subjects of the rows that *query* selects, its limit aside."""
+        ...
+
+    def inventory(self, kind: Kind, subject: str | None = None) -> Sequence[InventoryEntry]:
+        """Return the number of rows, first and last time of each subject, or of one, by subject."""
+        ...
+
+    def spans(self, kind: Kind, ranges: Sequence[Range]) -> Sequence[tuple[int, int] | None]:
+        """Return the first and last time of the rows in each range; None if there are none."""
+        ...
+
+    def at(self, kind: Kind, keys: Sequence[Key]) -> Iterable[Row]:
+        """Return the rows under each of *keys*, which are distinct, as whole rows; those of one key by ``seq``."""
+        ...
+
+    def history_at(self, kind: Kind, keys: Sequence[Key]) -> Iterable[Row]:
+        """Return the history under each of *keys*: whole rows, then the batch that retired each and the reason."""
+        ...
+
+    def retired_by(self, kind: Kind, batch: int) -> Generator[list[Row], None, None]:
+        """Yield the history that a batch or its children retired: rows as in :meth:`history_at`, by key and ``seq``."""
+        ...
+
+
+class RowWriter(RowReader, Protocol):
+    """The hot rows and their history, for whoever may change them."""
+
+    def insert(self, kind: Kind, rows: Iterable[Row]) -> None:
+        """Add whole rows whose keys (with ``seq`` for a multiset) are free."""
+        ...
+
+    def insert_history(self, kind: Kind, rows: Iterable[Row]) -> None:
+        """Add rows to the history: whole rows, then the batch that retires each and the reason."""
+        ...
+
+    def retire(self, query: Query, *, by: int, reason: str) -> int:
+        """Move the rows that *query* selects, its limit aside, to the history; return how many they are."""
+        ...
+
+    def retire_batch(self, kind: Kind, batch: int, *, by: int, reason: str) -> int:
+        """Move the rows that a batch or its children brought or restored to the history; return how many they are."""
+        ...
+
+    def retire_keys(self, kind: Kind, keys: Sequence[Key], *, by: int, reason: str) -> None:
+        """Move the rows with these keys (with ``seq`` for a multiset) to the history."""
+        ...
+
+    def delete_ranges(self, kind: Kind, ranges: Sequence[Range]) -> int:
+        """Remove the rows in ranges for good, since they are sealed now; return how many they were."""
+        ...
+
+
+class SegmentReader(Protocol):
+    """Sealed segments and their catalog. Segments of one kind and subject never overlap in time."""
+
+    def find(self, query: Query) -> Generator[SegmentInfo, None, None]:
+        """Yield the segments that may hold rows of *query*, by subject and time, both backwards for ``query.reverse``.
+
+        Conditions on batches and further columns may be ignored.
+        """
+        ...
+
+    def meeting(self, kind: Kind, ranges: Sequence[Range]) -> Sequence[Sequence[SegmentInfo]]:
+        """Return the segments that share time with each range, by time."""
+        ...
+
+    def last_times(self, kind: Kind, subjects: Sequence[str]) -> Sequence[int | None]:
+        """Return the last sealed time of each subject; None if it has no segment."""
+        ...
+
+    def inventory(self, kind: Kind) -> Sequence[InventoryEntry]:
+        """Return the number of sealed rows, first and last time of each subject, by subject."""
+        ...
+
+    def contents(self, ids: Sequence[int]) -> Mapping[int, bytes]:
+        """Return the bytes of segments; one that is missing is left out."""
+        ...
+
+
+class SegmentWriter(SegmentReader, Protocol):
+    """Segments, for whoever may change them."""
+
+    def add(self, segments: Sequence[tuple[SegmentInfo, bytes]]) -> None:
+        """Add segments; the store gives the ids."""
+        ...
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Remove segments."""
+        ...
+
+
+class BatchReader(Protocol):
+    """Batches: what each brought, and what became of it."""
+
+    def find(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
+        """Return batches, latest first: one by its id, or those that are no children, or, with *children*, all."""
+        ...
+
+    def family(self, query: Query) -> Sequence[int]:
+        """Return the ids, in order, that ``query.batch`` (with its children) and ``query.origins`` allow; one of them is given."""
+        ...
+
+    def last_known(self, known_at_ns: int) -> int:
+        """Return the last batch recorded at a time or before; 0 if there is none."""
+        ...
+
+    def undone(self, ids: Sequence[int]) -> Mapping[int, int]:
+        """Return which of these batches are undone, each with the batch that undid it."""
+        ...
+
+    def children_among(self, parent: int, ids: Sequence[int]) -> set[int]:
+        """Return which of these batches are children of *parent*."""
+        ...
+
+    def replays_of(self, batch: int, *, undone_by: int | None = None) -> Sequence[int]:
+        """Return the batches that replay rejected rows of *batch* and are not undone, or are undone by a certain batch; latest first."""
+        ...
+
+
+class BatchWriter(BatchReader, Protocol):
+    """Batches, for whoever may change them."""
+
+    def add(self, batch: Batch) -> int:
+        """Add a batch and return its id, which is larger than every earlier one; ``batch.id`` is not looked at."""
+        ...
+
+    def record(
+        self, batch: int, *, recorded_ns: int | None, read: int, counts: WriteCounts, quarantined: int, deleted: int
+    ) -> bool:
+        """Set when a batch was recorded, unless it is None, and add to its counts; return whether it exists and is not undone."""
+        ...
+
+    def set_reading(self, batch: int, reading: str) -> None:
+        """Keep how the file of a batch was read."""
+        ...
+
+    def set_undoes(self, batch: int, undoes: int) -> None:
+        """Keep which batch a batch undoes."""
+        ...
+
+    def set_undone(self, batch: int, by: int | None) -> None:
+        """Mark a batch and its children as undone by another batch; None takes the mark away."""
+        ...
+
+
+class QuarantineReader(Protocol):
+    """Rejected records."""
+
+    def select(self, query: QuarantineQuery) -> Generator[Quarantined, None, None]:
+        """Yield records, in the order that *query* asks for."""
+        ...
+
+    def count(self, query: QuarantineQuery) -> Sequence[QuarantineCount]:
+        """Count records by batch, kind and state, in this order; the limit of *query* does not count."""
+        ...
+
+    def like(self, sought: Sequence[Sought], *, upto: int, root: int) -> Iterable[tuple[int, Quarantined]]:
+        """Return, with their digests, records that are sought: those with an id up to *upto* that are not undone.
+
+        *sought* names each digest once. Records of the batch *root* do not count. Findings and times may be left out.
+        """
+        ...
+
+    def last_id(self) -> int:
+        """Return the largest id of a record; 0 if there is none."""
+        ...
+
+    def replayed_before(self, ids: Sequence[int], *, batch: int) -> Mapping[int, int]:
+        """Return how often records equal to some of *ids* were replayed by other batches than *batch*.
+
+        Of several equal records among *ids* only the first is named, and only with a count above 0.
+        """
+        ...
+
+    def matches_of(self, batch: int) -> Iterable[tuple[str, str, int, int, int]]:
+        """Return what :meth:`QuarantineStore.keep_matches` kept for a batch: kind, subject, time, ``seq`` and batch of each row."""
+        ...
+
+
+class QuarantineStore(QuarantineReader, Protocol):
+    """Rejected records, for whoever may change them."""
+
+    def add(self, records: Sequence[tuple[int, Quarantined]]) -> None:
+        """Add records, each with its digest; ids and batches are set."""
+        ...
+
+    def set_state(self, query: QuarantineQuery, state: str, *, by: int) -> int:
+        """Give the records of *query* a state, keep what they were in their history, and return how many they are."""
+        ...
+
+    def set_findings(self, records: Sequence[Quarantined], *, by: int) -> None:
+        """Give open records other findings, and keep what they were in their history."""
+        ...
+
+    def restore_states(self, batch: int, *, by: int) -> None:
+        """Give the records whose present state is of *batch* the state and findings they had before."""
+        ...
+
+    def keep_matches(self, batch: int, matches: Sequence[tuple[str, str, int, int, int]]) -> None:
+        """Keep which stored rows a batch was recognised as, at times at which it also has rejected rows."""
+        ...
+
+
+class Reader(Protocol):
+    """One state of the store."""
+
+    @property
+    def rows(self) -> RowReader:
+        """Hot rows and their history."""
+        ...
+
+    @property
+    def segments(self) -> SegmentReader:
+        """Sealed segments."""
+        ...
+
+    @property
+    def batches(self) -> BatchReader:
+        """Batches."""
+        ...
+
+    @property
+    def quarantine(self) -> QuarantineReader:
+        """Rejected records."""
+        ...
+
+
+class Writer(Protocol):
+    """One state of the store, and the only one who may change it. Whatever takes a :class:`Reader` takes a Writer."""
+
+    @property
+    def rows(self) -> RowWriter:
+        """Hot rows and their history."""
+        ...
+
+    @property
+    def segments(self) -> SegmentWriter:
+        """Sealed segments."""
+        ...
+
+    @property
+    def batches(self) -> BatchWriter:
+        """Batches."""
+        ...
+
+    @property
+    def quarantine(self) -> QuarantineStore:
+        """Rejected records."""
+        ...
+
+
+class Database(Protocol):
+    """A store's tables."""
+
+    capabilities: frozenset[Capability]
+
+    def reader(self, operation: str) -> AbstractContextManager[Reader]:
+        """Open one state of the store; *operation* says in errors what was being done."""
+        ...
+
+    def writer(self, operation: str) -> AbstractContextManager[Writer]:
+        """Wait for the right to write, and open the latest state.
+
+        :raises DatabaseBusyError: if another writer does not finish in time, or this thread is already writing.
+        """
+        ...
+
+    def version(self) -> object | None:
+        """Return, while a writer is open, what differs after anyone else has committed; None if that is not known."""
+        ...
+
+    def latest(self, kind: Kind, subject: str) -> Sequence[Any] | None:
+        """Return the values of a multiset's last row, by the kind's columns, in one step; None if it is not found so."""
+        ...
+
+    def describe(self) -> StoreDescription:
+        """Return what and where the database is, without a secret."""
+        ...
+
+    def is_open(self) -> bool:
+        """Return whether this process may still use it."""
+        ...
+
+    def close(self) -> None:
+        """Release files and connections; calling it twice does nothing."""
+        ...

@@ -1,0 +1,264 @@
+"""One batch being written, inside one transaction of the database."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from attrs import define, evolve, field
+
+from fpa_core.arrow.conversion import to_table
+from fpa_core.engine.appending import Appender
+from fpa_core.engine.matched import MatchedRows, Owners
+from fpa_core.engine.multisets import MultisetWriter
+from fpa_core.engine.quarantine import QuarantineClaims, QuarantineWriter
+from fpa_core.engine.rows import shape_of
+from fpa_core.engine.sorting import check_complete
+from fpa_core.engine.tables import Writer
+from fpa_core.engine.undo import take_back
+from fpa_core.engine.versions import VersionWriter
+from fpa_core.exceptions import DatabaseError, DataError
+from fpa_core.kinds import KINDS, Kind
+from fpa_core.protocols import Batch, Quarantined, QuarantineQuery, Query, State, WriteCounts
+
+__all__ = ["Claims", "Transaction", "begin"]
+
+
+@define
+class Claims:
+    """What the rows of a batch were recognised as: stored rows, and records of the quarantine.
+
+    :ivar lasting: whether later transactions of the same batch go on with them.
+    """
+
+    rows: MatchedRows = field(factory=MatchedRows)
+    rejected: QuarantineClaims = field(factory=QuarantineClaims)
+    lasting: bool = False
+
+    def commit(self) -> None:
+        """Keep what was added since the last commit."""
+        self.rows.commit()
+        self.rejected.commit()
+
+    def rollback(self) -> None:
+        """Forget what was added since the last commit."""
+        self.rows.rollback()
+        self.rejected.rollback()
+
+
+def begin(tables: Writer, batch: Batch) -> Batch:
+    """Add a batch and return it with its id and time: the present one, or the first after every earlier batch."""
+    latest = tables.batches.find(limit=1, children=True)
+    recorded_ns = max(time.time_ns(), latest[0].recorded_ns + 1 if latest else 0)
+    begun = evolve(batch, recorded_ns=recorded_ns)
+    return evolve(begun, id=tables.batches.add(begun))
+
+
+class Transaction:
+    """A batch in the making, or a group of a stream; see :class:`fpa_core.protocols.StoreTransaction`.
+
+    :param batch: the batch, already added.
+    :param claims: what earlier groups of the stream have claimed; ``appender`` where they ended.
+    """
+
+    def __init__(self, tables: Writer, batch: Batch, claims: Claims, appender: Appender) -> None:
+        self.batch_id = batch.id
+        self._tables = tables
+        self._begun_ns = batch.recorded_ns
+        self._owners = owners = Owners(batch.id, batch.parent, batch.replays)
+        self._claims = claims
+        self._appender = appender
+        self._origins: dict[int, int] = {}
+        self._multisets = MultisetWriter(tables, owners, claims.rows, self._stands)
+        self._versions = VersionWriter(tables, owners)
+        self._counts = WriteCounts()
+        self._read: int | None = None
+        self._rejected_at: dict[tuple[str, str], set[int]] = defaultdict(set)
+        self._quarantined = 0
+        self._deleted = 0
+        if owners.replays is not None:
+            self._recall_matches(owners.replays)
+
+    def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
+        """Add rows under the contract of their kind."""
+        self._appender.forget()
+        return self._write(kind, table)
+
+    def write_records(self, kind: Kind, records: Sequence[Any]) -> WriteCounts:
+        """Add records; those of quotes and trades that come after all that is stored are appended as they are."""
+        if not kind.multiset:
+            return self._write(kind, to_table(kind, records))
+        self._multisets.flush()
+        others = self._appender.append(self._tables, kind, records, self.batch_id)
+        appended = WriteCounts(inserted=len(records) - len(others))
+        self._counts += appended
+        return appended + self._write(kind, to_table(kind, others)) if others else appended
+
+    def _write(self, kind: Kind, table: pa.Table) -> WriteCounts:
+        if not table.num_rows:
+            return WriteCounts()
+        check_complete(kind, table)
+        counts = (self._multisets if kind.multiset else self._versions).write(kind, table)
+        self._counts += counts
+        return counts
+
+    # Quarantine
+
+    @functools.cached_property
+    def _quarantine(self) -> QuarantineWriter:
+        return QuarantineWriter(self._tables, self._owners, self._claims.rejected)
+
+    def quarantine(self, records: Sequence[Quarantined]) -> Sequence[Quarantined]:
+        """Keep rejected records that are not there already; the others count as duplicates."""
+        kept = self._quarantine.add(records)
+        for one in kept:
+            if one.subject is not None and one.ts_ns is not None and KINDS[one.kind].multiset:
+                self._rejected_at[one.kind, one.subject].add(one.ts_ns)
+        self._quarantined += len(kept)
+        self._counts += WriteCounts(duplicate=len(records) - len(kept))
+        return kept
+
+    def replay(self, kind: Kind, table: pa.Table, ids: Sequence[int], *, fixed: bool = False) -> WriteCounts:
+        """Put rejected rows into the tables."""
+        again = [] if fixed or not kind.multiset else self._replayed_again(ids)
+        self._appender.forget()
+        check_complete(kind, table)
+        if kind.multiset:
+            # Equal rows that were replayed before count with these, as they would have in their source.
+            rows = table.take(pa.array([*again, *range(table.num_rows)], pa.int64()))
+            counts = self._multisets.write(kind, rows) + WriteCounts(duplicate=-len(again))
+        else:
+            writer = self._versions if fixed else VersionWriter(self._tables, self._owners, self._stands)
+            counts = writer.write(kind, table)
+        self._counts += counts
+        self._quarantine.settle(ids, State.FIXED if fixed else State.REPLAYED)
+        return counts
+
+    def _replayed_again(self, ids: Sequence[int]) -> list[int]:
+        """Return the rows of *ids* that were replayed before, each as often as that."""
+        before = self._tables.quarantine.replayed_before(ids, batch=self.batch_id)
+        return [row for row, record in enumerate(ids) for _ in range(before.get(record, 0))]
+
+    def _stands(self, batch: int) -> bool:
+        """Return whether a version that *batch* brought is later than what is replayed, and so is not replaced by it."""
+        replays = self._owners.replays
+        if replays is None or batch == self.batch_id:
+            return False
+        if batch not in self._origins:
+            found = self._tables.batches.find(batch=batch)
+            # What an earlier replay brought is as old as the batch that had rejected it.
+            self._origins[batch] = found[0].replays or batch if found else batch
+        return replays <= self._origins[batch]
+
+    def _recall_matches(self, replayed: int) -> None:
+        """Take over what the rows of the replayed batch were recognised as, at the times of its rejected rows."""
+        by_subject = itertools.groupby(sorted(self._tables.quarantine.matches_of(replayed)), key=itemgetter(0, 1))
+        for (kind, subject), matches in by_subject:
+            self._claims.rows.add(KINDS[kind], subject, np.array([match[2:] for match in matches], np.int64))
+
+    def _keep_matches(self) -> None:
+        """Keep what rows were recognised as at the times of rejected rows, for the batch that replays these."""
+        self._multisets.keep_claims()
+        matches = [
+            (kind, subject, *match)
+            for (kind, subject), times in self._rejected_at.items()
+            for match in self._claims.rows.between(KINDS[kind], subject, min(times), max(times))
+            if match[0] in times
+        ]
+        if matches:
+            self._tables.quarantine.keep_matches(self._owners.root, matches)
+
+    def discard(self, query: QuarantineQuery) -> int:
+        """Mark open records as discarded."""
+        return self._quarantine.discard(query)
+
+    def refuse_again(self, records: Sequence[Quarantined]) -> None:
+        """Note what is wrong with open records now."""
+        self._quarantine.refuse_again(records)
+        self._quarantined += len(records)
+
+    # Deleting and undoing
+
+    def delete(self, query: Query) -> int:
+        """Move the rows of *query* to the history."""
+        self._appender.forget()
+        if query.kind.multiset:
+            self._multisets.unseal(query)
+        if query.limit is None:
+            deleted = self._tables.rows.retire(query, by=self.batch_id, reason="deleted")
+        else:
+            keys = list(itertools.chain.from_iterable(self._tables.rows.select(query, shape_of(query.kind).row_key)))
+            self._tables.rows.retire_keys(query.kind, keys, by=self.batch_id, reason="deleted")
+            deleted = len(keys)
+        self._deleted += deleted
+        return deleted
+
+    def undo(self, batch_id: int) -> int:
+        """Take back what *batch_id* brought, replaced and removed."""
+        found = self._tables.batches.find(batch=batch_id)
+        if not found or batch_id == self.batch_id:
+            raise DataError(
+                f"there is no batch {batch_id}", hint="`fpa batches` lists them", field="batch", value=batch_id
+            )
+        if (by := found[0].undone_by) is not None:
+            raise DataError(f"batch {batch_id} was already undone, by batch {by}", field="batch", value=batch_id)
+        if (parent := found[0].parent) is not None:
+            raise DataError(
+                f"batch {batch_id} is a group of the stream that is batch {parent}",
+                hint=f"undo batch {parent} as a whole",
+                field="batch",
+                value=batch_id,
+            )
+        self._appender.forget()
+        self._tables.batches.set_undoes(self.batch_id, batch_id)
+        # Later batches that put in what this one rejected go with it, and first.
+        batches = [*self._tables.batches.replays_of(batch_id), batch_id]
+        changed = sum(
+            take_back(self._tables, each, by=self.batch_id, unseal=self._multisets.unseal) for each in batches
+        )
+        self._quarantine.undo(batches[::-1])
+        self._deleted += changed
+        return changed
+
+    # The batch itself
+
+    def finish(self, *, read: int, reading: str | None = None) -> None:
+        """Note how many rows the source held, and how they were read."""
+        self._read = read
+        if reading is not None:
+            self._tables.batches.set_reading(self.batch_id, reading)
+
+    def record(self) -> None:
+        """Write what the batch came to; the last step before the commit.
+
+        :raises DatabaseError: if its stream has been undone meanwhile.
+        """
+        self._multisets.flush()
+        if self._claims.lasting:
+            self._multisets.keep_claims()
+        if self._rejected_at:
+            self._keep_matches()
+        counts = self._counts
+        total = counts.inserted + counts.duplicate + counts.revised + self._quarantined
+        for batch in (self.batch_id, self._owners.parent):
+            if batch is not None and not self._tables.batches.record(
+                batch,
+                # Only from now on can a reader see its rows.
+                recorded_ns=max(time.time_ns(), self._begun_ns) if batch == self.batch_id else None,
+                read=total if self._read is None else self._read,
+                counts=counts,
+                quarantined=self._quarantined,
+                deleted=self._deleted,
+            ):
+                raise DatabaseError(
+                    f"batch {batch} was undone while it was being written",
+                    hint="what comes next belongs to another batch: begin a new stream",
+                    operation="write a group of a stream",
+                )

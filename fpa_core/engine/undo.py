@@ -1,0 +1,168 @@
+"""Taking a batch back: what it brought goes, and what it replaced or removed returns, as if the batch had never been.
+
+Batches are taken back in any order, and an undo can itself be undone. A batch *counts* unless it is undone. A row returns if the batch that brought
+it counts and the one that removed it does not; of rows of which one version stands (natural keys, trades with an id), the last such version
+returns, unless another stands. A row whose own batch does not count is left in the history as retired by the undo of that batch, so that it returns
+with it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
+
+from fpa_core.engine.rows import Key, Range, Row, shape_of
+from fpa_core.engine.tables import Writer
+from fpa_core.kinds import KINDS, Kind
+from fpa_core.protocols import Query
+
+__all__ = ["take_back"]
+
+
+def take_back(tables: Writer, batch: int, *, by: int, unseal: Callable[[Query], None]) -> int:
+    """Take back what *batch* and its children brought, replaced and removed; return how many rows changed.
+
+    :param unseal: makes the rows that a query may select hot ones.
+    """
+    _stop_counting(tables, batch, by)
+    changed = 0
+    for kind in KINDS.values():
+        if kind.multiset:
+            unseal(Query(kind, batch=batch))
+        changed += tables.rows.retire_batch(kind, batch, by=by, reason="undone")
+        changed += _Restoration(tables, kind, by, unseal).run(batch)
+    return changed
+
+
+def _stop_counting(tables: Writer, batch: int, by: int) -> None:
+    tables.batches.set_undone(batch, by)
+    undone = tables.batches.find(batch=batch)[0]
+    if undone.undoes is not None:
+        for each in (undone.undoes, *tables.batches.replays_of(undone.undoes, undone_by=batch)):
+            _count_again(tables, each)
+
+
+def _count_again(tables: Writer, batch: int) -> None:
+    tables.batches.set_undone(batch, None)
+    again = tables.batches.find(batch=batch)[0]
+    if again.undoes is not None:
+        for each in (*tables.batches.replays_of(again.undoes), again.undoes):
+            _stop_counting(tables, each, batch)
+
+
+class _Restoration:
+    """Brings rows of one kind back from the history, in the name of the batch *by*."""
+
+    def __init__(self, tables: Writer, kind: Kind, by: int, unseal: Callable[[Query], None]) -> None:
+        self._tables = tables
+        self._kind = kind
+        self._shape = shape_of(kind)
+        self._by = by
+        self._unseal = unseal
+
+    def run(self, batch: int) -> int:
+        """Restore what *batch* and its children retired, and what stood before the rows that were taken back."""
+        restored = 0
+        versions = not self._kind.multiset or bool(self._kind.venue_id)
+        for page in self._tables.rows.retired_by(self._kind, batch):
+            rows = self._defer([row for row in page if row[-1] != "outdated"])
+            single = [row for row in rows if self._identity(row) is None]
+            restored += self._restore(single)
+            restored += self._restore_versions(self._key(row) for row in rows if self._identity(row) is not None)
+        if versions:
+            for page in self._tables.rows.retired_by(self._kind, self._by):
+                restored += self._restore_versions(self._key(row) for row in page if self._identity(row) is not None)
+        return restored
+
+    def _key(self, row: Row) -> Key:
+        return row[: len(self._shape.key)]
+
+    def _identity(self, row: Row) -> Hashable | None:
+        """Return what only one version of stands; None for a row that is counted."""
+        return self._shape.id_of(row[self._shape.contents]) if self._kind.multiset else self._key(row)
+
+    def _undone(self, rows: Iterable[Row]) -> dict[int, int]:
+        """Return the batches that brought, restored or retired *rows* and do not count, each with its undo."""
+        at = len(self._shape.columns)
+        asked = {each for row in rows for each in (row[at - 2], row[at - 1], row[at]) if each is not None}
+        return dict(self._tables.batches.undone(sorted(asked)))
+
+    def _defer(self, rows: Sequence[Row]) -> list[Row]:
+        """Return the rows whose own batches count; leave the others to the undo of the batch that does not."""
+        undone = self._undone(rows)
+        at = len(self._shape.columns)
+        counting: list[Row] = []
+        deferred: list[Row] = []
+        for row in rows:
+            undo = undone.get(row[at - 2]) or undone.get(row[at - 1] or 0)
+            if undo is None:
+                counting.append(row)
+            elif undo != self._by:
+                deferred.append((*row[: at - 1], self._by, undo, "undone"))
+        if deferred:
+            self._tables.rows.insert_history(self._kind, deferred)
+        return counting
+
+    def _restore(self, rows: Sequence[Row]) -> int:
+        """Put rows back in their places, or after all of their time if the place is taken."""
+        if not rows:
+            return 0
+        at = len(self._shape.columns)
+        if not self._kind.multiset:
+            self._tables.rows.insert(self._kind, [(*row[: at - 1], self._by) for row in rows])
+            return len(rows)
+        keys = list(dict.fromkeys(map(self._key, rows)))
+        self._unseal_at(keys)
+        taken: dict[Key, set[int]] = defaultdict(set)
+        for row in self._tables.rows.at(self._kind, keys):
+            taken[self._key(row)].add(row[-3])
+        inserts = []
+        for row in rows:
+            places = taken[self._key(row)]
+            place = row[at - 3] if row[at - 3] not in places else max(places) + 1
+            places.add(place)
+            inserts.append((*row[: at - 3], place, row[at - 2], self._by))
+        self._tables.rows.insert(self._kind, inserts)
+        return len(rows)
+
+    def _unseal_at(self, keys: Sequence[Key]) -> None:
+        """Make hot what shares a segment with *keys*: places and ids are looked up among hot rows."""
+        met = self._tables.segments.meeting(self._kind, [Range(key[:1], key[1], key[1]) for key in keys])
+        for info in {one.id: one for infos in met for one in infos}.values():
+            self._unseal(Query(self._kind, (info.subject,), info.first_ns, info.last_ns + 1))
+
+    def _restore_versions(self, keys: Iterable[Key]) -> int:
+        """Restore the last version that counts of whatever has none standing under *keys*."""
+        distinct = list(dict.fromkeys(keys))
+        if not distinct:
+            return 0
+        if self._kind.multiset:
+            self._unseal_at(distinct)
+        standing = {(self._key(row), self._identity(row)) for row in self._tables.rows.at(self._kind, distinct)}
+        past: dict[tuple[Key, Hashable], list[Row]] = defaultdict(list)
+        for row in self._tables.rows.history_at(self._kind, distinct):
+            if (identity := self._identity(row)) is not None and (place := (self._key(row), identity)) not in standing:
+                past[place].append(row)
+        undone = self._undone(row for rows in past.values() for row in rows)
+        found = (self._last_counting(rows, undone) for rows in past.values())
+        return self._restore([row for row in found if row is not None])
+
+    def _last_counting(self, rows: Sequence[Row], undone: dict[int, int]) -> Row | None:
+        at = len(self._shape.columns)
+        deletions = [row[at] for row in rows if row[-1] == "deleted" and row[at] not in undone]
+        deleted = max(deletions, default=0)
+        candidates = [
+            row
+            for row in rows
+            if row[at - 2] not in undone
+            and row[at - 1] not in undone
+            and (row[at] in undone or row[-1] == "outdated")
+            and max(row[at - 2], row[at - 1] or 0) > deleted
+        ]
+        return max(candidates, key=self._order, default=None)
+
+    def _order(self, row: Row) -> tuple[Any, ...]:
+        at = len(self._shape.columns)
+        version = row[self._shape.place(self._kind.version)] if self._kind.version else 0
+        return version, row[at - 2], row[at - 1] or 0

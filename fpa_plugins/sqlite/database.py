@@ -1,0 +1,202 @@
+"""The engine's port on one SQLite file: its dialect, its snapshots and its lock."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import json
+import re
+import sys
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from fpa_core.engine.rows import Row
+from fpa_core.engine.sql.session import Parameters, Wanted
+from fpa_core.engine.sql.tables import SqlTables
+from fpa_core.engine.tables import Reader, Writer
+from fpa_core.kinds import KINDS, Kind
+from fpa_core.protocols import Capability, KindFigures, StoreDescription
+from fpa_core.protocols.patterns import start_of, translate
+from fpa_plugins.sqlite.connection import Pool, immediate, prepare_file
+from fpa_plugins.sqlite.errors import translated
+from fpa_plugins.sqlite.migrations import migrate
+
+__all__ = ["SqliteDatabase", "SqliteSession", "glob"]
+
+FEW = 16
+"""Rows of ``wanted`` that are bound to the statement itself; more go through a temporary table."""
+
+_LAST_BEFORE_SURROGATES, _LAST_SURROGATE = 0xD7FF, 0xDFFF
+_WANTED = (
+    "CREATE TEMP TABLE IF NOT EXISTS wanted (n INTEGER PRIMARY KEY, a TEXT, b TEXT, x INTEGER, y INTEGER, z INTEGER)"
+)
+
+
+class SqliteSession:
+    """See :class:`fpa_core.engine.sql.session.Session`."""
+
+    same = "IS"
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+
+    def query(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """Return all rows of a statement."""
+        return self.connection.execute(sql, parameters).fetchall()
+
+    def stream(self, sql: str, parameters: Parameters = (), *, size: int = 16_384) -> Generator[list[Row], None, None]:
+        """Yield the rows of a statement. The connection stays at its moment for as long as the cursor is open."""
+        with contextlib.closing(self.connection.execute(sql, parameters)) as cursor:
+            while page := list(itertools.islice(cursor, size)):
+                yield page
+
+    def run(self, sql: str, parameters: Parameters = ()) -> int:
+        """Run a statement and return how many rows it changed."""
+        self.connection.execute(sql, parameters)
+        return int(self.connection.changes())
+
+    def bulk(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        """Insert rows."""
+        self.connection.executemany(_insert(table, tuple(columns)), rows)
+
+    def wanted(self, rows: Sequence[Wanted]) -> tuple[str, list[Any]]:
+        """Make *rows* a relation: a common table expression, or a temporary table that hides behind no name of ours."""
+        if len(rows) <= FEW:
+            values = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(rows))
+            bound = [value for n, row in enumerate(rows) for value in (n, *row)]
+            return f"WITH wanted (n, a, b, x, y, z) AS (VALUES {values}) ", bound
+        self.connection.execute(_WANTED)
+        self.connection.execute("DELETE FROM temp.wanted")
+        self.connection.executemany(
+            "INSERT INTO temp.wanted VALUES (?, ?, ?, ?, ?, ?)", ((n, *row) for n, row in enumerate(rows))
+        )
+        return "", []
+
+    def matches(self, column: str, pattern: str) -> tuple[str, list[Any]]:
+        """Return the condition that a column matches a pattern: a GLOB, and a range, since an index serves no bound GLOB."""
+        start = start_of(pattern)
+        if after := _after(start):
+            return f"({column} GLOB ? AND {column} >= ? AND {column} < ?)", [glob(pattern), start, after]
+        return f"{column} GLOB ?", [glob(pattern)]
+
+
+@functools.lru_cache(maxsize=256)
+def _insert(table: str, columns: tuple[str, ...]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
+
+def _after(start: str) -> str | None:
+    """Return the first text after all those that begin with *start*; None if there is none."""
+    for place in reversed(range(len(start))):
+        if (code := ord(start[place])) < sys.maxunicode:
+            following = code + 1 if code != _LAST_BEFORE_SURROGATES else _LAST_SURROGATE + 1
+            return start[:place] + chr(following)
+    return None
+
+
+def glob(pattern: str) -> str:
+    """Return a pattern as SQLite's GLOB understands it: there, only brackets take the meaning from a character."""
+    return translate(pattern, many="*", one="?", literal=lambda text: re.sub(r"([*?\[])", r"[\1]", text))
+
+
+class SqliteDatabase:
+    """See :class:`fpa_core.engine.tables.Database`.
+
+    :param path: the file; it and its folder are made when missing.
+    :param synchronous: ``full`` or ``normal``.
+    :param busy_timeout: how long a writer waits for another one, in seconds.
+    :raises SchemaError: when the file is no database of ours, or of a newer version.
+    :raises DatabaseError: when it cannot be opened.
+    """
+
+    capabilities = frozenset(
+        {Capability.PERSISTENT, Capability.SHARED, Capability.KNOWN_AT, Capability.UNDO, Capability.SEAL}
+    )
+
+    def __init__(self, path: Path, *, synchronous: str, busy_timeout: float) -> None:
+        self.path = path.expanduser().absolute()
+        prepare_file(self.path)
+        self._pool = Pool(self.path, synchronous=synchronous, busy_timeout=busy_timeout)
+        with translated(self.path, "open"), self._pool.writer() as connection:
+            self.migration_backup = migrate(connection, self.path)
+
+    @contextlib.contextmanager
+    def reader(self, operation: str) -> Iterator[Reader]:
+        """Open one state of the store, in a read transaction."""
+        with translated(self.path, operation), self._pool.reader() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield SqlTables(SqliteSession(connection))
+            finally:
+                connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def writer(self, operation: str) -> Iterator[Writer]:
+        """Open the latest state, with the write lock from the start."""
+        with translated(self.path, operation), self._pool.writer() as connection, immediate(connection):
+            yield SqlTables(SqliteSession(connection))
+
+    def version(self) -> object | None:
+        """Return what differs after any change: the first number by other connections, the second by the writing one."""
+        connection = self._pool.writing_connection
+        return None if connection is None else (connection.pragma("data_version"), connection.total_changes())
+
+    def latest(self, kind: Kind, subject: str) -> Sequence[Any] | None:
+        """Return the values of the last row: a statement or two, each of which sees one state, and nothing is decoded."""
+        with translated(self.path, f"read {kind.name}"), self._pool.reader() as connection:
+            hot, sealed = _latest_statements(kind)
+            row: Any
+            for row in connection.execute(hot, (subject,)).fetchall():
+                # Of one time the hot row is the later one: it arrived when the other was sealed already.
+                if row[1] is None or row[0] >= row[1]:
+                    return list(row[2:])
+            for row in connection.execute(sealed, (subject,)).fetchall():
+                if row[1] is None or row[1] < row[0]:
+                    by_name = json.loads(row[2])
+                    return [by_name.get(column.name) for column in kind.columns]
+            return None
+
+    def describe(self) -> StoreDescription:
+        """Return what file this is."""
+        with translated(self.path, "describe"), self._pool.reader() as connection:
+            return StoreDescription(
+                backend="sqlite",
+                engine=f"SQLite {apsw.sqlite_lib_version()}",
+                path=str(self.path),
+                schema=int(connection.pragma("user_version")),
+                bytes=int(connection.pragma("page_count")) * int(connection.pragma("page_size")),
+                kinds={name: _figures(connection, name) for name in KINDS},
+            )
+
+    def is_open(self) -> bool:
+        """Return whether this process may still use it."""
+        return self._pool.is_open
+
+    def close(self) -> None:
+        """Release the file; SQLite folds the write-ahead log into it."""
+        with translated(self.path, "close"):
+            self._pool.close()
+
+
+@functools.cache
+def _latest_statements(kind: Kind) -> tuple[str, str]:
+    """Return the statements for the last hot and the last sealed row, each with the last time of the other sort."""
+    fields = ", ".join(column.field for column in kind.columns)
+    last_hot = f"SELECT ts_ns FROM {kind.name} WHERE {kind.subject} = ?1 ORDER BY ts_ns DESC LIMIT 1"
+    by_time = f"FROM segments WHERE kind = '{kind.name}' AND subject = ?1 ORDER BY last_ns DESC LIMIT 1"
+    hot = (
+        f"SELECT ts_ns, (SELECT last_ns {by_time}), {fields} FROM {kind.name} WHERE {kind.subject} = ?1 "
+        "ORDER BY ts_ns DESC, seq DESC LIMIT 1"
+    )
+    return hot, f"SELECT last_ns, ({last_hot}), last_row {by_time}"
+
+
+def _figures(connection: apsw.Connection, kind: str) -> KindFigures:
+    sums = "SELECT count(*), ifnull(sum(rows), 0), ifnull(sum(bytes), 0) FROM segments WHERE kind = ?"
+    segments, rows, size = next(connection.execute(sums, (kind,)))
+    hot = connection.execute(f"SELECT count(*) FROM {kind}").get
+    return KindFigures(hot + rows, hot, rows, segments, size)
