@@ -200,7 +200,7 @@ def _windows_back(query: Query, entries: Iterable[sealed.Entry]) -> Iterator[tup
     """Divide as :func:`_windows` does, the last part first."""
     end = query.end_ns
     for entry in entries:
-        if end is None or entry.last_ns + 1 < end:
+        if entry.last_ns + 1 < (MAX_NS + 1 if end is None else end):
             yield evolve(query, start_ns=entry.last_ns + 1, end_ns=end), None
         first = entry.first_ns if query.start_ns is None else max(query.start_ns, entry.first_ns)
         last = entry.last_ns + 1 if end is None else min(entry.last_ns + 1, end)
