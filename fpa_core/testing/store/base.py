@@ -90,10 +90,11 @@ class StoreTests:
         return "default"
 
     @pytest.fixture(autouse=True)
-    def _declared(self, request: pytest.FixtureRequest, layout: str, store_factory: StoreFactory) -> None:
+    def _declared(self, request: pytest.FixtureRequest, layout: str) -> None:
         """Skip tests of capabilities that the store does not declare; fail a run in which every test is skipped."""
         del layout
         _expect_one_of(request)
+        store_factory: StoreFactory = request.getfixturevalue("store_factory")  # which may skip
         if needed := capabilities_of(request.function):
             with contextlib.closing(store_factory("capabilities")()) as backend:
                 missing = sorted(needed - backend.capabilities)

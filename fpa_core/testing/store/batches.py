@@ -29,6 +29,7 @@ class BatchTests(StoreTests):
         store.save(Quote("A", Instant(1), 1, 2))
         with store.batch(source="files:fxcm", file="x.csv", digest="abc") as batch:
             batch.write(QUOTES, to_table(QUOTES, [Quote("A", Instant(1), 1, 2), Quote("A", Instant(2), 1, 2)]))
+            assert (batch.counts.inserted, batch.counts.duplicate, batch.counts.revised) == (1, 1, 0)
             batch.finish(read=3, reading='{"delimiter": ","}')
         latest, first = store.batches()
         assert (latest.source, latest.file, latest.digest) == ("files:fxcm", "x.csv", "abc")

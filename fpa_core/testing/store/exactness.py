@@ -97,7 +97,7 @@ def _readings(store: DataStore, kind: Kind) -> Iterator[tuple[str, list[Any]]]:
     yield "records", store.select(kind).to_list()
     yield "latest first", store.select(kind, latest_first=True).to_list()[::-1]
     for prices in ("decimal", "scaled", "text"):
-        yield f"Arrow, {prices}", from_table(kind, store.select(kind).to_arrow(prices))  # type: ignore[arg-type]
+        yield f"Arrow, {prices}", from_table(kind, store.select(kind).to_arrow(prices))
 
 
 class ExactnessTests(StoreTests):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeAlias
@@ -39,7 +40,7 @@ from fpa_core.testing.store.base import Opener, StoreFactory, StoreTests
 
 __all__ = ["BrokenOff", "MachineTests", "StoreMachine", "calls", "run_machine", "write"]
 
-KINDS = (Quote, Trade)
+KINDS: tuple[type[Any], ...] = (Quote, Trade)
 SYMBOLS = ("A", "B*")
 SOURCES = ("files:one", "files:two", "live")
 LAST = 6
@@ -299,7 +300,7 @@ class StoreMachine(RuleBasedStateMachine):
     def selection(self, question: Question, **further: Any) -> Selection[Any]:
         """Return what the store is to read."""
         recorded = [batch.recorded_ns for batch in self.store.batches() if batch.id == question.known]
-        return self.store.select(
+        selection: Selection[Any] = self.store.select(
             question.what,
             None if question.symbol is None else escape(question.symbol),
             start=question.start,
@@ -312,6 +313,7 @@ class StoreMachine(RuleBasedStateMachine):
             as_known_at=recorded[0] if recorded else None,
             **further,
         )
+        return selection
 
     def of_these_batches(self, question: Question) -> Question:
         """Return a question about batches that there are."""
@@ -382,7 +384,7 @@ def run_machine(machine: type[StoreMachine], factory: StoreFactory, *, examples:
     effort = settings(
         max_examples=examples, stateful_step_count=steps, suppress_health_check=list(HealthCheck), deadline=None
     )
-    run_state_machine_as_test(lambda: machine(factory), settings=effort)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(functools.partial(machine, factory), settings=effort)  # type: ignore[arg-type]
 
 
 class MachineTests(StoreTests):

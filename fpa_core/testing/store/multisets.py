@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fpa_core.conversion import to_table
 from fpa_core.models import Quote, Trade
 from fpa_core.numbers import Instant
-from fpa_core.protocols import Capability
+from fpa_core.protocols import Capability, StoreBackend
 from fpa_core.records import QUOTES
 from fpa_core.store import DataStore
 from fpa_core.testing import strategies as own
@@ -175,6 +175,20 @@ class MultisetTests(StoreTests):
             for bid in (2, 5):
                 stream.write(Quote("A", Instant(1), bid, 9))
         assert [quote.bid for quote in store.get_quotes("A")] == [3, 1, 9, 2, 5]
+
+    @holds(Contract.C1)
+    def test_counting_spans_groups(self, backend: StoreBackend, store: DataStore) -> None:
+        """A row that a stream brings twice is kept twice, in one group or in two, though another batch came between them."""
+        row = Quote("A", Instant(1), 1, 2)
+        for again in (False, True):
+            stream = backend.stream(source="live")
+            for rows in ([row], [row, row]):
+                with stream.group() as group:
+                    counts = group.write_records(QUOTES, rows)
+                assert (0 if again else len(rows)) == counts.inserted
+                assert store.save(row).inserted == 0
+            stream.close()
+        assert [row] * 3 == store.get_quotes()
 
     @holds(Contract.C1)
     def test_a_reconnected_stream_adds_nothing(self, store: DataStore) -> None:

@@ -195,6 +195,20 @@ class QuarantineTests(StoreTests):
             assert again.receipt.inserted == 0
 
     @holds(Contract.C4)
+    def test_a_replayed_row_stands_beside_equal_ones(self, store: DataStore) -> None:
+        """A replayed row is one more than those equal to it that its batch brought, not one of them."""
+        row = Quote("A", Instant(1), 1, 2)
+        with store.batch() as first:
+            first.write(QUOTES, to_table(QUOTES, [row, row]))
+            first.quarantine([_rejected("quote", 3, kind="quotes")])
+        (rejected,) = store.quarantined()
+        with store.batch(replays=first.id) as replay:
+            replay.replay(QUOTES, to_table(QUOTES, [row]), [rejected.id])
+        assert [row] * 3 == store.get_quotes()
+        assert (1, first.id) == (store.batches()[0].inserted, store.batches()[0].replays)
+        assert store.save([row] * 3).inserted == 0
+
+    @holds(Contract.C4)
     def test_a_later_version_stands_when_an_earlier_one_is_replayed(self, store: DataStore) -> None:
         """A replayed version does not replace one that a later batch brought, unless it was changed."""
         bars = [Bar("A", Instant(0), 1, 2, 1, close, 5, "1m") for close in (1, 2)]

@@ -249,7 +249,8 @@ class QueryTests(StoreTests):
             store.save(records)
             store.delete(store.select(Quote, "A", start=start))
             expected: dict[tuple[str, str], list[int]] = {}
-            for record in [*store.get_quotes(), *store.get_bars()]:
+            stored: list[Any] = [*store.get_quotes(), *store.get_bars()]
+            for record in stored:
                 expected.setdefault((kind_of(record).name, record.symbol), []).append(record.ts_ns)
             assert {key: (len(times), min(times), max(times)) for key, times in expected.items()} == {
                 (e.kind, e.subject): (e.rows, e.first_ns, e.last_ns) for e in store.inventory()

@@ -64,7 +64,7 @@ class ThreadTests(StoreTests):
                 store.save(Quote(f"S{number}", Instant(ts), 1, 2))
                 assert ts + 1 == store.select(Quote, f"S{number}").count()
 
-        run_together(*(lambda number=number: work(number) for number in range(6)))  # type: ignore[misc]
+        run_together(*(lambda number=number: work(number) for number in range(6)))
         assert 60 == store.select(Quote).count() == sum(batch.inserted for batch in store.batches())
 
     @holds(Contract.C7)
@@ -131,6 +131,6 @@ class ThreadTests(StoreTests):
                 for place in range(25):
                     stream.write(Quote(f"S{number}", Instant(place // 5), place, 99))
 
-            run_together(*(lambda number=number: write(number) for number in range(4)))  # type: ignore[misc]
+            run_together(*(lambda number=number: write(number) for number in range(4)))
         for number in range(4):
             assert list(range(25)) == [quote.bid for quote in store.get_quotes(f"S{number}")]
