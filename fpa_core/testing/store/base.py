@@ -59,11 +59,16 @@ def _expect_one_of(request: pytest.FixtureRequest) -> None:
     group.addfinalizer(check)
 
 
-def law(*strategies: st.SearchStrategy[Any]) -> Callable[[F], F]:
-    """Return a decorator for a property that holds for all values of *strategies*, its last parameters."""
+def law(*strategies: st.SearchStrategy[Any], cost: int = 1) -> Callable[[F], F]:
+    """Return a decorator for a property that holds for all values of *strategies*, its last parameters.
+
+    :param cost: how many times as long as others an example takes; so many times fewer are tried.
+    """
+    examples = max(1, settings().max_examples // cost)
 
     def decorate(test: F) -> F:
-        return settings(deadline=None, suppress_health_check=_RELAXED)(given(*strategies)(test))  # type: ignore[return-value]
+        effort = settings(deadline=None, suppress_health_check=_RELAXED, max_examples=examples)
+        return effort(given(*strategies)(test))  # type: ignore[return-value]
 
     return decorate
 

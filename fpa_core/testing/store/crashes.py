@@ -48,6 +48,7 @@ def _in_a_stream(opener: Opener, ready: Connection) -> None:
     for place, row in enumerate(ROWS):
         stream.write(row).result(PATIENCE)
         ready.send(place)
+    threading.Event().wait()
 
 
 def _without_closing(opener: Opener, ready: Connection) -> None:
@@ -73,7 +74,7 @@ def _kill(opener: Opener, work: Any, messages: int) -> list[Any]:
                 received.append(receiving.recv())
         process.kill()
         process.join(PATIENCE)
-        with contextlib.suppress(EOFError):
+        with contextlib.suppress(EOFError, OSError):  # the last message may have broken off
             while True:
                 received.append(receiving.recv())
     assert process.exitcode == -signal.SIGKILL, "the process ended by itself; what it raised is on standard error"

@@ -217,7 +217,7 @@ class ExactnessTests(StoreTests):
                 assert expected == found, name
 
     @holds(Contract.C5)
-    @law(st.lists(own.quotes() | own.trades(), min_size=1, max_size=12))
+    @law(st.lists(own.quotes() | own.trades(), min_size=1, max_size=12), cost=4)
     def test_every_form_of_a_table_is_taken(self, fresh: Fresh, records: list[Any]) -> None:
         """Decimals given as Arrow decimals, as texts or as integers with a scale, and records, are stored as the same rows."""
         for kind in (QUOTES, TRADES):

@@ -45,6 +45,19 @@ class HistoryTests(StoreTests):
             assert store.select(what, as_known_at=at - 1).to_list() == []
 
     @holds(Contract.C3, Capability.KNOWN_AT)
+    def test_a_stream_is_known_group_by_group(self, store: DataStore) -> None:
+        """A read as known between two groups of a stream gives nothing that the later group brought."""
+        first, correction = (Trade("A", Instant(1), price, 5, trade_id="7") for price in (10, 11))
+        with store.stream(max_delay="1h") as stream:
+            stream.write(first)
+            stream.flush()
+            between = max(batch.recorded_ns for batch in store.batches())
+            for row in (correction, Trade("A", Instant(0), 9, 5)):
+                stream.write(row)
+            stream.flush()
+        assert [first] == store.select(Trade, as_known_at=between).to_list()
+
+    @holds(Contract.C3, Capability.KNOWN_AT)
     def test_a_deleted_row_stays_in_the_history(self, store: DataStore) -> None:
         """A row that was deleted is what a read as known before its deletion gives, in its place."""
         rows = [Quote("A", Instant(5), 1, ask) for ask in (7, 8, 9)]
@@ -172,6 +185,17 @@ class HistoryTests(StoreTests):
             store.seal()
         store.undo(deleted)
         assert [*later, *rows] == store.get_quotes("A")
+
+    @holds(Contract.C3, Capability.UNDO)
+    def test_undo_of_a_deletion_brings_back_nothing_that_was_undone(self, store: DataStore) -> None:
+        """A row that was deleted, and whose batch was undone since, stays away when the deletion is undone."""
+        rows = [Quote("A", Instant(ts), 1, 2) for ts in range(2)]
+        first = store.save(rows[:1]).batch
+        store.save(rows[1:])
+        deleted = store.delete(store.select(Quote)).batch
+        store.undo(first)
+        store.undo(deleted)
+        assert rows[1:] == store.get_quotes()
 
     @holds(Contract.C3, Capability.UNDO)
     @pytest.mark.parametrize("number", [99, 0])

@@ -165,6 +165,18 @@ class MultisetTests(StoreTests):
             assert one.select(Trade).to_list() == other.select(Trade).to_list()
 
     @holds(Contract.C1)
+    def test_records_and_tables_in_one_batch(self, store: DataStore) -> None:
+        """In one batch, records and tables may follow each other in any order, and all are counted."""
+        rows = {ts: Quote("A", Instant(ts), 1, 2) for ts in (1, 2, 3)}
+        with store.batch() as batch:
+            for call in ([rows[1], rows[1]], [rows[3]], [rows[2], rows[3]]):
+                batch.write(QUOTES, to_table(QUOTES, call))
+                batch.write_records(QUOTES, [evolve(row, symbol="B") for row in call])
+                batch.write_records(QUOTES, call)
+        assert (10, 5) == (len(store.get_quotes("A")), len(store.get_quotes("B")))
+        assert (15, 0) == (batch.receipt.inserted, batch.receipt.duplicate)
+
+    @holds(Contract.C1)
     def test_arrival_keeps_its_order_over_groups(self, store: DataStore) -> None:
         """Rows of one time come back in the order of their writing, over groups, and beside rows of other batches."""
         with store.stream(max_delay="1h") as stream:
@@ -253,6 +265,22 @@ class MultisetTests(StoreTests):
             stream.write(stays)
         assert (stream.receipt.inserted, stream.receipt.duplicate) == (0, 2)
         assert [stays] == store.get_quotes("A")
+
+    @holds(Contract.C1)
+    def test_what_a_stream_recognised_outlives_sealing(self, store: DataStore) -> None:
+        """A stored row that a stream recognised stays recognised when rows are sealed, and changed, between the groups."""
+        row = Quote("A", Instant(1), 1, 2)
+        store.save([row, row])
+        store.seal()
+        with store.stream(max_delay="1h") as stream:
+            for between in (lambda: (store.save(Quote("A", Instant(1), 3, 4)), store.seal()), lambda: None):
+                stream.write(row)
+                stream.flush()
+                between()
+            store.delete(store.select(Quote, "A", bid=3))
+            stream.write(row)
+        assert (1, 2) == (stream.receipt.inserted, stream.receipt.duplicate)
+        assert [row] * 3 == store.get_quotes("A")
 
     @holds(Contract.C1)
     def test_a_deleted_row_may_come_again(self, store: DataStore) -> None:

@@ -209,6 +209,19 @@ class QuarantineTests(StoreTests):
         assert store.save([row] * 3).inserted == 0
 
     @holds(Contract.C4)
+    def test_a_replayed_row_is_recognised_in_an_earlier_batch(self, store: DataStore) -> None:
+        """Rows that an earlier batch brought too are kept as often as the fuller of the two had them, once they are replayed."""
+        row = Quote("A", Instant(1), 1, 2)
+        store.save([row, row])
+        with store.batch() as batch:
+            batch.write(QUOTES, to_table(QUOTES, [row]))
+            batch.quarantine([_rejected("quote", number, kind="quotes") for number in (2, 3)])
+        for rejected in store.iter_quarantined(in_order=True, state="open"):
+            with store.batch(replays=batch.id) as replay:
+                replay.replay(QUOTES, to_table(QUOTES, [row]), [rejected.id])
+        assert [row] * 3 == store.get_quotes()
+
+    @holds(Contract.C4)
     def test_a_later_version_stands_when_an_earlier_one_is_replayed(self, store: DataStore) -> None:
         """A replayed version does not replace one that a later batch brought, unless it was changed."""
         bars = [Bar("A", Instant(0), 1, 2, 1, close, 5, "1m") for close in (1, 2)]

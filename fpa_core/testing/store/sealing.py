@@ -27,7 +27,7 @@ class SealingTests(StoreTests):
     """A sealed store is the same store."""
 
     @holds(Contract.C1, Capability.SEAL, Capability.UNDO, Capability.KNOWN_AT)
-    @law(st.lists(st.lists(some_quotes | few_trades, max_size=14), min_size=1, max_size=5), st.data())
+    @law(st.lists(st.lists(some_quotes | few_trades, max_size=14), min_size=1, max_size=5), st.data(), cost=2)
     def test_a_sealed_store_is_the_same_store(
         self, fresh: Fresh, batches: list[list[Any]], data: st.DataObject
     ) -> None:
