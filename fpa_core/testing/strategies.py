@@ -26,11 +26,11 @@ NS = st.integers(-(2**62), 2**62).map(Instant)
 """Instants between 1823 and 2116."""
 
 FEW_NS = st.integers(0, 5).map(Instant)
-"""Instants that collide."""
+"""So few instants that records share them."""
 
 
 def decimals(places: int = 24, digits: int = 30) -> st.SearchStrategy[Decimal]:
-    """Decimals of any scale, negative, tiny and long ones among them."""
+    """Make decimals of any scale, including negative, tiny and long ones."""
     return st.builds(
         lambda number, scale: Decimal(number).scaleb(-scale),
         st.integers(-(10**digits), 10**digits),
@@ -39,7 +39,7 @@ def decimals(places: int = 24, digits: int = 30) -> st.SearchStrategy[Decimal]:
 
 
 def any_decimals() -> st.SearchStrategy[Decimal]:
-    """All that a model takes: up to 76 digits before and after the point, in any spelling."""
+    """Make every decimal that a model accepts: up to 76 digits before and after the point, in any notation."""
     return st.one_of(
         decimals(),
         st.builds(
@@ -57,7 +57,7 @@ def _joined(sign: str, before: int, after: int, chance: random.Random) -> Decima
 
 
 def instants() -> st.SearchStrategy[int]:
-    """All that a time may be: every nanosecond of 64 bits but the least, with round ones among them."""
+    """Make every time that a model accepts: any 64-bit nanosecond but the lowest, including round ones."""
     return st.one_of(
         st.integers(MIN_NS + 1, MAX_NS),
         st.builds(
@@ -69,22 +69,22 @@ def instants() -> st.SearchStrategy[int]:
 
 
 def prices() -> st.SearchStrategy[Decimal]:
-    """Prices as they are seen, and some that are not."""
+    """Make usual prices, and zero, negative and very long ones."""
     return st.one_of(st.decimals(0, 1000, places=2), st.sampled_from([Decimal("-36.98"), Decimal(0)]), decimals())
 
 
 def few_prices() -> st.SearchStrategy[Decimal]:
-    """Prices that collide, in different spellings."""
+    """Make few prices, some of them equal with different scales."""
     return st.sampled_from([Decimal(text) for text in ("1", "1.0", "1.5", "1.50", "2")])
 
 
 def texts(size: int = 12) -> st.SearchStrategy[str]:
-    """Any text that a record may hold."""
+    """Make any text that a field accepts."""
     return st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=size)
 
 
 def names() -> st.SearchStrategy[str]:
-    """Symbols, order ids, accounts."""
+    """Make symbols, order ids and accounts."""
     return st.one_of(
         st.sampled_from(["AAPL", "BRK[B]", "BTC/USDT", "SPXW  210106P03700000", "Ünï", "a'b;--", "x,y"]),
         st.text(st.characters(codec="utf-8", categories=("L", "N", "P")), min_size=1, max_size=10),
@@ -96,7 +96,7 @@ optional_texts = st.none() | texts()
 
 
 def quotes(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[int] = NS) -> st.SearchStrategy[Quote]:
-    """Make quotes, of any symbol and time unless told otherwise."""
+    """Make quotes, of any symbol and time unless given."""
     return st.builds(
         Quote,
         names() if symbol is None else symbol,
@@ -112,7 +112,7 @@ def quotes(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[i
 
 
 def trades(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[int] = NS) -> st.SearchStrategy[Trade]:
-    """Make trades, of any symbol and time unless told otherwise."""
+    """Make trades, of any symbol and time unless given."""
     return st.builds(
         Trade,
         names() if symbol is None else symbol,
@@ -127,7 +127,7 @@ def trades(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[i
 
 
 def bars(symbol: st.SearchStrategy[str] | None = None, ts: st.SearchStrategy[int] = NS) -> st.SearchStrategy[Bar]:
-    """Make bars, of any symbol and time unless told otherwise."""
+    """Make bars, of any symbol and time unless given."""
     return st.builds(
         Bar,
         names() if symbol is None else symbol,
@@ -211,6 +211,6 @@ def records() -> st.SearchStrategy[object]:
 
 
 def same_kind(size: int) -> st.SearchStrategy[list[object]]:
-    """Make so many records of one kind, whichever."""
+    """Make *size* records of one kind, which may be any."""
     kinds = [quotes(), trades(), bars(), orders(), positions(), snapshots()]
     return st.sampled_from(kinds).flatmap(lambda kind: st.lists(kind, min_size=size, max_size=size))

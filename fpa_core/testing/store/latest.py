@@ -34,11 +34,11 @@ def _bar(ts: int, price: int = 1, symbol: str = "A") -> Bar:
 
 
 class LatestTests(StoreTests):
-    """The latest record of a symbol, and the one current at a time, wherever rows lie."""
+    """The latest record of a symbol, and the one current at a time, in every layout of its rows."""
 
     @pytest.fixture(params=["hot", "sealed", "both"])
     def save(self, request: pytest.FixtureRequest, store: DataStore) -> Save:
-        """Save rows that then lie hot, sealed, or the first half of them sealed and the others hot."""
+        """Save rows and seal none, all, or the first half of them."""
 
         def keep(rows: Sequence[Any]) -> None:
             half = len(rows) // 2 if request.param == "both" else len(rows)
@@ -58,7 +58,7 @@ class LatestTests(StoreTests):
 
     @holds(Contract.C1)
     def test_latest_of_each(self, store: DataStore, save: Save, make: Make) -> None:
-        """The latest row is the last in time of its symbol, whatever was saved last and whatever others have."""
+        """The latest row is the last in time of its symbol, not the last that was saved."""
         rows = [make(ts, symbol=symbol) for ts in (3, 7, 5, 1) for symbol in "BA"]
         save([*rows, make(9, symbol="C")])
         for symbol in "AB":
@@ -66,17 +66,17 @@ class LatestTests(StoreTests):
 
     @holds(Contract.C1)
     def test_as_of_every_time(self, store: DataStore, save: Save, make: Make) -> None:
-        """What prevailed at a time is the last row at or before it, and nothing before the first."""
+        """The row as of a time is the last one at or before it; before the first there is none."""
         rows = [make(ts, price=ts) for ts in (2, 8, 4, 6)]
         save([*rows, make(1, symbol="B"), make(9, symbol="B")])
-        prevailed = [found and found.ts_ns for found in (store.as_of("A", at, type(rows[0])) for at in range(10))]
-        assert prevailed == [None, None, 2, 2, 4, 4, 6, 6, 8, 8]
+        current = [found and found.ts_ns for found in (store.as_of("A", at, type(rows[0])) for at in range(10))]
+        assert current == [None, None, 2, 2, 4, 4, 6, 6, 8, 8]
         assert make(8, price=8) == store.as_of("A", "2024-05-01T00:00:00Z", type(rows[0]))
 
     @holds(Contract.C1)
     @pytest.mark.parametrize("make", [_quote, _trade], ids=["quotes", "trades"])
     def test_of_equal_times_the_last_to_arrive(self, store: DataStore, save: Save, make: Make) -> None:
-        """Of rows that share a time the one that arrived last is the latest, and one that is known already changes nothing."""
+        """Of rows that share a time the one that arrived last is the latest; a duplicate changes nothing."""
         save([make(5, price) for price in (3, 1, 4, 2)])
         what = type(make(5))
         assert make(5, 2) == store.latest("A", what) == store.as_of("A", 5, what)
@@ -96,7 +96,7 @@ class LatestTests(StoreTests):
 
     @holds(Contract.C1)
     def test_unknown_symbol(self, store: DataStore, save: Save, make: Make) -> None:
-        """Of a symbol that has no rows of the kind there is no latest one, though others, or other kinds, have some."""
+        """A symbol without rows of the kind has no latest one, even if other symbols or kinds have."""
         save([make(1), make(2, symbol="B")])
         what = type(make(1))
         for symbol in ("C", "", "a", "AA"):
@@ -107,7 +107,7 @@ class LatestTests(StoreTests):
 
     @holds(Contract.C1)
     def test_empty_store(self, store: DataStore, make: Make) -> None:
-        """In an empty store nothing is the latest."""
+        """An empty store has no latest row."""
         assert store.latest("A", type(make(1))) is None
         assert store.as_of("A", MAX_NS, type(make(1))) is None
 
@@ -141,7 +141,7 @@ class LatestTests(StoreTests):
 
     @holds(Contract.C1)
     def test_symbols_with_the_characters_of_patterns(self, store: DataStore, save: Save, make: Make) -> None:
-        """A symbol is taken as it is written: stars, question marks, brackets and backslashes in it mean themselves."""
+        """A symbol is a name, not a pattern: stars, question marks, brackets and backslashes mean themselves."""
         names = ["BRK", "BRK*", "BRK?", "BRK[B]", "BRKB", "*", "?", "[", "\\", "BRK\\*", "%", "_"]
         save([make(ts, symbol=name) for ts, name in enumerate(names)])
         what = type(make(1))
@@ -152,7 +152,7 @@ class LatestTests(StoreTests):
 
     @holds(Contract.C1)
     def test_first_and_last_nanosecond(self, store: DataStore, save: Save, make: Make) -> None:
-        """The first and the last time that can be represented are times as any other, of rows and of questions."""
+        """Rows and queries may have the first and the last time that can be represented."""
         rows = [make(ts) for ts in (MIN_NS + 1, 0, MAX_NS - 1, MAX_NS)]
         what = type(rows[0])
         save(rows)
@@ -164,7 +164,7 @@ class LatestTests(StoreTests):
 
     @holds(Contract.C1)
     def test_of_several_intervals_the_last_bar(self, store: DataStore) -> None:
-        """A bar that is the latest in time is the latest, whatever its interval."""
+        """The latest bar is the last in time of any interval."""
         bars = [
             Bar("A", Instant(ts), None, None, None, 1, None, interval)
             for ts, interval in ((0, "1d"), (60, "1m"), (30, "5m"))

@@ -1,4 +1,4 @@
-"""Whatever is done to a store, in whatever order: it holds what a plain list of rows would hold."""
+"""The state machine of a store: any operations in any order leave what a plain list of rows would hold."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ KINDS: tuple[type[Any], ...] = (Quote, Trade)
 SYMBOLS = ("A", "B*")
 SOURCES = ("files:one", "files:two", "live")
 LAST = 6
-"""Rows drawn lie between 0 and this time, or as far after the last one stored."""
+"""Rows have times from 0 to this one, or as much later than the last stored row."""
 
 symbols = st.sampled_from(SYMBOLS)
 times = st.integers(0, LAST).map(Instant)
@@ -59,9 +59,9 @@ trades = st.builds(
 some = st.lists(quotes | trades, max_size=8)
 many = st.one_of(some, st.lists(quotes, min_size=3, max_size=16), st.lists(trades, min_size=3, max_size=16))
 numbers = st.integers(0, 30)
-"""Which of those there are, counted round."""
+"""An index into what exists, modulo its length."""
 calls = st.lists(st.tuples(many, st.booleans()), min_size=1, max_size=3)
-"""What one batch brings call by call, and whether as a table."""
+"""The rows of each call of a batch, and whether the call gets a table."""
 
 
 Calls: TypeAlias = list[tuple[list[Any], bool]]
@@ -70,11 +70,11 @@ _numbers = itertools.count()
 
 
 class BrokenOff(Exception):  # noqa: N818  # it is what happens to a batch, not what went wrong
-    """The end of a batch in its middle."""
+    """Ends a batch before it is complete."""
 
 
 def now_and_then(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Draw None most of the time: a question with many conditions has no rows for an answer."""
+    """Draw None most of the time: a query with many conditions selects no rows."""
     return st.one_of(st.none(), st.none(), st.none(), values)
 
 
@@ -96,7 +96,7 @@ questions = st.builds(
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """A store, the model beside it, and everything that may happen to a store.
+    """A store, its model, and the operations on both.
 
     A backend with failures of its own (a file that breaks off, a server that goes away) adds rules in a subclass, which it names as
     :attr:`StoreContract.machine`.
@@ -134,7 +134,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(given=calls, ahead=st.booleans(), source=st.sampled_from(SOURCES))
     def ingest(self, given: Calls, ahead: bool, source: str) -> None:
-        """Store rows in the calls of one batch."""
+        """Store rows in several calls of one batch."""
         calls = self.shifted(given, ahead)
         with self.store.batch(source=source) as batch:
             write(batch, calls)
@@ -143,7 +143,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.delivered)
     @rule(which=numbers, start=st.integers(0, 8), end=st.integers(1, 30), as_table=st.booleans())
     def ingest_again(self, which: int, start: int, end: int, as_table: bool) -> None:
-        """Store rows that were brought before, all or some of them."""
+        """Store all or some rows of an earlier batch again."""
         rows = self.delivered[which % len(self.delivered)][start:end]
         with self.store.batch(source="files:one") as batch:
             write(batch, [(rows, as_table)])
@@ -151,7 +151,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(rows=some, again=st.none() | numbers, ahead=st.booleans())
     def write_to_stream(self, rows: list[Any], again: int | None, ahead: bool) -> None:
-        """Write rows to the stream that is open, or to a new one; those of earlier batches, too, as after a connection broke."""
+        """Write rows to the open stream or a new one, with rows of earlier batches as after a reconnect."""
         rows = rows_of(self.shifted([(rows, False)], ahead))
         if again is not None and self.delivered:
             rows = [*self.delivered[again % len(self.delivered)][:6], *rows]
@@ -174,20 +174,20 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.stream)
     @rule()
     def close_stream(self) -> None:
-        """End the stream that is open, if one is."""
+        """Close the open stream."""
         if self.stream is not None:
             self.stream.close()
             self.stream = None
 
     @rule(what=st.none() | st.sampled_from(KINDS), symbol=st.none() | symbols, least=st.sampled_from([1, 1, 4]))
     def seal(self, what: type[Any] | None, symbol: str | None, least: int) -> None:
-        """Seal all, or what lies hot of one kind or symbol."""
+        """Seal everything, or one kind or symbol."""
         self.store.seal(what, symbol=symbol, least=least)
 
     @precondition(lambda self: self.model.sources and Capability.UNDO in self.capabilities)
     @rule(which=numbers, late=st.booleans())
     def undo(self, which: int, late: bool) -> None:
-        """Undo any batch, undos and deletions among them, as often as not one of the last."""
+        """Undo any batch, an undo or a deletion too; half of the time one of the last three."""
         known = sorted(self.model.sources)
         target = known[-1 - which % min(3, len(known))] if late else known[which % len(known)]
         if target in self.model.undone:
@@ -202,7 +202,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(question=questions)
     def delete(self, question: Question) -> None:
-        """Delete a range, or whatever else can be selected."""
+        """Delete the rows of a selection."""
         question = self.of_these_batches(evolve(question, by_time=False, known=None))
         rows = self.model.answer(question)
         self.about_to_go(rows)
@@ -214,7 +214,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.read(Quote))
     @rule(which=numbers, new=quotes)
     def update_quote(self, which: int, new: Quote) -> None:
-        """Put a quote in the place of another one."""
+        """Replace one quote with another."""
         standing = self.model.read(Quote)
         old = standing[which % len(standing)].record
         going = [row for row in standing if row.record == old][: int(old != new)]
@@ -226,7 +226,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.model.arrive(batch, [new] * (there + 1))
 
     def about_to_go(self, rows: Sequence[Row]) -> None:
-        """End the stream where it could not be told what it still knows."""
+        """Close the stream if the contracts do not define which of the remaining rows it was matched with."""
         if self.stream is not None and self.model.is_ambiguous(rows, self.stream.batch):
             self.close_stream()
 
@@ -235,13 +235,13 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: Capability.PERSISTENT in self.capabilities)
     @rule()
     def reopen(self) -> None:
-        """Close the store, which may seal it, and open it."""
+        """Close the store and open it again."""
         self.store.close()
         self.open()
 
     @rule(given=calls, ahead=st.booleans())
     def break_off(self, given: Calls, ahead: bool) -> None:
-        """Raise an error in the middle of a batch: nothing of the batch is left."""
+        """Raise an error in the middle of a batch: nothing of it may remain."""
         with contextlib.suppress(BrokenOff), self.store.batch() as batch:
             write(batch, self.shifted(given, ahead))
             raise BrokenOff
@@ -250,7 +250,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def holds_what_the_model_holds(self) -> None:
-        """All rows, the latest, the inventory and the batches are those of the model after every step."""
+        """After every step all rows, the latest rows, the inventory and the batches equal those of the model."""
         if self.store is None:
             return
         expected = {what: records(self.model.read(what)) for what in KINDS}
@@ -270,7 +270,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(asked=st.lists(questions, min_size=1, max_size=4))
     def ask(self, asked: list[Question]) -> None:
-        """Read ranges, columns, either order, the past, and what prevailed at a time."""
+        """Read ranges, columns, either order, the past, and the rows as of a time."""
         for question in asked:
             self.check(self.of_these_batches(question))
 
@@ -298,7 +298,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert [tuple(getattr(record, name) for name in fields) for record in meant] == values_of(table)
 
     def selection(self, question: Question, **further: Any) -> Selection[Any]:
-        """Return what the store is to read."""
+        """Return the selection that a question describes."""
         recorded = [batch.recorded_ns for batch in self.store.batches() if batch.id == question.known]
         selection: Selection[Any] = self.store.select(
             question.what,
@@ -316,7 +316,7 @@ class StoreMachine(RuleBasedStateMachine):
         return selection
 
     def of_these_batches(self, question: Question) -> Question:
-        """Return a question about batches that there are."""
+        """Return the question with indexes of batches replaced by their ids."""
         ids = sorted(self.model.sources)
         batch, known = (
             ids[which % len(ids)] if which is not None and ids else None for which in (question.batch, question.known)
@@ -326,7 +326,7 @@ class StoreMachine(RuleBasedStateMachine):
         return evolve(question, batch=batch, known=known)
 
     def shifted(self, given: Calls, ahead: bool) -> Calls:
-        """Return the rows drawn, or the same after all that is stored."""
+        """Return the rows drawn, or the same moved behind the last stored row."""
         last = max((row.record.ts_ns for row in self.model.standing()), default=0)
         return [
             ([evolve(row, timestamp=Instant(row.ts_ns + last * ahead)) for row in rows], as_table)
@@ -334,7 +334,7 @@ class StoreMachine(RuleBasedStateMachine):
         ]
 
     def learn(self, receipt: Receipt, source: str | None, rows: list[Any]) -> None:
-        """Let the model know what was brought, by a new batch or by one that goes on, and compare what each makes of it."""
+        """Store rows in the model, in a new batch or one that goes on, and compare the counts."""
         if source is not None:
             self.model.begin(receipt.batch, source)
         self.model.arrive(receipt.batch, rows)
@@ -364,7 +364,7 @@ def rows_of(calls: Calls) -> list[Any]:
 
 
 def records(rows: Sequence[Row]) -> list[Any]:
-    """Return what was stored."""
+    """Return the records of rows."""
     return [row.record for row in rows]
 
 
@@ -374,13 +374,13 @@ def contents(store: DataStore) -> dict[type[Any], list[Any]]:
 
 
 def values_of(table: pa.Table) -> list[tuple[Any, ...]]:
-    """Return the rows of a table, with times as nanoseconds and decimals as such."""
+    """Return the rows of a table, with times as nanoseconds."""
     columns = [column.cast("int64") if pa.types.is_timestamp(column.type) else column for column in table.columns]
     return list(zip(*(column.to_pylist() for column in columns), strict=True))
 
 
 def run_machine(machine: type[StoreMachine], factory: StoreFactory, *, examples: int, steps: int) -> None:
-    """Try so many stores, each with so many steps at most."""
+    """Run the machine on *examples* stores, with at most *steps* operations on each."""
     effort = settings(
         max_examples=examples, stateful_step_count=steps, suppress_health_check=list(HealthCheck), deadline=None
     )
@@ -388,7 +388,7 @@ def run_machine(machine: type[StoreMachine], factory: StoreFactory, *, examples:
 
 
 class MachineTests(StoreTests):
-    """Everything together, in any order.
+    """Any operations in any order.
 
     :cvar machine: what may happen to the store.
     :cvar machine_examples: how many stores are tried; 2,000 in a long run.
@@ -401,6 +401,6 @@ class MachineTests(StoreTests):
 
     @holds(Contract.C1)
     def test_the_store_agrees_with_a_plain_list(self, layout: str, store_factory: StoreFactory) -> None:
-        """Whatever is done to a store, it holds what a plain list of rows would hold."""
+        """After any operations, a store holds what a plain list of rows would hold."""
         del layout
         run_machine(self.machine, store_factory, examples=self.machine_examples, steps=self.machine_steps)
