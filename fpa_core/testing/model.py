@@ -1,6 +1,6 @@
-"""What a store of quotes and trades must do, said as plainly as Python can: one list of rows, searched from end to end each time.
+"""A model of a store of quotes and trades: one list of rows, searched from end to end each time.
 
-No index, no layout, no transaction: whoever doubts a line compares it with docs/explanation/merging.md.
+It has no index, no layout and no transactions, so that each line can be compared with docs/explanation/merging.md.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Row:
     """A row that is, or was, in the store.
 
     :ivar place: its order of arrival among the rows of its symbol and time.
-    :ivar known_to: the batches that have it: the one that brought it, and those in which an equal row was recognised as it.
-    :ivar gone: by which batch it went, and why; None while it stands.
+    :ivar known_to: the batch that brought it, and the batches of which an equal row was matched with it.
+    :ivar gone: the batch that removed it and the reason; None while it is current.
     """
 
     record: Any
@@ -33,16 +33,16 @@ class Row:
 
     @property
     def key(self) -> tuple[type[Any], str, int]:
-        """What it shares a time with."""
+        """Its kind, symbol and time: rows with the same key are merged with each other."""
         return type(self.record), self.record.symbol, self.record.ts_ns
 
     @property
     def order(self) -> tuple[str, int, int]:
-        """Where it stands in what is read."""
+        """Its place in the order of a read."""
         return self.record.symbol, self.record.ts_ns, self.place
 
     def was_known(self, batch: int) -> bool:
-        """Tell whether a read gave it when *batch* was the last."""
+        """Return whether a read returned it when *batch* was the last one."""
         return self.batch <= batch and (self.gone is None or self.gone[0] > batch)
 
 
@@ -51,8 +51,9 @@ class Question:
     """What to read: the answer of a store must be that of the model.
 
     :ivar columns: by number, for the Arrow form.
-    :ivar batch: only what it brought, and *known*: as it was when that batch was the last.
-    :ivar at: a time of which to tell what prevailed.
+    :ivar batch: only rows that this batch brought.
+    :ivar known: rows as they were known when this batch was the last one.
+    :ivar at: an instant to ask ``as_of`` about.
     """
 
     what: type[Any]
@@ -71,7 +72,7 @@ class Question:
 
 @define
 class Brought:
-    """What a batch came to."""
+    """The counts of a batch."""
 
     inserted: int = 0
     duplicate: int = 0
@@ -81,7 +82,7 @@ class Brought:
 
 @define
 class Model:
-    """The rows of all times, and the batches."""
+    """All rows, current and former, and the batches."""
 
     rows: list[Row] = field(factory=list)
     sources: dict[int, str] = field(factory=dict)
@@ -89,23 +90,23 @@ class Model:
     undone: set[int] = field(factory=set)
 
     def begin(self, batch: int, source: str) -> Brought:
-        """Enter a batch."""
+        """Add a batch and return its counts."""
         self.sources[batch] = source
         self.brought[batch] = Brought()
         return self.brought[batch]
 
     def standing(self, chosen: Callable[[Row], bool] = lambda _: True) -> list[Row]:
-        """Return the rows that stand, in the order of reading."""
+        """Return the current rows in the order of a read."""
         return sorted((row for row in self.rows if row.gone is None and chosen(row)), key=lambda row: row.order)
 
     def read(self, what: type[Any], known: int | None = None) -> list[Row]:
-        """Return the rows of a kind, now or as they were when batch *known* was the last."""
+        """Return the rows of a kind: the current ones, or those known when batch *known* was the last one."""
         of_kind = [row for row in self.rows if isinstance(row.record, what)]
         found = (row for row in of_kind if (row.gone is None if known is None else row.was_known(known)))
         return sorted(found, key=lambda row: row.order)
 
     def answer(self, question: Question) -> list[Row]:
-        """Return the rows that a question asks for."""
+        """Return the rows that *question* selects."""
         rows = [
             row
             for row in self.read(question.what, question.known)
@@ -120,7 +121,7 @@ class Model:
         return (rows[::-1] if question.latest_first else rows)[: question.limit]
 
     def arrive(self, batch: int, records: Iterable[Any]) -> None:
-        """Take in records of a batch, one after the other."""
+        """Store records of a batch, one after the other."""
         for record in records:
             key = (type(record), record.symbol, record.ts_ns)
             there = self.standing(lambda row, key=key: row.key == key)  # type: ignore[misc]
@@ -130,7 +131,7 @@ class Model:
                 self._revise(batch, record, there)
 
     def _count(self, batch: int, record: Any, there: list[Row]) -> None:
-        """Recognise a record as a row that its batch has not had yet; where there is none, it is one more."""
+        """Match a record with an equal row that its batch was not matched with yet; add it if there is none."""
         for row in there:
             if row.record == record and batch not in row.known_to:
                 row.known_to.add(batch)
@@ -140,7 +141,7 @@ class Model:
         self.brought[batch].inserted += 1
 
     def _revise(self, batch: int, record: Any, there: list[Row]) -> None:
-        """Let a record with an id replace the row with the same one, unless it is that row, or was replaced before."""
+        """Replace the row with the id of *record*, unless it is equal or *record* is an earlier version."""
         present = next((row for row in there if venue_id(row.record) == venue_id(record)), None)
         if present is None:
             self._add(batch, record, _end(there))
@@ -155,7 +156,7 @@ class Model:
             self.brought[batch].revised += 1
 
     def delete(self, batch: int, rows: Iterable[Row]) -> int:
-        """Take out rows; return how many."""
+        """Remove rows and return how many."""
         rows = list(rows)
         for row in rows:
             self._retire(row, batch, "deleted")
@@ -163,7 +164,7 @@ class Model:
         return len(rows)
 
     def undo(self, batch: int, target: int) -> int:
-        """Take back what *target* brought, and bring back what it took; return how many rows that changed."""
+        """Remove the rows that *target* brought, restore those it removed, and return how many rows changed."""
         taken = self.standing(lambda row: row.batch == target)
         for row in taken:
             self._retire(row, batch, "undone")
@@ -181,7 +182,10 @@ class Model:
         return changed
 
     def is_ambiguous(self, going: Iterable[Row], batch: int) -> bool:
-        """Tell whether some of several equal rows go of which *batch* has some: which ones it has recognised, no contract says."""
+        """Return whether some, but not all, of several equal rows are removed and *batch* was matched with some of them.
+
+        No contract defines which of equal rows a batch was matched with.
+        """
         leaving = [row for row in going if venue_id(row.record) is None]
         for row in leaving:
             equal = self.standing(lambda other, record=row.record: other.record == record)  # type: ignore[misc]
@@ -197,12 +201,12 @@ class Model:
 
 
 def venue_id(record: Any) -> tuple[Any, ...] | None:
-    """Return what makes a record unique at its symbol and time."""
+    """Return the exchange and venue id of a trade; None if it has no id."""
     if not isinstance(record, Trade) or record.trade_id is None:
         return None
     return record.exchange, record.trade_id
 
 
 def _end(there: list[Row]) -> int:
-    """Return the place after the last."""
+    """Return the next free place."""
     return max((row.place for row in there), default=-1) + 1
