@@ -19,7 +19,7 @@ from attrs import evolve
 from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.exceptions import DatabaseError
 from fpa_core.kinds import BARS, ORDERS, QUOTES, TRADES, Kind
-from fpa_core.numbers import Instant
+from fpa_core.numbers import MIN_NS, Instant
 from fpa_core.protocols import Batch, InventoryEntry, Quarantined, QuarantineQuery, Query, Sealed, WriteCounts
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
@@ -558,7 +558,10 @@ class TruncatesToMicroseconds(Innocent, contract="C5", test="test_every_nanoseco
     """Keeps times in microseconds."""
 
     def write(self, inner, kind, table):
-        records = [evolve(row, timestamp=Instant(row.ts_ns // 1_000 * 1_000)) for row in from_table(kind, table)]
+        records = [
+            evolve(row, timestamp=Instant(max(row.ts_ns // 1_000 * 1_000, MIN_NS + 1)))
+            for row in from_table(kind, table)
+        ]
         return inner.write(kind, to_table(kind, records))
 
 
@@ -661,12 +664,10 @@ class TearsScans(Innocent, contract="C7", test="test_a_scan_sees_one_moment"):
 
     def scan(self, query, rows=16_384, **given):
         for start in itertools.count(0, rows):
-            table = pa.Table.from_batches(
-                list(self.inner.scan(query, **given)) or [to_table(query.kind, []).to_batches()]
-            )
-            if start >= table.num_rows:
+            batches = list(self.inner.scan(query, **given))
+            if start >= sum(batch.num_rows for batch in batches):
                 return
-            yield table.slice(start, rows).combine_chunks().to_batches()[0]
+            yield pa.Table.from_batches(batches).slice(start, rows).combine_chunks().to_batches()[0]
 
 
 class BelongsToAThread(Innocent, contract="C7", test="test_many_threads_write_and_read"):

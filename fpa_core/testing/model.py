@@ -21,8 +21,9 @@ class Row:
     """A row that is, or was, in the store.
 
     :ivar place: its order of arrival among the rows of its symbol and time.
-    :ivar known_to: the batch that brought it, and the batches of which an equal row was matched with it.
+    :ivar known_to: the batch that brought it, and the batches of which an equal row was matched with it; of a group of a stream, the stream.
     :ivar gone: the batch that removed it and the reason; None while it is current.
+    :ivar since: the undo that restored it; None for a row as it came.
     """
 
     record: Any
@@ -30,6 +31,7 @@ class Row:
     place: int
     known_to: set[int]
     gone: tuple[int, str] | None = None
+    since: int | None = None
 
     @property
     def key(self) -> tuple[type[Any], str, int]:
@@ -43,7 +45,7 @@ class Row:
 
     def was_known(self, batch: int) -> bool:
         """Return whether a read returned it when *batch* was the last one."""
-        return self.batch <= batch and (self.gone is None or self.gone[0] > batch)
+        return (self.since or self.batch) <= batch and (self.gone is None or self.gone[0] > batch)
 
 
 @frozen
@@ -87,12 +89,16 @@ class Model:
     rows: list[Row] = field(factory=list)
     sources: dict[int, str] = field(factory=dict)
     brought: dict[int, Brought] = field(factory=dict)
-    undone: set[int] = field(factory=set)
+    undone: dict[int, int] = field(factory=dict)
+    undoes: dict[int, int] = field(factory=dict)
+    parents: dict[int, int] = field(factory=dict)
 
-    def begin(self, batch: int, source: str) -> Brought:
+    def begin(self, batch: int, source: str, parent: int | None = None) -> Brought:
         """Add a batch and return its counts."""
         self.sources[batch] = source
         self.brought[batch] = Brought()
+        if parent is not None:
+            self.parents[batch] = parent
         return self.brought[batch]
 
     def standing(self, chosen: Callable[[Row], bool] = lambda _: True) -> list[Row]:
@@ -113,7 +119,7 @@ class Model:
             if question.symbol in {None, row.record.symbol}
             and (question.start is None or question.start <= row.record.ts_ns)
             and (question.end is None or row.record.ts_ns < question.end)
-            and question.batch in {None, row.batch}
+            and (question.batch is None or row.batch in self.family(question.batch))
             and (question.source is None or fnmatchcase(self.sources[row.batch], question.source))
         ]
         if question.by_time:
@@ -133,8 +139,8 @@ class Model:
     def _count(self, batch: int, record: Any, there: list[Row]) -> None:
         """Match a record with an equal row that its batch was not matched with yet; add it if there is none."""
         for row in there:
-            if row.record == record and batch not in row.known_to:
-                row.known_to.add(batch)
+            if row.record == record and self.root(batch) not in row.known_to:
+                row.known_to.add(self.root(batch))
                 self.brought[batch].duplicate += 1
                 return
         self._add(batch, record, _end(there))
@@ -164,22 +170,75 @@ class Model:
         return len(rows)
 
     def undo(self, batch: int, target: int) -> int:
-        """Remove the rows that *target* brought, restore those it removed, and return how many rows changed."""
-        taken = self.standing(lambda row: row.batch == target)
+        """Remove what *target* brought or restored, restore what it removed, and return how many rows changed."""
+        self.undoes[batch] = target
+        self._stop_counting(target, batch)
+        family = self.family(target)
+        removed = sorted((row for row in self.rows if row.gone and row.gone[0] in family), key=lambda row: row.order)
+        taken = self.standing(lambda row: row.batch in family or row.since in family)
         for row in taken:
             self._retire(row, batch, "undone")
         changed = len(taken)
-        returning = [row for row in self.rows if row.gone is not None and row.gone[0] == target != row.batch]
-        for row in sorted(returning, key=lambda row: row.order):
-            there = self.standing(lambda other, key=row.key: other.key == key)  # type: ignore[misc]
-            if venue_id(row.record) in {venue_id(other.record) for other in there} - {None}:
-                continue  # something later stands in its place
-            place = _end(there) if row.place in {other.place for other in there} else row.place
-            self._add(batch, row.record, place)
-            changed += 1
-        self.undone.add(target)
+        for row in removed:
+            undo = self._undo_of(row.batch) or self._undo_of(row.since)
+            if undo is not None and undo != batch:  # it returns when the batch that brought it does
+                self.rows.append(Row(row.record, row.batch, row.place, row.known_to, (undo, "undone"), batch))
+            elif undo is None and venue_id(row.record) is None:
+                self._restore(row, batch)
+                changed += 1
+        slots = {_slot(row): None for row in [*removed, *taken] if venue_id(row.record) is not None}
+        for slot in slots:
+            versions = [row for row in self.rows if _slot(row) == slot]
+            if all(row.gone for row in versions) and (last := self._last_version(versions)) is not None:
+                self._restore(last, batch)
+                changed += 1
         self.brought[batch].deleted += changed
         return changed
+
+    def _last_version(self, versions: list[Row]) -> Row | None:
+        """Return the last version that counts: its batch does, and whatever replaced or deleted it does not."""
+        deletions = [
+            row.gone[0] for row in versions if row.gone and row.gone[1] == "deleted" and not self._undo_of(row.gone[0])
+        ]
+        counting = [
+            row
+            for row in versions
+            if row.gone
+            and self._undo_of(row.gone[0])
+            and not self._undo_of(row.batch)
+            and not self._undo_of(row.since)
+            and max(row.batch, row.since or 0) > max(deletions, default=0)
+        ]
+        return max(counting, key=lambda row: (row.batch, row.since or 0), default=None)
+
+    def _restore(self, row: Row, batch: int) -> None:
+        there = self.standing(lambda other: other.key == row.key)
+        taken = row.place in {other.place for other in there}
+        place = _end(there) if taken else row.place
+        known_to = {self.root(row.batch)} if taken else set(row.known_to)
+        self.rows.append(Row(row.record, row.batch, place, known_to, None, batch))
+
+    def _stop_counting(self, batch: int, by: int) -> None:
+        self.undone[batch] = by
+        if batch in self.undoes:
+            self._count_again(self.undoes[batch])
+
+    def _count_again(self, batch: int) -> None:
+        self.undone.pop(batch, None)
+        if batch in self.undoes:
+            self._stop_counting(self.undoes[batch], batch)
+
+    def _undo_of(self, batch: int | None) -> int | None:
+        """Return the undo because of which a batch does not count; None if it counts."""
+        return None if batch is None else self.undone.get(self.root(batch))
+
+    def root(self, batch: int) -> int:
+        """Return the stream of a group; any other batch as it is."""
+        return self.parents.get(batch, batch)
+
+    def family(self, batch: int) -> set[int]:
+        """Return a batch and the groups of it, if it is a stream."""
+        return {batch, *(child for child, parent in self.parents.items() if parent == batch)}
 
     def is_ambiguous(self, going: Iterable[Row], batch: int) -> bool:
         """Return whether some, but not all, of several equal rows are removed and *batch* was matched with some of them.
@@ -194,7 +253,7 @@ class Model:
         return False
 
     def _add(self, batch: int, record: Any, place: int) -> None:
-        self.rows.append(Row(record, batch, place, {batch}))
+        self.rows.append(Row(record, batch, place, {self.root(batch)}))
 
     def _retire(self, row: Row, batch: int, reason: str) -> None:
         row.gone = (batch, reason)
@@ -205,6 +264,11 @@ def venue_id(record: Any) -> tuple[Any, ...] | None:
     if not isinstance(record, Trade) or record.trade_id is None:
         return None
     return record.exchange, record.trade_id
+
+
+def _slot(row: Row) -> tuple[Any, ...]:
+    """Return what only one version of stands."""
+    return row.key, venue_id(row.record)
 
 
 def _end(there: list[Row]) -> int:

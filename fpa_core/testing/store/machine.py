@@ -168,7 +168,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.stream.flush()
         for ticket in tickets:
             ticket.result(0)
-        self.learn(self.stream.receipt, None, rows)
+        if rows:
+            self.learn_group(self.stream, rows)
 
     @precondition(lambda self: self.stream)
     @rule()
@@ -187,13 +188,14 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(which=numbers, late=st.booleans())
     def undo(self, which: int, late: bool) -> None:
         """Undo any batch, an undo or a deletion too; half of the time one of the last three."""
-        known = sorted(self.model.sources)
+        known = sorted(self.model.sources.keys() - self.model.parents.keys())
         target = known[-1 - which % min(3, len(known))] if late else known[which % len(known)]
         if target in self.model.undone:
             with pytest.raises(DataError, match="already undone"):
                 self.store.undo(target)
             return
-        self.about_to_go(self.model.standing(lambda row: row.batch == target))
+        family = self.model.family(target)
+        self.about_to_go(self.model.standing(lambda row: row.batch in family or row.since in family))
         receipt = self.store.undo(target)
         self.model.begin(receipt.batch, f"undo:{target}")
         changed = self.model.undo(receipt.batch, target)
@@ -264,7 +266,8 @@ class StoreMachine(RuleBasedStateMachine):
         assert extents == {
             (one.kind, one.subject): (one.rows, one.first_ns, one.last_ns) for one in self.store.inventory()
         }
-        brought = {one.id: (one.inserted, one.duplicate, one.revised, one.deleted) for one in self.store.batches()}
+        batches = self.store.backend.batches(children=True)
+        brought = {one.id: (one.inserted, one.duplicate, one.revised, one.deleted) for one in batches}
         assert brought == {batch: astuple(counts) for batch, counts in self.model.brought.items()}
 
     @rule(asked=st.lists(questions, min_size=1, max_size=4))
@@ -298,7 +301,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     def selection(self, question: Question, **further: Any) -> Selection[Any]:
         """Return the selection that a question describes."""
-        recorded = [batch.recorded_ns for batch in self.store.batches() if batch.id == question.known]
+        batches = self.store.backend.batches(children=True)
+        recorded = [batch.recorded_ns for batch in batches if batch.id == question.known]
         selection: Selection[Any] = self.store.select(
             question.what,
             None if question.symbol is None else escape(question.symbol),
@@ -332,18 +336,31 @@ class StoreMachine(RuleBasedStateMachine):
             for rows, as_table in given
         ]
 
-    def learn(self, receipt: Receipt, source: str | None, rows: list[Any]) -> None:
-        """Store rows in the model, in a new batch or one that goes on, and compare the counts."""
-        if source is not None:
-            self.model.begin(receipt.batch, source)
+    def learn(self, receipt: Receipt, source: str, rows: list[Any]) -> None:
+        """Store rows in the model, as a new batch, and compare the counts."""
+        self.model.begin(receipt.batch, source)
         self.model.arrive(receipt.batch, rows)
-        counts = self.model.brought[receipt.batch]
-        assert (counts.inserted, counts.duplicate, counts.revised) == (
-            receipt.inserted,
-            receipt.duplicate,
-            receipt.revised,
-        )
+        self.compare(receipt)
         self.delivered.append(rows)
+
+    def learn_group(self, stream: Stream, rows: list[Any]) -> None:
+        """Store the rows of a group in the model, as a batch of its own, whose counts are also those of its stream."""
+        (group,) = self.store.backend.batches(limit=1, children=True)
+        assert stream.batch == group.parent
+        counts = self.model.begin(group.id, "live", stream.batch)
+        self.model.arrive(group.id, rows)
+        whole = self.model.brought[stream.batch]
+        whole.inserted += counts.inserted
+        whole.duplicate += counts.duplicate
+        whole.revised += counts.revised
+        self.compare(stream.receipt)
+        self.delivered.append(rows)
+
+    def compare(self, receipt: Receipt) -> None:
+        """Compare a receipt with the counts of its batch."""
+        counts = self.model.brought[receipt.batch]
+        told = (receipt.inserted, receipt.duplicate, receipt.revised)
+        assert (counts.inserted, counts.duplicate, counts.revised) == told
 
 
 def write(batch: StoreBatch, calls: Calls) -> None:

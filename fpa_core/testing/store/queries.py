@@ -117,7 +117,7 @@ class QueryTests(StoreTests):
             limit=question.limit,
             reverse=question.reverse,
             patterns=question.patterns,
-            origins=question.origins,
+            origins=question.sources,
         )
 
     @holds(Contract.C1)
