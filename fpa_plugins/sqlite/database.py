@@ -65,7 +65,7 @@ class SqliteSession:
 
     def wanted(self, rows: Sequence[Wanted]) -> tuple[str, list[Any]]:
         """Make *rows* a relation: a common table expression, or a temporary table that hides behind no name of ours."""
-        if len(rows) <= FEW:
+        if 0 < len(rows) <= FEW:  # no row at all cannot be written as VALUES
             values = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(rows))
             bound = [value for n, row in enumerate(rows) for value in (n, *row)]
             return f"WITH wanted (n, a, b, x, y, z) AS (VALUES {values}) ", bound

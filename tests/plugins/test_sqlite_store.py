@@ -394,6 +394,12 @@ def test_conditions_on_columns(store: DataStore) -> None:
     assert [] == store.select(Quote, bid="1.5", conditions="y").to_list()
 
 
+def test_a_selection_of_nothing_is_no_error(store: DataStore) -> None:
+    """Deleting the first of no rows deletes none, and of no ids no record is found."""
+    assert 0 == store.delete(store.select(Quote, "A", limit=1)).read
+    assert [] == store.quarantined(ids=[])
+
+
 def test_hostile_names_are_only_names(store: DataStore) -> None:
     """SQL in a symbol is a symbol."""
     symbol = "x'; DROP TABLE quotes; --"
