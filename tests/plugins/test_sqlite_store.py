@@ -396,8 +396,8 @@ def test_conditions_on_columns(store: DataStore) -> None:
 
 def test_a_selection_of_nothing_is_no_error(store: DataStore) -> None:
     """Deleting the first of no rows deletes none, and of no ids no record is found."""
-    assert 0 == store.delete(store.select(Quote, "A", limit=1)).read
-    assert [] == store.quarantined(ids=[])
+    assert ("0 quotes deleted",) == store.delete(store.select(Quote, "A", limit=1)).notes
+    assert [] == list(store.backend.quarantined(QuarantineQuery(ids=())))
 
 
 def test_hostile_names_are_only_names(store: DataStore) -> None:
