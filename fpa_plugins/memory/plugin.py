@@ -37,9 +37,14 @@ class MemoryStoreOptions:
     """Keys of ``[store]`` with ``backend = "memory"``.
 
     :ivar busy_timeout: how long a writer waits for another one, in seconds or as text such as ``"30s"``.
+    :ivar seal_rows: on closing after a write, quotes and trades of a symbol with at least so many single rows are sealed into segments; None for
+        never: what is closed is gone.
+    :ivar read_cache: bytes of memory for sealed rows that were read for a range of time, decoded, so that reading it again is faster; 0 for none.
     """
 
     busy_timeout: Duration = field(default=30.0, validator=validators.ge(0))
+    seal_rows: int | None = field(default=None, validator=validators.optional(validators.ge(1)))  # type: ignore[arg-type]
+    read_cache: int = field(default=0, validator=validators.ge(0))
 
 
 def create(options: MemoryOptions) -> CacheBackend:
@@ -70,7 +75,8 @@ def open_store(options: MemoryStoreOptions) -> StoreBackend:
             package=error.name,
             command=f"pip install {error.name}",
         ) from error
-    return EngineStore(MemoryDatabase(busy_timeout=options.busy_timeout))
+    database = MemoryDatabase(busy_timeout=options.busy_timeout)
+    return EngineStore(database, seal_rows=options.seal_rows, read_cache=options.read_cache)
 
 
 @hookimpl

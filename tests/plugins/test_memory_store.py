@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,12 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plugins import test_sqlite_store as contracts
 
+import fpa_core
 from fpa_core.arrow.conversion import to_table
-from fpa_core.exceptions import DatabaseError, FpaError
+from fpa_core.exceptions import DatabaseBusyError, DatabaseError, FpaError
 from fpa_core.kinds import KINDS, Kind, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant
-from fpa_core.protocols import Quarantined, QuarantineQuery, Query, State, StoreBackend
+from fpa_core.protocols import Capability, Quarantined, QuarantineQuery, Query, State, StoreBackend
 from fpa_core.store import DataStore
 from fpa_plugins.memory.plugin import MemoryStoreOptions, open_store
 from fpa_plugins.sqlite.plugin import SqliteOptions
@@ -238,3 +241,71 @@ def test_answers_as_sqlite_does(done: list[Any], asked: list[Any]) -> None:
         for number, kind in itertools.product(range(len(opened[0].batches(children=True))), KINDS):
             question = {"kind": kind, "known_at_ns": number}
             assert one.ask(question) == other.ask(question)
+
+
+def test_open_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer in memory is opened without a file, next to one and whatever variables say; two share nothing, and nothing is written."""
+    (tmp_path / "fpa.toml").write_text('[store]\npath = "a.db"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FPA_STORE__PATH", "b.db")
+    monkeypatch.setenv("FPA_ENV", "prod")
+    quote = Quote("A", Instant(2 * 10**18), 1, 2)
+    with fpa_core.open(":memory:") as one, fpa_core.open(":memory:") as other:
+        assert 1 == one.ingest([quote]).inserted
+        assert ([quote], []) == (one.select(Quote).to_list(), other.select(Quote).to_list())
+        told = one.store.backend.describe()
+    assert ("memory", None, 1) == (told.backend, told.path, told.kinds["quotes"].rows)
+    assert ["fpa.toml"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_capabilities(backend: StoreBackend) -> None:
+    """It knows the past, undoes and seals, and outlives no process."""
+    assert {Capability.KNOWN_AT, Capability.UNDO, Capability.SEAL} == backend.capabilities
+
+
+def test_busy_writer_is_told() -> None:
+    """A writer that waits too long for another thread gets a typed error, and one within its own batch at once."""
+    with DataStore(open_store(MemoryStoreOptions(busy_timeout=0.05))) as store:
+        seen: list[BaseException | None] = []
+        quote = Quote("A", Instant(1), 1, 2)
+        with store.batch():
+            thread = threading.Thread(target=lambda: seen.append(contracts.error_of(lambda: store.save(quote))))
+            thread.start()
+            thread.join()
+            with pytest.raises(DatabaseBusyError, match="already writing a batch"):
+                store.save(quote)
+        assert isinstance(seen[0], DatabaseBusyError)
+        assert "held the database for longer than 0.05 s" in str(seen[0])
+        assert 1 == store.save(quote).inserted
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_fork_has_a_copy(store: DataStore) -> None:
+    """A child goes on with a copy, even if another thread of its parent was writing; the parent sees nothing of that."""
+    quotes = [Quote("A", Instant(ts), 1, 2) for ts in range(3)]
+    store.save(quotes[0])
+    writing, done = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with store.batch():
+            writing.set()
+            done.wait()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    writing.wait()
+    child = os.fork()
+    if child == 0:  # pragma: no cover - in the child
+        os._exit(0 if store.save(quotes[1]).inserted == 1 and store.get_quotes() == quotes[:2] else 1)
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    done.set()
+    thread.join()
+    store.save(quotes[2])
+    assert [quotes[0], quotes[2]] == store.get_quotes()
+
+
+def test_closing_ends_a_batch(backend: StoreBackend) -> None:
+    """A batch that is open when the store is closed is not acknowledged."""
+    with pytest.raises(DatabaseError, match="closed"), backend.transaction(origin="api"):
+        backend.close()
