@@ -43,7 +43,7 @@ class MemoryStoreOptions:
     """
 
     busy_timeout: Duration = field(default=30.0, validator=validators.ge(0))
-    seal_rows: int | None = field(default=None, validator=validators.optional(validators.ge(1)))  # type: ignore[arg-type]
+    seal_rows: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
     read_cache: int = field(default=0, validator=validators.ge(0))
 
 

@@ -20,13 +20,24 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from fpa_core import protocols
 from fpa_core.engine.catalog import SegmentInfo
 from fpa_core.engine.rows import Key, Range, Row, Shape, plain_value, shape_of
 from fpa_core.engine.tables import Reader, Sought, Writer
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_core.kinds import KINDS, Kind
-from fpa_core.protocols import Batch, Capability, InventoryEntry, Quarantined, QuarantineQuery, Query, State
+from fpa_core.protocols import (
+    Batch,
+    Capability,
+    InventoryEntry,
+    KindFigures,
+    QuarantineCount,
+    Quarantined,
+    QuarantineQuery,
+    Query,
+    State,
+    StoreDescription,
+    WriteCounts,
+)
 from fpa_core.protocols.patterns import compiled
 
 __all__ = ["MemoryDatabase"]
@@ -251,15 +262,7 @@ class _Segments(_Part):
                     yield info
 
     def meeting(self, kind: Kind, ranges: Sequence[Range]) -> Sequence[Sequence[SegmentInfo]]:
-        found = self._by_subject(kind)
-        return [
-            [
-                info
-                for info in found.get(one.prefix[0], ())
-                if one.first_ns <= info.last_ns and info.first_ns <= one.last_ns
-            ]
-            for one in ranges
-        ]
+        return [list(self.find(Query(kind, (one.prefix[0],), one.first_ns, one.last_ns + 1))) for one in ranges]
 
     def last_times(self, kind: Kind, subjects: Sequence[str]) -> Sequence[int | None]:
         found = self._by_subject(kind)
@@ -322,29 +325,13 @@ class _Batches(_Part):
     def _set(self, batch: int, **values: Any) -> None:
         self._tables.change("batches", {batch: evolve(self._state.batches[batch], **values)})
 
-    def record(
-        self,
-        batch: int,
-        *,
-        recorded_ns: int | None,
-        read: int,
-        counts: protocols.WriteCounts,
-        quarantined: int,
-        deleted: int,
-    ) -> bool:
+    def record(self, batch: int, *, recorded_ns: int | None, counts: WriteCounts, **more: int) -> bool:
         before = self._state.batches.get(batch)
         if before is None or before.undone_by is not None:
             return False
-        self._set(
-            batch,
-            recorded_ns=before.recorded_ns if recorded_ns is None else recorded_ns,
-            read=before.read + read,
-            inserted=before.inserted + counts.inserted,
-            duplicate=before.duplicate + counts.duplicate,
-            revised=before.revised + counts.revised,
-            quarantined=before.quarantined + quarantined,
-            deleted=before.deleted + deleted,
-        )
+        more |= {"inserted": counts.inserted, "duplicate": counts.duplicate, "revised": counts.revised}
+        sums = {name: getattr(before, name) + number for name, number in more.items()}
+        self._set(batch, recorded_ns=before.recorded_ns if recorded_ns is None else recorded_ns, **sums)
         return True
 
     def set_reading(self, batch: int, reading: str) -> None:
@@ -367,42 +354,34 @@ class _Quarantine(_Part):
 
     def _selected(self, query: QuarantineQuery) -> list[Quarantined]:
         """Return the records of *query*, its limit aside, by their ids."""
-        ids = None if query.ids is None else set(query.ids)
-        origins = (
-            None
-            if query.origins is None
-            else {*self._tables.batches.family(Query(KINDS["bars"], origins=query.origins))}
-        )
+        with_origin = {one.id for one in self._state.batches.values() if _matches(query.origins, one.origin)}
+        conditions: Mapping[str, Collection[Any] | None] = {
+            "id": None if query.ids is None else set(query.ids),
+            "batch": with_origin if query.batch is None else with_origin & {query.batch},
+            "kind": None if query.kind is None else {query.kind},
+            "state": query.states,
+            "changed_by": None if query.changed_by is None else {query.changed_by},
+        }
+        return [
+            one
+            for _, one in self._state.rejected.values()
+            if all(values is None or getattr(one, name) in values for name, values in conditions.items())
+            and _matches(query.symbols, one.subject)
+            and (query.rules is None or any(_matches(query.rules, finding.get("rule")) for finding in one.findings))
+        ]
 
-        def fits(one: Quarantined) -> bool:
-            asked = ((query.batch, one.batch), (query.kind, one.kind), (query.changed_by, one.changed_by))
-            return (
-                all(value is None or value == own for value, own in asked)
-                and (ids is None or one.id in ids)
-                and (query.states is None or one.state in query.states)
-                and (origins is None or one.batch in origins)
-                and _matches(query.symbols, one.subject)
-                and (query.rules is None or any(_matches(query.rules, finding.get("rule")) for finding in one.findings))
-            )
-
-        return [one for _, one in self._state.rejected.values() if fits(one)]
-
-    def count(self, query: QuarantineQuery) -> Sequence[protocols.QuarantineCount]:
+    def count(self, query: QuarantineQuery) -> Sequence[QuarantineCount]:
         counts = Counter((one.batch, one.kind, one.state) for one in self._selected(query))
-        return [protocols.QuarantineCount(*key, number) for key, number in sorted(counts.items())]
+        return [QuarantineCount(*key, number) for key, number in sorted(counts.items())]
 
     def like(self, sought: Sequence[Sought], *, upto: int, root: int) -> Iterable[tuple[int, Quarantined]]:
-        wanted = {one.digest: one for one in sought}
-        found: dict[int, list[tuple[int, Quarantined]]] = defaultdict(list)
+        alike: dict[int, list[Quarantined]] = defaultdict(list)
         for digest, one in self._state.rejected.values():
-            if (
-                digest in wanted
-                and wanted[digest].after < one.id <= upto
-                and one.batch != root
-                and one.state != State.UNDONE
-            ):
-                found[digest].append((digest, one))
-        return [pair for digest, pairs in found.items() for pair in pairs[: wanted[digest].count]]
+            if one.id <= upto and one.batch != root and one.state != State.UNDONE:
+                alike[digest].append(one)
+        for each in sought:
+            later = (one for one in alike.get(each.digest, ()) if one.id > each.after)
+            yield from ((each.digest, one) for one in itertools.islice(later, each.count))
 
     def last_id(self) -> int:
         return max(self._state.rejected, default=0)
@@ -480,13 +459,12 @@ class MemoryDatabase:
         """Open the latest state, and make what becomes of it the latest."""
         self._check()
         lock, thread = self._lock, threading.get_ident()
-        problem, hint = None, ""
         if self._writing is not None and self._writing[0] == thread:
             problem, hint = "this thread is already writing a batch", "finish the batch first, or write through it"
-        elif not lock.acquire(timeout=self._busy_timeout):
+            raise DatabaseBusyError(f"memory: {problem}", hint=hint, operation="begin a batch")
+        if not lock.acquire(timeout=self._busy_timeout):
             problem = f"another thread held the database for longer than {self._busy_timeout:g} s"
             hint = "let it finish, or raise busy_timeout in [store]"
-        if problem is not None:
             raise DatabaseBusyError(f"memory: {problem}", hint=hint, operation="begin a batch")
         try:
             tables = _Tables(self._state)
@@ -506,12 +484,12 @@ class MemoryDatabase:
         """Return None: a scan finds it."""
         return None
 
-    def describe(self) -> protocols.StoreDescription:
+    def describe(self) -> StoreDescription:
         """Return how much there is."""
         with self.reader("describe") as tables:
             kinds = {name: _figures(tables, kind) for name, kind in KINDS.items()}
         engine = f"{platform.python_implementation()} {platform.python_version()}"
-        return protocols.StoreDescription("memory", engine, None, 0, None, kinds)
+        return StoreDescription("memory", engine, None, 0, None, kinds)
 
     def is_open(self) -> bool:
         """Return whether it was not closed; a process that was forked goes on with a copy."""
@@ -522,7 +500,7 @@ class MemoryDatabase:
         self._closed, self._state = True, _State()
 
 
-def _figures(tables: Reader, kind: Kind) -> protocols.KindFigures:
+def _figures(tables: Reader, kind: Kind) -> KindFigures:
     hot, infos = tables.rows.count(Query(kind)), list(tables.segments.find(Query(kind)))
     sealed = sum(info.rows for info in infos)
-    return protocols.KindFigures(hot + sealed, hot, sealed, len(infos), sum(info.bytes for info in infos))
+    return KindFigures(hot + sealed, hot, sealed, len(infos), sum(info.bytes for info in infos))
