@@ -394,6 +394,30 @@ def test_conditions_on_columns(store: DataStore) -> None:
     assert [] == store.select(Quote, bid="1.5", conditions="y").to_list()
 
 
+def test_a_part_of_a_table_has_few_of_its_symbols(store: DataStore) -> None:
+    """A table whose dictionary of symbols names more than its rows have is taken."""
+    quotes = [Quote(symbol, Instant(1), 1, 2) for symbol in "ABC"]
+    table = to_table(QUOTES, quotes)
+    table = table.set_column(0, "symbol", table.column("symbol").dictionary_encode())
+    for number in (0, 2, 1):
+        with store.batch() as batch:
+            assert 1 == batch.write(QUOTES, table.slice(number, 1)).inserted
+    assert quotes == store.get_quotes()
+
+
+def test_undo_gives_back_what_a_rejected_record_was_before_the_batch(store: DataStore) -> None:
+    """A record that one batch changed twice gets back the findings it had before the first time."""
+    refused = Quarantined("bars", "A", 5, 3, "{}", ({"rule": "first"},))
+    with store.batch() as batch:
+        batch.quarantine([refused])
+    (kept,) = store.quarantined()
+    with store.backend.transaction(origin="judge") as transaction:
+        transaction.refuse_again([evolve(kept, findings=({"rule": "second"},))])
+        assert 1 == transaction.discard(QuarantineQuery(ids=(kept.id,)))
+    store.undo(transaction.batch_id)
+    assert [("open", ({"rule": "first"},))] == [(one.state, one.findings) for one in store.quarantined()]
+
+
 def test_a_selection_of_nothing_is_no_error(store: DataStore) -> None:
     """Deleting the first of no rows deletes none, and of no ids no record is found."""
     assert ("0 quotes deleted",) == store.delete(store.select(Quote, "A", limit=1)).notes
