@@ -51,7 +51,7 @@ class HistoryTests(StoreTests):
         with store.stream(max_delay="1h") as stream:
             stream.write(first)
             stream.flush()
-            between = max(batch.recorded_ns for batch in store.batches())
+            between = max(batch.recorded_ns for batch in store.batches(children=True))
             for row in (correction, Trade("A", Instant(0), 9, 5)):
                 stream.write(row)
             stream.flush()

@@ -215,11 +215,31 @@ class QuarantineTests(StoreTests):
         store.save([row, row])
         with store.batch() as batch:
             batch.write(QUOTES, to_table(QUOTES, [row]))
-            batch.quarantine([_rejected("quote", number, kind="quotes") for number in (2, 3)])
+            quotes = [_rejected("quote", number, kind="quotes") for number in (2, 3)]
+            batch.quarantine([evolve(one, subject="A", ts_ns=1) for one in quotes])
         for rejected in store.iter_quarantined(in_order=True, state="open"):
             with store.batch(replays=batch.id) as replay:
                 replay.replay(QUOTES, to_table(QUOTES, [row]), [rejected.id])
         assert [row] * 3 == store.get_quotes()
+
+    @holds(Contract.C4, Capability.UNDO)
+    def test_undo_gives_back_what_a_rejected_record_was_before(self, store: DataStore) -> None:
+        """A record that one batch changed twice gets back the findings it had before the first time."""
+        with store.batch() as batch:
+            batch.quarantine([_rejected("bar", 3, kind="bars")])
+        (kept,) = store.quarantined()
+        with store.backend.transaction(origin="judge") as transaction:
+            transaction.refuse_again([evolve(kept, findings=({"rule": "second"},))])
+            assert 1 == transaction.discard(QuarantineQuery(ids=(kept.id,)))
+        store.undo(transaction.batch_id)
+        assert [("open", kept.findings)] == [(one.state, one.findings) for one in store.quarantined()]
+
+    @holds(Contract.C4)
+    def test_no_ids_are_no_records(self, store: DataStore) -> None:
+        """A question for the records of no ids finds none."""
+        with store.batch() as batch:
+            batch.quarantine([_rejected("bar", 3, kind="bars")])
+        assert [] == list(store.backend.quarantined(QuarantineQuery(ids=())))
 
     @holds(Contract.C4)
     def test_a_later_version_stands_when_an_earlier_one_is_replayed(self, store: DataStore) -> None:

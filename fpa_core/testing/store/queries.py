@@ -121,6 +121,22 @@ class QueryTests(StoreTests):
         )
 
     @holds(Contract.C1)
+    def test_a_part_of_a_table_has_few_of_its_symbols(self, store: DataStore) -> None:
+        """A table whose dictionary of symbols names more than its rows have is taken."""
+        quotes = [Quote(symbol, Instant(1), 1, 2) for symbol in "ABC"]
+        table = to_table(QUOTES, quotes)
+        table = table.set_column(0, "symbol", table.column("symbol").dictionary_encode())
+        for number in (0, 2, 1):
+            with store.batch() as batch:
+                assert 1 == batch.write(QUOTES, table.slice(number, 1)).inserted
+        assert quotes == store.get_quotes()
+
+    @holds(Contract.C1)
+    def test_a_selection_of_nothing_is_no_error(self, store: DataStore) -> None:
+        """Deleting the first of no rows deletes none."""
+        assert ("0 quotes deleted",) == store.delete(store.select(Quote, "A", limit=1)).notes
+
+    @holds(Contract.C1)
     def test_ranges_are_half_open(self, store: DataStore) -> None:
         """The start of a range is included and its end is not."""
         store.save([Quote("A", Instant(ts), 1, 2) for ts in range(6)])
