@@ -185,7 +185,7 @@ class MultisetWriter:
         undecided = np.ones(last - first, bool)
         for known in self._met.open(sealed):
             info = known.info
-            start, end = (first + np.searchsorted(runs.times[first:last], [info.first_ns, info.last_ns + 1])).tolist()
+            start, end = (first + place for place in _within(runs.times[first:last], info))
             if start == end or (hot is not None and hot[0] <= info.last_ns and info.first_ns <= hot[1]):
                 continue
             if known.claim_run(runs.rows.slice(start, end - start), runs.times[start:end]):
@@ -198,7 +198,7 @@ class MultisetWriter:
         if hot is not None:
             meets |= (times >= hot[0]) & (times <= hot[1])
         for known in self._met.open(sealed):
-            start, end = np.searchsorted(times, [known.info.first_ns, known.info.last_ns + 1]).tolist()
+            start, end = _within(times, known.info)
             meets[start:end] |= np.isin(times[start:end], known.times)
         return meets
 
@@ -366,6 +366,11 @@ class _Merge:
             self.tables.rows.insert(kind, self.inserts)
         for subject, rows in self.claims.items():
             self.matched.add(kind, subject, np.array(rows, np.int64))
+
+
+def _within(times: Numbers, info: SegmentInfo) -> tuple[int, int]:
+    """Return the first of *times* in the time of a segment, and the one after the last."""
+    return int(np.searchsorted(times, info.first_ns, "left")), int(np.searchsorted(times, info.last_ns, "right"))
 
 
 def _groups(runs: SubjectRuns) -> dict[Key, list[Row]]:

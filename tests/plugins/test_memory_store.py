@@ -245,7 +245,14 @@ def test_busy_writer_is_told() -> None:
         seen: list[BaseException | None] = []
         quote = Quote("A", Instant(1), 1, 2)
         with store.batch():
-            thread = threading.Thread(target=lambda: seen.append(contracts.error_of(lambda: store.save(quote))))
+
+            def save() -> None:
+                try:
+                    store.save(quote)
+                except DatabaseError as error:
+                    seen.append(error)
+
+            thread = threading.Thread(target=save)
             thread.start()
             thread.join()
             with pytest.raises(DatabaseBusyError, match="already writing a batch"):

@@ -9,7 +9,7 @@ import pytest
 from attrs import frozen
 from hypothesis import strategies as st
 
-from fpa_core.arrow.conversion import from_table
+from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.kinds import BARS, QUOTES, Kind, kind_of
 from fpa_core.models import Bar, Quote
 from fpa_core.numbers import Instant
