@@ -256,6 +256,8 @@ class _Segments(_Part):
 
     def find(self, query: Query) -> Generator[SegmentInfo, None, None]:
         found, start, end = self._by_subject(query.kind), query.start_ns, query.end_ns
+        if start is not None and end is not None and start >= end:
+            return
         for subject in sorted(_chosen(query, found), reverse=query.reverse):
             for info in found[subject][:: -1 if query.reverse else 1]:
                 if (start is None or start <= info.last_ns) and (end is None or info.first_ns < end):
