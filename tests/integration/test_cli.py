@@ -652,7 +652,9 @@ def test_plugins(run: Run) -> None:
     """Plugins are listed with their distribution, version, status, and what they provide."""
     lines = run("plugins").stdout.splitlines()
     assert ["plugin", "distribution", "version", "status", "provides"] == lines[0].split()
-    assert any(re.match(r"memory +financial-portfolio-automation +\S+ +loaded +.*caches: memory", line) for line in lines)
+    assert any(
+        re.match(r"memory +financial-portfolio-automation +\S+ +loaded +.*caches: memory", line) for line in lines
+    )
     Path("fpa.toml").write_text('[plugins]\nblock = ["disk"]\n')
     found = {one["name"]: one for one in answer(run("plugins", "--json"))}
     assert ("blocked", "loaded") == (found["disk"]["status"], found["sqlite"]["status"])
