@@ -83,7 +83,9 @@ def save(store: DataStore, kind: Kind, rows: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "make"), [(BARS, bars), (BARS, spread_bars), (QUOTES, quotes), (TRADES, trades)], ids=lambda one: str(one)
+    ("kind", "make"),
+    [(BARS, bars), (BARS, spread_bars), (QUOTES, quotes), (TRADES, trades)],
+    ids=["bars", "bars of many symbols", "quotes", "trades"],
 )
 def test_statements_do_not_grow_with_rows(
     open_fresh: Callable[[], DataStore], counter: Counter, kind: Kind, make: Callable[[int, int], list[Any]]
