@@ -151,37 +151,46 @@ def _hot_rows(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[dict
             until = Query(kind, (name,), end_ns=last_ns)
         parts = [Query(kind, before)] if before else []
         batches = [one for part in (*parts, until) for one in hot_batches(tables, part, None, ROWS_AT_ONCE, _ADDED)]
-    names = [column.name for column in kind.columns]
-    found: dict[str, _Rows] = {}
-    for name, parts_of in _by_subject(kind, batches).items():
-        rows = concat(kind, [to_scaled(kind, part.select(names)) for part in parts_of])
-        added = [np.concatenate([_numbers(part.column(one)) for part in parts_of]) for one in _ADDED]
-        found[name] = _Rows(rows, *added)
-    return found, more
+    found: dict[str, list[_Rows]] = {}
+    for batch in batches:
+        for name, rows in _by_subject(kind, batch):
+            found.setdefault(name, []).append(rows)
+    return {name: _joined(kind, parts) for name, parts in found.items()}, more
 
 
 _ADDED = ("batch", "seq", "since")
 
 
-def _numbers(column: pa.Array) -> Numbers:
-    return column.fill_null(-1).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+def _by_subject(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str, _Rows]]:
+    """Yield the rows of each subject; they come in the order of subjects."""
+    names = [column.name for column in kind.columns]
+    whole = to_scaled(kind, batch.select(names))
+    # One subject with numbers too long for integers must not keep the others from being kept as such.
+    as_one = not any(
+        kind.by_name[field.name].type == "decimal" and columns.scale_of(field) is None for field in whole.schema
+    )
+    added = [batch.column(name).fill_null(-1).to_numpy(zero_copy_only=False) for name in _ADDED]
+    runs = pc.run_end_encode(batch.column(kind.by_field[kind.subject].name))
+    start = 0
+    for subject, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+        own = slice(start, end)
+        part = whole.slice(start, end - start) if as_one else to_scaled(kind, batch.select(names)[own])
+        yield subject, _Rows(part, *(numbers[own] for numbers in added))
+        start = end
+
+
+def _joined(kind: Kind, parts: Sequence[_Rows]) -> _Rows:
+    """Return rows of one subject, one part after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    batches, places, since = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("batches", "places", "since")
+    )
+    return _Rows(concat(kind, [part.rows for part in parts]), batches, places, since)
 
 
 def _last_time(batch: pa.RecordBatch) -> int:
     return int(columns.times_as_ns(batch.column("timestamp"))[-1].as_py())
-
-
-def _by_subject(kind: Kind, batches: Sequence[pa.RecordBatch]) -> dict[str, list[pa.RecordBatch]]:
-    """Return the parts of each subject; rows are in the order of subjects."""
-    name = kind.by_field[kind.subject].name
-    found: dict[str, list[pa.RecordBatch]] = {}
-    for batch in batches:
-        runs = pc.run_end_encode(batch.column(name))
-        start = 0
-        for subject, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-            found.setdefault(subject, []).append(batch.slice(start, end - start))
-            start = end
-    return found
 
 
 def _read(tables: Writer, infos: Sequence[SegmentInfo]) -> dict[int, _Rows]:
@@ -207,15 +216,13 @@ _READ_AT_ONCE = 64
 
 def _in_order(kind: Kind, parts: Sequence[_Rows]) -> _Rows:
     """Return rows of one subject by time, and at one time by arrival."""
-    if len(parts) == 1:
-        return parts[0]
-    rows = concat(kind, [part.rows for part in parts])
-    batches, places, since = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("batches", "places", "since")
-    )
-    times = columns.times_as_ns(rows.column("timestamp")).to_numpy()
-    order = np.lexsort([places, times])
-    return _Rows(rows.take(pa.array(order)), batches[order], places[order], since[order])
+    whole = _joined(kind, parts)
+    times = whole.times
+    order = np.lexsort([whole.places, times])
+    if (order[1:] > order[:-1]).all():
+        return whole
+    rows = whole.rows.take(pa.array(order))
+    return _Rows(rows, whole.batches[order], whole.places[order], whole.since[order])
 
 
 def _replace(tables: Writer, kind: Kind, infos: Sequence[SegmentInfo], whole: Mapping[str, _Rows]) -> int:
@@ -227,10 +234,11 @@ def _replace(tables: Writer, kind: Kind, infos: Sequence[SegmentInfo], whole: Ma
     write_segments(tables, [rows.pending(kind, subject) for subject, rows in whole.items()])
     ranges = [Range((subject,), int(rows.times[0]), int(rows.times[-1])) for subject, rows in whole.items()]
     written = tables.segments.meeting(kind, ranges)
+    read = _read(tables, [info for made in written for info in made])
     for (subject, rows), made in zip(whole.items(), written, strict=True):
         start = 0
-        for info, found in zip(made, _read(tables, made).values(), strict=True):
-            if not found.equals(kind, rows.part(start, start + info.rows)):
+        for info in made:
+            if not read[info.id].equals(kind, rows.part(start, start + info.rows)):
                 raise CorruptionError(f"{info} does not hold what was written to it", operation="seal")
             start += info.rows
         if start != len(rows):
