@@ -59,15 +59,13 @@ def decode_rows(rows: list[Row], places: Iterable[int]) -> list[Row]:
 
 
 def array(values: Sequence[Any]) -> str:
-    """Return integers or texts, None among them, as the literal of an array."""
+    """Return integers or texts, None among them, as the literal of an array; it is a text, and is encoded as one."""
     if not any(isinstance(value, str) for value in values):
         return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
-    texts = ['"' + value + '"' if value is not None else "NULL" for value in values]
-    joined = encode("".join(filter(None, values)))
-    if "\\" in joined or '"' in joined or "\1" in joined:
-        quoted = (None if value is None else re.sub(r'(["\\])', r"\\\1", encode(value)) for value in values)
-        texts = ["NULL" if value is None else f'"{value}"' for value in quoted]
-    return "{" + ",".join(texts) + "}"
+    joined = "".join(filter(None, values))
+    if "\\" in joined or '"' in joined:
+        values = [None if value is None else re.sub(r'(["\\])', r"\\\1", value) for value in values]
+    return "{" + ",".join(["NULL" if value is None else f'"{value}"' for value in values]) + "}"
 
 
 def like(pattern: str) -> str:
