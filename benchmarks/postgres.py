@@ -26,7 +26,8 @@ import psycopg
 import pyarrow as pa
 from postgres_server import running
 
-from fpa_core.kinds import BARS, QUOTES
+from fpa_core.arrow.conversion import to_table
+from fpa_core.kinds import BARS, QUOTES, Kind
 from fpa_core.store import DataStore
 from fpa_plugins.postgres.plugin import PostgresOptions, open_store
 
@@ -136,6 +137,16 @@ def fresh(dsn: str, schema: str) -> Iterator[DataStore]:
         yield store
 
 
+def whole(kind: Kind, table: pa.Table) -> pa.Table:
+    """Return a table with all columns of a kind."""
+    schema = to_table(kind, []).schema
+    columns = [
+        table[name] if name in table.column_names else pa.nulls(table.num_rows, schema.field(name).type)
+        for name in schema.names
+    ]
+    return pa.table(columns, schema.names)
+
+
 def write(store: DataStore, kind: Any, table: pa.Table) -> Any:
     """Write a table as one batch."""
     with store.batch() as batch:
@@ -145,7 +156,7 @@ def write(store: DataStore, kind: Any, table: pa.Table) -> Any:
 
 def measure(dsn: str, port: int, rows: int, rounds: int) -> dict[str, Any]:
     """Return the figures."""
-    table, minutes = quotes(rows), bars(100_000)
+    table, minutes = whole(QUOTES, quotes(rows)), whole(BARS, bars(100_000))
     plain = bare_rows(table)
     found: dict[str, list[float]] = {}
 
