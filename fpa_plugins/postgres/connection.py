@@ -15,6 +15,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
+from fpa_plugins.postgres.plugin import PostgresOptions
 
 __all__ = ["Connection", "Cursor", "Pool"]
 
@@ -44,15 +45,11 @@ class Pool:
 
     A reader belongs to whoever borrowed it until it is given back. An idle connection that turns out to be lost is replaced before anything was
     done on it. Connections do not survive a fork; a child opens its own.
-
-    :param size: idle connections that are kept for reading; more are opened when needed and closed afterwards.
     """
 
-    def __init__(
-        self, dsn: str, *, schema: str, busy_timeout: float, statement_timeout: float, synchronous: str, size: int
-    ) -> None:
+    def __init__(self, options: PostgresOptions) -> None:
         try:
-            parts = conninfo_to_dict(dsn)
+            parts = conninfo_to_dict(options.dsn)
         except psycopg.ProgrammingError:
             message = (
                 "dsn in [store] cannot be read"  # the driver's message, and so its traceback, would show all of it
@@ -60,16 +57,17 @@ class Pool:
             raise DatabaseError(message, hint="write postgresql://user@host:5432/database", operation="open") from None
         self.server = _name_of(parts)
         self.secret = str(parts.get("password") or "")
-        self.schema = schema
-        self.busy_timeout = busy_timeout
-        self._size = size
+        self.schema = options.schema
+        self.busy_timeout = options.busy_timeout
+        self._size = options.pool_size
         defaults: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT, "application_name": "fpa"}
         self._conninfo = make_conninfo("", **defaults | parts | {"client_encoding": "UTF8"})
-        self._settings = [schema, _milliseconds(busy_timeout), _milliseconds(statement_timeout), synchronous]
-        lock = f"pg_advisory_xact_lock({_LOCKS}, {zlib.crc32(schema.encode()) - 2**31})"
+        busy, statement = map(_milliseconds, (options.busy_timeout, options.statement_timeout))
+        self._settings = [options.schema, busy, statement, options.synchronous]
+        lock = f"pg_advisory_xact_lock({_LOCKS}, {zlib.crc32(options.schema.encode()) - 2**31})"
         # One message; the wait for the lock has a limit of its own, and what follows sees what the one before has written.
         self._begin = (
-            f"BEGIN; SET LOCAL statement_timeout = 0; SELECT {lock}; SET LOCAL statement_timeout = {self._settings[2]}"
+            f"BEGIN; SET LOCAL statement_timeout = 0; SELECT {lock}; SET LOCAL statement_timeout = {statement}"
         )
         self._reset()
 
@@ -91,7 +89,12 @@ class Pool:
             _INHERITED.extend((self._idle, self._writer))
             self._reset()
         if self._closed:
-            raise DatabaseError(f"{self.server}: the store is closed", path=self.server, operation="use")
+            raise self._error("the store is closed", "use")
+
+    def _error(
+        self, problem: str, operation: str, hint: str | None = None, kind: type[DatabaseError] = DatabaseError
+    ) -> DatabaseError:
+        return kind(f"{self.server}: {problem}", hint=hint, path=self.server, operation=operation)
 
     def _connect(self) -> Connection:
         connection: Connection = psycopg.connect(
@@ -111,26 +114,25 @@ class Pool:
         self, connection: Connection | None, sql: bytes, parameters: Sequence[Any] | None, *, prepare: bool | None
     ) -> tuple[Connection, Cursor]:
         """Run the first statement on a connection, or, if that is None or lost, on a new one."""
-        if connection is not None:
+        while True:
+            fresh = connection is None
+            connection = connection or self._connect()
             try:
-                return connection, connection.cursor(binary=parameters is not None).execute(
-                    sql, parameters, prepare=prepare
-                )
-            except psycopg.OperationalError:
-                if not connection.closed:
+                cursor = connection.cursor(binary=parameters is not None)
+                return connection, cursor.execute(sql, parameters, prepare=prepare)
+            except BaseException as error:
+                lost = connection.closed and isinstance(error, psycopg.OperationalError)
+                connection.close()
+                if fresh or not lost:
                     raise
-                with self._lock:
-                    lost, self._idle = self._idle, []  # opened before the server went away, as this one was
-                for one in lost:
-                    one.close()
-        connection = self._connect()
-        try:
-            return connection, connection.cursor(binary=parameters is not None).execute(
-                sql, parameters, prepare=prepare
-            )
-        except BaseException:
+            self._drop_idle()  # opened before the server went away, as this one was
+            connection = None
+
+    def _drop_idle(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
             connection.close()
-            raise
 
     @contextlib.contextmanager
     def lend(self, sql: bytes = _READ, parameters: Sequence[Any] | None = None) -> Iterator[tuple[Connection, Cursor]]:
@@ -168,21 +170,14 @@ class Pool:
         """
         self._check()
         if not self._writing.acquire(timeout=self.busy_timeout):
-            raise DatabaseBusyError(
-                f"{self.server}: another thread held the database for longer than {self.busy_timeout:g} s",
-                hint="let it finish, or raise busy_timeout in [store]",
-                path=self.server,
-                operation="begin a batch",
-            )
+            problem = f"another thread held the database for longer than {self.busy_timeout:g} s"
+            hint = "let it finish, or raise busy_timeout in [store]"
+            raise self._error(problem, "begin a batch", hint, DatabaseBusyError)
         try:
             writer = self._writer
             if writer is not None and not writer.closed and writer.info.transaction_status != TransactionStatus.IDLE:
-                raise DatabaseError(
-                    f"{self.server}: this thread is already writing a batch",
-                    hint="finish the batch first, or write through it",
-                    path=self.server,
-                    operation="begin a batch",
-                )
+                problem, hint = "this thread is already writing a batch", "finish the batch first, or write through it"
+                raise self._error(problem, "begin a batch", hint)
             begin = f"{self._begin}; SELECT nextval('writers')" if numbered else self._begin
             try:
                 self._writer, cursor = self._start(writer, begin.encode(), None, prepare=False)
@@ -204,28 +199,20 @@ class Pool:
         except psycopg.OperationalError as error:
             if not connection.closed:
                 raise
-            raise DatabaseError(
-                f"{self.server}: the connection was lost during the commit; the batch was kept as a whole, or not at all",
-                hint="look at the batches, or write it again: rows that are there already are recognised",
-                path=self.server,
-                operation="commit",
-            ) from error
+            problem = "the connection was lost during the commit; the batch was kept as a whole, or not at all"
+            hint = "look at the batches, or write it again: rows that are there already are recognised"
+            raise self._error(problem, "commit", hint) from error
         if done != "COMMIT":  # a statement failed, and its error was not passed on
-            raise DatabaseError(
-                f"{self.server}: a statement of the batch failed; nothing of it was kept",
-                path=self.server,
-                operation="commit",
-            )
+            raise self._error("a statement of the batch failed; nothing of it was kept", "commit")
 
     def close(self) -> None:
         """Close what is not on loan; what is, closes when it comes back."""
         if not self.is_open:
             return
         self._closed = True
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in (*idle, *([self._writer] if self._writer else [])):
-            connection.close()
+        self._drop_idle()
+        if self._writer is not None:
+            self._writer.close()
 
 
 def _name_of(parts: Mapping[str, Any]) -> str:

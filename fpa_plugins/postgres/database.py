@@ -26,6 +26,7 @@ from fpa_core.protocols.patterns import start_of, text_after
 from fpa_plugins.postgres.connection import Connection, Cursor, Pool
 from fpa_plugins.postgres.errors import translated
 from fpa_plugins.postgres.migrations import migrate
+from fpa_plugins.postgres.plugin import PostgresOptions
 from fpa_plugins.postgres.texts import array, decode_rows, encode, encode_rows, like, regex
 
 __all__ = ["PostgresDatabase", "PostgresSession"]
@@ -151,7 +152,7 @@ def _wanted(used: tuple[str, ...]) -> str:
 
 
 class PostgresDatabase:
-    """See :class:`fpa_core.engine.tables.Database`; the parameters are those of :class:`fpa_plugins.postgres.plugin.PostgresOptions`.
+    """See :class:`fpa_core.engine.tables.Database`.
 
     :raises SchemaError: if the schema is of another program, or of a newer version.
     :raises DatabaseError: if the server cannot be used.
@@ -161,23 +162,14 @@ class PostgresDatabase:
         {Capability.PERSISTENT, Capability.SHARED, Capability.KNOWN_AT, Capability.UNDO, Capability.SEAL}
     )
 
-    def __init__(
-        self, dsn: str, *, schema: str, busy_timeout: float, statement_timeout: float, synchronous: str, pool_size: int
-    ) -> None:
-        self._pool = Pool(
-            dsn,
-            schema=schema,
-            busy_timeout=busy_timeout,
-            statement_timeout=statement_timeout,
-            synchronous=synchronous,
-            size=pool_size,
-        )
+    def __init__(self, options: PostgresOptions) -> None:
+        self._pool = Pool(options)
         self._writing: PostgresSession | None = None
         self._types: dict[str, dict[str, str]] = {}
         try:
             with self._translated("open"):
                 migrate(self._pool)
-                with self._pool.lend(_TYPES, [schema]) as (_, cursor):
+                with self._pool.lend(_TYPES, [options.schema]) as (_, cursor):
                     for table, column, kind in cursor:
                         self._types.setdefault(table, {})[column] = kind
         except BaseException:

@@ -56,15 +56,7 @@ def open_store(options: PostgresOptions) -> StoreBackend:
             package="psycopg",
             command="pip install 'financial-portfolio-automation[postgres]'",
         ) from error
-    database = PostgresDatabase(
-        options.dsn,
-        schema=options.schema,
-        busy_timeout=options.busy_timeout,
-        statement_timeout=options.statement_timeout,
-        synchronous=options.synchronous,
-        pool_size=options.pool_size,
-    )
-    return EngineStore(database, seal_rows=options.seal_rows, read_cache=options.read_cache)
+    return EngineStore(PostgresDatabase(options), seal_rows=options.seal_rows, read_cache=options.read_cache)
 
 
 @hookimpl
