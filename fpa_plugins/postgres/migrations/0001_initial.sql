@@ -105,7 +105,7 @@ CREATE TABLE quarantine (
     state text COLLATE "C" NOT NULL DEFAULT 'open', changed_by bigint, layout bigint, cells text COLLATE "C"
 );
 CREATE INDEX quarantine_by_batch ON quarantine (batch);
-CREATE INDEX quarantine_by_digest ON quarantine (digest) WHERE state <> 'undone';
+CREATE INDEX quarantine_by_digest ON quarantine (digest, id) WHERE state <> 'undone';
 CREATE INDEX quarantine_by_change ON quarantine (changed_by) WHERE changed_by IS NOT NULL;
 CREATE TABLE quarantine_history (
     record bigint NOT NULL, state text COLLATE "C" NOT NULL, findings bigint NOT NULL, arguments text COLLATE "C", changed_by bigint,
