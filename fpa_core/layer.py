@@ -35,6 +35,9 @@ __all__ = ["DataLayer", "open_layer"]
 
 T = TypeVar("T")
 
+IN_MEMORY = ":memory:"
+"""What is opened in the place of a configuration for a layer that keeps nothing."""
+
 TOLD_AT_ONCE = 1_000
 """Refused records that plugins are told of in one call."""
 
@@ -50,7 +53,8 @@ def open_layer(
 ) -> DataLayer:
     """Open the data layer that a configuration describes; this is ``fpa_core.open``.
 
-    :param path: the ``fpa.toml``; None looks for one in the current folder and above, and takes the defaults where there is none.
+    :param path: the ``fpa.toml``; None looks for one in the current folder and above, and takes the defaults where there is none. ``":memory:"``
+        opens an empty store in memory, with the defaults for all else: neither a file nor variables of the process are looked at.
     :param env: the overlay ``[env.NAME]`` to use; None leaves it to the variable ``FPA_ENV``.
     :param environ: the environment variables, for overrides and secrets.
     :param plugins: a plugin manager of one's own, already loaded.
@@ -62,9 +66,12 @@ def open_layer(
     """
     from fpa_core.plugins import PluginManager
 
-    tree = configuration.load(
-        None if path is None else Path(path), env=env, environ=os.environ if environ is None else environ
-    )
+    if path == IN_MEMORY:
+        tree = configuration.load(env=env, environ=environ or {}, tables={"store": {"backend": "memory"}})
+    else:
+        tree = configuration.load(
+            None if path is None else Path(path), env=env, environ=os.environ if environ is None else environ
+        )
     manager = plugins or PluginManager(
         block=tree.plugins.block, required=tree.plugins.required, strict=tree.plugins.strict
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -13,6 +16,9 @@ from hypothesis import HealthCheck, Phase, settings
 from fpa_core.protocols import StoreBackend
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
+
+if TYPE_CHECKING:
+    from fpa_core.testing.store import StoreFactory  # the kit is imported once the profile of Hypothesis is loaded
 
 settings.register_profile("fast", max_examples=25, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 settings.register_profile("default", max_examples=60, deadline=None)
@@ -46,11 +52,16 @@ def clock() -> Callable[[], int]:
 
 
 @pytest.fixture
-def backend(tmp_path: Path) -> Iterator[StoreBackend]:
-    """Open an empty database."""
-    opened = open_store(SqliteOptions(path=tmp_path / "test.db"))
-    yield opened
-    opened.close()
+def store_factory(tmp_path: Path) -> StoreFactory:
+    """Return what opens the store of a name: the same fixture as that of the conformance kit."""
+    return lambda name: partial(open_store, SqliteOptions(path=tmp_path / f"{name}.db"))
+
+
+@pytest.fixture
+def backend(store_factory: StoreFactory) -> Iterator[StoreBackend]:
+    """Open an empty store."""
+    with contextlib.closing(store_factory("test")()) as opened:
+        yield opened
 
 
 @pytest.fixture

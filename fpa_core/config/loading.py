@@ -24,17 +24,24 @@ __all__ = ["load"]
 _DEEPEST = 32
 
 
-def load(path: str | Path | None = None, env: str | None = None, environ: Mapping[str, str] | None = None) -> Tree:
+def load(
+    path: str | Path | None = None,
+    env: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    tables: Mapping[str, Any] | None = None,
+) -> Tree:
     """Read and merge the configuration.
 
     :param path: the file; None looks for ``fpa.toml`` in the current folder and above, and does without if there is none.
     :param env: the overlay to apply; None takes ``FPA_ENV``.
     :param environ: the environment variables, when not those of the process.
+    :param tables: what a file would hold; no file is looked for then.
     :raises ConfigError: when there is nothing to go on with: no such file, no valid TOML, no such overlay. Lesser problems are kept.
     """
     environ = os.environ if environ is None else environ
-    file = find() if path is None else Path(path).expanduser().absolute()
-    document, lines = ({}, {}) if file is None else _parse(file)
+    file = None if tables is not None else find() if path is None else Path(path).expanduser().absolute()
+    document, lines = (dict(tables or {}), {}) if file is None else _parse(file)
     overlays = document.pop("env", {})
     merger = Merger(file, lines)
     if not isinstance(overlays, dict):

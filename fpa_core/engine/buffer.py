@@ -193,7 +193,10 @@ class MetSegments:
     def _claimed(self, info: SegmentInfo, segment: Segment) -> Mask:
         """Return which rows of a segment belong to this batch, or were recognised as rows of it before."""
         batches = segment.integers("batch")
-        claimed: Mask = np.isin(batches, list(self._owners.own(self._tables, np.unique(batches).tolist())))
+        one = info.first_batch == info.last_batch
+        brought = [info.first_batch] if one else np.unique(batches).tolist()
+        own = self._owners.own(self._tables, brought)
+        claimed: Mask = np.full(segment.rows, bool(own)) if one else np.isin(batches, list(own))
         earlier = self._matched.between(info.kind, info.subject, info.first_ns, info.last_ns)
         if earlier:
             rows = zip(segment.integers("timestamp").tolist(), segment.places().tolist(), batches.tolist(), strict=True)

@@ -156,33 +156,36 @@ class MultisetWriter:
             before[start:first] = after[last:end] = True
             if sealed and first < last:
                 undecided = self._claim(runs, first, last, hot, sealed)
-                counts += WriteCounts(duplicate=last - first - int(undecided.sum()))
-                if undecided.any() and _has_ids(runs.kind, runs.rows):  # one of them may revise a sealed row
+                found = int(undecided.sum())
+                counts += WriteCounts(duplicate=last - first - found)
+                if found and _has_ids(runs.kind, runs.rows):  # one of them may revise a sealed row
                     self._met.unseal(Query(runs.kind, (subject,), int(times[0]), int(times[-1]) + 1))
-                    contested[first:last] |= undecided
-                else:
+                    contested[first:last] = undecided
+                elif found:
                     meets = self._meets(runs.times[first:last], hot, sealed)
-                    contested[first:last] = undecided & (contested[first:last] | meets)
-                    alone[first:last] = undecided & ~contested[first:last]
+                    contested[first:last] = undecided & meets
+                    alone[first:last] = undecided & ~meets
                     met[subject] = list(sealed)
-            else:
+            elif hot is not None:
                 within = runs.times[first:last]
-                meets = (within >= hot[0]) & (within <= hot[1]) if hot else np.zeros(last - first, bool)
-                contested[first:last] |= meets
+                contested[first:last] |= (within >= hot[0]) & (within <= hot[1])
                 alone[first:last] = ~contested[first:last]
-        for apart in (before & ~contested, after & ~contested):
-            write_runs(self._tables, runs.only(apart), self._batch)
-            counts += WriteCounts(inserted=int(apart.sum()))
-        insert_runs(self._tables, runs.only(alone), self._batch)
-        counts += WriteCounts(inserted=int(alone.sum()))
-        return counts + self._merge(runs.only(contested), met)
+        for chosen, write in (
+            (before & ~contested, write_runs),
+            (after & ~contested, write_runs),
+            (alone, insert_runs),
+        ):
+            if number := int(chosen.sum()):
+                write(self._tables, runs.only(chosen), self._batch)
+                counts += WriteCounts(inserted=number)
+        return counts + self._merge(runs.only(contested), met) if contested.any() else counts
 
     def _claim(self, runs: SubjectRuns, first: int, last: int, hot: Span | None, sealed: Sequence[SegmentInfo]) -> Mask:
         """Recognise whole runs of sealed rows; return which rows from *first* to *last* are still undecided."""
         undecided = np.ones(last - first, bool)
         for known in self._met.open(sealed):
             info = known.info
-            start, end = (first + np.searchsorted(runs.times[first:last], [info.first_ns, info.last_ns + 1])).tolist()
+            start, end = (first + place for place in _within(runs.times[first:last], info))
             if start == end or (hot is not None and hot[0] <= info.last_ns and info.first_ns <= hot[1]):
                 continue
             if known.claim_run(runs.rows.slice(start, end - start), runs.times[start:end]):
@@ -195,8 +198,8 @@ class MultisetWriter:
         if hot is not None:
             meets |= (times >= hot[0]) & (times <= hot[1])
         for known in self._met.open(sealed):
-            places = np.minimum(np.searchsorted(known.times, times), len(known.times) - 1)
-            meets |= known.times[places] == times
+            start, end = _within(times, known.info)
+            meets[start:end] |= np.isin(times[start:end], known.times)
         return meets
 
     def _merge(self, runs: SubjectRuns, met: Mapping[str, Sequence[SegmentInfo]]) -> WriteCounts:
@@ -234,6 +237,7 @@ class _Merge:
     retired: list[Key] = field(factory=list)
     history: list[Row] = field(factory=list)
     claims: dict[str, list[tuple[int, int, int]]] = field(factory=lambda: defaultdict(list))
+    claimed: dict[str, set[tuple[int, int, int]]] = field(factory=dict)
     repeated: int = 0
 
     def run(self, runs: SubjectRuns, met: Mapping[str, Sequence[OpenSegment]]) -> WriteCounts:
@@ -245,14 +249,31 @@ class _Merge:
             stored[row[:2]].append(row)
         own = self.owners.own(self.tables, {row[-2] for rows in stored.values() for row in rows})
         superseded = self._superseded(shape, groups, stored)
+        spans = zip(runs.subjects, runs.firsts.tolist(), runs.lasts.tolist(), strict=True)
+        self.claimed = {name: self.matched.between(kind, name, first, last) for name, first, last in spans}
         tally = dict.fromkeys(Action, 0)
+        contents_of = shape.contents
         for key, contents in groups.items():
-            for action in self._merge_key(
-                shape, key, contents, stored.get(key, ()), met.get(key[0], ()), own, superseded
+            hot = stored.get(key, ())
+            if (
+                len(hot) == len(contents) == 1
+                and key[0] not in met
+                and self._is_again(key, hot[0], contents[0], contents_of, own)
             ):
+                tally[Action.DUPLICATE] += 1
+                continue
+            for action in self._merge_key(shape, key, contents, hot, met.get(key[0], ()), own, superseded):
                 tally[action] += 1
         self._apply(kind)
         return WriteCounts(tally[Action.INSERT], tally[Action.DUPLICATE], tally[Action.REVISE], self.repeated)
+
+    def _is_again(self, key: Key, stored: Row, content: Row, contents_of: slice, own: set[int]) -> bool:
+        """Recognise the only row of a key as the only stored one, if it is: that is what most rows are."""
+        place = (key[1], stored[-3], stored[-2])
+        if stored[contents_of] != content or stored[-2] in own or place in self.claimed[key[0]]:
+            return False
+        self.claims[key[0]].append(place)
+        return True
 
     def _superseded(
         self, shape: Shape, groups: Mapping[Key, Sequence[Row]], stored: Mapping[Key, Sequence[Row]]
@@ -283,7 +304,7 @@ class _Merge:
         own: set[int],
         superseded: Mapping[Key, set[Row]],
     ) -> list[Action]:
-        claimed = self.matched.between(shape.kind, key[0], key[1], key[1]) if hot else set()
+        claimed = self.claimed[key[0]]
         known = [
             Stored(row, row[shape.contents], row[-2] in own or (key[1], row[-3], row[-2]) in claimed) for row in hot
         ]
@@ -345,6 +366,11 @@ class _Merge:
             self.tables.rows.insert(kind, self.inserts)
         for subject, rows in self.claims.items():
             self.matched.add(kind, subject, np.array(rows, np.int64))
+
+
+def _within(times: Numbers, info: SegmentInfo) -> tuple[int, int]:
+    """Return the first of *times* in the time of a segment, and the one after the last."""
+    return int(np.searchsorted(times, info.first_ns, "left")), int(np.searchsorted(times, info.last_ns, "right"))
 
 
 def _groups(runs: SubjectRuns) -> dict[Key, list[Row]]:

@@ -171,7 +171,7 @@ def _windows_back(query: Query, infos: Iterable[SegmentInfo]) -> Iterator[tuple[
     """Divide as :func:`_windows` does, the last part first."""
     end = query.end_ns
     for info in infos:
-        if end is None or info.last_ns + 1 < end:
+        if info.last_ns + 1 < (MAX_NS + 1 if end is None else end):
             yield evolve(query, start_ns=info.last_ns + 1, end_ns=end), None
         first = info.first_ns if query.start_ns is None else max(query.start_ns, info.first_ns)
         last = info.last_ns + 1 if end is None else min(info.last_ns + 1, end)

@@ -121,7 +121,7 @@ def partition(kind: Kind, batch: pa.RecordBatch) -> SubjectRuns:
     present = np.flatnonzero(sizes)  # a part of a table has the subjects of all of it in its dictionary
     names = (
         subjects.dictionary.to_pylist()
-        if len(present) == len(sizes)
+        if len(present) == len(subjects.dictionary)
         else subjects.dictionary.take(pa.array(present)).to_pylist()
     )
     return SubjectRuns(kind, rows, times, names, np.concatenate([[0], np.cumsum(sizes[present])]))

@@ -148,7 +148,7 @@ class SegmentReader(Protocol):
     def find(self, query: Query) -> Generator[SegmentInfo, None, None]:
         """Yield the segments that may hold rows of *query*, by subject and time, both backwards for ``query.reverse``.
 
-        Conditions on batches and further columns may be ignored.
+        None if its time is empty. Conditions on batches and further columns may be ignored.
         """
         ...
 

@@ -75,7 +75,8 @@ class Transaction:
         self._owners = owners = Owners(batch.id, batch.parent, batch.replays)
         self._claims = claims
         self._appender = appender
-        self._origins: dict[int, int] = {}
+        self._later: dict[int, bool] = {}
+        self._first_row = 0
         self._multisets = MultisetWriter(tables, owners, claims.rows, self._stands)
         self._versions = VersionWriter(tables, owners)
         self._counts = WriteCounts()
@@ -129,6 +130,8 @@ class Transaction:
         """Put rejected rows into the tables."""
         again = [] if fixed or not kind.multiset else self._replayed_again(ids)
         self._appender.forget()
+        rejected = self._tables.quarantine.select(QuarantineQuery(ids=tuple(ids)))
+        self._first_row = min((record.row or 0 for record in rejected), default=0)
         check_complete(kind, table)
         if kind.multiset:
             # Equal rows that were replayed before count with these, as they would have in their source.
@@ -151,11 +154,17 @@ class Transaction:
         replays = self._owners.replays
         if replays is None or batch == self.batch_id:
             return False
-        if batch not in self._origins:
-            found = self._tables.batches.find(batch=batch)
-            # What an earlier replay brought is as old as the batch that had rejected it.
-            self._origins[batch] = found[0].replays or batch if found else batch
-        return replays <= self._origins[batch]
+        if batch not in self._later:
+            (found,) = self._tables.batches.find(batch=batch)
+            # What an earlier replay brought is as old as the batch that had rejected it; of one batch, the later row of the source stands.
+            later = replays <= (found.replays or batch)
+            self._later[batch] = self._replays_after(batch) if found.replays == replays else later
+        return self._later[batch]
+
+    def _replays_after(self, batch: int) -> bool:
+        """Return whether the rows that another replay put in come after the first one of this replay."""
+        others = self._tables.quarantine.select(QuarantineQuery(changed_by=batch))
+        return max((record.row or 0 for record in others), default=0) > self._first_row
 
     def _recall_matches(self, replayed: int) -> None:
         """Take over what the rows of the replayed batch were recognised as, at the times of its rejected rows."""

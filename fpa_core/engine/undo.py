@@ -67,9 +67,10 @@ class _Restoration:
         versions = not self._kind.multiset or bool(self._kind.venue_id)
         for page in self._tables.rows.retired_by(self._kind, batch):
             rows = self._defer([row for row in page if row[-1] != "outdated"])
-            single = [row for row in rows if self._identity(row) is None]
-            restored += self._restore(single)
-            restored += self._restore_versions(self._key(row) for row in rows if self._identity(row) is not None)
+            restored += self._restore([row for row in rows if self._identity(row) is None])
+            # What it revised is looked at with the revisions, which have just been taken back.
+            removed = (row for row in rows if row[-1] != "revised" and self._identity(row) is not None)
+            restored += self._restore_versions(map(self._key, removed))
         if versions:
             for page in self._tables.rows.retired_by(self._kind, self._by):
                 restored += self._restore_versions(self._key(row) for row in page if self._identity(row) is not None)

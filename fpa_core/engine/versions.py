@@ -79,10 +79,31 @@ class VersionWriter:
 
     def _settle(self, kind: Kind, rows: SortedRows, contested: Mask) -> WriteCounts:
         """Compare rows with the stored versions of their keys: one look, one insert, one retirement."""
+        width = len(shape_of(kind).key)
+        arriving = list(zip(*(itertools.compress(column, contested.tolist()) for column in rows.values), strict=True))
+        keys = [row[:width] for row in arriving]
+        distinct = list(dict.fromkeys(keys))
+        present = list(self._tables.rows.at(kind, distinct))
+        own = self._owners.own(self._tables, {row[-2] for row in present})
+        duplicate = repeated = 0
+        if len(distinct) == len(keys):  # most rows are what is stored already, and are compared as a whole
+            stored = {row[:-2]: row[-2] for row in present}
+            different = [row for row in arriving if row not in stored]
+            duplicate = len(arriving) - len(different)
+            if own:
+                repeated = sum(stored.get(row) in own for row in arriving)
+            arriving = different
+        groups: dict[Key, list[Row]] = defaultdict(list)
+        for row in arriving:
+            groups[row[:width]].append(row[width:])
+        counts = WriteCounts(duplicate=duplicate, repeated=repeated)
+        return counts + self._merge(kind, groups, {row[:width]: row for row in present}, own) if groups else counts
+
+    def _merge(
+        self, kind: Kind, groups: Mapping[Key, Sequence[Row]], present: Mapping[Key, Row], own: set[int]
+    ) -> WriteCounts:
         shape = shape_of(kind)
-        groups = _groups(rows, contested, len(shape.key))
-        present = {row[: len(shape.key)]: row for row in self._tables.rows.at(kind, list(groups))}
-        own = self._owners.own(self._tables, {row[-2] for row in present.values()})
+        contents_of = shape.contents
         past = self._past(kind, groups, present)
         version: Callable[[Row], Any] | None = None
         if kind.version is not None:
@@ -93,12 +114,8 @@ class VersionWriter:
         repeated = 0
         for key, contents in groups.items():
             found = present.get(key)
-            if found is not None and len(contents) == 1 and contents[0] == found[shape.contents]:
-                tally[Action.DUPLICATE] += 1
-                repeated += found[-2] in own
-                continue
-            stored = None if found is None else Stored(found, found[shape.contents], found[-2] in own)
-            known: Callable[[Row], bool] | None = None if kind.returns else past[key].__contains__
+            stored = None if found is None else Stored(found, found[contents_of], found[-2] in own)
+            known: Callable[[Row], bool] | None = None if kind.returns else past.get(key, _NONE).__contains__
             if found is not None and version is None and self._stands(found[-2]):
                 known = _anything
             for outcome in merge_versions(contents, stored, known, version):
@@ -112,19 +129,14 @@ class VersionWriter:
     def _past(
         self, kind: Kind, groups: Mapping[Key, Sequence[Row]], present: Mapping[Key, Row]
     ) -> Mapping[Key, set[Row]]:
-        """Return the versions that later ones replaced, under each key at which something arrives that is not stored."""
-        shape = shape_of(kind)
+        """Return the versions that later ones replaced, under each key that is stored."""
         found: dict[Key, set[Row]] = defaultdict(set)
         if not kind.returns:
-            differing = [
-                key
-                for key, contents in groups.items()
-                if (row := present.get(key)) is not None and any(content != row[shape.contents] for content in contents)
-            ]
+            width, contents = len(shape_of(kind).key), shape_of(kind).contents
             # What was taken back on purpose may come again; what was replaced by a later version may not.
-            for row in self._tables.rows.history_at(kind, differing) if differing else ():
+            for row in self._tables.rows.history_at(kind, [key for key in groups if key in present]):
                 if row[-1] in ("revised", "outdated"):
-                    found[row[: len(shape.key)]].add(row[shape.contents])
+                    found[row[:width]].add(row[contents])
         return found
 
 
@@ -159,13 +171,7 @@ class _Writes:
             tables.rows.insert(kind, self._inserts.values())
 
 
-def _groups(rows: SortedRows, chosen: Mask, keys: int) -> dict[Key, list[Row]]:
-    """Return the contents of the rows chosen by their key, in order of arrival; of a key all rows are chosen or none."""
-    picked = [list(itertools.compress(column, chosen.tolist())) for column in rows.values]
-    groups: dict[Key, list[Row]] = defaultdict(list)
-    for key, content in zip(zip(*picked[:keys], strict=True), zip(*picked[keys:], strict=True), strict=True):
-        groups[key].append(content)
-    return groups
+_NONE: frozenset[Row] = frozenset()
 
 
 def _anything(_: Row) -> bool:

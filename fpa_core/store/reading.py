@@ -103,9 +103,9 @@ class ReadVerbs:
 
         return self.read(lambda: f"{kind.name}:inventory", load, Query(kind))
 
-    def batches(self, *, limit: int | None = None) -> list[Batch]:
-        """List the batches, latest first."""
-        return list(self.backend.batches(limit=limit))
+    def batches(self, *, limit: int | None = None, children: bool = False) -> list[Batch]:
+        """Return the batches, latest first; the groups of streams, which are batches of their own, only with *children*."""
+        return list(self.backend.batches(limit=limit, children=children))
 
     def _require(self, capability: Capability) -> None:
         if capability not in self.backend.capabilities:

@@ -63,6 +63,8 @@ class SqliteSession:
 
     def wanted(self, rows: Sequence[Wanted]) -> tuple[str, list[Any]]:
         """Make *rows* a relation: a common table expression, or a temporary table that hides behind no name of ours."""
+        if not rows:
+            return "WITH wanted (n, a, b, x, y, z) AS (SELECT NULL, NULL, NULL, NULL, NULL, NULL WHERE FALSE) ", []
         if len(rows) <= FEW:
             values = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(rows))
             bound = [value for n, row in enumerate(rows) for value in (n, *row)]

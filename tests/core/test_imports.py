@@ -40,6 +40,15 @@ def test_importing_the_package_is_cheap():
     assert {"fpa_core"} == {name for name in loaded if name.partition(".")[0] == "fpa_core"}
 
 
+def test_the_kits_load_with_the_tests_alone():
+    """Neither the public names nor the command load the conformance kits, pytest or Hypothesis."""
+    loaded = loaded_by(
+        "import fpa_core, fpa_core.cli.app, fpa_core.plugins\nfor name in fpa_core.__all__: getattr(fpa_core, name)"
+    )
+    assert not loaded & {"fpa_core.testing", "pytest", "hypothesis"}
+    assert not loaded_by("import fpa_core.testing") & {"fpa_plugins", *DRIVERS}
+
+
 def test_public_names_load_no_plugin_and_no_driver():
     """Using every public name loads no plugin and no driver: the framework knows neither."""
     loaded = loaded_by("import fpa_core\nfor name in fpa_core.__all__: getattr(fpa_core, name)")

@@ -18,8 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fpa_core
-from fpa_core.arrow.conversion import to_table
-from fpa_core.engine import catalog
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError, DataError
 from fpa_core.kinds import QUOTES, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
@@ -69,8 +67,8 @@ class Disk:
         self.failures: list[Exception] = []
         self.groups = 0
 
-    def stream(self, *, origin: str) -> Disk:
-        self.inner = self.begin(origin=origin)
+    def stream(self, *, source: str) -> Disk:
+        self.inner = self.begin(source=source)
         self.batch_id = self.inner.batch_id
         return self
 
@@ -237,96 +235,6 @@ def test_no_older_answer_after_an_acknowledged_write(tmp_path: Path) -> None:
 
 
 # Across groups and streams
-
-few_quotes = st.builds(Quote, st.sampled_from("AB"), own.FEW_NS, own.few_prices(), own.few_prices())
-few_trades = st.builds(
-    Trade,
-    st.sampled_from("AB"),
-    own.FEW_NS,
-    own.few_prices(),
-    st.just(1),
-    exchange=st.sampled_from("NP"),
-    trade_id=st.none() | st.sampled_from(["1", "2"]),
-)
-steps = st.lists(
-    st.tuples(st.integers(0, 2), st.lists(few_quotes | few_trades, max_size=8)) | st.sampled_from(["seal", "other"]),
-    max_size=12,
-)
-
-
-@given(steps, st.sampled_from([(10**9, 16_384), (2, 3), (1, 4)]))
-def test_any_interleaving_of_streams(steps: list[Any], sizes: tuple[int, int]) -> None:
-    """Each row is held as often as the fullest stream holds it, a row with an id once, in its latest version, however the groups mix."""
-    brought: dict[int, Counter[Any]] = {}
-    versions: dict[Any, list[Trade]] = {}
-    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        patch.setattr(catalog, "LEAST_ROWS", sizes[0])
-        patch.setattr(catalog, "SEGMENT_ROWS", sizes[1])
-        options = SqliteOptions(path=Path(folder) / "test.db", synchronous="normal")
-        with DataStore(open_store(options)) as store, contextlib.ExitStack() as stack:
-            streams = [stack.enter_context(store.stream(max_delay=NEVER)) for _ in range(3)]
-            for step in steps:
-                if step == "seal":
-                    store.seal()
-                elif step == "other":  # a batch beside the streams, at a time they may come to
-                    batch = store.save([quote(5), quote(5)]).batch
-                    brought[batch] = Counter([quote(5), quote(5)])
-                else:
-                    stream, rows = streams[step[0]], step[1]
-                    for row in rows:
-                        stream.write(row)
-                        if getattr(row, "trade_id", None):
-                            known = versions.setdefault((row.symbol, row.ts_ns, row.exchange, row.trade_id), [])
-                            known += [row] if row not in known else []  # an earlier version is a redelivery, not news
-                        else:
-                            brought.setdefault(stream.batch, Counter())[row] += 1
-                    assert stream.flush(AT_MOST)
-            expected: Counter[Any] = Counter(known[-1] for known in versions.values())
-            for rows in brought.values():
-                expected |= rows
-            assert expected == Counter([*store.get_quotes(), *store.get_trades()])
-            batches = {batch.id: batch for batch in store.batches()}
-            assert expected.total() == sum(batch.inserted for batch in batches.values())
-            for stream in streams:
-                assert stream.receipt.read == batches[stream.batch].read
-                assert stream.receipt.inserted == batches[stream.batch].inserted
-
-
-def test_reconnect_adds_nothing(store: DataStore) -> None:
-    """What a source delivers again after a reconnect adds nothing, and one more of a row adds one."""
-    rows = [quote(1), quote(1), quote(2)]
-    for again, added in ([], 3), ([], 0), ([quote(1)], 1):
-        with store.stream(max_rows=1, max_delay=0) as stream:
-            for row in [*rows, *again]:
-                stream.write(row)
-        assert added == stream.receipt.inserted
-    assert Counter([*rows, quote(1)]) == Counter(store.get_quotes())
-
-
-def test_claims_outlive_sealing(store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stored row that was recognised stays so when it is sealed, opened and sealed again between the groups."""
-    monkeypatch.setattr(catalog, "LEAST_ROWS", 1)
-    store.save([quote(1), quote(1)])
-    store.seal()
-    with store.stream(max_delay=0) as stream:
-        stream.write(quote(1)).result(AT_MOST)
-        store.save(quote(1, 3))
-        store.seal()
-        stream.write(quote(1)).result(AT_MOST)
-        store.delete(store.select(Quote, "A", bid=3))
-        stream.write(quote(1)).result(AT_MOST)
-    assert (1, 2) == (stream.receipt.inserted, stream.receipt.duplicate)
-
-
-def test_arrival_keeps_its_order(store: DataStore) -> None:
-    """Rows of one time come back in the order of their writing, over groups, and beside rows of other batches."""
-    with store.stream(max_delay=0) as stream:
-        for bid in (3, 1):
-            stream.write(quote(1, bid)).wait(AT_MOST)
-        store.save(quote(1, 9))
-        for bid in (2, 5):
-            stream.write(quote(1, bid))
-    assert [3, 1, 9, 2, 5] == [row.bid for row in store.get_quotes("A")]
 
 
 def test_many_threads(store: DataStore) -> None:
@@ -683,14 +591,3 @@ def test_plugins_hear_of_a_stream(layer: fpa_core.DataLayer, monkeypatch: pytest
 
     receipt = asyncio.run(main())
     assert ("fpa_ingested", {"receipt": receipt}) == told[1]
-
-
-def test_write_records_equals_write(store: DataStore) -> None:
-    """In one batch, records and tables may follow each other in any order."""
-    with store.batch() as batch:
-        for rows in ([quote(1), quote(1)], [quote(3)], [quote(2), quote(3)]):
-            batch.write(QUOTES, to_table(QUOTES, rows))
-            batch.write_records(QUOTES, [evolve(row, symbol="B") for row in rows])
-            batch.write_records(QUOTES, rows)
-    assert (10, 5) == (len(store.get_quotes("A")), len(store.get_quotes("B")))
-    assert (15, 0) == (batch.receipt.inserted, batch.receipt.duplicate)

@@ -241,12 +241,13 @@ class SqlQuarantine:
         )
 
     def _log(self, head: str, where: str, parameters: Sequence[Any], by: int) -> None:
-        """Keep what records are before they are changed."""
+        """Keep what records are before a batch changes them for the first time."""
         texts = len(parameters) - where.count("?")
         self._session.run(
             f"{head}INSERT INTO quarantine_history (record, state, findings, arguments, changed_by, retired_by) "
-            f"SELECT q.id, q.state, q.findings, q.arguments, q.changed_by, ? FROM quarantine q WHERE {where}",
-            [*parameters[:texts], by, *parameters[texts:]],
+            f"SELECT q.id, q.state, q.findings, q.arguments, q.changed_by, ? FROM quarantine q WHERE {where} "
+            f"AND NOT (q.changed_by {self._session.same} ?)",
+            [*parameters[:texts], by, *parameters[texts:], by],
         )
 
     def keep_matches(self, batch: int, matches: Sequence[tuple[str, str, int, int, int]]) -> None:

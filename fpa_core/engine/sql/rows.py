@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+import itertools
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from operator import itemgetter
 
 from fpa_core.engine.rows import Key, Range, Row
 from fpa_core.engine.sql.session import Session
@@ -11,6 +13,12 @@ from fpa_core.kinds import Kind
 from fpa_core.protocols import InventoryEntry, Query
 
 __all__ = ["SqlRows"]
+
+_NEIGHBOURS = 256
+"""Keys of one prefix that are better found by their range."""
+
+_OTHERS = 4
+"""Rows read for each such key at most."""
 
 
 class SqlRows:
@@ -70,13 +78,41 @@ class SqlRows:
 
     def at(self, kind: Kind, keys: Sequence[Key]) -> Iterable[Row]:
         """Return the rows under keys."""
-        t = tables_of(kind)
-        return self._under(kind, keys, t.live, t.of_table, ", t.seq" if kind.multiset else "")
+        return list(self._at(kind, keys))
 
     def history_at(self, kind: Kind, keys: Sequence[Key]) -> Iterable[Row]:
         """Return the history under keys."""
         t = tables_of(kind)
         return self._under(kind, keys, t.history, f"{t.of_table}, t.retired_by, t.reason", ", t.retired_by")
+
+    def _at(self, kind: Kind, keys: Sequence[Key]) -> Iterator[Row]:
+        """Yield the rows under keys: many neighbours by their range, as long as few other rows lie among them, the rest one by one."""
+        shape = tables_of(kind).shape
+        apart: list[Key] = []
+        neighbours = itertools.groupby(keys, key=itemgetter(*range(len(shape.prefix)))) if shape.timed else ()
+        for _, group in neighbours:
+            run = list(group)
+            rows = self._between(kind, run) if len(run) >= _NEIGHBOURS else None
+            if rows is None:
+                apart += run
+            else:
+                yield from rows
+        yield from self._under(kind, apart if shape.timed else keys, *_live(kind))
+
+    def _between(self, kind: Kind, keys: Sequence[Key]) -> list[Row] | None:
+        """Return the rows under keys of one prefix; None if many others lie among them."""
+        t = tables_of(kind)
+        times = {key[-1] for key in keys}
+        where = " AND ".join(f"t.{name} = ?" for name in t.shape.prefix)
+        limit = _OTHERS * len(keys)
+        found = self._session.query(
+            f"SELECT {t.of_table} FROM {t.live} t WHERE {where} AND t.ts_ns >= ? AND t.ts_ns <= ? ORDER BY {t.key_order} LIMIT ?",
+            [*keys[0][:-1], min(times), max(times), limit],
+        )
+        if len(found) == limit:
+            return None
+        place = t.shape.place("ts_ns")
+        return [row for row in found if row[place] in times]
 
     def _under(self, kind: Kind, keys: Sequence[Key], table: str, names: str, order: str) -> list[Row]:
         if not keys:
@@ -147,3 +183,8 @@ class SqlRows:
             f"(SELECT {t.key_order} FROM wanted w CROSS JOIN {t.live} t WHERE {t.in_range})",
             parameters,
         )
+
+
+def _live(kind: Kind) -> tuple[str, str, str]:
+    t = tables_of(kind)
+    return t.live, t.of_table, ", t.seq" if kind.multiset else ""

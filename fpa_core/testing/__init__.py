@@ -1,0 +1,28 @@
+"""Conformance kits: what a backend must pass to be used with this framework.
+
+A store plugin's whole test file::
+
+    from functools import partial
+
+    import pytest
+    from fpa_core.testing import StoreContract
+
+    from acme.store import AcmeOptions, open_store
+
+
+    class TestAcmeStore(StoreContract):
+        @pytest.fixture
+        def store_factory(self, tmp_path):
+            return lambda name: partial(open_store, AcmeOptions(path=tmp_path / name))
+
+Needs the extra ``testing``: pytest and Hypothesis.
+"""
+
+import pytest
+
+pytest.register_assert_rewrite("fpa_core.testing.store")
+
+from fpa_core.testing.contracts import Contract  # noqa: E402  # after asserts are prepared
+from fpa_core.testing.store import StoreContract, StoreMachine  # noqa: E402
+
+__all__ = ["Contract", "StoreContract", "StoreMachine"]

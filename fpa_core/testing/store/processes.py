@@ -1,0 +1,116 @@
+"""C7: several processes use the same data at once; for stores that declare SHARED."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fpa_core.models import Bar, Quote
+from fpa_core.numbers import Instant
+from fpa_core.protocols import Capability
+from fpa_core.store import DataStore
+from fpa_core.testing.contracts import Contract, holds
+from fpa_core.testing.store.base import Opener, StoreTests
+from fpa_core.testing.store.threads import PATIENCE
+
+__all__ = ["ProcessTests", "start"]
+
+ROUNDS = 5
+
+
+def start(work: Callable[..., None], opener: Opener, *args: Any) -> Any:
+    """Start a process, which inherits nothing, that calls *work* with *opener* and *args*; return it."""
+    try:
+        pickle.dumps(opener)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        pytest.fail(
+            f"other processes cannot open this store ({error}): store_factory must return something picklable for each "
+            "name, as functools.partial(open_store, options)"
+        )
+    process = multiprocessing.get_context("spawn").Process(target=work, args=(opener, *args), daemon=True)
+    process.start()
+    return process
+
+
+def finish(process: Any) -> None:
+    """Wait for a process, which must end well."""
+    process.join(PATIENCE)
+    if process.is_alive():
+        process.kill()
+        pytest.fail(f"a process is still waiting after {PATIENCE:g} s")
+    assert process.exitcode == 0, f"a process ended with {process.exitcode}; what it raised is on standard error"
+
+
+def _rows(number: int) -> list[Any]:
+    """Return rows of which some are those of the other processes and some are not."""
+    shared = [Quote("SHARED", Instant(place // 2), 1, 2) for place in range(8)]
+    bars = [Bar("SHARED", Instant(place), 1, 2, 1, 2, 1, "1m") for place in range(4)]
+    return [*shared, *bars, *(Quote(f"S{number}", Instant(place // 3), 1, 2) for place in range(6))]
+
+
+def _write(opener: Opener, number: int) -> None:
+    with contextlib.closing(DataStore(opener())) as store:
+        for size in range(1, ROUNDS + 1):
+            rows = _rows(number)
+            store.save(rows[: len(rows) * size // ROUNDS])
+            assert store.select(Quote).count()
+
+
+class ProcessTests(StoreTests):
+    """Processes that write and read the same data lose nothing."""
+
+    @holds(Contract.C7, Capability.SHARED)
+    def test_two_handles_see_the_same_data(self, opener: Opener, store: DataStore) -> None:
+        """A store opened twice has the same rows, batches and ids, whichever of the two wrote them."""
+        with contextlib.closing(DataStore(opener())) as other:
+            ids = [one.save(Quote("A", Instant(ts), 1, 2)).batch for ts, one in enumerate((store, other, store))]
+            assert sorted(set(ids)) == ids
+            assert other.save(Quote("A", Instant(0), 1, 2)).inserted == 0
+            assert store.get_quotes() == other.get_quotes()
+            assert store.batches() == other.batches()
+        assert store.select(Quote).count() == 3
+
+    @holds(Contract.C7, Capability.SHARED)
+    def test_processes_write_at_once(self, opener: Opener, store: DataStore) -> None:
+        """Rows that several processes store at once, some of them the same, are there as often as the fullest batch had them."""
+        processes = [start(_write, opener, number) for number in range(3)]
+        while any(process.is_alive() for process in processes):
+            assert len(store.get_quotes()) <= store.select(Quote).count(), "rows vanished between two reads"
+            for process in processes:
+                process.join(0.02)
+        for process in processes:
+            finish(process)
+        expected: Counter[Any] = Counter()
+        for number in range(3):
+            expected |= Counter(_rows(number))
+        assert expected == Counter([*store.get_quotes(), *store.get_bars()])
+        batches = store.batches()
+        assert 3 * ROUNDS == len(batches) == len({batch.id for batch in batches})
+        assert expected.total() == sum(batch.inserted for batch in batches)
+
+    @holds(Contract.C7, Capability.SHARED)
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+    def test_a_forked_child_has_connections_of_its_own(self, store: DataStore) -> None:
+        """A forked child can go on with the store without disturbing its parent."""
+        store.save(Quote("A", Instant(1), 1, 2))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # other threads of the test run are not in our way
+            child = os.fork()
+        if child == 0:  # pragma: no cover - in the child
+            status = 1
+            try:
+                added = store.save(Quote("A", Instant(2), 1, 2)).inserted
+                status = 0 if (added, store.select(Quote).count()) == (1, 2) else 2
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        store.save(Quote("A", Instant(3), 1, 2))
+        assert store.select(Quote).count() == 3
