@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import itertools
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -24,6 +21,7 @@ pytest.importorskip("psycopg")
 
 import psycopg
 from postgres_server import PASSWORD, Server, UnavailableError, running
+from sqlite_layouts import laid_out
 
 import fpa_core
 from fpa_core import export
@@ -36,44 +34,38 @@ from fpa_core.numbers import Instant
 from fpa_core.protocols import Quarantined, StoreBackend
 from fpa_core.protocols.patterns import compiled
 from fpa_core.store import DataStore
+from fpa_core.testing import StoreContract
+from fpa_core.testing.store.base import StoreFactory
 from fpa_plugins.postgres.database import PostgresSession
 from fpa_plugins.postgres.migrations.runner import known_migrations, migrate
 from fpa_plugins.postgres.plugin import PostgresOptions, open_store
 from fpa_plugins.postgres.texts import encode
 
-EMPTY = "DO $$ DECLARE t text; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = '{0}' AND tablename <> 'schema_versions' LOOP EXECUTE format('DELETE FROM {0}.%I', t); END LOOP; END $$"
+EMPTY = """DO $$ DECLARE t text; BEGIN
+FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = '{0}' AND tablename <> 'schema_versions' LOOP EXECUTE format('DELETE FROM {0}.%I', t); END LOOP;
+END $$"""
 
 
-class Opener:
-    """Opens stores as SQLite's tests ask for them: a schema for each path, emptied and used again once the path is gone."""
+class Schemas:
+    """The schemas of a server: few, each emptied when its name comes again, since making one takes longer than most tests."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.schemas: dict[Path, str] = {}
-
-    def schema(self, path: Path) -> str:
-        if path not in self.schemas:
-            gone = next((old for old in self.schemas if not old.parent.exists()), None)
-            name = f"s{len(self.schemas)}" if gone is None else self.schemas.pop(gone)
-            if gone is not None:
-                with self.connection() as admin:
-                    admin.execute(EMPTY.format(name))
-            self.schemas[path] = name
-        return self.schemas[path]
 
     def connection(self) -> psycopg.Connection[Any]:
         return psycopg.connect(self.server.dsn(), autocommit=True)
 
-    def options(self, path: Path, **options: Any) -> PostgresOptions:
-        return PostgresOptions(dsn=self.server.dsn(), schema=self.schema(path), **options)
-
-    def __call__(self, asked: Any) -> StoreBackend:
-        names = ("synchronous", "busy_timeout", "seal_rows", "read_cache")
-        return open_store(self.options(asked.path, **{name: getattr(asked, name) for name in names}))
+    def options(self, name: str) -> PostgresOptions:
+        """Return the options of an empty schema; of the names ``fresh_N`` four are kept apart at a time."""
+        word, _, number = name.rpartition("_")
+        schema = f"{word}_{int(number) % 4}" if number.isdecimal() else name
+        with self.connection() as admin:
+            admin.execute(EMPTY.format(schema))
+        return PostgresOptions(dsn=self.server.dsn(), schema=schema)
 
 
 @pytest.fixture(scope="session")
-def opener() -> Iterator[Opener]:
+def schemas() -> Iterator[Schemas]:
     """Start a server; a laptop without the wheel goes without it, CI does not."""
     with contextlib.ExitStack() as stack:
         try:
@@ -82,14 +74,24 @@ def opener() -> Iterator[Opener]:
             if os.environ.get("CI") == "true":
                 raise
             pytest.skip(str(problem))
-        yield Opener(server)
+        yield Schemas(server)
+
+
+class TestPostgresStore(StoreContract):
+    @pytest.fixture(params=["mixed"])  # all sorts of rows, and so all statements
+    def layout(self, request: pytest.FixtureRequest) -> Iterator[str]:
+        with laid_out(request.param) as layout:
+            yield layout
+
+    @pytest.fixture
+    def store_factory(self, schemas: Schemas) -> StoreFactory:
+        return lambda name: partial(open_store, schemas.options(name))
 
 
 @pytest.fixture
-def options(opener: Opener) -> Iterator[PostgresOptions]:
+def options(schemas: Schemas) -> PostgresOptions:
     """Return the options of an empty schema."""
-    with TemporaryDirectory() as folder:
-        yield opener.options(Path(folder) / "test.db")
+    return schemas.options("own")
 
 
 @pytest.fixture
@@ -98,36 +100,6 @@ def backend(options: PostgresOptions) -> Iterator[StoreBackend]:
     opened = open_store(options)
     yield opened
     opened.close()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _borrowed(opener: Opener) -> None:
-    """Let the suites of SQLite open schemas of the server."""
-    for suite in SUITES:
-        suite.open_store = opener  # type: ignore[attr-defined]
-
-
-def suite_of(name: str) -> ModuleType:
-    """Load a copy of a module of tests."""
-    spec = importlib.util.spec_from_file_location(f"{name}_on_postgres", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-OF_SQLITE = {
-    "test_describe", "test_no_room_is_a_typed_error", "test_every_connection_has_its_settings", "test_files_are_private", "test_links_are_refused",
-    "test_folder_is_refused", "test_unreachable_path", "test_not_a_database", "test_damage_is_reported", "test_other_engine_errors_are_ours_too",
-    "test_sealing_the_last_nanosecond_comes_to_an_end",  # it needs a layout in which nothing is sealed yet
-}  # fmt: skip
-SUITES = [suite_of(name) for name in ("test_sqlite_store", "test_sqlite_latest")]
-FIXTURES = {"_layout", "save", "make"}
-for name, member in itertools.chain(*(vars(suite).items() for suite in SUITES)):
-    if name in FIXTURES or (name.startswith("test_") and name not in OF_SQLITE):
-        globals()[name] = member
 
 
 # What only a server does
@@ -161,9 +133,9 @@ def test_texts_are_kept_whole(store: DataStore) -> None:
 
 
 @pytest.fixture(scope="module")
-def session(opener: Opener) -> Iterator[PostgresSession]:
+def session(schemas: Schemas) -> Iterator[PostgresSession]:
     """Connect to no schema at all."""
-    with psycopg.connect(opener.server.dsn(), autocommit=True, cursor_factory=psycopg.RawCursor) as connection:
+    with psycopg.connect(schemas.server.dsn(), autocommit=True, cursor_factory=psycopg.RawCursor) as connection:
         yield PostgresSession(connection, {})
 
 
@@ -192,11 +164,11 @@ def test_wanted_relations(backend: StoreBackend) -> None:
             assert [(n, *row) for n, row in enumerate(asked)] == found
 
 
-def test_a_lost_connection_is_told_and_replaced(opener: Opener, options: PostgresOptions) -> None:
+def test_a_lost_connection_is_told_and_replaced(schemas: Schemas, options: PostgresOptions) -> None:
     """Sessions that the server ends give a typed error in the middle of a batch or a read, none when idle, and the next call works."""
     kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'fpa' AND pid <> pg_backend_pid()"
     quotes = [Quote("A", Instant(ts), 1, 2) for ts in range(20)]
-    with DataStore(open_store(options)) as store, opener.connection() as admin:
+    with DataStore(open_store(options)) as store, schemas.connection() as admin:
         store.save(quotes)
         with pytest.raises(DatabaseError, match="closed the connection"), store.batch() as batch:
             batch.write(QUOTES, to_table(QUOTES, quotes[: len(admin.execute(kill).fetchall())]))
@@ -223,11 +195,11 @@ def test_a_lost_connection_is_told_and_replaced(opener: Opener, options: Postgre
     ],
     ids=["password", "port"],
 )
-def test_a_server_that_cannot_be_used(opener: Opener, change: dict[str, Any], message: str) -> None:
+def test_a_server_that_cannot_be_used(schemas: Schemas, change: dict[str, Any], message: str) -> None:
     """A wrong password or port is a typed error within seconds, which shows no password."""
     began = time.monotonic()
     with pytest.raises(DatabaseError, match=message) as caught:
-        open_store(PostgresOptions(dsn=opener.server.dsn(**change)))
+        open_store(PostgresOptions(dsn=schemas.server.dsn(**change)))
     assert time.monotonic() - began < 4
     assert all(word not in f"{caught.value!r}{caught.value}{caught.value.__cause__}" for word in (PASSWORD, "hunter2"))
 
@@ -273,6 +245,8 @@ import sys
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
 from fpa_core.store import DataStore
+from fpa_core.testing import StoreContract
+from fpa_core.testing.store.base import StoreFactory
 from fpa_plugins.postgres.plugin import PostgresOptions, open_store
 with DataStore(open_store(PostgresOptions(dsn=sys.argv[1], schema=sys.argv[2]))) as store:
     for start in range(int(sys.argv[3]), 100, 10):
@@ -280,9 +254,9 @@ with DataStore(open_store(PostgresOptions(dsn=sys.argv[1], schema=sys.argv[2])))
 """
 
 
-def test_processes_write_at_once(opener: Opener, options: PostgresOptions) -> None:
+def test_processes_write_at_once(schemas: Schemas, options: PostgresOptions) -> None:
     """Processes that write overlapping rows at once, a new schema included, leave each row once."""
-    arguments = [sys.executable, "-c", WRITE, opener.server.dsn(), options.schema]
+    arguments = [sys.executable, "-c", WRITE, schemas.server.dsn(), options.schema]
     processes = [subprocess.Popen([*arguments, str(start)]) for start in (0, 5)]
     assert [0, 0] == [process.wait(60) for process in processes]
     with DataStore(open_store(options)) as store:
@@ -295,13 +269,11 @@ NEXT = Migration(
 )
 
 
-def test_migrations_are_all_or_nothing(opener: Opener) -> None:
+def test_migrations_are_all_or_nothing(schemas: Schemas) -> None:
     """A step that fails takes all with it; a newer schema, one with a changed step, and another program's are refused."""
-    path = Path("/nowhere")
-    opener.schemas[path] = "migrated"
-    options = opener.options(path)
+    options = schemas.options("migrated")
     broken = Migration(NEXT.version, "broken", "CREATE TABLE notes (text text); INSERT INTO nowhere VALUES (1)")
-    with opener.connection() as admin, contextlib.closing(open_store(options)) as store:
+    with schemas.connection() as admin, contextlib.closing(open_store(options)) as store:
         pool = store.database._pool  # type: ignore[attr-defined]
         with pytest.raises(psycopg.Error, match="nowhere"):
             migrate(pool, [*known_migrations(), broken])
@@ -319,10 +291,9 @@ def test_migrations_are_all_or_nothing(opener: Opener) -> None:
         with pytest.raises(SchemaError, match="another program"):
             open_store(options)
         admin.execute("DROP SCHEMA migrated CASCADE")
-    del opener.schemas[path]
 
 
-def test_tables_are_those_of_the_kinds(opener: Opener, backend: StoreBackend, options: PostgresOptions) -> None:
+def test_tables_are_those_of_the_kinds(schemas: Schemas, backend: StoreBackend, options: PostgresOptions) -> None:
     """Each kind has the columns of its definition, its key begins with the subject, and every text is ordered by code point."""
     types = backend.database._types  # type: ignore[attr-defined]
     for kind in KINDS.values():
@@ -331,9 +302,9 @@ def test_tables_are_those_of_the_kinds(opener: Opener, backend: StoreBackend, op
         assert columns | added == types[kind.name]
         assert columns | added | {"retired_by": "int8", "reason": "text"} == types[f"{kind.name}_history"]
         sql = f"SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'p' AND conrelid = '{options.schema}.{kind.name}'::regclass"
-        with opener.connection() as admin:
+        with schemas.connection() as admin:
             assert str(admin.execute(sql).fetchone()).startswith(f"('PRIMARY KEY ({kind.subject}, ")
-    with opener.connection() as admin:
+    with schemas.connection() as admin:
         others = "SELECT count(*) FROM information_schema.columns WHERE table_schema = %s AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'"
         assert (0,) == admin.execute(others, [options.schema]).fetchone()
 
@@ -371,7 +342,7 @@ def test_statements_do_not_grow_with_rows(store: DataStore) -> None:
 
 
 def test_the_same_file_gives_the_same_export(
-    opener: Opener, options: PostgresOptions, shared_data: Path, tmp_path: Path
+    schemas: Schemas, options: PostgresOptions, shared_data: Path, tmp_path: Path
 ) -> None:
     """A real file ingested into PostgreSQL and into SQLite is exported byte for byte the same."""
     file = min(
@@ -381,7 +352,7 @@ def test_the_same_file_gives_the_same_export(
     exports = []
     for backend in ("postgres", "sqlite"):
         own = (
-            f'dsn = "{opener.server.dsn()}"\nschema = "{options.schema}"' if backend == "postgres" else 'path = "a.db"'
+            f'dsn = "{schemas.server.dsn()}"\nschema = "{options.schema}"' if backend == "postgres" else 'path = "a.db"'
         )
         (tmp_path / "fpa.toml").write_text(f'[store]\nbackend = "{backend}"\n{own}\n')
         with fpa_core.open(tmp_path / "fpa.toml") as data:
