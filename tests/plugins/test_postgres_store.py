@@ -17,7 +17,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("psycopg")
+if os.environ.get("CI") != "true":
+    pytest.importorskip("psycopg")
 
 import psycopg
 from postgres_server import PASSWORD, Server, UnavailableError, running
@@ -27,7 +28,7 @@ import fpa_core
 from fpa_core import export
 from fpa_core.arrow.conversion import to_table
 from fpa_core.engine.sql.migrations import Migration
-from fpa_core.exceptions import DatabaseBusyError, DatabaseError, DataError, SchemaError
+from fpa_core.exceptions import DatabaseBusyError, DatabaseError, DataError, MissingDependencyError, SchemaError
 from fpa_core.kinds import KINDS, QUOTES
 from fpa_core.models import Bar, Quote
 from fpa_core.numbers import Instant
@@ -202,6 +203,23 @@ def test_a_server_that_cannot_be_used(schemas: Schemas, change: dict[str, Any], 
         open_store(PostgresOptions(dsn=schemas.server.dsn(**change)))
     assert time.monotonic() - began < 4
     assert all(word not in f"{caught.value!r}{caught.value}{caught.value.__cause__}" for word in (PASSWORD, "hunter2"))
+
+
+def test_the_driver_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without psycopg the plugin still loads, and opening the store says what to install."""
+    for name in [
+        name
+        for name in sys.modules
+        if name.startswith(("psycopg", "fpa_plugins.postgres.")) and name != PostgresOptions.__module__
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MissingDependencyError) as caught:
+        open_store(PostgresOptions())
+    assert ("psycopg", "pip install 'financial-portfolio-automation[postgres]'") == (
+        caught.value.package,
+        caught.value.command,
+    )
 
 
 def test_a_dsn_that_cannot_be_read() -> None:
