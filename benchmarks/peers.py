@@ -180,6 +180,8 @@ def main() -> None:
     if options.prepare:
         environment.prepare(options.env)
         return
+    if options.work is not None:
+        options.work.mkdir(parents=True, exist_ok=True)
     if options.scale is not None:
         import scale
 

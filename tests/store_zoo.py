@@ -142,8 +142,8 @@ class Innocent:
     def inventory(self, kind: Kind) -> Sequence[InventoryEntry]:
         return self.inner.inventory(kind)
 
-    def batches(self, *, batch: int | None = None, limit: int | None = None) -> Sequence[Batch]:
-        return self.inner.batches(batch=batch, limit=limit)
+    def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
+        return self.inner.batches(batch=batch, limit=limit, children=children)
 
     def quarantined(self, query: QuarantineQuery) -> Iterator[Quarantined]:
         return self.inner.quarantined(query)
@@ -232,9 +232,9 @@ class BringsBackTrades(Innocent, contract="C1", test="test_a_corrected_trade_sta
 class ForgetsGroups(Innocent, contract="C1", test="test_counting_spans_groups"):
     """Counts the rows of each group of a stream on their own."""
 
-    def stream(self, *, source):
-        stream = super().stream(source=source)
-        stream.group = lambda: self.transaction(origin=source)  # type: ignore[method-assign]
+    def stream(self, *, origin):
+        stream = super().stream(origin=origin)
+        stream.group = lambda: self.transaction(origin=origin)  # type: ignore[method-assign]
         return stream
 
 
@@ -442,8 +442,8 @@ class NumbersBackwards(Innocent, contract="C3", test="test_ids_and_times_of_batc
     def id_of(self, batch_id):
         return 1_000 - batch_id
 
-    def batches(self, *, batch=None, limit=None):
-        found = self.inner.batches(batch=None if batch is None else 1_000 - batch, limit=limit)
+    def batches(self, *, batch=None, limit=None, children=False):
+        found = self.inner.batches(batch=None if batch is None else 1_000 - batch, limit=limit, children=children)
         return [evolve(one, id=1_000 - one.id) for one in found]
 
 
@@ -466,7 +466,7 @@ class IgnoresSources(Innocent, contract="C3", test="test_rows_by_source"):
     """Reads rows of any source."""
 
     def asked(self, query):
-        return evolve(query, sources=None)
+        return evolve(query, origins=None)
 
 
 # C4
@@ -612,7 +612,7 @@ class ShowsUnfinishedBatches(Innocent, contract="C6", test="test_a_batch_is_invi
 
     @contextlib.contextmanager
     def transaction(self, **given):
-        stream = self.inner.stream(source=given["source"])
+        stream = self.inner.stream(origin=given["origin"])
 
         class Each(Transaction):
             def __init__(self, store: Innocent) -> None:

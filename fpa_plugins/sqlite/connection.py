@@ -164,7 +164,7 @@ class Pool:
         try:
             self._writer = self._writer or self.connect()
             if self._writer.in_transaction:
-                raise DatabaseError(
+                raise DatabaseBusyError(
                     f"{self.path}: this thread is already writing a batch",
                     hint="finish the batch first, or write through it",
                     path=str(self.path),

@@ -67,8 +67,8 @@ class Disk:
         self.failures: list[Exception] = []
         self.groups = 0
 
-    def stream(self, *, source: str) -> Disk:
-        self.inner = self.begin(source=source)
+    def stream(self, *, origin: str) -> Disk:
+        self.inner = self.begin(origin=origin)
         self.batch_id = self.inner.batch_id
         return self
 

@@ -377,7 +377,7 @@ def test_ingest_hints(run: Run) -> None:
     Path("positions.csv").write_text("symbol,quantity,market_value,timestamp\nA,1,2,1986-01-02T00:00:00Z\n")
     run("ingest", "positions.csv", "--account", "margin")
     assert "A,1,2,,,,1986-01-02T00:00:00Z,margin" in run("query", "positions", "--format", "csv").stdout
-    assert ["files", "files:eia"] == [batch["source"] for batch in answer(run("batches", "--json"))]
+    assert ["files", "files:eia"] == [batch["origin"] for batch in answer(run("batches", "--json"))]
 
 
 # validate
@@ -652,7 +652,9 @@ def test_plugins(run: Run) -> None:
     """Plugins are listed with their distribution, version, status, and what they provide."""
     lines = run("plugins").stdout.splitlines()
     assert ["plugin", "distribution", "version", "status", "provides"] == lines[0].split()
-    assert any(re.match(r"memory +financial-portfolio-automation +\S+ +loaded +caches: memory", line) for line in lines)
+    assert any(
+        re.match(r"memory +financial-portfolio-automation +\S+ +loaded +.*caches: memory", line) for line in lines
+    )
     Path("fpa.toml").write_text('[plugins]\nblock = ["disk"]\n')
     found = {one["name"]: one for one in answer(run("plugins", "--json"))}
     assert ("blocked", "loaded") == (found["disk"]["status"], found["sqlite"]["status"])

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpa_core.arrow.conversion import from_values, to_table
-from fpa_core.engine import catalog, compaction
+from fpa_core.engine import catalog, compaction, multisets
 from fpa_core.engine.segment_cache import CachedSegment, SegmentCache
 from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import QUOTES, TRADES
@@ -21,7 +21,6 @@ from fpa_core.models import Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols import KindFigures, Query, Sealed, StoreBackend
 from fpa_core.store import DataStore
-from fpa_plugins.sqlite import multisets
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 
@@ -57,7 +56,7 @@ def test_seal_tells_what_it_did(store: DataStore) -> None:
     """Sealing reports rows, segments and symbols, leaves nothing hot, and does nothing a second time."""
     store.save([Quote(symbol, Instant(ts), 1, 2) for symbol in "AB" for ts in range(10)])
     assert Sealed(rows=20, segments=6, subjects=2) == store.seal()
-    assert (20, 0, 20) == tuple(figures(store)[name] for name in ("rows", "hot", "sealed"))
+    assert (20, 0, 20) == (figures(store).rows, figures(store).hot, figures(store).sealed)
     assert Sealed() == store.seal()
 
 

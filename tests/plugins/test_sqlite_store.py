@@ -160,7 +160,7 @@ def test_other_engine_errors_are_ours_too(backend: StoreBackend) -> None:
 
 def test_clock_may_step_back(store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches are recorded in order even when the clock steps back."""
-    times: Iterator[int] = iter([2_000, 1_000])
+    times: Iterator[int] = iter([2_000, 2_000, 1_000, 1_000])
     step: Callable[[], int] = lambda: next(times)  # noqa: E731
     monkeypatch.setattr("fpa_core.engine.transaction.time.time_ns", step)
     store.save(Quote("A", Instant(1), 1, 2))
