@@ -10,14 +10,16 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+import sys
 from collections.abc import Callable, Iterator
 
 from fpa_core.exceptions import DataError
 
-__all__ = ["compiled", "escape", "name_of", "start_of", "translate"]
+__all__ = ["compiled", "escape", "name_of", "start_of", "text_after", "translate"]
 
 _TOKEN = re.compile(r"\\(.)|([*?])|([^\\*?]+)", re.DOTALL)
 _SPECIAL = re.compile(r"([*?\\])")
+_LAST_BEFORE_SURROGATES, _LAST_SURROGATE = 0xD7FF, 0xDFFF
 
 
 def escape(name: str) -> str:
@@ -38,6 +40,15 @@ def start_of(pattern: str) -> str:
     """Return the text with which every name begins that matches *pattern*; an empty one where there is no such."""
     plain = itertools.takewhile(lambda part: not part[0], _parts(pattern))
     return "".join(text for _, text in plain)
+
+
+def text_after(start: str) -> str | None:
+    """Return the first text, by code points, after all those that begin with *start*; None if there is none."""
+    for place in reversed(range(len(start))):
+        if (code := ord(start[place])) < sys.maxunicode:
+            following = code + 1 if code != _LAST_BEFORE_SURROGATES else _LAST_SURROGATE + 1
+            return start[:place] + chr(following)
+    return None
 
 
 def translate(pattern: str, *, many: str, one: str, literal: Callable[[str], str]) -> str:

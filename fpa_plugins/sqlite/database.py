@@ -7,7 +7,6 @@ import functools
 import itertools
 import json
 import re
-import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from fpa_core.engine.sql.tables import SqlTables
 from fpa_core.engine.tables import Reader, Writer
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.protocols import Capability, KindFigures, StoreDescription
-from fpa_core.protocols.patterns import start_of, translate
+from fpa_core.protocols.patterns import start_of, text_after, translate
 from fpa_plugins.sqlite.connection import Pool, immediate, prepare_file
 from fpa_plugins.sqlite.errors import translated
 from fpa_plugins.sqlite.migrations import migrate
@@ -30,7 +29,6 @@ __all__ = ["SqliteDatabase", "SqliteSession", "glob"]
 FEW = 16
 """Rows of ``wanted`` that are bound to the statement itself; more go through a temporary table."""
 
-_LAST_BEFORE_SURROGATES, _LAST_SURROGATE = 0xD7FF, 0xDFFF
 _WANTED = (
     "CREATE TEMP TABLE IF NOT EXISTS wanted (n INTEGER PRIMARY KEY, a TEXT, b TEXT, x INTEGER, y INTEGER, z INTEGER)"
 )
@@ -81,7 +79,7 @@ class SqliteSession:
     def matches(self, column: str, pattern: str) -> tuple[str, list[Any]]:
         """Return the condition that a column matches a pattern: a GLOB, and a range, since an index serves no bound GLOB."""
         start = start_of(pattern)
-        if after := _after(start):
+        if after := text_after(start):
             return f"({column} GLOB ? AND {column} >= ? AND {column} < ?)", [glob(pattern), start, after]
         return f"{column} GLOB ?", [glob(pattern)]
 
@@ -89,15 +87,6 @@ class SqliteSession:
 @functools.lru_cache(maxsize=256)
 def _insert(table: str, columns: tuple[str, ...]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-
-
-def _after(start: str) -> str | None:
-    """Return the first text after all those that begin with *start*; None if there is none."""
-    for place in reversed(range(len(start))):
-        if (code := ord(start[place])) < sys.maxunicode:
-            following = code + 1 if code != _LAST_BEFORE_SURROGATES else _LAST_SURROGATE + 1
-            return start[:place] + chr(following)
-    return None
 
 
 def glob(pattern: str) -> str:

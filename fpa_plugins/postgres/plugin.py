@@ -1,0 +1,65 @@
+"""Offers the store ``postgres``; the driver is imported when a database is opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from attrs import field, frozen, validators
+
+from fpa_core.config import Duration, Secret
+from fpa_core.exceptions import MissingDependencyError
+from fpa_core.hookspecs import Register, hookimpl
+
+if TYPE_CHECKING:
+    from fpa_core.protocols import StoreBackend
+
+__all__ = ["PostgresOptions"]
+
+
+@frozen
+class PostgresOptions:
+    """Keys of ``[store]`` with ``backend = "postgres"``.
+
+    :ivar dsn: where the database is, as ``postgresql://user:password@host:5432/database`` or in libpq's words; what it leaves out is taken from
+        libpq's variables and files (``PGHOST``, ``PGPASSWORD``, ``~/.pgpass``). It is never shown.
+    :ivar schema: the schema that holds the tables; made when missing.
+    :ivar busy_timeout: how long a writer waits for another one, in seconds or as text such as ``"30s"``.
+    :ivar statement_timeout: how long one statement may take, the wait for another writer aside.
+    :ivar synchronous: ``full``: an acknowledged batch survives a crash of the server; ``normal``: the last moments before one may be lost.
+    :ivar pool_size: idle connections kept open for reading; more are opened when needed.
+    :ivar seal_rows: on closing after a write, quotes and trades of a symbol with at least so many single rows are sealed into segments.
+    :ivar read_cache: bytes of memory for sealed rows that were read for a range of time, decoded, so that reading it again is faster; 0 for none.
+    """
+
+    dsn: str = field(default="", converter=Secret)
+    schema: str = field(default="fpa", validator=validators.matches_re(r"[a-z_][a-z0-9_]{0,62}"))
+    busy_timeout: Duration = field(default=30.0, validator=validators.ge(0))
+    statement_timeout: Duration = field(default=600.0, validator=validators.gt(0))
+    synchronous: Literal["full", "normal"] = "full"
+    pool_size: int = field(default=4, validator=validators.ge(0))
+    seal_rows: int | None = field(default=8_192, validator=validators.optional(validators.ge(1)))  # type: ignore[arg-type]
+    read_cache: int = field(default=64 * 2**20, validator=validators.ge(0))
+
+
+def open_store(options: PostgresOptions) -> StoreBackend:
+    """Open, and if need be create or migrate, the schema of *options*."""
+    try:
+        from fpa_core.engine.store import EngineStore
+        from fpa_plugins.postgres.database import PostgresDatabase
+    except ImportError as error:
+        # psycopg raises ImportError itself if it finds no libpq.
+        if error.name not in {"psycopg", "psycopg.pq", "pyarrow", "numpy"} and "libpq" not in str(error):
+            raise
+        raise MissingDependencyError(
+            "the store 'postgres' needs the package psycopg, which is not installed or finds no libpq",
+            plugin="postgres",
+            package="psycopg",
+            command="pip install 'financial-portfolio-automation[postgres]'",
+        ) from error
+    return EngineStore(PostgresDatabase(options), seal_rows=options.seal_rows, read_cache=options.read_cache)
+
+
+@hookimpl
+def fpa_register_stores(register: Register[StoreBackend]) -> None:
+    """Offer PostgreSQL."""
+    register("postgres", open_store, PostgresOptions)

@@ -1,0 +1,382 @@
+"""The PostgreSQL store against the contracts of every store, and against what only a server can do to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+if os.environ.get("CI") != "true":
+    pytest.importorskip("psycopg")
+
+import psycopg
+from postgres_server import PASSWORD, Server, UnavailableError, running
+from sqlite_layouts import laid_out
+
+import fpa_core
+from fpa_core import export
+from fpa_core.arrow.conversion import to_table
+from fpa_core.engine.sql.migrations import Migration
+from fpa_core.exceptions import DatabaseBusyError, DatabaseError, DataError, MissingDependencyError, SchemaError
+from fpa_core.kinds import KINDS, QUOTES
+from fpa_core.models import Bar, Quote
+from fpa_core.numbers import Instant
+from fpa_core.protocols import Quarantined, StoreBackend
+from fpa_core.protocols.patterns import compiled
+from fpa_core.store import DataStore
+from fpa_core.testing import StoreContract
+from fpa_core.testing.store.base import StoreFactory
+from fpa_plugins.postgres.database import PostgresSession
+from fpa_plugins.postgres.migrations.runner import known_migrations, migrate
+from fpa_plugins.postgres.plugin import PostgresOptions, open_store
+from fpa_plugins.postgres.texts import encode
+
+EMPTY = """DO $$ DECLARE t text; BEGIN
+FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = '{0}' AND tablename <> 'schema_versions' LOOP EXECUTE format('DELETE FROM {0}.%I', t); END LOOP;
+END $$"""
+
+
+class Schemas:
+    """The schemas of a server: few, each emptied when its name comes again, since making one takes longer than most tests."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def connection(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.server.dsn(), autocommit=True)
+
+    def options(self, name: str) -> PostgresOptions:
+        """Return the options of an empty schema; of the names ``fresh_N`` four are kept apart at a time."""
+        word, _, number = name.rpartition("_")
+        schema = f"{word}_{int(number) % 4}" if number.isdecimal() else name
+        with self.connection() as admin:
+            admin.execute(EMPTY.format(schema))
+        return PostgresOptions(dsn=self.server.dsn(), schema=schema)
+
+
+@pytest.fixture(scope="session")
+def schemas() -> Iterator[Schemas]:
+    """Start a server; a laptop without the wheel goes without it, CI does not."""
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(running())
+        except UnavailableError as problem:
+            if os.environ.get("CI") == "true":
+                raise
+            pytest.skip(str(problem))
+        yield Schemas(server)
+
+
+class TestPostgresStore(StoreContract):
+    @pytest.fixture(params=["mixed"])  # all sorts of rows, and so all statements
+    def layout(self, request: pytest.FixtureRequest) -> Iterator[str]:
+        with laid_out(request.param) as layout:
+            yield layout
+
+    @pytest.fixture
+    def store_factory(self, schemas: Schemas) -> StoreFactory:
+        return lambda name: partial(open_store, schemas.options(name))
+
+
+@pytest.fixture
+def options(schemas: Schemas) -> PostgresOptions:
+    """Return the options of an empty schema."""
+    return schemas.options("own")
+
+
+@pytest.fixture
+def backend(options: PostgresOptions) -> Iterator[StoreBackend]:
+    """Open an empty schema."""
+    opened = open_store(options)
+    yield opened
+    opened.close()
+
+
+# What only a server does
+
+
+def test_describe(store: DataStore, backend: StoreBackend) -> None:
+    """The store tells what it is, and no password."""
+    store.save([Quote("A", Instant(1), 1, 2), Bar("A", Instant(1), 1, 1, 1, 1, 1, "1m")])
+    told = backend.describe()
+    assert ("postgres", 1, 1, 1) == (told.backend, told.schema, told.kinds["quotes"].rows, told.kinds["bars"].hot)
+    assert told.engine.startswith("PostgreSQL ")
+    assert (told.bytes or 0) > 10_000
+    assert "postgresql://127.0.0.1:" in str(told.path)
+    assert PASSWORD not in repr(told)
+
+
+def test_texts_are_kept_whole(store: DataStore) -> None:
+    """NUL, which PostgreSQL cannot hold, and the characters that stand for it come back from the quarantine and from batches."""
+    text = "a\0b\1c\2d\3e\4\\'\"%_{},é\U0001f600\n"
+    record = Quarantined("quotes", f"S{text}", 5, 3, text, ({"rule": text, "message": text},), cells={text: text})
+    with store.batch(source=text, file=text) as batch:
+        batch.quarantine([record])
+    with store.batch(source="again") as again:
+        assert [] == again.quarantine([record])
+    (found,) = store.quarantined()
+    assert (record.subject, record.raw, record.findings, record.cells) == (
+        found.subject, found.raw, found.findings, found.cells,
+    )  # fmt: skip
+    assert [(text, text)] == [(one.origin, one.file) for one in store.batches() if one.id == batch.id]
+    assert [] == store.get_quotes("A\0")
+
+
+@pytest.fixture(scope="module")
+def session(schemas: Schemas) -> Iterator[PostgresSession]:
+    """Connect to no schema at all."""
+    with psycopg.connect(schemas.server.dsn(), autocommit=True, cursor_factory=psycopg.RawCursor) as connection:
+        yield PostgresSession(connection, {})
+
+
+@given(st.lists(st.text("\0\1\2\3\4aé", max_size=5), max_size=6), st.text("\0\1\2\3a*?\\", max_size=4))
+def test_patterns_and_order_of_any_text(session: PostgresSession, texts: list[str], pattern: str) -> None:
+    """Texts are found by a pattern and come in order as in Python, whatever characters they have."""
+    try:
+        expected = [text for text in texts if compiled(pattern).fullmatch(text)]
+    except DataError:
+        return  # it ends in a backslash
+    assert sorted(texts) == sorted(texts, key=encode)
+    head, parameters = session.wanted([(text, None, None, None, None) for text in texts])
+    condition, bound = session.matches('a COLLATE "C"', pattern)
+    found = session.query(f"{head}SELECT a FROM wanted WHERE {condition} ORDER BY n", [*parameters, *bound])
+    assert expected == [text for (text,) in found]
+
+
+def test_wanted_relations(backend: StoreBackend) -> None:
+    """A relation has its rows in order, nulls included, and may be empty."""
+    rows = [("a", None, 1, None, None), (None, '"\\,{}', None, -(2**63), None), ("NULL", "", 2**63 - 1, 0, None)]
+    with backend.database.reader("ask") as tables:  # type: ignore[attr-defined]
+        session = tables.rows._session
+        for asked in (rows, [], [(None,) * 5] * 2):
+            head, parameters = session.wanted(asked)
+            found = session.query(f"{head}SELECT n, a, b, x, y, z FROM wanted ORDER BY n", parameters)
+            assert [(n, *row) for n, row in enumerate(asked)] == found
+
+
+def test_a_lost_connection_is_told_and_replaced(schemas: Schemas, options: PostgresOptions) -> None:
+    """Sessions that the server ends give a typed error in the middle of a batch or a read, none when idle, and the next call works."""
+    kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'fpa' AND pid <> pg_backend_pid()"
+    quotes = [Quote("A", Instant(ts), 1, 2) for ts in range(20)]
+    with DataStore(open_store(options)) as store, schemas.connection() as admin:
+        store.save(quotes)
+        with pytest.raises(DatabaseError, match="closed the connection"), store.batch() as batch:
+            batch.write(QUOTES, to_table(QUOTES, quotes[: len(admin.execute(kill).fetchall())]))
+        database = store.backend.database  # type: ignore[attr-defined]
+        with pytest.raises(DatabaseError, match="lost during the commit"), database.writer("write"):
+            admin.execute(kill)
+        assert 0 == store.save(quotes).inserted
+        reading = iter(store.select(Quote).batches(2))
+        next(reading)
+        admin.execute(kill)
+        with pytest.raises(DatabaseError, match="closed the connection"):
+            list(reading)
+        assert 20 == store.select(Quote).count()
+        admin.execute(kill)
+        assert (20, quotes[-1]) == (store.select(Quote).count(), store.latest("A", Quote))
+        assert 1 == store.save(Quote("A", Instant(100), 1, 2)).inserted
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"password": "hunter2-wrong"}, "refused the login"),
+        ({"port": 1}, "cannot be reached"),
+    ],
+    ids=["password", "port"],
+)
+def test_a_server_that_cannot_be_used(schemas: Schemas, change: dict[str, Any], message: str) -> None:
+    """A wrong password or port is a typed error within seconds, which shows no password."""
+    began = time.monotonic()
+    with pytest.raises(DatabaseError, match=message) as caught:
+        open_store(PostgresOptions(dsn=schemas.server.dsn(**change)))
+    assert time.monotonic() - began < 4
+    assert all(word not in f"{caught.value!r}{caught.value}{caught.value.__cause__}" for word in (PASSWORD, "hunter2"))
+
+
+def test_the_driver_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without psycopg the plugin still loads, and opening the store says what to install."""
+    for name in [
+        name
+        for name in sys.modules
+        if name.startswith(("psycopg", "fpa_plugins.postgres.")) and name != PostgresOptions.__module__
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MissingDependencyError) as caught:
+        open_store(PostgresOptions())
+    assert ("psycopg", "pip install 'financial-portfolio-automation[postgres]'") == (
+        caught.value.package,
+        caught.value.command,
+    )
+
+
+def test_a_dsn_that_cannot_be_read() -> None:
+    """A DSN with a mistake is a typed error that shows nothing of it; nor do the options."""
+    options = PostgresOptions(dsn="postgres//me:hunter2@host/db")
+    with pytest.raises(DatabaseError, match="dsn") as caught:
+        open_store(options)
+    assert "hunter2" not in f"{caught.value!r}{caught.value}{caught.value.__cause__}{options!r}"
+    assert caught.value.__suppress_context__
+
+
+def test_a_statement_may_take_so_long(options: PostgresOptions) -> None:
+    """A statement that takes too long is stopped with a typed error; waiting for another writer is not counted."""
+    impatient = evolve(options, statement_timeout=0.2, busy_timeout=0.6)
+    with DataStore(open_store(options)) as other, DataStore(open_store(impatient)) as store:
+        tables = store.backend.database  # type: ignore[attr-defined]
+        with pytest.raises(DatabaseError, match="took too long"), tables.reader("sleep") as reader:
+            reader.rows._session.query("SELECT pg_sleep(5)")
+        began = time.monotonic()
+        with other.batch(), pytest.raises(DatabaseBusyError):
+            store.save(Quote("A", Instant(1), 1, 2))
+        assert 0.5 < time.monotonic() - began < 4
+        store.save(Quote("A", Instant(1), 1, 2))
+
+
+@pytest.mark.parametrize(("option", "level"), [("full", "on"), ("normal", "off")])
+def test_every_connection_has_its_settings(options: PostgresOptions, option: Any, level: str) -> None:
+    """Readers and the writer are as durable and as patient as was asked for."""
+    with DataStore(open_store(evolve(options, synchronous=option))) as store:
+        names = ("synchronous_commit", "lock_timeout", "statement_timeout", "search_path", "client_encoding")
+        for lend in (store.backend.database.reader, store.backend.database.writer):  # type: ignore[attr-defined]
+            with lend("ask") as tables:
+                found = tables.rows._session.query(
+                    f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}"
+                )
+            assert [(level, "30s", "10min", f"{options.schema}, pg_temp", "UTF8")] == found
+
+
+WRITE = """
+import sys
+from fpa_core.models import Quote
+from fpa_core.numbers import Instant
+from fpa_core.store import DataStore
+from fpa_core.testing import StoreContract
+from fpa_core.testing.store.base import StoreFactory
+from fpa_plugins.postgres.plugin import PostgresOptions, open_store
+with DataStore(open_store(PostgresOptions(dsn=sys.argv[1], schema=sys.argv[2]))) as store:
+    for start in range(int(sys.argv[3]), 100, 10):
+        store.save([Quote("A", Instant(ts), 1, 2) for ts in range(start, start + 20)])
+"""
+
+
+def test_processes_write_at_once(schemas: Schemas, options: PostgresOptions) -> None:
+    """Processes that write overlapping rows at once, a new schema included, leave each row once."""
+    arguments = [sys.executable, "-c", WRITE, schemas.server.dsn(), options.schema]
+    processes = [subprocess.Popen([*arguments, str(start)]) for start in (0, 5)]
+    assert [0, 0] == [process.wait(60) for process in processes]
+    with DataStore(open_store(options)) as store:
+        assert list(range(115)) == [quote.ts_ns for quote in store.get_quotes("A")]
+        assert 20 == len(store.batches())
+
+
+NEXT = Migration(
+    len(known_migrations()) + 1, "notes", "CREATE TABLE notes (text text); INSERT INTO notes VALUES ('here')"
+)
+
+
+def test_migrations_are_all_or_nothing(schemas: Schemas) -> None:
+    """A step that fails takes all with it; a newer schema, one with a changed step, and another program's are refused."""
+    options = schemas.options("migrated")
+    broken = Migration(NEXT.version, "broken", "CREATE TABLE notes (text text); INSERT INTO nowhere VALUES (1)")
+    with schemas.connection() as admin, contextlib.closing(open_store(options)) as store:
+        pool = store.database._pool  # type: ignore[attr-defined]
+        with pytest.raises(psycopg.Error, match="nowhere"):
+            migrate(pool, [*known_migrations(), broken])
+        assert (None,) == admin.execute("SELECT to_regclass('migrated.notes')").fetchone()
+        DataStore(open_store(options)).close()
+        migrate(pool, [*known_migrations(), NEXT])
+        migrate(pool, [*known_migrations(), NEXT])
+        with pytest.raises(SchemaError, match=f"its schema is {NEXT.version}, the newest known here is 1"):
+            open_store(options)
+        admin.execute("DELETE FROM migrated.schema_versions WHERE version > 1")
+        admin.execute("UPDATE migrated.schema_versions SET checksum = 'x'")
+        with pytest.raises(SchemaError, match=r"step 1 \(initial\)"):
+            open_store(options)
+        admin.execute("DROP TABLE migrated.schema_versions")
+        with pytest.raises(SchemaError, match="another program"):
+            open_store(options)
+        admin.execute("DROP SCHEMA migrated CASCADE")
+
+
+def test_tables_are_those_of_the_kinds(schemas: Schemas, backend: StoreBackend, options: PostgresOptions) -> None:
+    """Each kind has the columns of its definition, its key begins with the subject, and every text is ordered by code point."""
+    types = backend.database._types  # type: ignore[attr-defined]
+    for kind in KINDS.values():
+        columns = {column.field: "int8" if column.type in {"time", "integer"} else "text" for column in kind.columns}
+        added = {"batch": "int8", "since": "int8"} | ({"seq": "int8"} if kind.multiset else {})
+        assert columns | added == types[kind.name]
+        assert columns | added | {"retired_by": "int8", "reason": "text"} == types[f"{kind.name}_history"]
+        sql = f"SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'p' AND conrelid = '{options.schema}.{kind.name}'::regclass"
+        with schemas.connection() as admin:
+            assert str(admin.execute(sql).fetchone()).startswith(f"('PRIMARY KEY ({kind.subject}, ")
+    with schemas.connection() as admin:
+        others = "SELECT count(*) FROM information_schema.columns WHERE table_schema = %s AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'"
+        assert (0,) == admin.execute(others, [options.schema]).fetchone()
+
+
+def statements_of(work: Callable[[], Any]) -> int:
+    """Count what is sent to the server."""
+    count = 0
+    execute, copy = psycopg.Cursor.execute, psycopg.Cursor.copy
+
+    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            nonlocal count
+            count += 1
+            return original(*arguments, **keywords)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psycopg.Cursor, "execute", counted(execute))
+        patch.setattr(psycopg.Cursor, "copy", counted(copy))
+        work()
+    return count
+
+
+def test_statements_do_not_grow_with_rows(store: DataStore) -> None:
+    """Bars that come again unchanged, or changed, cost as many statements for many rows as for few."""
+    counts = []
+    for rows, symbol in ((100, "A"), (5_000, "B")):
+        bars = [Bar(symbol, Instant(ts), 1, 1, 1, 1, 1, "1m") for ts in range(rows)]
+        changed = [Bar(symbol, Instant(ts), 1, 1, 1, 1, 2, "1m") for ts in range(rows)]
+        store.save(bars)
+        counts.append([statements_of(lambda one=one: store.save(one)) for one in (bars, changed)])  # type: ignore[misc]
+    assert counts[0] == counts[1]
+    assert max(counts[0]) < 25
+
+
+def test_the_same_file_gives_the_same_export(
+    schemas: Schemas, options: PostgresOptions, shared_data: Path, tmp_path: Path
+) -> None:
+    """A real file ingested into PostgreSQL and into SQLite is exported byte for byte the same."""
+    file = min(
+        (path for path in shared_data.rglob("*.csv*") if path.stat().st_size > 100_000),
+        key=lambda path: path.stat().st_size,
+    )
+    exports = []
+    for backend in ("postgres", "sqlite"):
+        own = (
+            f'dsn = "{schemas.server.dsn()}"\nschema = "{options.schema}"' if backend == "postgres" else 'path = "a.db"'
+        )
+        (tmp_path / "fpa.toml").write_text(f'[store]\nbackend = "{backend}"\n{own}\n')
+        with fpa_core.open(tmp_path / "fpa.toml") as data:
+            kind = data.ingest(file).kind
+            target = tmp_path / f"{backend}.csv"
+            export.write(KINDS[str(kind)], data.store.select(kind).batches(), target)
+            exports.append(target.read_bytes())
+    assert len(exports[0]) > 10_000
+    assert exports[0] == exports[1]
