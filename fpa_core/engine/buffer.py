@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+import itertools
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -171,16 +172,30 @@ class MetSegments:
         self._owners = owners
         self._matched = matched
         self._open: OrderedDict[int, OpenSegment] = OrderedDict()
+        self._expected: deque[int] = deque()
+        self._fetched: dict[int, bytes] = {}
         self._claims: dict[int, tuple[SegmentInfo, Mask]] = {}
+
+    def expect(self, infos: Iterable[SegmentInfo]) -> None:
+        """Note which segments will be opened, in this order, so that some are read together."""
+        self._expected = deque(info.id for info in infos if info.id not in self._open)
+        self._fetched.clear()
+
+    def _fetch(self, ids: Sequence[int]) -> None:
+        """Read segments, and with them those that are expected next."""
+        missing = dict.fromkeys(number for number in ids if number not in self._open and number not in self._fetched)
+        if missing:
+            while self._expected and len(missing) < KEPT_OPEN:
+                missing[self._expected.popleft()] = None
+            self._fetched.update(self._tables.segments.contents(list(missing)))
 
     def open(self, infos: Sequence[SegmentInfo]) -> Iterator[OpenSegment]:
         """Yield segments decoded."""
         for some in _in_parts(infos):
-            missing = [info.id for info in some if info.id not in self._open]
-            contents = self._tables.segments.contents(missing) if missing else {}
+            self._fetch([info.id for info in some])
             for info in some:
                 if info.id not in self._open:
-                    segment = opened(info, contents.get(info.id))
+                    segment = opened(info, self._fetched.pop(info.id, None))
                     # A byte for each row met lasts as long as the batch; the rows are read again when they are met again.
                     if info.id not in self._claims:
                         self._claims[info.id] = (info, self._claimed(info, segment))
@@ -224,20 +239,21 @@ class MetSegments:
         with_rows = list(self._tables.segments.find(query))
         for some in _in_parts(with_rows):
             contents = self._tables.segments.contents([info.id for info in some])
-            for info in some:
-                segment = opened(info, contents.get(info.id))
+            segments = [(info, opened(info, contents.get(info.id))) for info in some]
+            for info, segment in segments:
                 self._open.pop(info.id, None)
                 if info.id in self._claims:
                     self._keep(info, segment, self._claims.pop(info.id)[1])
-                self._insert(info, segment)
+            self._tables.rows.insert(query.kind, itertools.chain.from_iterable(_rows(*one) for one in segments))
             self._tables.segments.remove([info.id for info in some])
 
-    def _insert(self, info: SegmentInfo, segment: Segment) -> None:
-        values = plain_columns(info.kind, rows_of(info, segment))
-        since = segment.since()
-        restored = [None] * segment.rows if since is None else [None if one < 0 else one for one in since.tolist()]
-        added = (segment.places().tolist(), segment.integers("batch").tolist(), restored)
-        self._tables.rows.insert(info.kind, zip(*values, *added, strict=True))
+
+def _rows(info: SegmentInfo, segment: Segment) -> Iterator[Row]:
+    """Return the rows of a segment as hot ones."""
+    values = plain_columns(info.kind, rows_of(info, segment))
+    since = segment.since()
+    restored = [None] * segment.rows if since is None else [None if one < 0 else one for one in since.tolist()]
+    return zip(*values, segment.places().tolist(), segment.integers("batch").tolist(), restored, strict=True)
 
 
 def _in_parts(items: Sequence[T]) -> Iterator[Sequence[T]]:

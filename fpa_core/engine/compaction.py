@@ -55,17 +55,19 @@ def seal(database: Database, kind: Kind, *, subject: str | None = None, least: i
             done += step
         done += Sealed(subjects=len(names))
     # Asked for with its name or as a whole, a subject is tidied up even if it has no hot rows.
-    for name in [name for name, _ in wanted] if least > 1 else _subjects(database, kind, subject):
-        _merge_neighbours(database, kind, name)
+    subjects = tuple(name for name, _ in wanted) if least > 1 else None if subject is None else (subject,)
+    for group in _neighbours(database, Query(kind, subjects)):
+        _merge_neighbours(database, kind, group)
     return done
 
 
-def _subjects(database: Database, kind: Kind, subject: str | None) -> list[str]:
-    """Return the subjects that have several segments."""
+def _neighbours(database: Database, query: Query) -> list[list[SegmentInfo]]:
+    """Return the segments of each subject that follow each other and are worth merging."""
+    if query.subjects == ():
+        return []
     with database.reader("look for segments to merge") as tables:
-        query = Query(kind, None if subject is None else (subject,))
         by_subject = itertools.groupby(tables.segments.find(query), key=attrgetter("subject"))
-        return [name for name, infos in by_subject if len(list(infos)) > 1]
+        return [group for _, infos in by_subject for group in _small_neighbours(list(infos))]
 
 
 def _steps(wanted: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
@@ -246,16 +248,14 @@ def _replace(tables: Writer, kind: Kind, infos: Sequence[SegmentInfo], whole: Ma
     return sum(map(len, written))
 
 
-def _merge_neighbours(database: Database, kind: Kind, subject: str) -> None:
-    """Merge segments that follow each other and are small."""
-    with database.reader("look for segments to merge") as tables:
-        groups = list(_small_neighbours(list(tables.segments.find(Query(kind, (subject,))))))
-    for group in groups:
-        with database.writer(f"seal {kind.name}") as tables:
-            span = Range((subject,), group[0].first_ns, group[-1].last_ns)
-            if list(tables.segments.meeting(kind, [span])[0]) == group:  # nobody changed them meanwhile
-                whole = _in_order(kind, list(_read(tables, group).values()))
-                _replace(tables, kind, group, {subject: whole})
+def _merge_neighbours(database: Database, kind: Kind, group: list[SegmentInfo]) -> None:
+    """Put segments of one subject that follow each other together, unless somebody changed them meanwhile."""
+    subject = group[0].subject
+    with database.writer(f"seal {kind.name}") as tables:
+        span = Range((subject,), group[0].first_ns, group[-1].last_ns)
+        if list(tables.segments.meeting(kind, [span])[0]) == group:
+            whole = _in_order(kind, list(_read(tables, group).values()))
+            _replace(tables, kind, group, {subject: whole})
 
 
 def _small_neighbours(infos: Sequence[SegmentInfo]) -> Iterator[list[SegmentInfo]]:
@@ -263,12 +263,11 @@ def _small_neighbours(infos: Sequence[SegmentInfo]) -> Iterator[list[SegmentInfo
     group: list[SegmentInfo] = []
     total = 0
     for info in [*infos, None]:
-        if info is None or total + info.rows > catalog.SEGMENT_ROWS:
+        small = info is not None and 2 * info.rows <= catalog.SEGMENT_ROWS
+        if info is None or not small or total + info.rows > catalog.SEGMENT_ROWS:
             if len(group) >= MERGED_AT_LEAST or (len(group) > 1 and 2 * total > catalog.SEGMENT_ROWS):
                 yield group
             group, total = [], 0
-        if info is not None and 2 * info.rows <= catalog.SEGMENT_ROWS:
+        if info is not None and small:
             group.append(info)
             total += info.rows
-        elif group and info is not None:
-            group, total = [], 0

@@ -142,6 +142,7 @@ class MultisetWriter:
         alone = np.zeros(len(runs), bool)
         counts = WriteCounts()
         met: dict[str, list[SegmentInfo]] = {}
+        self._met.expect(info for one in located for info in one.sealed)
         for number, (subject, start, end) in enumerate(runs):
             if not busy[number]:
                 continue
