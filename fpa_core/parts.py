@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fpa_core.cache import DataCache
+    from fpa_core.cached_reads import CachedReads
     from fpa_core.config import Config, Tree
     from fpa_core.models import Order
     from fpa_core.plugins import PluginManager, Registration
     from fpa_core.protocols import Source
     from fpa_core.quarantine import Quarantine
     from fpa_core.store import DataStore
-    from fpa_core.store.batch import Changed
     from fpa_core.validator import DataValidator
 
 __all__ = ["Parts", "rule_origins", "structured"]
@@ -78,10 +78,16 @@ class Parts:
         store = DataStore(
             self.plugins.stores.require(chosen.backend).create(chosen.options),
             clock=self._clock,
-            read_through=self._read_through,
+            read_through=self._cached_reads.read,
         )
-        store.on_change(self._invalidate)
+        store.on_change(self._cached_reads.invalidate)
         return store
+
+    @functools.cached_property
+    def _cached_reads(self) -> CachedReads:
+        from fpa_core.cached_reads import CachedReads
+
+        return CachedReads(lambda: self.cache)
 
     @functools.cached_property
     def cache(self) -> DataCache:
@@ -188,16 +194,6 @@ class Parts:
                 ) from error
         source: Source = registration.create(options)
         return source
-
-    def _read_through(self, key: str, load: Callable[[], T], query: Query) -> T:
-        from fpa_core.cache.dependencies import read_tags
-
-        return self.cache.get_or_load(key, load, tags=read_tags(query), kind=query.kind.name)
-
-    def _invalidate(self, changed: Changed) -> None:
-        from fpa_core.cache.dependencies import changed_tags
-
-        self.cache.invalidate_tags(*changed_tags(changed))
 
     def close(self) -> None:
         """Close what was opened; calling it twice does nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from attrs import evolve
 
 from fpa_core.arrow.conversion import to_table
-from fpa_core.exceptions import DataError
+from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import KINDS, ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.models import Order, PortfolioSnapshot
 from fpa_core.numbers import to_seconds
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from fpa_core.store.stream import AsyncStream, Gate, Stream
 
 __all__ = ["DataStore"]
+
+_log = logging.getLogger("fpa.store")
 
 
 class DataStore(ReadVerbs, RecordVerbs, DerivedVerbs, QuarantineVerbs):
@@ -75,10 +78,13 @@ class DataStore(ReadVerbs, RecordVerbs, DerivedVerbs, QuarantineVerbs):
             self.tell(batch.changed)
 
     def tell(self, changed: Changed) -> None:
-        """Tell the listeners what was changed, if anything was."""
+        """Notify the listeners of what was changed, if anything was. The change is committed: a listener that fails is logged."""
         if changed:
             for listener in self._listeners:
-                listener(changed)
+                try:
+                    listener(changed)
+                except Exception:  # noqa: BLE001  # whatever it is: the batch is stored, and its receipt must not be lost
+                    _log.exception("a listener failed after a batch was committed")
 
     def stream(
         self,
@@ -200,8 +206,11 @@ class DataStore(ReadVerbs, RecordVerbs, DerivedVerbs, QuarantineVerbs):
         with self.batch(source=f"undo:{batch_id}") as batch:
             changed = batch.undo(batch_id)
         notes = [f"batch {batch_id} undone: {changed} rows changed"]
-        if records := self.count_quarantined(changed_by=batch.id):
-            notes.append(f"{records:,} records of the quarantine changed their state")
+        try:
+            if records := self.count_quarantined(changed_by=batch.id):
+                notes.append(f"{records:,} records of the quarantine changed their state")
+        except DatabaseError as error:  # the undo is committed all the same
+            notes.append(f"how many records of the quarantine changed their state could not be read: {error}")
         return evolve(batch.receipt, notes=tuple(notes))
 
     def seal(self, what: Kind | str | type[Any] | None = None, *, symbol: str | None = None, least: int = 1) -> Sealed:

@@ -1,0 +1,137 @@
+"""A cache or a listener that fails neither stops reads nor makes a stored batch look failed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import fpa_core
+from fpa_core.cached_reads import CachedReads
+from fpa_core.exceptions import CacheError, DatabaseError
+from fpa_core.kinds import QUOTES
+from fpa_core.layer import DataLayer
+from fpa_core.models import Quote
+from fpa_core.protocols import Query
+
+T = 1_700_000_000_000_000_000
+ONE, TWO = Quote("A", T, 1, 2), Quote("A", T + 1, 1, 2)
+
+
+class Failing:
+    """A cache backend that fails when it is told to."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.fails = False
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.inner, name)
+        if not callable(found):
+            return found
+
+        def call(*args: Any, **given: Any) -> Any:
+            if self.fails:
+                raise CacheError("no space left on the cache's device")
+            return found(*args, **given)
+
+        return call
+
+
+@pytest.fixture
+def now() -> list[float]:
+    return [0.0]
+
+
+@pytest.fixture
+def data(monkeypatch: pytest.MonkeyPatch, now: list[float]) -> Iterator[tuple[DataLayer, Failing]]:
+    """Open a layer whose cache can be made to fail."""
+    with fpa_core.open(":memory:") as layer:
+        backend = Failing(layer.cache.backend)
+        monkeypatch.setattr(layer.cache, "backend", backend)
+        for part in vars(layer.cache).values():
+            if hasattr(part, "backend"):
+                monkeypatch.setattr(part, "backend", backend)
+        reads = layer._cached_reads
+        reads._monotonic = lambda: now[0]
+        yield layer, backend
+
+
+def test_a_failing_cache_leaves_reads_and_writes(
+    data: tuple[DataLayer, Failing], caplog: pytest.LogCaptureFixture, now: list[float]
+) -> None:
+    """While the cache fails, ingests return their receipts and reads what is stored, with one warning; later answers are not old."""
+    layer, cache = data
+    assert 1 == layer.ingest([ONE]).inserted
+    assert [ONE] == layer.select(Quote, "A").to_list()
+    cache.fails = True
+    with caplog.at_level(logging.WARNING, "fpa.cache"):
+        assert 1 == layer.ingest([TWO]).inserted
+        assert [ONE, TWO] == layer.select(Quote, "A").to_list()
+        assert [ONE, TWO] == layer.select(Quote, "A").to_list()
+    assert 1 == len([record for record in caplog.records if "the cache has failed" in record.message])
+    cache.fails = False
+    assert [ONE, TWO] == layer.select(Quote, "A").to_list()
+    now[0] += 10
+    assert [ONE, TWO] == layer.select(Quote, "A").to_list()
+    layer.store.delete_quote(ONE)
+    assert [TWO] == layer.select(Quote, "A").to_list()
+
+
+def test_a_stream_goes_on_without_its_cache(data: tuple[DataLayer, Failing]) -> None:
+    """Records of a stream are durable and acknowledged although the cache cannot be told of them."""
+    layer, cache = data
+    cache.fails = True
+    with layer.stream() as stream:
+        assert "stored" == stream.write(ONE).result(10)
+    assert 1 == stream.receipt.inserted
+    assert [ONE] == layer.select(Quote).to_list()
+
+
+def test_a_listener_that_fails_is_logged(data: tuple[DataLayer, Failing], caplog: pytest.LogCaptureFixture) -> None:
+    """A listener that raises after a commit hides no receipt, keeps no other listener from hearing, and is logged."""
+    layer, _ = data
+    heard: list[Any] = []
+
+    def fail(_: Any) -> None:
+        raise RuntimeError("oops")
+
+    layer.store.on_change(fail)
+    layer.store.on_change(heard.append)
+    with caplog.at_level(logging.ERROR, "fpa.store"):
+        assert 1 == layer.ingest([ONE]).inserted
+    assert [{QUOTES: frozenset("A")}] == heard
+    assert "oops" in caplog.text
+
+
+def test_an_error_of_the_store_is_the_stores() -> None:
+    """What the store raises while the cache loads an answer is raised, even if it looks like an error of the cache."""
+
+    class Through:
+        def get_or_load(self, _: str, load: Any, **__: Any) -> Any:
+            return load()
+
+    for error in (DatabaseError("gone", operation="read"), OSError("disk"), CacheError("within")):
+
+        def fail(error: Exception = error) -> None:
+            raise error
+
+        reads = CachedReads(Through)  # type: ignore[arg-type]
+        with pytest.raises(type(error)) as caught:
+            reads.read("key", fail, Query(QUOTES))
+        assert caught.value is error
+
+
+def test_a_cache_that_cannot_be_opened_is_no_obstacle(caplog: pytest.LogCaptureFixture) -> None:
+    """If the cache cannot even be opened, reads go to the store."""
+
+    def broken() -> Any:
+        raise CacheError("cannot be made")
+
+    reads = CachedReads(broken)
+    with caplog.at_level(logging.WARNING, "fpa.cache"):
+        assert [1, 1] == [reads.read("key", lambda: 1, Query(QUOTES)) for _ in range(2)]
+        reads.invalidate({QUOTES: None})
+    assert 1 == len(caplog.records)
