@@ -4,7 +4,7 @@ Policy lives in core, mechanism in backends: a backend is small, and says by its
 Classes are matched by shape: a backend derives from nothing here, and needs only the value types.
 """
 
-from fpa_core.protocols.caches import CacheBackend, Entry, RemovalCause, RemovalWatcher, Usage
+from fpa_core.protocols.caches import CacheBackend, Entry, RemovalCause, RemovalListener, Usage
 from fpa_core.protocols.capabilities import Capability
 from fpa_core.protocols.quarantine import QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
@@ -53,7 +53,7 @@ __all__ = [
     "Reject",
     "Rejection",
     "RemovalCause",
-    "RemovalWatcher",
+    "RemovalListener",
     "RuleClass",
     "Sealed",
     "Severity",
