@@ -15,11 +15,11 @@ from fpa_core.config.locating import FILE_NAME, find
 from fpa_core.config.problems import Origin, Problem, did_you_mean, near
 from fpa_core.config.secrets import Lexical, Secret, redact
 from fpa_core.config.sections import (
+    LEVELS,
     CacheSection,
     Config,
     Duration,
-    Level,
-    LevelSection,
+    LevelProfile,
     Lifetime,
     LogFormat,
     LoggingSection,
@@ -34,11 +34,11 @@ from fpa_core.config.tree import Tree
 
 __all__ = [
     "FILE_NAME",
+    "LEVELS",
     "CacheSection",
     "Config",
     "Duration",
-    "Level",
-    "LevelSection",
+    "LevelProfile",
     "Lexical",
     "Lifetime",
     "LogFormat",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from fpa_core.config.problems import KeyPath, did_you_mean
-from fpa_core.config.sections import Level, ValidatorSection
+from fpa_core.config.sections import LEVELS, ValidatorSection
 
 if TYPE_CHECKING:
     from fpa_core.config.problems import Problem
@@ -45,11 +45,11 @@ class Builder(Protocol):
 def check_levels(builder: Builder, section: ValidatorSection, rules: Classes) -> None:
     """Report levels that are built upon nothing or in a circle, and rules in them that are none."""
     path = ("validator", "levels")
-    known = [*Level, *section.levels]
+    known = [*LEVELS, *section.levels]
     named: list[tuple[KeyPath, str]] = [(("validator", "level"), section.level)]
     for name, level in section.levels.items():
         named.append(((*path, name, "extends"), level.extends))
-        if name in set(Level):
+        if name in LEVELS:
             builder.report((*path, name), attrs.NOTHING, "expected a name that is not a built-in level")
         for pattern in level.rules:
             if not fnmatch.filter(rules, pattern):

@@ -16,7 +16,6 @@ from fpa_core.config import (
     CacheSection,
     Config,
     Duration,
-    Level,
     LogFormat,
     Problem,
     Secret,
@@ -130,7 +129,7 @@ def test_no_file_at_all_means_defaults(tmp_path, monkeypatch):
     assert config.store.options == Sqlite(path=tmp_path / "portfolio.db")
     assert config.cache == CacheSection(options=Memory())
     assert config.cache.ttl_of("quotes") == 300.0
-    assert config.validator.level is Level.STANDARD
+    assert "standard" == config.validator.level
     assert (config.path, config.env, config.sources) == (None, None, {})
 
 
@@ -173,7 +172,7 @@ def test_every_form_of_value(tmp_path):
     )
     assert config.store.options == Postgres("host=db", Pool(8, 0.25))
     assert config.cache.ttl == {"default": None}
-    assert config.validator.level is Level.STRICT
+    assert "strict" == config.validator.level
     assert config.validator.rules == {
         "quote.spread": Spread(Decimal("0.10"), ("AAPL", "MSFT"), {"AAPL": Decimal("0.5")})
     }
