@@ -20,9 +20,9 @@ from fpa_core.config import (
     Problem,
     Secret,
     Tree,
+    closest_match,
     find,
     load,
-    near,
     settings,
     structure,
     template,
@@ -219,7 +219,7 @@ def test_an_unknown_environment_lists_the_known_ones(tmp_path):
     with pytest.raises(ConfigError, match=r"\"tset\".*test, dev, prod.*did you mean test") as caught:
         load(write(tmp_path, OVERLAYS), "tset", {})
     assert caught.value.problems[0].key == "env"
-    with pytest.raises(ConfigError, match="has none"):
+    with pytest.raises(ConfigError, match="has no environments"):
         load(write(tmp_path, ""), "prod", {})
 
 
@@ -615,5 +615,5 @@ def test_a_missing_section_is_told_without_a_line(tmp_path):
 
 def test_near_misses_ignore_case_and_give_up_in_time():
     """A near miss is one that a person would recognise."""
-    assert near("SQLITE", ["sqlite", "postgres"]) == "sqlite"
-    assert near("mongodb", ["sqlite", "postgres"]) is None
+    assert closest_match("SQLITE", ["sqlite", "postgres"]) == "sqlite"
+    assert closest_match("mongodb", ["sqlite", "postgres"]) is None
