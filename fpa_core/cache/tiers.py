@@ -84,14 +84,14 @@ class TieredCache:
 
     def put(self, key: str, entry: Entry, *, fence: Mapping[str, int] | None = None) -> bool:
         """Store the entry in L2, and a copy in L1 unless another write to its slot was concurrent."""
-        stands = self._l2.generations(fences_of(key)) if fence is None else fence
+        generations = self._l2.generations(fences_of(key)) if fence is None else fence
         write = self._begin(key)
         try:
             kept = self._l2.put(key, self._encode(entry), fence=fence)
         finally:
             alone, after = self._end(key, write)
         if kept and alone:
-            self._keep_copy(key, entry, stands, after)
+            self._keep_copy(key, entry, generations, after)
         else:
             self._l1.delete(key)
         return kept
@@ -187,8 +187,8 @@ class TieredCache:
                     self._keep_copy(key, decoded, {name: present[name] for name in fences[key]}, writes[key])
         return entries
 
-    def _keep_copy(self, key: str, entry: Entry, stands: Mapping[str, int], write: int) -> None:
-        copy = _Copy(evolve(entry, tags_verified=True), {**entry.tags, **stands}, write)
+    def _keep_copy(self, key: str, entry: Entry, generations: Mapping[str, int], write: int) -> None:
+        copy = _Copy(evolve(entry, tags_verified=True), {**entry.tags, **generations}, write)
         self._l1.put(key, evolve(entry, value=copy, tags={}))
 
     def _encode(self, entry: Entry) -> Entry:
