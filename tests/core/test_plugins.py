@@ -327,7 +327,7 @@ def test_a_name_offered_twice_always_raises():
         "the store 'duck' is registered twice: by plugin b of acme 1.2 and by plugin a of zeta 2.0"
     )
     assert caught.value.hint == 'block one of them: [plugins] block = ["a"]'
-    with pytest.raises(PluginError, match="offered twice"):
+    with pytest.raises(PluginError, match="registered twice"):
         manager(Point("a", stores("x", "x")))
     twice = manager(Point("a", stores("duck"), "zeta"), Point("b", stores("duck")), block=["a"])
     assert twice.stores.require("duck").plugin == "b"
