@@ -62,7 +62,7 @@ def ours(table: pa.Table) -> Callable[[], list[int]]:
     rules = RuleSet([rule for rule in configure(RULES, "standard") if rule.id in names])
 
     def run() -> list[int]:
-        found = {verdict.rule: verdict.passed for verdict in rules.inspect(QUOTES, table, now_ns=NOW)}
+        found = {verdict.rule: verdict.passed for verdict in rules.validate(QUOTES, table, now_ns=NOW)}
         bad = [len(passed) - passed.null_count - passed.true_count for passed in map(found.__getitem__, names)]
         return [bad[0], 0, *bad[1:]]  # one rule looks at both prices
 
@@ -213,8 +213,8 @@ def own_costs(table: pa.Table, rounds: int) -> dict[str, float]:
             every.check(record, memory, now_ns=NOW)
 
     costs = {
-        "masks": lambda: rows.inspect(QUOTES, table, {}, now_ns=NOW),
-        "all": lambda: every.inspect(QUOTES, table, {}, now_ns=NOW),
+        "masks": lambda: rows.validate(QUOTES, table, {}, now_ns=NOW),
+        "all": lambda: every.validate(QUOTES, table, {}, now_ns=NOW),
         "scalar": live,
     }
     medians = {name: statistics.median(milliseconds(run) for _ in range(rounds)) for name, run in costs.items()}

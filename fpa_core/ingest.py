@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fpa_core.store import DataStore
     from fpa_core.store.batch import StoreBatch
     from fpa_core.validator import DataValidator, ValidationResult
-    from fpa_core.validator.engine import Examination
+    from fpa_core.validator.engine import ValidationRun
 
 __all__ = [
     "SHAPE",
@@ -72,7 +72,7 @@ def ingest(
     limit = _Limit(max_rejected)
     # A file that cannot be read shows it at once, before the database is touched.
     first = _first_rows(chunks)
-    examination = validator.begin()
+    examination = validator.start_run()
     tally = _Rejections()
     kinds: dict[Kind, None] = {}
     notes: list[str] = []
@@ -208,13 +208,13 @@ class _Limit:
 
 def examine(validator: DataValidator, chunks: Iterator[Chunk], *, progress: Progress | None = None) -> ValidationResult:
     """Judge the rows of *chunks* without storing them; rows that are no records count under the rule ``record.shape``."""
-    examination = validator.begin()
+    examination = validator.start_run()
     shapeless: list[Finding] = []
     rows = bad = 0
     found: list[Finding] = []
     judged = 0
     for chunk in chunks:
-        examination.count(chunk.kind, chunk.table)
+        examination.validate(chunk.kind, chunk.table)
         for finding in examination.result().findings[len(found) :]:
             place = -1 if finding.row is None else finding.row - judged
             here = 0 <= place < len(chunk.rows)
@@ -297,7 +297,7 @@ class LiveGate:
 def _take(
     store: DataStore,
     batch: StoreBatch,
-    examination: Examination,
+    examination: ValidationRun,
     chunk: Chunk,
     warnings: dict[str, int],
     tally: _Rejections,

@@ -1,6 +1,6 @@
-"""Logging: lines for people or JSON for machines, under the logger ``fpa``, with secrets taken out before anything is written.
+"""Logging as text lines or JSON, under the logger ``fpa``, with secrets redacted.
 
-Importing this installs nothing. A program that has logging of its own needs :class:`Redaction` alone, on its handlers.
+Importing this module installs no handlers. A program with its own logging only needs :class:`Redaction` on its handlers.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ TAB = "\t"
 
 
 class Redaction(logging.Filter):
-    """Takes secrets out of the message, the arguments, the exception and the extra fields of every record.
+    """Redacts secrets in the message, the arguments, the exception and the extra fields of every record.
 
-    :param secrets: texts that must not appear; credentials in URLs and after names such as ``password=`` are found without being listed.
+    :param secrets: texts to redact; credentials in URLs and after names such as ``password=`` are always redacted.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -37,15 +37,15 @@ class Redaction(logging.Filter):
         self._secrets = frozenset(secrets)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Redact *record* in place, and let it pass."""
+        """Redact *record* in place, and return True."""
         try:
             message = record.getMessage()
-        except Exception as error:  # noqa: BLE001 - a call of a logger never fails, whatever its arguments do
+        except Exception as error:  # noqa: BLE001 - logging must not raise, whatever the arguments
             message = f"{record.msg} (its arguments do not fit: {type(error).__name__})"
         record.msg, record.args = redact(message, self._secrets), ()
         if record.exc_info and record.exc_info[1] is not None:
             record.exc_text = "".join(traceback.format_exception(record.exc_info[1])).rstrip()
-        # Formatters use exc_text when it is there, so the redacted text is what every handler writes.
+        # Formatters use exc_text if it is set, so every handler writes the redacted text.
         record.exc_text = redact(record.exc_text, self._secrets) if record.exc_text else None
         record.stack_info = redact(record.stack_info, self._secrets) if record.stack_info else None
         for name in vars(record).keys() - _OWN:
@@ -53,7 +53,7 @@ class Redaction(logging.Filter):
         return True
 
     def _plain(self, value: Any, depth: int) -> Any:
-        """Return *value* as JSON-able data without secrets."""
+        """Return *value* as JSON-compatible data without secrets."""
         if value is None or isinstance(value, (bool, int)):
             return value
         if isinstance(value, float) and math.isfinite(value):
@@ -72,16 +72,15 @@ class Redaction(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """``2024-05-01 14:30:00 WARNING fpa.store: message``, in local time, for people.
+    """``2024-05-01 14:30:00 WARNING fpa.store: message``, in local time.
 
-    A message is one line, whatever it quotes: control characters are escaped. Lines of a traceback are indented, so that no text within it
-    can pass for a line of the log.
+    A message is one line, since control characters are escaped. Lines of a traceback are indented, so that they cannot look like messages.
     """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is of the standard library
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is given by the standard library
         """Return the line without the traceback."""
         return displayed(super().formatMessage(record))
 
@@ -92,7 +91,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: ``ts`` in UTC, ``level``, ``logger``, ``message``, ``exception`` if any, and the extra fields."""
+    """One JSON object per line: ``ts`` in UTC, ``level``, ``logger``, ``message``, ``exception`` if any, and the extra fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -114,25 +113,25 @@ class JsonFormatter(logging.Formatter):
 
 
 class _StandardError(logging.StreamHandler[TextIO]):
-    """Writes to what is the standard error stream now, not what was when logging was set up: tests and tools replace it."""
+    """Writes to the current standard error stream, even if it was replaced after logging was configured."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
 
     @property
-    def stream(self) -> TextIO:  # type: ignore[override]  # read-only, as in the standard library's own last resort
+    def stream(self) -> TextIO:  # type: ignore[override]  # read-only, as in the last-resort handler of the standard library
         return sys.stderr
 
 
 def configure(
     section: LoggingSection | None = None, level_override: str | None = None, *, secrets: Iterable[str] = ()
 ) -> None:
-    """Set up the logger ``fpa``; calling it again replaces what an earlier call set up.
+    """Configure the logger ``fpa``, replacing an earlier configuration.
 
-    :param section: the ``[logging]`` section; None for its defaults.
-    :param level_override: a level that wins over the section's, as ``--log-level`` gives.
-    :param secrets: texts that must not be written: :attr:`fpa_core.config.Tree.secrets`.
-    :raises ConfigError: for a level that is none, or a file that cannot be written.
+    :param section: the ``[logging]`` section; None for the defaults.
+    :param level_override: a level that overrides that of the section, from ``--log-level``; None for that of the section.
+    :param secrets: texts to redact: :attr:`fpa_core.config.Tree.secrets`.
+    :raises ConfigError: if the level is unknown, or the file cannot be written.
     """
     section = section or LoggingSection()
     level = _level(level_override) if level_override is not None else section.level
@@ -153,7 +152,7 @@ def configure(
         root.addHandler(handler)
     root.setLevel(level)
     root.propagate = False
-    # At DEBUG it writes whole frames, and the first one it sends to a market data feed holds the key.
+    # At DEBUG websockets logs whole frames, and the first frame sent to a market data feed contains the key.
     frames = logging.getLogger("websockets")
     frames.setLevel(max(logging.INFO, frames.level))
 

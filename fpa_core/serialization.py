@@ -1,4 +1,4 @@
-"""Records as JSON-able dicts, and back."""
+"""Convert records to JSON-compatible dicts and back."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = ["from_dict", "to_dict"]
 
 @functools.cache
 def _converter() -> cattrs.Converter:
-    """Make the converter once, when it is first needed: importing cattrs takes longer than importing this whole package."""
+    """Return the converter, made at the first call, because importing cattrs is slow."""
     import cattrs
     from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-    # The classes' own converters check every value, so cattrs only has to match names.
+    # The converters of the classes check every value, so cattrs only matches names.
     converter = cattrs.Converter(prefer_attrib_converters=True, forbid_extra_keys=True, use_alias=True)
     converter.register_unstructure_hook(Decimal, decimal_text)
     converter.register_unstructure_hook(StrEnum, str)
@@ -39,7 +39,9 @@ def _converter() -> cattrs.Converter:
             if column.type == "time"
         }
         nested: Any = {
-            attribute.name: override(struct_hook=lambda held, _: tuple(from_dict(POSITIONS, each) for each in held))
+            attribute.name: override(
+                struct_hook=lambda positions, _: tuple(from_dict(POSITIONS, each) for each in positions)
+            )
             for attribute in fields(kind.record)
             if attribute.name not in kind.by_field
         }
@@ -58,21 +60,21 @@ def _converter() -> cattrs.Converter:
 
 
 def to_dict(record: Record) -> dict[str, Any]:
-    """Return *record* as JSON-able values under its public names: decimals and times as exact texts, what is missing as None."""
+    """Return *record* as JSON-compatible values by public name: decimals and times as exact texts, missing values as None."""
     result: dict[str, Any] = _converter().unstructure(record)
     return result
 
 
 def from_dict(kind: Kind | str | type[Any], data: Mapping[str, Any]) -> Any:
-    """Return the record of *kind* that :func:`to_dict` made *data* from; fields left out take their defaults.
+    """Return the record of *kind* from *data* as made by :func:`to_dict`; missing optional fields get their defaults.
 
-    :raises DataError: naming every field that is missing, unknown, or not what it claims to be.
+    :raises DataError: naming every field that is missing, unknown or invalid.
     """
     from cattrs import BaseValidationError, transform_error
 
     record = kind_of(kind).record
     if not isinstance(data, Mapping):
-        raise DataError(f"{record.__name__}: a mapping of field names to values is needed, not {type(data).__name__}")
+        raise DataError(f"{record.__name__}: expected a mapping of field names to values, not {type(data).__name__}")
     try:
         return _converter().structure(data, record)
     except BaseValidationError as error:

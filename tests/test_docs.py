@@ -310,7 +310,7 @@ def test_the_template_has_every_key(plugins: PluginManager):
 def test_every_rule_is_documented(plugins: PluginManager):
     """Each rule has a section that begins with its group, names each parameter and its default, and has a good and a bad example."""
     groups = {
-        "Informs": "INFORMS", "Flags": "FLAGS", "Warns": "WARNS", "Refuses": "REFUSES", "Suspects": "SUSPECTS", "On request": "ASKED",
+        "Informs": "INFO", "Flags": "FLAG", "Warns": "WARN", "Refuses": "ERROR", "Suspects": "STATISTICAL", "On request": "OPT_IN",
     }  # fmt: skip
     from fpa_core import validator
 

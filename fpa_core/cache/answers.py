@@ -1,4 +1,4 @@
-"""What a cache answers when it is asked in full."""
+"""Detailed answers of a cache."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ __all__ = ["Hit", "Miss", "MissReason", "WarmReport"]
 
 
 class MissReason(StrEnum):
-    """Why there was nothing to return."""
+    """Why a read found no value."""
 
     ABSENT = "absent"
-    """There is no entry: never stored, deleted, evicted, or swept after its time."""
+    """There is no entry: never stored, deleted, evicted, or swept after it expired."""
     EXPIRED = "expired"
-    """There is one, past its time."""
+    """The entry has expired."""
     INVALIDATED = "invalidated"
-    """There is one, and one of its tags was invalidated since."""
+    """A tag of the entry was invalidated after it was stored."""
     UNDECODABLE = "undecodable"
-    """There are bytes that another version wrote, or that are damaged."""
+    """The bytes were written by another version, or are damaged."""
 
 
 @frozen
 class Hit:
-    """A value that was found. It is true in a condition, whatever the value.
+    """A value that was found. Always true in a condition, whatever the value.
 
-    :ivar age: seconds since it was stored; ``remaining`` seconds until it ceases to be fresh, None for never.
-    :ivar stale: that it is past its time; only answered when stale values were asked for.
+    :ivar age: seconds since it was stored; ``remaining`` seconds until it expires, None for never.
+    :ivar stale: whether it has expired; only if stale values were requested.
     """
 
     value: Any
@@ -43,7 +43,7 @@ class Hit:
 
 @frozen
 class Miss:
-    """That there was no value, and why. It is false in a condition."""
+    """No value was found, and why. Always false in a condition."""
 
     reason: MissReason
 
@@ -55,9 +55,9 @@ class Miss:
 class WarmReport:
     """What warming did with each key.
 
-    :ivar loaded: keys that were loaded and stored; ``present`` those that were fresh already and left alone.
+    :ivar loaded: keys that were loaded and stored; ``present`` those that were already fresh.
     :ivar unstored: keys whose value was loaded but not kept: too large, no lifetime, or invalidated meanwhile.
-    :ivar failed: keys whose loader, or storing, raised, and what.
+    :ivar failed: errors by key, of the loader or of storing.
     :ivar seconds: time taken.
     """
 

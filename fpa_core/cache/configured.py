@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from fpa_core.cache.datacache import DataCache
-from fpa_core.cache.lifetimes import UNSET
 from fpa_core.cache.tiers import TieredCache
+from fpa_core.cache.ttl import UNSET
 from fpa_core.config import CacheSection
 from fpa_core.protocols import CacheBackend
 
@@ -16,9 +16,9 @@ __all__ = ["make_cache"]
 
 
 def make_cache(section: CacheSection, create: Callable[[str, Any], CacheBackend]) -> DataCache:
-    """Return the cache of ``[cache]``; *create* makes a backend of its name and options.
+    """Return the cache of ``[cache]``; *create* makes a backend from its name and options.
 
-    :raises CacheError: when the backends cannot be used, or not in this order.
+    :raises CacheError: if the backends cannot be used, or not in this order.
     """
     return DataCache(
         _backend(section, create),
@@ -41,7 +41,7 @@ def _backend(section: CacheSection, create: Callable[[str, Any], CacheBackend]) 
         for name, options in zip(section.backend, section.options, strict=True):
             tiers.append(create(name, options))
             stack.callback(tiers[-1].close)
-        near, far = tiers
-        tiered = TieredCache(near, far)
+        l1, l2 = tiers
+        tiered = TieredCache(l1, l2)
         stack.pop_all()
     return tiered

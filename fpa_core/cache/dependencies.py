@@ -1,4 +1,4 @@
-"""What a cached read depends on, and what a write changes: the tags of the one are those that the other ends."""
+"""Tags of what a cached read depends on, and of what a write changes; a write invalidates the tags of the reads it affects."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fpa_core.protocols import Query
 __all__ = ["changed_tags", "read_tags"]
 
 MANY = 64
-"""Symbols beyond which a read is tied to its whole kind instead of to each of them."""
+"""Number of symbols above which a read depends on its whole kind instead of on each symbol."""
 
 
 def read_tags(query: Query) -> list[str]:
-    """Name what a read depends on: each symbol, or the whole kind; and always whatever changes a kind beyond telling where."""
+    """Return the tags of a read: each symbol or the whole kind, and changes of the kind whose symbols are unknown."""
     kind = query.kind.name
     subjects = query.only
     by_subject = subjects is not None and len(subjects) <= MANY
@@ -22,7 +22,10 @@ def read_tags(query: Query) -> list[str]:
 
 
 def changed_tags(changed: Mapping[Kind, Iterable[str] | None]) -> list[str]:
-    """Name what a write changed: the symbols of each kind, or None where they are not known."""
+    """Return the tags of a write.
+
+    :param changed: the symbols changed, by kind; None if they are unknown.
+    """
     tags: list[str] = []
     for kind, subjects in changed.items():
         if subjects is None:

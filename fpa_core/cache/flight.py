@@ -1,4 +1,4 @@
-"""Single flight: of all who miss a key at once, one loads and the rest wait for what it brings, threads and asyncio tasks alike."""
+"""Single flight: of all concurrent callers that miss a key, one loads it and the others wait for the result, in threads and in asyncio tasks."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Any
 from fpa_core.cache.fork import fork_safe_lock
 from fpa_core.exceptions import CacheError
 
-__all__ = ["AbandonedError", "Flight", "Flights"]
+__all__ = ["Flight", "FlightCancelledError", "Flights"]
 
 
-class AbandonedError(Exception):
-    """The leader was cancelled or its process is ending; whoever waited takes over."""
+class FlightCancelledError(Exception):
+    """The leader was cancelled or its process is ending; a waiting caller takes over."""
 
 
 class Flight:
-    """One load under way.
+    """A load in progress.
 
-    :ivar generations: those of the key's tags and fences, read before the load began. A caller who reads others came after an
-        invalidation, and must not be given this load's value.
+    :ivar generations: those of the key's tags and fences, read before the load began. A caller that reads others arrived after an
+        invalidation, and must not get this load's value.
     """
 
     __slots__ = ("awaits", "future", "generations", "key", "pid", "thread")
@@ -34,19 +34,19 @@ class Flight:
         self.key = key
         self.generations = generations
         self.future: Future[Any] = Future()
-        self.awaits: set[Flight] = set()  # the flights its loader waits for at this moment
-        self.thread = 0  # where its loader runs, once it does
+        self.awaits: set[Flight] = set()  # the flights its loader waits for now
+        self.thread = 0  # of its loader, once that runs
         self.pid = os.getpid()
 
 
 _leading: ContextVar[tuple[Flight, ...]] = ContextVar("fpa_flights_led", default=())
-"""The flights whose loaders this code runs in, outermost first; tasks and threads that copy the context know it too."""
+"""The flights whose loaders this code runs in, outermost first; copied to tasks and threads with the context."""
 
 
 class Flights:
-    """The loads of one cache that are under way.
+    """The loads of one cache in progress.
 
-    :ivar under_way: them, by key.
+    :ivar under_way: flights by key.
     """
 
     def __init__(self) -> None:
@@ -54,10 +54,10 @@ class Flights:
         self._lock = fork_safe_lock()
 
     def join(self, key: str, generations: Mapping[str, int]) -> tuple[Flight, bool]:
-        """Return the flight for *key* and whether the caller leads it, and so owes it one of land, fail and abandon."""
+        """Return the flight for *key* and whether the caller leads it, and so must call set_result, set_exception or cancel."""
         with self._lock:
             flight = self.under_way.get(key)
-            # A forked child has its parent's flights, but not the threads that would land them.
+            # A forked child has its parent's flights, but not the threads that would end them.
             if flight is not None and flight.generations == generations and flight.pid == os.getpid():
                 return flight, False
             flight = self.under_way[key] = Flight(key, generations)
@@ -65,12 +65,12 @@ class Flights:
 
     @contextlib.contextmanager
     def leading(self, *flights: Flight) -> Iterator[None]:
-        """Mark that what runs inside loads for *flights*, all in one; those it leaves without an outcome are abandoned."""
+        """Mark the code inside as the loader of all *flights*; those it leaves without a result are cancelled."""
         led = _leading.get()
         together = {awaited for flight in flights for awaited in flight.awaits}
         for flight in flights:
             flight.thread = get_ident()
-            flight.awaits = together  # what the loader waits for, all of them wait for
+            flight.awaits = together  # all flights of one loader wait for the same
         token = _leading.set((*led, *flights))
         try:
             with self._awaiting(led, flights):
@@ -78,29 +78,29 @@ class Flights:
         finally:
             _leading.reset(token)
             for flight in flights:
-                self.abandon(flight)
+                self.cancel(flight)
 
-    def land(self, flight: Flight, value: Any) -> None:
-        """Give *value* to all who wait."""
+    def set_result(self, flight: Flight, value: Any) -> None:
+        """Return *value* to all waiting callers."""
         self._end(flight)
         flight.future.set_result(value)
 
-    def fail(self, flight: Flight, error: Exception) -> None:
-        """Raise *error* in all who wait; who comes later tries anew."""
+    def set_exception(self, flight: Flight, error: Exception) -> None:
+        """Raise *error* in all waiting callers; later callers try again."""
         self._end(flight)
         flight.future.set_exception(error)
 
-    def abandon(self, flight: Flight) -> None:
-        """Leave the load to one of those who wait, unless it has its outcome."""
+    def cancel(self, flight: Flight) -> None:
+        """Let a waiting caller take over the load, unless the flight has ended."""
         if not flight.future.done():
             self._end(flight)
-            flight.future.set_exception(AbandonedError())
+            flight.future.set_exception(FlightCancelledError())
 
     def wait(self, flight: Flight) -> Any:
-        """Return what the flight brings, blocking this thread.
+        """Return the result of the flight, blocking this thread.
 
-        :raises AbandonedError: when there is nobody left to bring it.
-        :raises CacheError: when waiting would never end.
+        :raises FlightCancelledError: if the flight was cancelled.
+        :raises CacheError: if waiting would be a deadlock.
         """
         if flight.thread == get_ident() and not flight.future.done():
             raise _deadlock(flight, "the loader, or the event loop it runs in, would wait for itself")
@@ -108,19 +108,19 @@ class Flights:
             return flight.future.result()
 
     async def wait_async(self, flight: Flight) -> Any:
-        """Return what the flight brings, leaving the event loop free; raises as :meth:`wait` does."""
+        """Return the result of the flight without blocking the event loop; raises as :meth:`wait` does."""
         with self._awaiting(_leading.get(), (flight,)):
             # Shielded: a waiter that is cancelled must not cancel the others' future.
             return await asyncio.shield(asyncio.wrap_future(flight.future))
 
     def _end(self, flight: Flight) -> None:
         with self._lock:
-            if self.under_way.get(flight.key) is flight:  # after an invalidation a newer one may have its place
+            if self.under_way.get(flight.key) is flight:  # after an invalidation a newer flight may have replaced it
                 del self.under_way[flight.key]
 
     @contextlib.contextmanager
     def _awaiting(self, led: tuple[Flight, ...], flights: tuple[Flight, ...]) -> Iterator[None]:
-        """Note that the innermost of *led* waits for *flights*, unless that closes a circle."""
+        """Note that the innermost of *led* waits for *flights*, unless that would be a deadlock."""
         if not led:
             yield
             return

@@ -1,4 +1,4 @@
-"""Locks that a forked child finds free, with what they guard as consistent as the parent left it."""
+"""Locks that are free in a forked child, with the data they guard in a consistent state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _locks: weakref.WeakSet[threading.Lock] = weakref.WeakSet()
 _taken: list[threading.Lock] = []
 
 PATIENCE = 1.0
-"""Seconds to wait for a lock before forking. Each guards a few steps, so only a thread that forks while holding one waits in vain."""
+"""Seconds to wait for a lock before forking. Locks are held briefly, so only a thread that forks while holding one times out."""
 
 
 def fork_safe_lock() -> threading.Lock:

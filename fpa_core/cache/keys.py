@@ -1,7 +1,7 @@
-"""Names in a cache: keys made of parts, and the one pattern syntax, the same on every backend.
+"""Cache keys made of parts, and the pattern syntax, which is the same on every backend.
 
-In a pattern ``*`` stands for any characters, none included, ``?`` for exactly one, and a backslash takes the special meaning from the
-character after it. Everything else, brackets too, means itself, because symbols such as ``BRK[B]`` exist.
+In a pattern ``*`` matches any number of characters, ``?`` exactly one, and a backslash escapes the character after it. All else, brackets
+too, matches itself, because symbols such as ``BRK[B]`` exist.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from fpa_core.exceptions import CacheError
 __all__ = ["EVERYTHING", "SEPARATOR", "Pattern", "escape", "fence_for", "fences_of", "make_key"]
 
 SEPARATOR = ":"
-"""Stands between a namespace, which has none, and the key."""
+"""Separates the namespace, which may not contain it, from the key."""
 
 EVERYTHING = "\0*"
-"""The reserved tag that moves when many keys go at once."""
+"""The reserved tag whose generation changes when many keys are removed at once."""
 
 _FENCES = 1024
 _SPECIAL = re.compile(r"([*?\\])")
@@ -25,7 +25,7 @@ _TOKEN = re.compile(r"\\(.)|([*?])|([^\\*?]+)", re.DOTALL)
 
 
 def make_key(*parts: object) -> str:
-    """Join *parts* to a key; different parts never give the same key, whatever they contain."""
+    """Join *parts* to a key; different parts never give the same key."""
     return SEPARATOR.join(str(part).replace("%", "%25").replace(SEPARATOR, "%3A") for part in parts)
 
 
@@ -35,15 +35,15 @@ def escape(text: str) -> str:
 
 
 def fence_for(key: str) -> str:
-    """Return the reserved tag whose generation moves when *key* is deleted.
+    """Return the reserved tag whose generation changes when *key* is deleted.
 
-    Keys share a fixed number of them, so that deletions leave nothing behind; sharing costs no more than a load that is not kept.
+    Keys share a fixed number of tags, so that deletions leave no data behind. A collision only means that a loaded value is not stored.
     """
     return f"\0{zlib.crc32(key.encode(errors='surrogatepass')) % _FENCES}"
 
 
 def fences_of(full: str) -> list[str]:
-    """Return the reserved tags that move when *full*, a key with its namespace, is taken away: its own, and the namespace's."""
+    """Return the reserved tags that change when *full*, a key with its namespace, is removed: its own and that of the namespace."""
     prefix = full[: full.index(SEPARATOR) + 1]
     return [prefix + fence_for(full), prefix + EVERYTHING]
 
@@ -52,7 +52,7 @@ class Pattern:
     """A compiled pattern.
 
     :ivar prefix: the literal text every match begins with.
-    :raises CacheError: for a backslash at the end.
+    :raises CacheError: if the pattern ends in a backslash.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -78,5 +78,5 @@ class Pattern:
         self._matches = re.compile("".join(regex), re.DOTALL).fullmatch
 
     def matches(self, key: str) -> bool:
-        """Tell whether all of *key* matches."""
+        """Return whether the whole *key* matches."""
         return self._matches(key) is not None

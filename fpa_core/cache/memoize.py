@@ -1,4 +1,4 @@
-"""Functions whose results are cached: what :meth:`DataCache.cached` makes."""
+"""Cache the results of functions, for :meth:`DataCache.cached`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fpa_core.cache.codec import encode
 from fpa_core.cache.keys import make_key
-from fpa_core.cache.lifetimes import Ttl, Unset
-from fpa_core.envelope import encode
+from fpa_core.cache.ttl import Ttl, Unset
 
 if TYPE_CHECKING:
     from fpa_core.cache.verbs import LoadingVerbs
@@ -28,9 +28,9 @@ def memoize(
     tags: Iterable[str] | Callable[..., Iterable[str]],
     kind: str | None,
 ) -> F:
-    """Wrap *function*, or coroutine function, so that equal arguments are answered from *cache*.
+    """Wrap *function*, or coroutine function, so that calls with equal arguments are answered from *cache*.
 
-    The wrapper has ``key(...)``, the cache key of those arguments, and ``invalidate(...)``, which forgets their result.
+    The wrapper has ``key(...)``, the cache key of those arguments, and ``invalidate(...)``, which deletes their result.
     """
     signature = inspect.signature(function)
     name = f"{function.__module__}.{function.__qualname__}"

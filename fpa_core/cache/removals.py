@@ -1,4 +1,4 @@
-"""Telling what left a cache, and why."""
+"""Notify listeners of removed entries and of the cause."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ logger = logging.getLogger("fpa.cache")
 
 @frozen
 class Removal:
-    """That an entry left the cache.
+    """An entry was removed from the cache.
 
-    :ivar key: its key; ``cause``: why it left.
+    :ivar key: its key; ``cause``: why it was removed.
     """
 
     key: str
@@ -29,8 +29,8 @@ class Removal:
 class Removals:
     """The listeners of one namespace of a backend.
 
-    A listener is called by the thread whose operation took the entry away, after the operation is done and with no lock held. What it raises
-    is logged, and disturbs neither that operation nor other listeners.
+    A listener is called in the thread whose operation removed the entry, after the operation and with no lock held. An exception it raises
+    is logged, and affects neither the operation nor other listeners.
     """
 
     def __init__(self, backend: CacheBackend, prefix: str) -> None:
@@ -41,12 +41,12 @@ class Removals:
         self._listeners: tuple[Callable[[Removal], None], ...] = ()
 
     def add(self, listener: Callable[[Removal], None]) -> Callable[[], None]:
-        """Call *listener* from now on; what is returned ends that."""
+        """Call *listener* for each removal; return a function that removes it."""
         with self._lock:
             self._listeners = (*self._listeners, listener)
             watches, self._watches = self._watches, True
-        if not watches:  # so backends do nothing for those who do not listen
-            self._backend.watch(self.tell)
+        if not watches:  # only now, so that backends do no work without listeners
+            self._backend.add_removal_listener(self.notify)
 
         def remove() -> None:
             with self._lock:
@@ -54,7 +54,7 @@ class Removals:
 
         return remove
 
-    def tell(self, full: str, cause: RemovalCause) -> None:
+    def notify(self, full: str, cause: RemovalCause) -> None:
         """Notify listeners that the entry of *full*, a key with its prefix, was removed; keys of other namespaces are ignored."""
         if not self._listeners or not full.startswith(self._prefix):
             return

@@ -1,4 +1,4 @@
-"""What a cache has done: counters that are exact without a lock, and the immutable statistics made of them."""
+"""Counters that are exact without a lock, and the immutable statistics made of them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,10 @@ class Count(IntEnum):
 
 
 class Counters:
-    """Numbers of which no increment is lost and for which none waits.
+    """Counters that lose no increment and never wait for a lock.
 
-    Each thread has a row of its own, and a sum over the rows reads them; a thread that ends leaves its row to the next one of its identity,
-    so rows do not pile up. The two commonest counts are quicker still: ``hit()`` and ``stored()`` advance an iterator, which the
-    interpreter does in one step.
+    Each thread has its own row, and totals are sums over the rows. A new thread with the identity of an ended one reuses its row, so rows do
+    not accumulate. The two most frequent counts are faster still: ``hit()`` and ``stored()`` advance an iterator, which is atomic.
     """
 
     __slots__ = ("_load_seconds", "_lock", "_reads", "_rows", "hit", "stored")
@@ -55,7 +54,7 @@ class Counters:
         self.stored: Callable[[], int] = itertools.count().__next__
 
     def add(self, count: int, amount: int = 1) -> None:
-        """Count *amount* more."""
+        """Increase *count* by *amount*."""
         try:
             self._rows[get_ident()][count] += amount
         except KeyError:
@@ -82,16 +81,16 @@ class Counters:
 
 @frozen
 class CacheStats:
-    """What a cache has done since it was made; the difference of two tells what happened between them.
+    """Statistics of a cache since it was made. The difference of two covers the time between them.
 
-    :ivar hits: reads answered with a fresh value; ``stale_hits`` with one past its time, where that was allowed.
-    :ivar absent: reads of a key that was not there; ``expired`` past its time, ``invalidated`` by a tag, ``undecodable`` stored by another
-        version or damaged.
+    :ivar hits: reads answered with a fresh value; ``stale_hits`` with a stale one, if that was allowed.
+    :ivar absent: reads of a key that does not exist; ``expired`` of one that expired, ``invalidated`` by a tag, ``undecodable`` stored by
+        another version or damaged.
     :ivar loads: loaders that returned, in ``load_seconds`` altogether; ``load_errors`` those that raised; ``shared_loads`` the callers that
-        waited for another one's loader.
-    :ivar refused: values not kept: too large, or invalidated while they were loaded.
-    :ivar evicted: entries the backend dropped by itself, by cause.
-    :ivar entries: how many there are now, expired ones not yet swept included; ``bytes`` what they take.
+        waited for the loader of another caller.
+    :ivar refused: values not stored: too large, or invalidated while they were loaded.
+    :ivar evicted: entries that the backend evicted, by cause.
+    :ivar entries: current number, including expired entries not yet swept; ``bytes`` their size.
     """
 
     hits: int = 0
@@ -113,17 +112,17 @@ class CacheStats:
 
     @property
     def misses(self) -> int:
-        """Reads that found nothing to use."""
+        """Reads that found no usable value."""
         return self.absent + self.expired + self.invalidated + self.undecodable
 
     @property
     def hit_rate(self) -> float | None:
-        """Share of the reads that found something; None before the first."""
+        """Share of the reads that found a value; None before the first read."""
         found = self.hits + self.stale_hits
         return found / (found + self.misses) if found + self.misses else None
 
     def __sub__(self, earlier: CacheStats) -> CacheStats:
-        """Return what was counted since *earlier*; ``entries`` and ``bytes`` stay those of now."""
+        """Return what was counted since *earlier*; ``entries`` and ``bytes`` are the current ones."""
         counted: dict[str, Any] = {
             each.name: getattr(self, each.name) - getattr(earlier, each.name)
             for each in fields(CacheStats)
@@ -133,5 +132,5 @@ class CacheStats:
         return evolve(self, evicted=evicted, **counted)
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain JSON-able values, with ``misses`` and ``hit_rate``."""
+        """Return JSON-compatible values, including ``misses`` and ``hit_rate``."""
         return asdict(self) | {"misses": self.misses, "hit_rate": self.hit_rate}

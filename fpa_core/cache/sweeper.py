@@ -1,4 +1,4 @@
-"""A thread that frees expired entries in a cache that nobody writes to; there is none unless it is asked for."""
+"""An optional thread that frees expired entries of a cache that is not written to."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _running: weakref.WeakSet[Sweeper] = weakref.WeakSet()
 
 
 class Sweeper:
-    """Purges a cache every so many seconds, until it is closed or gone.
+    """Purges a cache periodically until it is closed or garbage-collected.
 
-    The thread is a daemon and holds the cache weakly, so neither the process nor the cache lives on for it. A purge that fails is logged,
-    and the next one tried. A forked child has a thread of its own.
+    The thread is a daemon and references the cache weakly, so it keeps neither the process nor the cache alive. A purge that fails is
+    logged, and tried again at the next time. A forked child gets its own thread.
 
     :param seconds: time between two purges.
     """
@@ -34,24 +34,24 @@ class Sweeper:
 
     def __init__(self, cache: DataCache, seconds: float) -> None:
         if not seconds > 0:
-            raise CacheError(f"a cache is swept every so many seconds, more than none, not {seconds!r}")
+            raise CacheError(f"sweep_every must be more than 0 seconds, not {seconds!r}")
         self._seconds = seconds
         self.start(cache)
         _running.add(self)
 
     def start(self, cache: DataCache | None = None) -> None:
-        """Run the thread; in a forked child, for the cache that the parent's thread sweeps."""
+        """Start the thread; *cache* is None in a forked child, which sweeps the same cache as its parent."""
         cache = self._cache() if cache is None else cache
         if cache is None:
             return
-        self._stop = stop = threading.Event()  # the parent's may be locked in the child for ever
+        self._stop = stop = threading.Event()  # the parent's may be locked for ever in the child
         self._cache = weakref.ref(cache, lambda _: stop.set())
         threading.Thread(
             target=_sweep, args=(self._cache, stop, self._seconds), name="fpa-cache-sweeper", daemon=True
         ).start()
 
     def stop(self) -> None:
-        """Let the thread end."""
+        """Stop the thread."""
         _running.discard(self)
         self._stop.set()
 
@@ -64,9 +64,9 @@ def _sweep(reference: weakref.ref[DataCache], stop: threading.Event, seconds: fl
         try:
             cache.purge()
         except Exception:
-            if not stop.is_set():  # closed in the middle of it
-                logger.exception("sweeping the cache failed; it is tried again in %s s", seconds)
-        del cache  # or the wait would keep it alive
+            if not stop.is_set():  # closed during the purge
+                logger.exception("sweeping the cache failed; next try in %s s", seconds)
+        del cache  # so that the wait does not keep it alive
 
 
 def _restart() -> None:

@@ -1,7 +1,7 @@
-"""Values kept by reference: no caller can change what another one will read.
+"""Values kept by reference, so that no caller can change what another one reads.
 
-What cannot change (records, text, numbers, Arrow tables, tuples of these) is shared. Lists and dicts are copied when they are put and
-each time they are handed out.
+Immutable values (records, text, numbers, Arrow tables, tuples of these) are shared. Lists and dicts are copied when they are stored and
+each time they are returned.
 """
 
 from __future__ import annotations
@@ -14,61 +14,61 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from fpa_core.envelope import is_arrow_table
+from fpa_core.cache.codec import is_arrow_table
 from fpa_core.exceptions import CacheError
 from fpa_core.kinds import KINDS
 
-__all__ = ["SIZES", "UNREADABLE", "Held", "bare", "give", "hold"]
+__all__ = ["SIZES", "UNREADABLE", "FrozenValue", "copy_out", "freeze", "unwrap"]
 
 UNREADABLE: Final = object()
-"""Stands for a value whose bytes could not be decoded, where a backend decodes them itself."""
+"""Marks a value whose bytes could not be decoded, in a backend that decodes them itself."""
 
 _RECORDS: Final = frozenset(kind.record for kind in KINDS.values())
 _LEAVES: Final = frozenset({type(None), bool, int, float, str, bytes, Decimal, datetime}) | _RECORDS
 
 RECORD_BYTES = 800
-"""What a record counts for in memory: its slots and the decimals in them, about."""
+"""Approximate memory of a record: its slots and the decimals in them."""
 
 SIZES: Final = dict.fromkeys(_LEAVES, 0) | dict.fromkeys(_RECORDS, RECORD_BYTES) | {int: 32, float: 24, bool: 28}
-"""Bytes of what cannot change, by type, about; 0 where they differ from value to value."""
+"""Approximate bytes of immutable values by type; 0 if they differ from value to value."""
 
 
 @frozen
-class Held:
-    """A value with containers in it, and how to copy it."""
+class FrozenValue:
+    """A value with containers in it, which must not be changed, and how to copy it."""
 
     value: Any
     copy: Callable[[Any], Any]
 
 
-def hold(value: Any) -> tuple[Any, int]:
-    """Return *value* as it may be kept, and about how many bytes it takes.
+def freeze(value: Any) -> tuple[Any, int]:
+    """Return *value* in a form that no caller can change, and its approximate size in bytes.
 
-    :raises CacheError: when no backend could keep it, so that a program does not come to depend on one that happens to.
+    :raises CacheError: if its type cannot be encoded; also raised for backends that keep objects, so that all backends behave alike.
     """
     kind = type(value)
     if (size := SIZES.get(kind)) is not None:
         return value, size or getsizeof(value)
     if kind in (list, tuple) and _LEAVES.issuperset(kinds := set(map(type, value))):
-        # Equal types are of about equal size, and a sum over all would cost more than the copy.
+        # Values of one type have similar sizes, and a sum over all would cost more than the copy.
         size = getsizeof(value) + (len(value) * max(_sample(value, kinds), 8) if value else 0)
-        return (value if kind is tuple else Held(list(value), list.copy)), size
+        return (value if kind is tuple else FrozenValue(list(value), list.copy)), size
     if is_arrow_table(value):
         return value, value.nbytes
     try:
-        return Held(_deep_copy(value), _deep_copy), _deep_size(value)
+        return FrozenValue(_deep_copy(value), _deep_copy), _deep_size(value)
     except RecursionError:
         raise CacheError("a value that is nested too deeply, or contains itself, cannot be cached") from None
 
 
-def give(held: Any) -> Any:
-    """Return the caller's own copy of what :func:`hold` returned."""
-    return held.copy(held.value) if type(held) is Held else held
+def copy_out(frozen_value: Any) -> Any:
+    """Return a copy of the value in what :func:`freeze` returned; the caller may change it."""
+    return frozen_value.copy(frozen_value.value) if type(frozen_value) is FrozenValue else frozen_value
 
 
-def bare(held: Any) -> Any:
-    """Return the value in what :func:`hold` returned, not to be changed."""
-    return held.value if type(held) is Held else held
+def unwrap(frozen_value: Any) -> Any:
+    """Return the value in what :func:`freeze` returned, uncopied; the caller must not change it."""
+    return frozen_value.value if type(frozen_value) is FrozenValue else frozen_value
 
 
 def _sample(value: list[Any] | tuple[Any, ...], kinds: set[type[Any]]) -> int:
@@ -87,7 +87,7 @@ def _deep_copy(value: Any) -> Any:
         return {_deep_copy(key): _deep_copy(each) for key, each in value.items()}
     raise CacheError(
         f"a value of type {kind.__module__}.{kind.__qualname__} cannot be cached",
-        hint="cache records, lists of them, Arrow tables, bytes, Decimal, datetime, or what JSON can say",
+        hint="cache records, lists of them, Arrow tables, bytes, Decimal, datetime, or JSON values",
     )
 
 

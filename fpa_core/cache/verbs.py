@@ -1,4 +1,4 @@
-"""The verbs of DataCache that load: one value, many, a function's results, or what will soon be asked for."""
+"""The methods of DataCache that load: one value, many, the results of a function, or values in advance."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fpa_core.cache.answers import WarmReport
-from fpa_core.cache.lifetimes import UNSET, Ttl, Unset
+from fpa_core.cache.bulk_loading import BulkLoading, BulkRequest
 from fpa_core.cache.loading import Loading, Request
 from fpa_core.cache.memoize import memoize
-from fpa_core.cache.several import SeveralLoading, SeveralRequest
+from fpa_core.cache.ttl import UNSET, Ttl, Unset
 from fpa_core.cache.warming import awarm, warm
 
 if TYPE_CHECKING:
-    from fpa_core.cache.shelf import Shelf
+    from fpa_core.cache.entry_reader import EntryReader
 
 __all__ = ["LoadingVerbs"]
 
@@ -22,15 +22,15 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 WARM_JITTER = 0.1
-"""Least jitter of warmed values: they are made together and should not expire together."""
+"""Minimum jitter of warmed values, so that values loaded together do not expire together."""
 
 
 class LoadingVerbs:
-    """What :class:`~fpa_core.cache.DataCache` does with loaders. The attributes are its."""
+    """The methods of :class:`~fpa_core.cache.DataCache` that take loaders."""
 
     _loading: Loading
-    _several: SeveralLoading
-    _shelf: Shelf
+    _bulk: BulkLoading
+    _reader: EntryReader
 
     _full: Callable[[str], str]
     contains: Callable[[str], bool]
@@ -45,12 +45,12 @@ class LoadingVerbs:
         tags: Iterable[str] = (),
         kind: str | None = None,
     ) -> T:
-        """Return the value; when there is none, load it, and store what the loader returns.
+        """Return the value; if there is none, load and store it.
 
-        One caller loads, the others wait for its value or its error. A value whose key or tags were invalidated during the load is
-        returned to those who asked before that, but not stored.
+        One caller loads, and the others wait for its value or its error. A value whose key or tags were invalidated during the load is
+        returned to the callers that asked before, but not stored.
 
-        :raises CacheError: when the loader, directly or through others, waits for its own key.
+        :raises CacheError: if the loader, directly or through others, waits for its own key.
         """
         value: T = self._loading.get(self._request(key, loader, ttl, tags, kind))
         return value
@@ -64,7 +64,7 @@ class LoadingVerbs:
         tags: Iterable[str] = (),
         kind: str | None = None,
     ) -> T:
-        """Do as :meth:`get_or_load` without blocking the event loop; a leader that is cancelled hands over to one who waits."""
+        """Do the same as :meth:`get_or_load` without blocking the event loop. If the leading task is cancelled, a waiting one takes over."""
         value: T = await self._loading.aget(self._request(key, loader, ttl, tags, kind))
         return value
 
@@ -77,14 +77,14 @@ class LoadingVerbs:
         tags: Iterable[str] = (),
         kind: str | None = None,
     ) -> dict[str, T]:
-        """Return the values by key, in the order asked; those that are missing are loaded together, and stored.
+        """Return the values by key, in the order of *keys*; missing ones are loaded together and stored.
 
-        The loader gets the keys it is to bring, and returns a mapping of them to values; a key it leaves out is left out of the answer, and
-        nothing is stored for it. Each key has its single flight: what another caller is loading is waited for, not asked of this loader.
+        The loader gets the missing keys and returns a mapping of them to values. A key it leaves out is left out of the result, and nothing is
+        stored for it. Each key has its single flight: a key that another caller is loading is not passed to this loader.
 
-        :raises CacheError: when the loader returns no mapping, or waits for one of its own keys.
+        :raises CacheError: if the loader does not return a mapping, or waits for one of its own keys.
         """
-        found = self._several.get(request := self._many(keys, loader, ttl, tags, kind))
+        found = self._bulk.get(request := self._many(keys, loader, ttl, tags, kind))
         return {key: found[full] for full, key in request.keys.items() if full in found}
 
     async def aget_or_load_many(
@@ -96,8 +96,8 @@ class LoadingVerbs:
         tags: Iterable[str] = (),
         kind: str | None = None,
     ) -> dict[str, T]:
-        """Do as :meth:`get_or_load_many` without blocking the event loop."""
-        found = await self._several.aget(request := self._many(keys, loader, ttl, tags, kind))
+        """Do the same as :meth:`get_or_load_many` without blocking the event loop."""
+        found = await self._bulk.aget(request := self._many(keys, loader, ttl, tags, kind))
         return {key: found[full] for full, key in request.keys.items() if full in found}
 
     def cached(
@@ -107,7 +107,7 @@ class LoadingVerbs:
         tags: Iterable[str] | Callable[..., Iterable[str]] = (),
         kind: str | None = None,
     ) -> Callable[[F], F]:
-        """Decorate a function or coroutine function: equal arguments are answered from the cache.
+        """Decorate a function or coroutine function so that calls with equal arguments are answered from the cache.
 
         :param tags: texts, or a function from the call's arguments to texts.
         """
@@ -136,7 +136,7 @@ class LoadingVerbs:
         kind: str | None = None,
         workers: int = 16,
     ) -> WarmReport:
-        """Do as :meth:`warm_cache` on the running event loop."""
+        """Do the same as :meth:`warm_cache` on the running event loop."""
         return await awarm(self, loader, keys, self._warmer(self._loading.aget, ttl, tags, kind), workers)
 
     def _request(
@@ -149,7 +149,7 @@ class LoadingVerbs:
         *,
         jitter: float | None = None,
     ) -> Request:
-        return Request(self._full(key), loader, ttl, self._shelf.tag_names(tags), kind, jitter)
+        return Request(self._full(key), loader, ttl, self._reader.tag_names(tags), kind, jitter)
 
     def _many(
         self,
@@ -158,8 +158,8 @@ class LoadingVerbs:
         ttl: Ttl | Unset,
         tags: Iterable[str],
         kind: str | None,
-    ) -> SeveralRequest:
-        return SeveralRequest({self._full(key): key for key in keys}, loader, ttl, self._shelf.tag_names(tags), kind)
+    ) -> BulkRequest:
+        return BulkRequest({self._full(key): key for key in keys}, loader, ttl, self._reader.tag_names(tags), kind)
 
     def _warmer(
         self, get: Callable[[Request], Any], ttl: Ttl | Unset, tags: Iterable[str], kind: str | None

@@ -1,4 +1,4 @@
-"""Filling a cache ahead of need: bounded concurrency, no failure that stops the rest, nothing fresh overwritten, and a report."""
+"""Fill a cache in advance, with bounded concurrency. A failure does not stop the rest, and fresh values are kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOADED, _PRESENT, _UNSTORED = "loaded", "present", "unstored"
 def warm(
     cache: LoadingVerbs, load: Callable[[str], Any], keys: Iterable[str], fetch: Callable[..., Any], workers: int
 ) -> WarmReport:
-    """Warm with threads that live for this call; *fetch* is ``get_or_load`` with its other arguments bound."""
+    """Warm with threads that end with this call; *fetch* is ``get_or_load`` with its other arguments bound."""
     _check(workers)
 
     def one(key: str) -> str | Exception:
@@ -32,7 +32,7 @@ def warm(
                 return _PRESENT
             fetch(key, lambda: load(key))
             return _LOADED if cache.contains(key) else _UNSTORED
-        except Exception as error:  # noqa: BLE001 - the report tells of it, and the other keys go on
+        except Exception as error:  # noqa: BLE001 - reported, and the other keys continue
             return error
 
     started = time.perf_counter()

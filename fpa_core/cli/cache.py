@@ -83,7 +83,7 @@ def cache_get(app: App, /, key: str, as_json: bool) -> None:
 
 def _plain(value: Any) -> Any:
     """Return a cached value as JSON may have it: records as objects, tables by their rows, bytes by their length."""
-    from fpa_core.envelope import is_arrow_table
+    from fpa_core.cache.codec import is_arrow_table
     from fpa_core.kinds import KINDS as ALL
     from fpa_core.serialization import to_dict
 

@@ -1,25 +1,27 @@
-"""The configuration: found, merged, checked as a whole, and typed.
+"""Find, merge, check and type the configuration.
 
-Two steps, since the plugins to load are configured and bring the options to be checked::
+This takes two steps, because the configuration names the plugins to load, and these define the options to check::
 
     tree = load("fpa.toml", env="prod")      # merged values, each with its origin; tree.plugins and tree.logging are ready
     config = structure(tree, stores=..., caches=..., validators=..., sources=..., rules=...)
 
-Every problem found on the way is told in one :class:`~fpa_core.exceptions.ConfigError`.
+All problems are reported in one :class:`~fpa_core.exceptions.ConfigError`.
 """
 
 from __future__ import annotations
 
-from fpa_core.config.loading import load
-from fpa_core.config.locating import FILE_NAME, find
-from fpa_core.config.problems import Origin, Problem, did_you_mean, near
-from fpa_core.config.secrets import Lexical, Secret, redact
+from fpa_core.config.build import structure
+from fpa_core.config.effective import Setting, settings
+from fpa_core.config.finder import FILE_NAME, find
+from fpa_core.config.loader import load
+from fpa_core.config.problems import Origin, Problem, closest_match, did_you_mean
+from fpa_core.config.secrets import EnvString, Secret, redact
 from fpa_core.config.sections import (
+    LEVELS,
     CacheSection,
     Config,
     Duration,
-    Level,
-    LevelSection,
+    LevelProfile,
     Lifetime,
     LogFormat,
     LoggingSection,
@@ -28,18 +30,16 @@ from fpa_core.config.sections import (
     Section,
     ValidatorSection,
 )
-from fpa_core.config.showing import Setting, settings
-from fpa_core.config.structure import structure
 from fpa_core.config.tree import Tree
 
 __all__ = [
     "FILE_NAME",
+    "LEVELS",
     "CacheSection",
     "Config",
     "Duration",
-    "Level",
-    "LevelSection",
-    "Lexical",
+    "EnvString",
+    "LevelProfile",
     "Lifetime",
     "LogFormat",
     "LogLevel",
@@ -52,10 +52,10 @@ __all__ = [
     "Setting",
     "Tree",
     "ValidatorSection",
+    "closest_match",
     "did_you_mean",
     "find",
     "load",
-    "near",
     "redact",
     "settings",
     "structure",
@@ -64,7 +64,7 @@ __all__ = [
 
 
 def template() -> str:
-    """Return the text of a new ``fpa.toml``: what holds by default, every key explained."""
+    """Return the text of a new ``fpa.toml`` with the defaults and an explanation of every key."""
     from importlib.resources import files
 
     return files(__name__).joinpath("template.toml").read_text(encoding="utf-8")

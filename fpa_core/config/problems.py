@@ -1,4 +1,4 @@
-"""Where a value came from, what is wrong with it, and the one error that tells all problems together."""
+"""Origins of values, problems, and the error that reports all problems together."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from attrs import frozen
 from fpa_core.config.secrets import MASK, Secret, is_secret_name, redact
 from fpa_core.exceptions import ConfigError
 
-__all__ = ["DEFAULT", "KeyPath", "Origin", "Problem", "did_you_mean", "fail", "key_text", "near", "shown"]
+__all__ = ["DEFAULT", "KeyPath", "Origin", "Problem", "closest_match", "did_you_mean", "display", "fail", "key_text"]
 
 KeyPath = tuple[str | int, ...]
-"""The keys, and positions in lists, that lead to a value."""
+"""The path to a value: keys, and positions in lists."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _LONGEST = 80
@@ -26,9 +26,9 @@ _LONGEST = 80
 class Origin:
     """Where a value came from.
 
-    :ivar kind: the base of the file, an overlay of it, an environment variable, or nowhere: the default.
-    :ivar key: the path of keys as the file writes it, so an overlay's begins with ``env.NAME``.
-    :ivar secret: whether the value holds a secret, and is never to be shown.
+    :ivar kind: the base of the file, an overlay of it, an environment variable, or the default.
+    :ivar key: the path of keys as in the file; that of an overlay begins with ``env.NAME``.
+    :ivar secret: whether the value holds a secret, and must not be displayed.
     """
 
     kind: Literal["file", "overlay", "environment", "default"] = "default"
@@ -50,18 +50,18 @@ class Origin:
 
 
 DEFAULT = Origin()
-"""The origin of what nobody set."""
+"""The origin of values that are not set."""
 
 
 @frozen
 class Problem:
-    """One mistake in the configuration.
+    """One problem in the configuration.
 
-    :ivar file: the file, and ``line`` the line of the key in it; None when the value came from elsewhere.
-    :ivar key: the path of keys as one would look for it in the file, or the environment variable.
-    :ivar value: the offending value as text, secrets masked; None when a value is missing.
-    :ivar expected: what would have been right.
-    :ivar hint: how to mend it, often the near miss.
+    :ivar file: the file, and ``line`` the line of the key in it; None if the value came from elsewhere.
+    :ivar key: the path of keys as in the file, or the environment variable.
+    :ivar value: the offending value as text, secrets masked; None if a value is missing.
+    :ivar expected: what was expected.
+    :ivar hint: how to fix it, often the closest known name.
     """
 
     file: Path | None
@@ -89,9 +89,9 @@ def fail(problems: Sequence[Problem]) -> NoReturn:
 
 
 def key_text(path: Iterable[str | int], *, inside: bool = False) -> str:
-    """Write a path of keys as TOML does: ``validator.rules."quote.spread".max_rel``, with positions in brackets.
+    """Return a path of keys as TOML writes it: ``validator.rules."quote.spread".max_rel``, with positions in brackets.
 
-    :param inside: whether it goes on from another path.
+    :param inside: whether it continues another path.
     """
     text = ""
     for part in path:
@@ -103,8 +103,8 @@ def key_text(path: Iterable[str | int], *, inside: bool = False) -> str:
     return text
 
 
-def shown(value: Any, name: str = "", secrets: Iterable[str] = ()) -> str:
-    """Write *value* for people, about as TOML does; masked when it is a secret or *name* says so, and cut when long."""
+def display(value: Any, name: str = "", secrets: Iterable[str] = ()) -> str:
+    """Return *value* as text similar to TOML; masked if it is a secret or *name* is that of one, and truncated if long."""
     if isinstance(value, Secret) or is_secret_name(name):
         return MASK
     if isinstance(value, bool):
@@ -112,17 +112,17 @@ def shown(value: Any, name: str = "", secrets: Iterable[str] = ()) -> str:
     elif isinstance(value, str):
         text = f'"{value}"'
     elif isinstance(value, dict):
-        text = "{" + ", ".join(f"{key} = {shown(item, key)}" for key, item in value.items()) + "}"
+        text = "{" + ", ".join(f"{key} = {display(item, key)}" for key, item in value.items()) + "}"
     elif isinstance(value, (list, tuple)):
-        text = "[" + ", ".join(shown(item) for item in value) + "]"
+        text = "[" + ", ".join(display(item) for item in value) + "]"
     else:
         text = str(value)
     text = redact(text, secrets).replace("\n", "\\n").replace("\r", "\\r")
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def near(word: str, known: Iterable[str]) -> str | None:
-    """Return the one of the *known* words that *word* was most likely meant to be, if any comes close."""
+def closest_match(word: str, known: Iterable[str]) -> str | None:
+    """Return the word of *known* that is closest to *word*; None if none is close."""
     import difflib
 
     by_fold = {name.casefold(): name for name in known}
@@ -131,8 +131,8 @@ def near(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: Any, known: Iterable[str]) -> str | None:
-    """Return the near miss as a question; nothing for a secret, to which a near miss would be a clue."""
+    """Return the closest match as a question; None if there is none, or if *word* is a secret, which a match might reveal."""
     if isinstance(word, Secret):
         return None
-    match = near(str(word), known)
+    match = closest_match(str(word), known)
     return None if match is None else f"did you mean {match}?"

@@ -1,4 +1,4 @@
-"""Text that came from the environment, text that must not be shown, and how to take secrets out of a message."""
+"""Strings from the environment, secret strings, and redaction of secrets in messages."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
-__all__ = ["MASK", "Lexical", "Secret", "hide_credentials", "is_secret_name", "redact"]
+__all__ = ["MASK", "EnvString", "Secret", "hide_credentials", "is_secret_name", "redact"]
 
 MASK = "***"
-"""What stands where a secret stood."""
+"""The replacement of a secret."""
 
 
-class Lexical(str):
-    """Text without a type of its own, from an environment variable: ``5`` is a number where a number is needed."""
+class EnvString(str):
+    """An untyped string from an environment variable: ``5`` is converted to a number if a number is expected."""
 
     __slots__ = ()
 
 
-class Secret(Lexical):
-    """Text that holds a secret. Drivers use it as any text; its repr, and so that of what contains it, is masked."""
+class Secret(EnvString):
+    """A string that holds a secret. It can be used as any string, but its repr is masked."""
 
     __slots__ = ()
 
@@ -30,7 +30,7 @@ class Secret(Lexical):
 
 _CREDENTIAL = r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|authorization)"
 _CREDENTIAL_NAME = re.compile(_CREDENTIAL, re.IGNORECASE)
-# The last @ of the authority ends the password, because people forget to percent-encode an @ in it.
+# The password ends at the last @ of the authority, because an @ in it is often not percent-encoded.
 _URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/]+(?=@)", re.IGNORECASE)
 _PAIR = re.compile(
     rf"""([\w-]*{_CREDENTIAL}[\w-]*['"]?\s*[=:]\s*(?:(?:bearer|basic)\s+)?)("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s,;&)}}\]]+)""",
@@ -40,32 +40,32 @@ _SHORT = 4
 
 
 def is_secret_name(name: str) -> bool:
-    """Tell whether a key of this name holds a secret by its name alone, as ``password`` or ``api_key`` does."""
+    """Return whether the name of a key indicates a secret, as ``password`` or ``api_key`` does."""
     return _CREDENTIAL_NAME.search(name) is not None
 
 
 def hide_credentials(text: str) -> str:
-    """Mask what is a credential by its place: ``scheme://user:HERE@host``, ``password=HERE``, ``"api_key": "HERE"``."""
+    """Mask credentials recognised by their context: ``scheme://user:HERE@host``, ``password=HERE``, ``"api_key": "HERE"``."""
     return _PAIR.sub(rf"\1{MASK}", _URL.sub(rf"\1{MASK}", text))
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """Mask the given *secrets*, however they are quoted, and every credential that is one by its place."""
+    """Mask the given *secrets*, however they are quoted, and every credential recognised by its context."""
     forms = {form for secret in secrets if secret for form in _forms(str(secret))}
     if forms:
-        # The longest first, so that a secret within another leaves no rest of it behind.
+        # The longest first, so that a secret contained in another one leaves no remainder.
         pattern = "|".join(_pattern(form) for form in sorted(forms, key=lambda form: (-len(form), form)))
         text = re.sub(pattern, MASK, text)
     return hide_credentials(text)
 
 
 def _forms(secret: str) -> set[str]:
-    """Return *secret* as it stands in URLs, in JSON, and in a repr, which escapes one sort of quotes or the other."""
+    """Return *secret* as written in URLs, in JSON, and in a repr, which escapes either kind of quote."""
     escaped = str.__repr__(secret)[1:-1].replace("\\'", "'")
     urls = {quote(secret), quote(secret, safe="")}
     return {secret, *urls, json.dumps(secret)[1:-1], escaped, escaped.replace("'", "\\'")}
 
 
 def _pattern(form: str) -> str:
-    # Masking each "a" of a message would tell more than it hides, so very short secrets are masked as whole words.
+    # Masking each "a" of a message would reveal more than it hides, so very short secrets are masked as whole words only.
     return rf"(?<!\w){re.escape(form)}(?!\w)" if len(form) < _SHORT else re.escape(form)

@@ -1,11 +1,11 @@
-"""The sections of ``fpa.toml`` as classes: their fields are its keys, their defaults what holds when nothing is said."""
+"""The sections of ``fpa.toml`` as classes; their fields are the keys, with the default values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from attrs import field, frozen, validators
 
@@ -13,11 +13,11 @@ from fpa_core.config.problems import KeyPath, Origin
 from fpa_core.formats import Format
 
 __all__ = [
+    "LEVELS",
     "CacheSection",
     "Config",
     "Duration",
-    "Level",
-    "LevelSection",
+    "LevelProfile",
     "Lifetime",
     "LogFormat",
     "LogLevel",
@@ -34,23 +34,20 @@ Duration: TypeAlias = Annotated[float, DURATION]
 """Seconds; in the file a number of them, or text such as ``"50ms"``, ``"5m"``, ``"1h"``. For fields of options classes."""
 
 Lifetime: TypeAlias = Annotated[float | None, LIFETIME]
-"""A duration, or ``"never"`` for None: what is kept until room is needed."""
+"""A duration, or ``"never"`` for None: no expiry."""
 
 DEFAULT_TTL = 300.0
-"""Seconds a cached read lives when the configuration does not say."""
+"""Default lifetime of a cached read, in seconds."""
 
 
-class Level(StrEnum):
-    """How much the validator asks of data."""
+BuiltinLevel: TypeAlias = Literal["off", "lenient", "standard", "strict"]
 
-    OFF = "off"
-    LENIENT = "lenient"
-    STANDARD = "standard"
-    STRICT = "strict"
+LEVELS: Final[tuple[str, ...]] = get_args(BuiltinLevel)
+"""The built-in levels of the validator, from the most lenient to the strictest; each rule has a severity for each of them."""
 
 
 class LogLevel(StrEnum):
-    """The least severe message that is logged."""
+    """The lowest severity that is logged."""
 
     DEBUG = "DEBUG"
     INFO = "INFO"
@@ -78,12 +75,12 @@ class Section:
 class CacheSection:
     """``[cache]``.
 
-    :ivar backend: one cache, or several from the nearest to the farthest.
-    :ivar ttl: seconds by kind of record, None for no end; ``default`` stands for every kind that is not listed.
-    :ivar negative_ttl: seconds that the answer "there is none" lives; None for as long as others.
-    :ivar jitter: the share by which lifetimes are shortened at random, at most.
-    :ivar stale_while_revalidate: seconds an answer past its time is given out while a new one is made; ``stale_if_error`` when that fails.
-    :ivar sweep_every: seconds between two sweeps by a thread; None for no such thread.
+    :ivar backend: one cache, or two: L1 and L2.
+    :ivar ttl: seconds by kind of record, None for no expiry; ``default`` applies to every kind not listed.
+    :ivar negative_ttl: lifetime of the answer "there is none" in seconds; None for the same as others.
+    :ivar jitter: the largest share by which lifetimes are shortened at random.
+    :ivar stale_while_revalidate: seconds for which a stale answer is served while a new one is loaded; ``stale_if_error`` if loading fails.
+    :ivar sweep_every: seconds between two sweeps by a thread; None for no thread.
     :ivar options: those of the backend, or a tuple of them in the order of the backends.
     """
 
@@ -98,16 +95,16 @@ class CacheSection:
     options: Any = None
 
     def ttl_of(self, kind: str) -> float | None:
-        """Return how long reads of *kind* (``quotes``, ``bars``, ...) live, in seconds; None for no end."""
+        """Return how long reads of *kind* (``quotes``, ``bars``, ...) live, in seconds; None for no expiry."""
         return self.ttl.get(kind, self.ttl["default"])
 
 
 @frozen
-class LevelSection:
-    """``[validator.levels.NAME]``, a level of the user's own.
+class LevelProfile:
+    """``[validator.levels.NAME]``, a level that the user defines.
 
-    :ivar extends: the level it begins with: a built-in one, or another of the user's.
-    :ivar rules: severities by rule id or glob; of several that fit, the last counts.
+    :ivar extends: the level it starts from: a built-in one, or another of the user's.
+    :ivar rules: severities by rule id or glob, or ``off``; if several patterns match, the last one applies.
     """
 
     extends: str = "standard"
@@ -124,9 +121,9 @@ class ValidatorSection:
     """
 
     backend: str = "rules"
-    level: Level | str = Level.STANDARD
+    level: BuiltinLevel | str = "standard"
     rules: Mapping[str, Any] = field(factory=dict)
-    levels: Mapping[str, LevelSection] = field(factory=dict)
+    levels: Mapping[str, LevelProfile] = field(factory=dict)
     classes: Mapping[str, tuple[str, ...]] = field(factory=dict)
     options: Any = None
 
@@ -135,7 +132,7 @@ class ValidatorSection:
 class PluginsSection:
     """``[plugins]``.
 
-    :ivar strict: whether a plugin that fails stops everything, used or not.
+    :ivar strict: whether a plugin that fails is an error, even if it is not used.
     :ivar block: plugins not to load, built-in ones included.
     :ivar required: distributions that must provide a plugin that loads, as ``"acme-rules>=1.2"``.
     """
@@ -147,7 +144,7 @@ class PluginsSection:
 
 @frozen
 class LoggingSection:
-    """``[logging]``; *file* receives the same lines as the standard error stream."""
+    """``[logging]``; *file* gets the same lines as the standard error stream."""
 
     level: LogLevel = LogLevel.WARNING
     format: LogFormat = LogFormat.TEXT
@@ -158,12 +155,12 @@ class LoggingSection:
 class Config:
     """The whole configuration, checked and typed.
 
-    :ivar path: the file it came from; None when there is none and defaults hold.
-    :ivar env: the overlay in force.
+    :ivar path: the file it came from; None if there is none and the defaults apply.
+    :ivar env: the overlay applied.
     :ivar sources: the sources that the configuration mentions, by name.
     :ivar formats: how files are read, by the names of ``[formats.NAME]``.
-    :ivar origins: where each value came from, by path of keys; what is not listed is a default.
-    :ivar secrets: the texts that must never be shown, for :func:`fpa_core.log.configure`.
+    :ivar origins: where each value came from, by path of keys; values not listed are defaults.
+    :ivar secrets: the texts to redact, for :func:`fpa_core.log.configure`.
     """
 
     store: Section

@@ -1,4 +1,4 @@
-"""The merged values of the configuration, not typed yet, and where each came from."""
+"""The merged, untyped values of the configuration and their origins."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Tree"]
 
 @frozen
 class Tree:
-    """The merged values and where each came from.
+    """The merged values and their origins.
 
-    :ivar folder: what relative paths are relative to: the folder of the file, or the current one.
-    :ivar environments: the overlays that the file has.
-    :ivar problems: what was found so far; :func:`~fpa_core.config.structure` reports them together with what it finds.
-    :ivar plugins: the ``[plugins]`` section, needed before anything else; defaults where it has problems.
+    :ivar folder: the base of relative paths: the folder of the file, or the current one.
+    :ivar environments: the overlays in the file.
+    :ivar problems: the problems so far; :func:`~fpa_core.config.structure` reports them together with its own.
+    :ivar plugins: the ``[plugins]`` section, needed before anything else; the defaults if it has problems.
     :ivar logging: the ``[logging]`` section, likewise.
     """
 
@@ -37,7 +37,7 @@ class Tree:
     logging: LoggingSection = field(factory=LoggingSection)
 
     def origin(self, path: KeyPath) -> tuple[Origin, KeyPath]:
-        """Return the origin of the value at *path*, or of the nearest table around it, and what of the path lies below."""
+        """Return the origin of the value at *path* or of the nearest table around it, and the rest of the path."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.origins:
                 return self.origins[path[:length]], path[length:]

@@ -1,7 +1,7 @@
-"""The plugins: found, loaded one by one, checked, and asked once what they offer.
+"""Find, load and check plugins, and collect what they register.
 
-A plugin that fails takes nothing with it but its own offers, and the report says why; it is fatal only where the configuration asks for
-something that it might have provided.
+If a plugin fails, only its own registrations are lost, and the report says why. This is fatal only if the configuration needs something
+that the plugin may have provided.
 """
 
 from __future__ import annotations

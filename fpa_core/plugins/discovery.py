@@ -1,4 +1,4 @@
-"""Finding plugins among the installed distributions, in the same order everywhere, and checking those that are required."""
+"""Find plugins of installed distributions in a fixed order, and check required distributions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Candidate", "discover", "normalised", "unmet"]
 
 @frozen
 class Candidate:
-    """A plugin before it is loaded; *distribution* and *version* are None for one that was handed over by the program."""
+    """A plugin before it is loaded; *distribution* and *version* are None for one passed by the program."""
 
     name: str
     load: Callable[[], object]
@@ -25,16 +25,16 @@ class Candidate:
 
 
 def discover(entry_points: Iterable[Any] | None) -> list[Candidate]:
-    """Return what is installed under the entry-point group, by distribution and name.
+    """Return the plugins of the entry-point group, by distribution and name.
 
-    :param entry_points: what to take instead of the installed ones.
+    :param entry_points: entry points to use instead of the installed ones; None for these.
     """
     if entry_points is None:
         from importlib import metadata
 
         entry_points = metadata.entry_points(group=GROUP)
     found = [Candidate(point.name, point.load, *_distribution(point)) for point in entry_points]
-    # The order of installation differs from machine to machine; that of names does not.
+    # The order of installation differs between machines; sorting makes it the same.
     return sorted(found, key=lambda candidate: (normalised(candidate.distribution or ""), candidate.name))
 
 
@@ -42,22 +42,22 @@ def _distribution(point: Any) -> tuple[str | None, str | None]:
     distribution = getattr(point, "dist", None)
     try:
         return (None, None) if distribution is None else (distribution.name, distribution.version)
-    except Exception:  # noqa: BLE001 - metadata damaged by hand fails in many ways, and says nothing about the plugin
+    except Exception:  # noqa: BLE001 - damaged metadata raises many exceptions, and does not affect the plugin
         return None, None
 
 
 def normalised(distribution: str) -> str:
-    """Return the one spelling of a distribution's name: ``Acme_Rules`` and ``acme-rules`` are the same."""
+    """Return the normalised name of a distribution: ``Acme_Rules`` and ``acme-rules`` are equal."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def unmet(required: Iterable[str], working: Mapping[str, str | None], explain: Callable[[str], str]) -> Iterator[str]:
-    """Yield a sentence for each requirement that is not met.
+    """Yield a message for each requirement that is not met.
 
-    :param required: requirements as ``acme-rules>=1.2``.
-    :param working: version by normalised name of the distributions whose plugins work.
-    :param explain: tells why a distribution, by its normalised name, is not among them.
-    :raises PluginError: for what is no requirement.
+    :param required: requirements such as ``acme-rules>=1.2``.
+    :param working: versions of the distributions whose plugins work, by normalised name.
+    :param explain: returns why the distribution of a normalised name is not among them.
+    :raises PluginError: if a requirement is invalid.
     """
     for text in required:
         from packaging.requirements import InvalidRequirement, Requirement
@@ -67,7 +67,7 @@ def unmet(required: Iterable[str], working: Mapping[str, str | None], explain: C
             requirement = Requirement(text)
         except InvalidRequirement as error:
             raise PluginError(
-                f"plugins.required: {text!r} is no requirement: {str(error).splitlines()[0]}",
+                f"plugins.required: {text!r} is not a requirement: {str(error).splitlines()[0]}",
                 hint='write it like "acme-rules>=1.2"',
             ) from None
         if requirement.marker is not None and not requirement.marker.evaluate():

@@ -1,4 +1,4 @@
-"""Mistakes in a hook implementation that would otherwise be silent, or surface far from their cause."""
+"""Find mistakes in hook implementations that would otherwise be silent, or appear far from their cause."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from fpa_core import hookspecs
-from fpa_core.config import did_you_mean, near
+from fpa_core.config import closest_match, did_you_mean
 
 __all__ = ["HOOKS", "lint"]
 
@@ -16,13 +16,13 @@ HOOKS: dict[str, tuple[str, ...]] = {
     for name, spec in vars(hookspecs).items()
     if hasattr(spec, f"{hookspecs.GROUP}_spec")
 }
-"""The hooks there are, and the names of their arguments."""
+"""All hooks, with the names of their arguments."""
 
 _PREFIX = f"{hookspecs.GROUP}_"
 
 
 def lint(plugin: object) -> list[str]:
-    """Return what is wrong with the hook implementations of *plugin*, a sentence each."""
+    """Return a message for each mistake in the hook implementations of *plugin*."""
     return [mistake for name in dir(plugin) for mistake in _lint(name, getattr(plugin, name, None))]
 
 
@@ -31,21 +31,21 @@ def _lint(name: str, member: Any) -> Iterator[str]:
         return
     options = getattr(member, f"{hookspecs.GROUP}_impl", None)
     if not isinstance(options, dict):
-        if name.startswith(_PREFIX) and near(name, HOOKS):
+        if name.startswith(_PREFIX) and closest_match(name, HOOKS):
             hint = "" if name in HOOKS else f"; {did_you_mean(name, HOOKS)}"
             yield f"{name} is not marked with @hookimpl, so it would never be called{hint}"
         return
     hook = options.get("specname") or name
     if hook not in HOOKS:
         if not options.get("optionalhook"):
-            yield f"{hook} is no hook; {did_you_mean(hook, HOOKS) or 'hooks: ' + ', '.join(HOOKS)}"
+            yield f"{hook} is not a hook; {did_you_mean(hook, HOOKS) or 'hooks: ' + ', '.join(HOOKS)}"
         return
     if options.get("wrapper") or options.get("hookwrapper"):
-        yield f"{name} is a wrapper; each plugin is called on its own, so there is nothing to wrap"
+        yield f"{name} is a wrapper; plugins are called separately, so there is nothing to wrap"
     elif inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member):
         yield f"{name} is async; hooks are called, not awaited"
     elif inspect.isgeneratorfunction(member):
-        yield f"{name} is a generator; nobody would run it"
+        yield f"{name} is a generator; it would never run"
     yield from _lint_arguments(name, member, HOOKS[hook])
 
 

@@ -29,12 +29,12 @@ logger = logging.getLogger("fpa.plugins")
 
 @attrs.frozen
 class Plugin:
-    """What became of one plugin.
+    """The status of one plugin.
 
-    :ivar name: of its entry point, as ``[plugins] block`` takes it.
-    :ivar status: a blocked plugin was not even imported.
-    :ivar error: why it failed, in a line, and ``traceback`` in full.
-    :ivar provides: what it offers, by hook; a hook that offers nothing under a name has an empty tuple.
+    :ivar name: the name of its entry point, as used in ``[plugins] block``.
+    :ivar status: ``loaded``, ``failed`` or ``blocked``; a blocked plugin is not imported.
+    :ivar error: why it failed, in one line; ``traceback`` has the details.
+    :ivar provides: the names it registered, by hook; empty for hooks without names.
     """
 
     name: str
@@ -51,14 +51,14 @@ class Plugin:
 
 
 class PluginManager:
-    """Loads the installed plugins and holds what they offer: one for each data layer, never a global.
+    """Loads the installed plugins and holds their registrations. Each data layer has its own.
 
-    :param block: names of plugins not to load, built-in ones included.
-    :param required: distributions that must provide plugins that work, as ``acme-rules>=1.2``.
-    :param strict: raise when a plugin fails, instead of reporting it.
-    :param entry_points: what to load instead of what is installed.
+    :param block: names of plugins not to load; built-in ones can be blocked too.
+    :param required: distributions that must provide plugins that work, such as ``acme-rules>=1.2``.
+    :param strict: raise if a plugin fails, instead of reporting it.
+    :param entry_points: entry points to load instead of the installed ones.
     :param extra: further plugins: objects, or pairs of a name and an object.
-    :raises PluginError: for two offers of one name, for unmet requirements and, when strict, for any plugin that fails.
+    :raises PluginError: if two plugins register one name, a requirement is not met or, when strict, a plugin fails.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class PluginManager:
             "fpa_register_sources": self.sources,
             "fpa_register_formats": self.formats,
         }
-        candidates = [*discover(entry_points), *map(_handed_over, extra)]
+        candidates = [*discover(entry_points), *map(_passed_in, extra)]
         blocked = set(block)
         for name in sorted(blocked - {candidate.name for candidate in candidates}):
             hint = did_you_mean(name, (candidate.name for candidate in candidates))
@@ -99,28 +99,28 @@ class PluginManager:
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
-        """The report: every plugin that was found, in the order of distributions and names."""
+        """All plugins found, in the order of distributions and names."""
         return tuple(self._plugins.values())
 
     def explain(self, name: str) -> str | None:
-        """Tell which plugins, failed or blocked, may be why *name* is not known; None when all of them work."""
+        """Return which failed or blocked plugins may have provided *name*; None if there are none."""
         absent = [plugin for plugin in self._plugins.values() if plugin.status != "loaded"]
-        suspects = [plugin for plugin in absent if plugin.name == name] or absent
+        candidates = [plugin for plugin in absent if plugin.name == name] or absent
         reasons = [
             f"{plugin}, which is blocked, may provide it"
             if plugin.status == "blocked"
             else f"{plugin}, which failed, may provide it: {plugin.error}"
-            for plugin in suspects
+            for plugin in candidates
         ]
         return "; ".join(reasons) or None
 
     def notify(self, hook: str, **arguments: Any) -> None:
-        """Call every implementation of a notification hook; one that fails is logged and keeps none from being called.
+        """Call every implementation of a notification hook. One that fails is logged, and the others are still called.
 
-        :raises PluginError: when there is no such hook.
+        :raises PluginError: if the hook is unknown.
         """
         if hook not in HOOKS:
-            raise PluginError(f"{hook} is no hook", hint=did_you_mean(hook, HOOKS))
+            raise PluginError(f"{hook} is not a hook", hint=did_you_mean(hook, HOOKS))
         for implementation in reversed(getattr(self._pluggy.hook, hook).get_hookimpls()):
             try:
                 _call(implementation, arguments)
@@ -128,7 +128,7 @@ class PluginManager:
                 logger.exception("%s failed in %s", self._plugins[implementation.plugin_name], hook)
 
     def register_commands(self, cli: click.Group) -> None:
-        """Let plugins add commands; one that fails, or would replace a command, has its commands taken out again."""
+        """Let plugins add commands. If a plugin fails or replaces a command, its commands are removed."""
         hook = "fpa_register_commands"
         for key, implementation in self._implementations(hook):
             before = dict(cli.commands)
@@ -167,7 +167,7 @@ class PluginManager:
         self._plugins[key] = attrs.evolve(plugin, provides=provides)
 
     def _collect(self, key: str) -> dict[str, list[Registration]]:
-        """Return what the plugin offers, by hook; nothing is registered before all of its hooks have returned."""
+        """Return the registrations of a plugin by hook; they take effect only after all of its hooks have returned."""
         offers: dict[str, list[Registration]] = {}
         for hook in HOOKS:
             for owner, implementation in self._implementations(hook):
@@ -178,7 +178,7 @@ class PluginManager:
         return offers
 
     def _register(self, key: str, hook: str, made: list[Registration]) -> Callable[..., None]:
-        """Return the function that a hook gets to make its offers with."""
+        """Return the function that a hook calls to register something."""
         plugin, what = self._plugins[key], self._registries[hook].what
 
         def register(name: str, factory: Callable[..., Any], options: type[Any]) -> None:
@@ -208,7 +208,7 @@ class PluginManager:
 
     @contextmanager
     def _contained(self, key: str) -> Iterator[None]:
-        """Keep what a plugin raises to that plugin: it is reported as failed, and what it offered is taken back."""
+        """Catch what a plugin raises: mark it as failed, and remove its registrations."""
         try:
             yield
         except KeyboardInterrupt:
@@ -230,7 +230,7 @@ class PluginManager:
                 self._pluggy.unregister(name=key)
             trace = "".join(traceback.format_exception(error))
             self._plugins[key] = attrs.evolve(plugin, status="failed", error=summary, traceback=trace, provides={})
-            logger.warning("%s failed and is left out: %s", plugin, summary)
+            logger.warning("%s failed and is not used: %s", plugin, summary)
 
     def _check_required(self, required: Iterable[str]) -> None:
         of_distribution: dict[str, list[Plugin]] = {}
@@ -259,7 +259,7 @@ def _call(implementation: pluggy.HookImpl, arguments: Mapping[str, Any]) -> None
     implementation.function(*(arguments[name] for name in implementation.argnames))
 
 
-def _handed_over(plugin: object) -> Candidate:
+def _passed_in(plugin: object) -> Candidate:
     if isinstance(plugin, tuple):
         name, plugin = plugin
     else:

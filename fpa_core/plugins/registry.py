@@ -1,4 +1,4 @@
-"""What plugins offer under a name, and the errors of asking for what nobody offers."""
+"""Registries of what plugins provide by name."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Registration", "Registry", "check_backend", "check_rule"]
 
 @attrs.frozen
 class Registration:
-    """One offer.
+    """A backend, source, format or rule registered by a plugin.
 
     :ivar factory: makes the backend, source or rule.
     :ivar options: the attrs class of its options; for a rule, the rule class itself.
-    :ivar plugin: the name of the plugin that offered it.
-    :ivar distribution: where that came from, and ``version`` of it; None for one handed over by the program.
+    :ivar plugin: the name of the plugin.
+    :ivar distribution: the distribution of the plugin, and ``version`` its version; None for one passed by the program.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Registration:
     def create(self, *arguments: Any) -> Any:
         """Call the factory.
 
-        :raises MissingDependencyError: when it lacks a package.
+        :raises MissingDependencyError: if a package is missing.
         """
         try:
             return self.factory(*arguments)
@@ -53,7 +53,7 @@ class Registration:
 
 
 class Registry(Mapping[str, Registration]):
-    """The offers of one sort by name, in the order of their plugins."""
+    """Registrations of one type by name, in the order of their plugins."""
 
     def __init__(self, what: str, explain: Callable[[str], str | None]) -> None:
         self.what = what
@@ -74,37 +74,37 @@ class Registry(Mapping[str, Registration]):
 
     @property
     def options(self) -> dict[str, type[Any]]:
-        """The class of the options by name, as :func:`fpa_core.config.structure` takes it."""
+        """The options classes by name, for :func:`fpa_core.config.structure`."""
         return {name: entry.options for name, entry in self._entries.items()}
 
     def require(self, name: str) -> Registration:
-        """Return the offer of that *name*.
+        """Return the registration of *name*.
 
-        :raises PluginError: when there is none; it tells the near miss, what is known, and which plugin failed that may have had it.
+        :raises PluginError: if it is unknown, with the closest match, the known names, and failed plugins that may have provided it.
         """
         try:
             return self._entries[name]
         except KeyError:
-            known = f"known: {', '.join(sorted(self))}" if self else "none is known"
+            known = f"known: {', '.join(sorted(self))}" if self else "none are known"
             hints = [hint for hint in (did_you_mean(name, self), self._explain(name)) if hint]
             raise PluginError(f"unknown {self.what} {name!r}; {known}", hint=" ".join(hints) or None) from None
 
     def add(self, entry: Registration) -> None:
-        """Add an offer.
+        """Add a registration.
 
-        :raises PluginError: when the name is taken: silently preferring one of two would depend on what else is installed.
+        :raises PluginError: if the name is taken; choosing one silently would depend on what else is installed.
         """
         first = self._entries.setdefault(entry.name, entry)
         if first is not entry:
             raise PluginError(
-                f"the {self.what} {entry.name!r} is offered twice: by {first.owner} and by {entry.owner}",
+                f"the {self.what} {entry.name!r} is registered twice: by {first.owner} and by {entry.owner}",
                 hint=f'block one of them: [plugins] block = ["{entry.plugin}"]',
                 plugin=entry.plugin,
                 distribution=entry.distribution,
             )
 
     def drop(self, names: tuple[str, ...]) -> None:
-        """Take offers back."""
+        """Remove registrations."""
         for name in names:
             self._entries.pop(name, None)
 
@@ -112,19 +112,19 @@ class Registry(Mapping[str, Registration]):
 def check_backend(what: str, name: Any, factory: Any, options: Any) -> None:
     """Check the arguments of a registration.
 
-    :raises PluginError: when one is not what it should be.
+    :raises PluginError: if one is invalid.
     """
     if not isinstance(name, str) or not name or name != name.strip():
-        raise PluginError(f"a {what} was registered under {name!r}, which is no name")
+        raise PluginError(f"a {what} was registered under {name!r}, which is not a name")
     if not callable(factory):
-        raise PluginError(f"the {what} {name!r} has a factory that cannot be called: {factory!r}")
+        raise PluginError(f"the {what} {name!r} has a factory that is not callable: {factory!r}")
     _check_class(f"the options of the {what} {name!r}", options)
 
 
 def check_rule(rule: Any) -> None:
     """Check a rule class.
 
-    :raises PluginError: when it is none.
+    :raises PluginError: if it is invalid.
     """
     name = getattr(rule, "__name__", repr(rule))
     _check_class(f"the rule {name}", rule)
@@ -132,9 +132,7 @@ def check_rule(rule: Any) -> None:
         value = getattr(rule, attribute, None)
         several = isinstance(value, tuple) and attribute == "kind"  # one rule may judge several kinds
         if not value or not all(isinstance(one, str) for one in (value if several else (value,))):
-            raise PluginError(
-                f'the rule {name} has no {attribute}; give it one: {attribute}: ClassVar[str] = "{example}"'
-            )
+            raise PluginError(f'the rule {name} has no {attribute}; add {attribute}: ClassVar[str] = "{example}"')
 
 
 def _check_class(what: str, cls: Any) -> None:

@@ -1,10 +1,10 @@
-"""What a backend must be able to do: the protocols behind DataStore, DataCache, DataValidator, and the sources of data.
+"""The protocols of backends for DataStore, DataCache and DataValidator, and of data sources.
 
-Policy lives in core, mechanism in backends: a backend is small, and says by its :class:`Capability` set what it can do beyond the least.
-Classes are matched by shape: a backend derives from nothing here, and needs only the value types.
+Core decides policy, and backends implement mechanism. A backend declares by its :class:`Capability` set what it supports beyond the
+minimum. Protocols are structural: a backend need not derive from any class here, and uses only the value types.
 """
 
-from fpa_core.protocols.caches import CacheBackend, Entry, RemovalCause, RemovalWatcher, Usage
+from fpa_core.protocols.caches import CacheBackend, Entry, RemovalCause, RemovalListener, Usage
 from fpa_core.protocols.capabilities import Capability
 from fpa_core.protocols.quarantine import QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
@@ -53,7 +53,7 @@ __all__ = [
     "Reject",
     "Rejection",
     "RemovalCause",
-    "RemovalWatcher",
+    "RemovalListener",
     "RuleClass",
     "Sealed",
     "Severity",

@@ -1,4 +1,4 @@
-"""What a cache must do: keep entries under text keys within bounds."""
+"""The protocol of cache backends: entries under text keys, bounded in size."""
 
 from __future__ import annotations
 
@@ -10,40 +10,41 @@ from attrs import define, field, frozen
 
 from fpa_core.protocols.capabilities import Capability
 
-__all__ = ["CacheBackend", "Entry", "RemovalCause", "RemovalWatcher", "Usage"]
+__all__ = ["CacheBackend", "Entry", "RemovalCause", "RemovalListener", "Usage"]
 
 
 class RemovalCause(StrEnum):
-    """Why an entry left the cache."""
+    """Why an entry was removed from the cache."""
 
     EXPIRED = "expired"
-    """It was past any use, and swept or replaced."""
+    """It had expired, and was swept or replaced."""
     EVICTED = "evicted"
-    """There was no room."""
+    """The cache was full."""
     EXPLICIT = "explicit"
-    """It was deleted, or the cache cleared."""
+    """It was deleted, or the cache was cleared."""
     REPLACED = "replaced"
-    """Another value took its key."""
+    """Another value was stored under its key."""
     INVALIDATED = "invalidated"
-    """A pattern or a tag ended it. What a tag ended leaves when its key is written again, it is swept, or room is needed."""
+    """It was invalidated by a pattern or a tag. An entry invalidated by a tag is removed when its key is written, it is swept, or it is evicted."""
 
 
-RemovalWatcher: TypeAlias = Callable[[str, RemovalCause], None]
-"""Is given the key of an entry that left, and why."""
+RemovalListener: TypeAlias = Callable[[str, RemovalCause], None]
+"""Called with the key of a removed entry and the cause."""
 
 
 @define
 class Entry:
-    """A cached value and what is known of it. Nobody changes more of one than its uses.
+    """A cached value with its times, size and tags. Entries are read-only except for ``uses``.
 
-    :ivar value: the value, or its encoded bytes where the backend stores bytes.
-    :ivar stored_at: when it was put, in seconds of the cache's clock; ``expires_at``: when it ceases to be fresh, None for never.
-    :ivar keep_until: until when a stale value may still be of use; None means until ``expires_at``.
-    :ivar size: bytes it counts for.
-    :ivar tags: the generation of each tag when the value was made; the entry is dead once one of them has moved on.
-    :ivar standing: whether the backend, as it read the entry, found that none of them has; if it did not look, others ask.
-    :ivar uses: how often the value was given out, about: whoever does so raises it, without a lock. What a backend keeps when there is too
-        little room may rest on it, and it may lower it.
+    :ivar value: the value, or its encoded bytes if the backend stores bytes.
+    :ivar stored_at: when it was stored, in seconds of the cache's clock; ``expires_at``: when it expires, None for never.
+    :ivar keep_until: until when it is kept as a stale value; None means until ``expires_at``.
+    :ivar size: its size in bytes, approximately.
+    :ivar tags: the generation of each tag when the value was made; the entry is invalid once one of them has changed.
+    :ivar tags_verified: whether the backend checked, when it read the entry, that the generations of the tags are current; if False, the
+        caller checks.
+    :ivar uses: approximate number of reads, increased without a lock by whoever returns the value. The eviction policy of a backend may use and
+        lower it.
     """
 
     value: Any
@@ -52,13 +53,13 @@ class Entry:
     keep_until: float | None = None
     size: int = 0
     tags: Mapping[str, int] = field(factory=dict)
-    standing: bool = field(default=False, eq=False)
+    tags_verified: bool = field(default=False, eq=False)
     uses: int = field(default=0, eq=False)
 
 
 @frozen
 class Usage:
-    """How full a cache is: entries, their bytes, and how many were evicted since it was opened, by cause."""
+    """The number of entries, their bytes, and the evictions by cause since the cache was opened."""
 
     entries: int
     bytes: int
@@ -66,65 +67,68 @@ class Usage:
 
 
 class CacheBackend(Protocol):
-    """A place for entries under text keys. It keeps and bounds them; freshness, tags and encoding are DataCache's business."""
+    """Stores entries under text keys, within its bounds. DataCache handles lifetimes, tags and encoding."""
 
     capabilities: frozenset[Capability]
 
     def get(self, key: str, /) -> Entry | None:
-        """Return the entry, expired or not, or None when there is none."""
+        """Return the entry, expired or not, or None if there is none."""
         ...
 
     def get_many(self, keys: Iterable[str]) -> Mapping[str, Entry]:
-        """Return those of the entries that are there."""
+        """Return the entries that exist, by key."""
         ...
 
     def put(self, key: str, entry: Entry, *, fence: Mapping[str, int] | None = None) -> bool:
-        """Keep the entry, making room as the backend's policy says; tell whether it was kept.
+        """Store the entry, evicting others by the backend's policy; return whether it was stored.
 
-        One that is too large is not kept, and the key is gone. With a *fence* the entry is kept only if every tag in it still has the
-        generation given, as one step with the storing; otherwise nothing changes.
+        An entry that is too large is not stored, and an older one of the key is deleted. With a *fence* the entry is stored only if every tag
+        in it still has the given generation, checked atomically with storing; otherwise nothing changes.
         """
         ...
 
     def touch(self, key: str, expires_at: float | None, keep_until: float | None) -> bool:
-        """Give the entry other times, as one step; tell whether there was one."""
+        """Change the expiry times of the entry atomically; return whether there was one."""
         ...
 
     def delete(self, key: str) -> bool:
-        """Forget the entry; tell whether there was one."""
+        """Delete the entry; return whether there was one."""
         ...
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """Yield the keys that begin with *prefix*, in no order; changes meanwhile may or may not show."""
+        """Yield the keys that begin with *prefix*, in any order; concurrent changes may or may not be seen."""
         ...
 
     def generations(self, tags: Sequence[str]) -> Mapping[str, int]:
-        """Return the present generation of each tag. Tags never bumped share one, which no other storage, nor a later one, should share."""
+        """Return the current generation of each tag.
+
+        Tags never bumped share one generation, which should differ from that of any other storage, also of a later one.
+        """
         ...
 
     def bump(self, tags: Sequence[str]) -> None:
-        """Give each tag a generation it never had, which ends every entry made under an earlier one."""
+        """Give each tag a new generation, which invalidates every entry made under an earlier one."""
         ...
 
     def purge(self, now: float, limit: int | None = None) -> int:
-        """Drop entries that are past use at *now*, at most *limit*; return how many."""
+        """Drop entries that have expired at *now*, at most *limit*; return how many."""
         ...
 
     def clear(self) -> int:
-        """Drop every entry and return how many there were. Generations stay."""
+        """Drop every entry and return how many there were. Generations are kept."""
         ...
 
     def usage(self) -> Usage:
-        """Tell how full it is."""
+        """Return the current usage."""
         ...
 
-    def watch(self, watcher: RemovalWatcher) -> None:
-        """Call *watcher*, with no lock held, for each entry that this object drops of itself: expired, evicted, replaced, invalidated.
+    def add_removal_listener(self, listener: RemovalListener) -> None:
+        """Call *listener*, with no lock held, for each entry that this object expires, evicts, replaces or invalidates.
 
-        Not for those that :meth:`delete` and :meth:`clear` take away; whoever calls these knows. A watcher does not raise.
+        It is not called for entries removed by :meth:`delete` and :meth:`clear`. A listener does not raise.
         """
         ...
 
     def close(self) -> None:
-        """Release what is held; calling it twice does nothing."""
+        """Release all resources; calling it twice does nothing."""
         ...

@@ -1,4 +1,4 @@
-"""What a backend can do beyond its protocol's least."""
+"""Optional capabilities of backends."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ __all__ = ["Capability"]
 
 
 class Capability(StrEnum):
-    """What a backend can do beyond its protocol's least. A kit tests what is declared, and skips what is not."""
+    """An optional capability of a backend. The test kits test those declared, and skip the others."""
 
     PERSISTENT = "persistent"
     """Data outlive the process."""
     SHARED = "shared"
-    """Several processes may use the same data at once."""
+    """Several processes may use the same data at the same time."""
     STORES_BYTES = "stores_bytes"
-    """A cache that keeps bytes: DataCache encodes values before they reach it."""
+    """A cache that stores bytes: DataCache encodes values for it."""
     KNOWN_AT = "known_at"
-    """A store that answers as of an earlier moment of knowledge (`Query.known_at_ns`)."""
+    """A store that can answer as of an earlier time of knowledge (`Query.known_at_ns`)."""
     UNDO = "undo"
-    """A store that can take a whole batch back."""
+    """A store that can undo a whole batch."""
     SEAL = "seal"
-    """A store that keeps history in a compact form of its own, and moves rows there when asked."""
+    """A store that can move history to its own compact form."""

@@ -1,8 +1,8 @@
-"""Patterns of symbols and sources, and how each backend's own language says them.
+"""Patterns of symbols and origins, and their translation to the pattern languages of backends.
 
-In a pattern ``*`` stands for any characters, none included, ``?`` for exactly one, and a backslash takes the special meaning from the
-character after it. Everything else, brackets too, means itself, because symbols such as ``BRK[B]`` exist. A text without ``*`` and ``?`` is no
-pattern: it is taken as it stands, backslashes included.
+In a pattern ``*`` matches any number of characters, ``?`` exactly one, and a backslash escapes the character after it. All else, brackets
+too, matches itself, because symbols such as ``BRK[B]`` exist. A text without ``*`` and ``?`` is not a pattern and is taken literally,
+backslashes included.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ _LAST_BEFORE_SURROGATES, _LAST_SURROGATE = 0xD7FF, 0xDFFF
 
 
 def escape(name: str) -> str:
-    """Return what selects *name* alone, whatever characters it has."""
+    """Return the pattern that matches only *name*."""
     return _SPECIAL.sub(r"\\\1", name) if _has_special(name) else name
 
 
 def name_of(pattern: str) -> str | None:
-    """Return the one name that *pattern* stands for; None where it stands for many.
+    """Return the only name that *pattern* matches; None if it has wildcards.
 
-    :raises DataError: for a backslash at the end.
+    :raises DataError: if the pattern ends in a backslash.
     """
     parts = list(_parts(pattern))
     return None if any(special for special, _ in parts) else "".join(text for _, text in parts)
 
 
 def start_of(pattern: str) -> str:
-    """Return the text with which every name begins that matches *pattern*; an empty one where there is no such."""
+    """Return the literal prefix of all names that match *pattern*; it may be empty."""
     plain = itertools.takewhile(lambda part: not part[0], _parts(pattern))
     return "".join(text for _, text in plain)
 
@@ -52,11 +52,11 @@ def text_after(start: str) -> str | None:
 
 
 def translate(pattern: str, *, many: str, one: str, literal: Callable[[str], str]) -> str:
-    """Return *pattern* in another language.
+    """Return *pattern* in another pattern language.
 
-    :param many: what stands there for any characters, and *one* for exactly one.
-    :param literal: quotes a text that means itself.
-    :raises DataError: for a backslash at the end.
+    :param many: its wildcard for any number of characters; *one*: that for exactly one.
+    :param literal: escapes a literal text.
+    :raises DataError: if the pattern ends in a backslash.
     """
     words = {"*": many, "?": one}
     return "".join(words[text] if special else literal(text) for special, text in _parts(pattern))
@@ -85,5 +85,5 @@ def _has_special(text: str) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def compiled(pattern: str) -> re.Pattern[str]:
-    """Return the regular expression whose ``fullmatch`` tells whether a name matches *pattern*."""
+    """Return the regular expression whose ``fullmatch`` matches the names that match *pattern*."""
     return re.compile(translate(pattern, many=".*", one=".", literal=re.escape), re.DOTALL)

@@ -1,4 +1,4 @@
-"""What was refused, and how it is asked for: the quarantine that every store keeps beside its tables."""
+"""Rejected records and queries for them: the quarantine that every store keeps beside its tables."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ __all__ = ["QuarantineCount", "QuarantineQuery", "Quarantined", "State"]
 
 
 class State(StrEnum):
-    """What became of a refused record."""
+    """The state of a rejected record."""
 
     OPEN = "open"
-    """It waits for somebody to decide."""
+    """It awaits a decision."""
     REPLAYED = "replayed"
-    """It was put into the tables as it is."""
+    """It was stored unchanged."""
     FIXED = "fixed"
-    """It was put into the tables with changes."""
+    """It was stored with changes."""
     DISCARDED = "discarded"
-    """Somebody decided that it is worth nothing."""
+    """It was discarded by a user."""
     UNDONE = "undone"
-    """The batch that brought it was taken back."""
+    """Its batch was undone."""
 
 
 @frozen
 class Quarantined:
-    """A record that validation, or its own shape, kept out of the tables.
+    """A record that failed validation, or a row that could not be parsed into a record.
 
-    :ivar raw: the record as JSON, or the line of the file as it stood.
-    :ivar findings: why, as plain mappings (see :meth:`fpa_core.protocols.Finding.as_dict`).
-    :ivar row: its position in the source, from 1; positions of a snapshot have that of the snapshot.
-    :ivar state: what became of it (see :class:`State`).
-    :ivar batch: the batch that refused it; ``changed_by`` the one that gave it its state, None while it is as it came.
-    :ivar cells: of a row that is no record, the texts of its cells by the names of the kind's columns; None where it has none.
+    :ivar raw: the record as JSON, or the unchanged line of the file.
+    :ivar findings: the reasons, as plain mappings (see :meth:`fpa_core.protocols.Finding.as_dict`).
+    :ivar row: its position in the source, from 1; positions of a snapshot have the row of the snapshot.
+    :ivar state: see :class:`State`.
+    :ivar batch: the batch that rejected it; ``changed_by`` the batch that set its state, None if the state has not changed.
+    :ivar cells: for a row that could not be parsed, the texts of its cells by column of the kind; None if they are unknown.
     """
 
     kind: str
@@ -53,16 +53,16 @@ class Quarantined:
 
 @frozen
 class QuarantineQuery:
-    """Which refused records to look at: every condition given must hold.
+    """A selection of rejected records; all given conditions must hold.
 
-    :ivar ids: these records; ``batch`` those that this batch refused.
+    :ivar ids: the ids of the records; ``batch`` the batch that rejected them.
     :ivar kind: the name of their kind.
-    :ivar symbols: patterns of subjects, ``rules`` of the rules they broke, ``origins`` of the origins of their batches (see
+    :ivar symbols: patterns of subjects, ``rules`` of the rules broken, ``origins`` of the origins of their batches (see
         :mod:`fpa_core.protocols.patterns`): one of each must match; None for any.
-    :ivar states: what became of them; None for anything.
-    :ivar changed_by: given their state by this batch.
-    :ivar limit: at most so many.
-    :ivar in_order: by batch and position in the source; else the latest first.
+    :ivar states: their states; None for any.
+    :ivar changed_by: the batch that set their state.
+    :ivar limit: the maximum number of records; None for all.
+    :ivar in_order: whether to order by batch and position in the source; otherwise the latest come first.
     """
 
     batch: int | None = None
@@ -79,7 +79,7 @@ class QuarantineQuery:
 
 @frozen
 class QuarantineCount:
-    """How many refused records of one batch and kind are in one state."""
+    """The number of rejected records of one batch, kind and state."""
 
     batch: int
     kind: str

@@ -1,4 +1,4 @@
-"""The receipt every ingest returns: what was read and what became of each row."""
+"""The receipt that every ingest returns: counts of the rows read, by outcome."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Receipt", "Rejection"]
 class Rejection:
     """Rows that were quarantined for one reason.
 
-    :ivar reason: the rule, or what was wrong with the row without its values.
-    :ivar rows: how many there are.
-    :ivar row: the first of them, counted from 1 in its file; ``example`` what was wrong with it; ``hint`` the option that mends it.
+    :ivar reason: the rule, or the problem of the row without its values.
+    :ivar rows: the number of rows.
+    :ivar row: the first of them, counted from 1 in its file; ``example`` its problem; ``hint`` the option that fixes it.
     """
 
     reason: str
@@ -27,18 +27,18 @@ class Rejection:
 
 @frozen
 class Receipt:
-    """What one batch brought. ``read`` is the sum of inserted, duplicate, revised and quarantined.
+    """The outcome of one batch. ``read`` is the sum of inserted, duplicate, revised and quarantined.
 
-    :ivar batch: id of the batch in the store; what ``as_known_at`` and undo refer to.
+    :ivar batch: id of the batch in the store, used by ``as_known_at`` and undo.
     :ivar source: where it came from; ``file`` the name of the file, if it was one.
     :ivar kind: the kind of its records; None for a batch of several kinds.
-    :ivar duplicate: rows that the store, or the same batch, already held; nothing was added.
-    :ivar revised: rows that replaced an earlier version, which stays in the history.
-    :ivar quarantined: rows that broke a rule of severity error, or were no records; they are kept aside with the reason.
-    :ivar warnings: findings that did not keep a row out, by rule.
-    :ivar rejected: rows that were quarantined by this batch or, if they had come before, by an earlier one.
-    :ivar rejections: why, the most frequent reason first.
-    :ivar notes: what a person should know, in sentences.
+    :ivar duplicate: rows that the store, or the same batch, already had; they were not added.
+    :ivar revised: rows that replaced an earlier version, which remains in the history.
+    :ivar quarantined: rows that broke a rule of severity error, or could not be parsed into records; they are in the quarantine.
+    :ivar warnings: number of findings of accepted rows, by rule.
+    :ivar rejected: rows quarantined by this batch, or already by an earlier one.
+    :ivar rejections: the reasons, the most frequent first.
+    :ivar notes: remarks for the user.
     :ivar seconds: time taken.
     """
 
@@ -58,5 +58,5 @@ class Receipt:
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain JSON-able values."""
+        """Return JSON-compatible values."""
         return asdict(self) | {"notes": list(self.notes), "seconds": round(self.seconds, 3)}

@@ -1,4 +1,4 @@
-"""What a source must do: yield rows in chunks, and say which rows are none."""
+"""The protocol of sources: yield rows in chunks, and report rows that cannot be parsed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["Chunk", "Reject", "Sniffed", "Source", "SourceRequest"]
 
 @frozen
 class SourceRequest:
-    """What to read: a file, table or name, and what its own words leave open.
+    """What to read: a file, table or name, and what it does not specify itself.
 
-    :ivar target: a path, an open file or a table for the source ``files``; what another source takes it for.
-    :ivar start: the first instant wanted, in nanoseconds since 1970; *end* the first that is not. None for no bound.
-    :ivar format: how files are read, as far as the user says; *format_name* the format to begin with, None to recognise it.
-    :ivar formats: the formats there are, by name.
-    :ivar file: the name of the file that rows came from, where *target* is rows of it.
-    :ivar now_ns: the present moment, beyond which no number is taken for a time; None for the machine's.
+    :ivar target: a path, an open file or a table for the source ``files``; other sources define their own targets.
+    :ivar start: the start, inclusive, in nanoseconds since 1970; *end* the end, exclusive. None for no bound.
+    :ivar format: options of the user for reading files; *format_name* the format they are based on, None to detect it.
+    :ivar formats: all formats by name.
+    :ivar file: the name of the file, if *target* is rows of a file; else None.
+    :ivar now_ns: the current time; later numbers are not taken for times. None for the system clock.
     """
 
     target: Any
@@ -46,10 +46,10 @@ class SourceRequest:
 
 @frozen
 class Reject:
-    """A row that is no record: its position from 1, its text, and why.
+    """A row that could not be parsed into a record: its position from 1, its text, and the problem.
 
-    :ivar cells: the texts of its cells by the names of the kind's columns, with which it can be mended; None where they cannot be told apart.
-    :ivar reason: the same for every row that is refused for one reason, whatever its values; *hint* the option that mends it.
+    :ivar cells: the texts of its cells by column of the kind, which allow it to be fixed; None if the row cannot be split into cells.
+    :ivar reason: the problem without the values of the row, to group rows; *hint* the option that fixes it.
     """
 
     row: int
@@ -62,15 +62,15 @@ class Reject:
 
 @frozen
 class Chunk:
-    """Some rows of a source, in its order.
+    """Consecutive rows of a source.
 
     :ivar rows: the positions in the source, from 1, of the rows of *table*.
-    :ivar progress: how much of the source has been read, from 0 to 1; None where that is not known.
-    :ivar notes: what the user should know of the source, such as columns that are not read; each is said once.
-    :ivar records: the rows as records, where the source has them: a snapshot's positions are in no table.
-    :ivar empty: how many rows between these were wholly empty, and are no rows.
-    :ivar left_out: how many rows of other sorts, which the format does not take, stood between these.
-    :ivar reading: how refused rows can be read again: the names of the source's columns, and what stands between cells; JSON-able.
+    :ivar progress: the fraction of the source read so far, from 0 to 1; None if unknown.
+    :ivar notes: remarks on the source for the user, such as columns that are not read; each is given once.
+    :ivar records: the rows as records, if the source has them, since the positions of a snapshot are not in the table; else None.
+    :ivar empty: number of empty rows between these, which are not counted as rows.
+    :ivar left_out: number of rows of other types between these, which the format ignores.
+    :ivar reading: how to read rejected rows again: the columns of the source and the delimiter; JSON-compatible.
     """
 
     kind: Kind
@@ -87,21 +87,21 @@ class Chunk:
 
 @frozen(kw_only=True)
 class Sniffed:
-    """How a source would read one table, found out from its first rows.
+    """How a source would read a table, detected from its first rows.
 
-    :ivar name: the table, as messages call it.
-    :ivar container: what it is packed in; ``form`` what it is, as ``delimited text``.
-    :ivar encoding: of a text; ``delimiter`` between its cells, ``header`` whether it has one, ``preamble`` what stands above it.
-    :ivar format: the format that was recognised or named.
-    :ivar kind: what its rows are; *why* what tells it.
-    :ivar fields: for each field that is read: the columns, and how its values are written.
-    :ivar fills: what stands in for fields that no column has.
+    :ivar name: the table, as in messages.
+    :ivar container: the container of the table, such as a compressed file; ``form`` its form, such as ``delimited text``.
+    :ivar encoding: the encoding of a text; ``delimiter`` that of its cells, ``header`` whether it has one, ``preamble`` the lines above it.
+    :ivar format: the format detected or given.
+    :ivar kind: the kind of its rows; *why* how it was detected.
+    :ivar fields: for each field that is read, its columns and the notation of its values.
+    :ivar fills: values of fields without a column.
     :ivar ignored: columns that are not read.
     :ivar records: the first rows as they would be stored, as texts by field.
-    :ivar rejects: of the first rows those that would be refused: their number from 1, and why.
-    :ivar last_line: the last line of a text, where it is no row.
-    :ivar problem: why the table cannot be read, and *hint* the option that mends it; None where it can.
-    :ivar toml: the same as a table of ``fpa.toml``.
+    :ivar rejects: those of the first rows that would be rejected: their number from 1, and the problem.
+    :ivar last_line: the last line of a text if it is not a row; else None.
+    :ivar problem: why the table cannot be read, and *hint* the option that fixes it; None if it can be read.
+    :ivar toml: the same as a table for ``fpa.toml``.
     """
 
     name: str
@@ -126,18 +126,18 @@ class Sniffed:
     toml: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON-able values."""
+        """Return JSON-compatible values."""
         return asdict(self)
 
 
 class Source(Protocol):
-    """Somewhere records come from."""
+    """A source of records."""
 
     capabilities: frozenset[Capability]
 
     def read(self, request: SourceRequest) -> Iterator[Chunk]:
         """Yield the rows of the target in chunks, in bounded memory.
 
-        :raises DataError: when the target cannot be read at all, or its kind cannot be told.
+        :raises DataError: if the target cannot be read, or its kind is unknown.
         """
         ...

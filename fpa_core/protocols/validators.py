@@ -1,4 +1,4 @@
-"""What a validator must do: judge records and tables alike, and explain itself."""
+"""The protocol of validator backends: validate records and tables with equal results, and explain them."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ __all__ = [
 ]
 
 StoredOrder: TypeAlias = Callable[[str], Any]
-"""Returns the order that is stored under an id, or None."""
+"""Returns the stored order of an id, or None."""
 
 
 class StoredBars(Protocol):
-    """Looks up bars that are stored, for rules that judge arriving ones by them."""
+    """Looks up stored bars, for rules that compare new bars with them."""
 
     def __call__(
         self, symbols: Sequence[str], interval: str, start_ns: int, end_ns: int, *, last: int | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Yield the bars of *symbols* and *interval* by symbol and time, as they were before the batch being written.
+        """Yield the bars of *symbols* and *interval* by symbol and time, as they were before the current batch.
 
         The columns are ``symbol``, ``timestamp``, ``open``, ``high``, ``low``, ``close`` and ``volume``, decimals in any form (see
         :mod:`fpa_core.arrow.columns`).
 
-        :param start_ns: the first time included; ``end_ns`` is the first one left out.
-        :param last: at most so many, counted from the last, which comes first.
+        :param start_ns: the start, inclusive; ``end_ns`` is the end, exclusive.
+        :param last: return at most this many of the latest bars, the last one first.
         """
         ...
 
 
 class Severity(StrEnum):
-    """How bad a broken rule is: an error quarantines the record, a warning and an information only tell."""
+    """The severity of a broken rule: an error quarantines the record; warnings and infos are only reported."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -57,16 +57,16 @@ class Severity(StrEnum):
 
 
 RANKS = {severity: rank for rank, severity in enumerate(Severity)}
-"""Severities in order, the worst first."""
+"""The rank of each severity, the worst first."""
 
 
 @frozen
 class Failure:
-    """What a rule that looks beyond the record found wrong: false, like the verdict that it is, but with its reasons.
+    """A failed verdict with a message; false in a condition.
 
     :ivar message: what is wrong, in a sentence.
-    :ivar limit: what would just have been allowed, as text.
-    :ivar related: the other record that this one was judged by, as text.
+    :ivar limit: the limit that was exceeded, as text.
+    :ivar related: the other record that this one was compared with, as text.
     """
 
     message: str
@@ -81,12 +81,12 @@ class Failure:
 class Finding:
     """One record that broke one rule.
 
-    :ivar rule: the rule's id, or ``RULE_CRASHED: id`` when the rule itself failed.
+    :ivar rule: the rule's id, or ``RULE_CRASHED: id`` if the rule raised an exception.
     :ivar message: what is wrong, in a sentence.
-    :ivar observed: the values of the fields the rule looked at.
-    :ivar row: position of the record among those examined, from 0.
-    :ivar limit: what would just have been allowed, as text, where the rule has a limit.
-    :ivar related: the other record that this one was judged by, as text, where there is one.
+    :ivar observed: the values of the fields of the rule.
+    :ivar row: position of the record among those validated, from 0.
+    :ivar limit: the limit that was exceeded, as text; None if the rule has none.
+    :ivar related: the other record that this one was compared with, as text; None if there is none.
     """
 
     rule: str
@@ -101,7 +101,7 @@ class Finding:
     related: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain JSON-able values; limit and related record are left out where there is none."""
+        """Return JSON-compatible values; limit and related record are left out if None."""
         observed = {name: None if value is None else str(value) for name, value in self.observed.items()}
         beyond = {"limit": self.limit, "related": self.related}
         return {
@@ -115,7 +115,7 @@ class Finding:
 
 @define
 class Tally:
-    """What one rule made of the rows so far: how many it judged, how many it could not for want of a value, how many broke it."""
+    """Counts of one rule: rows evaluated, not evaluated because a value was missing, and failed."""
 
     evaluated: int = 0
     not_evaluated: int = 0
@@ -124,14 +124,14 @@ class Tally:
 
 @frozen
 class Verdict:
-    """What one rule says of a table.
+    """The result of one rule on a table.
 
     :ivar rule: its id.
-    :ivar passed: one boolean a row: true passed, false failed, null not evaluated.
-    :ivar crash: the traceback, in the verdict ``RULE_CRASHED: id`` that stands beside the rule's own when the rule could not judge some
-        rows: these are false here, and null in the rule's own verdict.
-    :ivar why: tells the reasons for a row that failed, where they do not lie in the row alone.
-    :ivar elsewhere: how many of the nulls are rows of which another verdict of the same rule speaks, with another severity.
+    :ivar passed: one boolean per row: true passed, false failed, null not evaluated.
+    :ivar crash: the traceback, in the additional verdict ``RULE_CRASHED: id`` of a rule that raised an exception for some rows; they are
+        false here, and null in the rule's own verdict.
+    :ivar why: returns the reason for a failed row; None if the row alone explains it.
+    :ivar covered_elsewhere: the number of nulls in rows that another verdict of the same rule, with another severity, covers.
     """
 
     rule: str
@@ -139,7 +139,7 @@ class Verdict:
     passed: pa.BooleanArray
     crash: str | None = None
     why: Callable[[int], Failure] | None = None
-    elsewhere: int = 0
+    covered_elsewhere: int = 0
 
 
 @runtime_checkable
@@ -150,16 +150,16 @@ class RuleClass(Protocol):
     kind: ClassVar[str | tuple[str, ...]]
 
     def __call__(self, **parameters: Any) -> Any:
-        """Make the rule with its parameters."""
+        """Return the rule with the given parameters."""
         ...
 
 
 class ValidatorBackend(Protocol):
-    """Judges records, one at a time or a table at once, with equal verdicts."""
+    """Validates single records and whole tables, with equal results."""
 
     capabilities: frozenset[Capability]
 
-    def inspect(
+    def validate(
         self,
         kind: Kind,
         table: pa.Table,
@@ -171,14 +171,14 @@ class ValidatorBackend(Protocol):
         stored_bars: StoredBars | None = None,
         others: Mapping[str, pa.Table] | None = None,
     ) -> Sequence[Verdict]:
-        """Judge every row of a table with the kind's columns; one verdict a rule that applies. The table is not changed.
+        """Return a verdict on the rows of a table for each rule that applies. The table is not changed.
 
-        :param memory: what series rules remember from one chunk to the next of the same examination; None for a table on its own.
-        :param records: the same rows as records, from a caller that has them; they may know more, such as the positions of a snapshot.
-        :param now_ns: the present moment, for rules that ask for it; None for the system's clock.
-        :param stored: looks up the order that is stored under an id, for rules that ask for it.
-        :param stored_bars: looks up stored bars, for rules that ask for them; None without a store.
-        :param others: other tables by the name of their kind; rules about data sets apply only with those they need.
+        :param memory: state of series rules between the chunks of one run; None for a single table.
+        :param records: the same rows as records, if the caller has them; they may have more data, such as the positions of a snapshot.
+        :param now_ns: the current time, for rules that need it; None for the system clock.
+        :param stored: looks up the stored order of an id, for rules that need it.
+        :param stored_bars: looks up stored bars, for rules that need them; None without a store.
+        :param others: other tables by the name of their kind; rules of scope ``dataset`` apply only if the tables they need are given.
         """
         ...
 
@@ -192,9 +192,9 @@ class ValidatorBackend(Protocol):
         stored: StoredOrder | None = None,
         stored_bars: StoredBars | None = None,
     ) -> Sequence[Finding]:
-        """Judge one record; nothing found means nothing wrong.
+        """Return the findings of one record.
 
-        :param tallies: counts by rule, which are raised by this record's.
+        :param tallies: counts by rule, which are updated.
         """
         ...
 
@@ -207,16 +207,16 @@ class ValidatorBackend(Protocol):
         *,
         records: Sequence[Any] | None = None,
     ) -> Sequence[Finding]:
-        """Turn the failures of a verdict into findings, at most *limit*, in the order of the rows."""
+        """Return the findings of a verdict, at most *limit*, in the order of the rows."""
         ...
 
     def add(self, rule: Any) -> None:
-        """Put one more rule in force.
+        """Add a rule.
 
-        :raises PluginError: when its id is taken.
+        :raises PluginError: if its id is taken.
         """
         ...
 
     def rules(self) -> Sequence[Mapping[str, Any]]:
-        """Describe the rules in force: id, kind, severity, parameters with their values and origin, what they say."""
+        """Return descriptions of the enabled rules: id, kind, severity, parameters with values, summary."""
         ...

@@ -172,9 +172,9 @@ class _Watched:
         self._backend = backend
         self._heard = heard
 
-    def inspect(self, kind: Kind, table: pa.Table, *arguments: Any, **options: Any) -> Sequence[Verdict]:
+    def validate(self, kind: Kind, table: pa.Table, *arguments: Any, **options: Any) -> Sequence[Verdict]:
         """Judge a table."""
-        verdicts = self._backend.inspect(kind, table, *arguments, **options)
+        verdicts = self._backend.validate(kind, table, *arguments, **options)
         self._heard(kind, table, verdicts)
         return verdicts
 

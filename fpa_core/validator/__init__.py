@@ -1,20 +1,20 @@
-"""Rules for records, and the validator that judges by them."""
+"""Rules for records, and the validator that applies them."""
 
 from __future__ import annotations
 
+from fpa_core.config import LEVELS, LevelProfile
 from fpa_core.protocols import Failure, Finding, Severity, Tally
 from fpa_core.validator.conditions import Override
-from fpa_core.validator.configuring import Preset, base_level, configure
-from fpa_core.validator.engine import DataValidator, Examination
+from fpa_core.validator.configuring import base_level, configure
+from fpa_core.validator.engine import DataValidator, ValidationRun
 from fpa_core.validator.result import Refused, Split, ValidationResult
 from fpa_core.validator.rule import (
-    ASKED,
-    FLAGS,
-    INFORMS,
-    LEVELS,
-    REFUSES,
-    SUSPECTS,
-    WARNS,
+    ERROR,
+    FLAG,
+    INFO,
+    OPT_IN,
+    STATISTICAL,
+    WARN,
     Rule,
     Scope,
     every,
@@ -23,20 +23,19 @@ from fpa_core.validator.rule import (
 from fpa_core.validator.series import PairRule, SeriesRule
 
 __all__ = [
-    "ASKED",
-    "FLAGS",
-    "INFORMS",
+    "ERROR",
+    "FLAG",
+    "INFO",
     "LEVELS",
-    "REFUSES",
-    "SUSPECTS",
-    "WARNS",
+    "OPT_IN",
+    "STATISTICAL",
+    "WARN",
     "DataValidator",
-    "Examination",
     "Failure",
     "Finding",
+    "LevelProfile",
     "Override",
     "PairRule",
-    "Preset",
     "Refused",
     "Rule",
     "Scope",
@@ -45,6 +44,7 @@ __all__ = [
     "Split",
     "Tally",
     "ValidationResult",
+    "ValidationRun",
     "base_level",
     "configure",
     "every",

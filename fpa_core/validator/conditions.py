@@ -1,4 +1,4 @@
-"""To which records a rule applies: the filter ``where`` of a rule, and overrides by symbol, glob or class of symbols."""
+"""Filters and overrides of rules: the parameter ``where``, and overrides by symbol, glob or class of symbols."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 __all__ = ["CLASS", "Override", "Problem", "Where", "is_glob", "where_problems"]
 
 CLASS = "class:"
-"""How an override names a class of symbols."""
+"""The prefix of an override for a class of symbols."""
 
 Problem = tuple[tuple[str, ...], Any, str]
-"""A path of keys, the value there, and what was expected instead."""
+"""A path of keys, the value there, and what was expected."""
 
 _BOUNDS = ("min", "max")
 
 
 def is_glob(pattern: str) -> bool:
-    """Tell whether a pattern is more than one name."""
+    """Return whether *pattern* contains wildcards."""
     return any(letter in pattern for letter in "*?[")
 
 
 @attrs.frozen
 class _Globs:
-    """A text that matches one of several patterns, as of file names; upper and lower case differ."""
+    """Accepts a text that matches one of several glob patterns, case-sensitively."""
 
     patterns: tuple[str, ...]
 
@@ -52,7 +52,7 @@ class _Globs:
 
 @attrs.frozen
 class _Bounds:
-    """A number or time that lies between two bounds, each of which may be left out, and which belong to it."""
+    """Accepts a number or time between two inclusive bounds, each of which may be None."""
 
     low: Any = None
     high: Any = None
@@ -64,16 +64,16 @@ class _Bounds:
 
 
 class Where:
-    """The condition under which a rule applies to a record: each field named matches. A missing value matches nothing.
+    """The condition under which a rule applies to a record: every given field matches. A missing value never matches.
 
-    :param conditions: by public name of the field: a glob or several for a text; a table of ``min`` and ``max`` for a number or a time.
-    :raises DataError: with every problem there is.
+    :param conditions: by public name of the field: one glob or several for a text; a table with ``min`` and ``max`` for a number or a time.
+    :raises DataError: with all problems.
     """
 
     def __init__(self, conditions: Mapping[str, Any], kinds: Iterable[str]) -> None:
         if problems := where_problems(conditions, kinds):
-            told = "; ".join(f"{'.'.join(path)}: {expected}" for path, _, expected in problems)
-            raise DataError(f"where: {told}", hint='write it like where = { symbol = "BTC*", size = { min = 1 } }')
+            message = "; ".join(f"{'.'.join(path)}: {expected}" for path, _, expected in problems)
+            raise DataError(f"where: {message}", hint='write it like where = { symbol = "BTC*", size = { min = 1 } }')
         kind = KINDS[next(iter(kinds))]
         self._tests = {
             kind.by_name[name].field: _Globs(_texts(wanted))
@@ -83,11 +83,11 @@ class Where:
         }
 
     def accepts(self, record: Any) -> bool:
-        """Tell whether the rule applies to *record*."""
+        """Return whether the rule applies to *record*."""
         return all(test.accepts(getattr(record, field)) for field, test in self._tests.items())
 
     def rows(self, columns: Columns) -> npt.NDArray[np.bool_]:
-        """Tell to which rows of a table the rule applies."""
+        """Return to which rows of a table the rule applies."""
         import numpy as np
 
         applies = np.ones(len(columns), np.bool_)
@@ -111,8 +111,8 @@ class Override:
     """Other parameters for some symbols.
 
     :ivar name: the key in the configuration: a symbol, a glob, or ``class:NAME``.
-    :ivar patterns: the globs it stands for.
-    :ivar rule: the rule with those parameters; None where it is off.
+    :ivar patterns: its globs.
+    :ivar rule: the rule with those parameters; None if it is disabled.
     """
 
     name: str
@@ -121,34 +121,36 @@ class Override:
 
     @property
     def rank(self) -> int:
-        """0 for a symbol, 1 for a glob, 2 for a class: the first that fits decides."""
+        """0 for a symbol, 1 for a glob, 2 for a class: the first that matches applies."""
         return 2 if self.name.startswith(CLASS) else 1 if is_glob(self.name) else 0
 
     def fits(self, subject: str | None) -> bool:
-        """Tell whether it holds for a symbol (for snapshots, an account)."""
+        """Return whether it applies to a symbol (for snapshots, an account)."""
         if subject is None:
             return False
         return any(subject == each or fnmatch.fnmatchcase(subject, each) for each in self.patterns)
 
 
 def where_problems(conditions: Any, kinds: Iterable[str]) -> list[Problem]:
-    """Return every problem of a filter for rules about *kinds*."""
+    """Return all problems of a filter for rules about *kinds*."""
     if not isinstance(conditions, Mapping):
         return [((), conditions, "expected a table of fields")]
-    judged = [KINDS[name] for name in kinds]
+    wanted_kinds = [KINDS[name] for name in kinds]
     problems: list[Problem] = []
     for name, wanted in conditions.items():
-        types = {kind.by_name[name].type if name in kind.by_name else None for kind in judged}
+        types = {kind.by_name[name].type if name in kind.by_name else None for kind in wanted_kinds}
         if None in types:
-            common = [column.name for column in judged[0].columns if all(column.name in k.by_name for k in judged)]
-            problems.append(((name,), wanted, f"no such field; expected one of: {', '.join(common)}"))
+            common = [
+                column.name for column in wanted_kinds[0].columns if all(column.name in k.by_name for k in wanted_kinds)
+            ]
+            problems.append(((name,), wanted, f"unknown field; expected one of: {', '.join(common)}"))
         elif "text" in types:
             if not _texts(wanted):
-                problems.append(((name,), wanted, 'expected a text such as "BTC*", or a list of such'))
+                problems.append(((name,), wanted, 'expected a text such as "BTC*", or a list of texts'))
         elif not isinstance(wanted, Mapping) or not wanted:
             problems.append(((name,), wanted, "expected a table with min, max or both"))
         else:
-            problems += _bound_problems(judged[0], name, wanted)
+            problems += _bound_problems(wanted_kinds[0], name, wanted)
     return problems
 
 
@@ -166,7 +168,7 @@ def _bound_problems(kind: Kind, name: str, wanted: Mapping[str, Any]) -> list[Pr
 
 
 def _texts(wanted: Any) -> tuple[str, ...]:
-    """Return one pattern or several as a tuple; nothing if they are none."""
+    """Return one pattern or several as a tuple; empty if they are invalid."""
     several: Sequence[Any] = [wanted] if isinstance(wanted, str) else wanted if isinstance(wanted, list | tuple) else ()
     return tuple(several) if all(isinstance(each, str) and each for each in several) else ()
 

@@ -1,33 +1,21 @@
-"""How a set of rules is configured: levels, also those of the user, parameters, and overrides by symbol."""
+"""Configure a set of rules: built-in and user levels, parameters, and overrides by symbol."""
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 
+from fpa_core.config import LEVELS, LevelProfile
 from fpa_core.exceptions import ConfigError, FpaError
-from fpa_core.protocols import Severity
 from fpa_core.validator.conditions import CLASS, Override, where_problems
-from fpa_core.validator.rule import LEVELS, Rule, rule_problems
+from fpa_core.validator.rule import Rule, rule_problems
 
-__all__ = ["Preset", "base_level", "configure"]
+__all__ = ["base_level", "configure"]
 
 Classes = Mapping[str, Sequence[str]]
-
-
-@attrs.frozen
-class Preset:
-    """A level of the user's own.
-
-    :ivar extends: the level it begins with: a built-in one, or another of the user's.
-    :ivar rules: severities by rule id or glob, ``off`` among them; of several that fit, the last counts.
-    """
-
-    extends: str = "standard"
-    rules: Mapping[str, Severity | Literal["off"]] = attrs.field(factory=dict)
 
 
 def configure(
@@ -35,22 +23,22 @@ def configure(
     level: str,
     overrides: Mapping[str, Rule | Mapping[str, Any]] | None = None,
     *,
-    levels: Mapping[str, Any] | None = None,
+    levels: Mapping[str, LevelProfile] | None = None,
     classes: Classes | None = None,
 ) -> list[Rule]:
-    """Make the rules in force at *level*, each knowing its severity, in the order of their priority.
+    """Return the rules enabled at *level* with their severities, in the order of their priority.
 
     :param overrides: by rule id: its parameters, or the rule already made with them.
-    :param levels: the user's own levels by name, as :class:`Preset` or anything with its fields.
-    :param classes: globs of symbols by the name of their class, for overrides of ``class:NAME``.
-    :raises ConfigError: with every problem found: an unknown level, an id no rule has, a parameter that is unknown or refuses its value.
+    :param levels: the user's levels by name.
+    :param classes: globs of symbols by class name, for overrides of ``class:NAME``.
+    :raises ConfigError: with all problems: an unknown level or rule id, an unknown parameter or an invalid value.
     """
     known = {rule.id: rule for rule in rules}
     overrides = overrides or {}
     base, chosen, problems = _level(level, levels or {})
-    problems += [f"{name!r}: no such rule{_near(name, known)}" for name in overrides if name not in known]
+    problems += [f"{name!r}: unknown rule{_near(name, known)}" for name in overrides if name not in known]
     problems += [
-        f"level: {pattern!r} fits no rule{_near(pattern, known)}"
+        f"level: {pattern!r} matches no rule{_near(pattern, known)}"
         for pattern, _ in chosen
         if not fnmatch.filter(known, pattern)
     ]
@@ -61,8 +49,8 @@ def configure(
             continue
         try:
             made = _made(rule, overrides.get(name, {}), classes or {})
-            said = [severity for pattern, severity in chosen if fnmatch.fnmatchcase(name, pattern)]
-            effective = made.at(base, said[-1] if said else None)
+            severities = [severity for pattern, severity in chosen if fnmatch.fnmatchcase(name, pattern)]
+            effective = made.at(base, severities[-1] if severities else None)
         except ConfigError as error:
             problems += [f'"{name}".{problem}' for problem in error.problems or (error.message,)]
         else:
@@ -72,23 +60,23 @@ def configure(
     return sorted(ready, key=lambda rule: (rule.priority, rule.id))
 
 
-def base_level(level: str, levels: Mapping[str, Any] | None = None) -> str:
-    """Return the built-in level that a level of the user's own is built upon."""
+def base_level(level: str, levels: Mapping[str, LevelProfile] | None = None) -> str:
+    """Return the built-in level that a user level is based on."""
     return _level(level, levels or {})[0]
 
 
-def _level(level: str, levels: Mapping[str, Any]) -> tuple[str, list[tuple[str, Any]], list[str]]:
-    """Return the built-in level under *level*, what is said of rules on the way up from it, and the problems."""
+def _level(level: str, levels: Mapping[str, LevelProfile]) -> tuple[str, list[tuple[str, Any]], list[str]]:
+    """Return the built-in level that *level* is based on, the severities by pattern of all levels above it, and the problems."""
     above: list[str] = []
     chosen: list[tuple[str, Any]] = []
     while level in levels:
         if level in above:
-            return "standard", [], [f"level: {' extends '.join([*above, level])}: that is a circle"]
+            return "standard", [], [f"level: {' extends '.join([*above, level])}: a circular definition"]
         above.append(level)
         chosen = [*levels[level].rules.items(), *chosen]
         level = levels[level].extends
     known = (*LEVELS, *levels)
-    problems = [] if level in LEVELS else [f"level: {level!r} is none of {', '.join(known)}{_near(level, known)}"]
+    problems = [] if level in LEVELS else [f"level: {level!r} is not one of {', '.join(known)}{_near(level, known)}"]
     return level, chosen, problems
 
 
@@ -104,7 +92,7 @@ def _made(rule: type[Rule], values: Rule | Mapping[str, Any], classes: Classes) 
             wrong = [f'overrides."{name}".{problem}' for problem in _value_problems(rule, other, inner=True)]
             patterns = classes.get(name.removeprefix(CLASS), ()) if name.startswith(CLASS) else (name,)
             if not patterns:
-                wrong.append(f'overrides."{name}": no such class{_near(name.removeprefix(CLASS), classes)}')
+                wrong.append(f'overrides."{name}": unknown class{_near(name.removeprefix(CLASS), classes)}')
             problems += wrong
             if not wrong and not problems:
                 made.append(Override(name, tuple(patterns), rule(**{**plain, **other})))
@@ -120,14 +108,14 @@ def _value_problems(rule: type[Rule], values: Any, *, inner: bool = False) -> li
         return ["expected a table of parameters"]
     outside = ("overrides", "where") if inner else ("overrides",)
     known = [attribute.name for attribute in attrs.fields(rule) if attribute.name not in outside]
-    problems = [f"{name}: no such parameter{_near(name, known)}" for name in values if name not in known]
+    problems = [f"{name}: unknown parameter{_near(name, known)}" for name in values if name not in known]
     for name in values.keys() & set(known):
         if name == "where":
             wrong = where_problems(values[name], rule.kind if isinstance(rule.kind, tuple) else (rule.kind,))
             problems += [f"{'.'.join(('where', *path))}: {expected}" for path, _, expected in wrong]
             continue
         try:
-            rule(**{name: values[name]})  # one at a time, so that each mistake is told
+            rule(**{name: values[name]})  # one at a time, so that every error is reported
         except (FpaError, TypeError, ValueError) as error:
             problems.append(f"{name}: {error}")
     return problems

@@ -1,4 +1,4 @@
-"""Judging records beside each other: times among themselves, snapshots with their positions."""
+"""Checks across records: the order of times, and snapshots with their positions."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from fpa_core.exceptions import DataError
 from fpa_core.models import PortfolioSnapshot, Position, Time
 from fpa_core.numbers import ns_text, to_ns
 from fpa_core.protocols import Finding, Severity
-from fpa_core.validator.result import Ledger, ValidationResult
+from fpa_core.validator.result import ResultBuilder, ValidationResult
 
-__all__ = ["across", "examine_times", "with_positions"]
+__all__ = ["across", "validate_times", "with_positions"]
 
 _TOLERANCE_NS = 10**9
 
 
-def examine_times(timestamps: Iterable[Time], now_ns: int) -> ValidationResult:
-    """Judge times in the order given: none before the one ahead of it, none more than a second ahead of *now_ns*."""
-    ledger = Ledger()
+def validate_times(timestamps: Iterable[Time], now_ns: int) -> ValidationResult:
+    """Check that times do not go back, and that none is more than a second after *now_ns*."""
+    builder = ResultBuilder()
     last: int | None = None
     for row, timestamp in enumerate(timestamps):
-        ledger.rows += 1
+        builder.rows += 1
         problems: dict[str, str | None] = {"time.form": None}
         try:
             ns = to_ns(timestamp)
@@ -35,25 +35,25 @@ def examine_times(timestamps: Iterable[Time], now_ns: int) -> ValidationResult:
             if last is not None and ns < last:
                 problems["time.order"] = f"{ns_text(ns)} comes after {ns_text(last)}"
             if ns > now_ns + _TOLERANCE_NS:
-                problems["time.future"] = f"{ns_text(ns)} lies after the present, {ns_text(now_ns)}"
+                problems["time.future"] = f"{ns_text(ns)} is after the current time, {ns_text(now_ns)}"
             last = ns
         for rule, problem in problems.items():
-            tally = ledger.tally(rule)
+            tally = builder.tally(rule)
             tally.evaluated += 1
             if problem is not None:
                 tally.failed += 1
-                ledger.keep(
+                builder.keep(
                     Finding(
                         rule, Severity.ERROR, problem, "timestamps", observed={"timestamp": str(timestamp)}, row=row
                     )
                 )
-    return ledger.result()
+    return builder.result()
 
 
 def with_positions(
     snapshots: Iterable[PortfolioSnapshot], positions: Iterable[Position]
 ) -> Iterator[PortfolioSnapshot]:
-    """Yield the snapshots, each with the positions given for its account and time where it came without any."""
+    """Yield the snapshots; one without positions gets the given positions of its account and time."""
     held: dict[tuple[str, int | None], list[Position]] = defaultdict(list)
     for position in positions:
         held[position.account, position.ts_ns].append(position)
@@ -63,7 +63,7 @@ def with_positions(
 
 
 def across(result: ValidationResult, rules: AbstractSet[str]) -> ValidationResult:
-    """Return what a result says of records against each other: by *rules*, and by the sum of a snapshot's positions."""
+    """Return the part of a result that compares records: findings of *rules*, and of the sum of a snapshot's positions."""
     kept = rules | {"snapshot.total"}
     return attrs.evolve(
         result,

@@ -1,8 +1,8 @@
-"""Whole columns of exact numbers and of three-valued truths, with the operators one would use on single values.
+"""Columns of exact numbers and of three-valued (Kleene) booleans, with the usual operators.
 
-Arrow's own decimal kernels refuse columns whose scales differ much, and sums at full precision. Here a column of decimals is a column of
-integers with one power of ten: 64-bit ones while every value and result provably fits, Python's own beyond that. So every verdict is the
-one exact arithmetic gives, and nearly always at the speed of plain integers.
+Arrow's decimal kernels fail on columns whose scales differ much, and on sums at full precision. Here a column of decimals is a column of
+integers with one power of ten: 64-bit integers while every value and result is known to fit, Python integers otherwise. So every verdict
+is exact, and nearly always as fast as integer arithmetic.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ import pyarrow as pa
 from fpa_core.numbers import EXACT
 from fpa_core.protocols import Failure
 
-__all__ = ["Bools", "Numbers", "Truth", "units_of"]
+__all__ = ["Bools", "DecimalColumn", "KleeneMask", "units_of"]
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
 _MAX = 2**63 - 1
 
 
-class Truth:
-    """One verdict a row: true, false, or not known.
+class KleeneMask:
+    """One verdict per row: true, false, or unknown.
 
-    :ivar holds: where it is known to be true.
-    :ivar known: where it is known at all; None for everywhere.
-    :ivar why: tells the reasons for a row that failed, where they do not lie in the row alone.
+    :ivar holds: which rows are known to be true.
+    :ivar known: which rows are known; None for all.
+    :ivar why: returns the reason for a failed row; None if the row alone explains it.
     """
 
     __slots__ = ("holds", "known", "why")
@@ -42,41 +42,41 @@ class Truth:
         self.known = known
         self.why = why
 
-    def explained(self, why: Callable[[int], Failure]) -> Truth:
-        """Return this with reasons."""
-        return Truth(self.holds, self.known, why)
+    def with_reasons(self, why: Callable[[int], Failure]) -> KleeneMask:
+        """Return this mask with *why* as the reasons for failed rows."""
+        return KleeneMask(self.holds, self.known, why)
 
-    def __invert__(self) -> Truth:
-        return Truth(~self.holds, self.known)
+    def __invert__(self) -> KleeneMask:
+        return KleeneMask(~self.holds, self.known)
 
-    def __and__(self, other: Truth) -> Truth:
-        """Both; false where either is false, even if the other is not known."""
+    def __and__(self, other: KleeneMask) -> KleeneMask:
+        """Kleene and: false if either is false, even if the other is unknown."""
         return ~(~self | ~other)
 
-    def __or__(self, other: Truth) -> Truth:
-        """Either; true where one is true, even if the other is not known."""
+    def __or__(self, other: KleeneMask) -> KleeneMask:
+        """Kleene or: true if either is true, even if the other is unknown."""
         holds = self.holds | other.holds
         known = _both(self.known, other.known)
-        return Truth(holds, known if known is None else known | holds)
+        return KleeneMask(holds, known if known is None else known | holds)
 
-    def where(self, condition: Truth) -> Truth:
-        """Return this where *condition* is known to be true; elsewhere it is not known."""
-        return Truth(self.holds, _both(self.known, condition.holds), self.why)
+    def where(self, condition: KleeneMask) -> KleeneMask:
+        """Return this mask with the rows unknown in which *condition* is not known to be true."""
+        return KleeneMask(self.holds, _both(self.known, condition.holds), self.why)
 
     def to_arrow(self) -> pa.BooleanArray:
-        """Return an Arrow array with null for what is not known."""
+        """Return an Arrow array with null for unknown rows."""
         return pa.array(self.holds, mask=None if self.known is None else ~self.known)
 
 
 @attrs.frozen(eq=False)
-class Numbers:
-    """A column of exact numbers: integers, all to be multiplied by ``10 ** -scale``; or one number, for all rows.
+class DecimalColumn:
+    """A column of exact numbers: integers times ``10 ** -scale``; or one number for all rows.
 
-    Comparisons give a `Truth` that is not known where a value is missing.
+    Comparisons give a `KleeneMask` that is unknown if a value is missing.
 
-    :ivar units: the integers; 0 where the value is missing.
-    :ivar known: where there is a value; None for everywhere.
-    :ivar low, high: bounds of the integers, by which overflow is ruled out beforehand.
+    :ivar units: the integers; 0 if the value is missing.
+    :ivar known: which rows have a value; None for all.
+    :ivar low, high: bounds of the integers, used to rule out overflow.
     """
 
     units: Any
@@ -85,39 +85,39 @@ class Numbers:
     low: int
     high: int
 
-    def present(self) -> Truth:
-        """Tell which rows have a value."""
-        return Truth(np.ones(len(self.units), np.bool_) if self.known is None else self.known)
+    def present(self) -> KleeneMask:
+        """Return which rows have a value."""
+        return KleeneMask(np.ones(len(self.units), np.bool_) if self.known is None else self.known)
 
-    def __lt__(self, other: Numbers | Decimal | int) -> Truth:
+    def __lt__(self, other: DecimalColumn | Decimal | int) -> KleeneMask:
         return self._compare(operator.lt, other)
 
-    def __le__(self, other: Numbers | Decimal | int) -> Truth:
+    def __le__(self, other: DecimalColumn | Decimal | int) -> KleeneMask:
         return self._compare(operator.le, other)
 
-    def __gt__(self, other: Numbers | Decimal | int) -> Truth:
+    def __gt__(self, other: DecimalColumn | Decimal | int) -> KleeneMask:
         return self._compare(operator.gt, other)
 
-    def __ge__(self, other: Numbers | Decimal | int) -> Truth:
+    def __ge__(self, other: DecimalColumn | Decimal | int) -> KleeneMask:
         return self._compare(operator.ge, other)
 
-    def __eq__(self, other: Numbers | Decimal | int) -> Truth:  # type: ignore[override]
+    def __eq__(self, other: DecimalColumn | Decimal | int) -> KleeneMask:  # type: ignore[override]
         return self._compare(operator.eq, other)
 
-    def __ne__(self, other: Numbers | Decimal | int) -> Truth:  # type: ignore[override]
+    def __ne__(self, other: DecimalColumn | Decimal | int) -> KleeneMask:  # type: ignore[override]
         return self._compare(operator.ne, other)
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __add__(self, other: Numbers | Decimal | int) -> Numbers:
+    def __add__(self, other: DecimalColumn | Decimal | int) -> DecimalColumn:
         one, two = _aligned(self, _numbers(other))
         return _combine(operator.add, one, two, one.scale, (one.low + two.low, one.high + two.high))
 
-    def __sub__(self, other: Numbers | Decimal | int) -> Numbers:
+    def __sub__(self, other: DecimalColumn | Decimal | int) -> DecimalColumn:
         one, two = _aligned(self, _numbers(other))
         return _combine(operator.sub, one, two, one.scale, (one.low - two.high, one.high - two.low))
 
-    def __mul__(self, other: Numbers | Decimal | int) -> Numbers:
+    def __mul__(self, other: DecimalColumn | Decimal | int) -> DecimalColumn:
         two = _numbers(other)
         ends = [a * b for a in (self.low, self.high) for b in (two.low, two.high)]
         return _combine(operator.mul, self, two, self.scale + two.scale, ends)
@@ -125,42 +125,42 @@ class Numbers:
     __radd__ = __add__
     __rmul__ = __mul__
 
-    def __mod__(self, other: Numbers | Decimal | int) -> Numbers:
-        """Return the remainder, for numbers not below zero."""
+    def __mod__(self, other: DecimalColumn | Decimal | int) -> DecimalColumn:
+        """Return the remainder; only for numbers not below zero."""
         one, two = _aligned(self, _numbers(other))
         return _combine(operator.mod, one, two, one.scale, (0, max(two.high, 0)))
 
-    def at_scale(self, scale: int) -> Numbers:
-        """Return the same numbers at a scale no less than theirs."""
+    def at_scale(self, scale: int) -> DecimalColumn:
+        """Return the same numbers at a larger scale."""
         return _rescaled(self, scale)
 
     def value(self, row: int) -> Decimal | None:
-        """Return one of them, exactly."""
+        """Return the exact value of a row; None if it is missing."""
         if self.known is not None and not self.known[row]:
             return None
         return EXACT.scaleb(Decimal(int(self.units[row])), -self.scale)
 
-    def __abs__(self) -> Numbers:
+    def __abs__(self) -> DecimalColumn:
         bound = max(-self.low, self.high)
-        return Numbers(abs(self.units), self.scale, self.known, 0, bound)
+        return DecimalColumn(abs(self.units), self.scale, self.known, 0, bound)
 
-    def _compare(self, compare: Callable[[Any, Any], Any], other: Numbers | Decimal | int) -> Truth:
+    def _compare(self, compare: Callable[[Any, Any], Any], other: DecimalColumn | Decimal | int) -> KleeneMask:
         one, two = _aligned(self, _numbers(other))
-        if not _fits(two.low, two.high):  # a single number beyond 64 bits compares with Python's integers only
+        if not _fits(two.low, two.high):  # numbers beyond 64 bits compare only with Python integers
             one = _wide(one)
-        return Truth(compare(one.units, two.units), _both(one.known, two.known))
+        return KleeneMask(compare(one.units, two.units), _both(one.known, two.known))
 
 
-def _numbers(value: Numbers | Decimal | int) -> Numbers:
-    if isinstance(value, Numbers):
+def _numbers(value: DecimalColumn | Decimal | int) -> DecimalColumn:
+    if isinstance(value, DecimalColumn):
         return value
     scale = max(0, -int(value.as_tuple().exponent)) if isinstance(value, Decimal) else 0
     units = units_of(value, scale) if isinstance(value, Decimal) else value
-    return Numbers(units, scale, None, units, units)
+    return DecimalColumn(units, scale, None, units, units)
 
 
 def units_of(value: Decimal, scale: int) -> int:
-    """Return a decimal as a whole number of the units of a scale: times ten to its power."""
+    """Return ``value * 10 ** scale`` as an integer."""
     return int(EXACT.scaleb(value, scale))
 
 
@@ -168,31 +168,31 @@ def _fits(*ends: int) -> bool:
     return all(-_MAX <= end <= _MAX for end in ends)
 
 
-def _wide(numbers: Numbers) -> Numbers:
+def _wide(numbers: DecimalColumn) -> DecimalColumn:
     units = numbers.units.astype(object) if isinstance(numbers.units, np.ndarray) else numbers.units
     return attrs.evolve(numbers, units=units)
 
 
 def _combine(
-    operation: Callable[[Any, Any], Any], one: Numbers, two: Numbers, scale: int, ends: Sequence[int]
-) -> Numbers:
+    operation: Callable[[Any, Any], Any], one: DecimalColumn, two: DecimalColumn, scale: int, ends: Sequence[int]
+) -> DecimalColumn:
     low, high = min(ends), max(ends)
     if not _fits(low, high, two.low, two.high, one.low, one.high):
         one, two = _wide(one), _wide(two)
-    return Numbers(operation(one.units, two.units), scale, _both(one.known, two.known), low, high)
+    return DecimalColumn(operation(one.units, two.units), scale, _both(one.known, two.known), low, high)
 
 
-def _aligned(one: Numbers, two: Numbers) -> tuple[Numbers, Numbers]:
-    """Bring both to the larger of their scales."""
+def _aligned(one: DecimalColumn, two: DecimalColumn) -> tuple[DecimalColumn, DecimalColumn]:
+    """Return both at the larger of their scales."""
     scale = max(one.scale, two.scale)
     return _rescaled(one, scale), _rescaled(two, scale)
 
 
-def _rescaled(numbers: Numbers, scale: int) -> Numbers:
+def _rescaled(numbers: DecimalColumn, scale: int) -> DecimalColumn:
     if numbers.scale == scale:
         return numbers
     wider = numbers * 10 ** (scale - numbers.scale)
-    return Numbers(wider.units, scale, wider.known, wider.low, wider.high)
+    return DecimalColumn(wider.units, scale, wider.known, wider.low, wider.high)
 
 
 def _both(one: Bools | None, two: Bools | None) -> Bools | None:

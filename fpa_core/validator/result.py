@@ -1,4 +1,4 @@
-"""What a validation returns: the findings, the counts by rule, and the two halves of a table that was split."""
+"""Results of validation: the findings, the counts by rule, and the two parts of a table that was split."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-__all__ = ["Ledger", "Refused", "Split", "ValidationResult", "merged"]
+__all__ = ["Refused", "ResultBuilder", "Split", "ValidationResult", "merged"]
 
 
 class Refused(NamedTuple):
-    """A row kept out: its position in the table, and everything it broke."""
+    """A rejected row: its position in the table, and all its findings."""
 
     row: int
     findings: tuple[Finding, ...]
@@ -27,13 +27,13 @@ class Refused(NamedTuple):
 
 @attrs.frozen(eq=False)
 class Split:
-    """A table in two parts: every row is in exactly one.
+    """A table split in two parts; every row is in exactly one.
 
     :ivar accepted: the rows that broke no rule of severity error, in their order.
     :ivar accepted_rows: their positions in the table that was split, from 0.
-    :ivar refused: the other rows, in their order.
-    :ivar flagged: how many accepted rows broke each rule of a lesser severity.
-    :ivar result: the counts and findings, where :meth:`DataValidator.split` made it.
+    :ivar refused: the rejected rows, in their order.
+    :ivar flagged: number of accepted rows that broke each rule of a lower severity.
+    :ivar result: the counts and findings, if made by :meth:`DataValidator.split`; else None.
     """
 
     accepted: pa.Table
@@ -45,15 +45,15 @@ class Split:
 
 @attrs.frozen
 class ValidationResult:
-    """What the rules say of one record or many.
+    """The result of validating one record or many.
 
-    :ivar rows: how many records were judged.
-    :ivar findings: what is wrong; of a large table, the first examples of each rule.
-    :ivar counts: by rule id, how many records it judged, could not judge, and found wrong. These are complete.
-    :ivar flagged: how many records that are valid nevertheless broke each rule of a lesser severity.
-    :ivar rules: the rules that judged, as :meth:`DataValidator.rules` describes them: parameters, where each came from, plugin, version.
-    :ivar tolerated: the rules that were broken, but not by more than their parameter ``tolerate`` allows. Each counts one severity less.
-    :ivar again: the counts of rules about series among the accepted rows alone, where :meth:`DataValidator.split` was asked for them.
+    :ivar rows: number of records validated.
+    :ivar findings: the problems found; for a table, the first examples of each rule.
+    :ivar counts: by rule id, the numbers of records evaluated, not evaluated and failed. They are complete.
+    :ivar flagged: number of valid records that broke each rule of a lower severity.
+    :ivar rules: the rules applied, as described by :meth:`DataValidator.rules`.
+    :ivar tolerated: the rules broken by no more records than their parameter ``tolerate`` allows; their severity is lowered by one.
+    :ivar accepted_series_counts: the counts of series rules among the accepted rows alone, if made by :meth:`DataValidator.split`.
     """
 
     rows: int
@@ -62,24 +62,24 @@ class ValidationResult:
     flagged: Mapping[str, int] = attrs.field(factory=dict)
     rules: tuple[Mapping[str, Any], ...] = attrs.field(default=(), repr=False)
     tolerated: frozenset[str] = frozenset()
-    again: Mapping[str, Tally] | None = None
+    accepted_series_counts: Mapping[str, Tally] | None = None
 
     @property
     def is_valid(self) -> bool:
-        """Whether no rule of severity error was broken beyond what it tolerates."""
+        """Whether no rule of severity error was broken by more records than it tolerates."""
         return all(self.severity_of(finding) is not Severity.ERROR for finding in self.findings)
 
     def severity_of(self, finding: Finding) -> Severity:
-        """Return how much a finding counts in the whole: one severity less where its rule tolerates it."""
+        """Return the severity of a finding, lowered by one if its rule tolerates it."""
         if finding.rule not in self.tolerated:
             return finding.severity
         return Severity.WARNING if finding.severity is Severity.ERROR else Severity.INFO
 
     def to_arrow(self) -> pa.Table:
-        """Return the findings as a table: a row for each field that each finding is about.
+        """Return the findings as a table, with a row for each field of each finding.
 
         Its columns: ``row`` (position), ``kind``, ``key`` (symbol or account), ``timestamp``, ``rule``, ``severity``, ``field``, ``observed``,
-        ``limit``, ``related`` (the other record), ``message``. Values are texts, exact; a finding about no field has one row.
+        ``limit``, ``related`` (the other record), ``message``. Values are exact texts; a finding without fields has one row.
         """
         import pyarrow as pa
 
@@ -122,12 +122,12 @@ class ValidationResult:
         return self._sentences(Severity.INFO)
 
     def raise_for_errors(self) -> None:
-        """Raise a ValidationError that carries the findings, unless the result is valid."""
+        """Raise a ValidationError that carries the findings, if the result is not valid."""
         if not self.is_valid:
             raise ValidationError("; ".join(self.errors), findings=self.findings)
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain JSON-able values."""
+        """Return JSON-compatible values."""
         return {
             "valid": self.is_valid,
             "rows": self.rows,
@@ -142,10 +142,10 @@ class ValidationResult:
         ]
 
 
-class Ledger:
-    """Keeps the counts and the first findings of each rule while an examination runs, in bounded memory.
+class ResultBuilder:
+    """Collects the counts and the first findings of each rule during a run, in bounded memory.
 
-    :param examples: findings to keep of each rule, at least one; None for all.
+    :param examples: number of findings to keep of each rule, at least one; None for all.
     """
 
     def __init__(self, examples: int | None = None) -> None:
@@ -157,7 +157,7 @@ class Ledger:
         self._kept: dict[str, int] = {}
 
     def tally(self, rule: str) -> Tally:
-        """Return the counts of *rule*, to be raised."""
+        """Return the counts of *rule*, which the caller increases."""
         return self.counts.setdefault(rule, Tally())
 
     def flag(self, rule: str, count: int) -> None:
@@ -166,7 +166,7 @@ class Ledger:
             self.flagged[rule] = self.flagged.get(rule, 0) + count
 
     def room(self, rule: str) -> int | None:
-        """Tell how many more findings of *rule* are wanted; None for any number."""
+        """Return how many more findings of *rule* will be kept; None for any number."""
         return None if self._examples is None else self._examples - self._kept.get(rule, 0)
 
     def keep(self, finding: Finding) -> None:
@@ -176,11 +176,11 @@ class Ledger:
             self._findings.append(finding)
 
     def result(self, rules: Iterable[Mapping[str, Any]] = ()) -> ValidationResult:
-        """Return what is known so far; *rules* describes the rules in force."""
+        """Return the result so far; *rules* describes the enabled rules."""
         counts = {rule: attrs.evolve(tally) for rule, tally in self.counts.items()}
-        judged = tuple(rule for rule in rules if rule["id"] in counts)
-        tolerated = frozenset(rule["id"] for rule in judged if _tolerates(rule.get("tolerate"), counts[rule["id"]]))
-        return ValidationResult(self.rows, tuple(self._findings), counts, dict(self.flagged), judged, tolerated)
+        applied = tuple(rule for rule in rules if rule["id"] in counts)
+        tolerated = frozenset(rule["id"] for rule in applied if _tolerates(rule.get("tolerate"), counts[rule["id"]]))
+        return ValidationResult(self.rows, tuple(self._findings), counts, dict(self.flagged), applied, tolerated)
 
 
 def _tolerates(most: float | None, tally: Tally) -> bool:
@@ -190,19 +190,19 @@ def _tolerates(most: float | None, tally: Tally) -> bool:
 
 
 def merged(results: Iterable[ValidationResult]) -> ValidationResult:
-    """Return the results about several kinds of record as one; positions of rows stay those within each kind."""
-    ledger = Ledger()
+    """Return the results of several kinds of record as one; row positions remain those within each kind."""
+    builder = ResultBuilder()
     rules: dict[str, Mapping[str, Any]] = {}
     for result in results:
-        ledger.rows += result.rows
+        builder.rows += result.rows
         for finding in result.findings:
-            ledger.keep(finding)
+            builder.keep(finding)
         for rule, tally in result.counts.items():
-            total = ledger.tally(rule)
+            total = builder.tally(rule)
             total.evaluated += tally.evaluated
             total.not_evaluated += tally.not_evaluated
             total.failed += tally.failed
         for rule, count in result.flagged.items():
-            ledger.flag(rule, count)
+            builder.flag(rule, count)
         rules |= {rule["id"]: rule for rule in result.rules}
-    return ledger.result(rules.values())
+    return builder.result(rules.values())

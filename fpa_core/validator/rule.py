@@ -1,4 +1,4 @@
-"""What a rule is: a small attrs class whose fields are its parameters."""
+"""Rules: small attrs classes whose fields are their parameters."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from fpa_core.protocols import Failure, Severity
 from fpa_core.validator.conditions import Override, Problem, Where, where_problems
 
 __all__ = [
-    "ASKED",
-    "FLAGS",
-    "INFORMS",
-    "LEVELS",
-    "REFUSES",
-    "SUSPECTS",
-    "WARNS",
+    "ERROR",
+    "FLAG",
+    "INFO",
+    "OPT_IN",
+    "STATISTICAL",
+    "WARN",
     "Rule",
     "Scope",
     "every",
@@ -30,42 +29,39 @@ __all__ = [
 ]
 
 Scope: TypeAlias = Literal["row", "series", "dataset"]
-"""What a rule looks at: a row alone, a row and those before it, or several tables."""
+"""What a rule reads: a single row, a row and those before it, or several tables."""
 
-LEVELS = ("off", "lenient", "standard", "strict")
-"""How much is asked of data; each rule says how severe it is at each level."""
+OPT_IN: Mapping[str, Severity | None] = MappingProxyType({"lenient": None, "standard": None, "strict": None})
+"""Severities of a rule for some markets only, which is disabled unless its severity is set."""
 
-ASKED: Mapping[str, Severity | None] = MappingProxyType({"lenient": None, "standard": None, "strict": None})
-"""Levels of a rule that makes sense for some markets only, and is in force where its severity is set."""
-
-INFORMS: Mapping[str, Severity | None] = MappingProxyType(
+INFO: Mapping[str, Severity | None] = MappingProxyType(
     {"lenient": None, "standard": Severity.INFO, "strict": Severity.INFO}
 )
-"""Levels of a rule that describes data rather than doubting them."""
+"""Severities of a rule that describes data and does not question them."""
 
-FLAGS: Mapping[str, Severity | None] = MappingProxyType(
+FLAG: Mapping[str, Severity | None] = MappingProxyType(
     {"lenient": Severity.INFO, "standard": Severity.WARNING, "strict": Severity.WARNING}
 )
-"""Levels of a rule that correct data break so often that it refuses nothing."""
+"""Severities of a rule that correct data often break, so it rejects no record."""
 
-SUSPECTS: Mapping[str, Severity | None] = MappingProxyType(
+STATISTICAL: Mapping[str, Severity | None] = MappingProxyType(
     {"lenient": None, "standard": None, "strict": Severity.WARNING}
 )
-"""Levels of a rule that guesses by statistics, and takes its time: it is asked only where much is demanded, and refuses nothing."""
+"""Severities of a slow statistical rule, which runs only at level strict and rejects no record."""
 
-WARNS: Mapping[str, Severity | None] = MappingProxyType(
+WARN: Mapping[str, Severity | None] = MappingProxyType(
     {"lenient": Severity.INFO, "standard": Severity.WARNING, "strict": Severity.ERROR}
 )
-"""Levels of a rule that real and correct data sometimes break."""
+"""Severities of a rule that correct data sometimes break."""
 
-REFUSES: Mapping[str, Severity | None] = MappingProxyType(
+ERROR: Mapping[str, Severity | None] = MappingProxyType(
     {"lenient": Severity.WARNING, "standard": Severity.ERROR, "strict": Severity.ERROR}
 )
-"""Levels of a rule that only wrong data break."""
+"""Severities of a rule that only wrong data break."""
 
 _ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+")
 COMMON = ("enabled", "severity", "stop", "tolerate", "where", "overrides")
-"""The parameters that every rule has."""
+"""The parameters common to all rules."""
 
 _NEEDS = ("memory", "now_ns", "stored", "stored_bars")
 
@@ -76,9 +72,9 @@ def _overrides(several: Iterable[Override]) -> tuple[Override, ...]:
 
 @attrs.frozen(kw_only=True)
 class Rule:
-    """What must hold of a record: said in the first docstring line, judged in ``check``.
+    """A condition on records, stated in the first line of the docstring and tested by ``check``.
 
-    The base of every rule, as in::
+    The base class of all rules. An example::
 
         @attrs.frozen(kw_only=True)
         class RoundLot(Rule):
@@ -93,34 +89,34 @@ class Rule:
             def check(self, order):
                 return None if order.quantity is None else order.quantity % self.lot == 0
 
-    Annotated names are parameters, which TOML may set (``[validator.rules."acme.round_lot"] lot = 50``) and which all have defaults; a rule
-    without any needs no decorator. Names without annotation are class variables:
+    Annotated names are parameters. They can be set in TOML (``[validator.rules."acme.round_lot"] lot = 50``) and must have defaults. A rule
+    without parameters needs no decorator. Names without annotation are class variables:
 
-    - ``id``: who the rule is, as ``vendor.name``; ``kind``: the record kind it judges, by its plural name, or several;
-    - ``fields``: the attributes it looks at, shown in findings;
-    - ``levels``: its severity at each level, None where it is off; :data:`WARNS` unless it says otherwise;
-    - ``scope``: :data:`Scope`; ``priority``: smaller ones are judged first;
-    - ``needs``: what it wants beside the record, passed by keyword: ``now_ns``, the present moment; ``memory``, a dict of its own that lasts as
-      long as the examination; ``stored``, which returns the stored order of an id, or None; ``stored_bars``, which yields stored bars (see
+    - ``id``: its identifier, as ``vendor.name``; ``kind``: the plural name of the record kind it applies to, or several names;
+    - ``fields``: the attributes it reads, which findings show;
+    - ``levels``: its severity at each level, None if disabled there; :data:`WARN` by default;
+    - ``scope``: :data:`Scope`; ``priority``: smaller ones run first;
+    - ``needs``: further arguments, passed by keyword: ``now_ns``, the current time; ``memory``, a dict of its own that lasts as long as the
+      validation run; ``stored``, which returns the stored order of an id, or None; ``stored_bars``, which yields stored bars (see
       :class:`fpa_core.protocols.StoredBars`), or is None without a store;
-    - ``against``: of a rule of scope ``dataset``, the kinds it needs beside its own; its ``mask(columns, others)`` gets them by name.
+    - ``against``: for scope ``dataset``, the other kinds it needs; its ``mask(columns, others)`` gets their tables by kind name.
 
-    ``check(record)`` returns True, False, or None where a value it needs is missing; instead of False it may return a
-    :class:`fpa_core.protocols.Failure`, which has the sentence with it. ``mask(columns)``, if there is one, returns the same for a
-    whole table (see :class:`fpa_core.validator.vectors.Columns`), as a `Truth` or an Arrow boolean array whose nulls mean None.
+    ``check(record)`` returns True, False, or None if a value it needs is missing. Instead of False it may return a
+    :class:`fpa_core.protocols.Failure` with a message. ``mask(columns)``, if defined, returns the same for a
+    whole table (see :class:`fpa_core.validator.vectors.Columns`), as a `KleeneMask` or an Arrow boolean array whose nulls mean None.
 
-    :ivar enabled: false switches the rule off.
-    :ivar severity: takes the place of the severity its level gives.
-    :ivar stop: whether a live record that breaks the rule as an error is not judged any further.
-    :ivar tolerate: how much may break the rule while the whole still counts as valid: a number of records, or a fraction of those judged.
-    :ivar where: to which records it applies, by field: globs for a text; ``min`` and ``max`` for a number or a time.
+    :ivar enabled: whether the rule is enabled.
+    :ivar severity: replaces the severity of the level.
+    :ivar stop: whether no further rules are applied to a live record that breaks this rule as an error.
+    :ivar tolerate: how many records may break the rule while the result is still valid: a number, or a fraction of those evaluated.
+    :ivar where: the records it applies to, by field: globs for a text; ``min`` and ``max`` for a number or a time.
     :ivar overrides: other parameters by symbol, glob, or ``class:NAME``; for snapshots, by account.
     """
 
     id: ClassVar[str]
     kind: ClassVar[str | tuple[str, ...]]
     fields: ClassVar[tuple[str, ...]] = ()
-    levels: ClassVar[Mapping[str, Severity | None]] = WARNS
+    levels: ClassVar[Mapping[str, Severity | None]] = WARN
     scope: ClassVar[Scope] = "row"
     priority: ClassVar[int] = 50
     needs: ClassVar[tuple[str, ...]] = ()
@@ -139,7 +135,7 @@ class Rule:
     def _check_tolerate(self, _: Any, value: float | None) -> None:
         if value is None or (type(value) is int and value >= 0) or (type(value) is float and 0 <= value < 1):
             return
-        raise DataError(f"tolerate: a number of records, or a fraction below 1, is needed, not {value!r}", value=value)
+        raise DataError(f"tolerate: expected a number of records, or a fraction below 1, not {value!r}", value=value)
 
     @where.validator
     def _check_where(self, _: Any, value: Mapping[str, Any]) -> None:
@@ -147,9 +143,9 @@ class Rule:
             Where(value, self.kinds)
 
     def at(self, level: str, chosen: Severity | Literal["off"] | None = None) -> Self | None:
-        """Return this rule with the severity it has at *level*; None when it is off there.
+        """Return this rule with its severity at *level*; None if it is disabled there.
 
-        :param chosen: what a level of the user's says of the rule.
+        :param chosen: the severity that a user level sets.
         """
         given = None if chosen == "off" else chosen or self.levels.get(level)
         severity = self.severity or given
@@ -159,7 +155,7 @@ class Rule:
         if not self.enabled or severity is None:
             if not any(each.rule for each in overrides):
                 return None
-            severity = None  # off but for some symbols
+            severity = None  # enabled for some symbols only
         return attrs.evolve(self, severity=severity, enabled=severity is not None, overrides=overrides)
 
     @classmethod
@@ -168,26 +164,26 @@ class Rule:
         return where_problems(conditions, (cls.kind,) if isinstance(cls.kind, str) else cls.kind)
 
     def adapted(self, where: Mapping[str, Any], overrides: Mapping[str, tuple[Sequence[str], Rule]]) -> Self:
-        """Return this rule with a filter, and with other parameters for some symbols: by name, the globs it stands for and the rule."""
+        """Return this rule with a filter and with overrides: by name, the globs and the rule with other parameters."""
         several = [Override(name, tuple(patterns), rule) for name, (patterns, rule) in overrides.items()]
         return attrs.evolve(self, where=where, overrides=sorted(several, key=lambda each: each.rank))
 
     def limit(self, record: Any) -> str | None:  # noqa: ARG002
-        """Return what would just have been allowed, as text; None where the rule has no such thing."""
+        """Return the limit that the value exceeds, as text; None if the rule has no limit."""
         return None
 
     def describe(self, record: Any) -> str:  # noqa: ARG002
-        """Say in a sentence what is wrong with *record*, which broke the rule. Unless overridden, that is what should have held."""
+        """Return a message about *record*, which broke the rule; by default the summary of the rule."""
         return self.summary
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The names of the kinds it judges."""
+        """The names of the kinds it applies to."""
         return (self.kind,) if isinstance(self.kind, str) else self.kind
 
     @property
     def summary(self) -> str:
-        """What must hold: the first line of the docstring."""
+        """The first line of the docstring."""
         return self._documentation().partition("\n")[0]
 
     def _documentation(self) -> str:
@@ -195,11 +191,11 @@ class Rule:
 
     @classmethod
     def parameters(cls) -> tuple[attrs.Attribute[Any], ...]:
-        """Return the fields that are the rule's own, without those every rule has."""
+        """Return the rule's own parameters, without the common ones."""
         return tuple(attribute for attribute in attrs.fields(cls) if attribute.name not in COMMON)
 
     def as_dict(self) -> dict[str, Any]:
-        """Describe the rule as it stands, with its parameters' values and defaults."""
+        """Return a description of the rule with the values and defaults of its parameters."""
         defaults = type(self)()
         names = [attribute.name for attribute in self.parameters()]
         return {
@@ -230,36 +226,36 @@ def _differences(rule: Rule, other: Rule | None) -> dict[str, Any]:
 
 
 def every(*verdicts: bool | None) -> bool | None:
-    """Join verdicts, leaving out those not evaluated: False if one is, else True if one is, else None."""
+    """Combine verdicts, ignoring None: False if one is False, else True if one is True, else None."""
     return False if False in verdicts else True if True in verdicts else None
 
 
 def rule_problems(rule: Any) -> list[str]:
-    """Say what keeps *rule* from being a usable rule class; an empty list means nothing does."""
+    """Return the problems that make *rule* unusable as a rule class; an empty list if there are none."""
     if not (isinstance(rule, type) and issubclass(rule, Rule)):
-        return [f"{rule!r} is no class derived from fpa_core.validator.Rule"]
+        return [f"{rule!r} is not a subclass of fpa_core.validator.Rule"]
     problems = []
     if not _ID.fullmatch(str(getattr(rule, "id", ""))):
-        problems.append(f"id: {getattr(rule, 'id', None)!r} does not look like vendor.name")
+        problems.append(f"id: {getattr(rule, 'id', None)!r} is not of the form vendor.name")
     method = "mask" if rule.scope == "dataset" else "check"
     if not callable(getattr(rule, method, None)):
-        problems.append(f"{method}: there is no such method")
-    problems += [f"against: {kind!r} is none of {', '.join(KINDS)}" for kind in rule.against if kind not in KINDS]
+        problems.append(f"{method}: this method is missing")
+    problems += [f"against: {kind!r} is not one of {', '.join(KINDS)}" for kind in rule.against if kind not in KINDS]
     kinds = getattr(rule, "kind", ())
     kinds = (kinds,) if isinstance(kinds, str) else kinds
     if not kinds or (unknown := [kind for kind in kinds if kind not in KINDS]):
-        problems.append(f"kind: {unknown if kinds else 'nothing'} is none of {', '.join(KINDS)}")
+        problems.append(f"kind: {unknown if kinds else 'nothing'} is not one of {', '.join(KINDS)}")
     else:
         known = [{attribute.name for attribute in attrs.fields(KINDS[kind].record)} for kind in kinds]
         problems += [
-            f"fields: {name!r} is no field of {kind}"
+            f"fields: {name!r} is not a field of {kind}"
             for kind, names in zip(kinds, known, strict=True)
             for name in rule.fields
             if name not in names
         ]
-    problems += [f"needs: {need!r} is none of {', '.join(_NEEDS)}" for need in rule.needs if need not in _NEEDS]
+    problems += [f"needs: {need!r} is not one of {', '.join(_NEEDS)}" for need in rule.needs if need not in _NEEDS]
     if "__attrs_attrs__" not in vars(rule) and any("ClassVar" not in str(hint) for hint in _own_annotations(rule)):
-        problems.append("its parameters are no attrs fields: decorate the class with @attrs.frozen(kw_only=True)")
+        problems.append("its parameters are not attrs fields: decorate the class with @attrs.frozen(kw_only=True)")
     problems += [
         f"{parameter.name}: a parameter needs a default"
         for parameter in rule.parameters()

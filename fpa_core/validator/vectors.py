@@ -1,4 +1,4 @@
-"""A table as rules see it: its columns as exact numbers, words, and truths (see :mod:`fpa_core.validator.exact`)."""
+"""The columns of a table for rules: exact numbers, strings and masks (see :mod:`fpa_core.validator.exact`)."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from fpa_core.arrow.columns import as_decimals, as_numeric, times_as_ns
 from fpa_core.arrow.conversion import from_table
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import Kind
-from fpa_core.validator.exact import Bools, Numbers, Truth, units_of
+from fpa_core.validator.exact import Bools, DecimalColumn, KleeneMask, units_of
 
-__all__ = ["Columns", "Numbers", "Truth", "Words"]
+__all__ = ["Columns", "DecimalColumn", "KleeneMask", "StringColumn"]
 
 
-class Words:
-    """A column of texts."""
+class StringColumn:
+    """A column of strings."""
 
     def __init__(self, array: pa.Array) -> None:
         self.array = array
 
-    def isin(self, *words: str) -> Truth:
-        """Tell which rows have one of *words*; a missing text is none of them."""
-        return Truth(_bools(pc.is_in(self.array, pa.array(words, self.array.type))))
+    def isin(self, *words: str) -> KleeneMask:
+        """Return which rows have one of *words*; false for a missing value."""
+        return KleeneMask(_bools(pc.is_in(self.array, pa.array(words, self.array.type))))
 
-    def present(self) -> Truth:
-        """Tell which rows have a value."""
-        return Truth(_bools(self.array.is_valid()))
+    def present(self) -> KleeneMask:
+        """Return which rows have a value."""
+        return KleeneMask(_bools(self.array.is_valid()))
 
 
 class Columns:
     """The columns of a table, by the names of the record's fields.
 
-    A column the table leaves out has its field's default, as in a record.
+    A column missing from the table has the default of its field, as in a record.
 
-    :ivar series: what :mod:`fpa_core.validator.preceding` has found of the table's series, by the fields that name them.
-    :ivar lookups: what rules have looked up for the table elsewhere, for others that ask alike.
-    :raises DataError: when a column is not of the kind's type.
+    :ivar series: results of :mod:`fpa_core.validator.lagged`, cached by key fields.
+    :ivar lookups: results of other lookups for the table, cached for all rules.
+    :raises DataError: if a column does not have the type of the kind.
     """
 
     def __init__(self, kind: Kind, table: pa.Table, records: Sequence[Any] | None = None) -> None:
         self.kind = kind
         self.table = table
         self._given = records
-        self._numbers: dict[str, Numbers] = {}
+        self._numbers: dict[str, DecimalColumn] = {}
         self._values: dict[str, Sequence[Any]] = {}
         self._codes: dict[str, tuple[Any, list[Any]]] = {}
         self._chosen: tuple[Bools, Any, Columns] | None = None
@@ -65,27 +65,27 @@ class Columns:
         return int(self.table.num_rows)
 
     def take(self, rows: Any) -> Columns:
-        """Return some of the rows, by their positions."""
+        """Return the rows at the given positions."""
         if len(rows) == len(self):
             return self
         records = None if self._given is None else [self._given[row] for row in rows.tolist()]
         return Columns(self.kind, self.table.take(pa.array(rows)), records)
 
     def within(self, chosen: Bools) -> tuple[Any, Columns]:
-        """Return the positions of the rows chosen, and these rows; found once for all that ask with the same choice."""
+        """Return the positions of the chosen rows, and these rows; the last result is cached."""
         if self._chosen is None or self._chosen[0] is not chosen:
             rows = np.flatnonzero(chosen)
             self._chosen = (chosen, rows, self.take(rows))
         return self._chosen[1:]
 
-    def numbers(self, field: str) -> Numbers:
+    def numbers(self, field: str) -> DecimalColumn:
         """Return a column of decimals, of integers, or of times, which are nanoseconds since 1970."""
         if field not in self._numbers:
             self._numbers[field] = _read(self.arrow(field))
         return self._numbers[field]
 
     def value(self, field: str, row: int) -> Any:
-        """Return one value as the record has it: a decimal, nanoseconds, an integer or a text; None where it is missing."""
+        """Return one value as in a record: a decimal, nanoseconds, an integer or a text; None if it is missing."""
         column = self.kind.by_field[field]
         if column.type == "text":
             return self.arrow(field)[row].as_py()
@@ -93,7 +93,7 @@ class Columns:
         return value if value is None or column.type == "decimal" else int(value)
 
     def values(self, field: str) -> Sequence[Any]:
-        """Return a whole column as records have it."""
+        """Return a whole column with values as in records."""
         if field not in self._values:
             column = self.kind.by_field[field]
             array = self.arrow(field)
@@ -106,19 +106,19 @@ class Columns:
         return self._values[field]
 
     def codes(self, field: str) -> tuple[Any, list[Any]]:
-        """Return a column of texts as numbers, and the text that each number stands for; a missing one is None."""
+        """Return a column of strings as codes, and the string of each code; None for missing values."""
         if field not in self._codes:
             encoded = pc.dictionary_encode(self.arrow(field), null_encoding="encode")
             numbers = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
             self._codes[field] = (numbers, encoded.dictionary.to_pylist())
         return self._codes[field]
 
-    def words(self, field: str) -> Words:
+    def strings(self, field: str) -> StringColumn:
         """Return a column of texts."""
-        return Words(self.arrow(field))
+        return StringColumn(self.arrow(field))
 
     def arrow(self, field: str) -> pa.Array:
-        """Return a column as one Arrow array, for a rule that prefers Arrow's functions."""
+        """Return a column as one Arrow array, for rules that use Arrow functions."""
         column = self.kind.by_field[field]
         if column.name in self.table.schema.names:
             array = self.table.column(column.name)
@@ -134,18 +134,18 @@ class Columns:
         """The rows as records."""
         return from_table(self.kind, self.table) if self._given is None else self._given
 
-    def unknown(self) -> Truth:
-        """Return a verdict that is known of no row."""
+    def unknown(self) -> KleeneMask:
+        """Return a mask in which all rows are unknown."""
         none = np.zeros(len(self), np.bool_)
-        return Truth(none, none)
+        return KleeneMask(none, none)
 
     @staticmethod
-    def every(*truths: Truth) -> Truth:
-        """Join verdicts, leaving out what is not known, as :func:`fpa_core.validator.every` does for single ones."""
-        broken = functools.reduce(operator.or_, ((~truth).holds for truth in truths))
-        known = [truth.known for truth in truths]
+    def every(*masks: KleeneMask) -> KleeneMask:
+        """Combine masks, ignoring unknown rows, as :func:`fpa_core.validator.every` does for single verdicts."""
+        broken = functools.reduce(operator.or_, ((~mask).holds for mask in masks))
+        known = [mask.known for mask in masks]
         seen = None if any(each is None for each in known) else functools.reduce(operator.or_, known)
-        return Truth(~broken, seen)
+        return KleeneMask(~broken, seen)
 
 
 def _bools(array: pa.Array) -> Bools:
@@ -164,17 +164,17 @@ def _require_type(kind: Kind, name: str, needed: str, found: pa.DataType) -> Non
     }
     if not fits[needed] and not pa.types.is_null(found):
         raise DataError(
-            f"{kind.name}.{name}: a {needed} column is needed, not {found}",
+            f"{kind.name}.{name}: expected a {needed} column, not {found}",
             hint="make tables with fpa_core.arrow.conversion.to_table",
             field=f"{kind.name}.{name}",
         )
 
 
-def _read(array: pa.Array) -> Numbers:
+def _read(array: pa.Array) -> DecimalColumn:
     """Read an Arrow column of decimals, times or integers."""
     known = _bools(array.is_valid()) if array.null_count else None
     if pa.types.is_null(array.type):
-        return Numbers(np.zeros(len(array), np.int64), 0, np.zeros(len(array), np.bool_), 0, 0)
+        return DecimalColumn(np.zeros(len(array), np.int64), 0, np.zeros(len(array), np.bool_), 0, 0)
     array = as_numeric(array)
     if pa.types.is_string(array.type):
         return _from_decimals(as_decimals(array), known)
@@ -184,11 +184,11 @@ def _read(array: pa.Array) -> Numbers:
         scale = 0
         units = times_as_ns(array).fill_null(0).to_numpy(zero_copy_only=False)
     low, high = (int(units.min()), int(units.max())) if len(units) else (0, 0)
-    return Numbers(units, scale, known, low, high)
+    return DecimalColumn(units, scale, known, low, high)
 
 
 def _from_words(array: pa.Array, known: Bools | None) -> Any:
-    """Read decimals by their memory: little-endian two's complement, two or four 64-bit words a value, the lowest first."""
+    """Read decimals from their buffer: little-endian two's complement, two or four 64-bit words per value, the lowest first."""
     if array.type.bit_width < 128:
         array = array.cast(pa.decimal128(38, array.type.scale))
     width = array.type.bit_width // 64
@@ -196,7 +196,7 @@ def _from_words(array: pa.Array, known: Bools | None) -> Any:
         return np.zeros(0, np.int64)
     words = np.frombuffer(array.buffers()[1], np.int64)[array.offset * width :][: len(array) * width].reshape(-1, width)
     if known is not None:
-        words = np.where(known[:, np.newaxis], words, 0)  # what lies under a null is undefined
+        words = np.where(known[:, np.newaxis], words, 0)  # the buffer is undefined at nulls
     lowest = words[:, 0]
     sign = lowest >> 63
     if all(bool((words[:, place] == sign).all()) for place in range(1, width)):
@@ -207,9 +207,9 @@ def _from_words(array: pa.Array, known: Bools | None) -> Any:
     return units
 
 
-def _from_decimals(values: Sequence[Decimal | None], known: Bools | None) -> Numbers:
+def _from_decimals(values: Sequence[Decimal | None], known: Bools | None) -> DecimalColumn:
     scale = max((-int(value.as_tuple().exponent) for value in values if value is not None), default=0)
     scale = max(scale, 0)
     units = np.empty(len(values), object)
     units[:] = [0 if value is None else units_of(value, scale) for value in values]
-    return Numbers(units, scale, known, min(units, default=0), max(units, default=0))
+    return DecimalColumn(units, scale, known, min(units, default=0), max(units, default=0))

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import evolve
 
 from fpa_core.cache.fork import fork_safe_lock
-from fpa_core.protocols import Capability, Entry, RemovalCause, RemovalWatcher, Usage
+from fpa_core.protocols import Capability, Entry, RemovalCause, RemovalListener, Usage
 from fpa_plugins.disk import rows
 from fpa_plugins.disk.database import Database
 from fpa_plugins.disk.framing import pack
@@ -43,7 +43,7 @@ class DiskCache:
         self._max_bytes = max_bytes
         self._lock = fork_safe_lock()
         self._evicted: Counter[str] = Counter()
-        self._watchers: tuple[RemovalWatcher, ...] = ()
+        self._watchers: tuple[RemovalListener, ...] = ()
         self._written = 0  # bytes since the size was last looked at
         self._database = Database(Path(path).expanduser().absolute(), max_bytes, timeout, self._rebuilt)
         self._run = self._database.run
@@ -145,10 +145,10 @@ class DiskCache:
         entries, size = self._run(lambda cache: (len(cache), cache.volume()))
         return Usage(entries, size, dict(self._evicted))
 
-    def watch(self, watcher: RemovalWatcher) -> None:
-        """Tell *watcher* of entries that this object drops or replaces; what other processes drop it does not see."""
+    def add_removal_listener(self, listener: RemovalListener) -> None:
+        """Call *listener* for entries that this object drops or replaces, not for those that other processes drop."""
         with self._lock:
-            self._watchers = (*self._watchers, watcher)
+            self._watchers = (*self._watchers, listener)
 
     def close(self) -> None:
         """Close the database."""
@@ -177,7 +177,7 @@ class DiskCache:
         if (old := rows.read(cache, row.key)) is None:
             return []
         until = old.expires_at if old.keep_until is None else old.keep_until
-        if old.tags and not old.standing:
+        if old.tags and not old.tags_verified:
             return [(row.key, RemovalCause.INVALIDATED)]
         over = until is not None and until <= row.stored_at
         return [(row.key, RemovalCause.EXPIRED if over else RemovalCause.REPLACED)]

@@ -75,7 +75,7 @@ def read(cache: Any, key: str) -> Entry | None:
             return None
         entry = unpack(disk.fetch(*row, False))
         if entry is not None and (tags := entry.tags):
-            entry.standing = _generations(connection, tuple(tags)) == tags
+            entry.tags_verified = _generations(connection, tuple(tags)) == tags
     except OSError:
         return None  # a foreign row, or a file that somebody removed
     else:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from attrs import evolve
 
 from fpa_core.cache.fork import fork_safe_lock
-from fpa_core.protocols import Capability, Entry, RemovalCause, RemovalWatcher, Usage
+from fpa_core.protocols import Capability, Entry, RemovalCause, RemovalListener, Usage
 from fpa_plugins.memory.expiry import Expiry
 from fpa_plugins.memory.policies import Lru, Policy, S3Fifo
 
@@ -43,7 +43,7 @@ class MemoryCache:
         self._max_bytes = inf if max_bytes is None else max_bytes
         self._lock = fork_safe_lock()
         self._evicted: Counter[str] = Counter()
-        self._watchers: tuple[RemovalWatcher, ...] = ()
+        self._watchers: tuple[RemovalListener, ...] = ()
         self._serial = itertools.count(1)
         self._base = 0  # the generation of tags never bumped
         self._generations: dict[str, int] = {}
@@ -154,10 +154,10 @@ class MemoryCache:
         """Tell how full it is."""
         return Usage(len(self._entries), self._bytes, dict(self._evicted))
 
-    def watch(self, watcher: RemovalWatcher) -> None:
-        """Tell *watcher* of entries that go of themselves."""
+    def add_removal_listener(self, listener: RemovalListener) -> None:
+        """Call *listener* for entries that the cache drops by itself."""
         with self._lock:
-            self._watchers = (*self._watchers, watcher)
+            self._watchers = (*self._watchers, listener)
 
     def close(self) -> None:
         """Let everything go."""

@@ -9,11 +9,11 @@ from attrs import field, frozen
 
 from fpa_core.numbers import EXACT, decimal_text, ns_text, to_decimal
 from fpa_core.protocols import Failure
-from fpa_core.validator import FLAGS, INFORMS, PairRule, Rule, SeriesRule
+from fpa_core.validator import FLAG, INFO, PairRule, Rule, SeriesRule
 
 if TYPE_CHECKING:
-    from fpa_core.validator.preceding import Preceding
-    from fpa_core.validator.vectors import Columns, Truth
+    from fpa_core.validator.lagged import Lagged
+    from fpa_core.validator.vectors import Columns, KleeneMask
 
 __all__ = ["RULES", "DayPnL", "Order"]
 
@@ -31,14 +31,14 @@ class Order(PairRule):
     fields = ("ts_ns",)
     keeps = ("ts_ns",)
     key = ("account",)
-    levels = FLAGS
+    levels = FLAG
 
     def compare(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
         """Compare the times."""
         later: bool = now[0] > before[0]
         return later
 
-    def compare_all(self, columns: Columns, before: Preceding) -> Truth:
+    def compare_all(self, columns: Columns, before: Lagged) -> KleeneMask:
         """Compare the times of a table."""
         return columns.numbers("ts_ns") > before.numbers("ts_ns")
 
@@ -64,7 +64,7 @@ class DayPnL(SeriesRule):
     kind = "snapshots"
     fields = ("ts_ns", "total_value", "day_pnl")
     key = ("account",)
-    levels = INFORMS
+    levels = INFO
 
     tolerance: Decimal = field(default=Decimal("0.02"), converter=to_decimal, metadata={"unit": "currency"})
 

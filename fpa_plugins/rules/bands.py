@@ -14,7 +14,7 @@ from attrs.converters import optional
 
 from fpa_core.numbers import EXACT, decimal_text, to_decimal
 from fpa_core.protocols import Failure
-from fpa_core.validator import ASKED, Rule, SeriesRule
+from fpa_core.validator import OPT_IN, Rule, SeriesRule
 from fpa_plugins.rules.rounding import rounded
 
 __all__ = ["RULES", "Bands"]
@@ -74,7 +74,7 @@ class Bands(SeriesRule):
     id = "trade.luld"
     kind = "trades"
     fields = ("ts_ns", "price")
-    levels = ASKED
+    levels = OPT_IN
 
     tier: Literal[1, 2] = 1
     previous_close: Decimal | None = field(default=None, converter=optional(to_decimal), metadata={"unit": "price"})

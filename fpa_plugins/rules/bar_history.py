@@ -12,7 +12,7 @@ from attrs.validators import ge
 from fpa_core.models import Bar
 from fpa_core.numbers import EXACT, decimal_text, ns_text, to_decimal
 from fpa_core.protocols import Failure
-from fpa_core.validator import INFORMS, WARNS, Rule, SeriesRule, every
+from fpa_core.validator import INFO, WARN, Rule, SeriesRule, every
 from fpa_plugins.rules.identities import Remembered, differences
 from fpa_plugins.rules.jumps import split_of
 from fpa_plugins.rules.rounding import rounded
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fpa_core.protocols import StoredBars
-    from fpa_core.validator.vectors import Columns, Numbers, Truth
+    from fpa_core.validator.vectors import Columns, DecimalColumn, KleeneMask
     from fpa_plugins.rules.stored import Held
 
 __all__ = ["RULES", "Conflict", "Repeated", "Wick"]
@@ -56,7 +56,7 @@ class Repeated(Remembered):
     values = VALUES
     fields = identity + values
     key = _SERIES
-    levels = INFORMS
+    levels = INFO
 
     window: int = field(default=10_000, validator=ge(1), metadata={"unit": "bars"})
 
@@ -85,7 +85,7 @@ class Conflict(Remembered):
     values = VALUES
     fields = identity + values
     key = _SERIES
-    levels = WARNS
+    levels = WARN
     needs = ("memory", "stored_bars")
 
     window: int = field(default=10_000, validator=ge(1), metadata={"unit": "bars"})
@@ -121,7 +121,7 @@ class Conflict(Remembered):
             return verdict
         return self._judge_stored(record.ts_ns, before, tuple(getattr(record, name) for name in VALUES))
 
-    def mask(self, columns: Columns, memory: MutableMapping[Any, Any], stored_bars: StoredBars | None) -> Truth:  # type: ignore[override]
+    def mask(self, columns: Columns, memory: MutableMapping[Any, Any], stored_bars: StoredBars | None) -> KleeneMask:  # type: ignore[override]
         """Judge a table; by what is stored all at once, unless a bar of the table occurs twice."""
         found = self.distinct(columns, memory)
         stored = {} if stored_bars is None else held(columns, stored_bars)
@@ -129,9 +129,9 @@ class Conflict(Remembered):
             return self._stepped(columns, memory, stored)
         return self._compared(columns, found, stored) if stored else found
 
-    def _stepped(self, columns: Columns, memory: MutableMapping[Any, Any], stored: Mapping[Any, Held]) -> Truth:
+    def _stepped(self, columns: Columns, memory: MutableMapping[Any, Any], stored: Mapping[Any, Held]) -> KleeneMask:
         """Judge a table row after row."""
-        from fpa_core.validator.preceding import stepped
+        from fpa_core.validator.lagged import fold_series
 
         known = {
             name: dict(zip(some.times.tolist(), zip(*map(some.columns.values, VALUES), strict=True), strict=True))
@@ -144,14 +144,14 @@ class Conflict(Remembered):
             before = known.get((symbol, interval), {}).get(ts_ns) if is_new else None
             return verdict if before is None else self._judge_stored(ts_ns, before, now)
 
-        return stepped(columns, _SERIES, (*_SERIES, *self.fields), memory, self.start, step)
+        return fold_series(columns, _SERIES, (*_SERIES, *self.fields), memory, self.start, step)
 
-    def _compared(self, columns: Columns, found: Truth, stored: Mapping[Any, Held]) -> Truth:
+    def _compared(self, columns: Columns, found: KleeneMask, stored: Mapping[Any, Held]) -> KleeneMask:
         """Compare the rows of a table with the stored bars of their times."""
         import numpy as np
 
-        from fpa_core.validator.preceding import series_names
-        from fpa_core.validator.vectors import Truth
+        from fpa_core.validator.lagged import series_names
+        from fpa_core.validator.vectors import KleeneMask
 
         codes, names = series_names(columns, _SERIES)
         times = columns.numbers("ts_ns").units
@@ -178,7 +178,7 @@ class Conflict(Remembered):
                     return failure
             raise KeyError(row)
 
-        return Truth(holds, found.known, why if others else None)
+        return KleeneMask(holds, found.known, why if others else None)
 
 
 def _differ(some: Columns, others: Columns) -> npt.NDArray[np.bool_]:
@@ -197,10 +197,10 @@ def _differ(some: Columns, others: Columns) -> npt.NDArray[np.bool_]:
     return differ
 
 
-def _differ_as_floats(numbers: Numbers, texts: pa.Array) -> npt.NDArray[np.bool_] | None:
+def _differ_as_floats(numbers: DecimalColumn, texts: pa.Array) -> npt.NDArray[np.bool_] | None:
     """Return where numbers differ from decimal texts, compared as floats; None if these might not tell them apart.
 
-    Numbers of up to 15 digits are one float each, whether read from text or divided by a power of ten, and reading a float takes a fraction
+    DecimalColumn of up to 15 digits are one float each, whether read from text or divided by a power of ten, and reading a float takes a fraction
     of the time of reading a decimal.
     """
     import numpy as np
@@ -246,7 +246,7 @@ class Wick(Rule):
     id = "bar.wick"
     kind = "bars"
     fields = ("open", "high", "low", "close")
-    levels = WARNS
+    levels = WARN
 
     max_factor: Decimal = field(default=Decimal(2), converter=to_decimal, metadata={"unit": "times"})
 
@@ -259,7 +259,7 @@ class Wick(Rule):
             high <= EXACT.multiply(factor, max(opening, close)), EXACT.multiply(factor, low) >= min(opening, close)
         )
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         opening, high, low, close = (columns.numbers(name) for name in self.fields)
         factor = self.max_factor

@@ -12,7 +12,7 @@ from attrs.validators import ge
 
 from fpa_core.numbers import ns_text
 from fpa_core.protocols import Failure
-from fpa_core.validator import FLAGS, WARNS, Rule, SeriesRule
+from fpa_core.validator import FLAG, WARN, Rule, SeriesRule
 from fpa_plugins.rules.intervals import DAY, WEEK, interval_ns, span_text
 from fpa_plugins.rules.stored import held, page_of
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fpa_core.models import Bar
     from fpa_core.protocols import StoredBars
-    from fpa_core.validator.vectors import Columns, Truth
+    from fpa_core.validator.vectors import Columns, KleeneMask
 
     Times = npt.NDArray[np.int64]
 
@@ -74,7 +74,7 @@ class Interval(SeriesRule):
     kind = "bars"
     fields = ("ts_ns", "interval")
     key = _SERIES
-    levels = FLAGS
+    levels = FLAG
 
     many: int = field(default=20, validator=ge(2), metadata={"unit": "distances"})
     min_fit: int = field(default=5, validator=ge(0), metadata={"unit": "percent of the distances"})
@@ -118,12 +118,12 @@ class Interval(SeriesRule):
             interval,
         )
 
-    def mask(self, columns: Columns, memory: MutableMapping[Any, Any]) -> Truth:
+    def mask(self, columns: Columns, memory: MutableMapping[Any, Any]) -> KleeneMask:
         """Judge a table."""
         import numpy as np
 
-        from fpa_core.validator.preceding import series_names
-        from fpa_core.validator.vectors import Truth
+        from fpa_core.validator.lagged import series_names
+        from fpa_core.validator.vectors import KleeneMask
 
         codes, names = series_names(columns, _SERIES)
         times = columns.numbers("ts_ns").units
@@ -149,7 +149,7 @@ class Interval(SeriesRule):
                     return self._failure(int(distances[place]), interval, int(fit[place]), int(total[place]))
             raise KeyError(row)
 
-        return Truth(holds, known, why if counted else None)
+        return KleeneMask(holds, known, why if counted else None)
 
     def _count(
         self,
@@ -210,7 +210,7 @@ class Day(SeriesRule):
     kind = "bars"
     fields = ("ts_ns", "interval")
     key = _SERIES
-    levels = WARNS
+    levels = WARN
     needs = ("memory", "stored_bars")
 
     window: int = field(default=10_000, validator=ge(1), metadata={"unit": "days"})
@@ -246,12 +246,12 @@ class Day(SeriesRule):
                 )
         return True
 
-    def mask(self, columns: Columns, memory: MutableMapping[Any, Any], stored_bars: StoredBars | None) -> Truth:  # type: ignore[override]
+    def mask(self, columns: Columns, memory: MutableMapping[Any, Any], stored_bars: StoredBars | None) -> KleeneMask:  # type: ignore[override]
         """Judge a table; at once if its days are apart, as they nearly always are."""
         import numpy as np
 
-        from fpa_core.validator.preceding import series_names
-        from fpa_core.validator.vectors import Truth
+        from fpa_core.validator.lagged import series_names
+        from fpa_core.validator.vectors import KleeneMask
 
         interval_codes, intervals = columns.codes("interval")
         daily = np.array([interval_ns(each) in (DAY, WEEK) for each in intervals], np.bool_)
@@ -279,7 +279,7 @@ class Day(SeriesRule):
                 verdict = self._next(state, ts_ns, name[1], known)
                 if isinstance(verdict, Failure):
                     holds[row], failures[row] = False, verdict
-        return Truth(holds, judged, failures.__getitem__ if failures else None)
+        return KleeneMask(holds, judged, failures.__getitem__ if failures else None)
 
     @staticmethod
     def _apart(times: Times, state: dict[int, int], stored: Times, length: int) -> bool:

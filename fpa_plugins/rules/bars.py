@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from fpa_core.models import Bar
 from fpa_core.numbers import decimal_text
-from fpa_core.validator import REFUSES, WARNS, Rule, every
+from fpa_core.validator import ERROR, WARN, Rule, every
 
 if TYPE_CHECKING:
-    from fpa_core.validator.vectors import Columns, Truth
+    from fpa_core.validator.vectors import Columns, KleeneMask
 
 __all__ = ["RULES", "Positive", "Range", "Volume"]
 
@@ -28,14 +28,14 @@ class Positive(Rule):
     id = "bar.positive"
     kind = "bars"
     fields = _PRICES
-    levels = WARNS
+    levels = WARN
 
     def check(self, bar: Bar) -> bool | None:
         """Judge one bar."""
         prices = (bar.open, bar.high, bar.low, bar.close)
         return every(*[None if price is None else price > 0 for price in prices])
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         return columns.every(*[columns.numbers(name) > 0 for name in _PRICES])
 
@@ -55,7 +55,7 @@ class Range(Rule):
     id = "bar.range"
     kind = "bars"
     fields = _PRICES
-    levels = REFUSES
+    levels = ERROR
 
     def check(self, bar: Bar) -> bool | None:
         """Judge one bar."""
@@ -67,7 +67,7 @@ class Range(Rule):
             *[_at_least(each, low) for each in others],
         )
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         opening, high, low, close = (columns.numbers(name) for name in _PRICES)
         return columns.every(high >= low, high >= opening, high >= close, opening >= low, close >= low)
@@ -87,13 +87,13 @@ class Volume(Rule):
     id = "bar.volume"
     kind = "bars"
     fields = ("volume",)
-    levels = REFUSES
+    levels = ERROR
 
     def check(self, bar: Bar) -> bool | None:
         """Judge one bar."""
         return None if bar.volume is None else bar.volume >= 0
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         return columns.numbers("volume") >= 0
 

@@ -11,11 +11,11 @@ from attrs import field, frozen
 from fpa_core.config import Duration
 from fpa_core.numbers import EXACT, decimal_text, ns_text, to_decimal, to_seconds
 from fpa_core.protocols import Failure
-from fpa_core.validator import FLAGS, WARNS, Rule
+from fpa_core.validator import FLAG, WARN, Rule
 from fpa_plugins.rules.intervals import interval_ns
 
 if TYPE_CHECKING:
-    from fpa_core.validator.vectors import Columns, Truth
+    from fpa_core.validator.vectors import Columns, KleeneMask
     from fpa_plugins.rules.timelines import Timelines
 
 __all__ = ["RULES", "BarTrades", "FreshQuote", "OrderTrades", "OutsideQuote"]
@@ -28,11 +28,11 @@ class _Across(Rule):
     scope: ClassVar[Literal["row", "series", "dataset"]] = "dataset"
     against: ClassVar[tuple[str, ...]]
 
-    def mask(self, columns: Columns, others: Mapping[str, Columns]) -> Truth:
+    def mask(self, columns: Columns, others: Mapping[str, Columns]) -> KleeneMask:
         """Judge a table."""
         import numpy as np
 
-        from fpa_core.validator.vectors import Truth
+        from fpa_core.validator.vectors import KleeneMask
         from fpa_plugins.rules.timelines import Timelines
 
         found = Timelines(others[self.against[0]], self.looks_at, self.complete)
@@ -45,7 +45,7 @@ class _Across(Rule):
             holds[row] = bool(verdict)
             if isinstance(verdict, Failure):
                 failures[row] = verdict
-        return Truth(holds, known, failures.__getitem__)
+        return KleeneMask(holds, known, failures.__getitem__)
 
     looks_at: ClassVar[tuple[str, ...]] = ()
     complete: ClassVar[bool] = True
@@ -77,7 +77,7 @@ class OutsideQuote(_Across):
     against = ("quotes",)
     fields = ("ts_ns", "price")
     looks_at = ("bid", "ask")
-    levels = WARNS
+    levels = WARN
 
     spreads: Decimal = field(default=Decimal(1), converter=to_decimal, metadata={"unit": "spreads"})
     lag: Duration = field(default=0.0, converter=to_seconds, metadata={"unit": "s"})
@@ -133,7 +133,7 @@ class FreshQuote(_Across):
     against = ("quotes",)
     fields = ("ts_ns", "current_price")
     looks_at = ("bid", "ask")
-    levels = FLAGS
+    levels = FLAG
 
     max_age: Duration = field(default=900.0, converter=to_seconds, metadata={"unit": "s"})
     max_rel: Decimal = field(default=Decimal("0.01"), converter=to_decimal, metadata={"unit": "of the price"})
@@ -178,7 +178,7 @@ class BarTrades(_Across):
     against = ("trades",)
     fields = ("ts_ns", "interval", "high", "low", "volume")
     looks_at = ("price", "size")
-    levels = FLAGS
+    levels = FLAG
 
     max_volume_rel: Decimal = field(default=Decimal("0.01"), converter=to_decimal, metadata={"unit": "of the sum"})
 
@@ -222,7 +222,7 @@ class OrderTrades(_Across):
     against = ("trades",)
     fields = ("ts_ns", "updated_ns", "average_fill_price")
     looks_at = ("price",)
-    levels = FLAGS
+    levels = FLAG
 
     tolerance: Duration = field(default=1.0, converter=to_seconds, metadata={"unit": "s"})
 

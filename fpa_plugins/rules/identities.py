@@ -12,13 +12,13 @@ from attrs.validators import ge
 
 from fpa_core.numbers import decimal_text, ns_text
 from fpa_core.protocols import Failure
-from fpa_core.validator import WARNS, Rule, SeriesRule
+from fpa_core.validator import WARN, Rule, SeriesRule
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from fpa_core.validator.vectors import Columns, Truth
+    from fpa_core.validator.vectors import Columns, KleeneMask
 
 __all__ = [
     "RULES",
@@ -62,17 +62,17 @@ class Remembered(SeriesRule):
             del state[next(iter(state))]
         return True if before is None else self.judge(name, before, content)
 
-    def mask(self, columns: Columns, memory: MutableMapping[Any, Any]) -> Truth:
+    def mask(self, columns: Columns, memory: MutableMapping[Any, Any]) -> KleeneMask:
         """Judge a table; at once if no identity occurs twice, as in most data."""
         found = self.distinct(columns, memory)
         return SeriesRule.mask(self, columns, memory) if found is None else found
 
-    def distinct(self, columns: Columns, memory: MutableMapping[Any, Any]) -> Truth | None:
+    def distinct(self, columns: Columns, memory: MutableMapping[Any, Any]) -> KleeneMask | None:
         """Remember the rows of a table and return that all pass; None, and nothing remembered, if an identity occurs again."""
         import numpy as np
 
-        from fpa_core.validator.preceding import series_names
-        from fpa_core.validator.vectors import Truth
+        from fpa_core.validator.lagged import series_names
+        from fpa_core.validator.vectors import KleeneMask
 
         complete = np.ones(len(columns), np.bool_)
         for name in self.identity:
@@ -88,7 +88,7 @@ class Remembered(SeriesRule):
         if not self._unseen(columns, rows, spans, memory):
             return None
         self._remember(columns, codes, rows, spans, memory)
-        return Truth(np.ones(len(columns), np.bool_), None if complete.all() else complete)
+        return KleeneMask(np.ones(len(columns), np.bool_), None if complete.all() else complete)
 
     def _unique(self, columns: Columns, codes: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> bool:
         """Return whether no two of the rows, which are in the order of their series, have one identity."""
@@ -172,7 +172,7 @@ class Remembered(SeriesRule):
 
 def _present(columns: Columns, name: str) -> npt.NDArray[np.bool_]:
     if columns.kind.by_field[name].type == "text":
-        return columns.words(name).present().holds
+        return columns.strings(name).present().holds
     return columns.numbers(name).present().holds
 
 
@@ -210,7 +210,7 @@ def _column(name: str) -> str:
 class _Conflict(Remembered):
     """Two records of one identity have the same values."""
 
-    levels = WARNS
+    levels = WARN
 
     cause: ClassVar[str]
 
@@ -350,9 +350,9 @@ class TradeId(_Conflict):
         """Name the id."""
         return f"the trade id {name}"
 
-    def mask(self, columns: Columns, memory: MutableMapping[Any, Any]) -> Truth:
+    def mask(self, columns: Columns, memory: MutableMapping[Any, Any]) -> KleeneMask:
         """Judge a table; at once if no trade has an id."""
-        if not columns.words("trade_id").present().holds.any():
+        if not columns.strings("trade_id").present().holds.any():
             return columns.unknown()
         return Remembered.mask(self, columns, memory)
 

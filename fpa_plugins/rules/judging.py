@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fpa_core.validator.vectors import Columns
-    from fpa_plugins.rules.plans import Plan
+    from fpa_plugins.rules.bound_rules import BoundRule
 
 __all__ = ["judge", "kept"]
 
 
 def judge(
-    plan: Plan, columns: Columns, given: Mapping[str, Any], within: npt.NDArray[np.bool_] | None = None
+    plan: BoundRule, columns: Columns, given: Mapping[str, Any], within: npt.NDArray[np.bool_] | None = None
 ) -> list[Verdict]:
     """Return what a rule says of each row: one verdict for each severity it has here, and one more for each in which it crashed.
 
@@ -60,7 +60,7 @@ def kept(verdicts: Sequence[Verdict]) -> npt.NDArray[np.bool_] | None:
 
 
 def _parts(
-    plan: Plan, columns: Columns, within: npt.NDArray[np.bool_] | None
+    plan: BoundRule, columns: Columns, within: npt.NDArray[np.bool_] | None
 ) -> dict[Severity, list[tuple[Rule, npt.NDArray[np.int64]]]]:
     """Return the rows to which the rule applies, by its form; the forms by their severity."""
     import numpy as np

@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from fpa_core.numbers import EXACT, decimal_text, ns_text, to_decimal
 from fpa_core.protocols import Failure
-from fpa_core.validator import WARNS, PairRule, Rule
+from fpa_core.validator import WARN, PairRule, Rule
 from fpa_plugins.rules.intervals import DAY, interval_ns
 from fpa_plugins.rules.stored import last_before
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from fpa_core.models import Bar
     from fpa_core.protocols import StoredBars
-    from fpa_core.validator.preceding import Preceding
-    from fpa_core.validator.vectors import Columns, Truth
+    from fpa_core.validator.lagged import Lagged
+    from fpa_core.validator.vectors import Columns, KleeneMask
 
 __all__ = ["RULES", "BarJump", "TradeJump", "split_of"]
 
@@ -54,7 +54,7 @@ class _Jump(PairRule):
         change = EXACT.abs(EXACT.subtract(now[1], before[1]))
         return change <= EXACT.multiply(self.max_rel, EXACT.abs(before[1]))
 
-    def compare_all(self, columns: Columns, before: Preceding) -> Truth:
+    def compare_all(self, columns: Columns, before: Lagged) -> KleeneMask:
         """Compare the prices of a table."""
         old = before.numbers(self.keeps[1])
         return abs(columns.numbers(self.keeps[1]) - old) <= self.max_rel * abs(old)
@@ -101,7 +101,7 @@ class TradeJump(_Jump):
     kind = "trades"
     fields = ("price",)
     keeps = ("ts_ns", "price")
-    levels = WARNS
+    levels = WARN
 
 
 @frozen(kw_only=True)
@@ -122,7 +122,7 @@ class BarJump(_Jump):
     fields = ("close",)
     keeps = ("ts_ns", "close")
     key = ("symbol", "interval")
-    levels = WARNS
+    levels = WARN
     needs = ("memory", "stored_bars")
 
     max_rel: Decimal = field(default=Decimal("0.25"), converter=to_decimal, metadata={"unit": "of the close before"})
@@ -136,12 +136,12 @@ class BarJump(_Jump):
             self._begin(memory, stored_bars, key, record.ts_ns)
         return PairRule.check(self, record, memory)
 
-    def mask(self, columns: Columns, memory: MutableMapping[Any, Any], stored_bars: StoredBars | None) -> Truth:  # type: ignore[override]
+    def mask(self, columns: Columns, memory: MutableMapping[Any, Any], stored_bars: StoredBars | None) -> KleeneMask:  # type: ignore[override]
         """Judge a table."""
         if stored_bars is not None:
             import numpy as np
 
-            from fpa_core.validator.preceding import series_names
+            from fpa_core.validator.lagged import series_names
 
             codes, names = series_names(columns, self.key)
             times = columns.numbers("ts_ns").units

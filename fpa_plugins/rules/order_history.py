@@ -11,10 +11,10 @@ from attrs import frozen
 from fpa_core.models import Order, OrderStatus
 from fpa_core.numbers import decimal_text, ns_text
 from fpa_core.protocols import Failure, StoredOrder
-from fpa_core.validator import FLAGS, REFUSES, WARNS, Rule, SeriesRule
+from fpa_core.validator import ERROR, FLAG, WARN, Rule, SeriesRule
 
 if TYPE_CHECKING:
-    from fpa_core.validator.vectors import Columns, Truth
+    from fpa_core.validator.vectors import Columns, KleeneMask
 
 __all__ = ["LISTED", "RULES", "UNUSUAL", "Fills", "Late", "Transition", "Unusual"]
 
@@ -59,11 +59,11 @@ class _History(SeriesRule):
         now = (record.status, record.updated_ns, record.filled_quantity)
         return self._next(record.order_id, now, memory, stored)
 
-    def mask(self, columns: Columns, memory: MutableMapping[Any, Any], stored: StoredOrder) -> Truth:  # type: ignore[override]
+    def mask(self, columns: Columns, memory: MutableMapping[Any, Any], stored: StoredOrder) -> KleeneMask:  # type: ignore[override]
         """Judge a table, row after row."""
         import numpy as np
 
-        from fpa_core.validator.vectors import Truth
+        from fpa_core.validator.vectors import KleeneMask
 
         fields = ("order_id", "status", "updated_ns", "filled_quantity")
         holds, known = np.ones(len(columns), np.bool_), np.ones(len(columns), np.bool_)
@@ -75,7 +75,7 @@ class _History(SeriesRule):
             holds[row] = bool(verdict)
             if isinstance(verdict, Failure):
                 failures[row] = verdict
-        return Truth(holds, known, failures.__getitem__)
+        return KleeneMask(holds, known, failures.__getitem__)
 
     def _next(
         self, order: str, now: _State, memory: MutableMapping[Any, Any], stored: StoredOrder
@@ -121,7 +121,7 @@ class Transition(_History):
     id = "order.transition"
     kind = "orders"
     fields = ("status",)
-    levels = REFUSES
+    levels = ERROR
 
     def judge(self, now: _State, before: _State) -> bool | Failure | None:
         """Look the change up."""
@@ -144,7 +144,7 @@ class Unusual(_History):
     id = "order.unusual"
     kind = "orders"
     fields = ("status",)
-    levels = FLAGS
+    levels = FLAG
     stays = False
 
     def judge(self, now: _State, before: _State) -> bool | Failure | None:
@@ -166,7 +166,7 @@ class Fills(_History):
     id = "order.fills"
     kind = "orders"
     fields = ("filled_quantity",)
-    levels = WARNS
+    levels = WARN
 
     def judge(self, now: _State, before: _State) -> bool | Failure | None:
         """Compare the quantities."""
@@ -188,7 +188,7 @@ class Late(_History):
     id = "order.late"
     kind = "orders"
     fields = ("updated_ns",)
-    levels = FLAGS
+    levels = FLAG
 
     def judge(self, now: _State, before: _State) -> bool | Failure | None:
         """Find nothing wrong: it is not late, where both times are known."""

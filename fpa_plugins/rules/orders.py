@@ -9,10 +9,10 @@ from attrs import field, frozen
 
 from fpa_core.models import Order, OrderStatus, OrderType, Side
 from fpa_core.numbers import EXACT, decimal_text, to_decimal
-from fpa_core.validator import REFUSES, WARNS, Rule, every
+from fpa_core.validator import ERROR, WARN, Rule, every
 
 if TYPE_CHECKING:
-    from fpa_core.validator.vectors import Columns, Truth
+    from fpa_core.validator.vectors import Columns, KleeneMask
 
 __all__ = ["RULES", "Fill", "Overfill", "Prices", "Quantity"]
 
@@ -31,7 +31,7 @@ class Quantity(Rule):
     id = "order.quantity"
     kind = "orders"
     fields = ("quantity", "notional", "filled_quantity")
-    levels = REFUSES
+    levels = ERROR
 
     def check(self, order: Order) -> bool | None:
         """Judge one order."""
@@ -42,7 +42,7 @@ class Quantity(Rule):
             order.filled_quantity >= 0,
         )
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         return columns.every(
             columns.numbers("quantity") > 0, columns.numbers("notional") > 0, columns.numbers("filled_quantity") >= 0
@@ -70,7 +70,7 @@ class Overfill(Rule):
     id = "order.overfill"
     kind = "orders"
     fields = ("quantity", "filled_quantity")
-    levels = WARNS
+    levels = WARN
 
     max_overfill: Decimal = field(default=Decimal(0), converter=to_decimal, metadata={"unit": "of the quantity"})
 
@@ -80,7 +80,7 @@ class Overfill(Rule):
             return None
         return order.filled_quantity <= EXACT.add(order.quantity, self.max_overfill)
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         return columns.numbers("filled_quantity") <= columns.numbers("quantity") + self.max_overfill
 
@@ -101,7 +101,7 @@ class Prices(Rule):
     id = "order.prices"
     kind = "orders"
     fields = ("order_type", "limit_price", "stop_price")
-    levels = WARNS
+    levels = WARN
 
     def check(self, order: Order) -> bool | None:
         """Judge one order."""
@@ -112,12 +112,12 @@ class Prices(Rule):
             not (has_limit or has_stop) if order.order_type is OrderType.MARKET else None,
         )
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         has_limit, has_stop, kind = (
             columns.numbers("limit_price").present(),
             columns.numbers("stop_price").present(),
-            columns.words("order_type"),
+            columns.strings("order_type"),
         )
         return columns.every(
             has_limit.where(kind.isin(*_WITH_LIMIT)),
@@ -142,7 +142,7 @@ class Fill(Rule):
     id = "order.fill"
     kind = "orders"
     fields = ("status", "side", "order_type", "quantity", "filled_quantity", "average_fill_price", "limit_price")
-    levels = WARNS
+    levels = WARN
 
     def check(self, order: Order) -> bool | None:
         """Judge one order."""
@@ -161,7 +161,7 @@ class Fill(Rule):
             average >= limit if limited and order.side is Side.SELL else None,  # type: ignore[operator]
         )
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         filled, average, limit = (
             columns.numbers("filled_quantity"),
@@ -169,9 +169,9 @@ class Fill(Rule):
             columns.numbers("limit_price"),
         )
         status, side, limited = (
-            columns.words("status"),
-            columns.words("side"),
-            columns.words("order_type").isin(*_WITH_LIMIT),
+            columns.strings("status"),
+            columns.strings("side"),
+            columns.strings("order_type").isin(*_WITH_LIMIT),
         )
         return columns.every(
             average.present().where(filled > 0),

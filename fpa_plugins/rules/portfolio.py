@@ -10,10 +10,10 @@ from attrs import field, frozen
 
 from fpa_core.models import PortfolioSnapshot, Position, PositionSide
 from fpa_core.numbers import EXACT, MAX_DIGITS, decimal_text, to_decimal
-from fpa_core.validator import WARNS, Rule
+from fpa_core.validator import WARN, Rule
 
 if TYPE_CHECKING:
-    from fpa_core.validator.vectors import Columns, Numbers, Truth
+    from fpa_core.validator.vectors import Columns, DecimalColumn, KleeneMask
 
 __all__ = ["RULES", "PnL", "Side", "Total", "Value"]
 
@@ -38,7 +38,7 @@ class Value(Rule):
     id = "position.value"
     kind = "positions"
     fields = ("quantity", "current_price", "market_value")
-    levels = WARNS
+    levels = WARN
 
     multiplier: Decimal = field(default=Decimal(1), converter=to_decimal, metadata={"unit": "units of the price"})
     skip_asset_classes: tuple[str, ...] = field(default=("us_option", "option", "future"), converter=tuple)
@@ -55,11 +55,11 @@ class Value(Rule):
         expected = _WIDE.multiply(_WIDE.multiply(position.quantity, price), self.multiplier)
         return _close(value, expected, self.abs_tolerance, self.rel_tolerance)
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         expected = columns.numbers("quantity") * columns.numbers("current_price") * self.multiplier
         close = _all_close(columns.numbers("market_value"), expected, self.abs_tolerance, self.rel_tolerance)
-        return close.where(~columns.words("asset_class").isin(*self.skip_asset_classes))
+        return close.where(~columns.strings("asset_class").isin(*self.skip_asset_classes))
 
     def describe(self, position: Position) -> str:
         """Tell the three numbers."""
@@ -81,7 +81,7 @@ class PnL(Rule):
     id = "position.pnl"
     kind = "positions"
     fields = ("market_value", "cost_basis", "unrealized_pnl")
-    levels = WARNS
+    levels = WARN
 
     abs_tolerance: Decimal = field(default=Decimal("0.01"), converter=to_decimal, metadata={"unit": "currency"})
     rel_tolerance: Decimal = field(
@@ -95,7 +95,7 @@ class PnL(Rule):
             return None
         return _close(value, EXACT.add(cost, profit), self.abs_tolerance, self.rel_tolerance)
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         expected = columns.numbers("cost_basis") + columns.numbers("unrealized_pnl")
         return _all_close(columns.numbers("market_value"), expected, self.abs_tolerance, self.rel_tolerance)
@@ -119,7 +119,7 @@ class Side(Rule):
     id = "position.side"
     kind = "positions"
     fields = ("side", "quantity")
-    levels = WARNS
+    levels = WARN
 
     def check(self, position: Position) -> bool | None:
         """Judge one position."""
@@ -127,9 +127,9 @@ class Side(Rule):
             return None
         return position.quantity >= 0 if position.side is PositionSide.LONG else position.quantity <= 0
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
-        side, quantity = columns.words("side"), columns.numbers("quantity")
+        side, quantity = columns.strings("side"), columns.numbers("quantity")
         is_long, is_short = side.isin(PositionSide.LONG), side.isin(PositionSide.SHORT)
         return ((~is_long | (quantity >= 0)) & (~is_short | (quantity <= 0))).where(side.present())
 
@@ -157,7 +157,7 @@ class Total(Rule):
     id = "snapshot.total"
     kind = "snapshots"
     fields = ("total_value", "cash")
-    levels = WARNS
+    levels = WARN
 
     tolerance: Decimal = field(
         default=Decimal("0.01"), converter=to_decimal, metadata={"unit": "currency, each summand"}
@@ -189,7 +189,7 @@ def _close(value: Decimal, expected: Decimal, absolute: Decimal, relative: Decim
     return difference <= absolute or difference <= _WIDE.multiply(relative, _WIDE.abs(value))
 
 
-def _all_close(value: Numbers, expected: Numbers, absolute: Decimal, relative: Decimal) -> Truth:
+def _all_close(value: DecimalColumn, expected: DecimalColumn, absolute: Decimal, relative: Decimal) -> KleeneMask:
     difference = abs(value - expected)
     return (difference <= absolute) | (difference <= relative * abs(value))
 

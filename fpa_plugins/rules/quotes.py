@@ -9,10 +9,10 @@ from attrs import field, frozen
 
 from fpa_core.models import Quote
 from fpa_core.numbers import EXACT, decimal_text, to_decimal
-from fpa_core.validator import INFORMS, WARNS, Rule, every
+from fpa_core.validator import INFO, WARN, Rule, every
 
 if TYPE_CHECKING:
-    from fpa_core.validator.vectors import Columns, Truth
+    from fpa_core.validator.vectors import Columns, KleeneMask
 
 __all__ = ["RULES", "Crossed", "Locked", "OneSided", "Positive", "Spread"]
 
@@ -28,7 +28,7 @@ class Positive(Rule):
     id = "quote.positive"
     kind = "quotes"
     fields = ("bid", "ask")
-    levels = WARNS
+    levels = WARN
     priority = 10
 
     def check(self, quote: Quote) -> bool | None:
@@ -36,7 +36,7 @@ class Positive(Rule):
         bid, ask = quote.bid, quote.ask
         return every(None if bid is None else bid > 0, None if ask is None else ask > 0)
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         return columns.every(columns.numbers("bid") > 0, columns.numbers("ask") > 0)
 
@@ -59,14 +59,14 @@ class Crossed(Rule):
     id = "quote.crossed"
     kind = "quotes"
     fields = ("bid", "ask")
-    levels = WARNS
+    levels = WARN
     priority = 30
 
     def check(self, quote: Quote) -> bool | None:
         """Judge one quote."""
         return quote.ask >= quote.bid if quote.bid and quote.ask else None
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         bid, ask = columns.numbers("bid"), columns.numbers("ask")
         return (ask >= bid).where((bid != 0) & (ask != 0))
@@ -87,13 +87,13 @@ class Locked(Rule):
     id = "quote.locked"
     kind = "quotes"
     fields = ("bid", "ask")
-    levels = INFORMS
+    levels = INFO
 
     def check(self, quote: Quote) -> bool | None:
         """Judge one quote."""
         return quote.ask != quote.bid if quote.bid and quote.ask else None
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         bid, ask = columns.numbers("bid"), columns.numbers("ask")
         return (ask != bid).where((bid != 0) & (ask != 0))
@@ -117,7 +117,7 @@ class Spread(Rule):
     id = "quote.spread"
     kind = "quotes"
     fields = ("bid", "ask")
-    levels = WARNS
+    levels = WARN
     priority = 40
 
     max_rel: Decimal = field(default=Decimal("0.10"), converter=to_decimal, metadata={"unit": "of the mid price"})
@@ -130,7 +130,7 @@ class Spread(Rule):
         # Twice the spread against twice the mid, which needs no division.
         return EXACT.multiply(2, EXACT.subtract(ask, bid)) <= EXACT.multiply(self.max_rel, EXACT.add(ask, bid))
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         bid, ask = columns.numbers("bid"), columns.numbers("ask")
         return (2 * (ask - bid) <= self.max_rel * (ask + bid)).where((bid > 0) & (ask > 0))
@@ -159,13 +159,13 @@ class OneSided(Rule):
     id = "quote.one_sided"
     kind = "quotes"
     fields = ("bid", "ask")
-    levels = INFORMS
+    levels = INFO
 
     def check(self, quote: Quote) -> bool:
         """Judge one quote."""
         return quote.bid is not None and quote.ask is not None
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         return columns.numbers("bid").present() & columns.numbers("ask").present()
 

@@ -1,4 +1,4 @@
-"""Numbers in sentences: means, ratios and other quotients, which have no end of digits."""
+"""DecimalColumn in sentences: means, ratios and other quotients, which have no end of digits."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from fpa_core.exceptions import PluginError
 from fpa_core.kinds import KINDS, Kind, kind_of
 from fpa_core.protocols import RANKS, Capability, Failure, Finding, Severity, StoredBars, StoredOrder, Tally, Verdict
 from fpa_core.validator import Rule
+from fpa_plugins.rules.bound_rules import BoundRule, RuleContext, with_present
 from fpa_plugins.rules.findings import CRASHED, crash_finding, finding
-from fpa_plugins.rules.plans import Given, Plan, with_present
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,8 +40,8 @@ class RuleSet:
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self._rules: dict[str, Rule] = {}
-        self._plans: dict[str, tuple[Plan, ...]] = {}
-        self._across: dict[str, tuple[Plan, ...]] = {}
+        self._plans: dict[str, tuple[BoundRule, ...]] = {}
+        self._across: dict[str, tuple[BoundRule, ...]] = {}
         self._described: list[dict[str, Any]] | None = None
         for rule in rules:
             self._add(rule)
@@ -68,7 +68,9 @@ class RuleSet:
         self._described = None
         # Rules about rows first: what they refuse is part of no series.
         in_order = sorted(self._rules.values(), key=lambda each: (each.scope != "row", each.priority, each.id))
-        plans = {name: [Plan(each, kind) for each in in_order if name in each.kinds] for name, kind in KINDS.items()}
+        plans = {
+            name: [BoundRule(each, kind) for each in in_order if name in each.kinds] for name, kind in KINDS.items()
+        }
         self._across = {
             name: tuple(plan for plan in some if plan.rule.scope == "dataset") for name, some in plans.items()
         }
@@ -94,7 +96,7 @@ class RuleSet:
     ) -> Sequence[Finding]:
         """Judge one record; nothing found means nothing wrong."""
         kind = kind_of(record)
-        given = Given(memory, now_ns, stored, stored_bars)
+        given = RuleContext(memory, now_ns, stored, stored_bars)
         findings: list[Finding] = []
         refused = False
         for plan in self._plans[kind.name]:
@@ -123,7 +125,7 @@ class RuleSet:
             findings.sort(key=lambda each: RANKS[each.severity])
         return findings
 
-    def inspect(
+    def validate(
         self,
         kind: Kind,
         table: pa.Table,
@@ -147,7 +149,7 @@ class RuleSet:
         if not plans and not across:
             return []
         columns = Columns(kind, table, records)
-        given = with_present(Given(memory, now_ns, stored, stored_bars))
+        given = with_present(RuleContext(memory, now_ns, stored, stored_bars))
         verdicts: list[Verdict] = []
         for plan in plans:
             if plan.rule.scope == "row":
@@ -189,7 +191,7 @@ class RuleSet:
             findings.append(evolve(found, row=row))
         return findings
 
-    def _plan(self, kind: Kind, rule: str) -> Plan:
+    def _plan(self, kind: Kind, rule: str) -> BoundRule:
         plans = (*self._plans[kind.name], *self._across[kind.name])
         return next(plan for plan in plans if plan.rule.id == rule)
 
@@ -204,10 +206,10 @@ def _apart(verdicts: list[Verdict]) -> list[Verdict]:
         return verdicts
     spoken = sum(len(verdict.passed) - verdict.passed.null_count for verdict in own)
     others = [
-        evolve(verdict, elsewhere=verdict.passed.null_count) if verdict.rule == first.rule else verdict
+        evolve(verdict, covered_elsewhere=verdict.passed.null_count) if verdict.rule == first.rule else verdict
         for verdict in rest
     ]
-    return [evolve(first, elsewhere=spoken), *others]
+    return [evolve(first, covered_elsewhere=spoken), *others]
 
 
 def _count(tallies: MutableMapping[str, Tally], rule: str, verdict: bool | Failure | None) -> None:

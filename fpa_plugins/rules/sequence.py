@@ -10,11 +10,11 @@ from attrs.validators import ge
 
 from fpa_core.numbers import ns_text
 from fpa_core.protocols import Failure
-from fpa_core.validator import ASKED, FLAGS, INFORMS, PairRule, Rule, SeriesRule
+from fpa_core.validator import FLAG, INFO, OPT_IN, PairRule, Rule, SeriesRule
 
 if TYPE_CHECKING:
-    from fpa_core.validator.preceding import Preceding
-    from fpa_core.validator.vectors import Columns, Truth
+    from fpa_core.validator.lagged import Lagged
+    from fpa_core.validator.vectors import Columns, KleeneMask
 
 __all__ = ["RULES", "Duplicate", "Order", "Sequence", "Shared"]
 
@@ -35,14 +35,14 @@ class Order(PairRule):
     fields = ("ts_ns",)
     keeps = ("ts_ns",)
     key = {"quotes": ("symbol",), "trades": _VENUE, "bars": ("symbol", "interval")}  # noqa: RUF012
-    levels = FLAGS
+    levels = FLAG
 
     def compare(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
         """Compare the times."""
         earlier: bool = now[0] >= before[0]
         return earlier
 
-    def compare_all(self, columns: Columns, before: Preceding) -> Truth:
+    def compare_all(self, columns: Columns, before: Lagged) -> KleeneMask:
         """Compare the times of a table."""
         return columns.numbers("ts_ns") >= before.numbers("ts_ns")
 
@@ -64,14 +64,14 @@ class Shared(PairRule):
     kind = ("quotes", "trades")
     fields = ("ts_ns",)
     keeps = ("ts_ns",)
-    levels = INFORMS
+    levels = INFO
 
     def compare(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
         """Compare the times."""
         differs: bool = now[0] != before[0]
         return differs
 
-    def compare_all(self, columns: Columns, before: Preceding) -> Truth:
+    def compare_all(self, columns: Columns, before: Lagged) -> KleeneMask:
         """Compare the times of a table."""
         return columns.numbers("ts_ns") != before.numbers("ts_ns")
 
@@ -95,13 +95,13 @@ class Duplicate(SeriesRule):
     kind = "trades"
     fields = ("trade_id",)
     key = _VENUE
-    levels = INFORMS
+    levels = INFO
 
     window: int = field(default=100_000, validator=ge(1), metadata={"unit": "ids"})
 
-    def mask(self, columns: Columns, memory: MutableMapping[Any, Any]) -> Truth:
+    def mask(self, columns: Columns, memory: MutableMapping[Any, Any]) -> KleeneMask:
         """Judge a table; at once where no trade has an id."""
-        if not columns.words("trade_id").present().holds.any():
+        if not columns.strings("trade_id").present().holds.any():
             return columns.unknown()
         return SeriesRule.mask(self, columns, memory)
 
@@ -131,7 +131,7 @@ class Sequence(SeriesRule):
     kind = "trades"
     fields = ("trade_id",)
     key = _VENUE
-    levels = ASKED
+    levels = OPT_IN
 
     def step(self, state: dict[str, int], trade_id: str | None) -> bool | Failure | None:
         """Judge the next id."""

@@ -9,13 +9,13 @@ from attrs import field, frozen
 from fpa_core.config import Duration
 from fpa_core.numbers import ns_text, to_seconds
 from fpa_core.protocols import Failure
-from fpa_core.validator import FLAGS, INFORMS, PairRule, Rule
+from fpa_core.validator import FLAG, INFO, PairRule, Rule
 from fpa_plugins.rules.calendars import sessions
 from fpa_plugins.rules.intervals import DAY, interval_ns
 
 if TYPE_CHECKING:
-    from fpa_core.validator.preceding import Preceding
-    from fpa_core.validator.vectors import Columns, Truth
+    from fpa_core.validator.lagged import Lagged
+    from fpa_core.validator.vectors import Columns, KleeneMask
 
 __all__ = ["RULES", "Gap", "Session"]
 
@@ -35,7 +35,7 @@ class Session(Rule):
     id = "time.session"
     kind = ("quotes", "trades", "bars")
     fields = ("ts_ns",)
-    levels = FLAGS
+    levels = FLAG
     priority = 20
 
     calendar: str | None = None
@@ -56,14 +56,14 @@ class Session(Rule):
         number = sessions(self.calendar).number(record.ts_ns)
         return None if number is None else number >= 0
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
-        from fpa_core.validator.vectors import Truth
+        from fpa_core.validator.vectors import KleeneMask
 
         if self.calendar is None:
             return columns.unknown()
         numbers, known = sessions(self.calendar).numbers(columns.numbers("ts_ns").units)
-        return Truth(numbers >= 0, known)
+        return KleeneMask(numbers >= 0, known)
 
     def describe(self, record: Any) -> str:
         """Tell the time and the exchange."""
@@ -89,7 +89,7 @@ class Gap(PairRule):
     fields = ("ts_ns", "interval")
     keeps = ("ts_ns", "interval")
     key = ("symbol", "interval")
-    levels = INFORMS
+    levels = INFO
 
     max_intervals: float = field(default=1.5, metadata={"unit": "intervals"})
     max_gap: Duration = field(default=14_400.0, converter=to_seconds, metadata={"unit": "s"})
@@ -125,11 +125,11 @@ class Gap(PairRule):
     def _most(self, step: int) -> int:
         return int(self.max_intervals * step)
 
-    def compare_all(self, columns: Columns, before: Preceding) -> Truth:
+    def compare_all(self, columns: Columns, before: Lagged) -> KleeneMask:
         """Compare the times of a table."""
         import numpy as np
 
-        from fpa_core.validator.vectors import Truth
+        from fpa_core.validator.vectors import KleeneMask
 
         codes, names = columns.codes("interval")
         steps = np.array([interval_ns(name) for name in names], np.int64)[codes] if names else np.zeros(0, np.int64)
@@ -139,13 +139,13 @@ class Gap(PairRule):
         passed = np.where((times > earlier) & (passed < 0), 2**63 - 1, passed)  # more than 64 bits hold
         known = before.exists & (times > earlier)
         if self.calendar is None:
-            return Truth(passed <= most, known & (passed <= self._longest))
+            return KleeneMask(passed <= most, known & (passed <= self._longest))
         hours = sessions(self.calendar)
         (one, known_one), (two, known_two) = hours.numbers(earlier), hours.numbers(times)
         inside = (steps < DAY) & known_one & known_two & (one >= 0) & (one == two)
         opened = [np.searchsorted(np.asarray(hours.opens), each - 1, side="right") for each in (earlier, times)]
         daily = steps == DAY
-        return Truth(np.where(daily, opened[1] - opened[0] <= 1, passed <= most), known & (inside | daily))
+        return KleeneMask(np.where(daily, opened[1] - opened[0] <= 1, passed <= most), known & (inside | daily))
 
     def reason(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> Failure:
         """Tell both times."""

@@ -11,7 +11,7 @@ from attrs.validators import ge
 from fpa_core.config import Duration
 from fpa_core.numbers import ns_text, to_seconds
 from fpa_core.protocols import Failure
-from fpa_core.validator import SUSPECTS, Rule, SeriesRule
+from fpa_core.validator import STATISTICAL, Rule, SeriesRule
 
 __all__ = ["RULES", "Frozen"]
 
@@ -31,7 +31,7 @@ class Frozen(SeriesRule):
     id = "quote.frozen"
     kind = "quotes"
     fields = ("ts_ns", "bid", "ask")
-    levels = SUSPECTS
+    levels = STATISTICAL
 
     max_age: Duration = field(default=3600.0, converter=to_seconds, metadata={"unit": "s"})
     min_quotes: int = field(default=100, validator=ge(1), metadata={"unit": "quotes"})

@@ -76,7 +76,7 @@ def held(columns: Columns, bars: StoredBars) -> dict[Any, Held]:
 def _look_up(columns: Columns, bars: StoredBars) -> dict[Any, Held]:
     import numpy as np
 
-    from fpa_core.validator.preceding import series_names
+    from fpa_core.validator.lagged import series_names
 
     codes, names = series_names(columns, _SERIES)
     times = columns.numbers("ts_ns").units

@@ -10,10 +10,10 @@ from attrs import field, frozen
 
 from fpa_core.exceptions import DataError
 from fpa_core.numbers import EXACT, decimal_text, to_decimal
-from fpa_core.validator import ASKED, Rule, every
+from fpa_core.validator import OPT_IN, Rule, every
 
 if TYPE_CHECKING:
-    from fpa_core.validator.vectors import Columns, Truth
+    from fpa_core.validator.vectors import Columns, KleeneMask
 
 __all__ = ["RULES", "OrderLot", "OrderTick", "QuoteTick", "TradeLot"]
 
@@ -60,7 +60,7 @@ class _Tick(Rule):
     def _tick(self, price: Decimal) -> Decimal | None:
         return next((tick for start, tick in reversed(self.table) if price >= start), None)
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         verdicts = []
         for name in self.fields:
@@ -102,7 +102,7 @@ class QuoteTick(_Tick):
     id = "quote.tick"
     kind = "quotes"
     fields = ("bid", "ask")
-    levels = ASKED
+    levels = OPT_IN
 
 
 @frozen(kw_only=True)
@@ -119,7 +119,7 @@ class OrderTick(_Tick):
     id = "order.tick"
     kind = "orders"
     fields = ("limit_price", "stop_price")
-    levels = ASKED
+    levels = OPT_IN
 
 
 @frozen(kw_only=True)
@@ -133,7 +133,7 @@ class _Lot(Rule):
         quantity = getattr(record, self.fields[0])
         return None if quantity is None or quantity < 0 else EXACT.remainder(quantity, self.lot) == 0
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         quantity = columns.numbers(self.fields[0])
         return (quantity % self.lot == 0).where(quantity >= 0)
@@ -162,7 +162,7 @@ class TradeLot(_Lot):
     id = "trade.lot"
     kind = "trades"
     fields = ("size",)
-    levels = ASKED
+    levels = OPT_IN
 
 
 @frozen(kw_only=True)
@@ -179,7 +179,7 @@ class OrderLot(_Lot):
     id = "order.lot"
     kind = "orders"
     fields = ("quantity",)
-    levels = ASKED
+    levels = OPT_IN
 
 
 RULES: tuple[type[Rule], ...] = (QuoteTick, OrderTick, TradeLot, OrderLot)

@@ -10,11 +10,11 @@ from attrs import evolve, field, frozen
 from fpa_core.config import Duration
 from fpa_core.kinds import KINDS
 from fpa_core.numbers import ns_text, to_ns, to_seconds
-from fpa_core.validator import ASKED, WARNS, Rule
+from fpa_core.validator import OPT_IN, WARN, Rule
 from fpa_plugins.rules.intervals import DAY, interval_ns
 
 if TYPE_CHECKING:
-    from fpa_core.validator.vectors import Columns, Truth
+    from fpa_core.validator.vectors import Columns, KleeneMask
 
 __all__ = ["RULES", "Future", "Past", "Stale"]
 
@@ -34,7 +34,7 @@ class Future(Rule):
     id = "time.future"
     kind = tuple(KINDS)
     fields = ("ts_ns",)
-    levels = WARNS
+    levels = WARN
     needs = ("now_ns",)
 
     tolerance: Duration = field(default=1.0, converter=to_seconds, metadata={"unit": "s"})
@@ -51,7 +51,7 @@ class Future(Rule):
         """Judge one record of any kind."""
         return None if record.ts_ns is None else record.ts_ns <= self._latest(now_ns)
 
-    def mask(self, columns: Columns, now_ns: int) -> Truth:
+    def mask(self, columns: Columns, now_ns: int) -> KleeneMask:
         """Judge a table."""
         return columns.numbers("ts_ns") <= self._latest(now_ns)
 
@@ -81,7 +81,7 @@ class Stale(Rule):
     id = "time.stale"
     kind = ("quotes", "trades", "bars")
     fields = ("ts_ns",)
-    levels = ASKED
+    levels = OPT_IN
     needs = ("now_ns",)
 
     max_age: Duration = field(default=3600.0, converter=to_seconds, metadata={"unit": "s"})
@@ -91,7 +91,7 @@ class Stale(Rule):
         recent: bool = record.ts_ns >= self._earliest(now_ns)
         return recent
 
-    def mask(self, columns: Columns, now_ns: int) -> Truth:
+    def mask(self, columns: Columns, now_ns: int) -> KleeneMask:
         """Judge a table."""
         return columns.numbers("ts_ns") >= self._earliest(now_ns)
 
@@ -133,7 +133,7 @@ class Past(Rule):
     id = "time.past"
     kind = ("quotes", "trades", "bars")
     fields = ("ts_ns",)
-    levels = WARNS
+    levels = WARN
 
     earliest: str = field(default="1980-01-01", converter=_day)
 
@@ -145,9 +145,9 @@ class Past(Rule):
         recent: bool = record.ts_ns >= _instant(self.earliest)
         return recent
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
-        from fpa_core.validator.vectors import Truth
+        from fpa_core.validator.vectors import KleeneMask
 
         recent = columns.numbers("ts_ns") >= _instant(self.earliest)
         if columns.kind.name != "bars":
@@ -155,7 +155,7 @@ class Past(Rule):
         import numpy as np
 
         codes, names = columns.codes("interval")
-        return recent.where(Truth(np.array([interval_ns(name) < DAY for name in names], np.bool_)[codes]))
+        return recent.where(KleeneMask(np.array([interval_ns(name) < DAY for name in names], np.bool_)[codes]))
 
     def describe(self, record: Any) -> str:
         """Return the time and the usual cause."""

@@ -10,10 +10,10 @@ from attrs.converters import optional
 
 from fpa_core.models import Trade
 from fpa_core.numbers import decimal_text, to_decimal
-from fpa_core.validator import WARNS, Rule, every
+from fpa_core.validator import WARN, Rule, every
 
 if TYPE_CHECKING:
-    from fpa_core.validator.vectors import Columns, Truth
+    from fpa_core.validator.vectors import Columns, KleeneMask
 
 __all__ = ["RULES", "Bounds", "Positive", "Size"]
 
@@ -29,13 +29,13 @@ class Positive(Rule):
     id = "trade.positive"
     kind = "trades"
     fields = ("price",)
-    levels = WARNS
+    levels = WARN
 
     def check(self, trade: Trade) -> bool:
         """Judge one trade."""
         return trade.price > 0
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         return columns.numbers("price") > 0
 
@@ -55,13 +55,13 @@ class Size(Rule):
     id = "trade.size"
     kind = "trades"
     fields = ("size",)
-    levels = WARNS
+    levels = WARN
 
     def check(self, trade: Trade) -> bool:
         """Judge one trade."""
         return trade.size > 0
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         return columns.numbers("size") > 0
 
@@ -85,7 +85,7 @@ class Bounds(Rule):
     id = "trade.bounds"
     kind = "trades"
     fields = ("price",)
-    levels = WARNS
+    levels = WARN
 
     min_price: Decimal | None = field(default=None, converter=optional(to_decimal), metadata={"unit": "price"})
     max_price: Decimal | None = field(default=None, converter=optional(to_decimal), metadata={"unit": "price"})
@@ -95,7 +95,7 @@ class Bounds(Rule):
         low, high = self.min_price, self.max_price
         return every(None if low is None else trade.price >= low, None if high is None else trade.price <= high)
 
-    def mask(self, columns: Columns) -> Truth:
+    def mask(self, columns: Columns) -> KleeneMask:
         """Judge a table."""
         price, low, high = columns.numbers("price"), self.min_price, self.max_price
         bounds = ([] if low is None else [price >= low]) + ([] if high is None else [price <= high])

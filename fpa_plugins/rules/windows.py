@@ -15,7 +15,7 @@ from attrs.validators import ge
 
 from fpa_core.numbers import EXACT, decimal_text, to_decimal
 from fpa_core.protocols import Failure
-from fpa_core.validator import SUSPECTS, Rule, SeriesRule
+from fpa_core.validator import STATISTICAL, Rule, SeriesRule
 from fpa_plugins.rules.rounding import rounded
 
 __all__ = ["RULES", "QuoteOutlier", "TradeOutlier", "WideSpread"]
@@ -115,7 +115,7 @@ class QuoteOutlier(SeriesRule):
     id = "quote.outlier"
     kind = "quotes"
     fields = ("ts_ns", "bid", "ask")
-    levels = SUSPECTS
+    levels = STATISTICAL
     priority = 60
 
     window: int = field(default=50, validator=ge(2), metadata={"unit": "quotes"})
@@ -176,7 +176,7 @@ class WideSpread(SeriesRule):
     id = "quote.wide"
     kind = "quotes"
     fields = ("ts_ns", "bid", "ask")
-    levels = SUSPECTS
+    levels = STATISTICAL
     priority = 55
 
     window: int = field(default=500, validator=ge(2), metadata={"unit": "quotes"})
@@ -227,7 +227,7 @@ class TradeOutlier(SeriesRule):
     id = "trade.outlier"
     kind = "trades"
     fields = ("ts_ns", "price")
-    levels = SUSPECTS
+    levels = STATISTICAL
     priority = 60
 
     window: int = field(default=80, validator=ge(4), metadata={"unit": "trades"})

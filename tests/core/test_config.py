@@ -16,14 +16,13 @@ from fpa_core.config import (
     CacheSection,
     Config,
     Duration,
-    Level,
     LogFormat,
     Problem,
     Secret,
     Tree,
+    closest_match,
     find,
     load,
-    near,
     settings,
     structure,
     template,
@@ -130,7 +129,7 @@ def test_no_file_at_all_means_defaults(tmp_path, monkeypatch):
     assert config.store.options == Sqlite(path=tmp_path / "portfolio.db")
     assert config.cache == CacheSection(options=Memory())
     assert config.cache.ttl_of("quotes") == 300.0
-    assert config.validator.level is Level.STANDARD
+    assert "standard" == config.validator.level
     assert (config.path, config.env, config.sources) == (None, None, {})
 
 
@@ -173,7 +172,7 @@ def test_every_form_of_value(tmp_path):
     )
     assert config.store.options == Postgres("host=db", Pool(8, 0.25))
     assert config.cache.ttl == {"default": None}
-    assert config.validator.level is Level.STRICT
+    assert "strict" == config.validator.level
     assert config.validator.rules == {
         "quote.spread": Spread(Decimal("0.10"), ("AAPL", "MSFT"), {"AAPL": Decimal("0.5")})
     }
@@ -220,7 +219,7 @@ def test_an_unknown_environment_lists_the_known_ones(tmp_path):
     with pytest.raises(ConfigError, match=r"\"tset\".*test, dev, prod.*did you mean test") as caught:
         load(write(tmp_path, OVERLAYS), "tset", {})
     assert caught.value.problems[0].key == "env"
-    with pytest.raises(ConfigError, match="has none"):
+    with pytest.raises(ConfigError, match="has no environments"):
         load(write(tmp_path, ""), "prod", {})
 
 
@@ -616,5 +615,5 @@ def test_a_missing_section_is_told_without_a_line(tmp_path):
 
 def test_near_misses_ignore_case_and_give_up_in_time():
     """A near miss is one that a person would recognise."""
-    assert near("SQLITE", ["sqlite", "postgres"]) == "sqlite"
-    assert near("mongodb", ["sqlite", "postgres"]) is None
+    assert closest_match("SQLITE", ["sqlite", "postgres"]) == "sqlite"
+    assert closest_match("mongodb", ["sqlite", "postgres"]) is None

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpa_core.config import Config, load, settings, structure
-from fpa_core.config.locating import key_lines
-from fpa_core.config.merging import merge, paths
+from fpa_core.config.finder import key_lines
+from fpa_core.config.merger import merge, paths
 from fpa_core.config.problems import key_text
 from fpa_core.exceptions import ConfigError
 

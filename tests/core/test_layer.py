@@ -339,7 +339,7 @@ def test_the_keys_of_the_cache_section_reach_the_cache(tmp_path: Path) -> None:
         'sweep_every = "1h"\n'
     )
     with fpa_core.open(tmp_path / "fpa.toml") as layer:
-        rules = layer.cache._shelf.lifetimes
+        rules = layer.cache._reader.lifetimes
         assert (10.0, 1.0, 0.5, 2.0, 3.0) == (
             rules.default, rules.negative, rules.jitter, rules.while_revalidate, rules.if_error
         )  # fmt: skip

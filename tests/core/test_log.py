@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from fpa_core.config import LogFormat, LoggingSection, LogLevel
-from fpa_core.config.secrets import Lexical, Secret, hide_credentials, redact
+from fpa_core.config.secrets import EnvString, Secret, hide_credentials, redact
 from fpa_core.exceptions import ConfigError
 from fpa_core.log import Redaction, configure
 
@@ -189,5 +189,5 @@ def test_a_secret_is_text_with_a_masked_repr():
     """Drivers get the text; whoever prints the object, or something that holds it, gets the mask."""
     secret = Secret("hunter2")
     assert secret == "hunter2"
-    assert isinstance(secret, Lexical)
+    assert isinstance(secret, EnvString)
     assert repr([secret]) == "['***']"

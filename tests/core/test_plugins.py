@@ -208,9 +208,9 @@ def test_a_hook_that_raises_loses_its_plugin_only():
 LINTED = [
     (
         plugin(fpa_register_store=lambda register: None),
-        "fpa_register_store is no hook; did you mean fpa_register_stores?",
+        "fpa_register_store is not a hook; did you mean fpa_register_stores?",
     ),
-    (plugin(fpa_x=lambda: None), "fpa_x is no hook; hooks: fpa_register_stores"),
+    (plugin(fpa_x=lambda: None), "fpa_x is not a hook; hooks: fpa_register_stores"),
     (
         types.SimpleNamespace(fpa_register_rules=lambda register: None),
         "fpa_register_rules is not marked with @hookimpl",
@@ -302,9 +302,9 @@ def offering(*arguments: Any) -> types.SimpleNamespace:
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (offering("", print, Options), "'', which is no name"),
-        (offering(5, print, Options), "5, which is no name"),
-        (offering("x", None, Options), "a factory that cannot be called"),
+        (offering("", print, Options), "'', which is not a name"),
+        (offering(5, print, Options), "5, which is not a name"),
+        (offering("x", None, Options), "a factory that is not callable"),
         (offering("x", print, dict), "must be an attrs class"),
         (offering("x", print, Options()), "must be an attrs class"),
         (offering("x", print, Unresolved), "annotation cannot be resolved"),
@@ -324,10 +324,10 @@ def test_a_name_offered_twice_always_raises():
     with pytest.raises(PluginError) as caught:
         manager(Point("a", stores("duck"), "zeta", "2.0"), Point("b", stores("duck"), "acme", "1.2"))
     assert caught.value.message == (
-        "the store 'duck' is offered twice: by plugin b of acme 1.2 and by plugin a of zeta 2.0"
+        "the store 'duck' is registered twice: by plugin b of acme 1.2 and by plugin a of zeta 2.0"
     )
     assert caught.value.hint == 'block one of them: [plugins] block = ["a"]'
-    with pytest.raises(PluginError, match="offered twice"):
+    with pytest.raises(PluginError, match="registered twice"):
         manager(Point("a", stores("x", "x")))
     twice = manager(Point("a", stores("duck"), "zeta"), Point("b", stores("duck")), block=["a"])
     assert twice.stores.require("duck").plugin == "b"
@@ -347,7 +347,7 @@ def test_what_is_unknown_is_told_with_what_is_known():
     assert caught.value.hint is not None
     assert "did you mean sqlite?" in caught.value.hint
     assert "plugin acme of acme 1.2, which failed, may provide it: ImportError: no driver" in caught.value.hint
-    with pytest.raises(PluginError, match="unknown cache 'x'; none is known"):
+    with pytest.raises(PluginError, match="unknown cache 'x'; none are known"):
         manager().caches.require("x")
     assert manager().explain("x") is None
 
@@ -391,7 +391,7 @@ def test_required_plugins():
         ("acme-rules>=1.3", "acme-rules>=1.3 is required, but acme-rules 1.2 is installed"),
         ("zeta", "zeta is required, but plugin b of zeta 2.0 failed: ImportError: boom"),
         ("nothing", "nothing is required, but it is not installed, or has no plugin"),
-        ("not a requirement", "'not a requirement' is no requirement"),
+        ("not a requirement", "'not a requirement' is not a requirement"),
     ):
         with pytest.raises(PluginError) as caught:
             manager(*points, required=[required])

@@ -34,7 +34,7 @@ from fpa_core.plugins import PluginManager
 from fpa_core.protocols import Quarantined, SourceRequest
 from fpa_core.quarantine import COLUMNS
 from fpa_core.store.quarantine import values_of
-from fpa_core.validator import REFUSES, Rule
+from fpa_core.validator import ERROR, Rule
 
 GOOD = Quote("A", Instant(1), "1.10", "1.20")
 CROSSED = Quote("A", Instant(1), "1.30", "1.20")
@@ -53,7 +53,7 @@ class Again(Rule):
     kind = tuple(KINDS)
     scope = "series"
     needs = ("memory",)
-    levels = REFUSES
+    levels = ERROR
 
     def check(self, record: Any, memory: dict[str, Any]) -> bool:
         seen = memory.setdefault("seen", set())

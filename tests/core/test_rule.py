@@ -10,10 +10,10 @@ from fpa_core.exceptions import ConfigError, DataError
 from fpa_core.models import Order, Trade
 from fpa_core.numbers import Instant
 from fpa_core.validator import (
-    INFORMS,
+    ERROR,
+    INFO,
     LEVELS,
-    REFUSES,
-    WARNS,
+    WARN,
     PairRule,
     Rule,
     SeriesRule,
@@ -46,7 +46,7 @@ class RoundLot(Rule):
 class Early(Rule):
     id = "acme.early"
     kind = ("quotes", "trades")
-    levels = INFORMS
+    levels = INFO
     priority = 1
 
     def check(self, record):
@@ -58,7 +58,7 @@ class Bare(Rule):
 
     id = "acme.bare"
     kind = "bars"
-    levels = REFUSES
+    levels = ERROR
 
     def check(self, bar):
         return bar.volume is None
@@ -89,9 +89,9 @@ def test_as_dict():
 @pytest.mark.parametrize(
     ("levels", "expected"),
     [
-        (INFORMS, [None, None, "info", "info"]),
-        (WARNS, [None, "info", "warning", "error"]),
-        (REFUSES, [None, "warning", "error", "error"]),
+        (INFO, [None, None, "info", "info"]),
+        (WARN, [None, "info", "warning", "error"]),
+        (ERROR, [None, "warning", "error", "error"]),
     ],
 )
 def test_levels(levels, expected):
@@ -173,13 +173,13 @@ def test_configure_reports_everything():
         )
     problems = "\n".join(caught.value.problems)
     assert len(caught.value.problems) == 7
-    assert "level: 'strikt' is none of off, lenient, standard, strict" in problems
-    assert "'acme.round_lots': no such rule, did you mean 'acme.round_lot'?" in problems
-    assert "'far.away': no such rule" in problems
-    assert "\"acme.round_lot\".lott: no such parameter, did you mean 'lot'?" in problems
+    assert "level: 'strikt' is not one of off, lenient, standard, strict" in problems
+    assert "'acme.round_lots': unknown rule, did you mean 'acme.round_lot'?" in problems
+    assert "'far.away': unknown rule" in problems
+    assert "\"acme.round_lot\".lott: unknown parameter, did you mean 'lot'?" in problems
     assert "\"acme.round_lot\".severity: 'fatal' is not a valid Severity" in problems
     assert '"acme.limit".limit: ' in problems
-    assert "'acme.unusable': kind: ['orderz'] is none of quotes" in problems
+    assert "'acme.unusable': kind: ['orderz'] is not one of quotes" in problems
 
 
 def test_usable():
@@ -200,17 +200,17 @@ class Demanding(Bare):
 @pytest.mark.parametrize(
     ("rule", "problem"),
     [
-        (object, "is no class derived from"),
-        (RoundLot(), "is no class derived from"),
-        (type("NoId", (Rule,), {"kind": "bars", "check": Bare.check}), "id: None does not look like vendor.name"),
-        (type("OddId", (Bare,), {"id": "Nameless"}), "id: 'Nameless' does not look like vendor.name"),
-        (type("NoCheck", (Rule,), {"id": "a.b", "kind": "bars"}), "check: there is no such method"),
-        (type("NoKind", (Bare,), {"kind": ()}), "kind: nothing is none of"),
-        (type("OddKind", (Bare,), {"kind": ("bars", "bar")}), "kind: ['bar'] is none of"),
-        (type("OddField", (Bare,), {"fields": ("hi",)}), "fields: 'hi' is no field of bars"),
-        (type("OddNeed", (Bare,), {"needs": ("luck",)}), "needs: 'luck' is none of memory, now_ns"),
-        (type("OddOther", (Bare,), {"against": ("quotez",)}), "against: 'quotez' is none of quotes"),
-        (type("NoMask", (Rule,), {"id": "a.b", "kind": "bars", "scope": "dataset"}), "mask: there is no such method"),
+        (object, "is not a subclass of"),
+        (RoundLot(), "is not a subclass of"),
+        (type("NoId", (Rule,), {"kind": "bars", "check": Bare.check}), "id: None is not of the form vendor.name"),
+        (type("OddId", (Bare,), {"id": "Nameless"}), "id: 'Nameless' is not of the form vendor.name"),
+        (type("NoCheck", (Rule,), {"id": "a.b", "kind": "bars"}), "check: this method is missing"),
+        (type("NoKind", (Bare,), {"kind": ()}), "kind: nothing is not one of"),
+        (type("OddKind", (Bare,), {"kind": ("bars", "bar")}), "kind: ['bar'] is not one of"),
+        (type("OddField", (Bare,), {"fields": ("hi",)}), "fields: 'hi' is not a field of bars"),
+        (type("OddNeed", (Bare,), {"needs": ("luck",)}), "needs: 'luck' is not one of memory, now_ns"),
+        (type("OddOther", (Bare,), {"against": ("quotez",)}), "against: 'quotez' is not one of quotes"),
+        (type("NoMask", (Rule,), {"id": "a.b", "kind": "bars", "scope": "dataset"}), "mask: this method is missing"),
         (Undecorated, "decorate the class with @attrs.frozen(kw_only=True)"),
         (Demanding, "lot: a parameter needs a default"),
     ],
@@ -226,14 +226,14 @@ def test_forms_of_series_rules_are_asked_for():
     step = type("NoStep", (SeriesRule,), {"id": "a.b", "kind": "trades", "fields": ("price",)})()
     pair = type("NoPair", (PairRule,), {"id": "a.b", "kind": "trades", "keeps": ("price",)})()
     trade, memory = Trade("IBM", Instant(1), 2, 3), {}
-    with pytest.raises(NotImplementedError, match="NoStep has neither step"):
+    with pytest.raises(NotImplementedError, match="NoStep defines neither step"):
         step.check(trade, {})
     assert pair.check(trade, memory) is None
-    with pytest.raises(NotImplementedError, match="NoPair has no compare"):
+    with pytest.raises(NotImplementedError, match="NoPair does not define compare"):
         pair.check(trade, memory)
-    with pytest.raises(NotImplementedError, match="NoPair has no reason"):
+    with pytest.raises(NotImplementedError, match="NoPair does not define reason"):
         pair.reason((1,), (2,))
-    with pytest.raises(NotImplementedError, match="NoPair has no compare_all"):
+    with pytest.raises(NotImplementedError, match="NoPair does not define compare_all"):
         pair.compare_all(None, None)
 
 
@@ -246,5 +246,5 @@ def test_tolerances_that_cannot_be(tolerate):
 
 def test_filters_that_cannot_be():
     """A filter is checked when the rule is made, by hand too."""
-    with pytest.raises(DataError, match=r"where: colour: no such field; .* lot: no such field"):
+    with pytest.raises(DataError, match=r"where: colour: unknown field; .* lot: unknown field"):
         RoundLot(where={"colour": "red", "lot": {}})

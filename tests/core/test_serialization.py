@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpa_core import envelope
-from fpa_core.envelope import EnvelopeError, decode, encode
+from fpa_core.cache import codec as cache_codec
+from fpa_core.cache.codec import DecodeError, decode, encode
 from fpa_core.exceptions import CacheError, DataError
 from fpa_core.kinds import QUOTES, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
@@ -157,7 +157,7 @@ GOOD = encode({"a": 1})
 )  # fmt: skip
 def test_other_bytes_are_not_read(content):
     """Bytes that are damaged, foreign, cut short or name an unknown codec are one kind of error."""
-    with pytest.raises(EnvelopeError):
+    with pytest.raises(DecodeError):
         decode(content)
 
 
@@ -165,20 +165,20 @@ def test_other_bytes_are_not_read(content):
 def test_no_bytes_do_harm(content):
     """Whatever the bytes, reading them ends in that error, with a valid checksum too."""
     for each in (content, sealed(content)):
-        with pytest.raises(EnvelopeError):
+        with pytest.raises(DecodeError):
             decode(each)
 
 
 def test_a_changed_class_is_not_read_as_the_old_one(monkeypatch):
     """Bytes written before a record class changed are an error, not a wrong record."""
     written = encode([RECORDS[0]])
-    codec = envelope._codec("quotes", [QUOTES, QUOTES], list, list)
-    monkeypatch.setattr(envelope, "_BY_HEAD", {codec.head: codec})
-    with pytest.raises(EnvelopeError, match="version"):
+    codec = cache_codec._codec("quotes", [QUOTES, QUOTES], list, list)
+    monkeypatch.setattr(cache_codec, "_BY_HEAD", {codec.head: codec})
+    with pytest.raises(DecodeError, match="version"):
         decode(written)
 
 
 def test_importing_is_cheap():
     """Importing the modules loads neither Arrow nor cattrs."""
-    code = "import sys, fpa_core.envelope; sys.exit(any(name in sys.modules for name in ('pyarrow', 'cattrs')))"
+    code = "import sys, fpa_core.cache.codec; sys.exit(any(name in sys.modules for name in ('pyarrow', 'cattrs')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

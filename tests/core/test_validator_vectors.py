@@ -16,7 +16,7 @@ from fpa_core.kinds import ORDERS, QUOTES
 from fpa_core.models import Order, Quote
 from fpa_core.numbers import EXACT, Instant
 from fpa_core.validator import every
-from fpa_core.validator.vectors import Columns, Numbers, Truth, _read
+from fpa_core.validator.vectors import Columns, DecimalColumn, KleeneMask, _read
 
 TRILEAN = st.sampled_from([True, False, None])
 
@@ -24,7 +24,7 @@ TRILEAN = st.sampled_from([True, False, None])
 def truth(values):
     known = np.array([value is not None for value in values])
     holds = np.array([bool(value) for value in values])
-    return Truth(holds, None if known.all() else known)
+    return KleeneMask(holds, None if known.all() else known)
 
 
 def listed(result):
@@ -111,7 +111,7 @@ def test_stays_narrow():
 def test_unhashable():
     """A column whose equality is a verdict for each row has no hash."""
     with pytest.raises(TypeError):
-        hash(Numbers(np.zeros(1, np.int64), 0, None, 0, 0))
+        hash(DecimalColumn(np.zeros(1, np.int64), 0, None, 0, 0))
 
 
 @given(rows=st.lists(st.tuples(TRILEAN, TRILEAN), min_size=1))
@@ -134,10 +134,10 @@ def test_every_is_one_for_columns_and_values(rows):
 
 
 def test_words():
-    """A missing text is none of the words asked for, also in large and dictionary-encoded columns."""
+    """A missing text is not one of the words asked for, also in large and dictionary-encoded columns."""
     table = pa.table({"status": pa.array(["new", None, "filled"])})
     for column_type in (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())):
-        words = Columns(ORDERS, table.cast(pa.schema({"status": column_type}))).words("status")
+        words = Columns(ORDERS, table.cast(pa.schema({"status": column_type}))).strings("status")
         assert listed(words.isin("new", "filled")) == [True, False, True]
         assert listed(words.present()) == [True, False, True]
 
@@ -146,7 +146,7 @@ def test_left_out_columns():
     """A column that the table leaves out has the default of its field, as records made from the table do."""
     table = to_table(ORDERS, [Order("1", "IBM", 5, "buy", "market")]).select(["order_id", "symbol"])
     columns = Columns(ORDERS, table)
-    assert listed(columns.words("status").isin("new")) == [True]
+    assert listed(columns.strings("status").isin("new")) == [True]
     assert listed(columns.numbers("filled_quantity") == 0) == [True]
     assert listed(columns.numbers("quantity") == 0) == [None]
     assert listed(columns.numbers("ts_ns") == 0) == [None]
@@ -164,9 +164,9 @@ def test_records():
 @pytest.mark.parametrize(
     ("name", "array", "message"),
     [
-        ("bid", pa.array([1.5]), "quotes.bid: a decimal column is needed, not double"),
-        ("timestamp", pa.array([1], pa.timestamp("us")), "quotes.timestamp: a time column is needed"),
-        ("symbol", pa.array([1]), "quotes.symbol: a text column is needed, not int64"),
+        ("bid", pa.array([1.5]), "quotes.bid: expected a decimal column, not double"),
+        ("timestamp", pa.array([1], pa.timestamp("us")), "quotes.timestamp: expected a time column"),
+        ("symbol", pa.array([1]), "quotes.symbol: expected a text column, not int64"),
     ],
 )
 def test_wrong_types(name, array, message):

@@ -203,7 +203,7 @@ def test_configuration_error(run: Run) -> None:
     Path("fpa.toml").write_text('[store]\npth = "x.db"\n')
     assert "did you mean path?" in run("inventory", expect=3).stderr
     assert "cannot be read" in run("--config", "no.toml", "inventory", expect=3).stderr
-    assert "no such environment" in run("--env", "prod", "inventory", expect=3).stderr
+    assert "unknown environment" in run("--env", "prod", "inventory", expect=3).stderr
 
 
 def test_plugin_error(run: Run) -> None:

@@ -156,6 +156,6 @@ def test_an_error_in_one_overlay(
 def test_an_unknown_environment() -> None:
     """An environment that does not exist is an error with those that do and the near miss."""
     with pytest.raises(
-        ConfigError, match=r'env = "tst": no such environment; known: test, dev \(did you mean test\?\)'
+        ConfigError, match=r'env = "tst": unknown environment; known: test, dev \(did you mean test\?\)'
     ):
         fpa_core.open(env="tst")

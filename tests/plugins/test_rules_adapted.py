@@ -8,7 +8,7 @@ from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import ConfigError
 from fpa_core.kinds import QUOTES, SNAPSHOTS, TRADES
 from fpa_core.models import PortfolioSnapshot, Quote, Trade
-from fpa_core.validator import DataValidator, Preset, configure
+from fpa_core.validator import DataValidator, LevelProfile, configure
 from fpa_plugins.rules.plugin import RULES
 from fpa_plugins.rules.ruleset import RuleSet
 
@@ -118,7 +118,7 @@ def test_adapted_rules_in_chunks(rows, cut):
     )
     trades = [Trade(symbol, NOW - 100 + row, price, size) for row, (symbol, price, size) in enumerate(rows)]
     table = to_table(TRADES, trades)
-    live, whole, parts = validator.validate(trades), validator.begin(), validator.begin()
+    live, whole, parts = validator.validate(trades), validator.start_run(), validator.start_run()
     whole.split(TRADES, table)
     for chunk in (table.slice(0, cut), table.slice(cut)):
         parts.split(TRADES, chunk)
@@ -152,8 +152,8 @@ def test_stop():
 
 
 LEVELS = {
-    "mine": Preset("standard", {"quote.*": "error", "quote.locked": "off", "trade.lot": "info"}),
-    "house": Preset("mine", {"quote.crossed": "info"}),
+    "mine": LevelProfile("standard", {"quote.*": "error", "quote.locked": "off", "trade.lot": "info"}),
+    "house": LevelProfile("mine", {"quote.crossed": "info"}),
 }
 
 
@@ -170,10 +170,10 @@ def test_levels_of_ones_own():
 @pytest.mark.parametrize(
     ("level", "levels", "problem"),
     [
-        ("mine", {}, "'mine' is none of off, lenient, standard, strict"),
-        ("a", {"a": Preset("b")}, "'b' is none of off, lenient, standard, strict, a"),
-        ("a", {"a": Preset("b"), "b": Preset("a")}, "a extends b extends a: that is a circle"),
-        ("a", {"a": Preset(rules={"quote.nothing": "off"})}, "'quote.nothing' fits no rule"),
+        ("mine", {}, "'mine' is not one of off, lenient, standard, strict"),
+        ("a", {"a": LevelProfile("b")}, "'b' is not one of off, lenient, standard, strict, a"),
+        ("a", {"a": LevelProfile("b"), "b": LevelProfile("a")}, "a extends b extends a: a circular definition"),
+        ("a", {"a": LevelProfile(rules={"quote.nothing": "off"})}, "'quote.nothing' matches no rule"),
     ],
 )
 def test_levels_that_cannot_be(level, levels, problem):
@@ -194,10 +194,10 @@ def test_every_problem_at_once():
         judge(quote__spread=values)
     problems = "\n".join(caught.value.problems)
     for expected in (
-        '"quote.spread".tolerate: ', ".where.symbl: no such field", ".where.symbol: expected a text", ".where.bid: expected a table",
+        '"quote.spread".tolerate: ', ".where.symbl: unknown field", ".where.symbol: expected a text", ".where.bid: expected a table",
         ".where.ask.mn: unknown key", ".where.ask.max: not allowed", ".where.timestamp.min: not allowed",
-        '.overrides."IBM".max_re: no such parameter', '.overrides."IBM".where: no such parameter',
-        '.overrides."class:stocks": no such class', '.overrides."SPY".expected a table', '.overrides."X".max_rel: ',
+        '.overrides."IBM".max_re: unknown parameter', '.overrides."IBM".where: unknown parameter',
+        '.overrides."class:stocks": unknown class', '.overrides."SPY".expected a table', '.overrides."X".max_rel: ',
     ):  # fmt: skip
         assert expected in problems, expected
     assert 12 == len(caught.value.problems)

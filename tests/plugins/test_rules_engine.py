@@ -35,7 +35,7 @@ class Base(Rule):
 
 
 def verdicts(rule, table=TABLE, **options):
-    return {verdict.rule: verdict for verdict in RuleSet([rule]).inspect(QUOTES, table, **options)}
+    return {verdict.rule: verdict for verdict in RuleSet([rule]).validate(QUOTES, table, **options)}
 
 
 def test_hooks():
@@ -196,7 +196,7 @@ def test_explain_is_limited():
     """At most so many findings are made as are asked for, the first ones."""
     rules = RuleSet([Base()])
     table = to_table(QUOTES, [BAD, QUOTE, BAD, BAD])
-    (verdict,) = rules.inspect(QUOTES, table)
+    (verdict,) = rules.validate(QUOTES, table)
     assert [finding.row for finding in rules.explain(QUOTES, verdict, table, 2)] == [0, 2]
     assert [finding.row for finding in rules.explain(QUOTES, verdict, table)] == [0, 2, 3]
 
@@ -215,15 +215,15 @@ def test_needs():
 
     rules, memory = RuleSet([Needy()]), {}
     assert rules.check(QUOTE, memory, now_ns=7) == []
-    assert rules.inspect(QUOTES, TABLE, memory, now_ns=9)[0].passed.to_pylist() == [True, False]
+    assert rules.validate(QUOTES, TABLE, memory, now_ns=9)[0].passed.to_pylist() == [True, False]
     assert memory == {"test.base": {"seen": 3}}
     assert rules.check(QUOTE) == []
-    assert rules.inspect(QUOTES, TABLE)[0].passed.to_pylist() == [True, True]
+    assert rules.validate(QUOTES, TABLE)[0].passed.to_pylist() == [True, True]
 
 
 def test_chunks_and_record_batches():
     """A table in several chunks and a record batch are judged like one table."""
     rules = RuleSet(configure(RULES, "standard"))
-    expected = [verdict.passed for verdict in rules.inspect(QUOTES, TABLE, now_ns=0)]
+    expected = [verdict.passed for verdict in rules.validate(QUOTES, TABLE, now_ns=0)]
     for table in (pa.concat_tables([TABLE.slice(0, 1), TABLE.slice(1)]), TABLE.to_batches()[0]):
-        assert [verdict.passed for verdict in rules.inspect(QUOTES, table, now_ns=0)] == expected
+        assert [verdict.passed for verdict in rules.validate(QUOTES, table, now_ns=0)] == expected

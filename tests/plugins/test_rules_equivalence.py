@@ -131,7 +131,7 @@ def records(draw, kind):
 
 
 def passed(rule, kind, table, records=None):
-    (verdict,) = RuleSet([rule]).inspect(kind, table, records=records, now_ns=NOW)
+    (verdict,) = RuleSet([rule]).validate(kind, table, records=records, now_ns=NOW)
     return verdict.passed.to_pylist()
 
 
@@ -202,7 +202,7 @@ def test_live_equals_bulk(name, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=3)))
     for rule in RULES_OF[name]:
         judge = of_one(rule)
-        live, whole, chunked = judge.validate(rows), judge.begin(), judge.begin()
+        live, whole, chunked = judge.validate(rows), judge.start_run(), judge.start_run()
         whole.split(kind, table)
         for start, end in itertools.pairwise([0, *cuts, len(rows)]):
             chunked.split(kind, table.slice(start, end - start))

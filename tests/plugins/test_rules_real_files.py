@@ -97,7 +97,7 @@ def judge(level):
 def test_real_file(name):
     """Nothing real is refused at standard, and every flaw known of the file is counted to the last row."""
     kind, table = load(name)
-    examination = judge("standard").begin()
+    examination = judge("standard").start_run()
     for start in range(0, table.num_rows, 50_000):
         split = examination.split(kind, table.slice(start, 50_000))
         assert split.refused == ()
@@ -136,7 +136,7 @@ def test_strict_parts_exactly(name):
     assert refused
     assert sorted([*split.accepted_rows.tolist(), *refused]) == list(range(table.num_rows))
     assert all(any(finding.severity == "error" for finding in findings) for _, findings in split.refused)
-    again = judge("standard").begin().split(kind, table.take(pa.array(refused, pa.int64())))
+    again = judge("standard").start_run().split(kind, table.take(pa.array(refused, pa.int64())))
     assert (again.accepted.num_rows, again.refused) == (len(refused), ())
     whole = pa.concat_tables([split.accepted, again.accepted])
     order = np.argsort([*split.accepted_rows, *refused])

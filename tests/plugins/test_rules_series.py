@@ -292,7 +292,7 @@ def test_series(rule, records, expected, message):
     assert message is None or message == failures[-1].message
     kind = kind_of(records[0])
     ready = type(rule)(**{each.name: getattr(rule, each.name) for each in rule.parameters()}, severity="warning")
-    (verdict,) = RuleSet([ready]).inspect(kind, to_table(kind, records))
+    (verdict,) = RuleSet([ready]).validate(kind, to_table(kind, records))
     assert expected == verdict.passed.to_pylist()
     rows = [row for row, passed in enumerate(expected) if passed is False]
     assert failures == [verdict.why(row) for row in rows]
@@ -332,7 +332,7 @@ def test_refused_rows_are_part_of_no_series():
     assert [[], ["trade.size"], []] == [[f.rule for f in rules.check(record, memory)] for record in records]
     found = {
         verdict.rule: verdict.passed.to_pylist()
-        for verdict in rules.inspect(kind_of("trades"), to_table(kind_of("trades"), records))
+        for verdict in rules.validate(kind_of("trades"), to_table(kind_of("trades"), records))
     }
     assert [None, None, True] == found["trade.jump"]
     assert [True, False, True] == found["trade.size"]
@@ -348,7 +348,7 @@ def test_calendar():
     }  # fmt: skip
     records = [Quote("IBM", each, 1, 2) for each in times]
     assert list(times.values()) == [rule.check(record) for record in records]
-    (verdict,) = RuleSet([rule]).inspect(kind_of("quotes"), to_table(kind_of("quotes"), records))
+    (verdict,) = RuleSet([rule]).validate(kind_of("quotes"), to_table(kind_of("quotes"), records))
     assert list(times.values()) == verdict.passed.to_pylist()
     assert "XNYS is closed at 2024-07-04T15:00:00Z" == rule.describe(records[5])
 
@@ -365,7 +365,7 @@ def test_gaps_within_sessions():
     expected = [None, None, False, True, None, True, True, False, None, None, None, None]
     records = [*minutes, *daily, *weekly]
     assert expected == [each if each is None else bool(each) for each in live(rule, records)]
-    (verdict,) = RuleSet([rule]).inspect(kind_of("bars"), to_table(kind_of("bars"), records))
+    (verdict,) = RuleSet([rule]).validate(kind_of("bars"), to_table(kind_of("bars"), records))
     assert expected == verdict.passed.to_pylist()
 
 

@@ -66,9 +66,9 @@ def told(result):
 
 
 def chunked(validator, bars, cuts):
-    examination = validator.begin()
+    examination = validator.start_run()
     for start, end in itertools.pairwise([0, *cuts, len(bars)]):
-        examination.count(BARS, table(bars[start:end]))
+        examination.validate(BARS, table(bars[start:end]))
     return examination.result()
 
 
@@ -244,6 +244,6 @@ def test_memory_is_bounded():
         {},
     )
     for start in range(0, 1000, 100):
-        rules.inspect(BARS, table([bar(hour) for hour in range(start, start + 100)]), memory)
+        rules.validate(BARS, table([bar(hour) for hour in range(start, start + 100)]), memory)
     assert 10 == len(memory["bar.conflict"]["A", "1h"])
     assert {("A", "1h")} == memory["bar.conflict"].keys()

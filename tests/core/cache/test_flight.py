@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fpa_core.cache.flight import AbandonedError, Flights
+from fpa_core.cache.flight import FlightCancelledError, Flights
 from fpa_core.exceptions import CacheError
 
 
@@ -15,7 +15,7 @@ def test_the_first_leads_and_the_rest_join():
     assert leads
     assert (flight, False) == flights.join("k", {"t": 1})
     assert "k" in flights.under_way
-    flights.land(flight, 5)
+    flights.set_result(flight, 5)
     assert flights.wait(flight) == 5
     assert "k" not in flights.under_way
     assert flights.join("k", {"t": 1})[1]
@@ -27,7 +27,7 @@ def test_other_generations_do_not_join():
     old, _ = flights.join("k", {"t": 1})
     new, leads = flights.join("k", {"t": 2})
     assert leads
-    flights.land(old, 1)
+    flights.set_result(old, 1)
     assert (new, False) == flights.join("k", {"t": 2})
 
 
@@ -37,9 +37,9 @@ def test_a_flight_that_ends_without_an_outcome_is_abandoned():
     flight, _ = flights.join("k", {})
     with flights.leading(flight):
         pass
-    with pytest.raises(AbandonedError):
+    with pytest.raises(FlightCancelledError):
         flights.wait(flight)
-    flights.abandon(flight)
+    flights.cancel(flight)
 
 
 def test_waiting_in_the_loaders_own_thread_is_refused():
@@ -49,7 +49,7 @@ def test_waiting_in_the_loaders_own_thread_is_refused():
     with flights.leading(flight):
         with pytest.raises(CacheError, match="'k' cannot end"):
             flights.wait(flight)
-        flights.fail(flight, OSError("down"))
+        flights.set_exception(flight, OSError("down"))
     with pytest.raises(OSError, match="down"):
         flights.wait(flight)
 

@@ -222,7 +222,7 @@ def a_sweep_holds_the_lock_for_all(make, wall, monkeypatch=None):
     else:
         holder, name = (cache, "_cache") if make.kind == "simple" else (cache._backend, "_entries")
         if make.kind == "memory":
-            cache._clock = cache._shelf.clock  # its own clock did not move: sweep as of later
+            cache._clock = cache._reader.clock  # its own clock did not move: sweep as of later
         inner = holder._lock
 
         class Watching:

@@ -1,4 +1,4 @@
-"""A near cache in front of a far one: quick where it may be, and never older than one cache alone would be."""
+"""An L1 cache in front of an L2 cache: fast, and never older than one cache alone would be."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_many_are_read_at_once(cache, other, tiers):
     cache.set("c", 3)
     assert cache.get("a") == 1
     assert cache.get_many(["a", "b", "c", "missing"]) == {"a": 1, "b": 2, "c": 3}
-    assert tiers._near.usage().entries == 3
+    assert tiers._l1.usage().entries == 3
     other.invalidate_tags("t")
     assert cache.get_many(["a", "b", "c"]) == {"c": 3}
 
@@ -128,7 +128,7 @@ def test_what_is_replaced_elsewhere_shows_when_the_copy_is_over(cache, other, cl
 def test_a_copy_made_beside_a_write_is_not_given_out(cache, tiers, far, monkeypatch):
     """A reader that read the far cache before a write, and copies after it, does no harm."""
     cache.set("k", "old")
-    tiers._near.clear()
+    tiers._l1.clear()
     get = far.get
 
     def overtaken(key):
@@ -199,7 +199,7 @@ def test_two_memory_caches_work_too(clock):
         cache.set(key, [key])
     assert (cache.get("a"), cache.get("b"), near.usage().entries) == (["a"], ["b"], 1)
     stats = cache.get_stats()
-    assert (stats.entries, stats.evicted["near size"] > 0) == (2, True)
+    assert (stats.entries, stats.evicted["l1 size"] > 0) == (2, True)
 
 
 def test_it_says_what_it_can_do(tiers, far):
@@ -223,4 +223,4 @@ def test_clearing_and_sweeping_reach_both(cache, tiers, far, clock):
     cache.set("c", 1)
     assert tiers.clear() == 1
     assert cache.get("c") is None
-    assert (tiers._near.usage().entries, far.usage().entries) == (0, 0)
+    assert (tiers._l1.usage().entries, far.usage().entries) == (0, 0)

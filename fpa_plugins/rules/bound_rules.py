@@ -13,13 +13,13 @@ from fpa_core.protocols import StoredBars, StoredOrder
 from fpa_core.validator import Rule
 from fpa_core.validator.conditions import Where
 
-__all__ = ["Given", "Plan"]
+__all__ = ["BoundRule", "RuleContext"]
 
 _MOST_SUBJECTS = 65_536
 
 
 @frozen
-class Given:
+class RuleContext:
     """What there is beside the records, for the rules that need it.
 
     :ivar memory: what rules remember, by rule; None for nothing.
@@ -33,7 +33,7 @@ class Given:
 
 
 @define
-class Plan:
+class BoundRule:
     """A rule for records of one kind.
 
     :ivar plain: whether it judges every record, with the same parameters.
@@ -74,17 +74,17 @@ class Plan:
         self._by_subject[subject] = rule
         return rule
 
-    def needs(self, given: Given) -> dict[str, Any]:
+    def needs(self, given: RuleContext) -> dict[str, Any]:
         """Return what the rule needs, by name."""
         return {need: _NEEDS[need](given, self.slot) for need in self.rule.needs}
 
 
-def _memory(given: Given, slot: str) -> MutableMapping[Any, Any]:
+def _memory(given: RuleContext, slot: str) -> MutableMapping[Any, Any]:
     memory: MutableMapping[Any, Any] = {} if given.memory is None else given.memory.setdefault(slot, {})
     return memory
 
 
-_NEEDS: dict[str, Callable[[Given, str], Any]] = {
+_NEEDS: dict[str, Callable[[RuleContext, str], Any]] = {
     "now_ns": lambda given, _: time.time_ns() if given.now_ns is None else given.now_ns,
     "memory": _memory,
     "stored": lambda given, _: given.stored or _nothing,
@@ -96,6 +96,6 @@ def _nothing(_: str) -> None:
     """Return None: there is no store."""
 
 
-def with_present(given: Given) -> Given:
+def with_present(given: RuleContext) -> RuleContext:
     """Return *given* with one present moment for all."""
     return given if given.now_ns is not None else evolve(given, now_ns=time.time_ns())

@@ -1,4 +1,4 @@
-"""What the configuration says of rules beyond their parameters: levels of the user's own, filters, and overrides by symbol."""
+"""User-defined levels, filters of rules, and overrides of their parameters by symbol."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from fpa_core.config.problems import KeyPath, did_you_mean
-from fpa_core.config.sections import Level, ValidatorSection
+from fpa_core.config.sections import LEVELS, ValidatorSection
 
 if TYPE_CHECKING:
+    from fpa_core.config.converter import ConfigConverter
     from fpa_core.config.problems import Problem
-    from fpa_core.config.structuring import Structurer
 
 __all__ = ["check_levels", "rule_of"]
 
@@ -23,10 +23,10 @@ _APART = ("where", "overrides")
 _AN_ID = '"quote.*"'
 
 
-class Builder(Protocol):
-    """What structures tables and gathers problems."""
+class TableBuilder(Protocol):
+    """Converts tables and collects problems."""
 
-    structurer: Structurer
+    converter: ConfigConverter
     problems: list[Problem]
 
     def table(self, path: KeyPath, cls: type[Any], *, also: tuple[str, ...] = ()) -> Any:
@@ -34,26 +34,26 @@ class Builder(Protocol):
         ...
 
     def value(self, path: KeyPath) -> Any:
-        """Return what stands at a path."""
+        """Return the value at a path."""
         ...
 
     def report(self, path: KeyPath, value: Any, expected: str, hint: str | None = None) -> None:
-        """Note a problem."""
+        """Record a problem."""
         ...
 
 
-def check_levels(builder: Builder, section: ValidatorSection, rules: Classes) -> None:
-    """Report levels that are built upon nothing or in a circle, and rules in them that are none."""
+def check_levels(builder: TableBuilder, section: ValidatorSection, rules: Classes) -> None:
+    """Report levels that extend an unknown level or themselves, and unknown rule ids."""
     path = ("validator", "levels")
-    known = [*Level, *section.levels]
+    known = [*LEVELS, *section.levels]
     named: list[tuple[KeyPath, str]] = [(("validator", "level"), section.level)]
     for name, level in section.levels.items():
         named.append(((*path, name, "extends"), level.extends))
-        if name in set(Level):
+        if name in LEVELS:
             builder.report((*path, name), attrs.NOTHING, "expected a name that is not a built-in level")
         for pattern in level.rules:
             if not fnmatch.filter(rules, pattern):
-                expected = f"no rule fits; expected the id of a rule, or a glob such as {_AN_ID}"
+                expected = f"no rule matches; expected the id of a rule, or a glob such as {_AN_ID}"
                 builder.report((*path, name, "rules", pattern), attrs.NOTHING, expected, did_you_mean(pattern, rules))
     for key, level_name in named:
         if level_name not in known:
@@ -66,11 +66,11 @@ def check_levels(builder: Builder, section: ValidatorSection, rules: Classes) ->
             above = section.levels[above].extends
         if above == name:
             circle = " extends ".join([*seen, name])
-            builder.report((*path, name, "extends"), section.levels[name].extends, f"a circle: {circle}")
+            builder.report((*path, name, "extends"), section.levels[name].extends, f"circular definition: {circle}")
 
 
-def rule_of(builder: Builder, path: KeyPath, cls: type[Any], classes: Mapping[str, tuple[str, ...]]) -> Any:
-    """Return the rule of *cls* with the parameters, the filter and the overrides that stand at *path*."""
+def rule_of(builder: TableBuilder, path: KeyPath, cls: type[Any], classes: Mapping[str, tuple[str, ...]]) -> Any:
+    """Return the rule of *cls* with the parameters, the filter and the overrides at *path*."""
     table = builder.value(path)
     adapts = isinstance(table, dict) and hasattr(cls, "adapted")
     made: Any = builder.table(path, cls, also=_APART if adapts else ())
@@ -99,20 +99,20 @@ def rule_of(builder: Builder, path: KeyPath, cls: type[Any], classes: Mapping[st
     return None if made is None or builder.problems else made.adapted(where, adapted)
 
 
-def _override(builder: Builder, path: KeyPath, cls: type[Any], plain: Mapping[str, Any], other: Any) -> Any:
-    """Return the rule with the parameters at *path* on top of its own; problems of its own are told with these alone."""
-    from fpa_core.config.readers import Faults
+def _override(builder: TableBuilder, path: KeyPath, cls: type[Any], plain: Mapping[str, Any], other: Any) -> Any:
+    """Return the rule with *other* on top of its parameters *plain*; only problems of *other* are reported."""
+    from fpa_core.config.scalars import ConversionErrors
 
     if not isinstance(other, dict):
         builder.report(path, other, "expected a table of parameters")
         return None
     for key in set(other) & set(_APART):
-        builder.report((*path, key), attrs.NOTHING, "unknown key; an override has parameters alone")
+        builder.report((*path, key), attrs.NOTHING, "unknown key; an override may only have parameters")
     table = {key: value for key, value in {**plain, **other}.items() if key not in _APART}
     try:
-        return builder.structurer.structure_class(table, cls)
-    except Faults as found:
-        for fault in found.faults:
-            if not fault.path or fault.path[0] in other:
-                builder.report((*path, *fault.path), fault.value, fault.expected, fault.hint)
+        return builder.converter.structure_class(table, cls)
+    except ConversionErrors as found:
+        for error in found.errors:
+            if not error.path or error.path[0] in other:
+                builder.report((*path, *error.path), error.value, error.expected, error.hint)
         return None

@@ -1,4 +1,4 @@
-"""Layers of values put on one another: the file's base, an overlay, environment variables; and the secrets filled in."""
+"""Merge layers of values: the base of the file, an overlay, environment variables; and insert secrets."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from attrs import evolve
 
-from fpa_core.config.problems import KeyPath, Origin, Problem, did_you_mean, key_text, shown
-from fpa_core.config.secrets import Lexical, Secret
+from fpa_core.config.problems import KeyPath, Origin, Problem, did_you_mean, display, key_text
+from fpa_core.config.secrets import EnvString, Secret
 from fpa_core.config.sections import CacheSection, Section, ValidatorSection
 
 __all__ = ["CORE_KEYS", "SECTIONS", "Merger", "merge", "paths"]
@@ -32,7 +32,7 @@ CORE_KEYS: dict[str, tuple[str, ...]] = {
     "validator": ("backend", "level", "rules", "levels", "classes"),
     "sources": ("backend",),
 }
-"""The keys of a section that are core's; all others are options of its backend."""
+"""The core keys of each section; all others are options of its backend."""
 
 _DEFAULT_BACKENDS: dict[str, Any] = {
     "store": Section().backend,
@@ -40,7 +40,7 @@ _DEFAULT_BACKENDS: dict[str, Any] = {
     "validator": ValidatorSection().backend,
 }
 _SINGLE_TTL = ("cache", "ttl", "default")
-"""Where a single lifetime goes; it is ``cache.ttl`` that stands in the file."""
+"""The path at which a single lifetime is stored; in the file it is ``cache.ttl``."""
 _PREFIX = "FPA_"
 _MOST_PARTS = 16
 _REFERENCE = re.compile(r"\$(\$?)\{([^{}]*)\}")
@@ -48,7 +48,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *base* with *overlay* upon it, key by key: tables merge, any other value replaces."""
+    """Return *base* updated with *overlay*: tables are merged, other values are replaced."""
     merged = dict(base)
     for key, value in overlay.items():
         below = merged.get(key)
@@ -57,7 +57,7 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]
 
 
 def paths(table: Mapping[str, Any], above: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Yield the path and value of each key in *table* and the tables within it."""
+    """Yield the path and value of each key in *table* and in nested tables."""
     for key, value in table.items():
         yield (*above, key), value
         if isinstance(value, dict):
@@ -71,7 +71,7 @@ def _at(table: Any, path: tuple[str, ...]) -> dict[str, Any]:
 
 
 class Merger:
-    """Puts layers of values on one another and keeps the origin of each value."""
+    """Merges layers of values and keeps the origin of each value."""
 
     def __init__(self, file: Path | None, lines: Mapping[KeyPath, int]) -> None:
         self._file = file
@@ -88,7 +88,7 @@ class Merger:
         ttl = layer["cache"].get("ttl") if isinstance(layer.get("cache"), dict) else None
         single = ttl is not None and not isinstance(ttl, dict)
         if single:
-            # One lifetime is the default of all kinds; as a table it merges with the kinds named in other layers.
+            # A single lifetime is the default of all kinds; as a table it merges with the kinds of other layers.
             layer = layer | {"cache": layer["cache"] | {"ttl": {"default": ttl}}}
         for section in ("store", "cache", "validator"):
             self._drop_options((section,), layer, _DEFAULT_BACKENDS[section])
@@ -96,13 +96,13 @@ class Merger:
             self._drop_options(("sources", name), layer, name)
         self.values = merge(self.values, layer)
         for path, value in paths(layer):
-            # A table that a variable reaches into still is the file's table.
+            # A table in which a variable sets a key still has its origin in the file.
             if origin.kind != "environment" or not isinstance(value, dict):
                 written = path[:2] if single and path == _SINGLE_TTL else path
                 self.origins[path] = self._origin(written, origin)
 
     def _drop_options(self, path: tuple[str, ...], layer: dict[str, Any], default: object) -> None:
-        """Forget the options at *path* when *layer* chooses another backend: even equal names mean other things there."""
+        """Drop the options at *path* if *layer* chooses another backend: equal names may have other meanings there."""
         below, above = _at(self.values, path), _at(layer, path)
         if "backend" not in above or above["backend"] == below.get("backend", default):
             return
@@ -112,7 +112,7 @@ class Merger:
             self.origins = {where: origin for where, origin in self.origins.items() if where[: len(gone)] != gone}
 
     def variables(self, environ: Mapping[str, str]) -> dict[str, Any]:
-        """Return what ``FPA_SECTION__KEY`` variables set, as a layer; names without a double underscore are not ours."""
+        """Return the values of ``FPA_SECTION__KEY`` variables as a layer; names without a double underscore are ignored."""
         layer: dict[str, Any] = {}
         for variable in sorted(environ):
             if not variable.startswith(_PREFIX) or "__" not in variable:
@@ -129,14 +129,16 @@ class Merger:
             for part in parts[:-1]:
                 node = node.setdefault(part, {}) if isinstance(node, dict) else node
             if not isinstance(node, dict) or parts[-1] in node:
-                self._reject(variable, "another variable sets what this one lies in or holds")
+                self._reject(
+                    variable, "conflicts with another variable, which sets this key, a key above it or a key below it"
+                )
                 continue
-            node[parts[-1]] = Lexical(environ[variable])
+            node[parts[-1]] = EnvString(environ[variable])
             self._variables[parts] = variable
         return layer
 
     def expand(self, environ: Mapping[str, str]) -> None:
-        """Replace each ``${NAME}`` in the texts of the file by the secret of that name."""
+        """Replace each ``${NAME}`` in the texts of the file by the environment variable, as a secret."""
         self.values = {key: self._expand(value, (key,), environ) for key, value in self.values.items()}
 
     def _expand(self, value: Any, path: KeyPath, environ: Mapping[str, str]) -> Any:
@@ -144,7 +146,7 @@ class Merger:
             return {key: self._expand(item, (*path, key), environ) for key, item in value.items()}
         if isinstance(value, list):
             return [self._expand(item, path, environ) for item in value]
-        if not isinstance(value, str) or isinstance(value, Lexical) or "${" not in value:
+        if not isinstance(value, str) or isinstance(value, EnvString) or "${" not in value:
             return value
         named = {name for escaped, name in _REFERENCE.findall(value) if not escaped}
         for name in sorted(named):
@@ -161,7 +163,7 @@ class Merger:
         return Secret(text)
 
     def _known(self, layer: dict[str, Any], origin: Origin) -> dict[str, Any]:
-        """Return *layer* without what is no section."""
+        """Return the known sections of *layer*, and report the others."""
         known: dict[str, Any] = {}
         for name, value in layer.items():
             where = self._origin((name,), origin)
@@ -171,7 +173,7 @@ class Merger:
                     Problem(where.file, where.line, where.key, None, expected, did_you_mean(name, SECTIONS))
                 )
             elif not isinstance(value, dict):
-                self.problems.append(Problem(where.file, where.line, where.key, shown(value), "expected a table"))
+                self.problems.append(Problem(where.file, where.line, where.key, display(value), "expected a table"))
             else:
                 known[name] = value
         return known
@@ -186,7 +188,7 @@ class Merger:
         return evolve(layer, key=key_text(written), line=line)
 
     def _nearest(self, path: KeyPath) -> KeyPath:
-        """Return the path of what has an origin: tables within a list share the list's."""
+        """Return the nearest path that has an origin: tables within a list have that of the list."""
         return next(path[:n] for n in range(len(path), 0, -1) if path[:n] in self.origins)
 
     def _reject(self, variable: str, expected: str, hint: str | None = None) -> None:

@@ -298,7 +298,7 @@ def test_a_cancelled_leader_hands_over(cache):
 
 def test_a_flight_that_ended_between_look_and_joining_is_not_repeated(cache):
     """A caller who misses a key that another one has just stored takes that value."""
-    find = cache._shelf.find_many
+    find = cache._reader.find_many
     looks = []
 
     def first_misses(keys, **more):
@@ -308,16 +308,16 @@ def test_a_flight_that_ended_between_look_and_joining_is_not_repeated(cache):
         looks.append(keys)
         return answer
 
-    object.__setattr__(cache._several, "_shelf", Looking(cache._shelf, first_misses))
+    object.__setattr__(cache._bulk, "_reader", Looking(cache._reader, first_misses))
     assert cache.get_or_load_many(["a", "b"], Asked()) == {"a": "theirs", "b": "B"}
 
 
 class Looking:
-    """A shelf on which looking is another function."""
+    """A reader on which looking is another function."""
 
-    def __init__(self, shelf, find_many):
-        self._shelf = shelf
+    def __init__(self, reader, find_many):
+        self._reader = reader
         self.find_many = find_many
 
     def __getattr__(self, name):
-        return getattr(self._shelf, name)
+        return getattr(self._reader, name)

@@ -1,4 +1,4 @@
-"""How long values live: from what a caller may say of it to times on the cache's clock."""
+"""Convert the lifetimes that callers give to expiry times on the cache's clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attrs import field, frozen
 from fpa_core.exceptions import CacheError, DataError
 from fpa_core.numbers import to_seconds
 
-__all__ = ["UNSET", "Lifetimes", "Span", "Ttl", "Unset", "duration"]
+__all__ = ["UNSET", "Expiry", "Lifetimes", "Ttl", "Unset", "duration"]
 
 
 class _Unset(Enum):
@@ -25,25 +25,25 @@ class _Unset(Enum):
 
 
 UNSET: Final = _Unset.UNSET
-"""Nothing was said, which differs from None: the default holds."""
+"""Not given, so the default applies; None means that the value never expires."""
 
 Unset: TypeAlias = Literal[_Unset.UNSET]
 
 Ttl: TypeAlias = float | str | timedelta | datetime | Callable[[datetime], datetime] | None
 """How long a value stays fresh: seconds, text such as ``5m``, a timedelta; an aware datetime until which it does, or a function from the
-present UTC time to one (until the next close, say). None never expires; zero and less are not stored at all."""
+current UTC time to one (until the next close, for example). None never expires. With zero or less nothing is stored."""
 
-Span: TypeAlias = tuple[float | None, float | None]
-"""When a value ceases to be fresh, and until when a stale one is kept, both on the cache's clock; None for never."""
+Expiry: TypeAlias = tuple[float | None, float | None]
+"""When a value expires, and until when it is kept as a stale one (None: not beyond that), both on the cache's clock."""
 
 
-_FOR_EVER: Final[Span] = (None, None)
+_FOR_EVER: Final[Expiry] = (None, None)
 
 
 def duration(value: float | str | timedelta, what: str) -> float:
     """Return *value* in seconds.
 
-    :raises CacheError: when it is no duration.
+    :raises CacheError: if it is not a duration.
     """
     if isinstance(value, timedelta):
         return value.total_seconds()
@@ -58,7 +58,7 @@ def duration(value: float | str | timedelta, what: str) -> float:
 
 
 def _parsed(ttl: Ttl | Unset) -> Ttl | Unset:
-    """Turn what says the same at every call into seconds, once, and refuse what is no lifetime."""
+    """Convert a constant lifetime to seconds, and raise CacheError for one that is invalid."""
     if isinstance(ttl, float | int | str | timedelta):
         return duration(ttl, "ttl")
     if ttl is not None and not isinstance(ttl, _Unset | datetime) and not callable(ttl):
@@ -74,7 +74,7 @@ def _parsed_all(kinds: Mapping[str, Ttl]) -> dict[str, Any]:
 
 def _aware(moment: object) -> datetime:
     if not isinstance(moment, datetime) or moment.utcoffset() is None:
-        raise CacheError(f"ttl: {moment!r} is no aware datetime", hint="datetime(..., tzinfo=timezone.utc)")
+        raise CacheError(f"ttl: {moment!r} is not an aware datetime", hint="datetime(..., tzinfo=timezone.utc)")
     return moment
 
 
@@ -85,23 +85,23 @@ def _no_lifetime(value: object) -> CacheError:
 def _window(value: float | str | timedelta) -> float:
     seconds = duration(value, "stale window")
     if seconds < 0:
-        raise CacheError(f"a window for stale values is not negative, as {value!r} is")
+        raise CacheError(f"a window for stale values cannot be negative: {value!r}")
     return seconds
 
 
 def _fraction(value: float) -> float:
     if not 0 <= value < 1:
-        raise CacheError(f"jitter is a fraction from 0 to below 1, not {value!r}")
+        raise CacheError(f"jitter must be at least 0 and below 1, not {value!r}")
     return value
 
 
 @frozen
 class Lifetimes:
-    """The rules of one cache.
+    """The lifetimes of one cache.
 
-    :ivar default: for values of which nothing else is said; ``kinds`` by kind; ``negative`` for a loaded None.
+    :ivar default: for values without a lifetime of their own; ``kinds`` by kind; ``negative`` for a loaded None.
     :ivar jitter: the largest share by which a lifetime is shortened at random, so that values made together do not expire together.
-    :ivar while_revalidate: seconds a value past its time is still served while a new one is loaded; ``if_error`` when that fails.
+    :ivar while_revalidate: seconds for which a stale value is served while a new one is loaded; ``if_error`` if loading fails.
     """
 
     default: Ttl = field(default=None, converter=_parsed)
@@ -112,33 +112,33 @@ class Lifetimes:
     if_error: float = field(default=0.0, converter=_window)
     random: Callable[[], float] = random.random
     wall: Callable[[], float] = time.time
-    spare: float = field(init=False)
-    """Seconds a value is kept past its time, for either."""
+    grace: float = field(init=False)
+    """Seconds for which a stale value is kept: the longer of the two."""
 
-    usual: float | None = field(init=False)
-    """Seconds of the default where nothing else is to be reckoned: it is a number, neither shortened nor followed by a stale time."""
+    fixed_ttl: float | None = field(init=False)
+    """The default in seconds if it is a number and there is neither jitter nor a grace time; else None."""
 
-    @spare.default
-    def _spare(self) -> float:
+    @grace.default
+    def _grace(self) -> float:
         return max(self.while_revalidate, self.if_error)
 
-    @usual.default
-    def _usual(self) -> float | None:
-        single = isinstance(self.default, float) and not self.jitter and not self.spare
+    @fixed_ttl.default
+    def _fixed_ttl(self) -> float | None:
+        single = isinstance(self.default, float) and not self.jitter and not self.grace
         return self.default if single and self.default > 0 else None  # type: ignore[operator, return-value]
 
     def choose(self, ttl: Ttl | Unset, kind: str | None, *, negative: bool = False) -> Ttl:
-        """Return the rule that holds: the caller's, else that for a loaded None, else the kind's, else the default."""
+        """Return the lifetime to use: the caller's, else that for a loaded None, else the kind's, else the default."""
         if ttl is not UNSET:
             return ttl
         if negative and self.negative is not UNSET:
             return self.negative
         return self.default if kind is None else self.kinds.get(kind, self.default)
 
-    def span(self, now: float, ttl: Ttl, jitter: float | None = None) -> Span | None:
-        """Return the times of a value stored at *now*; None when it is not to be stored.
+    def expiry(self, now: float, ttl: Ttl, jitter: float | None = None) -> Expiry | None:
+        """Return the expiry times of a value stored at *now*; None if it is not to be stored.
 
-        :raises CacheError: when *ttl* is no lifetime.
+        :raises CacheError: if *ttl* is not a lifetime.
         """
         if ttl is None:
             return _FOR_EVER
@@ -148,7 +148,7 @@ class Lifetimes:
         if share := self.jitter if jitter is None else max(jitter, self.jitter):
             seconds *= 1 - share * self.random()
         expires = now + seconds
-        return expires, expires + self.spare if self.spare else None
+        return expires, expires + self.grace if self.grace else None
 
     def seconds(self, ttl: float | str | timedelta | datetime | Callable[[datetime], datetime]) -> float:
         """Return *ttl* as seconds from now."""

@@ -1,4 +1,4 @@
-"""Finding ``fpa.toml``, and the line on which each key of a TOML text stands, which the standard parser does not tell."""
+"""Find ``fpa.toml``, and the line of each key in a TOML text, which the standard parser does not provide."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def find(start: Path | None = None) -> Path | None:
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:
-    """Return the line, counted from 1, on which each table and key of a valid TOML *text* first stands.
+    """Return the line, counted from 1, on which each table and key of a valid TOML *text* first appears.
 
-    Keys inside inline tables stand on the line of the key that holds them and are not listed.
+    Keys inside inline tables are on the line of the key that holds them and are not listed.
     """
     lines: dict[KeyPath, int] = {}
     table: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
-"""The first of two steps: file, overlay and environment variables become one tree of values.
+"""The first of two steps: merge file, overlay and environment variables into one tree of values.
 
-There are two, because the classes of the options come from plugins, and which plugins to load is configured too.
+There are two steps, because plugins define the classes of the options, and the configuration names the plugins to load.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fpa_core.config.locating import find, key_lines
-from fpa_core.config.merging import Merger
-from fpa_core.config.problems import KeyPath, Origin, Problem, did_you_mean, fail, shown
-from fpa_core.config.structure import early_sections
+from fpa_core.config.build import early_sections
+from fpa_core.config.finder import find, key_lines
+from fpa_core.config.merger import Merger
+from fpa_core.config.problems import KeyPath, Origin, Problem, did_you_mean, display, fail
 from fpa_core.config.tree import Tree
 from fpa_core.exceptions import ConfigError
 
@@ -33,11 +33,11 @@ def load(
 ) -> Tree:
     """Read and merge the configuration.
 
-    :param path: the file; None looks for ``fpa.toml`` in the current folder and above, and does without if there is none.
-    :param env: the overlay to apply; None takes ``FPA_ENV``.
-    :param environ: the environment variables, when not those of the process.
-    :param tables: what a file would hold; no file is looked for then.
-    :raises ConfigError: when there is nothing to go on with: no such file, no valid TOML, no such overlay. Lesser problems are kept.
+    :param path: the file; None looks for ``fpa.toml`` in the current folder and above, and uses defaults if there is none.
+    :param env: the overlay to apply; None uses ``FPA_ENV``.
+    :param environ: the environment variables; None for those of the process.
+    :param tables: the content of a file, used instead of one; None to read a file.
+    :raises ConfigError: if the file cannot be read, is not valid TOML, or has no such overlay. Other problems are kept in the tree.
     """
     environ = os.environ if environ is None else environ
     file = None if tables is not None else find() if path is None else Path(path).expanduser().absolute()
@@ -45,7 +45,7 @@ def load(
     overlays = document.pop("env", {})
     merger = Merger(file, lines)
     if not isinstance(overlays, dict):
-        fail([Problem(file, lines.get(("env",)), "env", shown(overlays), "expected tables such as [env.prod.store]")])
+        fail([Problem(file, lines.get(("env",)), "env", display(overlays), "expected tables such as [env.prod.store]")])
     env = env or environ.get("FPA_ENV") or None
     merger.apply(document, Origin("file", file=file))
     if env is not None:
@@ -94,9 +94,9 @@ def _unreadable(file: Path, line: int | None, why: str) -> NoReturn:
 
 def _overlay(overlays: dict[str, Any], env: str, file: Path | None, lines: Mapping[KeyPath, int]) -> dict[str, Any]:
     if env not in overlays:
-        known = f"known: {', '.join(overlays)}" if overlays else "the configuration has none"
-        fail([Problem(file, None, "env", shown(env), f"no such environment; {known}", did_you_mean(env, overlays))])
+        known = f"known: {', '.join(overlays)}" if overlays else "the configuration has no environments"
+        fail([Problem(file, None, "env", display(env), f"unknown environment; {known}", did_you_mean(env, overlays))])
     overlay = overlays[env]
     if not isinstance(overlay, dict):
-        fail([Problem(file, lines.get(("env", env)), f"env.{env}", shown(overlay), "expected a table")])
+        fail([Problem(file, lines.get(("env", env)), f"env.{env}", display(overlay), "expected a table")])
     return overlay

@@ -1,4 +1,4 @@
-"""For each row of a table, the row before it of the same series; where the table has none, what is remembered from before the table."""
+"""For each row of a table, the previous row of the same series; for the first row of a series, the one remembered from earlier tables."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from fpa_core.numbers import EXACT
 from fpa_core.protocols import Failure
-from fpa_core.validator.vectors import Numbers, Truth
+from fpa_core.validator.vectors import DecimalColumn, KleeneMask
 
 if TYPE_CHECKING:
     from fpa_core.validator.vectors import Columns
 
-__all__ = ["Preceding", "series_names", "stepped"]
+__all__ = ["Lagged", "fold_series", "series_names"]
 
 Rows = npt.NDArray[np.int64]
 
@@ -24,14 +24,14 @@ _FEW = 2**15
 _MOST = 2**63 - 1
 
 
-class Preceding:
-    """The row before each row, of the same series.
+class Lagged:
+    """The previous row of each row, in the same series.
 
-    :param key: the fields that name a series.
-    :param fields: what is asked of the row before: columns of numbers, times or integers.
-    :param memory: what was remembered of each series, by its name: a tuple of the fields' values. It is brought up to date at once.
-    :param counts: the rows that count as a row before; None for all. The others have one, too, but are none.
-    :ivar exists: which rows have one.
+    :param key: the fields that identify a series.
+    :param fields: the fields to return of the previous row: columns of numbers, times or integers.
+    :param memory: the last values of the fields of each series, as a tuple by series key. It is updated by the constructor.
+    :param counts: the rows that count as previous ones; None for all. Rows that do not count still have a previous one.
+    :ivar exists: which rows have a previous one.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Preceding:
         self._columns = columns
         self._fields = tuple(fields)
         codes, names, self._before, last = _found(columns, tuple(key), counts)
-        self._is_shift = len(names) == 1 and counts is None  # one series: the row before is the one above
+        self._is_shift = len(names) == 1 and counts is None  # a single series: the previous row is the one above
         old = [memory.get(name) for name in names]
         first = np.flatnonzero(self._before < 0)
         carries = np.array([values is not None for values in old], np.bool_)
@@ -57,8 +57,8 @@ class Preceding:
             if row >= 0:
                 memory[names[code]] = tuple(columns.value(field, int(row)) for field in self._fields)
 
-    def numbers(self, field: str) -> Numbers:
-        """Return the values of the rows before; not known where there is none, or it has no value."""
+    def numbers(self, field: str) -> DecimalColumn:
+        """Return the values of the previous rows; unknown if there is none, or its value is missing."""
         place = self._fields.index(field)
         column = self._columns.numbers(field)
         carried = [values[place] for values in self._old.values()]
@@ -71,7 +71,7 @@ class Preceding:
         if not -_MOST <= low <= high <= _MOST:
             units = units.astype(object)
         if len(units) == 0:
-            return Numbers(units, scale, None, low, high)
+            return DecimalColumn(units, scale, None, low, high)
         inside = self._before >= 0
         if self._is_shift:
             taken = np.empty_like(units)
@@ -82,10 +82,10 @@ class Preceding:
         if len(self._carried):
             taken[self._carried] = extra
             known[self._carried] = [value is not None for value in carried]
-        return Numbers(taken, scale, known, low, high)
+        return DecimalColumn(taken, scale, known, low, high)
 
     def value(self, field: str, row: int) -> Any:
-        """Return the exact value of the row before a row."""
+        """Return the exact value of the previous row of *row*."""
         before = int(self._before[row])
         if before >= 0:
             return self._columns.value(field, before)
@@ -93,14 +93,14 @@ class Preceding:
         return None if values is None else values[self._fields.index(field)]
 
     def values(self, row: int) -> tuple[Any, ...]:
-        """Return all fields of the row before a row."""
+        """Return all fields of the previous row of *row*."""
         return tuple(self.value(field, row) for field in self._fields)
 
 
 def _found(
     columns: Columns, key: tuple[str, ...], counts: npt.NDArray[np.bool_] | None
 ) -> tuple[Rows, list[Any], Rows, list[int]]:
-    """Return the series of each row, their names, and the rows before and last; found once for all rules that ask alike."""
+    """Return the series of each row, their keys, and the previous and the last rows; computed once for all rules with the same key."""
     if counts is None and key in columns.series:
         known: tuple[Rows, list[Any], Rows, list[int]] = columns.series[key]
         return known
@@ -112,7 +112,7 @@ def _found(
 
 
 def series_names(columns: Columns, key: Sequence[str]) -> tuple[Rows, list[Any]]:
-    """Return a number for the series of each row, and what names each series: the value of the field, or a tuple of several."""
+    """Return a number for the series of each row, and the key of each series: a value, or a tuple if there are several fields."""
     codes, names = columns.codes(key[0])
     if len(key) == 1:
         return codes, list(names)
@@ -126,15 +126,15 @@ def series_names(columns: Columns, key: Sequence[str]) -> tuple[Rows, list[Any]]
     return codes, tuples
 
 
-def stepped(
+def fold_series(
     columns: Columns,
     key: Sequence[str],
     fields: Sequence[str],
     memory: MutableMapping[Any, Any],
     start: Callable[[], Any],
     step: Callable[..., bool | Failure | None],
-) -> Truth:
-    """Judge a table by a function of a state and the next values, row after row."""
+) -> KleeneMask:
+    """Return the verdicts of *step* on each row in turn, given the state of its series and its values."""
     codes, names = series_names(columns, key)
     states = []
     for name in names:
@@ -154,17 +154,17 @@ def stepped(
             holds[row] = False
             if isinstance(verdict, Failure):
                 failures[row] = verdict
-    return Truth(holds, known, failures.__getitem__ if failures else None)
+    return KleeneMask(holds, known, failures.__getitem__ if failures else None)
 
 
 def _rows_before(codes: Rows, series: int, counts: npt.NDArray[np.bool_] | None) -> tuple[Rows, list[int]]:
-    """Return the row before each row, -1 for none, and the last row of each series that counts, -1 for none."""
+    """Return the previous row of each row, and the last row of each series that counts; -1 for none."""
     rows = len(codes)
     places = np.arange(rows)
     if series <= 1:
         order, codes_in_order = places, codes
     else:
-        # A stable sort of few numbers is a radix sort, in proportion to the rows.
+        # A stable sort of 16-bit integers is a radix sort, which takes linear time.
         order = np.argsort(codes.astype(np.int16) if series < _FEW else codes, kind="stable")
         codes_in_order = codes[order]
     ends = np.searchsorted(codes_in_order, np.arange(series), side="right")

@@ -1,4 +1,4 @@
-"""Judging rows that come in chunks, and parting the good ones from the bad."""
+"""Validation of tables that arrive in chunks."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import attrs
 
 from fpa_core.kinds import Kind, kind_of
 from fpa_core.protocols import RANKS, Failure, Finding, Severity, StoredBars, StoredOrder, ValidatorBackend, Verdict
-from fpa_core.validator.result import Ledger, Refused, Split, ValidationResult
+from fpa_core.validator.result import Refused, ResultBuilder, Split, ValidationResult
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Clock", "Examination"]
+__all__ = ["Clock", "ValidationRun"]
 
 Clock = Callable[[], int]
-"""Tells the present moment in nanoseconds since 1970."""
+"""Returns the current time in nanoseconds since 1970."""
 
 
-class Examination:
-    """Judges rows that come in chunks, counting over all of them in bounded memory.
+class ValidationRun:
+    """Validates tables that arrive in chunks, and counts over all of them in bounded memory.
 
     :param stored: looks up the order that is stored under an id; ``stored_bars`` looks up stored bars.
-    :param others: other tables by the name of their kind, for rules about data sets.
-    :param rules: describes the rules in force.
+    :param others: other tables by the name of their kind, for rules of scope ``dataset``.
+    :param rules: returns descriptions of the enabled rules.
     """
 
     def __init__(
@@ -47,18 +47,18 @@ class Examination:
         self._others = others
         self._rules = rules
         self._memory: dict[str, Any] = {}
-        self._ledger = Ledger(examples)
+        self._builder = ResultBuilder(examples)
 
     def split(self, kind: Kind | str, table: pa.Table, records: Sequence[Any] | None = None) -> Split:
-        """Part the rows that break a rule of severity error from those that break none.
+        """Split the rows into those that break a rule of severity error and the others.
 
-        :param records: the same rows as records, where the caller has them.
+        :param records: the same rows as records, if the caller has them.
         """
         import numpy as np
         import pyarrow.compute as pc
 
         kind = kind_of(kind)
-        broken = self._judge(kind, table, records)
+        broken = self._validate(kind, table, records)
         refused = _refused(broken)
         flagged = self._flag(broken, refused)
         if refused is None:
@@ -67,18 +67,18 @@ class Examination:
         rows = np.flatnonzero(accepted.to_numpy(zero_copy_only=False))
         return Split(table.filter(accepted), rows, self._explain(kind, table, records, broken, refused), flagged)
 
-    def count(self, kind: Kind | str, table: pa.Table, records: Sequence[Any] | None = None) -> None:
-        """Judge the rows without parting them; *records* as for :meth:`split`."""
-        broken = self._judge(kind_of(kind), table, records)
+    def validate(self, kind: Kind | str, table: pa.Table, records: Sequence[Any] | None = None) -> None:
+        """Validate the rows without splitting them; *records* as for :meth:`split`."""
+        broken = self._validate(kind_of(kind), table, records)
         self._flag(broken, _refused(broken))
 
     def result(self) -> ValidationResult:
-        """Return what was found so far."""
-        return self._ledger.result(self._rules())
+        """Return the result so far."""
+        return self._builder.result(self._rules())
 
-    def _judge(self, kind: Kind, table: pa.Table, records: Sequence[Any] | None) -> list[Verdict]:
-        """Judge the rows, count, keep examples, and return the verdicts that found something."""
-        verdicts = self._backend.inspect(
+    def _validate(self, kind: Kind, table: pa.Table, records: Sequence[Any] | None) -> list[Verdict]:
+        """Validate the rows, update the result, and return the verdicts with failures."""
+        verdicts = self._backend.validate(
             kind,
             table,
             self._memory,
@@ -91,21 +91,21 @@ class Examination:
         broken = []
         for verdict in verdicts:
             failed = _count_failed(verdict)
-            tally = self._ledger.tally(verdict.rule)
-            tally.not_evaluated += verdict.passed.null_count - verdict.elsewhere
+            tally = self._builder.tally(verdict.rule)
+            tally.not_evaluated += verdict.passed.null_count - verdict.covered_elsewhere
             tally.evaluated += len(verdict.passed) - verdict.passed.null_count
             tally.failed += failed
             if failed:
                 broken.append(verdict)
-                if room := self._ledger.room(verdict.rule):
+                if room := self._builder.room(verdict.rule):
                     for finding in self._backend.explain(kind, verdict, table, room, records=records):
                         assert finding.row is not None
-                        self._ledger.keep(attrs.evolve(finding, row=self._ledger.rows + finding.row))
-        self._ledger.rows += table.num_rows
+                        self._builder.keep(attrs.evolve(finding, row=self._builder.rows + finding.row))
+        self._builder.rows += table.num_rows
         return broken
 
     def _flag(self, broken: Sequence[Verdict], refused: pa.BooleanArray | None) -> dict[str, int]:
-        """Count, of the rows that are not refused, those that broke each rule."""
+        """Count the accepted rows that broke each rule."""
         import pyarrow.compute as pc
 
         flagged = {}
@@ -113,7 +113,7 @@ class Examination:
             failed = _failed(verdict) if refused is None else pc.and_not(_failed(verdict), refused)
             if failed.true_count:
                 flagged[verdict.rule] = failed.true_count
-                self._ledger.flag(verdict.rule, failed.true_count)
+                self._builder.flag(verdict.rule, failed.true_count)
         return flagged
 
     def _explain(
@@ -124,7 +124,7 @@ class Examination:
         broken: Sequence[Verdict],
         refused: pa.BooleanArray,
     ) -> tuple[Refused, ...]:
-        """Tell everything that each refused row broke."""
+        """Return all findings of each rejected row."""
         import pyarrow.compute as pc
 
         rows = pc.indices_nonzero(refused)
@@ -157,7 +157,7 @@ def _failed(verdict: Verdict) -> pa.BooleanArray:
 
 
 def _refused(broken: Sequence[Verdict]) -> pa.BooleanArray | None:
-    """Return which rows broke a rule of severity error; None when none did."""
+    """Return which rows broke a rule of severity error; None if no row did."""
     import pyarrow.compute as pc
 
     errors = [_failed(verdict) for verdict in broken if verdict.severity is Severity.ERROR]

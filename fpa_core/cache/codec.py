@@ -1,6 +1,6 @@
-"""The typed envelope: values as bytes, in which caches keep them.
+"""Encode cached values as bytes, and decode them.
 
-Nothing here imports by name or runs what it reads: an envelope names one of the codecs below, or it is not decoded.
+Encoded values begin with an envelope that names one of the codecs below. Decoding never imports by name or runs what it reads.
 """
 
 from __future__ import annotations
@@ -28,49 +28,49 @@ from fpa_core.serialization import from_dict, to_dict
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["EnvelopeError", "decode", "encode", "is_arrow_table"]
+__all__ = ["DecodeError", "decode", "encode", "is_arrow_table"]
 
 
-class EnvelopeError(CacheError):
-    """Bytes that are no envelope, are damaged, or hold a value as an earlier version of its class was.
+class DecodeError(CacheError):
+    """The bytes have no envelope, are damaged, or hold a value of an earlier version of its class.
 
-    :class:`~fpa_core.cache.DataCache` counts it as a miss; nobody else should meet it.
+    :class:`~fpa_core.cache.DataCache` counts it as a miss and does not raise it.
     """
 
 
-# JSON-like data, with the types JSON lacks written as an object of one key that begins with "$".
+# JSON, with other types written as an object of one key that begins with "$".
 
 
-def _plain(value: Any) -> Any:
+def _encode_json(value: Any) -> Any:
     kind = type(value)
     if value is None or kind in (str, bool, int):
         return value
     if kind is float:
         return value if math.isfinite(value) else {"$float": repr(value)}
     if kind is list:
-        return [_plain(each) for each in value]
+        return [_encode_json(each) for each in value]
     if kind is dict:
         if all(type(key) is str and not key.startswith("$") for key in value):
-            return {key: _plain(each) for key, each in value.items()}
-        return {"$map": [[_plain(key), _plain(each)] for key, each in value.items()]}
+            return {key: _encode_json(each) for key, each in value.items()}
+        return {"$map": [[_encode_json(key), _encode_json(each)] for key, each in value.items()]}
     if (tag := _TAGS.get(kind)) is None:
         raise CacheError(
             f"a value of type {kind.__module__}.{kind.__qualname__} cannot be cached",
-            hint="cache records, lists of them, Arrow tables, bytes, Decimal, datetime, or what JSON can say",
+            hint="cache records, lists of them, Arrow tables, bytes, Decimal, datetime, or JSON values",
         )
-    return {tag: _TO_PLAIN[tag](value)}
+    return {tag: _JSON_ENCODERS[tag](value)}
 
 
-def _lively(value: Any) -> Any:
+def _decode_json(value: Any) -> Any:
     if type(value) is list:
-        return [_lively(each) for each in value]
+        return [_decode_json(each) for each in value]
     if type(value) is not dict:
         return value
     if len(value) == 1:
         ((tag, content),) = value.items()
         if tag.startswith("$"):
-            return _FROM_PLAIN[tag](content)
-    return {key: _lively(each) for key, each in value.items()}
+            return _JSON_DECODERS[tag](content)
+    return {key: _decode_json(each) for key, each in value.items()}
 
 
 _TAGS: Final[Mapping[type[Any], str]] = {
@@ -80,17 +80,17 @@ _TAGS: Final[Mapping[type[Any], str]] = {
     bytes: "$bytes",
     **{kind.record: f"${kind.singular}" for kind in KINDS.values()},
 }
-_TO_PLAIN: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "$tuple": lambda value: [_plain(each) for each in value],
+_JSON_ENCODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "$tuple": lambda value: [_encode_json(each) for each in value],
     "$decimal": str,
     "$datetime": datetime.isoformat,
     "$bytes": lambda value: base64.b64encode(value).decode(),
     **{f"${kind.singular}": to_dict for kind in KINDS.values()},
 }
-_FROM_PLAIN: Final[Mapping[str, Callable[[Any], Any]]] = {
+_JSON_DECODERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "$float": float,
-    "$map": lambda pairs: {_lively(key): _lively(each) for key, each in pairs},
-    "$tuple": lambda content: tuple(map(_lively, content)),
+    "$map": lambda pairs: {_decode_json(key): _decode_json(each) for key, each in pairs},
+    "$tuple": lambda content: tuple(map(_decode_json, content)),
     "$decimal": Decimal,
     "$datetime": datetime.fromisoformat,
     "$bytes": base64.b64decode,
@@ -100,17 +100,17 @@ _FROM_PLAIN: Final[Mapping[str, Callable[[Any], Any]]] = {
 
 def _encode_tree(value: Any) -> bytes:
     try:
-        return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False).encode()
+        return json.dumps(_encode_json(value), separators=(",", ":"), allow_nan=False).encode()
     except RecursionError:
         raise CacheError("a value that is nested too deeply, or contains itself, cannot be cached") from None
-    except ValueError as error:  # an integer of more digits than Python will write
+    except ValueError as error:  # an integer with more digits than Python converts to text
         raise CacheError(f"the value cannot be cached: {error}") from None
 
 
 def _decode_tree(payload: memoryview) -> Any:
     text = bytes(payload)
     value = json.loads(text)
-    return _lively(value) if b'"$' in text else value  # most have nothing that JSON lacks
+    return _decode_json(value) if b'"$' in text else value  # most values need no decoding beyond JSON
 
 
 def _encode_text(text: str) -> bytes:
@@ -125,7 +125,7 @@ def _decode_text(payload: memoryview) -> str:
 
 
 def is_arrow_table(value: object) -> bool:
-    """Tell whether *value* is an Arrow table, without importing Arrow to find out."""
+    """Return whether *value* is an Arrow table, without importing Arrow."""
     arrow = sys.modules.get("pyarrow")
     return arrow is not None and isinstance(value, arrow.Table)
 
@@ -151,14 +151,16 @@ _SPLIT = struct.Struct("<?Q")  # whether the records are a tuple; bytes of the f
 
 def _encode_records(kind: Kind, records: list[Any] | tuple[Any, ...]) -> bytes:
     table = _encode_table(to_table(kind, records))
-    held = b""
+    positions_table = b""
     if kind is SNAPSHOTS:
         import pyarrow as pa
 
         positions = [position for snapshot in records for position in snapshot.positions]
         owners = [index for index, snapshot in enumerate(records) for _ in snapshot.positions]
-        held = _encode_table(to_table(POSITIONS, positions).append_column("snapshot", pa.array(owners, pa.int64())))
-    return _SPLIT.pack(type(records) is tuple, len(table)) + table + held
+        positions_table = _encode_table(
+            to_table(POSITIONS, positions).append_column("snapshot", pa.array(owners, pa.int64()))
+        )
+    return _SPLIT.pack(type(records) is tuple, len(table)) + table + positions_table
 
 
 def _decode_records(kind: Kind, payload: memoryview) -> list[Any] | tuple[Any, ...]:
@@ -166,14 +168,14 @@ def _decode_records(kind: Kind, payload: memoryview) -> list[Any] | tuple[Any, .
     records = from_table(kind, _decode_table(payload[_SPLIT.size : _SPLIT.size + length]))
     if kind is SNAPSHOTS:
         table = _decode_table(payload[_SPLIT.size + length :])
-        held: list[list[Any]] = [[] for _ in records]
+        by_snapshot: list[list[Any]] = [[] for _ in records]
         for owner, position in zip(
             table.column("snapshot").to_pylist(), from_table(POSITIONS, table.drop_columns("snapshot")), strict=True
         ):
-            held[owner].append(position)
+            by_snapshot[owner].append(position)
         records = [
             evolve(record, positions=positions) if positions else record
-            for record, positions in zip(records, held, strict=True)
+            for record, positions in zip(records, by_snapshot, strict=True)
         ]
     return tuple(records) if is_tuple else records
 
@@ -188,7 +190,7 @@ _FINGERPRINT = 8
 
 @frozen
 class _Codec:
-    """How values of one kind become bytes; ``head`` is what stands before them: length of the tag, tag, fingerprint."""
+    """How values of one kind are encoded; ``head`` is written before them: length of the tag, tag, fingerprint."""
 
     head: bytes
     encode: Callable[[Any], bytes]
@@ -198,7 +200,7 @@ class _Codec:
 def _codec(
     tag: str, kinds: Iterable[Kind], encode: Callable[[Any], bytes], decode: Callable[[memoryview], Any]
 ) -> _Codec:
-    """Digest the columns of *kinds*, so that bytes written before a class changed are not read as what they no longer are."""
+    """Return the codec with a fingerprint of the columns of *kinds*, so that bytes of an earlier class are not decoded."""
     shape = [[kind.name, *((column.name, column.field, column.type) for column in kind.columns)] for kind in kinds]
     fingerprint = hashlib.sha256(repr(shape).encode()).digest()[:_FINGERPRINT]
     return _Codec(bytes([len(tag)]) + tag.encode() + fingerprint, encode, decode)
@@ -235,12 +237,12 @@ def _codec_for(value: object) -> str:
 
 
 def encode(value: object) -> bytes:
-    """Return *value* in an envelope from which :func:`decode` makes an equal one.
+    """Return *value* as bytes from which :func:`decode` makes an equal value.
 
-    Records, lists and tuples of them, Arrow tables, bytes, Decimal, datetime, and what JSON can say, nested at will. An aware
+    Records, lists and tuples of them, Arrow tables, bytes, Decimal, datetime, and JSON values can be encoded, also nested. An aware
     datetime keeps its offset, not the name of its zone.
 
-    :raises CacheError: for a value of any other type, naming it.
+    :raises CacheError: if the value has any other type, which is named.
     """
     codec = _CODECS[_codec_for(value)]
     payload = codec.encode(value)
@@ -248,9 +250,9 @@ def encode(value: object) -> bytes:
 
 
 def decode(content: bytes | memoryview) -> Any:
-    """Return the value in an envelope.
+    """Return the value that :func:`encode` encoded.
 
-    :raises EnvelopeError: for anything that :func:`encode`, of this version and with these record classes, did not make.
+    :raises DecodeError: if the bytes were not made by this version of :func:`encode` with these record classes.
     """
     view = memoryview(content)
     try:
@@ -258,13 +260,13 @@ def decode(content: bytes | memoryview) -> Any:
     except struct.error:
         magic = b""
     if magic != _MAGIC:
-        raise EnvelopeError("this is no envelope")
+        raise DecodeError("the bytes have no envelope")
     if crc32(view[_CHECKED:]) != checksum:
-        raise EnvelopeError("the envelope is damaged")
+        raise DecodeError("the envelope is damaged")
     end = _START.size + length + _FINGERPRINT
     if (codec := _BY_HEAD.get(bytes(view[_CHECKED:end]))) is None:
-        raise EnvelopeError("the envelope holds a value of another version")
+        raise DecodeError("the envelope holds a value of another version")
     try:
         return codec.decode(view[end:])
-    except Exception as error:  # whatever a codec trips over, the bytes are of no use
-        raise EnvelopeError(f"the value in the envelope cannot be read: {error}") from error
+    except Exception as error:  # whatever the codec raises, the bytes cannot be used
+        raise DecodeError(f"the value in the envelope cannot be read: {error}") from error

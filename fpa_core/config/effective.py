@@ -1,4 +1,4 @@
-"""Every setting in force, with its value and where it came from: what ``fpa config show`` prints."""
+"""List all settings with value and origin, for ``fpa config show``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Setting", "settings"]
 
 @attrs.frozen
 class Setting:
-    """One setting: its key as in the file, its value as plain JSON-able data with secrets masked, and its origin."""
+    """One setting: its key as in the file, its value as JSON-compatible data with secrets masked, and its origin."""
 
     key: str
     value: Any
@@ -24,7 +24,7 @@ class Setting:
 
 
 def settings(config: Config) -> list[Setting]:
-    """Return every setting of *config*, the defaults included."""
+    """Return every setting of *config*, including defaults."""
     return [_setting(config, path, value) for path, value in _walk(config)]
 
 

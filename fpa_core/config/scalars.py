@@ -1,4 +1,4 @@
-"""Reading one value: text, numbers, durations, moments, choices; each strictly, and saying what it expected."""
+"""Convert single values strictly: text, numbers, durations, times, choices. Errors say what was expected."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 import attrs
 
 from fpa_core.config.problems import KeyPath, did_you_mean
-from fpa_core.config.secrets import Lexical, Secret
+from fpa_core.config.secrets import EnvString, Secret
 from fpa_core.exceptions import DataError
 from fpa_core.numbers import to_decimal, to_seconds
 
 __all__ = [
     "READERS",
-    "Fault",
-    "Faults",
+    "ConversionError",
+    "ConversionErrors",
     "read_anything",
     "read_choice",
     "read_duration",
@@ -32,8 +32,8 @@ __all__ = [
 
 
 @attrs.frozen
-class Fault:
-    """A value that is not what its place needs; *value* is ``NOTHING`` when it is missing."""
+class ConversionError:
+    """An unexpected value; *value* is ``NOTHING`` if it is missing."""
 
     value: Any
     expected: str
@@ -41,36 +41,36 @@ class Fault:
     path: KeyPath = ()
 
 
-class Faults(Exception):  # noqa: N818 - several of them are not an error's name
-    """All faults below one value."""
+class ConversionErrors(Exception):  # noqa: N818 - it holds several errors
+    """All conversion errors below one value."""
 
-    def __init__(self, *faults: Fault) -> None:
-        super().__init__(*faults)
-        self.faults = list(faults)
+    def __init__(self, *errors: ConversionError) -> None:
+        super().__init__(*errors)
+        self.errors = list(errors)
 
     @contextmanager
     def at(self, key: str | int) -> Iterator[None]:
-        """Take over faults of the block, as faults below *key*."""
+        """Add errors raised in the block, with *key* before their paths."""
         try:
             yield
-        except Faults as found:
-            self.faults += [attrs.evolve(fault, path=(key, *fault.path)) for fault in found.faults]
+        except ConversionErrors as found:
+            self.errors += [attrs.evolve(error, path=(key, *error.path)) for error in found.errors]
 
     def check(self) -> None:
-        """Raise this if there are any faults."""
-        if self.faults:
+        """Raise this exception if there are any errors."""
+        if self.errors:
             raise self
 
 
 def _read(value: Any, wanted: str) -> Any:
-    """Return *value*, and text from the environment as the TOML value that it spells."""
-    if isinstance(value, Lexical):
+    """Return *value*; text from the environment is parsed as a TOML value."""
+    if isinstance(value, EnvString):
         try:
             parsed = tomllib.loads(f"value = {value}")
         except (ValueError, RecursionError):
             parsed = {}
         if parsed.keys() != {"value"}:
-            raise Faults(Fault(value, wanted))
+            raise ConversionErrors(ConversionError(value, wanted))
         return parsed["value"]
     return value
 
@@ -78,17 +78,17 @@ def _read(value: Any, wanted: str) -> Any:
 def read_table(value: Any) -> Mapping[str, Any]:
     """Return *value* if it is a table."""
     if not isinstance(value, Mapping):
-        raise Faults(Fault(value, "expected a table"))
+        raise ConversionErrors(ConversionError(value, "expected a table"))
     return value
 
 
 def read_list(value: Any) -> list[Any]:
-    """Return *value* if it is a list; text from the environment is one in brackets, or with commas between its items."""
-    if isinstance(value, Lexical) and not value.lstrip().startswith("["):
+    """Return *value* if it is a list; text from the environment may be a TOML list, or items separated by commas."""
+    if isinstance(value, EnvString) and not value.lstrip().startswith("["):
         return [type(value)(part.strip()) for part in value.split(",") if part.strip()]
     items = _read(value, "expected a list")
     if not isinstance(items, list):
-        raise Faults(Fault(value, "expected a list"))
+        raise ConversionErrors(ConversionError(value, "expected a list"))
     return items
 
 
@@ -99,9 +99,9 @@ def read_anything(value: Any, _: Any) -> Any:
 
 def _boolean(value: Any) -> bool:
     wanted = "expected true or false"
-    made = _read(type(value)(value.lower()) if isinstance(value, Lexical) else value, wanted)
+    made = _read(type(value)(value.lower()) if isinstance(value, EnvString) else value, wanted)
     if not isinstance(made, bool):
-        raise Faults(Fault(value, wanted))
+        raise ConversionErrors(ConversionError(value, wanted))
     return made
 
 
@@ -109,7 +109,7 @@ def _integer(value: Any) -> int:
     wanted = "expected a whole number"
     made = _read(value, wanted)
     if isinstance(made, bool) or not isinstance(made, int):
-        raise Faults(Fault(value, wanted))
+        raise ConversionErrors(ConversionError(value, wanted))
     return made
 
 
@@ -117,20 +117,20 @@ def _float(value: Any) -> float:
     wanted = "expected a number"
     made = _read(value, wanted)
     if isinstance(made, bool) or not isinstance(made, (int, float)):
-        raise Faults(Fault(value, wanted))
+        raise ConversionErrors(ConversionError(value, wanted))
     try:
         made = float(made)
     except OverflowError:
         made = math.inf
     if not math.isfinite(made):
-        raise Faults(Fault(value, "expected a finite number"))
+        raise ConversionErrors(ConversionError(value, "expected a finite number"))
     return made
 
 
 def read_text(value: Any) -> str:
-    """Return *value* if it is text; a secret stays one."""
+    """Return *value* if it is text; a secret remains a secret."""
     if not isinstance(value, str):
-        raise Faults(Fault(value, "expected text"))
+        raise ConversionErrors(ConversionError(value, "expected text"))
     return value if isinstance(value, Secret) else str(value)
 
 
@@ -138,7 +138,7 @@ def _decimal(value: Any) -> Decimal:
     try:
         return to_decimal(value)
     except DataError:
-        raise Faults(Fault(value, "expected a decimal number", 'write it like "123.45"')) from None
+        raise ConversionErrors(ConversionError(value, "expected a decimal number", 'write it like "123.45"')) from None
 
 
 def read_duration(value: Any, _: Any = None) -> float:
@@ -147,12 +147,12 @@ def read_duration(value: Any, _: Any = None) -> float:
     try:
         return to_seconds(value)
     except (DataError, OverflowError):
-        if not isinstance(value, Lexical):
-            raise Faults(Fault(value, expected)) from None
+        if not isinstance(value, EnvString):
+            raise ConversionErrors(ConversionError(value, expected)) from None
     try:
         return to_seconds(_read(value, expected))
     except (DataError, OverflowError):
-        raise Faults(Fault(value, expected)) from None
+        raise ConversionErrors(ConversionError(value, expected)) from None
 
 
 def read_lifetime(value: Any, _: Any = None) -> float | None:
@@ -161,9 +161,9 @@ def read_lifetime(value: Any, _: Any = None) -> float | None:
         return None
     try:
         return read_duration(value)
-    except Faults:
-        raise Faults(
-            Fault(value, 'expected a duration such as "50ms" or "5m", a number of seconds, or "never"')
+    except ConversionErrors:
+        raise ConversionErrors(
+            ConversionError(value, 'expected a duration such as "50ms" or "5m", a number of seconds, or "never"')
         ) from None
 
 
@@ -171,29 +171,29 @@ def _timedelta(value: Any) -> timedelta:
     try:
         return timedelta(seconds=read_duration(value))
     except OverflowError:
-        raise Faults(Fault(value, "expected a shorter duration")) from None
+        raise ConversionErrors(ConversionError(value, "expected a shorter duration")) from None
 
 
 def _moment(kind: type[Any], wanted: str) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         made = _read(value, wanted)
         if type(made) is not kind:
-            raise Faults(Fault(value, wanted))
+            raise ConversionErrors(ConversionError(value, wanted))
         return made
 
     return read
 
 
 def read_choice(value: Any, choices: Mapping[Any, Any]) -> Any:
-    """Return the choice that *value* names; words are told apart by their letters, not by their case."""
+    """Return the choice that *value* names; strings compare case-insensitively."""
     for choice, made in choices.items():
         if isinstance(choice, str):
             if isinstance(value, str) and value.casefold() == choice.casefold():
                 return made
-        elif (type(value), value) == (type(choice), choice) or (isinstance(value, Lexical) and value == str(choice)):
+        elif (type(value), value) == (type(choice), choice) or (isinstance(value, EnvString) and value == str(choice)):
             return made
     known = [str(choice) for choice in choices]
-    raise Faults(Fault(value, f"expected one of {', '.join(known)}", did_you_mean(value, known)))
+    raise ConversionErrors(ConversionError(value, f"expected one of {', '.join(known)}", did_you_mean(value, known)))
 
 
 READERS: dict[type[Any], Callable[[Any], Any]] = {

@@ -1,6 +1,6 @@
-"""Strict structuring of plain TOML values into attrs classes: no value is bent to fit, and every fault is found at once.
+"""Convert TOML values to attrs classes strictly: values are not coerced, and all errors are reported at once.
 
-cattrs finds the hook for each type; the hooks here say what they expected and go on to the next value.
+cattrs finds the hook for each type; the hooks here raise errors that say what was expected, and callers collect them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import attrs
 import cattrs
 
 from fpa_core.config.problems import did_you_mean
-from fpa_core.config.readers import (
+from fpa_core.config.scalars import (
     READERS,
-    Fault,
-    Faults,
+    ConversionError,
+    ConversionErrors,
     read_anything,
     read_choice,
     read_duration,
@@ -30,24 +30,24 @@ from fpa_core.config.readers import (
     read_table,
     read_text,
 )
-from fpa_core.config.secrets import Lexical, Secret
+from fpa_core.config.secrets import EnvString, Secret
 from fpa_core.config.sections import DURATION, LIFETIME
 
-__all__ = ["Structurer"]
+__all__ = ["ConfigConverter"]
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
 
 
-class Structurer:
-    """Structures values that belong to a configuration in *folder*, against which its relative paths are resolved."""
+class ConfigConverter:
+    """Converts values of a configuration in *folder*, to which relative paths refer."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._converter = converter = cattrs.Converter()
+        self._cattrs = cattrs_converter = cattrs.Converter()
         for scalar in (bool, int, float, str, Decimal, Path, Enum, datetime, date, time, timedelta):
-            converter.register_structure_hook(scalar, self._scalar)
-        factory = converter.register_structure_hook_factory
+            cattrs_converter.register_structure_hook(scalar, self._scalar)
+        factory = cattrs_converter.register_structure_hook_factory
         factory(lambda target: target in _ANYTHING, lambda _: read_anything)
         factory(attrs.has, self._class_hook)
         factory(lambda target: get_origin(target) in _LITERALS, _literal_hook)
@@ -60,53 +60,55 @@ class Structurer:
     def structure(self, value: Any, target: Any) -> Any:
         """Return *value* as a *target*.
 
-        :raises Faults: all of them.
+        :raises ConversionErrors: with all errors.
         """
         return self._hook(target)(value, target)
 
     def structure_class(self, table: Any, cls: type[T], *, also: tuple[str, ...] = ()) -> T:
-        """Return *table* as an instance of the attrs class *cls*; the keys *also* are known, and no concern of it.
+        """Return *table* as an instance of the attrs class *cls*; the keys *also* are allowed, and ignored.
 
-        :raises Faults: all of them, unknown and missing keys included.
+        :raises ConversionErrors: with all errors, including unknown and missing keys.
         """
         table = read_table(table)
         attributes = {attribute.alias: attribute for attribute in attrs.fields(_resolved(cls)) if attribute.init}
-        faults = Faults()
+        errors = ConversionErrors()
         for key in table:
             if key not in attributes and key not in also:
                 known = sorted({*attributes, *also})
                 expected = (
-                    f"unknown key; expected one of: {', '.join(known)}" if known else "unknown key; none is known here"
+                    f"unknown key; expected one of: {', '.join(known)}"
+                    if known
+                    else "unknown key; no keys are allowed here"
                 )
-                faults.faults.append(Fault(table[key], expected, did_you_mean(key, known), (key,)))
+                errors.errors.append(ConversionError(table[key], expected, did_you_mean(key, known), (key,)))
         arguments = {}
         for key, attribute in attributes.items():
             if key in table:
-                with faults.at(key):
+                with errors.at(key):
                     arguments[key] = self.attribute(table[key], attribute)
             elif attribute.default is attrs.NOTHING:
-                faults.faults.append(Fault(attrs.NOTHING, "this key is required", None, (key,)))
+                errors.errors.append(ConversionError(attrs.NOTHING, "this key is required", None, (key,)))
             elif isinstance(attribute.default, Path):
-                # A default path lies beside the configuration too, or a command run one folder deeper would miss the data.
+                # Default paths are relative to the configuration too, or a command run in a subfolder would miss the data.
                 arguments[key] = self._path(str(attribute.default))
-        faults.check()
+        errors.check()
         try:
             return cls(**arguments)
-        except Exception as error:  # noqa: BLE001 - a validator is free to raise what it likes
-            raise Faults(Fault(table, _reason(error))) from None
+        except Exception as error:  # noqa: BLE001 - a validator may raise anything
+            raise ConversionErrors(ConversionError(table, _reason(error))) from None
 
     def _hook(self, target: Any) -> Hook:
         try:
-            return self._converter.get_structure_hook(target)
+            return self._cattrs.get_structure_hook(target)
         except (cattrs.StructureHandlerNotFoundError, NameError, TypeError) as error:
-            raise Faults(
-                Fault(attrs.NOTHING, f"no value can be given: its type {target} cannot be read ({error})")
+            raise ConversionErrors(
+                ConversionError(attrs.NOTHING, f"values of type {target} cannot be converted ({error})")
             ) from None
 
     def attribute(self, value: Any, attribute: attrs.Attribute[Any]) -> Any:
-        """Structure by type, then try the attribute's own converter and validator, which the class would only run when all else is right.
+        """Convert *value* by type, then run the attribute's converter and validator, which the class would run only if there were no other errors.
 
-        :raises Faults: all of them.
+        :raises ConversionErrors: with all errors.
         """
         structured = value if attribute.type is None else self.structure(value, attribute.type)
         result = structured
@@ -119,8 +121,8 @@ class Structurer:
                 attribute.validator(_NoInstance(), attribute, result)
         except _NeedsInstanceError:
             pass
-        except Exception as error:  # noqa: BLE001 - a converter or validator, too
-            raise Faults(Fault(value, _reason(error), getattr(error, "hint", None))) from None
+        except Exception as error:  # noqa: BLE001 - a converter or validator may raise anything
+            raise ConversionErrors(ConversionError(value, _reason(error), getattr(error, "hint", None))) from None
         return structured
 
     def _class_hook(self, cls: Any) -> Hook:
@@ -135,13 +137,13 @@ class Structurer:
         def structure(value: Any, _: Any) -> Any:
             items = read_list(value)
             if fixed and len(items) != len(arguments):
-                raise Faults(Fault(value, f"expected a list of {len(arguments)}"))
-            faults = Faults()
+                raise ConversionErrors(ConversionError(value, f"expected a list of {len(arguments)}"))
+            errors = ConversionErrors()
             made = []
             for index, item in enumerate(items):
-                with faults.at(index):
+                with errors.at(index):
                     made.append(self.structure(item, arguments[index] if fixed else arguments[0]))
-            faults.check()
+            errors.check()
             return build(made)
 
         return structure
@@ -150,12 +152,12 @@ class Structurer:
         key_type, value_type = get_args(target) or (str, Any)
 
         def structure(value: Any, _: Any) -> Any:
-            faults = Faults()
+            errors = ConversionErrors()
             made = {}
             for key, item in read_table(value).items():
-                with faults.at(key):
+                with errors.at(key):
                     made[self.structure(key, key_type)] = self.structure(item, value_type)
-            faults.check()
+            errors.check()
             return made
 
         return structure
@@ -164,17 +166,17 @@ class Structurer:
         arms = [arm for arm in get_args(target) if arm is not types.NoneType]
 
         def structure(value: Any, _: Any) -> Any:
-            found: list[Fault] = []
-            for arm in sorted(arms, key=_least_general(value)) if isinstance(value, Lexical) else arms:
+            found: list[ConversionError] = []
+            for arm in sorted(arms, key=_least_general(value)) if isinstance(value, EnvString) else arms:
                 try:
                     return self.structure(value, arm)
-                except Faults as faults:
-                    found += faults.faults
-            deeper = [fault for fault in found if fault.path]
+                except ConversionErrors as errors:
+                    found += errors.errors
+            deeper = [error for error in found if error.path]
             if deeper or len(found) == 1:
-                raise Faults(*(deeper or found))
-            wanted = " or ".join(dict.fromkeys(fault.expected.removeprefix("expected ") for fault in found))
-            raise Faults(Fault(value, f"expected {wanted}"))
+                raise ConversionErrors(*(deeper or found))
+            wanted = " or ".join(dict.fromkeys(error.expected.removeprefix("expected ") for error in found))
+            raise ConversionErrors(ConversionError(value, f"expected {wanted}"))
 
         return structure
 
@@ -187,24 +189,24 @@ class Structurer:
         made = reader(value)
         try:
             return made if isinstance(made, target) else target(made)
-        except Exception as error:  # noqa: BLE001 - a class derived from text or a number may be choosy
-            raise Faults(Fault(value, _reason(error))) from None
+        except Exception as error:  # noqa: BLE001 - a subclass of str or a number may raise anything
+            raise ConversionErrors(ConversionError(value, _reason(error))) from None
 
     def _path(self, value: Any) -> Path:
         text = read_text(value)
         if not text or "\0" in text:
-            raise Faults(Fault(value, "expected a path"))
+            raise ConversionErrors(ConversionError(value, "expected a path"))
         try:
             path = Path(text).expanduser()
         except RuntimeError:
-            raise Faults(Fault(value, "expected a path; there is no such home folder")) from None
-        # A variable set in a shell means the shell's folder; what the file says means the file's.
-        in_shell = isinstance(value, Lexical) and not isinstance(value, Secret)
+            raise ConversionErrors(ConversionError(value, "expected a path; the home folder is unknown")) from None
+        # Paths in variables are relative to the current folder, those in the file to its folder.
+        in_shell = isinstance(value, EnvString) and not isinstance(value, Secret)
         return path.absolute() if in_shell else self._folder / path
 
 
 class _NeedsInstanceError(Exception):
-    """A validator wants to see the other attributes; the class itself will run it."""
+    """Raised if a validator reads other attributes; the class itself will run it."""
 
 
 class _NoInstance:
@@ -230,13 +232,13 @@ def _resolved(cls: type[Any]) -> type[Any]:
     try:
         return attrs.resolve_types(cls)
     except NameError as error:
-        raise Faults(
-            Fault(attrs.NOTHING, f"{cls.__name__} has an annotation that cannot be resolved: {error}")
+        raise ConversionErrors(
+            ConversionError(attrs.NOTHING, f"{cls.__name__} has an annotation that cannot be resolved: {error}")
         ) from None
 
 
-def _least_general(value: Lexical) -> Callable[[Any], int]:
-    """Order the arms of a union for text from the environment, which fits text always, and a list when it is meant as one."""
+def _least_general(value: EnvString) -> Callable[[Any], int]:
+    """Return the order in which to try the types of a union for text from the environment: str last, lists first if it looks like one."""
     is_list = "," in value or value.lstrip().startswith("[")
     return lambda arm: 1 if arm is str else 0 if is_list or get_origin(arm) not in _SEQUENCES else 2
 

@@ -1,4 +1,4 @@
-"""The second step: the merged values become typed sections, with the options classes that plugins registered."""
+"""The second of two steps: convert the merged values to typed sections, using the options classes of the plugins."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import attrs
 
-from fpa_core.config.adapting import check_levels, rule_of
-from fpa_core.config.merging import CORE_KEYS, merge
-from fpa_core.config.problems import KeyPath, Problem, did_you_mean, fail, key_text, shown
+from fpa_core.config.merger import CORE_KEYS, merge
+from fpa_core.config.overrides import check_levels, rule_of
+from fpa_core.config.problems import KeyPath, Problem, did_you_mean, display, fail, key_text
 from fpa_core.config.secrets import MASK, Secret, redact
 from fpa_core.config.sections import (
     DEFAULT_TTL,
@@ -32,7 +32,7 @@ Classes = Mapping[str, type[Any]]
 
 
 def early_sections(tree: Tree) -> Tree:
-    """Return *tree* with ``[plugins]`` and ``[logging]`` structured; their problems join the others, and defaults stand in."""
+    """Return *tree* with typed ``[plugins]`` and ``[logging]``; if they have problems, these are added and defaults are used."""
     if not tree.values.keys() & {"plugins", "logging"}:
         return tree
     builder = _Builder(tree, None)
@@ -56,12 +56,12 @@ def structure(
     rules: Classes,
     explain: Callable[[str], str | None] | None = None,
 ) -> Config:
-    """Return the configuration of *tree*, typed.
+    """Return the typed configuration of *tree*.
 
-    :param stores: options classes by the name of the backend; so too *caches*, *validators* and *sources*.
+    :param stores: options classes by backend name; likewise *caches*, *validators* and *sources*.
     :param rules: rule classes by id.
-    :param explain: asked for each name that is not known, for a better hint: which plugin failed that may have provided it.
-    :raises ConfigError: with every problem there is.
+    :param explain: returns a hint for an unknown name, such as a failed plugin that may have provided it.
+    :raises ConfigError: with all problems.
     """
     tree = _with_rule_ids(tree, rules)
     builder = _Builder(tree, explain)
@@ -91,12 +91,12 @@ def structure(
 
 
 def _with_rule_ids(tree: Tree, rules: Classes) -> Tree:
-    """Return *tree* with the rules that variables name given their ids: no shell takes the dot of ``quote.spread`` in a name."""
+    """Return *tree* with rule ids in place of the names in variables, which cannot contain the dot of ``quote.spread``."""
     table = tree.values.get("validator", {}).get("rules", {})
     if not isinstance(table, dict):
         return tree
     by_variable = {re.sub(r"\W", "_", rule): rule for rule in rules}
-    # A table has an origin when it stands in the file; there, the id itself can be written, and must be.
+    # A table with an origin comes from the file, where the id itself must be used.
     from_variables = [name for name in table if (*_RULES, name) not in tree.origins and name not in rules]
     renamed = {name: by_variable[name] for name in from_variables if name in by_variable}
     if not renamed or not all(isinstance(table[name], dict) for name in renamed):
@@ -113,26 +113,26 @@ def _with_rule_ids(tree: Tree, rules: Classes) -> Tree:
 
 
 class _Builder:
-    """Structures parts of a tree and gathers the problems of all of them."""
+    """Converts parts of a tree and collects their problems."""
 
     def __init__(self, tree: Tree, explain: Callable[[str], str | None] | None) -> None:
-        from fpa_core.config.structuring import Structurer  # with it comes cattrs, which takes its time to import
+        from fpa_core.config.converter import ConfigConverter  # imports cattrs, which is slow
 
         self._tree = tree
         self._explain = explain or (lambda _: None)
-        self.structurer = Structurer(tree.folder)
+        self.converter = ConfigConverter(tree.folder)
         self.problems = list(tree.problems)
 
     def table(self, path: KeyPath, cls: type[T], *, also: tuple[str, ...] = ()) -> T | None:
-        """Return the table at *path* as an instance of *cls*, whose keys *also* are another's; None when it has problems."""
+        """Return the table at *path* as an instance of *cls*, ignoring the keys *also*; None if it has problems."""
         table = self.value(path)
         if isinstance(table, dict):
             table = {key: value for key, value in table.items() if key not in also}
-        made: T | None = self._try(path, lambda: self.structurer.structure_class(table, cls, also=also), None)
+        made: T | None = self._try(path, lambda: self.converter.structure_class(table, cls, also=also), None)
         return made
 
     def section(self, path: KeyPath, what: str, classes: Classes, section: Any) -> Any:
-        """Return *section*, which holds the defaults, with the keys of core and the options of its backend that stand at *path*."""
+        """Return *section*, which has the defaults, with the core keys and the backend options at *path*."""
         core = CORE_KEYS[str(path[0])]
         section, complete = self._core_keys(path, core, section)
         if not complete or not self._is_known(path, section.backend, what, classes):
@@ -140,7 +140,7 @@ class _Builder:
         return attrs.evolve(section, options=self.table(path, classes[section.backend], also=core))
 
     def cache(self, classes: Classes) -> CacheSection:
-        """Return ``[cache]``; with several backends, the options of each stand in a table of its name."""
+        """Return ``[cache]``; with two backends, the options of each are in a table of its name."""
         path, core = ("cache",), CORE_KEYS["cache"]
         section: CacheSection
         section, complete = self._core_keys(path, core, CacheSection())
@@ -156,16 +156,14 @@ class _Builder:
                 section = attrs.evolve(section, options=self.table(path, classes[section.backend], also=core))
             return section
         if len(section.backend) != _TIERS or len(set(section.backend)) != _TIERS:
-            expected = "expected one cache, or two: a near one and the one behind it"
+            expected = "expected one cache, or two: L1 and L2"
             self.report((*path, "backend"), list(section.backend), expected, 'as ["memory", "disk"]')
             return section
         known = (*core, *section.backend)
         for key in self.value(path):
             if key not in known:
                 expected = f"unknown key; expected one of: {', '.join(known)}"
-                hint = (
-                    did_you_mean(key, known) or "with several caches, the options of each stand in a table of its name"
-                )
+                hint = did_you_mean(key, known) or "with two caches, the options of each are in a table of its name"
                 self.report((*path, key), attrs.NOTHING, expected, hint)
         options = tuple(
             self.table((*path, name), classes[name]) if self._is_known(path, name, "cache", classes) else None
@@ -174,7 +172,7 @@ class _Builder:
         return attrs.evolve(section, options=options)
 
     def validator(self, classes: Classes, rules: Classes) -> ValidatorSection:
-        """Return ``[validator]`` with an instance of each rule that it mentions."""
+        """Return ``[validator]`` with an instance of each rule it configures."""
         path = ("validator",)
         section: ValidatorSection = self.section(path, "validator", classes, ValidatorSection())
         check_levels(self, section, rules)
@@ -186,7 +184,7 @@ class _Builder:
         return attrs.evolve(section, rules=made)
 
     def _core_keys(self, path: KeyPath, core: tuple[str, ...], section: Any) -> tuple[Any, bool]:
-        """Return *section* with the core keys that stand at *path*, and whether its backend's options can be looked at."""
+        """Return *section* with the core keys at *path*, and whether its backend is known, so that its options can be checked."""
         table = self.value(path)
         if not isinstance(table, dict):
             self.report(path, table, "expected a table")
@@ -195,7 +193,7 @@ class _Builder:
         complete = True
         for key in core:
             if key in table:
-                made = self._try((*path, key), lambda: self.structurer.attribute(table[key], known[key]), _FAILED)  # noqa: B023
+                made = self._try((*path, key), lambda: self.converter.attribute(table[key], known[key]), _FAILED)  # noqa: B023
                 if made is not _FAILED:
                     section = attrs.evolve(section, **{key: made})
                 elif key == "backend":
@@ -209,36 +207,36 @@ class _Builder:
         expected = f"unknown {what}; expected one of: {', '.join(sorted(known)) or 'none'}"
         hints = () if isinstance(value, Secret) else (did_you_mean(name, known), self._explain(name))
         hint = " ".join(hint for hint in hints if hint) or None
-        if value == {}:  # the name is that of the table itself
+        if value == {}:  # the name is the key of the table itself
             self.report(path, attrs.NOTHING, expected, hint)
         else:
             self.report((*path, key), value, expected, hint)
         return False
 
     def value(self, path: KeyPath) -> Any:
-        """Return what stands at *path*, and an empty table where nothing does."""
+        """Return the value at *path*, or an empty table if there is none."""
         value: Any = self._tree.values
         for key in path:
             value = value.get(key, {}) if isinstance(value, dict) else {}
         return value
 
     def _try(self, path: KeyPath, make: Callable[[], Any], otherwise: Any) -> Any:
-        from fpa_core.config.readers import Faults
+        from fpa_core.config.scalars import ConversionErrors
 
         try:
             return make()
-        except Faults as found:
-            for fault in found.faults:
-                self.report((*path, *fault.path), fault.value, fault.expected, fault.hint)
+        except ConversionErrors as found:
+            for error in found.errors:
+                self.report((*path, *error.path), error.value, error.expected, error.hint)
             return otherwise
 
     def report(self, path: KeyPath, value: Any, expected: str, hint: str | None = None) -> None:
-        """Note a problem of the value at *path*."""
+        """Record a problem of the value at *path*."""
         origin, rest = self._tree.origin(path)
         key = origin.key + key_text(rest, inside=bool(origin.key))
         name = next((str(part) for part in reversed(path) if isinstance(part, str)), "")
         secrets = self._tree.secrets
-        text = None if value is attrs.NOTHING else MASK if origin.secret else shown(value, name, secrets)
+        text = None if value is attrs.NOTHING else MASK if origin.secret else display(value, name, secrets)
         file = self._tree.path if origin.kind == "default" else origin.file
         hint = redact(hint, secrets) if hint else None
         self.problems.append(Problem(file, origin.line, key, text, redact(expected, secrets), hint))
