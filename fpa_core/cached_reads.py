@@ -43,6 +43,13 @@ class CachedReads:
         self._failed = False
         self._retry_at = 0.0
 
+    def open(self) -> None:
+        """Open the cache now; if it fails, that is a warning."""
+        try:
+            self._cache()
+        except (CacheError, OSError) as error:
+            self._fail(error)
+
     def read(self, key: str, load: Callable[[], T], query: Query) -> T:
         """Return the answer to a query: the cached one, or what *load* returns."""
         if not self._usable():

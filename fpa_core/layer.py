@@ -78,8 +78,9 @@ def open_layer(
     layer = DataLayer(structured(tree, manager), manager, clock=clock)
     with contextlib.ExitStack() as stack:
         stack.callback(layer.close)  # unless all parts open
-        for part in () if lazy else ("store", "cache", "validator"):
-            getattr(layer, part)
+        if not lazy:
+            _ = layer.store, layer.validator
+            layer.open_cache()
         stack.pop_all()
     return layer
 

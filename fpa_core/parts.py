@@ -97,6 +97,10 @@ class Parts:
         caches = self.plugins.caches
         return make_cache(self.config.cache, lambda name, options: caches.require(name).create(options))
 
+    def open_cache(self) -> None:
+        """Open the cache now; if it fails, reads go to the store, with a warning, until it can be opened."""
+        self._cached_reads.open()
+
     @functools.cached_property
     def validator(self) -> DataValidator:
         """What judges records."""

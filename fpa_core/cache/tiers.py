@@ -21,7 +21,7 @@ from fpa_core.cache.codec import DecodeError, decode, encode
 from fpa_core.cache.fork import fork_safe_lock
 from fpa_core.cache.keys import fences_of
 from fpa_core.cache.values import UNREADABLE, freeze, unwrap
-from fpa_core.exceptions import CacheError
+from fpa_core.exceptions import ConfigError
 from fpa_core.protocols import CacheBackend, Capability, Entry, RemovalListener, Usage
 
 __all__ = ["TieredCache"]
@@ -45,12 +45,12 @@ class TieredCache:
     :param l1: a cache that keeps objects in this process, as ``memory`` does, and that is used by nothing else.
     :param l2: the cache behind it, of any kind; listing, statistics and removals are those of L2.
     :param clock: seconds; the clock of the :class:`~fpa_core.cache.DataCache` that uses this backend.
-    :raises CacheError: if *l1* stores bytes.
+    :raises ConfigError: if *l1* stores bytes.
     """
 
     def __init__(self, l1: CacheBackend, l2: CacheBackend, *, clock: Callable[[], float] = time.time) -> None:
         if Capability.STORES_BYTES in l1.capabilities:
-            raise CacheError(
+            raise ConfigError(
                 "the first of two caches must keep objects in this process", hint='as in backend = ["memory", "disk"]'
             )
         self.capabilities = l2.capabilities - {Capability.STORES_BYTES}

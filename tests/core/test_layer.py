@@ -143,7 +143,7 @@ def test_close_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ('[plugins]\nblock = ["sqlite"]\n', ConfigError, "plugin sqlite .*is blocked"),
         ('[cache]\nbackend = ["memory", "disk", "memory"]\n', ConfigError, "expected one cache, or two"),
         ('[cache]\nbackend = ["memory", "memory"]\n', ConfigError, "expected one cache, or two"),
-        ('[cache]\nbackend = ["disk", "memory"]\n', CacheError, "the first of two caches must keep objects"),
+        ('[cache]\nbackend = ["disk", "memory"]\n', ConfigError, "the first of two caches must keep objects"),
     ],
     ids=["backend", "two", "toml", "folder", "required", "blocked", "three caches", "twice the same", "wrong order"],
 )
@@ -158,6 +158,25 @@ class NoOptions:
     """A backend without options."""
 
 
+def test_a_cache_that_does_not_open_is_no_obstacle(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A cache that cannot be opened is a warning: records are stored, and reads go to the store."""
+
+    def fail(_: NoOptions) -> Any:
+        raise CacheError("no space left")
+
+    class Plugin:
+        @staticmethod
+        @hookimpl
+        def fpa_register_caches(register: Any) -> None:
+            register("broken", fail, NoOptions)
+
+    path = write(tmp_path, f'[store]\npath = "{(tmp_path / "a.db").as_posix()}"\n[cache]\nbackend = "broken"\n')
+    with fpa_core.open(path, plugins=PluginManager(extra=[Plugin])) as data:
+        assert 1 == data.ingest([QUOTE]).inserted
+        assert [QUOTE] == data.select(Quote).to_list()
+    assert "the cache has failed, and reads go to the store until it works again: no space left" in caplog.text
+
+
 def test_open_fails_whole(tmp_path: Path) -> None:
     """When a part does not open, those that did are closed again."""
     opened: list[Any] = []
@@ -166,8 +185,8 @@ def test_open_fails_whole(tmp_path: Path) -> None:
         opened.append(open_store(options))
         return opened[-1]
 
-    def fail(_: NoOptions) -> Any:
-        raise CacheError("no cache today")
+    def fail(_: NoOptions, __: Any) -> Any:
+        raise PluginError("no validator today")
 
     class Plugin:
         @staticmethod
@@ -177,11 +196,11 @@ def test_open_fails_whole(tmp_path: Path) -> None:
 
         @staticmethod
         @hookimpl
-        def fpa_register_caches(register: Any) -> None:
+        def fpa_register_validators(register: Any) -> None:
             register("broken", fail, NoOptions)
 
-    path = write(tmp_path, '[store]\nbackend = "spied"\n[cache]\nbackend = "broken"\n')
-    with pytest.raises(CacheError, match="no cache today"):
+    path = write(tmp_path, '[store]\nbackend = "spied"\n[validator]\nbackend = "broken"\n')
+    with pytest.raises(PluginError, match="no validator today"):
         fpa_core.open(path, plugins=PluginManager(extra=[Plugin]))
     with pytest.raises(DatabaseError, match="closed"):
         opened[0].batches()

@@ -6,7 +6,7 @@ import pytest
 
 from fpa_core.cache import DataCache, Miss, MissReason
 from fpa_core.cache.tiers import TieredCache
-from fpa_core.exceptions import CacheError
+from fpa_core.exceptions import ConfigError
 from fpa_core.protocols import Capability, Entry
 from fpa_plugins.disk.cache import DiskCache
 from fpa_plugins.memory.cache import MemoryCache
@@ -211,7 +211,7 @@ def test_it_says_what_it_can_do(tiers, far):
 
 def test_the_order_matters(far):
     """A cache that keeps bytes cannot be the near one."""
-    with pytest.raises(CacheError, match="must keep objects"):
+    with pytest.raises(ConfigError, match="must keep objects"):
         TieredCache(far, MemoryCache())
 
 
