@@ -168,7 +168,7 @@ class Converter:
             utc = np.where(whole, times.local, utc)
             for index in np.flatnonzero(times.valid & ~days & times.date_only).tolist():
                 problems = problems | {
-                    index: f"{ns_text(int(utc[index]))[:10]!r} is a date alone, which names no instant"
+                    index: f"{ns_text(int(utc[index]))[:10]!r} is a date without a time"
                 }
         if not times.valid.all():
             return pa.array(utc, pa.int64(), mask=~times.valid).cast(columns.TIME), problems

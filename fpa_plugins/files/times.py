@@ -71,7 +71,7 @@ def _read_typed(style: TimeStyle, cells: pa.Array, *, dates: bool = False) -> Ti
     except pa.ArrowInvalid:
         in_range = _in_range(cells)
         problems = dict.fromkeys(
-            np.flatnonzero(~in_range & _present(cells)).tolist(), "it lies outside 1677-09-21 to 2262-04-11"
+            np.flatnonzero(~in_range & _present(cells)).tolist(), "it is outside 1677-09-21 to 2262-04-11"
         )
         stamps = pc.if_else(pa.array(in_range), cells, None).cast(pa.timestamp("ns", given))
     ns, valid = _numbers(stamps.view(pa.int64()))
@@ -236,11 +236,11 @@ def _from_local(
         valid = valid.copy()
     else:
         for index in np.flatnonzero(valid & days).tolist():
-            problems[index] = f"{_text(texts, local, index)} is a date alone, which names no instant"
+            problems[index] = f"{_text(texts, local, index)} is a date without a time"
         valid = valid & ~days
     if style.zone is None:
         for index in np.flatnonzero(naive).tolist():
-            problems[index] = f"{_text(texts, local, index)} has no time zone, so it names no instant"
+            problems[index] = f"{_text(texts, local, index)} has no time zone"
         return Times(local, local, days, valid & ~naive, problems)
     utc, twice, never = zones.to_utc(local, style.zone, later=style.ambiguous == "later")
     if style.ambiguous == "refuse":
@@ -297,5 +297,5 @@ def _scaled(style: TimeStyle, numbers: pa.Array) -> tuple[Any, Problems]:
             values.append(None if ns is None else int(ns))
         else:
             values.append(None)
-            problems[index] = f"{number} is no whole nanosecond of 1677-09-21 to 2262-04-11"
+            problems[index] = f"{number} is not a whole number of nanoseconds in 1677-09-21 to 2262-04-11"
     return values, problems

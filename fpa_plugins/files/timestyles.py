@@ -156,12 +156,12 @@ def _text_style(sample: list[str], wanted: TimeStyle) -> TimeStyle:
     dates = [text for text in sample if pattern.is_date(text)]
     if len(dates) == len(sample) and not wanted.dates:
         raise UnreadableTimes(
-            f"{shown(sample[0])} is a date alone, which names no instant",
+            f"{shown(sample[0])} is a date without a time",
             "a date is enough for bars of a day and more (--interval 1d)",
         )
     if local and wanted.zone is None and not any(map(pattern.is_zoned, sample)):
         raise UnreadableTimes(
-            f"{shown(local[0])} has no time zone, so it names no instant",
+            f"{shown(local[0])} has no time zone",
             "say which with --tz, as --tz America/New_York",
         )
     if pattern.form == "iso":
@@ -182,7 +182,7 @@ def _typed_style(kind: pa.DataType, cells: pa.Array, wanted: TimeStyle) -> TimeS
         return wanted
     first = cells.drop_null()[0]
     raise UnreadableTimes(
-        f"{first.cast(pa.string()).as_py()!r} has no time zone, so it names no instant",
+        f"{first.cast(pa.string()).as_py()!r} has no time zone",
         "say which with --tz, as --tz America/New_York",
     )
 
@@ -201,7 +201,7 @@ def _numeric_style(sample: list[str], latest: int, wanted: TimeStyle) -> TimeSty
         if pattern.compact and all(map(pattern.fits, sample)):
             if pattern.dates_only(sample) and not wanted.dates:
                 raise UnreadableTimes(
-                    f"{sample[0]} is a date alone, which names no instant",
+                    f"{sample[0]} is a date without a time",
                     "a date is enough for bars of a day and more (--interval 1d)",
                 )
             local = [
@@ -209,7 +209,7 @@ def _numeric_style(sample: list[str], latest: int, wanted: TimeStyle) -> TimeSty
             ]
             if local and wanted.zone is None:
                 raise UnreadableTimes(
-                    f"{sample[0]} has no time zone, so it names no instant",
+                    f"{sample[0]} has no time zone",
                     "say which with --tz, as --tz Asia/Shanghai",
                 )
             return evolve(wanted, form="pattern", pattern=pattern)

@@ -834,7 +834,7 @@ def test_demo(run: Run, folder: Path) -> None:
 def test_demo_shows_what_it_set_aside(run: Run) -> None:
     """A longer day has rows that are no records; the demo shows some of them with the reason."""
     text = run("demo", "--quotes", "25000").stdout
-    assert "Set aside, each with its reason (fpa quarantine list):" in text
+    assert "Quarantined, each with its reason (fpa quarantine list):" in text
     assert "halted" in text
 
 
