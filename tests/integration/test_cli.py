@@ -228,7 +228,7 @@ def test_cache_error(run: Run) -> None:
 def test_data_error(run: Run) -> None:
     """A file that is not there exits with 7."""
     result = run("ingest", "no.csv", expect=7)
-    assert ("", "error: no.csv: there is no such file\n") == (result.stdout, result.stderr)
+    assert ("", "error: no.csv: file not found\n") == (result.stdout, result.stderr)
 
 
 # init and config
@@ -357,9 +357,9 @@ def test_ingest_many_for_machines(run: Run) -> None:
     assert dict(zip(COUNTS, (12, 6, 4, 0, 2), strict=True)) == {name: found[name] for name in COUNTS}
     assert [1, None, 2, 3] == found["batches"]
     assert ["quotes.csv", "no.csv", "bars.csv", "quotes.csv"] == [entry["file"] for entry in found["files"]]
-    assert {"file": "no.csv", "error": "no.csv: there is no such file"} == found["files"][1]
+    assert {"file": "no.csv", "error": "no.csv: file not found"} == found["files"][1]
     assert [4, 4, 4] == [entry["read"] for entry in found["files"] if "read" in entry]
-    assert "error: no.csv: there is no such file\n" == result.stderr
+    assert "error: no.csv: file not found\n" == result.stderr
 
 
 def test_ingest_many_for_people(run: Run) -> None:
@@ -889,7 +889,7 @@ def test_module_is_the_command(folder: Path) -> None:
     queried = fpa("query", "quotes", "--format", "csv", cwd=folder)
     assert 5 == len(list(csv.reader(queried.stdout.splitlines())))
     failed = fpa("ingest", "no.csv", cwd=folder)
-    assert (7, "", "error: no.csv: there is no such file\n") == (failed.returncode, failed.stdout, failed.stderr)
+    assert (7, "", "error: no.csv: file not found\n") == (failed.returncode, failed.stdout, failed.stderr)
     assert (1, "") == ((judged := fpa("validate", "bars.csv", cwd=folder)).returncode, judged.stderr)
     assert 2 == fpa("query", cwd=folder).returncode
 
