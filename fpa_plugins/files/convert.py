@@ -44,11 +44,11 @@ _HINTS = {
     "is not a time written": "give the format of times, such as --time-format '%d.%m.%Y %H:%M'",
     "has no time zone": "give the time zone with --tz, such as --tz America/New_York",
     "occurs twice": "use --ambiguous earlier or later",
-    "is a date alone": "a date is enough for bars of a day and more (--interval 1d)",
+    "is a date without a time": "a date is enough for bars of a day and more (--interval 1d)",
     "can be a whole number or a fraction": "use --decimal . or --decimal ,",
     "is not an interval": "write intervals like 1m, 5m, 1h, 1d; `values` of a format maps other words",
 }
-"""What mends a row, by what is said of it."""
+"""Hints for rejected rows, by a part of the message."""
 
 _VALUES_WITHIN_QUOTES = re.compile(r"'(?:[^'\\]|\\.)*'|\"[^\"]*\"|\d[\d.,:TZ+-]*")
 

@@ -87,7 +87,7 @@ def read_lines(stream: Stream, size: int) -> Iterator[Rows]:
                         row,
                         clipped(line.decode(errors="surrogateescape")),
                         f"not a JSON object: {error}",
-                        reason="no JSON object",
+                        reason="not a JSON object",
                     )
                 )
             else:
@@ -104,7 +104,7 @@ def _object(line: bytes) -> dict[str, Any]:
     stripped = text.strip()
     parsed = DECODER.decode(stripped.removesuffix(","))  # the lines of an array, without its brackets
     if not isinstance(parsed, dict):
-        raise ValueError("the line is not a JSON object")  # noqa: TRY004 - one kind of error says that a line is refused
+        raise ValueError("the line has a list or a single value")  # noqa: TRY004 - one kind of error says that a line is refused
     if "\\u" in text:
         json.dumps(parsed, ensure_ascii=False).encode()  # half of a surrogate pair is no character
     return parsed

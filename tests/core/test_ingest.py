@@ -121,7 +121,7 @@ def test_a_generator_that_fails_leaves_nothing(layer: DataLayer, listener: Liste
 
 def test_what_is_no_record(layer: DataLayer) -> None:
     """What is no record is refused before anything is written."""
-    with pytest.raises(DataError, match="int is no kind of record"):
+    with pytest.raises(DataError, match="unknown kind of record: int"):
         layer.ingest([QUOTE, 5])
     assert [] == layer.store.batches()
 

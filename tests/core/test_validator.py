@@ -130,7 +130,7 @@ def test_records_of_all_kinds():
 
 def test_no_record():
     """What is no record of any kind is refused with the kinds there are."""
-    with pytest.raises(DataError, match="is no kind of record"):
+    with pytest.raises(DataError, match="unknown kind of record"):
         validator().validate(["AAPL"])
 
 

@@ -107,7 +107,7 @@ def test_replay(run: Run) -> None:
     assert "flagged 1 x bar.range" in text
     run("quarantine", "discard", "--batch", "1", "--yes")
     assert "nothing to replay\n" == run("quarantine", "replay").stdout
-    assert "is not in force" in run("quarantine", "replay", "--waive", "bar.rang", expect=7).stderr
+    assert "is unknown or disabled" in run("quarantine", "replay", "--waive", "bar.rang", expect=7).stderr
 
 
 def test_replay_of_several_batches(run: Run) -> None:

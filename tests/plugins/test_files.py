@@ -121,9 +121,9 @@ def test_json_that_is_no_text_stands_as_written(tmp_path):
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("[1]", "something else"),
+        ("[1]", "a list or a single value"),
         ("{", "Expecting"),
-        ('{"symbol":"A","symbol":"B"}', "twice"),
+        ('{"symbol":"A","symbol":"B"}', "duplicate name"),
         ('{"symbol":"\\ud800"}', "surrogate"),
         ("[" * 100_000, "recursion"),
         ('{"symbol":"A","timestamp":"2024-05-01T14:30:00Z","price":NaN,"size":1}', "price: it is missing"),
