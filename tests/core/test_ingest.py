@@ -289,7 +289,7 @@ def test_rows_of_files_need_a_time(layer: DataLayer, tmp_path: Path, kind: str, 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("missing.csv", None, "no such file"),
+        ("missing.csv", None, "file not found"),
         ("empty.csv", b"", "is empty"),
         ("data.xlsx", b"x", "the file has no rows"),
         ("noise.csv.gz", b"no gzip", "noise.csv.gz"),

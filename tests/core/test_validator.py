@@ -348,7 +348,7 @@ def test_register():
     assert judge.validate(stranger).errors == ["house.listed: The symbol is listed."]
     assert [row for row, _ in judge.begin().split(QUOTES, to_table(QUOTES, [GOOD, stranger])).refused] == [1]
     assert "house.listed" in [rule["id"] for rule in judge.rules()]
-    with pytest.raises(PluginError, match=r"already a rule house\.listed"):
+    with pytest.raises(PluginError, match=r"duplicate rule house\.listed"):
         judge.register(Listed())
     with pytest.raises(PluginError, match="no class derived"):
         judge.register(len)

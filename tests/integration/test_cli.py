@@ -423,7 +423,7 @@ def test_validate_writes_a_report(run: Run) -> None:
 
 def test_validate_what_cannot_be_read(run: Run) -> None:
     """A file that cannot be read is not valid and not invalid: it is an error of its own."""
-    assert "no such file" in run("validate", "no.csv", expect=7).stderr
+    assert "file not found" in run("validate", "no.csv", expect=7).stderr
 
 
 # query
