@@ -1,4 +1,4 @@
-"""What the fields of records take: converters from what people write to what a record holds."""
+"""Converters of the fields of records: from the values users write to the values records hold."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ __all__ = [
 ]
 
 Number: TypeAlias = Decimal | int | str | float
-"""What is taken for a price, size or amount; a float is read through its shortest representation."""
+"""Types accepted for a price, size or amount. A float is read through its shortest representation."""
 
 Time: TypeAlias = datetime | int | str
-"""What is taken for a time: an aware datetime, ISO-8601 text with a zone, an Instant, or nanoseconds since 1970, of 1980 or later."""
+"""Types accepted for a time: an aware datetime, ISO-8601 text with a zone, an Instant, or nanoseconds since 1970, of 1980 or later."""
 
 MAX_TEXT = 4096
-"""Longest text of a field, in characters."""
+"""The largest length of text in a field, in characters."""
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ def to_number_or_none(value: Number | None) -> Decimal | None:
 def to_instant(value: Time) -> int:
     """Return nanoseconds since 1970; those before 1980 as an :class:`~fpa_core.numbers.Instant`.
 
-    :raises DataError: also for an ordinary integer that would lie before 1980: it counts seconds, milliseconds or microseconds.
+    :raises DataError: also for an ordinary integer that would be before 1980, because it probably counts seconds, milliseconds or microseconds.
     """
     ns = to_ns(value)
     return ns if ns >= YEAR_1980 else _before_1980(value, ns)
@@ -103,7 +103,7 @@ def _before_1980(value: Any, ns: int) -> Instant:
         unit = next((unit for unit, most in _LIKELY_UNITS if abs(ns) < most), "ns")
         names = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
         raise DataError(
-            f"value: the integer {ns} would be a time before 1980 in nanoseconds; by its size it counts {names[unit]}",
+            f"value: the integer {ns} would be a time before 1980 in nanoseconds; it probably counts {names[unit]}",
             hint=f'write Instant.from_epoch({ns}, unit="{unit}"), or ISO-8601 text such as 2024-05-01T14:30:00Z',
             value=value,
         )
@@ -111,15 +111,15 @@ def _before_1980(value: Any, ns: int) -> Instant:
 
 
 _LIKELY_UNITS = (("s", 10**11), ("ms", 10**14), ("us", 10**17))
-"""What an integer counts that is below a bound: seconds until the year 5138, and so on."""
+"""The probable unit of integers below a bound: seconds until the year 5138, and so on."""
 
 
 def to_text(value: str) -> str:
     """Return valid text."""
     if not isinstance(value, str):
-        raise DataError(f"value: text is needed, not {type(value).__name__}", value=value)
+        raise DataError(f"value: expected text, not {type(value).__name__}", value=value)
     if len(value) > MAX_TEXT or "\x00" in value:
-        raise DataError(f"value: text of at most {MAX_TEXT} characters and without NUL is needed")
+        raise DataError(f"value: expected text of at most {MAX_TEXT} characters and without NUL")
     if not value.isascii():
         try:
             value.encode()
@@ -129,12 +129,12 @@ def to_text(value: str) -> str:
 
 
 def to_text_or_none(value: str | None) -> str | None:
-    """Return valid text without blanks at its ends; an empty one says nothing and is None."""
+    """Return valid text without surrounding blanks; None if it is empty."""
     return None if value is None else to_text(value).strip() or None
 
 
 def to_id_or_none(value: str | None) -> str | None:
-    """Return an id, or None: also for what stands for none, as ``nan``, ``0`` or ``-``, which many records would share."""
+    """Return an id, or None. Placeholders such as ``nan``, ``0`` or ``-`` also give None, because many records would share them."""
     text = to_text_or_none(value)
     return None if text is None or text == "0" or text.lower() in NULLS else text
 
@@ -142,11 +142,11 @@ def to_id_or_none(value: str | None) -> str | None:
 def to_name(value: str) -> str:
     """Return a name, such as a symbol or an account."""
     if type(value) is str and value.isalnum() and len(value) <= MAX_TEXT:
-        return value  # the quick way for most: letters and digits are printable
+        return value  # fast path: letters and digits are printable
     if not (text := to_text(value)) or text != text.strip() or not text.isprintable():
         raise DataError(
             f"value: {value!r} is not a name",
-            hint="names are printable, not empty, without blanks at the ends",
+            hint="a name is not empty, has only printable characters, and no blanks at its ends",
             value=value,
         )
     return text
@@ -158,7 +158,7 @@ def to_count_or_none(value: int | str | None) -> int | None:
         return None
     number = to_decimal(value)
     if number != number.to_integral_value() or not -(2**63) <= number < 2**63:
-        raise DataError(f"value: a whole number of at most 64 bits is needed, not {value!r}", value=value)
+        raise DataError(f"value: expected a whole number of at most 64 bits, not {value!r}", value=value)
     return int(number)
 
 
@@ -188,37 +188,37 @@ def to_status(value: OrderStatus | str) -> OrderStatus:
 
 
 def to_time_in_force(value: TimeInForce | str) -> TimeInForce:
-    """Return how long an order stays."""
+    """Return the time in force of an order."""
     return value if type(value) is TimeInForce else to_word(TimeInForce, value)
 
 
-# The same for the fields of an order that have a field beside them for the broker's word: `with_field_context` puts it there.
+# Converters of order fields that have a second field for the broker's word; `with_field_context` sets it.
 
 
 def to_own_side(value: Side | str) -> Side:
-    """Return the side of an order; raise :class:`~fpa_core.words.ForeignWord` for a word that is not ours."""
+    """Return the side of an order; raise :class:`~fpa_core.words.ForeignWord` for a broker's word."""
     return value if type(value) is Side else to_own_word(Side, value)
 
 
 def to_own_order_type(value: OrderType | str) -> OrderType:
-    """Return the type of an order; raise :class:`~fpa_core.words.ForeignWord` for a word that is not ours."""
+    """Return the type of an order; raise :class:`~fpa_core.words.ForeignWord` for a broker's word."""
     return value if type(value) is OrderType else to_own_word(OrderType, value)
 
 
 def to_own_status(value: OrderStatus | str) -> OrderStatus:
-    """Return the status of an order; raise :class:`~fpa_core.words.ForeignWord` for a word that is not ours."""
+    """Return the status of an order; raise :class:`~fpa_core.words.ForeignWord` for a broker's word."""
     return value if type(value) is OrderStatus else to_own_word(OrderStatus, value)
 
 
 def to_interval(value: str) -> str:
-    """Return an interval in its one spelling, such as ``5m``: 60m is 1h, and 7d is 1w."""
+    """Return an interval in canonical form, such as ``5m``: 60m is 1h, and 7d is 1w."""
     return interval_text(to_text(value))
 
 
 def with_field_context(cls: type[T]) -> type[T]:
-    """Make errors of *cls*'s converters say which class and field they are about; costs nothing while nothing is wrong.
+    """Add the class and the field to errors of *cls*'s converters. Without an error this costs nothing.
 
-    A foreign word, for a field with metadata ``raw``, is translated, and kept in the field of that name unless another is given for it.
+    A broker's word in a field with metadata ``raw`` is translated, and kept in the field of that name unless a value is given for it.
     """
     construct: Any = cls.__init__
     signature = inspect.signature(construct)
@@ -252,7 +252,7 @@ def with_field_context(cls: type[T]) -> type[T]:
 
 
 def _translated(cls: type[Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Return arguments of *cls* with foreign words translated, and kept beside."""
+    """Return arguments of *cls* with broker's words translated and kept in their ``raw`` fields."""
     translated = dict(given)
     for attribute in fields(cls):
         if (raw := attribute.metadata.get("raw")) and attribute.alias in given:

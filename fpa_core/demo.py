@@ -1,4 +1,4 @@
-"""A realistic day, made by a seeded generator: quotes and trades of a few symbols, a small portfolio, and the faults real feeds have."""
+"""A day of sample data from a seeded generator: quotes and trades of a few symbols, a small portfolio, and the errors of real feeds."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ __all__ = ["make_day", "run"]
 OPEN = to_ns("2024-05-01T13:30:00Z")
 CLOSE = to_ns("2024-05-01T20:00:00Z")
 PRICES = {"AAPL": 169_580, "IBM": 164_430, "MSFT": 394_940, "SPY": 500_350, "XOM": 116_920}
-"""Where each symbol opens, in tenths of a cent."""
+"""The opening price of each symbol, in tenths of a cent."""
 
 HOLDINGS = {"AAPL": 120, "MSFT": 45, "SPY": 200, "XOM": -80}
-"""Shares held; negative ones are sold short."""
+"""Shares held; negative for short positions."""
 
 CASH = Decimal("25000.00")
 TICK = 10
 """One cent, in tenths of a cent."""
 
 CACHED_READS = 20
-"""Reads over which the time of a cached one is taken."""
+"""The number of reads to time for a cached read."""
 
 
 def run(
@@ -42,9 +42,9 @@ def run(
     say: Callable[[str], Any] = print,
     log_level: str | None = None,
 ) -> dict[str, Any]:
-    """Make a day in *folder*, ingest it, and tell what happened with *say*; return the same as plain values.
+    """Generate a day in *folder*, ingest it, and report the results with *say*; return them as plain values.
 
-    The folder holds an ``fpa.toml`` and a database one can go on using.
+    The folder then contains an ``fpa.toml`` and an ordinary database.
     """
     from fpa_core import log
     from fpa_core.config import FILE_NAME, template
@@ -53,28 +53,28 @@ def run(
     settings = folder / FILE_NAME
     if not settings.exists():
         settings.write_text(template(), encoding="utf-8")
-    say(f"Making a trading day of {len(PRICES)} symbols in {folder} (seed {seed}) ...")
+    say(f"Generating a trading day of {len(PRICES)} symbols in {folder} (seed {seed}) ...")
     paths = make_day(folder, quotes=quotes, seed=seed)
     summary: dict[str, Any] = {"folder": str(folder), "seed": seed, "files": []}
-    # Variables of the surroundings may name a database in earnest; this one is for trying out.
+    # Ignore environment variables, which may name a production database.
     with open_layer(settings, environ={}) as data:
         log.configure(data.config.logging, log_level, secrets=data.config.secrets)
         for path in paths:
             receipt = data.ingest(path, source="demo")
             summary["files"].append(receipt.as_dict())
             say(
-                f"\n{path.name}: {receipt.read:,} rows read, {receipt.inserted:,} stored, {receipt.duplicate:,} known already, "
+                f"\n{path.name}: {receipt.read:,} rows read, {receipt.inserted:,} stored, {receipt.duplicate:,} duplicates, "
                 f"{receipt.quarantined:,} quarantined, in {receipt.seconds:.2f} s"
             )
             for rule, count in sorted(receipt.warnings.items()):
-                say(f"  {count:,} rows flagged by {rule}, and kept: real feeds have them")
+                say(f"  {count:,} rows flagged by {rule}, but stored: real feeds have them")
         _show_quarantine(data, say)
         summary["portfolio"] = _save_portfolio(data, say)
         summary["again"] = _ingest_again(data, paths[0], say)
         summary["cache"] = _compare_reads(data, say)
         summary["inventory"] = len(data.store.inventory())
     say(
-        f"\nThe database is yours to go on with:\n  cd {folder}\n  fpa inventory\n  fpa query quotes AAPL --limit 5\n"
+        f"\nContinue with the database:\n  cd {folder}\n  fpa inventory\n  fpa query quotes AAPL --limit 5\n"
         "  fpa latest AAPL\n  fpa quarantine list\n  fpa rules"
     )
     return summary
@@ -82,7 +82,7 @@ def run(
 
 def make_day(folder: Path, *, quotes: int, seed: int) -> list[Path]:
     """Write quotes and trades of one trading day as CSV files and return their paths; the same seed gives the same bytes."""
-    chance = random.Random(seed)  # noqa: S311 - not for secrets: the day must be the same again
+    chance = random.Random(seed)  # noqa: S311 - not for secrets; the day must be reproducible
     ticks = list(_walk(chance, quotes))
     return [
         _write(
@@ -99,7 +99,7 @@ def make_day(folder: Path, *, quotes: int, seed: int) -> list[Path]:
 
 
 def _walk(chance: random.Random, count: int) -> Iterator[tuple[int, str, int, int]]:
-    """Yield time, symbol, bid and ask of each quote: a random walk on the cent, busier at the open and the close."""
+    """Yield time, symbol, bid and ask of each quote: a random walk in cents, busier at the open and the close."""
     mids = dict(PRICES)
     symbols = list(PRICES)
     times = sorted(OPEN + int((CLOSE - OPEN) * chance.betavariate(0.7, 0.8)) // 1_000 * 1_000 for _ in range(count))
@@ -123,9 +123,9 @@ def _quotes(chance: random.Random, ticks: list[tuple[int, str, int, int]]) -> It
         if number % 997 == 0:
             row[2], row[3] = row[3], row[2]  # crossed: two venues, a moment apart
         if number % 1_511 == 0:
-            row[3] = row[5] = ""  # nobody offers
+            row[3] = row[5] = ""  # no ask
         if number % 20_011 == 0:
-            row[2] = "halted"  # no number at all
+            row[2] = "halted"  # not a number
         yield row
         if number % 1_201 == 0:
             yield row  # sent twice: equal rows of one source are both kept
@@ -135,9 +135,7 @@ def _trades(chance: random.Random, ticks: list[tuple[int, str, int, int]]) -> It
     for number, (at, symbol, bid, ask) in enumerate(ticks[3::4], 1):
         size = "0" if number % 4_001 == 0 else str(chance.choice((1, 5, 10, 50, 100, 100, 100, 200, 500)))
         price = _money(chance.choice((bid, ask, (bid + ask) // 2)))
-        stamp = (
-            "2024-05-01 09:30" if number % 9_973 == 0 else ns_text(at + chance.randrange(1_000))
-        )  # no zone: no instant
+        stamp = "2024-05-01 09:30" if number % 9_973 == 0 else ns_text(at + chance.randrange(1_000))  # no time zone
         yield [symbol, stamp, price, size, chance.choice(("", "@", "F", "I")), chance.choice("NPQZ")]
 
 
@@ -159,13 +157,13 @@ def _write(path: Path, header: list[str], rows: Iterator[list[str]]) -> Path:
 def _show_quarantine(data: DataLayer, say: Callable[[str], Any]) -> None:
     refused = data.store.quarantined(limit=3)
     if refused:
-        say("\nSet aside, each with its reason (fpa quarantine list):")
+        say("\nQuarantined, each with its reason (fpa quarantine list):")
     for record in refused:
         say(f"  {record.raw.strip()}  <- {record.findings[0]['message']}")
 
 
 def _save_portfolio(data: DataLayer, say: Callable[[str], Any]) -> dict[str, Any]:
-    """Buy and short what is held at the opening price, mark it at the last quotes, and save orders and a snapshot."""
+    """Open the positions at the opening prices, value them at the last quotes, and save the orders and a snapshot."""
     orders, positions = [], []
     total = CASH
     for number, (symbol, shares) in enumerate(HOLDINGS.items(), 1):
@@ -196,14 +194,12 @@ def _save_portfolio(data: DataLayer, say: Callable[[str], Any]) -> dict[str, Any
 
 def _ingest_again(data: DataLayer, path: Path, say: Callable[[str], Any]) -> dict[str, Any]:
     receipt = data.ingest(path, source="demo")
-    say(
-        f"\n{path.name} ingested a second time: {receipt.inserted} inserted, {receipt.duplicate:,} known already. Nothing is doubled."
-    )
+    say(f"\n{path.name} ingested a second time: {receipt.inserted} inserted, {receipt.duplicate:,} duplicates.")
     return receipt.as_dict()
 
 
 def _compare_reads(data: DataLayer, say: Callable[[str], Any]) -> dict[str, Any]:
-    """Time one hour of quotes read from the database, and from the cache."""
+    """Measure reading one hour of quotes from the database and from the cache."""
     hour = {"start": "2024-05-01T14:00:00Z", "end": "2024-05-01T15:00:00Z"}
     begun = time.perf_counter()
     rows = data.select("quotes", "AAPL", **hour).to_list()

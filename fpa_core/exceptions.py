@@ -1,7 +1,7 @@
 """Every error this project raises on purpose.
 
-One root, :class:`FpaError`; one class per thing that can go wrong. The message says what happened, where, and how to mend it; the same
-facts are attributes, so that a program need not read prose. All keyword arguments are optional, so every error survives pickling.
+The root is :class:`FpaError`. The message says what happened, where, and how to fix it. The same facts are attributes, so that programs need
+not parse messages. All keyword arguments are optional, so that every error can be pickled.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ __all__ = [
 class FpaError(Exception):
     """The root of all errors of this project.
 
-    :param message: what went wrong, where, and what to do about it.
-    :param hint: the mend alone, where there is one; it is shown below the message.
+    :param message: what went wrong, and where.
+    :param hint: how to fix it, if known; shown below the message.
     """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
@@ -45,9 +45,9 @@ class FpaError(Exception):
 
 
 class ConfigError(FpaError):
-    """The configuration cannot be used.
+    """The configuration is invalid.
 
-    :param problems: one entry per mistake found (see :class:`fpa_core.config.Problem`); all of them, not the first.
+    :param problems: all problems found, not only the first (see :class:`fpa_core.config.Problem`).
     """
 
     def __init__(self, message: str, *, hint: str | None = None, problems: Sequence[Any] = ()) -> None:
@@ -56,10 +56,10 @@ class ConfigError(FpaError):
 
 
 class PluginError(FpaError):
-    """A plugin does not load, breaks the rules for hooks, or takes a name another plugin has.
+    """A plugin failed to load, implements a hook wrongly, or uses a name that is already taken.
 
     :param plugin: the name of its entry point.
-    :param distribution: the installed distribution it came with, if it came with one.
+    :param distribution: the installed distribution that contains it; None if there is none.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class PluginError(FpaError):
 class MissingDependencyError(PluginError):
     """A configured backend needs a package that is not installed.
 
-    :param package: what is missing, as pip knows it.
+    :param package: the name of the missing package, as for pip.
     :param command: the command that installs it.
     """
 
@@ -92,10 +92,10 @@ class MissingDependencyError(PluginError):
 
 
 class DatabaseError(FpaError):
-    """A store could not do what it was asked; nothing of the failed batch was kept.
+    """An operation of a store failed. Nothing of the failed batch was stored.
 
     :param path: the database file or server, without credentials.
-    :param operation: what was being done.
+    :param operation: the operation that failed.
     """
 
     def __init__(
@@ -111,17 +111,17 @@ class DatabaseBusyError(DatabaseError):
 
 
 class SchemaError(DatabaseError):
-    """The database was written by a newer or a changed schema, or is no database of this project."""
+    """The database has a newer or a changed schema, or is not a database of this project."""
 
 
 class CorruptionError(DatabaseError):
-    """Stored bytes do not match their checksum; they were not returned as data."""
+    """Stored bytes do not match their checksum. They are not returned as data."""
 
 
 class CacheError(FpaError):
-    """A cache was used wrongly or its backend failed for good.
+    """A cache was used wrongly, or its backend failed permanently.
 
-    :param key: the cache key, where one is involved.
+    :param key: the cache key, if one is involved.
     """
 
     def __init__(self, message: str, *, hint: str | None = None, key: str | None = None) -> None:
@@ -130,10 +130,10 @@ class CacheError(FpaError):
 
 
 class DataError(FpaError):
-    """A value cannot be what it claims to be: no number, no time, no known kind.
+    """A value is invalid: for example, not a number, not a time, or not a known kind.
 
-    :param field: the field, as ``Quote.bid``.
-    :param value: the offending value.
+    :param field: the field, such as ``Quote.bid``.
+    :param value: the invalid value.
     :param source: the file or connection it came from.
     :param row: its position there, counted from 1.
     """
@@ -158,7 +158,7 @@ class DataError(FpaError):
 class ValidationError(FpaError):
     """A record broke a rule and the caller asked for an error instead of a result.
 
-    :param findings: what the rules found (see :class:`fpa_core.validator.Finding`).
+    :param findings: the findings of the rules (see :class:`fpa_core.validator.Finding`).
     """
 
     def __init__(self, message: str, *, hint: str | None = None, findings: Sequence[Any] = ()) -> None:

@@ -1,8 +1,8 @@
-"""Writing records as CSV, JSON Lines or Parquet: exact, in bounded memory, and never half a file.
+"""Write records as CSV, JSON Lines or Parquet: exact, in bounded memory, and complete or not at all.
 
-CSV has the kind's columns in their order, decimals as plain digits, times as ISO-8601 in UTC, and nothing for a missing value. JSON Lines has
-one object a line without the missing values; decimals are strings there, as most readers would take numbers for binary floats. Parquet has
-nanosecond times, and decimals where one ``decimal128`` holds all values of the file, else their texts.
+CSV has the kind's columns in their order, decimals as plain digits, times as ISO-8601 in UTC, and empty cells for missing values. JSON Lines
+has one object per line without the missing values; decimals are strings there, because most readers convert numbers to binary floats. Parquet
+has nanosecond times, and decimals if one ``decimal128`` holds all values of the column, else text.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ __all__ = ["FORMATS", "Format", "whole_file", "write"]
 Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 
 FORMATS: tuple[Format, ...] = ("csv", "jsonl", "parquet")
-"""What records can be written as."""
+"""The output formats."""
 
 SLICE_ROWS = 65_536
-"""Rows turned into text at once."""
+"""Rows converted to text at once."""
 
 GROUP_ROWS = 131_072
 """Rows in a row group of a Parquet file."""
@@ -45,16 +45,16 @@ def write(
     target: str | os.PathLike[str] | BinaryIO,
     format: Format = "csv",  # noqa: A002 - it is called so wherever one is chosen
 ) -> int:
-    """Write *batches*, which have the columns of *kind*, and return how many rows they were.
+    """Write *batches*, which have the columns of *kind*, and return the number of rows.
 
-    :param target: a path, which then holds either what it held before or all of the rows; or a binary stream.
-    :raises DataError: when the format is unknown or the path cannot be written.
+    :param target: a path or a binary stream. A file is replaced only once all rows are written.
+    :raises DataError: if the format is unknown or the path cannot be written.
     """
     try:
         writer = _WRITERS[format]
     except KeyError:
         raise DataError(
-            f"{format!r} is no format to write", hint=f"formats: {', '.join(FORMATS)}", value=format
+            f"unknown output format {format!r}", hint=f"one of: {', '.join(FORMATS)}", value=format
         ) from None
     if not isinstance(target, (str, os.PathLike)):
         return writer(kind, batches, target)
@@ -64,7 +64,7 @@ def write(
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside *path* that takes its place once it is complete and on the disk."""
+    """Open a temporary file that replaces *path* once it is complete and synced to disk."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         with draft.open("xb") as stream:
@@ -145,7 +145,7 @@ def _texts(column: Column, values: pa.Array) -> pa.Array:
 
 
 def _write_parquet(kind: Kind, batches: Iterable[pa.RecordBatch], stream: BinaryIO) -> int:
-    """Write in two passes, since only the last row tells which decimal type holds them all."""
+    """Write in two passes, because the decimal type that holds all rows is known only after the last one."""
     with tempfile.TemporaryFile() as spool, tempfile.TemporaryFile() as draft:
         rows, widths = _spool(kind, batches, spool)
         schema = pa.schema([(column.name, _type(column, widths)) for column in kind.columns])
@@ -162,7 +162,7 @@ def _write_parquet(kind: Kind, batches: Iterable[pa.RecordBatch], stream: Binary
 
 
 def _spool(kind: Kind, batches: Iterable[pa.RecordBatch], spool: BinaryIO) -> tuple[int, dict[str, tuple[int, int]]]:
-    """Keep the rows with decimals as texts; return how many they are, and the most digits before and after the point of each decimal."""
+    """Spool the rows with decimals as text. Return their number, and for each decimal column the most digits before and after the point."""
     widths = {column.name: (0, 0) for column in kind.columns if column.type == "decimal"}
     schema = pa.schema(
         [(column.name, pa.string() if column.name in widths else column.arrow) for column in kind.columns]
@@ -189,7 +189,7 @@ def _type(column: Column, widths: dict[str, tuple[int, int]]) -> pa.DataType:
 
 
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Yield the batches in tables of about the size of a row group."""
+    """Yield the batches as tables of about the size of a row group."""
     waiting: list[pa.RecordBatch] = []
     rows = 0
     for batch in batches:

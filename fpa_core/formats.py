@@ -1,7 +1,7 @@
-"""How a vendor's files are read, said as data: what their columns are called, how their cells are written, and how to recognise them.
+"""File formats as data: the names of columns, the notation of cells, and how to recognise the files of a vendor.
 
-A :class:`Format` is a table of ``fpa.toml`` (``[formats.NAME]``), the options of ``fpa ingest`` and the keywords of
-:meth:`fpa_core.DataLayer.ingest`, all in the same words. Whatever a format leaves open is found out from the file itself.
+A :class:`Format` corresponds to a table of ``fpa.toml`` (``[formats.NAME]``), the options of ``fpa ingest`` and the keywords of
+:meth:`fpa_core.DataLayer.ingest`; all use the same names. Parts that a format leaves open are detected from the file itself.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 TIME_UNITS = ("s", "ms", "us", "ns", "excel", "ms-of-day")
-"""Units of times that are numbers: since 1970; days since 1899-12-30, as spreadsheets count; since the local midnight of the file's date."""
+"""Units of numeric times: since 1970; days since 1899-12-30, as spreadsheets count; since the local midnight of the file's date."""
 
 TimeUnit = Literal["s", "ms", "us", "ns", "excel", "ms-of-day"]
 Ambiguous = Literal["refuse", "earlier", "later"]
@@ -51,7 +51,7 @@ def _kind(_instance: Any, _attribute: Any, value: str | None) -> None:
 
 
 def _one_of(*allowed: str) -> Callable[[Any, Any, str | None], None]:
-    """Return a validator that lets only *allowed* words and None through."""
+    """Return a validator that accepts only *allowed* words and None."""
 
     def check(_instance: Any, attribute: Any, value: str | None) -> None:
         if value is not None and value not in allowed:
@@ -65,11 +65,16 @@ def _one_of(*allowed: str) -> Callable[[Any, Any, str | None], None]:
 def zone_of(name: str) -> ZoneInfo:
     """Return the time zone called *name*.
 
-    :raises DataError: when there is none.
+    :raises DataError: if the zone is unknown.
     """
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError, TypeError) as error:  # unknown, no name at all, a folder of the database
+    except (
+        KeyError,
+        ValueError,
+        OSError,
+        TypeError,
+    ) as error:  # an unknown name, not a valid name, or a folder of the zone database
         raise DataError(
             f"tz: {name!r} is not a known time zone", hint="write it like America/New_York or UTC", value=name
         ) from error
@@ -82,13 +87,13 @@ def _zone(_instance: Any, _attribute: Any, value: str | None) -> None:
 
 @frozen(kw_only=True)
 class Match:
-    """What a file of a format looks like. All that is given must hold; a format without any is used only by name.
+    """How to recognise a file of a format. A file must match all parts that are given; a format without any is used only by name.
 
-    :ivar columns: names that the header has; ``without`` names that it has not. Case, blanks and punctuation do not matter.
+    :ivar columns: names that the header must have; ``without`` has names that it must not have. Case, blanks and punctuation are ignored.
     :ivar row: for files without a header: one regular expression for each cell of a row.
-    :ivar file: regular expression searched in the name of the file; its groups ``symbol``, ``interval`` and ``date`` give what the rows leave out.
-    :ivar file_required: whether *file* has to be found. If not, it only gives what its groups hold.
-    :ivar exact: whether names are compared letter by letter, as where ``T`` and ``t`` are two columns.
+    :ivar file: a regular expression to search for in the file name; its groups ``symbol``, ``interval`` and ``date`` supply missing values.
+    :ivar file_required: whether *file* must match. If not, it only supplies the values of its groups.
+    :ivar exact: whether names are compared case-sensitively, as for vendors with the columns ``T`` and ``t``.
     """
 
     columns: tuple[str, ...] = ()
@@ -101,33 +106,33 @@ class Match:
 
 @frozen(kw_only=True)
 class Format:
-    """How files are read. Every part is optional.
+    """How to read files. Every part is optional.
 
-    :ivar kind: what the rows are: ``quotes``, ``trades``, ...
-    :ivar columns: the file's name of each field, as ``{"timestamp": "ts_event"}``; two names in a tuple are joined, as a date and a time of day.
-        A name that ends in ``*`` stands for the first column that begins so.
-    :ivar complete: whether *columns* lists all that is read; if not, other columns are matched by their names.
-    :ivar symbol: the symbol of files that name none; ``{name}`` in it is the name of the file up to the first dot. Likewise *interval*, *account*.
-    :ivar as_of: the time of orders, positions and snapshots that name none.
-    :ivar tz: the zone of times that name none, as ``America/New_York``; and the one whose midnights begin the days of daily bars.
-    :ivar time_unit: the unit of times that are numbers, one of :data:`TIME_UNITS`.
-    :ivar time_format: how times are written, in the directives of ``strftime``; ``%f`` takes up to nine digits.
-    :ivar day_first: whether 01/02/2024 is in February, where a whole column can be read either way; None asks.
-    :ivar ambiguous: which instant a local time is that occurs twice, when clocks are set back.
-    :ivar scale: what prices are multiplied by, as ``1e-9`` for fixed-point prices.
-    :ivar decimal: the decimal mark, ``.`` or ``,``; *thousands* the mark between groups of digits.
+    :ivar kind: the kind of the records: ``quotes``, ``trades``, ...
+    :ivar columns: the column of each field, as ``{"timestamp": "ts_event"}``; a tuple of two names joins them, such as a date and a time of day.
+        A name that ends in ``*`` stands for the first column with this prefix.
+    :ivar complete: whether *columns* lists all columns to read; if not, other columns are matched by their names.
+    :ivar symbol: the symbol of files that do not contain it; ``{name}`` in it is the file name up to the first dot. Likewise *interval*, *account*.
+    :ivar as_of: the time of orders, positions and snapshots without one.
+    :ivar tz: the time zone of times without one, such as ``America/New_York``; days of daily bars begin at its midnight.
+    :ivar time_unit: the unit of numeric times, one of :data:`TIME_UNITS`.
+    :ivar time_format: the format of times, in the directives of ``strftime``; ``%f`` accepts up to nine digits.
+    :ivar day_first: whether 01/02/2024 is in February, if a whole column is ambiguous. If None, an ambiguous column is an error.
+    :ivar ambiguous: how to read a local time that occurs twice, when clocks are set back.
+    :ivar scale: the factor that prices are multiplied by, such as ``1e-9`` for fixed-point prices.
+    :ivar decimal: the decimal mark, ``.`` or ``,``; *thousands* is the thousands separator.
     :ivar magnitudes: whether numbers may end in K, M or B for thousands, millions and thousand millions.
-    :ivar delimiter: what stands between cells; *encoding* of the text, as ``latin-1``.
-    :ivar names: the names of the columns of files without a header.
-    :ivar skip: lines in front of the header, or of the first row where there is none; *footer* lines at the end.
-    :ivar comment: what a line begins with that is no row.
-    :ivar nulls: further spellings of a missing value.
-    :ivar values: what words of a field mean, as ``{"side": {"Bought": "buy"}}``.
-    :ivar ignore: columns that are not read, whatever they are called.
-    :ivar only: the values that a column must have, by its name; other rows are left out, and counted in a note.
-    :ivar carry: fields of which a missing value means the one before.
-    :ivar divide_by: a column that tells which format a row has; *parts* are the names of these by its values.
-    :ivar refuse: why files of this format are not taken.
+    :ivar delimiter: the delimiter between cells; *encoding* is the text encoding, such as ``latin-1``.
+    :ivar names: the column names of files without a header.
+    :ivar skip: the number of lines to skip before the header, or before the first row if there is no header; *footer* is the number at the end.
+    :ivar comment: the prefix of comment lines.
+    :ivar nulls: additional spellings of a missing value.
+    :ivar values: the meaning of words in a field, as ``{"side": {"Bought": "buy"}}``.
+    :ivar ignore: columns to ignore.
+    :ivar only: the required values of a column, by its name; other rows are skipped and counted in a note.
+    :ivar carry: fields in which a missing value repeats the value of the row before.
+    :ivar divide_by: the column that selects the format of a row; *parts* maps its values to formats.
+    :ivar refuse: the reason why files of this format are rejected.
     :ivar match: how files of this format are recognised.
     """
 
@@ -165,7 +170,7 @@ class Format:
 
 
 class FormatOptions(TypedDict, total=False):
-    """The parts of a :class:`Format` that can be said with each file."""
+    """The parts of a :class:`Format` that can be given for each file."""
 
     columns: Mapping[str, str | tuple[str, ...]]
     as_of: str | None
@@ -202,13 +207,13 @@ _ELSEWHERE = {
     "unit": "time_unit",
     "date_format": "time_format",
 }
-"""What other libraries call the same options."""
+"""The names of the same options in other libraries."""
 
 
 def check_options(options: Iterable[str]) -> None:
-    """Check the names of the options that are said with a file.
+    """Check the names of the options given for a file.
 
-    :raises DataError: for one that is unknown, with the one that may be meant.
+    :raises DataError: if one is unknown; the hint suggests a similar name.
     """
     known = tuple(FormatOptions.__annotations__)
     for name in options:
@@ -216,21 +221,21 @@ def check_options(options: Iterable[str]) -> None:
             near = _ELSEWHERE.get(name) or next(iter(difflib.get_close_matches(name, known, n=1)), None)
             listed = f"known: {', '.join(known)}"
             raise DataError(
-                f"{name}: there is no such option of how files are read",
+                f"{name}: unknown option for reading files",
                 hint=f"did you mean {near}? {listed}" if near else listed,
                 field=name,
             )
 
 
 Prepare: TypeAlias = Callable[[Any, Format], Any]
-"""Changes a block of rows before its columns are read, given what the user says of the file."""
+"""A function that changes a block of rows before its columns are read; it gets the user's options for the file."""
 
 
 @frozen
 class FormatOffer:
-    """A format as it is offered by a plugin or the configuration.
+    """A format from a plugin or the configuration.
 
-    :ivar prepare: changes a block of rows before its columns are read, for the few formats that no table describes.
+    :ivar prepare: changes a block of rows before its columns are read, for formats that a table cannot describe.
     """
 
     name: str
@@ -240,7 +245,7 @@ class FormatOffer:
 
 
 def merged(below: Format, above: Format) -> Format:
-    """Return *below* with every part that *above* says; columns and values are joined, so that one of them can be changed alone."""
+    """Return *below* overridden by every part that *above* sets. Columns and values are merged, so that single entries can be changed."""
     changes: dict[str, Any] = {}
     for attribute in fields(Format):
         value, default = getattr(above, attribute.name), getattr(_DEFAULT, attribute.name)

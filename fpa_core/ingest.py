@@ -1,4 +1,4 @@
-"""From chunks of rows to a stored batch: validated, split, written, and set aside what was refused."""
+"""Ingest: validate chunks of rows, store the valid ones as a batch, and quarantine the others."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ __all__ = [
 ]
 
 Progress: TypeAlias = Callable[[int, float | None], None]
-"""Told, as a source is read, how many rows have been read and what share of it that is, where it is known."""
+"""A callback for progress: the number of rows read, and the share of the source, from 0 to 1, or None if it is unknown."""
 
 EXAMPLES = 20
-"""Rows that are no records shown by :func:`examine`; the rest are counted."""
+"""The number of unparsable rows that :func:`examine` returns as findings. The rest are only counted."""
 
 
 LOOKED_AT = 1_000
-"""Rows that have to fail for one reason, from the first on, for a file to be refused as a whole."""
+"""If this many rows from the first on all fail for the same reason, the whole file is rejected."""
 
 
 def ingest(
@@ -63,14 +63,15 @@ def ingest(
     max_rejected: int | str | None = None,
     said: Mapping[str, Any] | None = None,
 ) -> Receipt:
-    """Store the good rows of *chunks* as one batch and set the others aside.
+    """Store the valid rows of *chunks* as one batch and quarantine the others.
 
-    :param said: what the user said of how to read it, kept with refused rows so that they can be read again.
-    :param max_rejected: how many rows may be rejected, or the share of them as ``"1%"``; with more, nothing is stored. None for any number.
-    :raises DataError: when the first rows all fail for one reason, or more are rejected than may be.
+    :param said: the options the user gave for reading; stored with rejected rows so that they can be parsed again.
+    :param max_rejected: the number of rows that may be rejected, or their share as ``"1%"``. If more are rejected, nothing is stored. None for no
+        limit.
+    :raises DataError: if the first rows all fail for the same reason, or more rows are rejected than allowed.
     """
     limit = _Limit(max_rejected)
-    # A file that cannot be read shows it at once, before the database is touched.
+    # Read the first rows before the database is touched: an unreadable file fails here.
     first = _first_rows(chunks)
     examination = validator.start_run()
     tally = _Rejections()
@@ -95,9 +96,9 @@ def ingest(
         limit.check(tally, read, whole=True)
         batch.finish(read=read, reading=json.dumps({**reading, "said": said or {}}) if reading and tally.rows else None)
     if empty:
-        notes.append(f"{empty:,} rows without a value in any cell were left out")
+        notes.append(f"{empty:,} empty rows were skipped")
     if left_out:
-        notes.append(f"{left_out:,} rows of other sorts, which the format does not take, were left out")
+        notes.append(f"{left_out:,} rows of other types, which the format does not read, were skipped")
     return evolve(
         batch.receipt,
         rejected=tally.rows,
@@ -109,9 +110,9 @@ def ingest(
 
 
 def _first_rows(chunks: Iterator[Chunk]) -> list[Chunk]:
-    """Return the first chunks, which hold the first rows.
+    """Read the first chunks, check their rows, and return them.
 
-    :raises DataError: when all of these fail for one reason: the file is then not what it was taken for.
+    :raises DataError: if all their rows fail for the same reason, because the file was then probably misread.
     """
     taken: list[Chunk] = []
     rejects: list[Reject] = []
@@ -135,8 +136,9 @@ def _refusal(rejects: Sequence[Reject], *, whole: bool) -> DataError:
     one = rejects[0]
     rows = "all rows" if whole else f"the first {len(rejects):,} rows"
     return DataError(
-        f"{rows} fail for one reason, so nothing is stored; row {one.row}: {one.problem}",
-        hint=one.hint or "`fpa sniff FILE` shows how it is read; --column, --tz and --time-format change it",
+        f"{rows} fail for the same reason, so nothing was stored; row {one.row}: {one.problem}",
+        hint=one.hint
+        or "`fpa sniff FILE` shows how the file is read; change that with --column, --tz or --time-format",
         row=one.row,
     )
 
@@ -146,7 +148,7 @@ def _reason(reject: Reject) -> str:
 
 
 class _Rejections:
-    """Counts why rows are rejected, and keeps the first of each reason."""
+    """Counts rejected rows by reason, and keeps the first row of each reason."""
 
     MOST = 1_000
 
@@ -164,14 +166,14 @@ class _Rejections:
             self._found[reason] = Rejection(reason, 1, row, example, hint)
 
     def most_frequent(self, count: int = 10) -> list[Rejection]:
-        """Return the reasons that the most rows have."""
+        """Return the most frequent reasons, the most frequent first."""
         return sorted(self._found.values(), key=lambda each: -each.rows)[:count]
 
 
 class _Limit:
-    """How many rows may be rejected.
+    """The limit of rejected rows.
 
-    :raises DataError: when *said* is neither a number nor a share.
+    :raises DataError: if *said* is neither a number nor a percentage.
     """
 
     def __init__(self, said: int | str | None) -> None:
@@ -188,10 +190,14 @@ class _Limit:
         except (DataError, ValueError):
             self._rows = -1
         if (self._rows is not None and self._rows < 0) or (self._share is not None and not 0 <= self._share <= 1):
-            raise DataError(f"max_rejected: {said!r} is no number of rows", hint="write 0, 100 or 1%", value=said)
+            raise DataError(
+                f"max_rejected: {said!r} is not a number of rows or a percentage",
+                hint="write it like 0, 100 or 1%",
+                value=said,
+            )
 
     def check(self, tally: _Rejections, read: int, *, whole: bool = False) -> None:
-        """Refuse the batch when more rows are rejected than may be; a share counts at the end."""
+        """Raise DataError if more rows are rejected than allowed. A percentage is checked only at the end."""
         over = (self._rows is not None and tally.rows > self._rows) or (
             whole and self._share is not None and tally.rows > self._share * read
         )
@@ -199,7 +205,7 @@ class _Limit:
             most = tally.most_frequent(1)[0]
             allowed = f"{self._rows:,}" if self._share is None else f"{self._share * 100:f} %"
             raise DataError(
-                f"{tally.rows:,} of {read:,} rows are rejected and {allowed} may be, so nothing is stored; "
+                f"{tally.rows:,} of {read:,} rows were rejected, but only {allowed} are allowed, so nothing was stored; "
                 f"row {most.row}: {most.example}",
                 hint=most.hint,
                 row=most.row,
@@ -207,7 +213,7 @@ class _Limit:
 
 
 def examine(validator: DataValidator, chunks: Iterator[Chunk], *, progress: Progress | None = None) -> ValidationResult:
-    """Judge the rows of *chunks* without storing them; rows that are no records count under the rule ``record.shape``."""
+    """Validate the rows of *chunks* without storing them. Unparsable rows are counted under the rule ``record.shape``."""
     examination = validator.start_run()
     shapeless: list[Finding] = []
     rows = bad = 0
@@ -236,7 +242,7 @@ def examine(validator: DataValidator, chunks: Iterator[Chunk], *, progress: Prog
 
 
 def chunks_of(store: DataStore, records: Any) -> Iterator[Chunk]:
-    """Return one record or many, of any kinds, as chunks, completed as the store would."""
+    """Return one or more records, of any kinds, as chunks, with defaults filled in as the store does."""
     from fpa_core.arrow.conversion import to_table
 
     whole = list(records) if isinstance(records, Iterable) else [records]
@@ -247,17 +253,17 @@ def chunks_of(store: DataStore, records: Any) -> Iterator[Chunk]:
         rows.setdefault(kind, []).append(row)
         if kind is SNAPSHOTS:
             held += [row] * len(record.positions)
-    rows.setdefault(POSITIONS, []).extend(held)  # after those that stand alone, as they are grouped
+    rows.setdefault(POSITIONS, []).extend(held)  # after the standalone positions, in the order of store.grouped()
     for kind, group in store.grouped(whole).items():
         yield Chunk(kind, to_table(kind, group), rows[kind], records=group)
 
 
 AT_ONCE = 65_536
-"""Records of a source that are made into one chunk."""
+"""The number of records of a source in one chunk."""
 
 
 def as_chunks(store: Callable[[], DataStore], found: Iterable[Any]) -> Iterator[Chunk]:
-    """Yield what a source gives as chunks: a source may give chunks, or plain records, which *store* completes."""
+    """Yield the items of a source as chunks. An item is a chunk, or a plain record, whose defaults *store* fills in."""
     items = iter(found)
     count = 0
     for first in items:
@@ -271,7 +277,7 @@ def as_chunks(store: Callable[[], DataStore], found: Iterable[Any]) -> Iterator[
 
 
 class LiveGate:
-    """Judges the records of a live stream by the rules, and tells plugins; see :class:`fpa_core.store.stream.Gate`."""
+    """Checks the records of a live stream against the rules, and notifies plugins; see :class:`fpa_core.store.stream.Gate`."""
 
     def __init__(self, validator: DataValidator, notify: Callable[..., None]) -> None:
         self._validator = validator
@@ -279,18 +285,18 @@ class LiveGate:
         self._memory: dict[str, Any] = {}
 
     def judge(self, record: Any, row: int) -> tuple[Sequence[Finding], Quarantined | None]:
-        """Return what the rules say of a record, and how it is kept aside if it breaks one of severity error."""
+        """Return the findings on a record, and its quarantine entry if it breaks a rule of severity error, else None."""
         findings = self._validator.check(record, self._memory)
         if not any(finding.severity is Severity.ERROR for finding in findings):
             return findings, None
         return findings, refused_record(record, row, findings)
 
     def refused(self, batch: int, records: Sequence[Quarantined]) -> None:
-        """Tell plugins of records that have been kept aside."""
+        """Notify plugins of quarantined records."""
         self._notify("fpa_quarantined", batch=batch, records=records)
 
     def ended(self, receipt: Receipt) -> None:
-        """Tell plugins what the stream has brought."""
+        """Notify plugins of the receipt of the stream."""
         self._notify("fpa_ingested", receipt=receipt)
 
 
@@ -302,7 +308,7 @@ def _take(
     warnings: dict[str, int],
     tally: _Rejections,
 ) -> None:
-    """Write the good rows of a chunk and set the others aside."""
+    """Write the valid rows of a chunk and quarantine the others."""
     split = examination.split(chunk.kind, chunk.table, chunk.records)
     batch.write(chunk.kind, split.accepted)
     if chunk.kind is SNAPSHOTS and chunk.records is not None:
@@ -329,7 +335,7 @@ def _take(
 
 
 def refused_record(record: Any, row: int | None, findings: Sequence[Finding]) -> Quarantined:
-    """Return a record as it is kept in quarantine."""
+    """Return the quarantine entry of a record."""
     from fpa_core.arrow.conversion import to_table
 
     kind = kind_of(record)
@@ -343,7 +349,7 @@ def _digest(path: Path) -> str:
 
 
 def with_times(chunk: Chunk) -> Chunk:
-    """Reject rows of a file that name no time: the present one would make the same file new each time it is read."""
+    """Reject rows of a file without a time: with the current time, the same file would give new rows at each ingest."""
     if chunk.kind not in {ORDERS, POSITIONS}:
         return chunk
     import pyarrow.compute as pc
@@ -366,7 +372,7 @@ def _timeless(chunk: Chunk, positions: Sequence[int]) -> Iterator[Reject]:
 
 
 def values_of_rows(kind: Kind, table: pa.Table) -> Iterator[dict[str, Any]]:
-    """Yield the values of each row as JSON can hold them, as exact as the record; without those that are missing."""
+    """Yield the values of each row as exact JSON-compatible data, without missing values."""
     from fpa_core.arrow import columns
 
     read = {"decimal": columns.as_texts, "time": columns.times_as_texts}
@@ -386,14 +392,14 @@ def _refused(
     findings: Sequence[Sequence[Finding]],
     records: Sequence[Any] | None,
 ) -> Iterator[Quarantined]:
-    """Yield the rows of *table* as they are kept in quarantine."""
+    """Yield the quarantine entries of the rows of *table*."""
     from fpa_core.arrow import columns
 
     times = columns.times_as_ns(table.column("timestamp").combine_chunks()).to_pylist()
     subjects = table.column(kind.by_field[kind.subject].name).to_pylist()
     for place, values in enumerate(values_of_rows(kind, table)):
         if records is not None and isinstance(records[place], PortfolioSnapshot) and records[place].positions:
-            # They are in no table, and a snapshot is judged with them.
+            # The table has no positions, but a snapshot is checked with them.
             values["positions"] = to_dict(records[place])["positions"]
         raw = json.dumps(values, ensure_ascii=False)
         told = tuple(finding.as_dict() for finding in findings[place])
@@ -408,12 +414,12 @@ def _unshaped(kind: Kind, reject: Reject) -> Quarantined:
 def _explain(batch: StoreBatch, kinds: Iterable[Kind]) -> Iterator[str]:
     if batch.counts.repeated:
         unique = [kind for kind in kinds if kind.venue_id or not kind.multiset]
-        keys = " and ".join(f"{kind.name} are kept once for each {_words(kind)}" for kind in unique)
-        yield f"{batch.counts.repeated:,} rows repeat a row of the same batch and were not stored twice: {keys}"
+        keys = " and ".join(f"{kind.name} are stored once per {_words(kind)}" for kind in unique)
+        yield f"{batch.counts.repeated:,} rows repeat a row of the same batch and were stored only once: {keys}"
     if batch.known:
-        yield f"{batch.known:,} refused rows were in quarantine already and count as duplicates"
+        yield f"{batch.known:,} rejected rows were already in quarantine and are counted as duplicates"
     if batch.counts.revised:
-        yield f"{batch.counts.revised:,} rows are other versions of stored ones; earlier versions stay in the history"
+        yield f"{batch.counts.revised:,} rows are new versions of stored rows; earlier versions stay in the history"
 
 
 def _words(kind: Kind) -> str:

@@ -1,4 +1,4 @@
-"""Intervals of bars: what sources write for them, in one spelling for each length."""
+"""Intervals of bars: parse the spellings of sources into one canonical form."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fpa_core.exceptions import DataError
 __all__ = ["interval_text"]
 
 _MOST = 999_999
-"""Largest count of a unit: six digits, as in all spellings that are read."""
+"""The largest count of a unit: six digits, the most that the spellings allow."""
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _MONTHS = {"mo": 1, "y": 12}
@@ -26,7 +26,7 @@ _NAMES = {
 }
 _UNITS = {name: unit for unit, names in _NAMES.items() for name in names.split()}
 
-# Each is written so that no text, however long, makes it try twice.
+# None of them backtracks, so matching is linear in the length of the text.
 _COUNTED = re.compile(r"([1-9]\d{0,5})? ?([a-z]{1,7})", re.ASCII)
 _LETTER_FIRST = re.compile(r"(mn|m|h|d|w)([1-9]\d{0,5})", re.ASCII)
 """As MetaTrader writes them: M5 is five minutes, MN1 a month."""
@@ -39,9 +39,9 @@ _ISO_UNITS = ("y", "mo", "w", "d", "h", "m", "s")
 
 @functools.lru_cache(maxsize=1024)
 def interval_text(value: str) -> str:
-    """Return an interval in its one spelling: the largest unit of s, m, h, d, w that counts it whole, or months.
+    """Return an interval in canonical form: in the largest unit of s, m, h, d, w that divides it, or in months.
 
-    :raises DataError: for what is no interval, or could be two.
+    :raises DataError: if it is not an interval or is ambiguous.
     """
     text = value.strip()
     lower = text.lower()
@@ -55,9 +55,7 @@ def interval_text(value: str) -> str:
         length = _length({_UNITS[match[1]]: int(match[2])})
     elif match := _COUNTED.fullmatch(lower):
         if match[2] == "m" and (match[1] is None or text.endswith("M")):
-            raise DataError(
-                f"value: {value!r} is a month to some and a minute to others", hint="write 1m or 1mo", value=value
-            )
+            raise DataError(f"value: {value!r} is ambiguous: a month or a minute", hint="write 1mo or 1m", value=value)
         unit = _UNITS.get(match[2])
         length = None if unit is None else _length({unit: int(match[1] or 1)})
     elif match := _ISO.fullmatch(lower):
@@ -72,7 +70,7 @@ def interval_text(value: str) -> str:
 
 
 def _length(counts: dict[str, int]) -> str | None:
-    """Return the spelling of so many of each unit; None if it is nothing, too long, or months and days in one, which have no length."""
+    """Return the canonical form of counts of units; None if the length is zero, too long, or mixes months with shorter units."""
     months = sum(count * _MONTHS[unit] for unit, count in counts.items() if unit in _MONTHS)
     seconds = sum(count * _SECONDS[unit] for unit, count in counts.items() if unit in _SECONDS)
     if bool(months) == bool(seconds):

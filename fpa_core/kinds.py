@@ -173,4 +173,4 @@ def kind_of(what: Kind | str | type[Any] | Record) -> Kind:
         return _LOOKUP[what if isinstance(what, (str, type)) else type(what)]
     except KeyError:
         shown = repr(what) if isinstance(what, str) else getattr(what, "__name__", type(what).__name__)
-        raise DataError(f"{shown} is no kind of record", hint=f"kinds: {', '.join(KINDS)}", value=what) from None
+        raise DataError(f"unknown kind of record: {shown}", hint=f"kinds: {', '.join(KINDS)}", value=what) from None

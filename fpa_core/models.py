@@ -1,8 +1,8 @@
-"""The six kinds of record: what a market and a portfolio look like as data.
+"""The six kinds of record of market data and portfolios.
 
 All are immutable. Prices, sizes and money are exact decimals; times are nanoseconds since 1970 in UTC. A field that is None is *missing*,
-which differs from zero. Models refuse what is no number and no time; whether a number makes sense is for the rules to say: a negative price
-is data (oil traded at -36.98), and so is a bid above its ask.
+which differs from zero. Models reject values that are not numbers or times. Rules decide whether a number is plausible: a negative price is
+data (oil traded at -36.98), and so is a bid above its ask.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _HALF = Decimal("0.5")
 
 
 def _positions(value: Iterable[Position]) -> tuple[Position, ...]:
-    # The error names the field itself: an iterator is used up, and `with_field_context` cannot ask a second time.
+    # Name the field here: the iterator is exhausted, so `with_field_context` cannot repeat the conversion.
     where = "PortfolioSnapshot.positions"
     if not isinstance(value, Iterable):
         raise DataError(f"{where}: Position records are needed, not {type(value).__name__}", field=where, value=value)
@@ -83,7 +83,7 @@ def _positions(value: Iterable[Position]) -> tuple[Position, ...]:
 @with_field_context
 @frozen(weakref_slot=False)
 class Quote:
-    """The best bid and ask of a symbol at an instant; a side that is None was not quoted."""
+    """The best bid and ask of a symbol at a time. A side that is None was not quoted."""
 
     symbol: str = field(converter=to_name)
     ts_ns: int = field(converter=to_instant, alias="timestamp")
@@ -114,9 +114,9 @@ class Quote:
 @with_field_context
 @frozen(weakref_slot=False)
 class Trade:
-    """One print. A ``trade_id`` makes it unique on its exchange; without one, equal prints are told apart by their number alone.
+    """One trade. A ``trade_id`` makes it unique on its exchange; without one, equal trades are distinguished only by their count.
 
-    ``side`` is that of the aggressor (the taker): of the order that met one already in the book.
+    ``side`` is that of the aggressor (the taker), whose order met one already in the book.
     """
 
     symbol: str = field(converter=to_name)
@@ -137,7 +137,7 @@ class Trade:
 @with_field_context
 @frozen(weakref_slot=False)
 class Bar:
-    """Prices over an interval, stamped with its start. A source of one price a day has a close alone."""
+    """Prices over an interval, with the time of its start. A source of one price a day has only a close."""
 
     symbol: str = field(converter=to_name)
     ts_ns: int = field(converter=to_instant, alias="timestamp")
@@ -159,9 +159,9 @@ class Bar:
 @with_field_context
 @frozen(weakref_slot=False)
 class Order:
-    """An order as it stood at ``updated_at``; ``timestamp`` is when it was submitted. A time left out is set when the order is stored.
+    """The state of an order at ``updated_at``; ``timestamp`` is the time of submission. Missing times are set when the order is stored.
 
-    A broker's word for ``status``, ``order_type`` or ``side`` is translated, and kept in ``status_raw``, ``type_raw`` or ``side_raw``, unless
+    A broker's word for ``status``, ``order_type`` or ``side`` is translated, and kept in ``status_raw``, ``type_raw`` or ``side_raw`` unless
     that is given.
     """
 
@@ -202,7 +202,7 @@ class Order:
 @with_field_context
 @frozen(weakref_slot=False)
 class Position:
-    """A holding at an instant; short quantities and values are negative. In a snapshot it takes the snapshot's account and time."""
+    """A holding at a time. Short quantities and values are negative. In a snapshot, it gets the account and time of the snapshot."""
 
     symbol: str = field(converter=to_name)
     quantity: Decimal = field(converter=to_number)
@@ -226,7 +226,7 @@ class Position:
 @with_field_context
 @frozen(weakref_slot=False)
 class PortfolioSnapshot:
-    """An account at an instant: totals, cash, and the positions held, which take the snapshot's account and time."""
+    """An account at a time: totals, cash, and positions, which get the account and time of the snapshot."""
 
     ts_ns: int = field(converter=to_instant, alias="timestamp")
     total_value: Decimal = field(converter=to_number)
@@ -259,4 +259,4 @@ class PortfolioSnapshot:
 
 
 Record: TypeAlias = Quote | Trade | Bar | Order | Position | PortfolioSnapshot
-"""Any of the six."""
+"""Any of the six kinds of record."""

@@ -1,4 +1,4 @@
-"""Exact decimals, nanosecond times and durations: one value in, one exact value out, or a :class:`DataError`."""
+"""Exact decimals, nanosecond times and durations. Each function converts one value exactly or raises :class:`DataError`."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ __all__ = [
 ]
 
 MAX_DIGITS = 76
-"""Digits allowed before and after the decimal point; what Arrow's widest decimal holds. Far beyond any price, and a bound on ``1e999999``."""
+"""Digits allowed before and after the decimal point, as in Arrow's widest decimal. It also bounds input such as ``1e999999``."""
 
 EXACT = Context(prec=4 * MAX_DIGITS, traps=[Inexact, InvalidOperation])
-"""Arithmetic without rounding: sums and products of two allowed numbers come out whole, anything else raises."""
+"""Arithmetic without rounding: sums and products of two allowed numbers are exact, everything else raises."""
 
 MIN_NS, MAX_NS = -(2**63), 2**63 - 1
-"""Nanoseconds since 1970 that fit a signed 64-bit integer: 1677-09-21 to 2262-04-11. The least is no time: numpy and pandas mean NaT by it."""
+"""Nanoseconds since 1970 that fit a signed 64-bit integer: 1677-09-21 to 2262-04-11. The smallest is excluded, because numpy and pandas use it for NaT."""
 
 YEAR_1980 = 315_532_800 * 10**9
-"""Nanoseconds to 1980. An ordinary integer below it is hardly ever meant as nanoseconds: the present in microseconds is in January 1970."""
+"""Nanoseconds until 1980. A smaller integer is rarely meant as nanoseconds: the current time in microseconds would be in January 1970."""
 
-# Each is written so that no text, however long, makes it try twice.
+# None of them backtracks, so matching is linear in the length of the text.
 _DECIMAL = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)
 _INSTANT = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s?(Z|z|[+-]\d\d(?::?[0-5]\d)?)?)?", re.ASCII
@@ -58,32 +58,32 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h|d|w)", re.ASCII)
 
 
 class Instant(int):
-    """Nanoseconds since 1970-01-01T00:00:00Z that are meant as such, however small: records take it for any time, an ordinary int from 1980 on."""
+    """Explicit nanoseconds since 1970-01-01T00:00:00Z. Records accept it for any time, but an ordinary int only from 1980 on."""
 
     __slots__ = ()
 
     @classmethod
     def from_epoch(cls, value: Decimal | str | float, unit: str = "s") -> Instant:
-        """Return the instant that many units after the beginning of 1970, exactly.
+        """Return the exact instant for a number of units since 1970.
 
         :param value: a number; a float is read through its shortest representation.
         :param unit: ``s``, ``ms``, ``us`` or ``ns``.
         :raises DataError: for another unit, a fraction of a nanosecond, or an instant outside 1677 to 2262.
         """
         if unit not in _EPOCH_UNITS:
-            raise DataError(f"unit: {unit!r} is none of: {', '.join(_EPOCH_UNITS)}", field="unit", value=unit)
+            raise DataError(f"unit: unknown unit {unit!r}; one of: {', '.join(_EPOCH_UNITS)}", field="unit", value=unit)
         ns = EXACT.multiply(to_decimal(value), Decimal(_NS_UNITS[unit]))
         if ns != ns.to_integral_value():
             raise DataError(
-                f"value: {_shown(value)} {unit} is no whole number of nanoseconds",
-                hint="round it to nine digits after the point of a second",
+                f"value: {_shown(value)} {unit} is not a whole number of nanoseconds",
+                hint="round it to nanoseconds: nine decimal places of a second",
                 field="value",
                 value=value,
             )
         if not MIN_NS < ns <= MAX_NS:
             raise DataError(
-                f"value: {_shown(value)} {unit} lies outside 1677-09-21 to 2262-04-11",
-                hint=f"its unit may be another one of: {', '.join(_EPOCH_UNITS)}",
+                f"value: {_shown(value)} {unit} is outside 1677-09-21 to 2262-04-11",
+                hint=f"the unit may be wrong; one of: {', '.join(_EPOCH_UNITS)}",
                 field="value",
                 value=value,
             )
@@ -99,7 +99,7 @@ def to_decimal(value: object, field: str = "value") -> Decimal:
     """
     number = value if type(value) is Decimal else _read_number(value, field)
     if -16 <= number.adjusted() < 60 and len(str(number)) <= 60 and number.is_finite():
-        return number  # the quick way for every number one meets: of at most 60 digits, so at most 76 after the point
+        return number  # fast path for ordinary numbers: at most 60 digits, so at most 76 after the point
     if not number.is_finite():
         raise DataError(
             f"{field}: {_shown(value)} is not a finite number",
@@ -136,7 +136,7 @@ def _read_number(value: object, field: str) -> Decimal:
         number: Any = value
         return Decimal(str(number[()]))  # the shortest text of its own width: a 32-bit 0.1 is one tenth, too
     raise DataError(
-        f"{field}: a number is needed (Decimal, int, str or float), not {_what(value)}", field=field, value=value
+        f"{field}: expected a number (Decimal, int, str or float), not {_what(value)}", field=field, value=value
     )
 
 
@@ -147,7 +147,7 @@ def _too_long(value: object, field: str) -> DataError:
 
 
 def _numpy_kind(value: object) -> str | None:
-    """Return the letter of a numpy scalar's kind; None for all that is none, arrays among them."""
+    """Return the kind letter of a numpy scalar; None for anything else, including arrays."""
     kind = getattr(getattr(value, "dtype", None), "kind", None)
     return kind if isinstance(kind, str) and getattr(value, "shape", None) == () else None
 
@@ -157,9 +157,9 @@ def _what(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return *value* as a message shows it: not more of it than one can read."""
-    if isinstance(value, int) and value.bit_length() > 256:  # Python refuses to write out some of them
-        return "an integer of so many digits"
+    """Return *value* as text for a message, shortened if it is long."""
+    if isinstance(value, int) and value.bit_length() > 256:  # Python refuses to convert very large integers to text
+        return "an integer with too many digits"
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:80]}... ({len(text)} characters)"
 
@@ -204,17 +204,17 @@ def to_ns(value: object, field: str = "timestamp", *, dates: bool = False) -> in
         ns = int(value)  # type: ignore[call-overload]  # numpy integers
     else:
         raise DataError(
-            f"{field}: a time is needed (aware datetime, ISO-8601 text or int nanoseconds), not {_what(value)}",
+            f"{field}: expected a time (aware datetime, ISO-8601 text or int nanoseconds), not {_what(value)}",
             field=field,
             value=value,
         )
     if not MIN_NS < ns <= MAX_NS:
-        raise DataError(f"{field}: {_shown(value)} lies outside 1677-09-21 to 2262-04-11", field=field, value=value)
+        raise DataError(f"{field}: {_shown(value)} is outside 1677-09-21 to 2262-04-11", field=field, value=value)
     return ns
 
 
 def _numpy_ns(value: Any, field: str) -> int:
-    """Return a numpy.datetime64, which counts in UTC, as nanoseconds; many a numpy wraps round and cuts off in silence."""
+    """Return a numpy.datetime64, which counts in UTC, as nanoseconds. Check the conversion, because numpy may overflow or truncate silently."""
     try:
         in_ns = value.astype("datetime64[ns]")
         exact = bool(in_ns.astype(value.dtype) == value)  # NaT does not equal itself
@@ -222,7 +222,9 @@ def _numpy_ns(value: Any, field: str) -> int:
         exact = False
     if not exact:
         raise DataError(
-            f"{field}: {value} is no whole nanosecond of 1677-09-21 to 2262-04-11", field=field, value=value
+            f"{field}: {value} is not a whole number of nanoseconds in 1677-09-21 to 2262-04-11",
+            field=field,
+            value=value,
         )
     return int(in_ns.astype("int64"))
 
@@ -252,7 +254,7 @@ def _parse_instant(text: str, field: str, *, dates: bool) -> int:
 
 def _naive(value: object, field: str) -> DataError:
     return DataError(
-        f"{field}: {str(value)!r} has no time zone, so it names no instant",
+        f"{field}: {str(value)!r} has no time zone",
         hint='add one: "2024-05-01T14:30:00Z", or datetime(..., tzinfo=timezone.utc)',
         field=field,
         value=value,
@@ -260,7 +262,7 @@ def _naive(value: object, field: str) -> DataError:
 
 
 def from_ns(ns: int) -> datetime:
-    """Return the aware UTC datetime of *ns*, cut to whole microseconds, which is all a datetime holds."""
+    """Return the aware UTC datetime of *ns*, truncated to microseconds, the precision of datetime."""
     return _EPOCH + timedelta(microseconds=ns // 1000)
 
 
@@ -279,7 +281,7 @@ def ns_text(ns: int) -> str:
 def to_seconds(value: object, field: str = "duration") -> float:
     """Return a duration in seconds: a number of seconds, a timedelta, or text such as ``50ms``, ``5m``, ``1.5h``, ``7d``.
 
-    :raises DataError: when it is none of these, negative, or not finite.
+    :raises DataError: if it is not a duration, negative, or not finite.
     """
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
@@ -299,6 +301,6 @@ def to_seconds(value: object, field: str = "duration") -> float:
         )
     if not 0 <= seconds < _FOREVER:
         raise DataError(
-            f"{field}: a duration is finite and not negative, not {_shown(value)}", field=field, value=value
+            f"{field}: a duration must be finite and not negative, not {_shown(value)}", field=field, value=value
         )
     return seconds

@@ -72,9 +72,7 @@ class Quarantine:
         """
         for found in self._store.quarantined(id=id):
             return found
-        raise DataError(
-            f"there is no record {id} in quarantine", hint="`fpa quarantine list` lists them", field="id", value=id
-        )
+        raise DataError(f"no record {id} in quarantine", hint="`fpa quarantine list` lists them", field="id", value=id)
 
     def replay(self, *, waive: Collection[str] = (), **conditions: Any) -> Sequence[Receipt]:
         """Judge open records again by the rules in force, and store those that pass; the others stay, with what is wrong with them now.
@@ -105,7 +103,7 @@ class Quarantine:
             raise DataError(f"batch {batch} has no open rows that could not be read", field="batch", value=batch)
         if origin.reading is None or self._read is None:
             raise DataError(
-                f"how the rows of batch {batch} were read is not known", hint="ingest their file again", field="batch"
+                f"it is unknown how the rows of batch {batch} were read", hint="ingest their file again", field="batch"
             )
         reading = json.loads(origin.reading)
         rows = sorted(refused, key=lambda each: (each.row or 0, each.id))
@@ -143,7 +141,7 @@ class Quarantine:
         :param target: a path, which then holds either what it held before or all of the records; or a binary stream.
         """
         if format not in FORMATS:
-            raise DataError(f"{format!r} is no format to write", hint=f"formats: {', '.join(FORMATS)}", value=format)
+            raise DataError(f"unknown output format {format!r}", hint=f"one of: {', '.join(FORMATS)}", value=format)
         records = self._store.iter_quarantined(in_order=True, **conditions)
         if not isinstance(target, str | os.PathLike):
             return _write(records, target, format)
@@ -195,8 +193,8 @@ class _Rules:
         rules = {rule["id"]: rule for rule in validator.rules()}
         if unknown := [rule for rule in waive if rule not in rules]:
             raise DataError(
-                f"the rule {unknown[0]!r} is not in force, so there is nothing to waive",
-                hint="`fpa rules` lists those that are",
+                f"rule {unknown[0]!r} is unknown or disabled; nothing to ignore",
+                hint="`fpa rules` lists the enabled rules",
                 field="waive",
                 value=unknown[0],
             )
@@ -229,7 +227,7 @@ def _rule(name: str) -> str:
 
 
 def _refuses(rule: Mapping[str, Any]) -> bool:
-    """Tell whether a rule is an error for some records at least."""
+    """Return whether a rule has severity error for at least some records."""
     severities = [rule["severity"], *(each.get("severity") for each in rule.get("overrides", {}).values())]
     return Severity.ERROR in severities
 

@@ -1,7 +1,7 @@
-"""The words of records, such as "buy", and the words that brokers and venues use for the same.
+"""The enumerated words of records, such as "buy", and the synonyms that brokers and venues use.
 
-Words are compared without regard to case, blanks, dashes and underscores: ``STP LMT``, ``stp_lmt`` and ``stp-lmt`` are one. A foreign word
-that could mean two of ours is not in the tables: it is refused, not guessed.
+Words are compared without regard to case, blanks, dashes and underscores: ``STP LMT``, ``stp_lmt`` and ``stp-lmt`` are equal. A broker's word
+with two possible meanings is not in the tables; it is rejected, not guessed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 NULLS = frozenset({"", "nan", "null", "none", "n/a", "na", "#n/a", "<na>", "nat", "-", "--", ".", "\\n"})
-"""Spellings of a missing value, in lower case. A symbol may be any of them but the empty one."""
+"""Spellings of a missing value, in lower case. A symbol may be any of them except the empty one."""
 
 
 class Side(StrEnum):
@@ -44,7 +44,7 @@ class PositionSide(StrEnum):
 
 
 class OrderType(StrEnum):
-    """How an order is to be executed."""
+    """Type of an order: how it is executed."""
 
     MARKET = "market"
     LIMIT = "limit"
@@ -54,7 +54,7 @@ class OrderType(StrEnum):
 
 
 class OrderStatus(StrEnum):
-    """Where an order stands, in six words; the broker's own word is kept beside it in ``Order.status_raw``."""
+    """Status of an order. The broker's own word is kept in ``Order.status_raw``."""
 
     NEW = "new"
     PARTIALLY_FILLED = "partially_filled"
@@ -116,7 +116,7 @@ _STATUSES = {
 
 
 class ForeignWord(Exception):  # noqa: N818  # no error: it is caught where the word can be kept
-    """Raised for a word that was understood but is not one of ours: what it means, and how it was written."""
+    """Raised for a broker's word that could be translated; it has the meaning and the original spelling."""
 
     def __init__(self, meaning: StrEnum, written: str) -> None:
         super().__init__(meaning, written)
@@ -155,10 +155,10 @@ _TRANSLATED: frozenset[str] = frozenset().union(*(_OWN[words] for words in _FORE
 
 
 def is_own_word(value: str) -> bool:
-    """Return whether *value* is one of our words for a side, an order type or an order status.
+    """Return whether *value* is one of this project's words for a side, an order type or an order status.
 
-    Case, blanks, dashes, underscores and the spelling of "cancelled" do not matter. A text that a converter took although this is false is a
-    foreign word: the ``*_raw`` field of an order keeps it.
+    Case, blanks, dashes, underscores and the spelling of "cancelled" are ignored. If this is false for a text that a converter accepts, the text
+    is a broker's word, which the ``*_raw`` field of an order keeps.
     """
     return _fold(value) in _TRANSLATED
 
@@ -166,7 +166,7 @@ def is_own_word(value: str) -> bool:
 def to_word(words: Words, value: object) -> Any:
     """Return the member of *words* that *value* means.
 
-    :raises DataError: for an unknown word; it lists ours.
+    :raises DataError: if the word is unknown; the message lists the known ones.
     """
     try:
         return to_own_word(words, value)
@@ -177,8 +177,8 @@ def to_word(words: Words, value: object) -> Any:
 def to_own_word(words: Words, value: object) -> Any:
     """Return the member of *words* that *value* is.
 
-    :raises ForeignWord: for a word of brokers that means one of ours.
-    :raises DataError: for an unknown word; it lists ours.
+    :raises ForeignWord: if it is a broker's word for a member.
+    :raises DataError: if the word is unknown; the message lists the known ones.
     """
     try:
         return _EXACT[words][value]  # type: ignore[index]
@@ -189,4 +189,4 @@ def to_own_word(words: Words, value: object) -> Any:
         return own
     if (foreign := _FOREIGN[words].get(folded)) is not None:
         raise ForeignWord(foreign, str(value).strip())
-    raise DataError(f"value: {value!r} is none of: {', '.join(words)}", value=value)
+    raise DataError(f"value: unknown value {value!r}; one of: {', '.join(words)}", value=value)

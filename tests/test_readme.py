@@ -62,7 +62,7 @@ def test_first_command_works_on_a_fresh_machine(tmp_path: Path) -> None:
     if done.returncode and "No matching distribution" in done.stderr + done.stdout and not ON_CI:
         pytest.skip("the packages it installs cannot be reached from here")
     assert 0 == done.returncode, done.stderr
-    assert "Nothing is doubled" in done.stdout
+    assert " duplicates." in done.stdout
     assert (checkout / "fpa-demo" / "portfolio.db").exists()
 
 

@@ -1,7 +1,7 @@
-"""Narrow batches: rows on their way into segments, with nothing in them that would be copied for nothing.
+"""Narrow batches: the compact form of rows before they are written to segments.
 
-A *narrow batch* is a record batch of a kind whose decimals are scaled integers wherever 64 bits hold them (see :mod:`fpa_core.arrow.columns`),
-and in which a column without any value may be missing. Stores sort, gather and compare rows in this form.
+A *narrow batch* is a record batch of a kind whose decimals are scaled integers if 64 bits hold them (see :mod:`fpa_core.arrow.columns`).
+Columns without any value may be absent. Stores sort, gather and compare rows in this form.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["combine_chunks", "concat", "equal_rows", "to_decimal", "to_scaled"]
 
 
 def combine_chunks(table: pa.Table) -> pa.RecordBatch:
-    """Return a table as one batch; copied only where it is not in one piece."""
+    """Return a table as one batch. It is copied only if it has several chunks."""
     whole = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
     return pa.RecordBatch.from_arrays(whole, schema=table.schema)
 
@@ -39,7 +39,7 @@ def to_scaled(kind: Kind, rows: pa.RecordBatch) -> pa.RecordBatch:
 def to_decimal(kind: Kind, batch: pa.RecordBatch, subject: str | None = None) -> pa.Table:
     """Return a narrow batch as a table of all columns of *kind*, decimals as Arrow decimals or texts.
 
-    :param subject: stands in the subject's column, if the batch has none.
+    :param subject: the value of the subject's column if the batch does not have it.
     """
     arrays = []
     for column in kind.columns:
@@ -95,7 +95,7 @@ def _joined(column: Column, batches: Sequence[pa.RecordBatch]) -> tuple[pa.Array
 
 
 def equal_rows(kind: Kind, one: pa.RecordBatch, other: pa.RecordBatch) -> bool:
-    """Tell whether two narrow batches hold the same rows; the subject is not looked at."""
+    """Return whether two narrow batches have the same rows, ignoring the subject."""
     return one.num_rows == other.num_rows and all(
         _equal(one, other, column.name) for column in kind.columns if column.field != kind.subject
     )
@@ -120,6 +120,6 @@ def _equal(one: pa.RecordBatch, other: pa.RecordBatch, name: str) -> bool:
         finer = max(scales[0], scales[1])
         try:
             arrays = [columns.rescale(array, finer - (scale or 0)) for array, scale in zip(arrays, scales, strict=True)]
-        except pa.ArrowInvalid:  # too large for 64 bits at the finer scale, which the other's values are not
+        except pa.ArrowInvalid:  # too large for 64 bits at the finer scale, but the other's values fit: they differ
             return False
     return columns.equal(arrays[0], arrays[1])

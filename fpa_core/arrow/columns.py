@@ -1,12 +1,12 @@
 """Arrow columns of exact values: decimals and nanosecond times, in all their forms, a whole column at a time.
 
-A *decimal column* is ``decimal128(38, s)`` where its values fit, else ``decimal256(76, s)``, else their canonical texts. The three mean the
-same; :func:`as_decimals`, :func:`as_texts` and :func:`as_numeric` turn any of them into what the caller needs.
+A *decimal column* is ``decimal128(38, s)`` if its values fit, else ``decimal256(76, s)``, else canonical text. The three are equivalent;
+:func:`as_decimals`, :func:`as_texts` and :func:`as_numeric` convert any of them to the form the caller needs.
 
-Where 64 bits are enough there is a fourth form, the cheapest: *scaled* integers, whose field says in its metadata how many of their digits
-stand after the point (:func:`scaled_field`, :func:`scale_of`). :func:`as_scaled` and :func:`from_scaled` lead there and back.
+If 64 bits are enough, there is a fourth and cheapest form: *scaled* integers. The metadata of their field has the scale, the number of digits
+after the point (:func:`scaled_field`, :func:`scale_of`). :func:`as_scaled` and :func:`from_scaled` convert to this form and back.
 
-How texts are read into columns is told in :mod:`fpa_core.arrow.parsing`.
+:mod:`fpa_core.arrow.parsing` parses text into columns.
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ SCALE = b"scale"
 """The key of a scaled field's metadata."""
 
 _BLOCK = 16_384
-"""Values gone through at once, so that they stay in the processor's cache from one step to the next."""
+"""Values processed at once, so that they stay in the processor's cache between steps."""
 
 _LONG = 2**17
-"""Texts that take longer to look up than a thread takes to start."""
+"""The number of texts from which starting a thread pays off."""
 
 _SHORT_RUN = 16
-"""Rows of which a run must have more, on the average, to be worth finding."""
+"""The average length of runs above which finding them pays off."""
 
 T = TypeVar("T")
 
 
 def max_digits(texts: pa.Array) -> tuple[int, int]:
-    """Return the most characters that stand before and after the point of decimal *texts*; a sign counts, to be on the safe side."""
+    """Return the most characters before and after the point of decimal *texts*. A sign is counted, too, so the result may be one too large."""
     length = pc.binary_length(texts)
     point = pc.find_substring(texts, ".")
     whole = pc.less(point, 0)
@@ -74,16 +74,16 @@ def max_digits(texts: pa.Array) -> tuple[int, int]:
 
 
 def decimal_type(before: int, after: int) -> pa.DataType | None:
-    """Return the narrower of the two decimal types that has so many digits before and after the point; None where neither has."""
+    """Return the narrower of the two decimal types with enough digits before and after the point; None if neither has."""
     if before + after > 76:
         return None
     return pa.decimal128(38, after) if before + after <= 38 else pa.decimal256(76, after)
 
 
 def narrowest_decimal_type(texts: pa.Array) -> pa.DataType | None:
-    """Return the narrowest Arrow decimal that holds all *texts*; None where there is none, or exponents make counting digits pointless.
+    """Return the narrowest Arrow decimal that holds all *texts*; None if there is none, or if texts have exponents.
 
-    The digits are counted here because Arrow's own cast lets some numbers that are too wide wrap round in silence.
+    The digits are counted here because Arrow's own cast silently overflows for some numbers that are too wide.
     """
     found = decimal_type(*max_digits(texts))
     if found is None or _any_has(texts, "E") or _any_has(texts, "e"):
@@ -96,7 +96,7 @@ def _any_has(texts: pa.Array, letter: str) -> bool:
 
 
 def as_numeric(column: pa.Array) -> pa.Array:
-    """Return *column* as Arrow decimals of one scale where that is possible, else as the canonical texts it is."""
+    """Return *column* as Arrow decimals of one scale if possible, else unchanged as canonical text."""
     if not pa.types.is_string(column.type):
         return column
     found = narrowest_decimal_type(column)
@@ -119,32 +119,32 @@ def as_texts(column: pa.Array) -> pa.Array:
 
 
 def to_common_type(parts: Sequence[pa.Array]) -> list[pa.Array]:
-    """Return decimal columns in one type that holds them all: Arrow decimals of the largest scale, or texts where that cannot be."""
+    """Return decimal columns in one type that holds them all: Arrow decimals of the largest scale, or text if these do not fit."""
     types = {part.type for part in parts}
     if len(types) == 1:
         return list(parts)
     scale = max((one.scale for one in types if pa.types.is_decimal(one)), default=0)
-    # The digits are counted first: Arrow's cast to a larger scale lets numbers that are too wide wrap round in silence.
+    # The digits are counted first, because Arrow's cast to a larger scale silently overflows for numbers that are too wide.
     if all(pa.types.is_decimal128(one) for one in types) and max(map(_whole_digits, parts)) + scale <= 38:
         return [part.cast(pa.decimal128(38, scale)) for part in parts]
     return [as_texts(part) for part in parts]
 
 
 def _whole_digits(part: pa.Array) -> int:
-    """Return the most digits that a value of Arrow decimals has before the point."""
+    """Return the most digits before the point of any value of Arrow decimals."""
     ends = [end for end in pc.min_max(part).as_py().values() if end]
     return max((end.adjusted() + 1 for end in ends), default=0)
 
 
 def equal(one: pa.Array, other: pa.Array) -> bool:
-    """Tell whether two columns hold the same values; decimals may differ in type."""
+    """Return whether two columns have the same values; decimals may differ in type."""
     if one.type != other.type:
         one, other = as_texts(one), as_texts(other)
     return bool(one.equals(other))
 
 
 def as_decimals(column: pa.Array, scale: int | None = None) -> list[Decimal | None]:
-    """Return the values of a decimal column as Decimals, in canonical form; of scaled integers when *scale* is given."""
+    """Return the values of a decimal column as Decimals in canonical form. If *scale* is given, the column has scaled integers."""
 
     def made(values: pa.Array) -> list[Decimal]:
         return [Decimal(text) for text in as_texts(values if scale is None else from_scaled(values, scale)).to_pylist()]
@@ -153,7 +153,7 @@ def as_decimals(column: pa.Array, scale: int | None = None) -> list[Decimal | No
 
 
 def as_dictionary(texts: pa.Array) -> pa.DictionaryArray:
-    """Return texts as a dictionary. Where equal ones follow each other, as in rows of few symbols, only the first of each run is looked up."""
+    """Return dictionary-encoded texts. In runs of equal texts, as in rows of few symbols, only the first of each run is looked up."""
     plain = len(texts) < _BLOCK or texts.null_count or pa.types.is_dictionary(texts.type)
     if plain or _runs(texts.slice(0, _BLOCK)) is None or (starts := _runs(texts)) is None:
         return texts.dictionary_encode() if len(texts) < _LONG else _in_halves(texts)
@@ -170,14 +170,14 @@ def _in_halves(texts: pa.Array) -> pa.DictionaryArray:
 
 
 def _runs(texts: pa.Array) -> npt.NDArray[np.int64] | None:
-    """Return where each run of equal texts begins; None where they are so many that knowing them is of no use."""
+    """Return the start of each run of equal texts; None if there are too many runs to be useful."""
     changes = pc.not_equal(texts.slice(1), texts.slice(0, len(texts) - 1))
     starts = np.flatnonzero(changes.to_numpy(zero_copy_only=False)) + 1
     return None if _SHORT_RUN * len(starts) >= len(texts) else np.concatenate([[0], starts])
 
 
 def map_dictionary(column: pa.Array, made: Callable[[pa.Array], list[T]]) -> list[T | None]:
-    """Return what *made* makes of each value of *column*: it gets each of them once, since prices and words recur."""
+    """Return *made* applied to each value of *column*. It is called once per distinct value, because prices and words recur."""
     encoded = column.dictionary_encode()
     values = np.array([*made(encoded.dictionary), None], object)
     places = pc.fill_null(encoded.indices, len(values) - 1) if encoded.null_count else encoded.indices
@@ -191,7 +191,7 @@ def scaled_field(name: str, scale: int) -> pa.Field:
 
 
 def scale_of(field: pa.Field) -> int | None:
-    """Return how many digits of a field's integers stand after the point; None where it holds no scaled integers."""
+    """Return the scale of a field of scaled integers; None for other fields."""
     found = (field.metadata or {}).get(SCALE)
     return None if found is None else int(found)
 
@@ -209,7 +209,7 @@ def from_scaled(column: pa.Array, scale: int) -> pa.Array:
 
 
 def as_scaled(column: pa.Array) -> tuple[pa.Array, int] | None:
-    """Return Arrow decimals as scaled integers and their scale; None where one of them takes more than 64 bits."""
+    """Return Arrow decimals as scaled integers and their scale; None if one of them needs more than 64 bits."""
     if not pa.types.is_decimal128(column.type) or column.type.scale < 0:
         return None
     if not len(column):
@@ -228,15 +228,15 @@ def as_scaled(column: pa.Array) -> tuple[pa.Array, int] | None:
 
 
 def to_scaled_integers(column: pa.Array, field: pa.Field) -> tuple[pa.Array, int] | None:
-    """Return a decimal column of any form as scaled integers and their scale; None where one of them takes more than 64 bits."""
+    """Return a decimal column of any form as scaled integers and their scale; None if one of them needs more than 64 bits."""
     scale = scale_of(field)
     return as_scaled(as_numeric(column)) if scale is None else (column, scale)
 
 
 def rescale(column: pa.Array, places: int) -> pa.Array:
-    """Return scaled integers at a scale larger by so many places.
+    """Return scaled integers at a scale increased by a number of places.
 
-    :raises pyarrow.ArrowInvalid: when one of them takes more than 64 bits there.
+    :raises pyarrow.ArrowInvalid: if one of them then needs more than 64 bits.
     """
     if places <= 18:  # 10**18 is the last power of ten in 64 bits
         return pc.multiply_checked(column, 10**places)
@@ -246,7 +246,7 @@ def rescale(column: pa.Array, places: int) -> pa.Array:
 
 
 def _validity(column: pa.Array) -> pa.Buffer | None:
-    """Return the bits that tell which values are there, from the first bit of a byte on."""
+    """Return the validity bitmap, aligned to the first bit of a byte."""
     if not column.null_count:
         return None
     valid = column.is_valid().to_numpy(zero_copy_only=False)
@@ -267,7 +267,7 @@ def times_as_ns(column: pa.Array) -> pa.Array:
 
 def times_as_texts(column: pa.Array) -> pa.Array:
     """Return a time column as ISO-8601 UTC texts with 0, 3, 6 or 9 fractional digits each (see :func:`fpa_core.numbers.ns_text`)."""
-    # Arrow writes "2024-05-01 14:30:00.123456789" and always all the digits of the unit.
+    # Arrow writes "2024-05-01 14:30:00.123456789", always with all the digits of the unit.
     texts = pc.binary_replace_slice(column.cast(pa.timestamp("ns")).cast(pa.string()), 10, 11, "T")
     ns = times_as_ns(column)
     for unit, length in ((1_000, 26), (1_000_000, 23), (1_000_000_000, 19)):

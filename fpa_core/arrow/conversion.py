@@ -44,7 +44,7 @@ def to_table(kind: Kind, records: Sequence[Any]) -> pa.Table:
 
 
 def concat(kind: Kind, tables: Sequence[pa.Table]) -> pa.Table:
-    """Return tables of *kind* as one, in one piece; decimals take the scale that holds all of them, or else become texts."""
+    """Return tables of *kind* as one contiguous table. Decimals get the scale that holds all of them, or become text if there is none."""
     import pyarrow as pa
 
     from fpa_core.arrow import columns
@@ -59,11 +59,11 @@ def concat(kind: Kind, tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def from_table(kind: Kind, table: pa.Table | pa.RecordBatch) -> list[Any]:
-    """Return the records of a table with the columns of *kind*; columns that are left out keep their defaults.
+    """Return the records of a table with the columns of *kind*. Fields of missing columns get their defaults.
 
-    The values are taken as already checked: they came from records.
+    The values are not checked again, because they came from records.
 
-    :raises DataError: when a column is left out that has no default and cannot be missing.
+    :raises DataError: if a required column is missing.
     """
     from fpa_core.arrow import columns
 
@@ -90,7 +90,7 @@ def from_table(kind: Kind, table: pa.Table | pa.RecordBatch) -> list[Any]:
 
 
 def _instants(ns: pa.Array) -> list[int | None]:
-    """Return times as records hold them: an Instant before 1980, so that what is made of the record by evolve is taken as it is."""
+    """Return times as records hold them. Times before 1980 become Instants, so that ``evolve`` of the record accepts them."""
     import pyarrow.compute as pc
 
     found: list[int | None] = (
@@ -105,7 +105,7 @@ def _instant(ns: int) -> int:
 
 
 def from_values(kind: Kind, values: Sequence[Any]) -> Any:
-    """Return one record of stored values, a value a column: decimals as canonical texts, times as nanoseconds."""
+    """Return a record from its stored values, one per column: decimals as canonical text, times as nanoseconds."""
     draft, converters = _one(kind)
     record = draft(
         *[
@@ -119,7 +119,7 @@ def from_values(kind: Kind, values: Sequence[Any]) -> Any:
 
 @functools.lru_cache(maxsize=16)
 def _one(kind: Kind) -> tuple[Callable[..., Any], list[Callable[[Any], Any] | None]]:
-    """Return what makes a draft of the values of all columns, and what each of them goes through before."""
+    """Return the function that makes a draft from the values of all columns, and the converter of each column."""
     converters = [
         Decimal
         if column.type == "decimal"
@@ -134,7 +134,7 @@ def _one(kind: Kind) -> tuple[Callable[..., Any], list[Callable[[Any], Any] | No
 
 
 def _words(kind: Kind, column: Column, texts: pa.Array) -> list[Any]:
-    """Return texts as a record has them: words such as "buy" are enumerations there."""
+    """Return texts as records hold them: words such as "buy" become enumeration members."""
     words: list[Any] = texts.to_pylist()
     return [column.convert(word) for word in words] if _is_word(kind, column) else words
 
@@ -159,10 +159,10 @@ def _is_word(kind: Kind, column: Column) -> bool:
 
 
 def _restore(kind: Kind, values: list[Iterable[Any]]) -> list[Any]:
-    """Build records from columns of checked values, past the converters."""
+    """Build records from columns of checked values, bypassing the converters."""
     with _no_garbage_collection():
         records: list[Any] = list(map(_draft(kind), *values))
-        collections.deque(map(_set_class, records, itertools.repeat(kind.record)), maxlen=0)  # a loop at the speed of C
+        collections.deque(map(_set_class, records, itertools.repeat(kind.record)), maxlen=0)  # a loop in C
     return records
 
 
@@ -171,7 +171,7 @@ _set_class = object.__dict__["__class__"].__set__
 
 @functools.lru_cache(maxsize=16)
 def _draft(kind: Kind) -> type[Any]:
-    """Return a class of the layout of the records that is not frozen: what it makes can become records, at half the cost of making these."""
+    """Return a mutable class with the memory layout of the records. Its instances can be turned into records at half the cost of creating them."""
     others = {one.name: field(default=one.default) for one in fields(kind.record) if one.name not in kind.by_field}
     names = {name: field() for name in kind.by_field} | others
     return make_class(f"{kind.record.__name__}Draft", names, slots=True, eq=False, weakref_slot=False)
@@ -179,9 +179,9 @@ def _draft(kind: Kind) -> type[Any]:
 
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Keep the collector from going through a growing list of records, none of which is garbage, again and again.
+    """Disable the garbage collector while a list of records grows; none of them is garbage, and scanning them takes longer than the rest.
 
-    It takes longer than all the rest. Only who switches it off switches it on again, so it stays off for good in no order of threads.
+    Only the caller that disables it enables it again, so it cannot stay disabled, whatever the order of threads.
     """
     if not gc.isenabled():
         yield

@@ -1,7 +1,7 @@
-"""The forms in which decimal columns leave a store: exact decimals, floats, scaled integers or texts.
+"""The forms in which reads return decimal columns: exact decimals, floats, scaled integers or text.
 
-Batches of one reading may bring a column in different types, as each part of a store keeps it (see :mod:`fpa_core.arrow.columns`).
-A :class:`Width` collects what they have to hold; :func:`shaped` then gives every batch the same schema.
+The batches of one read may have different types for a column, depending on how it is stored (see :mod:`fpa_core.arrow.columns`).
+A :class:`Width` collects the required size; :func:`shaped` then gives every batch the same schema.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 Prices: TypeAlias = Literal["decimal", "float", "scaled", "text"]
-"""``decimal``: Arrow decimals, or texts where none holds all values. ``float``: the nearest 64-bit float of each. ``scaled``: 64-bit integers,
+"""``decimal``: Arrow decimals, or text if no decimal type holds all values. ``float``: the nearest 64-bit float of each. ``scaled``: 64-bit integers,
 the field's metadata telling the scale, or decimals, without that, where they do not fit. ``text``: canonical texts."""
 
 _EXACT_INTEGER = 2**53
@@ -41,21 +41,21 @@ _EXACT_POWER = 22
 
 
 def check_prices(prices: str) -> None:
-    """Refuse what is no form.
+    """Check that *prices* is a known form.
 
-    :raises DataError: it names those that are.
+    :raises DataError: if it is unknown; the message lists the known forms.
     """
     if prices not in get_args(Prices):
         forms = ", ".join(get_args(Prices))
-        raise DataError(f"prices: {prices!r} is none of: {forms}", field="prices", value=prices)
+        raise DataError(f"prices: unknown form {prices!r}; one of: {forms}", field="prices", value=prices)
 
 
 @define
 class Width:
-    """What the values of a decimal column take.
+    """The size that the values of a decimal column need.
 
     :ivar peaks: the largest magnitude of the scaled integers at each scale.
-    :ivar before: the most digits before the point of values that are no such integers, and ``after`` behind it.
+    :ivar before: the most digits before the point of values that are not scaled integers; ``after`` has those after the point.
     """
 
     peaks: dict[int, int] = field(factory=dict)
@@ -64,7 +64,7 @@ class Width:
     wide: bool = False
 
     def see(self, array: pa.Array, scale: int | None) -> None:
-        """Take a part of the column into account."""
+        """Include a part of the column."""
         if scale is not None:
             self.peaks[scale] = max(self.peaks.get(scale, 0), _peak(array))
             return
@@ -87,7 +87,7 @@ class Width:
 
 
 def widen(widths: dict[str, Width], kind: Kind, batch: pa.RecordBatch) -> None:
-    """Make *widths* hold the decimal columns of *batch*, too."""
+    """Include the decimal columns of *batch* in *widths*."""
     for place, column in enumerate(batch.schema):
         if kind.by_name[column.name].type == "decimal":
             widths.setdefault(column.name, Width()).see(batch.column(place), columns.scale_of(column))
@@ -112,7 +112,7 @@ def schema_of(kind: Kind, names: Sequence[str], widths: dict[str, Width], prices
 
 
 def empty_schema(kind: Kind, names: Sequence[str], prices: Prices) -> pa.Schema:
-    """Return the schema of no rows at all."""
+    """Return the schema for a result without rows."""
     decimal = {"float": pa.float64(), "text": pa.string()}
     fields = []
     for column in [kind.by_name[name] for name in names]:
@@ -125,7 +125,7 @@ def empty_schema(kind: Kind, names: Sequence[str], prices: Prices) -> pa.Schema:
 
 
 def narrowed(kind: Kind, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return *batch* with its decimals as scaled integers wherever these hold them."""
+    """Return *batch* with its decimals as scaled integers if they fit."""
     wide = [
         place
         for place, own in enumerate(batch.schema)
@@ -146,9 +146,9 @@ def narrowed(kind: Kind, batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def shaped(kind: Kind, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Return *batch* in *schema*, which :func:`schema_of` made for it and its like.
+    """Return *batch* in *schema*, which :func:`schema_of` made for all batches of the read.
 
-    :raises DataError: when it was not, and a value does not fit.
+    :raises DataError: if a value does not fit the schema.
     """
     arrays = batch.columns
     for place, (own, wanted) in enumerate(zip(batch.schema, schema, strict=True)):
@@ -171,7 +171,7 @@ def table_of(kind: Kind, names: Sequence[str], batches: Sequence[pa.RecordBatch]
     if prices == "scaled" and all(batch.schema.equals(batches[0].schema, check_metadata=True) for batch in batches):
         decimals = [own for own in batches[0].schema if kind.by_name[own.name].type == "decimal"]
         if all(columns.scale_of(own) is not None for own in decimals):
-            return pa.Table.from_batches(batches)  # as it comes from segments
+            return pa.Table.from_batches(batches)  # as read from segments
     schema = schema_of(kind, names, widths_of(kind, batches), prices)
     return pa.Table.from_batches([shaped(kind, batch, schema) for batch in batches], schema)
 
@@ -196,7 +196,7 @@ def _converted(array: pa.Array, scale: int | None, wanted: pa.Field) -> pa.Array
 
 
 def _floats(array: pa.Array, scale: int | None) -> pa.Array:
-    """Return the float nearest to each value."""
+    """Return the nearest float of each value."""
     if scale is not None and scale <= _EXACT_POWER and _peak(array) <= _EXACT_INTEGER:
         return pc.divide(array.cast(pa.float64()), float(10**scale))
     texts = columns.as_texts(array if scale is None else columns.from_scaled(array, scale))

@@ -1,4 +1,4 @@
-"""Texts read into Arrow columns of exact values, a whole column at a time; what cannot be read is null there, and told beside it."""
+"""Parse text into Arrow columns of exact values, a whole column at a time. Unreadable values become null and are reported separately."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NANOSECONDS = re.compile(r"-?\d{16,19}", re.ASCII)
 T = TypeVar("T")
 
 Problems = dict[int, str]
-"""What was wrong in a column: the position of each bad value and why it was refused; the value itself is null in the result."""
+"""The problems of a column: the position of each invalid value, and the reason. The value is null in the result."""
 
 
 def decimal_column(values: Sequence[Decimal | None]) -> pa.Array:
@@ -32,21 +32,21 @@ def decimal_column(values: Sequence[Decimal | None]) -> pa.Array:
     column, problems = parse_decimals(
         pa.array([None if value is None else str(value) for value in values], pa.string())
     )
-    if problems:  # only numbers that no model would have let through
+    if problems:  # only numbers that models reject
         position, problem = next(iter(problems.items()))
         raise DataError(problem, value=values[position], row=position + 1)
     return column
 
 
 def parse_decimals(texts: pa.Array) -> tuple[pa.Array, Problems]:
-    """Read decimal texts into a decimal column, and say what could not be read."""
+    """Parse decimal texts into a decimal column; also return the problems."""
     found = narrowest_decimal_type(texts)
     if found is not None:
         try:
             return texts.cast(found), {}
         except pa.ArrowInvalid:
             pass
-    # Exponents, blanks and what is no number are looked at one by one; as a rule they are few.
+    # Exponents, blanks and invalid numbers are usually few, so they are handled one by one.
     texts, problems = _mended(texts, _PLAIN_NUMBER, lambda text: decimal_text(to_decimal(text)))
     if (found := narrowest_decimal_type(texts)) is not None:
         return texts.cast(found), problems
@@ -56,9 +56,9 @@ def parse_decimals(texts: pa.Array) -> tuple[pa.Array, Problems]:
 
 
 def parse_times(texts: pa.Array, *, dates: bool = False) -> tuple[pa.Array, Problems]:
-    """Read ISO-8601 texts into a time column, and say what could not be read; *dates* as for :func:`fpa_core.numbers.to_ns`."""
+    """Parse ISO-8601 texts into a time column; also return the problems. *dates* as for :func:`fpa_core.numbers.to_ns`."""
     try:
-        # Arrow also takes hours without minutes, which are shorter than any time with seconds.
+        # Arrow also accepts hours without minutes; the length check excludes them.
         if (pc.min(pc.binary_length(texts)).as_py() or 0) >= _SHORTEST_TIME:
             return texts.cast(TIME), {}
     except pa.ArrowInvalid:
@@ -66,18 +66,18 @@ def parse_times(texts: pa.Array, *, dates: bool = False) -> tuple[pa.Array, Prob
     texts, problems = _mended(texts, _PLAIN_TIME, lambda text: ns_text(to_ns(_time_value(text), dates=dates)))
     try:
         return texts.cast(TIME), problems
-    except pa.ArrowInvalid:  # of the right shape and yet no time, as a 30th of February
+    except pa.ArrowInvalid:  # well-formed but invalid, such as the 30th of February
         values, more = _one_by_one(texts.to_pylist(), to_ns)
         return time_column(values), problems | more
 
 
 def _time_value(text: str) -> str | int:
-    """Nanoseconds written as a bare number are taken as such; fewer digits would be seconds or a year, and a guess."""
+    """Return a bare number of nanoseconds as int. Other text is returned as is: fewer digits could be seconds or a year."""
     return int(text) if _NANOSECONDS.fullmatch(text.strip()) else text
 
 
 def _mended(texts: pa.Array, plain: str, convert: Callable[[str], str]) -> tuple[pa.Array, Problems]:
-    """Return *texts* with those that are not *plain* put in plain form, or null where they have none, and why these have none."""
+    """Return *texts* with those that are not *plain* normalised, or null if they are invalid, and the problems of the invalid ones."""
     odd = pc.invert(pc.fill_null(pc.match_substring_regex(texts, plain), True))
     values, problems = _one_by_one(texts.filter(odd).to_pylist(), convert)
     places = pc.indices_nonzero(odd).to_pylist()

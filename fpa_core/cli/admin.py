@@ -1,4 +1,4 @@
-"""Commands about the layer itself: batches, plugins, configuration."""
+"""Commands for the layer itself: batches, plugins, configuration."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ __all__ = ["batches", "config", "plugins", "undo"]
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="The largest number of batches to list."
+)
 @json_option
 @click.pass_obj
 def batches(app: App, /, limit: int, as_json: bool) -> None:
-    """List what was ingested, latest first."""
+    """List the stored batches, latest first."""
     from attrs import asdict
 
     with app.open() as data:
         found = data.store.batches(limit=limit)
     if as_json:
-        print_json([asdict(batch) | {"recorded": when(batch.recorded_ns)} for batch in found])
+        entries = [asdict(batch) | {"recorded": when(batch.recorded_ns)} for batch in found]
+        print_json([{"source" if name == "origin" else name: value for name, value in e.items()} for e in entries])
         return
     counts = ("read", "inserted", "duplicate", "revised", "quarantined", "deleted")
     rows = [
@@ -45,10 +48,10 @@ def batches(app: App, /, limit: int, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def undo(app: App, /, batch: int, as_json: bool) -> None:
-    """Take BATCH back: what it inserted goes, what it replaced or deleted returns. This is a batch too, and can be undone."""
+    """Undo BATCH: remove the rows it inserted, and restore those it replaced or deleted. An undo is a batch itself and can be undone."""
     with app.open() as data:
         receipt = data.store.undo(batch)
-    with after_commit(f"batch {batch} is undone, as batch {receipt.batch}"):
+    with after_commit(f"batch {batch} was undone by batch {receipt.batch}"):
         if as_json:
             print_json(receipt.as_dict())
         else:
@@ -59,7 +62,7 @@ def undo(app: App, /, batch: int, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def plugins(app: App, /, as_json: bool) -> None:
-    """List plugins, what each provides, and why one failed to load."""
+    """List plugins, what each provides, and the error of those that failed to load."""
     from attrs import asdict
 
     with app.open() as data:
@@ -97,7 +100,7 @@ def config() -> None:
 @json_option
 @click.pass_obj
 def config_show(app: App, /, as_json: bool) -> None:
-    """Show every setting in force and where it comes from; secrets are masked."""
+    """Show every effective setting and its origin; secrets are masked."""
     from attrs import asdict
 
     from fpa_core.config import settings
@@ -114,7 +117,7 @@ def config_show(app: App, /, as_json: bool) -> None:
             }
         )
         return
-    say(f"file: {path or 'none, defaults hold'}; env: {data.config.env or 'none'}")
+    say(f"file: {path or 'none (defaults)'}; env: {data.config.env or 'none'}")
     table("", ["key", "value", "from"], [[one.key, one.value, one.origin] for one in found])
 
 
@@ -122,10 +125,10 @@ def config_show(app: App, /, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def config_check(app: App, /, as_json: bool) -> None:
-    """Check the configuration without opening anything; every problem is told at once."""
+    """Check the configuration without opening anything; all problems are reported at once."""
     with app.open() as data:
         path = data.config.path
     if as_json:
         print_json({"valid": True, "file": None if path is None else str(path), "env": data.config.env})
     else:
-        say(f"{path or 'no fpa.toml, the defaults'}: good")
+        say(f"{path or 'defaults (no fpa.toml)'}: valid")

@@ -1,6 +1,6 @@
 """The group ``fpa``: its global options, its commands by name, and what its exit codes mean.
 
-Commands are imported when they are called, so that ``fpa --help`` answers at once.
+Commands are imported when they are called, so that ``fpa --help`` is fast.
 """
 
 from __future__ import annotations
@@ -31,40 +31,40 @@ EXIT_CODES: dict[type[FpaError], int] = {
     exceptions.DataError: 7,
     OutputError: 8,
 }
-"""Exit codes by error. Besides: 0 done, 1 findings of severity error (``fpa validate``), 2 wrong usage, 9 every row rejected, 130 interrupted."""
+"""Exit codes by error. Others: 0 success, 1 findings of severity error (``fpa validate``), 2 wrong usage, 9 every row rejected, 130 interrupted."""
 
 NOTHING_STORED = 9
 """The exit code of an ingest that rejected every row."""
 
 INTERRUPTED = 130
-"""The exit code after an interrupt, as shells have it: 128 and the number of the signal."""
+"""The exit code after an interrupt, as in shells: 128 plus the signal number."""
 
 DISTRIBUTION = "financial-portfolio-automation"
 
 _COMMANDS = {
     "init": ("fpa_core.cli.setup", "Write a commented fpa.toml."),
-    "demo": ("fpa_core.cli.setup", "Make a realistic day of data and show what the layer does with it."),
+    "demo": ("fpa_core.cli.setup", "Generate a day of sample data and show how the layer handles it."),
     "ingest": ("fpa_core.cli.data", "Validate files and store them."),
-    "sniff": ("fpa_core.cli.files", "Show how files would be read, before anything is stored."),
-    "formats": ("fpa_core.cli.files", "List the formats of files that are known."),
-    "validate": ("fpa_core.cli.validate", "Judge files without storing them, and report on them."),
+    "sniff": ("fpa_core.cli.files", "Show how files would be read, without storing anything."),
+    "formats": ("fpa_core.cli.files", "List the known file formats."),
+    "validate": ("fpa_core.cli.validate", "Validate files without storing them, and report the findings."),
     "query": ("fpa_core.cli.data", "Read stored records."),
     "latest": ("fpa_core.cli.data", "Show the last quote, trade and bars of a symbol."),
-    "inventory": ("fpa_core.cli.data", "Tell what is stored: rows, first and last time."),
-    "batches": ("fpa_core.cli.admin", "List what was ingested, latest first."),
-    "undo": ("fpa_core.cli.admin", "Take a batch back."),
-    "quarantine": ("fpa_core.cli.quarantine", "Look at records that were refused, and decide about them."),
-    "plugins": ("fpa_core.cli.admin", "List plugins, also those that failed to load."),
-    "rules": ("fpa_core.cli.rules", "List the validation rules in force."),
+    "inventory": ("fpa_core.cli.data", "Show what is stored: rows, first and last time."),
+    "batches": ("fpa_core.cli.admin", "List the stored batches, latest first."),
+    "undo": ("fpa_core.cli.admin", "Undo a batch."),
+    "quarantine": ("fpa_core.cli.quarantine", "Review quarantined records, and fix, replay or discard them."),
+    "plugins": ("fpa_core.cli.admin", "List plugins, including those that failed to load."),
+    "rules": ("fpa_core.cli.rules", "List the enabled validation rules."),
     "config": ("fpa_core.cli.admin", "Show or check the configuration."),
-    "store": ("fpa_core.cli.storage", "Look at the database, or seal its rows."),
-    "cache": ("fpa_core.cli.cache", "Look at the cache, fill it, or take things out."),
+    "store": ("fpa_core.cli.storage", "Show database statistics, or seal rows."),
+    "cache": ("fpa_core.cli.cache", "Inspect, warm, invalidate or clear the cache."),
     "completion": ("fpa_core.cli.setup", "Print a completion script for a shell."),
 }
 
 
 class App:
-    """What the global options say; commands get it with ``@click.pass_obj``."""
+    """The values of the global options; commands receive it with ``@click.pass_obj``."""
 
     def __init__(self, config: str | None, env: str | None, log_level: str | None) -> None:
         self.config = config
@@ -72,18 +72,18 @@ class App:
         self.log_level = log_level
 
     def open(self, *, lazy: bool = True) -> DataLayer:
-        """Open the data layer; its parts open when they are used, unless *lazy* is false."""
+        """Open the data layer. Its parts open on first use unless *lazy* is false."""
         from fpa_core import config, log
         from fpa_core.layer import open_layer
 
-        # Before the layer, for what is logged while plugins are loaded.
+        # Configure logging before the layer, because loading plugins logs.
         tree = config.load(self.config, env=self.env)
         log.configure(tree.logging, self.log_level, secrets=tree.secrets)
         return open_layer(self.config, env=self.env, lazy=lazy)
 
 
 class _Group(click.Group):
-    """Built-in commands by name; those of plugins are looked for when a name is not built in, or all are listed."""
+    """Built-in commands by name. Plugin commands are loaded only for an unknown name or to list all commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*_COMMANDS, *sorted(set(super().list_commands(ctx)) - set(_COMMANDS))]
@@ -104,7 +104,7 @@ class _Group(click.Group):
             note("interrupted")
             ctx.exit(INTERRUPTED)
         except click.ClickException as error:
-            # What is wrong with an argument is shown beside it, and arguments may be the names of files.
+            # The message quotes the argument, which may be a file name with control characters.
             error.message = displayed(error.message, keep="\n\t")  # type: ignore[misc]  # there is no other way in
             raise
 
@@ -119,7 +119,7 @@ class _Group(click.Group):
 
 
 def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
-    """Let plugins add their commands; where only the built-in ones are installed, which add none, nothing is loaded."""
+    """Let plugins add their commands. Load nothing if only the built-in plugins are installed, as these add none."""
     from importlib.metadata import entry_points
 
     installed = entry_points(group="fpa")
@@ -128,7 +128,7 @@ def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
     from fpa_core import config
     from fpa_core.plugins import PluginManager
 
-    # The help must come even where the configuration is wrong; the command itself will say so.
+    # Show the help even if the configuration is invalid; the command itself reports the error.
     with contextlib.suppress(FpaError):
         section = config.load(ctx.params.get("config"), env=ctx.params.get("env")).plugins
         PluginManager(block=section.block).register_commands(group)
@@ -137,27 +137,30 @@ def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done; 1 errors found by validate; 2 wrong usage; 3 configuration; 4 plugin; 5 database; "
-    "6 cache; 7 data that cannot be read; 8 output that cannot be written; 9 every row was rejected; 130 interrupted.",
+    epilog="Exit codes: 0 success; 1 validate found errors; 2 wrong usage; 3 configuration; 4 plugin; 5 database; "
+    "6 cache; 7 unreadable data; 8 output cannot be written; 9 every row was rejected; 130 interrupted.",
 )
 @click.option(
-    "--config", metavar="FILE", envvar="FPA_CONFIG", help="The configuration; else fpa.toml in this folder or above."
+    "--config",
+    metavar="FILE",
+    envvar="FPA_CONFIG",
+    help="The configuration file. Default: fpa.toml in this folder or a parent.",
 )
-@click.option("--env", metavar="NAME", help="The overlay [env.NAME] to use; else FPA_ENV says.")
+@click.option("--env", metavar="NAME", help="The overlay [env.NAME] to use. Default: the variable FPA_ENV.")
 @click.option(
     "--log-level",
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
-    help="Log more, or less, than [logging] says.",
+    help="The log level; overrides [logging].",
 )
 @click.version_option(package_name=DISTRIBUTION, prog_name="fpa")
 @click.pass_context
 def cli(ctx: click.Context, config: str | None, env: str | None, log_level: str | None) -> None:
-    """Market data and portfolio records: kept exactly, checked, cached, and answered fast."""
+    """Store, validate, cache and query market data and portfolio records, exactly."""
     ctx.obj = App(config, env, log_level)
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line; errors of ours become a message and an exit code."""
+    """Run the command line. An :class:`FpaError` becomes a message and an exit code."""
     open_standard_streams()
     try:
         return _run(arguments)
@@ -170,7 +173,7 @@ def _run(arguments: list[str] | None) -> Any:
     try:
         return cli.main(args=arguments, prog_name="fpa")
     except OSError as error:
-        # Click prints helps and versions itself, and commands of plugins print with it.
+        # Click itself prints help texts and versions, and plugin commands print with it.
         if any(frame.f_code is click.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
             with writing():
                 raise

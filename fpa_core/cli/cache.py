@@ -1,4 +1,4 @@
-"""Commands about the cache: what is in it, and putting in and taking out."""
+"""Commands for the cache: inspect, warm, invalidate and clear it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["cache"]
 
 KINDS = ["quotes", "trades", "bars", "orders", "positions", "snapshots"]
 ABSENT = 1
-"""The exit code of ``fpa cache get`` when there is no value of use."""
+"""The exit code of ``fpa cache get`` when there is no usable value."""
 
 
 @click.group()
 def cache() -> None:
-    """Look at the cache, fill it, or take things out.
+    """Inspect, warm, invalidate or clear the cache.
 
-    A memory cache begins and ends with its process, so these commands are of use for a cache on disk, or with one behind.
+    A memory cache lives only as long as its process. These commands are useful if the cache is on disk or has an L2 cache on disk.
     """
 
 
@@ -34,7 +34,7 @@ def cache() -> None:
 @json_option
 @click.pass_obj
 def cache_stats(app: App, /, as_json: bool) -> None:
-    """Tell how full the cache is. What a memory cache holds ends with its process; hits and misses are this process's own."""
+    """Show cache statistics. A memory cache lives only as long as its process; hits and misses are counted per process."""
     with app.open() as data:
         stats = data.cache.get_stats().as_dict() | {"backend": data.config.cache.backend}
     if as_json:
@@ -48,7 +48,7 @@ def cache_stats(app: App, /, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def cache_keys(app: App, /, pattern: str, as_json: bool) -> None:
-    """List the keys that match PATTERN, or all; in it * stands for any characters, ? for one, and a backslash takes that away."""
+    """List the keys that match PATTERN, or all keys. In PATTERN, * matches any characters and ? matches one; a backslash escapes them."""
     with app.open() as data:
         found = sorted(data.cache.keys(pattern))
     if as_json:
@@ -63,7 +63,7 @@ def cache_keys(app: App, /, pattern: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def cache_get(app: App, /, key: str, as_json: bool) -> None:
-    """Show the value under KEY, its age and how long it lives. The exit code is 1 when there is none of use, with the reason."""
+    """Show the value of KEY, its age and its remaining lifetime. If there is no usable value, show the reason and exit with 1."""
     with app.open() as data:
         found = data.cache.lookup(key)
     if not found:
@@ -76,13 +76,13 @@ def cache_get(app: App, /, key: str, as_json: bool) -> None:
     if as_json:
         print_json({"key": key, "found": True, "age": found.age, "remaining": found.remaining, "value": value})
         return
-    left = "for ever" if found.remaining is None else f"{found.remaining:.1f} s more"
-    note(f"{found.age:.1f} s old, lives {left}")
+    left = "never expires" if found.remaining is None else f"expires in {found.remaining:.1f} s"
+    note(f"{found.age:.1f} s old, {left}")
     print_json(value)
 
 
 def _plain(value: Any) -> Any:
-    """Return a cached value as JSON may have it: records as objects, tables by their rows, bytes by their length."""
+    """Return a cached value as JSON-compatible data: records as objects, tables by their row counts, bytes by their length."""
     from fpa_core.cache.codec import is_arrow_table
     from fpa_core.kinds import KINDS as ALL
     from fpa_core.serialization import to_dict
@@ -100,16 +100,21 @@ def _plain(value: Any) -> Any:
 
 @cache.command("invalidate")
 @click.argument("pattern", required=False)
-@click.option("--tag", "tags", multiple=True, help="End what bears this tag, as quotes/AAPL or bars!; repeatable.")
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    help="Invalidate the entries with this tag, such as quotes/AAPL or bars!; repeatable.",
+)
 @json_option
 @click.pass_obj
 def cache_invalidate(app: App, /, pattern: str | None, tags: tuple[str, ...], as_json: bool) -> None:
-    """Take out the keys that match PATTERN, or end all answers that bear a tag, or both.
+    """Remove the keys that match PATTERN, or invalidate all entries with a tag, or both.
 
-    Reads bear the tag KIND/SYMBOL of each symbol they name, or KIND/* when they name none, and KIND! always.
+    Results of reads have the tag KIND/SYMBOL for each symbol of the query, or KIND/* if it has none, and always the tag KIND!.
     """
     if pattern is None and not tags:
-        raise click.UsageError("give a pattern, or a tag with --tag")
+        raise click.UsageError("give a PATTERN, or a tag with --tag")
     with app.open() as data:
         data.cache.invalidate_tags(*tags)
         dropped = None if pattern is None else data.cache.invalidate_pattern(pattern)
@@ -117,32 +122,32 @@ def cache_invalidate(app: App, /, pattern: str | None, tags: tuple[str, ...], as
         print_json({"dropped": dropped, "tags": list(tags)})
         return
     if tags:
-        say(f"what bears {', '.join(tags)} has ended")
+        say(f"invalidated all entries with the tags: {', '.join(tags)}")
     if dropped is not None:
-        say(f"{dropped} entries dropped")
+        say(f"{dropped} entries removed")
 
 
 @cache.command("warm")
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("symbols", nargs=-1)
-@click.option("--start", help="First time included, of the reads to come.")
-@click.option("--end", help="First time left out.")
+@click.option("--start", help="First time included, as in the reads to warm for.")
+@click.option("--end", help="First time excluded.")
 @click.option(
     "--form",
     type=click.Choice(["records", "arrow", "count"]),
     default="records",
     show_default=True,
-    help="What is kept: the answer of to_list(), of to_arrow(), or of count().",
+    help="The result to cache: that of to_list(), to_arrow() or count().",
 )
 @json_option
 @click.pass_obj
 def cache_warm(
     app: App, /, kind: str, symbols: tuple[str, ...], form: str, as_json: bool, **range_: str | None
 ) -> None:
-    """Read KIND of each of SYMBOLS, or of all there are, so that programs find the answers in the cache.
+    """Read KIND of each of SYMBOLS, or of all symbols, so that programs find the results in the cache.
 
-    An answer serves reads that ask for the same: one symbol, the same start and end, the same form. One that fails does not stop the others;
-    the exit code is then that of the last error.
+    A cached result serves identical reads: one symbol, the same start and end, the same form. If one read fails, the others continue, and the
+    exit code is that of the last error.
     """
     started, failed, error = time.perf_counter(), dict[str, str](), None
     with app.open() as data:
@@ -155,12 +160,12 @@ def cache_warm(
                 failed[symbol], error = str(problem), problem
         since = data.cache.get_stats() - before
         if data.config.cache.backend == "memory":
-            note("the memory cache ends with this command: warm it in the program, or use one on disk")
+            note("the memory cache is lost when this command ends: warm it in the program, or use a disk cache")
     told = {"loaded": since.loads, "present": since.hits, "failed": failed, "seconds": time.perf_counter() - started}
     if as_json:
         print_json(told)
     else:
-        say(f"{since.loads} answers loaded, {since.hits} there already, {len(failed)} failed")
+        say(f"{since.loads} results loaded, {since.hits} already cached, {len(failed)} failed")
         for symbol, text in failed.items():
             note(f"{symbol}: {text}")
     if error is not None:
@@ -176,10 +181,10 @@ def _read(data: DataLayer, kind: str, symbol: str, form: str, range_: dict[str, 
 @json_option
 @click.pass_obj
 def cache_clear(app: App, /, as_json: bool) -> None:
-    """Forget every cached answer."""
+    """Remove every cached entry."""
     with app.open() as data:
         dropped = data.cache.clear()
     if as_json:
         print_json({"dropped": dropped})
     else:
-        say(f"{dropped} entries dropped")
+        say(f"{dropped} entries removed")

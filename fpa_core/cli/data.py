@@ -1,4 +1,4 @@
-"""Commands about data: ingest, query, latest, inventory."""
+"""Commands for data: ingest, query, latest, inventory."""
 
 from __future__ import annotations
 
@@ -34,19 +34,21 @@ __all__ = ["ingest", "inventory", "latest", "query"]
 FORMATS = ["table", "csv", "jsonl", "parquet"]
 COUNTS = ("read", "inserted", "duplicate", "revised", "quarantined")
 SHOWN = 40
-"""Rows a table shows on a terminal when no limit is given."""
+"""Rows a table shows if no limit is given."""
 REMEMBERED = 1_000
-"""The largest limit with which the rows of a table come through the cache."""
+"""The largest limit for which the rows of a table are read through the cache."""
 
 
 @click.command()
 @file_options
-@click.option("--source", help="Where the data come from, as fxcm; kept with every row.")
-@click.option("--via", metavar="SOURCE", help="Read from this source; FILES are then what it takes, as symbols.")
-@click.option("--start", help="With --via: the first time wanted.")
-@click.option("--end", help="With --via: the first time that is not.")
-@click.option("--max-rejected", metavar="0|N|P%", help="Store nothing when more rows are rejected.")
-@click.option("--dry-run", is_flag=True, help="Judge all rows and store nothing.")
+@click.option("--source", help="Where the data come from, such as fxcm; stored with every row.")
+@click.option(
+    "--via", metavar="SOURCE", help="Read from this source plugin; FILES are then its arguments, such as symbols."
+)
+@click.option("--start", help="With --via: first time included.")
+@click.option("--end", help="With --via: first time excluded.")
+@click.option("--max-rejected", metavar="0|N|P%", help="Store nothing if more rows are rejected.")
+@click.option("--dry-run", is_flag=True, help="Validate all rows and store nothing.")
 @json_option
 @click.pass_obj
 def ingest(
@@ -61,10 +63,10 @@ def ingest(
     max_rejected: str | None,
     **options: Any,
 ) -> None:
-    """Validate FILES and store them: CSV, JSON, Parquet, Arrow, Excel, packed or not; folders and globs; - for standard input.
+    """Validate FILES and store them: CSV, JSON, Parquet, Arrow or Excel, also compressed; folders and globs; - for standard input.
 
-    Each file is a batch: all of it is stored, or none. Rows that are stored already add nothing; rows that break a rule of severity
-    error are quarantined with the reason. `fpa sniff` shows how a file would be read.
+    Each file is one batch and is stored completely or not at all. Rows that are already stored are counted as duplicates. Rows that break a
+    rule of severity error are quarantined with the reason. `fpa sniff` shows how a file would be read.
     """
     options = said_options(options)
     _check_via(options, start=start, end=end, dry_run=dry_run)
@@ -109,34 +111,36 @@ def ingest(
 
 
 def _check_via(options: dict[str, Any], *, start: str | None, end: str | None, dry_run: bool) -> None:
-    """Refuse options that do not go with, or without, another source.
+    """Check that no option conflicts with --via, or with its absence.
 
-    :raises click.UsageError: when there are any.
+    :raises click.UsageError: if one does.
     """
     if options.get("via") is None:
         for name, value in (("--start", start), ("--end", end)):
             if value is not None:
-                raise click.UsageError(f"{name} needs --via SOURCE: files are read whole; `fpa query` has {name}, too")
+                raise click.UsageError(
+                    f"{name} requires --via SOURCE, because files are read completely; to select stored rows, use {name} of `fpa query`"
+                )
     elif dry_run:
-        raise click.UsageError("--dry-run judges files; it cannot be used with --via")
+        raise click.UsageError("--dry-run validates files; it cannot be combined with --via")
 
 
 def _targets(files: tuple[str, ...], options: dict[str, Any]) -> list[str]:
-    """Return what is to be read: files, those in folders and of globs, or what another source takes."""
+    """Return the targets to read: files, with folders and globs expanded, or the arguments of another source."""
     if options.get("via"):
         return list(files)
     targets = targets_of(files)
     symbol = options.get("symbol", "")
     if len(targets) > 1 and symbol and "{" not in symbol:
         raise click.UsageError(
-            f"{len(targets)} files and one --symbol {symbol}: are they all of that symbol? "
-            "Say --symbol '{name}' to take it from the name of each file, or ingest them one at a time"
+            f"--symbol {symbol} is given for {len(targets)} files. "
+            "Use --symbol '{name}' to take the symbol from each file name, or ingest the files one at a time"
         )
     return targets
 
 
 def _show_totals(entries: list[dict[str, Any]], *, as_json: bool, dry_run: bool) -> None:
-    """Print what came of all files together."""
+    """Print the totals over all files."""
     if len(entries) == 1:
         if as_json:
             print_json(entries[0])
@@ -154,7 +158,7 @@ def _nothing_stored(entry: dict[str, Any]) -> bool:
 
 
 def _judged(data: DataLayer, target: str, progress: Any, options: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
-    """Judge a file without storing it, and return what a receipt would say."""
+    """Validate a file without storing it, and return the values of its receipt."""
     result = data.validate(target, progress=progress, **options)
     rejected = {
         rule: tally.failed
@@ -164,7 +168,7 @@ def _judged(data: DataLayer, target: str, progress: Any, options: dict[str, Any]
     flagged = {rule: tally.failed for rule, tally in result.counts.items() if tally.failed and rule not in rejected}
     entry = {"file": str(target), "dry_run": True, "read": result.rows, "rejected": rejected, "flagged": flagged}
     if not as_json:
-        say(f"{target}: {result.rows:,} rows judged, nothing stored")
+        say(f"{target}: {result.rows:,} rows validated, nothing stored")
         for rule, count in rejected.items():
             first = next(each for each in result.findings if each.rule == rule)
             place = "" if first.row is None else f", first in row {first.row + 1}"
@@ -175,7 +179,7 @@ def _judged(data: DataLayer, target: str, progress: Any, options: dict[str, Any]
 
 
 def _stored(entries: list[dict[str, Any]]) -> str:
-    """Return which batches are stored, for somebody who may get no receipt."""
+    """Return which batches are stored, in case the receipt cannot be printed."""
     ids = [str(entry["batch"]) for entry in entries if entry.get("batch") is not None]
     return f"stored: batch {', '.join(ids)}" if ids else "nothing was stored"
 
@@ -206,15 +210,17 @@ def _show_receipt(receipt: Receipt, target: str) -> None:
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("symbol", required=False)
 @click.option("--start", help="First time included: 2024-05-01, or 2024-05-01T14:30:00Z.")
-@click.option("--end", help="First time left out.")
-@click.option("--limit", type=click.IntRange(0), help="At most so many rows.")
-@click.option("--latest-first", is_flag=True, help="Count and show from the end.")
-@click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="A further condition, as interval=1m; repeatable.")
-@click.option("--as-known-at", help="What was known at that time, without later batches and corrections.")
-@click.option("--batch", type=int, help="Only rows brought by this batch.")
-@click.option("--source", help="Only rows brought from this source, as files:fxcm or 'files:*'.")
+@click.option("--end", help="First time excluded.")
+@click.option("--limit", type=click.IntRange(0), help="The largest number of rows.")
+@click.option("--latest-first", is_flag=True, help="Show the latest rows first; --limit counts from the end.")
 @click.option(
-    "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What rows are printed as."
+    "--where", multiple=True, metavar="COLUMN=VALUE", help="A further condition, such as interval=1m; repeatable."
+)
+@click.option("--as-known-at", help="The data as known at that time, without later batches and corrections.")
+@click.option("--batch", type=int, help="Only rows of this batch.")
+@click.option("--source", help="Only rows from this source, such as files:fxcm or 'files:*'.")
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="The output format."
 )
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
 @click.pass_obj
@@ -229,9 +235,9 @@ def query(
     limit: int | None,
     **conditions: Any,
 ) -> None:
-    """Read records of KIND, of SYMBOL or of all; of snapshots, SYMBOL is the account.
+    """Read records of KIND, of SYMBOL or of all symbols. For snapshots, SYMBOL is the account.
 
-    Decimals and times come out exactly as they went in. In CSV a missing value is empty.
+    Decimals and times are printed exactly as stored. In CSV, a missing value is an empty cell.
     """
     conditions |= _conditions(kind, where)
     with app.open() as data:
@@ -239,7 +245,7 @@ def query(
             _show_rows(data, kind, symbol, limit, conditions)
             return
         if form == "parquet" and output is None and sys.stdout.isatty():
-            raise click.UsageError("Parquet is not for a terminal: give a file with --output")
+            raise click.UsageError("Parquet cannot be written to a terminal; give a file with --output")
         from fpa_core import export
 
         selection = data.select(kind, symbol, limit=limit, **conditions)
@@ -253,7 +259,7 @@ def query(
 
 
 def _conditions(kind: str, where: tuple[str, ...]) -> dict[str, str | None]:
-    """Return the values that columns must have; None where the text after the sign is empty."""
+    """Return the required value of each column; None if the text after the sign is empty."""
     from fpa_core.kinds import kind_of
 
     asked_by = kind_of(kind)
@@ -264,7 +270,7 @@ def _conditions(kind: str, where: tuple[str, ...]) -> dict[str, str | None]:
         if not equals:
             raise click.BadParameter(f"{text!r} is not COLUMN=VALUE", param_hint="--where")
         if name not in columns:
-            raise click.BadParameter(f"{name!r} is none of: {', '.join(columns)}", param_hint="--where")
+            raise click.BadParameter(f"unknown column {name!r}; one of: {', '.join(columns)}", param_hint="--where")
         conditions[name] = value or None
     return conditions
 
@@ -272,7 +278,7 @@ def _conditions(kind: str, where: tuple[str, ...]) -> dict[str, str | None]:
 def _show_rows(data: DataLayer, kind: str, symbol: str | None, limit: int | None, conditions: dict[str, Any]) -> None:
     selection = data.select(kind, symbol, limit=SHOWN if limit is None else limit, **conditions)
     bound = selection.query.limit
-    # A screenful comes through the cache, as programs' reads do; more is read in bounded memory.
+    # Read a screenful through the cache, as programs do; read more in bounded memory.
     through_cache = bound is not None and bound <= REMEMBERED
     batches = selection.to_arrow("text").to_batches() if through_cache else selection.batches(prices="text")
     rows = [row for batch in batches for row in text_rows(selection.query.kind, batch)]
@@ -282,7 +288,7 @@ def _show_rows(data: DataLayer, kind: str, symbol: str | None, limit: int | None
     if limit is None and len(rows) == SHOWN:
         total = data.select(kind, symbol, **conditions).count()
         if total > SHOWN:
-            note(f"the first {SHOWN} of {total:,}; --limit shows more, --format csv all")
+            note(f"showing the first {SHOWN} of {total:,} rows; use --limit for more, or --format csv for all")
 
 
 @click.command()
@@ -320,7 +326,7 @@ def _kind(record: Any) -> str:
 @json_option
 @click.pass_obj
 def inventory(app: App, /, kind: str | None, as_json: bool) -> None:
-    """Tell what is stored, by kind and symbol: rows, first and last time."""
+    """Show what is stored, by kind and symbol: rows, first and last time."""
     with app.open() as data:
         extents = data.store.inventory(kind)
     rows = [

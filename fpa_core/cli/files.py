@@ -1,4 +1,4 @@
-"""What the commands that read files share: the options that say how, and ``fpa sniff`` and ``fpa formats``."""
+"""The commands ``fpa sniff`` and ``fpa formats``, and the options of all commands that read files."""
 
 from __future__ import annotations
 
@@ -22,68 +22,80 @@ KINDS = ["quotes", "trades", "bars", "orders", "positions", "snapshots"]
 
 
 def file_options(command: Any) -> Any:
-    """Add the argument FILES and the options that say what files leave open and how they are read."""
+    """Add the argument FILES and the options for reading files."""
     return reading_options(click.argument("files", nargs=-1, required=True, metavar="FILES...")(command))
 
 
 def reading_options(command: Any) -> Any:
-    """Add the options that say what rows leave open and how they are read."""
+    """Add the options for reading rows, and for the values that files do not contain."""
     for option in (
         click.option(
             "--value",
             "values",
             multiple=True,
             metavar="FIELD:WORD=OURS",
-            help="What a word of a field means, as side:Bought=buy; repeatable.",
+            help="The meaning of a word in a field, such as side:Bought=buy; repeatable.",
         ),
         click.option(
-            "--null", "nulls", multiple=True, metavar="TEXT", help="A further spelling of a missing value; repeatable."
+            "--null",
+            "nulls",
+            multiple=True,
+            metavar="TEXT",
+            help="An additional spelling of a missing value; repeatable.",
         ),
-        click.option("--magnitudes", is_flag=True, default=None, help="Numbers may end in K, M or B."),
-        click.option("--ignore", metavar="NAME,...", help="Columns that are not read."),
-        click.option("--footer", type=click.IntRange(0), help="Lines at the end that are no rows."),
+        click.option("--magnitudes", is_flag=True, default=None, help="Accept numbers that end in K, M or B."),
+        click.option("--ignore", metavar="NAME,...", help="Columns to ignore."),
+        click.option("--footer", type=click.IntRange(0), help="The number of lines to skip at the end."),
         click.option(
-            "--skip", type=click.IntRange(0), help="Lines in front of the header, or of the rows where there is none."
+            "--skip",
+            type=click.IntRange(0),
+            help="The number of lines to skip before the header, or before the rows if there is no header.",
         ),
-        click.option("--comment", help="What a line begins with that is no row."),
-        click.option("--names", metavar="NAME,...", help="The columns of a file without a header."),
+        click.option("--comment", help="The prefix of comment lines."),
+        click.option("--names", metavar="NAME,...", help="The column names of a file without a header."),
         click.option(
             "--column",
             "columns",
             multiple=True,
             metavar="FIELD=NAME",
-            help="The column of a field, or two joined by +; repeatable.",
+            help="The column of a field, or two columns joined by +; repeatable.",
         ),
-        click.option("--encoding", help="The encoding of the text, as latin-1; else UTF-8, or as its first bytes say."),
-        click.option("--delimiter", help="What stands between cells, as ';' or tab; else it is found out."),
-        click.option("--thousands", help="The mark between groups of digits."),
+        click.option(
+            "--encoding", help="The text encoding, such as latin-1. Default: UTF-8, or as its byte order mark says."
+        ),
+        click.option("--delimiter", help="The delimiter between cells, such as ';' or tab. Default: detected."),
+        click.option("--thousands", help="The thousands separator."),
         click.option(
             "--decimal",
             type=click.Choice([".", ","]),
-            help="The decimal mark; else it is found out where it is certain.",
+            help="The decimal mark. Default: detected if unambiguous.",
         ),
-        click.option("--scale", metavar="NUMBER", help="What prices are multiplied by, as 1e-9."),
+        click.option("--scale", metavar="NUMBER", help="The factor that prices are multiplied by, such as 1e-9."),
         click.option(
             "--ambiguous",
             type=click.Choice(["refuse", "earlier", "later"]),
-            help="Which instant a local time is that occurs twice.",
+            help="How to read a local time that occurs twice, when clocks are set back.",
         ),
-        click.option(
-            "--day-first/--month-first", default=None, help="What comes first in dates that can be read either way."
-        ),
-        click.option("--time-format", metavar="FORMAT", help="How times are written, as '%d.%m.%Y %H:%M'."),
+        click.option("--day-first/--month-first", default=None, help="The order of day and month in ambiguous dates."),
+        click.option("--time-format", metavar="FORMAT", help="The format of times, such as '%d.%m.%Y %H:%M'."),
         click.option(
             "--time-unit",
             type=click.Choice(["s", "ms", "us", "ns", "excel"]),
-            help="The unit of times that are numbers.",
+            help="The unit of numeric times.",
         ),
-        click.option("--tz", metavar="ZONE", help="The zone of times that name none, as America/New_York."),
-        click.option("--as-of", metavar="TIME", help="The time of orders, positions and snapshots that name none."),
-        click.option("--account", help="The account of a file that names none."),
-        click.option("--interval", help="The interval of bars in a file that names none, as 1m or 1d."),
-        click.option("--symbol", help="The symbol of a file that names none; {name} is the name of the file."),
-        click.option("--kind", type=click.Choice(KINDS), help="What the rows are; else the columns tell."),
-        click.option("--as", "format", metavar="FORMAT", help="The format, of `fpa formats`; else it is recognised."),
+        click.option("--tz", metavar="ZONE", help="The time zone of times without one, such as America/New_York."),
+        click.option("--as-of", metavar="TIME", help="The time of orders, positions and snapshots without one."),
+        click.option("--account", help="The account of a file that does not contain it."),
+        click.option("--interval", help="The bar interval of a file that does not contain it, such as 1m or 1d."),
+        click.option(
+            "--symbol", help="The symbol of a file that does not contain it; {name} stands for the file name."
+        ),
+        click.option(
+            "--kind", type=click.Choice(KINDS), help="The kind of the records. Default: detected from the columns."
+        ),
+        click.option(
+            "--as", "format", metavar="FORMAT", help="The file format, one of `fpa formats`. Default: detected."
+        ),
     ):
         command = option(command)
     return command
@@ -92,7 +104,7 @@ def reading_options(command: Any) -> Any:
 def said_options(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options that were given, as :meth:`fpa_core.DataLayer.ingest` takes them.
 
-    :raises click.BadParameter: for a column that is not FIELD=NAME.
+    :raises click.BadParameter: if a column is not FIELD=NAME, or a value not FIELD:WORD=OURS.
     """
     said: dict[str, Any] = {}
     for name, value in options.items():
@@ -131,7 +143,7 @@ def _column(text: str) -> tuple[str, str | tuple[str, ...]]:
 
 
 def targets_of(files: Sequence[str]) -> list[str]:
-    """Return the files that paths, folders and globs name; ``-`` is standard input."""
+    """Return the files, with folders and globs expanded; ``-`` is standard input."""
     from fpa_core.layer import files_of
 
     found: list[str] = []
@@ -145,10 +157,10 @@ def targets_of(files: Sequence[str]) -> list[str]:
 @json_option
 @click.pass_obj
 def sniff(app: App, /, files: tuple[str, ...], as_json: bool, **options: Any) -> None:
-    """Show how FILES would be read: what they are, which column is which field, the first records, and what is missing.
+    """Show how FILES would be read: format, kind, the column of each field, the first records, and what is missing.
 
-    Only the beginning of a file is looked at, and nothing is stored. The options are those of `fpa ingest`, so that what they change can be
-    seen first. The exit code is 7 when a file cannot be read.
+    Only the beginning of a file is read, and nothing is stored. The options are those of `fpa ingest`, so you can try them here first. The
+    exit code is 7 if a file cannot be read.
     """
     options = said_options(options)
     entries: list[dict[str, Any]] = []
@@ -180,16 +192,16 @@ def _show(found: Sniffed) -> None:
     for line in found.preamble:
         say(f"  above the table: {line[:100]}")
     if found.kind:
-        say(f"  kind: {found.kind} ({'told by' if not found.format else 'as'} {found.why})")
+        say(f"  kind: {found.kind} ({'detected by' if not found.format else 'as'} {found.why})")
     _show_fields(found)
     if found.ignored:
-        say(f"  not read: {', '.join(found.ignored)}")
+        say(f"  ignored columns: {', '.join(found.ignored)}")
     for record in found.records:
         say("  " + ", ".join(f"{name} {value}" for name, value in record.items()))
     for row, problem in found.rejects:
         say(f"  row {row} would be rejected: {problem}")
     if found.last_line is not None:
-        say(f"  the last line is no row: {found.last_line[:100]}")
+        say(f"  the last line is not a row: {found.last_line[:100]}")
     if found.problem:
         say(f"  cannot be read: {found.problem.removeprefix(found.name + ': ')}")
         if found.hint:
@@ -199,7 +211,7 @@ def _show(found: Sniffed) -> None:
 
 
 def _show_fields(found: Sniffed) -> None:
-    """Print which column each field is, and how it is written."""
+    """Print the column of each field, and how its values are written."""
     if found.fields:
         rows = [[name, column, written] for name, (column, written) in found.fields.items()]
         rows += [[name, "", f"{value} (not in the file)"] for name, value in found.fills.items()]
@@ -207,14 +219,14 @@ def _show_fields(found: Sniffed) -> None:
 
 
 def _parts(found: Sniffed) -> list[str]:
-    names = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
+    names = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "pipes"}
     parts = [found.form]
     if found.container:
-        parts.append(f"packed ({found.container})")
+        parts.append(f"compressed ({found.container})")
     if found.encoding:
         parts.append(found.encoding)
     if found.delimiter:
-        parts.append(f"{names.get(found.delimiter, repr(found.delimiter))} between {len(found.columns)} cells")
+        parts.append(f"{len(found.columns)} cells delimited by {names.get(found.delimiter, repr(found.delimiter))}")
     if found.header is not None:
         parts.append("with a header" if found.header else "without a header")
     return parts
@@ -225,20 +237,20 @@ def _parts(found: Sniffed) -> list[str]:
 @json_option
 @click.pass_obj
 def formats(app: App, /, name: str | None, as_json: bool) -> None:
-    """List the formats that are known, or all of the format NAME: built in, of plugins, and of [formats.NAME] in fpa.toml."""
+    """List the known file formats, or show the format NAME. Formats are built in, from plugins, or from [formats.NAME] in fpa.toml."""
     with app.open() as data:
         known = data.formats
     if name is not None and name not in known:
         from fpa_core.config import did_you_mean
 
-        raise DataError(f"there is no format {name!r}", hint=did_you_mean(name, known))
+        raise DataError(f"unknown format {name!r}", hint=did_you_mean(name, known))
     chosen = {each: offer for each, offer in sorted(known.items()) if name in (None, each)}
     if as_json:
         print_json([_as_dict(offer) for offer in chosen.values()])
     elif name is None:
         table(
             "",
-            ["format", "what it is", "recognised by"],
+            ["format", "description", "recognised by"],
             [[each, offer.description, _recognised(offer)] for each, offer in chosen.items()],
             empty="no formats",
         )

@@ -1,4 +1,4 @@
-"""How commands speak: tables for people, JSON for machines, progress on a terminal and silence in a pipe."""
+"""Output of commands: tables for people, JSON for machines, and a progress bar on terminals only."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ __all__ = [
 ]
 
 BROKEN_PIPE = 141
-"""The exit code after the reader of a pipe has gone, as shells have it: 128 and the number of the signal."""
+"""The exit code after the reader of a pipe has closed it, as in shells: 128 plus the signal number."""
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
-"""The option of every command whose answer a machine may read."""
+"""The option of every command with machine-readable output."""
 
 
 class OutputError(FpaError):
-    """Standard output is full or closed; what the command had done before is kept."""
+    """Raised if standard output cannot be written. What the command has already stored stays stored."""
 
 
 @contextlib.contextmanager
 def writing() -> Iterator[None]:
-    """Turn failures to write to standard output into an :class:`OutputError`; end the command quietly if the reader of a pipe has gone."""
+    """Turn failures to write to standard output into an :class:`OutputError`; exit quietly if the reader of a pipe has closed it."""
     try:
         yield
     except OSError as error:
@@ -64,14 +64,14 @@ def writing() -> Iterator[None]:
 
 
 def _drop_output() -> None:
-    """Discard what is still buffered: Python would fail on it again when it ends."""
+    """Discard buffered output; otherwise Python would fail on it again at exit."""
     with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
 def after_commit(done: str) -> Iterator[None]:
-    """Add to an :class:`OutputError` what has been done all the same, as "batch 7 is stored"."""
+    """Add to an :class:`OutputError` what has been done nevertheless, such as "stored: batch 7"."""
     try:
         yield
     except OutputError as error:
@@ -79,7 +79,7 @@ def after_commit(done: str) -> Iterator[None]:
 
 
 class _Closed(io.TextIOBase):
-    """Stands for a standard stream that the caller has closed, for which Python has None."""
+    """Stand-in for a standard stream that the caller closed, for which Python has None."""
 
     @property
     def buffer(self) -> _Closed:
@@ -90,7 +90,7 @@ class _Closed(io.TextIOBase):
 
 
 def open_standard_streams() -> None:
-    """Replace a closed standard output by one that fails when it is written, and a closed standard error by none."""
+    """Replace a closed standard output by a stream that fails on writes, and a closed standard error by the null device."""
     if sys.stdout is None:
         sys.stdout = _Closed()  # It is None when the descriptor is closed
     if sys.stderr is None:
@@ -100,7 +100,7 @@ def open_standard_streams() -> None:
 def say(text: str, *, lines: bool = False) -> None:
     """Print a text on standard output, with control characters escaped.
 
-    :param lines: keep line feeds; only for texts that hold nothing of a file or a database.
+    :param lines: keep line feeds. Use it only for texts without content from files or databases.
     """
     with writing():
         click.echo(displayed(text, keep="\n" if lines else ""))
@@ -114,7 +114,7 @@ def print_json(value: Any) -> None:
 
 @contextlib.contextmanager
 def data_output(form: str) -> Iterator[BinaryIO]:
-    """Yield standard output for data in the format *form*: as they are in a pipe or a file, escaped on a terminal."""
+    """Yield standard output for data in the format *form*: unchanged in a pipe or a file, escaped on a terminal."""
     with writing():
         raw = sys.stdout.buffer
         stream = _Terminal(raw, form) if sys.stdout.isatty() else raw
@@ -143,7 +143,7 @@ class _Terminal:
         self._raw.flush()
 
     def _csv(self, text: str) -> str:
-        """Escape a part of a CSV file; line feeds end a row, except between quotes, where they are data."""
+        """Escape a part of a CSV file. Line feeds end a row, except within quotes, where they are data."""
         shown = []
         for place, piece in enumerate(text.split('"')):
             self._quoted ^= place > 0
@@ -174,12 +174,12 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
         grid.add_column(Text(displayed(name)), justify="right" if numeric else "left", overflow="fold")
     for row in content:
         grid.add_row(*(Text(displayed(_cell(value))) for value in row))
-    # A pipe has no width: lines are not folded there. What pads the last column helps nobody.
+    # A pipe has no width, so lines are not folded there. Padding of the last column is stripped.
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 10_000, highlight=False)
     with writing():
         with console.capture() as capture:  # which writes an empty text to the file
             console.print(grid)
-        # Not splitlines(), which parts lines at more than line feeds.
+        # Not splitlines(), which splits at more than line feeds.
         click.echo("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
 
 
@@ -196,7 +196,7 @@ def _is_number(value: Any) -> bool:
 
 
 def text_rows(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str | None, ...]]:
-    """Yield the rows of a batch as the texts a person reads: exact decimals and times."""
+    """Yield the rows of a batch as text, with exact decimals and times."""
     from fpa_core.arrow import columns
 
     read = {"decimal": columns.as_texts, "time": columns.times_as_texts}
@@ -205,7 +205,7 @@ def text_rows(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str | None, .
 
 
 def note(text: str) -> None:
-    """Print a remark on standard error, where it does not mix with data; control characters are escaped."""
+    """Print a remark on standard error, separate from data. Control characters are escaped."""
     _to_standard_error(displayed(text))
 
 
@@ -215,13 +215,13 @@ def show_error(error: FpaError) -> None:
 
 
 def _to_standard_error(text: str) -> None:
-    # There is nowhere left to report that standard error itself cannot be written.
+    # If standard error cannot be written, there is no place left to report it.
     with contextlib.suppress(OSError):
         click.echo(text, err=True)
 
 
 def when(ns: int | None) -> str:
-    """Return a time for people: the exact text, to the second where that is all."""
+    """Return a time as exact text, without a fraction if it is a whole second."""
     from fpa_core.numbers import ns_text
 
     return "" if ns is None else ns_text(ns)
@@ -229,7 +229,7 @@ def when(ns: int | None) -> str:
 
 @contextlib.contextmanager
 def progress_bar(label: str) -> Iterator[Progress]:
-    """Show how far a file has been read, while it takes; only on a terminal."""
+    """Show the progress of reading a file; only on a terminal."""
     if not sys.stderr.isatty():
         yield lambda _rows, _share: None
         return

@@ -1,4 +1,4 @@
-"""Commands about what was refused: list, show, fix, replay, discard, export."""
+"""Commands for quarantined records: list, show, fix, replay, retry, discard, export."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ STATES = [*map(str, State), "any"]
 
 @click.group()
 def quarantine() -> None:
-    """Look at records that were refused, and decide what becomes of them."""
+    """Review quarantined records, and fix, replay or discard them."""
 
 
 def _conditions(command: Any) -> Any:
-    """Options that say which records are meant; all that are given must hold."""
+    """Add the options that select records; a record must match all that are given."""
     for option in (
-        click.option("--source", help="Only those whose batch came from this source, as files:fxcm or 'files:*'."),
-        click.option("--rule", help="Only those that broke this rule, as quote.crossed or 'quote.*'."),
-        click.option("--symbol", help="Only those of this symbol, or of a pattern, as 'SPX*'."),
-        click.option("--kind", type=click.Choice(KINDS), help="Only those of this kind."),
-        click.option("--batch", type=int, help="Only those that this batch refused."),
+        click.option("--source", help="Only records of batches from this source, such as files:fxcm or 'files:*'."),
+        click.option("--rule", help="Only records that broke this rule, such as quote.crossed or 'quote.*'."),
+        click.option("--symbol", help="Only records of this symbol, or of a pattern such as 'SPX*'."),
+        click.option("--kind", type=click.Choice(KINDS), help="Only records of this kind."),
+        click.option("--batch", type=int, help="Only records that this batch quarantined."),
     ):
         command = option(command)
     return command
 
 
 _waive = click.option(
-    "--waive", multiple=True, metavar="RULE", help="Store a record although it breaks this rule; repeatable."
+    "--waive", multiple=True, metavar="RULE", help="Ignore this rule, and store records that break it; repeatable."
 )
 _ids = click.argument("ids", nargs=-1, type=int, metavar="[ID]...")
 
@@ -59,13 +59,15 @@ def _given(conditions: dict[str, Any], ids: tuple[int, ...] = ()) -> dict[str, A
     type=click.Choice(STATES),
     default="open",
     show_default=True,
-    help="Only those of which this has become.",
+    help="Only records in this state.",
 )
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=50, show_default=True, help="The largest number of records to list."
+)
 @json_option
 @click.pass_obj
 def quarantine_list(app: App, /, limit: int, state: str, as_json: bool, **conditions: Any) -> None:
-    """List refused records, latest first, each with what it broke."""
+    """List quarantined records, latest first, with the rules they broke."""
     from fpa_core.quarantine import as_dict
 
     given = _given(conditions | {"state": None if state == "any" else state})
@@ -79,10 +81,10 @@ def quarantine_list(app: App, /, limit: int, state: str, as_json: bool, **condit
         [r.id, r.batch, r.row, r.kind, r.subject, when(r.ts_ns), str(r.state), "; ".join(f["rule"] for f in r.findings)]
         for r in found
     ]
-    headings = ["id", "batch", "row", "kind", "symbol", "timestamp", "state", "broke"]
+    headings = ["id", "batch", "row", "kind", "symbol", "timestamp", "state", "broken rules"]
     table("", headings, rows, empty="nothing in quarantine")
     if count > len(found):
-        note(f"{count - len(found):,} more; --limit shows them")
+        note(f"{count - len(found):,} more; use --limit to show them")
 
 
 @quarantine.command("show")
@@ -90,13 +92,13 @@ def quarantine_list(app: App, /, limit: int, state: str, as_json: bool, **condit
 @json_option
 @click.pass_obj
 def quarantine_show(app: App, /, record: int, as_json: bool) -> None:
-    """Show a refused record as it came, and why it was refused."""
+    """Show a quarantined record as it was received, and why it was rejected."""
     from fpa_core.quarantine import as_dict
 
     with app.open() as data:
         found = next(iter(data.quarantine.list(id=record)), None)
     if found is None:
-        raise click.BadParameter(f"there is no record {record} in quarantine", param_hint="ID")
+        raise click.BadParameter(f"no record {record} in quarantine", param_hint="ID")
     if as_json:
         print_json(as_dict(found))
         return
@@ -117,9 +119,9 @@ def quarantine_show(app: App, /, record: int, as_json: bool) -> None:
 def quarantine_replay(
     app: App, /, ids: tuple[int, ...], waive: tuple[str, ...], as_json: bool, **conditions: Any
 ) -> None:
-    """Judge open records again by the rules in force, and store those that pass: all, those of ID, or those of the conditions.
+    """Validate open records again with the enabled rules, and store those that pass: all, those given by ID, or those that match the options.
 
-    Those that do not pass stay in quarantine.
+    Records that do not pass stay in quarantine.
     """
     with app.open() as data:
         receipts = data.quarantine.replay(waive=waive, **_given(conditions, ids))
@@ -144,23 +146,23 @@ def _answer(receipts: Any, *, as_json: bool) -> None:
 def _show(receipt: Receipt) -> None:
     origin = receipt.file or receipt.source
     say(f"{origin}: {receipt.kind or 'records'}, batch {receipt.batch}")
-    stay = f", {receipt.quarantined:,} still refused" if receipt.quarantined else ""
+    stay = f", {receipt.quarantined:,} still quarantined" if receipt.quarantined else ""
     counts = f"{receipt.inserted:,} inserted, {receipt.duplicate:,} duplicate, {receipt.revised:,} revised"
-    say(f"  {receipt.read:,} judged: {counts}{stay}")
+    say(f"  {receipt.read:,} validated: {counts}{stay}")
     for rule, count in sorted(receipt.warnings.items()):
         say(f"  flagged {count:,} x {rule}")
 
 
 @quarantine.command("retry")
-@click.option("--batch", type=int, required=True, help="The batch that refused the rows.")
+@click.option("--batch", type=int, required=True, help="The batch that rejected the rows.")
 @reading_options
 @_waive
 @json_option
 @click.pass_obj
 def quarantine_retry(app: App, /, batch: int, waive: tuple[str, ...], as_json: bool, **options: Any) -> None:
-    """Read rows that could not be read once more with other options, as --tz or --column, and store those that are records now.
+    """Parse the unreadable rows of a batch again with other options, such as --tz or --column, and store those that now give records.
 
-    What was said when their file was ingested holds where nothing else is said. Those that still cannot be read stay in quarantine.
+    Options that are not given keep their values from the ingest of the file. Rows that still cannot be parsed stay in quarantine.
     """
     with app.open() as data:
         receipt = data.quarantine.retry(batch, waive=waive, **said_options(options))
@@ -175,9 +177,9 @@ def quarantine_retry(app: App, /, batch: int, waive: tuple[str, ...], as_json: b
 @json_option
 @click.pass_obj
 def quarantine_fix(app: App, /, record: int, changes: tuple[str, ...], waive: tuple[str, ...], as_json: bool) -> None:
-    """Change values of an open record, judge it again, and store it; nothing after the sign takes a value away.
+    """Change values of an open record, validate it again, and store it. COLUMN= with nothing after the sign removes the value.
 
-    When it still breaks a rule of severity error nothing is changed, and the exit code is 1.
+    If it still breaks a rule of severity error, nothing is changed and the exit code is 1.
     """
     values = {}
     for change in changes:
@@ -197,21 +199,21 @@ def quarantine_fix(app: App, /, record: int, changes: tuple[str, ...], waive: tu
 @quarantine.command("discard")
 @_ids
 @_conditions
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 @click.pass_obj
 def quarantine_discard(app: App, /, ids: tuple[int, ...], yes: bool, as_json: bool, **conditions: Any) -> None:
-    """Discard open records: those of ID, or those of the conditions, of which there must be one.
+    """Discard open records: those given by ID, or those that match the options. At least one ID or option is required.
 
     They stay in the database, marked as discarded; `fpa undo` of the batch reopens them.
     """
     given = _given(conditions, ids)
     if not given:
-        raise click.UsageError("say which records: their ids, or a condition such as --batch")
+        raise click.UsageError("give record ids, or an option such as --batch")
     with app.open() as data:
         found = data.quarantine.count(state=State.OPEN, **given)
         if found and not yes:
-            if not _is_asked():
+            if not _is_interactive():
                 raise click.UsageError(f"this would discard {found:,} records; confirm with --yes")
             click.confirm(f"Discard {found:,} records?", abort=True, err=True)
         receipt = data.quarantine.discard(**given) if found else None
@@ -224,8 +226,8 @@ def quarantine_discard(app: App, /, ids: tuple[int, ...], yes: bool, as_json: bo
             say(f"{'; '.join(receipt.notes)} (as batch {receipt.batch})")
 
 
-def _is_asked() -> bool:
-    """Tell whether there is somebody who can be asked."""
+def _is_interactive() -> bool:
+    """Return whether standard input is a terminal, so that a person can confirm."""
     return sys.stdin.isatty()
 
 
@@ -239,16 +241,16 @@ def _is_asked() -> bool:
     type=click.Choice(FORMATS),
     default="csv",
     show_default=True,
-    help="What records are written as.",
+    help="The output format.",
 )
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
 @click.pass_obj
 def quarantine_export(
     app: App, /, ids: tuple[int, ...], state: str, form: Any, output: Path | None, **conditions: Any
 ) -> None:
-    """Write refused records as CSV, JSON Lines or Parquet, in the order of their batches and rows."""
+    """Write quarantined records as CSV, JSON Lines or Parquet, in the order of their batches and rows."""
     if form == "parquet" and output is None and sys.stdout.isatty():
-        raise click.UsageError("Parquet is not for a terminal: give a file with --output")
+        raise click.UsageError("Parquet cannot be written to a terminal; give a file with --output")
     given = _given(conditions | {"state": None if state == "any" else state}, ids)
     with app.open() as data:
         if output is None:

@@ -1,4 +1,4 @@
-"""Commands about validation rules: those in force, and what one of them demands, with every value and where it came from."""
+"""Commands for validation rules: list the enabled ones, and explain one with its parameters and their origins."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["rules"]
 @json_option
 @click.pass_context
 def rules(ctx: click.Context, as_json: bool) -> None:
-    """List the validation rules in force, with their parameters."""
+    """List the enabled validation rules with their parameters."""
     if ctx.invoked_subcommand is not None:
         return
     found = _rules(ctx.obj)
@@ -30,8 +30,8 @@ def rules(ctx: click.Context, as_json: bool) -> None:
         [r["id"], ", ".join(r["kind"]), r["scope"], r["severity"] or "by symbol", _parameters(r), _owner(r)]
         for r in found
     ]
-    headings = ["rule", "judges", "scope", "severity", "parameters", "from"]
-    table("", headings, rows, empty="no rules: the level is off")
+    headings = ["rule", "kinds", "scope", "severity", "parameters", "from"]
+    table("", headings, rows, empty="no rules enabled: the level is off")
 
 
 @rules.command("show")
@@ -39,9 +39,9 @@ def rules(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def rules_show(app: App, /, rule: str, as_json: bool) -> None:
-    """Explain a rule: what it demands, its parameters with their units and defaults, and where each value comes from.
+    """Explain a rule: what it requires, its parameters with units and defaults, and the origin of each value.
 
-    A rule that is not in force is explained, too.
+    Disabled rules can be shown, too.
     """
     found = {entry["id"]: entry for entry in _rules(app)}
     entry = found.get(rule) or _idle(app, rule)
@@ -51,13 +51,13 @@ def rules_show(app: App, /, rule: str, as_json: bool) -> None:
     text, meaning = _divide(entry["doc"])
     say(f"{displayed(entry['id'])}: {text}", lines=True)
     if rule not in found:
-        in_force = "not in force: set its severity, or another level"
+        status = "disabled: set its severity or another level to enable it"
     elif entry["severity"] is None:
-        in_force = "not in force, but for the overrides below"
+        status = "disabled, except for the overrides below"
     else:
-        in_force = f"severity {entry['severity']} ({_origin(entry, 'severity', 'by the level')})"
+        status = f"severity {entry['severity']} ({_origin(entry, 'severity', 'by the level')})"
     say("")
-    say(f"{in_force}; judges {', '.join(entry['kind'])}; from {_owner(entry)}")
+    say(f"{status}; applies to {', '.join(entry['kind'])}; from {_owner(entry)}")
     for name, value in entry["parameters"].items():
         unit = f" [{entry['units'][name]}]" if name in entry["units"] else ""
         origin = entry["origins"].get(name)
@@ -70,11 +70,11 @@ def rules_show(app: App, /, rule: str, as_json: bool) -> None:
             say(f"  {name} = {_text(entry[name])}  ({_origin(entry, name)})")
     for pattern, changes in entry["overrides"].items():
         values = ", ".join(f"{name} = {_text(value)}" for name, value in changes.items())
-        say(f"  for {pattern}: {values or 'the same'}  ({_origin(entry, f'overrides.{pattern}')})")
+        say(f"  for {pattern}: {values or 'unchanged'}  ({_origin(entry, f'overrides.{pattern}')})")
 
 
 def _divide(doc: str) -> tuple[str, dict[str, str]]:
-    """Part a docstring into its text and what it says of each parameter."""
+    """Split a docstring into its text and the description of each parameter."""
     text, *fields = re.split(r"^:ivar (\w+): ", doc, flags=re.MULTILINE)
     return text.rstrip(), {name: " ".join(said.split()) for name, said in zip(fields[::2], fields[1::2], strict=True)}
 
@@ -85,19 +85,19 @@ def _rules(app: App) -> list[dict[str, Any]]:
 
 
 def _idle(app: App, rule: str) -> dict[str, Any]:
-    """Describe a rule that plugins offer and that is not in force."""
+    """Describe a rule that plugins provide and that is disabled."""
     from fpa_core.parts import rule_origins
 
     with app.open() as data:
         if rule not in data.plugins.rules:
-            raise click.BadParameter(f"there is no rule {rule!r}; `fpa rules` lists those in force", param_hint="ID")
+            raise click.BadParameter(f"unknown rule {rule!r}; `fpa rules` lists the enabled rules", param_hint="ID")
         offer = data.plugins.rules.require(rule)
         made = data.config.validator.rules.get(rule) or offer.options()
         return {**made.as_dict(), **rule_origins(data.config, offer)}
 
 
 def _parameters(entry: Mapping[str, Any]) -> str:
-    """Return the parameters, those that were set with a star."""
+    """Return the parameters; those that were set are marked with a star."""
     return ", ".join(
         f"{name}={_text(value)}{'*' if name in entry['origins'] else ''}" for name, value in entry["parameters"].items()
     )
@@ -112,7 +112,7 @@ def _origin(entry: Mapping[str, Any], name: str, otherwise: str = "default") -> 
 
 
 def _text(value: Any) -> str:
-    """Write a value without the marks of Python."""
+    """Return a value as text without Python syntax."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name}: {_text(each)}" for name, each in value.items())
     if isinstance(value, list | tuple):

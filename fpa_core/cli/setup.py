@@ -1,4 +1,4 @@
-"""Commands to begin with: init, demo, completion."""
+"""Commands for the first steps: init, demo, completion."""
 
 from __future__ import annotations
 
@@ -14,31 +14,33 @@ __all__ = ["completion", "demo", "init"]
 
 @click.command()
 @click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False), metavar="[DIR]")
-@click.option("--force", is_flag=True, help="Replace an fpa.toml that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing fpa.toml.")
 def init(folder: Path, force: bool) -> None:
     """Write a commented fpa.toml into DIR."""
     from fpa_core.config import FILE_NAME, template
 
     target = folder / FILE_NAME
     if target.exists() and not force:
-        raise click.UsageError(f"{target} is there already; --force replaces it")
+        raise click.UsageError(f"{target} already exists; use --force to overwrite it")
     folder.mkdir(parents=True, exist_ok=True)
     target.write_text(template(), encoding="utf-8")
-    say(f"{target} written; every key in it is explained. Next: fpa ingest FILE")
+    say(f"{target} written, with a comment on every key. Next: fpa ingest FILE")
 
 
 @click.command()
 @click.argument("folder", default="fpa-demo", type=click.Path(path_type=Path, file_okay=False), metavar="[DIR]")
 @click.option(
-    "--quotes", type=click.IntRange(1_000, 5_000_000), default=100_000, show_default=True, help="Quotes to make."
+    "--quotes", type=click.IntRange(1_000, 5_000_000), default=100_000, show_default=True, help="The number of quotes."
 )
-@click.option("--seed", type=int, default=7, show_default=True, help="The same seed makes the same day.")
+@click.option(
+    "--seed", type=int, default=7, show_default=True, help="The random seed; the same seed gives the same day."
+)
 @json_option
 @click.pass_obj
 def demo(app: App, /, folder: Path, quotes: int, seed: int, as_json: bool) -> None:
-    """Make a day of quotes, trades and a small portfolio in DIR, good rows and bad, and show what the layer does with it.
+    """Generate a day of quotes, trades and a small portfolio in DIR, with valid and invalid rows, and show how the layer handles it.
 
-    The database it leaves is an ordinary one: go on with `cd DIR` and `fpa inventory`.
+    The database is an ordinary one: continue with `cd DIR` and `fpa inventory`.
     """
     from fpa_core.demo import run
 

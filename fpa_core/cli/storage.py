@@ -1,4 +1,4 @@
-"""Commands about the place where data are kept: the store."""
+"""Commands for the store."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["store"]
 
 @click.group()
 def store() -> None:
-    """Look at the database, or seal its rows."""
+    """Show database statistics, or seal rows."""
 
 
 @store.command("stats")
 @json_option
 @click.pass_obj
 def store_stats(app: App, /, as_json: bool) -> None:
-    """Tell what the database is and what it holds: single (hot) and sealed rows of each kind, and what a sealed one takes."""
+    """Show database statistics: single (hot) and sealed rows of each kind, and bytes per sealed row."""
     from attrs import asdict
 
     with app.open() as data:
@@ -41,7 +41,7 @@ def store_stats(app: App, /, as_json: bool) -> None:
         ]
         for name, f in kinds.items()
     ]
-    table("", ["kind", "rows", "hot", "sealed", "segments", "bytes a sealed row"], rows)
+    table("", ["kind", "rows", "hot", "sealed", "segments", "bytes per sealed row"], rows)
 
 
 @store.command("seal")
@@ -50,7 +50,7 @@ def store_stats(app: App, /, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def store_seal(app: App, /, kind: str | None, symbol: str | None, as_json: bool) -> None:
-    """Move single rows of KIND and SYMBOL, or all, into compact segments, and fold late rows in. What reads return stays the same."""
+    """Move single rows of KIND and SYMBOL, or all rows, into compact segments, and merge late rows. The results of reads do not change."""
     from attrs import asdict
 
     with app.open() as data:

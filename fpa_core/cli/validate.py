@@ -1,4 +1,4 @@
-"""The command ``fpa validate``: files are judged, and nothing is stored."""
+"""The command ``fpa validate``: validate files without storing them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ __all__ = ["validate"]
 
 @click.command()
 @file_options
-@click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
+@click.option("--strict", is_flag=True, help="Exit with 1 on warnings, too.")
 @click.option(
-    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a report for people to FILE."
+    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write an HTML report to FILE."
 )
 @json_option
 @click.pass_obj
 def validate(
     app: App, /, files: tuple[str, ...], strict: bool, html: Path | None, as_json: bool, **options: Any
 ) -> None:
-    """Judge FILES by the rules in force without storing anything.
+    """Validate FILES with the enabled rules without storing anything.
 
-    The exit code is 1 when a record breaks a rule of severity error, and so would be quarantined by an ingest.
+    The exit code is 1 if a record breaks a rule of severity error; an ingest would quarantine it.
     """
     options = said_options(options)
     entries: list[dict[str, Any]] = []
@@ -71,7 +71,7 @@ def _write(target: Path, reports: list[FileReport]) -> None:
 
 
 def _show(file: Path, result: ValidationResult) -> None:
-    verdict = "valid" if result.is_valid else "not valid"
+    verdict = "valid" if result.is_valid else "invalid"
     first: dict[str, Finding] = {}
     for finding in result.findings:
         first.setdefault(finding.rule, finding)
@@ -83,10 +83,10 @@ def _show(file: Path, result: ValidationResult) -> None:
         for rule, tally, finding in broken
     ]
     title = f"{file.name}: {result.rows:,} rows, {verdict}"
-    table(title, ["rule", "severity", "judged", "failed", "first"], rows, empty="nothing found")
+    table(title, ["rule", "severity", "checked", "failed", "first"], rows, empty="no findings")
     held = [rule for rule, tally in result.counts.items() if tally.evaluated and not tally.failed]
     if held:
-        say(f"held by every row: {', '.join(held)}")
+        say(f"passed by every row: {', '.join(held)}")
 
 
 def _example(finding: Finding | None) -> str:

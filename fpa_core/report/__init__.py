@@ -1,4 +1,4 @@
-"""Reports: what the rules say of files, and what the files are like, as one page for people.
+"""Reports: the findings of the rules on files, and profiles of their data, as one HTML page.
 
 :func:`examine` reads a file once and gathers a :class:`FileReport`; :func:`page` writes one or several as self-contained HTML.
 """

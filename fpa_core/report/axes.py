@@ -1,4 +1,4 @@
-"""Axes: round places for ticks, and what is written there."""
+"""Axes: ticks at round values, and their labels."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _UNITS = ((_DAY, "d"), (3_600 * _SECOND, "h"), (60 * _SECOND, "min"), (_SECOND, 
 
 
 class Tick(NamedTuple):
-    """A place on the axis of time.
+    """A tick of the time axis.
 
-    :ivar share: how far along it is, from 0 to 1.
-    :ivar label: what is written there; ``below`` what is written under it where something larger begins, such as a day.
+    :ivar share: its position on the axis, from 0 to 1.
+    :ivar label: the label; ``below`` is the second line, set if a larger unit such as a day begins here.
     """
 
     share: float
@@ -85,7 +85,7 @@ def round_up(value: int) -> int:
 
 
 def duration(ns: int) -> str:
-    """Return a length of time for people, in its two largest units."""
+    """Return a length of time as text, in its two largest units."""
     parts = []
     for unit, label in _UNITS:
         if ns >= unit:

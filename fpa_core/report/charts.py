@@ -1,4 +1,4 @@
-"""Charts as inline SVG. Their widths are shares of the page's, so that they fit a telephone and a sheet of paper without any script."""
+"""Charts as inline SVG. Their widths are percentages of the page width, so that they fit phones and paper without a script."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ STRIP = 14
 
 
 def findings_over_time(all_rows: TimeCounts, rules: Sequence[tuple[str, str, TimeCounts]]) -> Html:
-    """Return a row of bars for all rows, and one for each rule, all over the same time.
+    """Return a bar chart of all rows, and one of each rule, on the same time axis.
 
-    :param rules: by rule: its id, its severity, and when it was broken; all with bins of one width.
+    :param rules: the id, the severity and the times of the failures of each rule; all have bins of the same width.
     """
     width = all_rows.width
     first, last = min(all_rows.counts) * width, (max(all_rows.counts) + 1) * width
     rows = [_bars("all rows", "rows", all_rows, first, last)]
     rows += [_bars(rule, severity, counts, first, last) for rule, severity, counts in rules]
-    caption = f"Each bar is {duration(width)}. Times are UTC; every row has a scale of its own."
+    caption = f"Each bar is {duration(width)}. Times are UTC; each chart has its own scale."
     return tag(
         "figure",
         *rows,
@@ -42,7 +42,7 @@ def _bars(label: str, severity: str, counts: TimeCounts, first: int, last: int) 
     span = last - first
     bars = []
     for place, count in sorted(counts.counts.items()):
-        height = max(count / top * HEIGHT, 1)  # one finding among thousands is there to be seen
+        height = max(count / top * HEIGHT, 1)  # keep one finding among thousands visible
         bars.append(
             tag(
                 "rect",
@@ -71,7 +71,7 @@ def _bars(label: str, severity: str, counts: TimeCounts, first: int, last: int) 
 
 
 def coverage(series: Sequence[tuple[str, TimeCounts]]) -> Html:
-    """Return a strip for each series that is dark where there are many rows and blank where there are none."""
+    """Return a strip for each series: darker for more rows, blank for none."""
     width = series[0][1].width
     first = min(min(counts.counts) for _, counts in series) * width
     last = (max(max(counts.counts) for _, counts in series) + 1) * width
@@ -89,7 +89,7 @@ def coverage(series: Sequence[tuple[str, TimeCounts]]) -> Html:
         )
         rows.append(tag("div", tag("span", name(label), class_="series"), strip, class_="row"))
     axis = tag("div", tag("span", class_="series"), _time_axis(first, last), class_="row axis")
-    caption = f"Shaded where there are rows, the darker the more; blank where there are none. One step is {duration(width)}; times are UTC."
+    caption = f"The darker a strip, the more rows; it is blank when there are none. One step is {duration(width)}; times are UTC."
     return tag("figure", *rows, axis, tag("figcaption", caption), class_="chart timeline")
 
 
@@ -123,7 +123,7 @@ def _grid(first: int, last: int, height: int) -> Html:
 
 
 def _time_axis(first: int, last: int) -> Html:
-    """Return the labels of the axis; every other one is left out where there is no room."""
+    """Return the labels of the axis. Every other one is hidden if there is too little room."""
     labels = []
     for number, tick in enumerate(time_ticks(first, last)):
         anchor = "start" if tick.share < 0.1 else "end" if tick.share > 0.9 else "middle"

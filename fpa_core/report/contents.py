@@ -1,4 +1,4 @@
-"""The sections that tell what a file holds, whatever the rules say of it: columns, coverage, gaps."""
+"""The sections that describe the data of a file, independent of the rules: columns, coverage, gaps."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ STRIPS = 12
 
 
 def profiles(report: FileReport) -> Html:
-    """Return what is in each column."""
+    """Return the section with the profile of each column."""
     if not report.profiles:
         return Html()
     present = {label: one for label, one in report.profiles.items() if one.missing < one.rows}
     absent = [label for label in report.profiles if label not in present]
     number_heads = heads(
-        ["column"], ["missing", "distinct", "least", "5 %", "median", "95 %", "largest", "zero", "negative"]
+        ["column"], ["missing", "distinct", "smallest", "5 %", "median", "95 %", "largest", "zero", "negative"]
     )
     numbers = [_numbers(label, one) for label, one in present.items() if one.is_number]
     others = [_words(label, one) for label, one in present.items() if not one.is_number]
     other_heads = tag(
         "thead",
         tag("tr", tag("th", "column"), *(tag("th", each, class_="n") for each in ("missing", "distinct")),
-            *(tag("th", each) for each in ("first in order", "last in order", "most frequent"))),
+            *(tag("th", each) for each in ("first (sorted)", "last (sorted)", "most frequent"))),
     )  # fmt: skip
     sampled = any(one.counts is None for one in present.values() if one.is_number)
-    lead = "What is in each column."
+    lead = "Statistics of the values in each column."
     if sampled:
-        lead += " Quantiles of columns with many distinct values come from a sample of every so-many-th row."
+        lead += " Quantiles of columns with many distinct values are estimated from a sample of the rows."
     tables = [(number_heads, numbers), (other_heads, others)]
     return tag(
         "section",
-        tag("h2", "Profile of the columns"),
+        tag("h2", "Column profiles"),
         tag("p", lead, class_="lead"),
         *(
             tag("div", tag("table", head, tag("tbody", *rows), class_="pinned"), class_="scroll")
             for head, rows in tables
             if rows
         ),
-        names("Without any value: ", absent),
+        names("Columns without values: ", absent),
     )
 
 
@@ -81,7 +81,7 @@ def _words(label: str, profile: Profile) -> Html:
 
 
 def timeline(report: FileReport) -> Html:
-    """Return when there are rows, and when there are none."""
+    """Return the section with the coverage and the longest gaps."""
     series = report.coverage.fullest(STRIPS)
     if not series:
         return Html()
@@ -100,11 +100,11 @@ def timeline(report: FileReport) -> Html:
         tag("tr", tag("th", "series"), tag("th", "length", class_="n"), tag("th", "last row before"), tag("th", "first row after")),
     )  # fmt: skip
     count = len(report.coverage.series)
-    more = f" The {len(series)} fullest of {count:,}." if count > len(series) else ""
+    more = f" The chart shows the {len(series)} series with the most rows, of {count:,}." if count > len(series) else ""
     return tag(
         "section",
         tag("h2", "Gaps"),
-        tag("p", "When there are rows, and the longest times between two of them.", more, class_="lead"),
+        tag("p", "The times with rows, and the longest gaps between two rows of a series.", more, class_="lead"),
         charts.coverage(series),
         tag("div", tag("table", gap_heads, tag("tbody", *rows), class_="stack"), class_="scroll") if rows else "",
     )

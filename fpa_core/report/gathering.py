@@ -1,4 +1,4 @@
-"""Reading a file once and gathering all that its report shows, in bounded memory."""
+"""Read a file once and collect the content of its report in bounded memory."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["Example", "FileReport", "examine"]
 
 SHOWN = 5
-"""Examples of each rule that a report shows."""
+"""The number of examples shown for each rule."""
 
 
 @define
 class Example:
-    """A row that broke a rule: its position in the file from 1, its columns as texts, and which of them the rule looked at."""
+    """A row that broke a rule: the finding, its position in the file from 1, and its columns as text."""
 
     finding: Finding
     row: int
@@ -41,13 +41,13 @@ class Example:
 
 @define
 class FileReport:
-    """What was gathered of one file.
+    """The content of the report on one file.
 
-    :ivar rows: how many there are, rows that are no records included; ``refused`` how many an ingest would keep out, ``flagged`` how many broke any
-        rule but are no errors.
-    :ivar result: what the rules say; its findings have the positions of rows in the file, from 0.
-    :ivar rules: the rules in force, by id, as :meth:`fpa_core.validator.DataValidator.rules` describes them.
-    :ivar over_time: when each rule was broken; ``all_rows`` when there are rows.
+    :ivar rows: the number of rows, including those that could not be parsed; ``refused`` counts those an ingest would reject, ``flagged`` those
+        that broke rules, but none of severity error.
+    :ivar result: the result of the validation; its findings have the positions of rows in the file, from 0.
+    :ivar rules: the enabled rules, by id, as :meth:`fpa_core.validator.DataValidator.rules` describes them.
+    :ivar over_time: the times of the failures of each rule; ``all_rows`` has the times of all rows.
     """
 
     name: str
@@ -71,16 +71,16 @@ class FileReport:
     examples: dict[str, list[Example]] = field(factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain JSON-able values: what :meth:`fpa_core.validator.ValidationResult.as_dict` returns, and the name of the file."""
+        """Return the values of :meth:`fpa_core.validator.ValidationResult.as_dict`, and the name of the file, as JSON-compatible data."""
         return {"file": self.name} | self.result.as_dict()
 
 
 def examine(
     name: str, validator: DataValidator, chunks: Iterator[Chunk], *, progress: Progress | None = None
 ) -> FileReport:
-    """Judge the rows of *chunks*, and gather what there is to tell of them.
+    """Validate the rows of *chunks* and return the content of their report.
 
-    :param name: what the report calls them.
+    :param name: the title of the report.
     """
     gathered = _Gathering(name, validator)
     gathered.report.result = ingest.examine(gathered.validator, gathered.seen(chunks), progress=progress)
@@ -88,10 +88,10 @@ def examine(
 
 
 class _Gathering:
-    """Looks at each chunk on its way to the rules, and at their verdicts on the way back."""
+    """Observes each chunk before it is validated, and its verdicts afterwards."""
 
     def __init__(self, name: str, validator: DataValidator) -> None:
-        # The same validator, but for a backend that lets us see what it says.
+        # The same validator, with a backend that passes its verdicts on to this object.
         self.validator = copy.copy(validator)
         self.validator.backend = _Watched(validator.backend, self._heard)
         rules = {rule["id"]: rule for rule in validator.rules()}
@@ -159,21 +159,21 @@ class _Gathering:
             kept.append(Example(finding, self._chunk.rows[row], values))
 
     def finished(self) -> FileReport:
-        """Return the report, once all chunks have gone by."""
+        """Return the report. Call it after all chunks have been validated."""
         TimeCounts.aligned([self.report.all_rows, *self.report.over_time.values()])
         TimeCounts.aligned(self.report.coverage.series.values())
         return self.report
 
 
 class _Watched:
-    """A validator backend, and someone who hears its verdicts."""
+    """A validator backend that passes its verdicts to a callback."""
 
     def __init__(self, backend: ValidatorBackend, heard: Any) -> None:
         self._backend = backend
         self._heard = heard
 
     def validate(self, kind: Kind, table: pa.Table, *arguments: Any, **options: Any) -> Sequence[Verdict]:
-        """Judge a table."""
+        """Validate a table."""
         verdicts = self._backend.validate(kind, table, *arguments, **options)
         self._heard(kind, table, verdicts)
         return verdicts
@@ -191,7 +191,7 @@ def _failed(verdict: Verdict) -> npt.NDArray[np.bool_]:
 
 
 def _texts(kind: Kind, table: pa.Table) -> Iterator[dict[str, str]]:
-    """Yield each row as the texts of its columns; without those that are missing."""
+    """Yield the columns of each row as text, without missing values."""
     from fpa_core.arrow import columns
 
     read = {"decimal": columns.as_texts, "time": columns.times_as_texts}

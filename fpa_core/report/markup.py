@@ -1,4 +1,4 @@
-"""Writing HTML and SVG: whatever is not marked as markup is escaped."""
+"""Write HTML and SVG. All text that is not :class:`Html` is escaped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Content", "Html", "join", "name", "tag"]
 
 
 class Html(str):
-    """Text that is markup already."""
+    """Text that is already markup."""
 
     __slots__ = ()
 
@@ -27,12 +27,12 @@ def _escaped(content: Content) -> str:
 
 
 def join(parts: Iterable[Content], between: str = "") -> Html:
-    """Return contents one after the other."""
+    """Return contents concatenated."""
     return Html(html.escape(between).join(map(_escaped, parts)))
 
 
 def tag(element: str, *contents: Content, **attributes: Content) -> Html:
-    """Return an element; an underscore in an attribute's name stands for a hyphen, one at its end for nothing, and None for no such attribute."""
+    """Return an element; an underscore in an attribute's name stands for a hyphen, one at its end is dropped, and an attribute of None is left out."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
         for key, value in attributes.items()
@@ -44,5 +44,5 @@ def tag(element: str, *contents: Content, **attributes: Content) -> Html:
 
 
 def name(text: Content) -> Html:
-    """Return a text that came with the data, kept from changing the direction of what stands around it."""
+    """Return text from the data, isolated so that it cannot change the direction of the text around it."""
     return tag("bdi", text)

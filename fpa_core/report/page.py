@@ -1,4 +1,4 @@
-"""The whole page: nothing on it comes from elsewhere, and nothing runs."""
+"""The HTML page of a report: it loads nothing and runs no script."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from fpa_core.report.tables import share
 __all__ = ["page"]
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""What a browser may load and run for the page: its own style, and nothing else."""
+"""The content security policy of the page: allow only its own style sheet."""
 
 
 def page(reports: Sequence[FileReport], *, now_ns: int) -> str:
-    """Return a self-contained HTML page on files: no script, no image or font from elsewhere, every text escaped.
+    """Return a self-contained HTML page on files: no scripts, no external images or fonts, all text escaped.
 
-    :param now_ns: the present moment, which stands at its end.
+    :param now_ns: the current time, shown at the end of the page.
     """
     title = reports[0].name if len(reports) == 1 else f"{len(reports)} files"
     head = tag(
@@ -35,7 +35,7 @@ def page(reports: Sequence[FileReport], *, now_ns: int) -> str:
         tag("article", tag("p", "Validation report", class_="eyebrow"), sections(report), id_=f"file{number}")
         for number, report in enumerate(reports)
     ]
-    made = tag("footer", f"Made by fpa validate at {ns_text(now_ns // 10**9 * 10**9)}. Nothing was stored.")
+    made = tag("footer", f"Created by fpa validate at {ns_text(now_ns // 10**9 * 10**9)}. Nothing was stored.")
     body = tag("body", tag("main", _overview(reports) if len(reports) > 1 else "", *articles, made))
     return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
 
@@ -49,11 +49,11 @@ def _overview(reports: Sequence[FileReport]) -> Html:
             "li",
             tag("a", name(report.name), href=f"#file{number}"),
             verdict(report),
-            tag("small", f"{report.rows:,} rows, {report.refused:,} would be refused, {report.flagged:,} flagged"),
+            tag("small", f"{report.rows:,} rows, {report.refused:,} would be rejected, {report.flagged:,} flagged"),
         )
         for number, report in enumerate(reports)
     ]
-    said = f"{rows:,} rows: {refused:,} would be refused ({share(refused, rows)}), {flagged:,} flagged and kept ({share(flagged, rows)})."
+    said = f"{rows:,} rows: {refused:,} would be rejected ({share(refused, rows)}), {flagged:,} stored with a flag ({share(flagged, rows)})."
     return tag(
         "article",
         tag("p", "Validation report", class_="eyebrow"),

@@ -1,4 +1,4 @@
-"""What the values of a column are like, gathered in bounded memory: exactly while they are few, from a sample when they are many."""
+"""Profiles of columns in bounded memory: exact while there are few distinct values, from a sample when there are many."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["QUANTILES", "Profile"]
 
 MOST_DISTINCT = 20_000
-"""Distinct values beyond which a sample takes the place of their counts."""
+"""The number of distinct values beyond which a sample replaces their counts."""
 
 QUANTILES = (0.05, 0.5, 0.95)
 
@@ -53,17 +53,17 @@ class Profile:
         return self.column.type in {"decimal", "integer"}
 
     def add(self, array: pa.ChunkedArray) -> None:
-        """Take in the values of a chunk."""
+        """Add the values of a chunk."""
         if array.null_count < len(array):
             for value, count in self._counted(array.combine_chunks().drop_null()):
                 self._take(value, count)
-        # The sample is every so-many-th row, whatever its value.
+        # The sample has every n-th row, independent of its value.
         self._thin(array)
         self.rows += len(array)
         self.missing += array.null_count
 
     def _counted(self, array: pa.Array) -> Iterator[tuple[Any, int]]:
-        """Yield each distinct value of a chunk, as the record has it, and how often it occurs."""
+        """Yield each distinct value of a chunk, converted as in records, with its count."""
         if self.column.type == "time":
             array = columns.times_as_ns(array)
         if self.counts is None and not _is_text(array):
@@ -74,7 +74,7 @@ class Profile:
             yield (Decimal(value) if self.column.type == "decimal" else value), count
 
     def _ends(self, array: pa.Array) -> Iterator[tuple[Any, int]]:
-        """Yield the least and the largest value, and a zero and a number below zero for what is there of them."""
+        """Yield the smallest and the largest value, and a zero and a negative number if the column has any."""
         import pyarrow.compute as pc
 
         ends = pc.min_max(array).as_py()
@@ -106,15 +106,15 @@ class Profile:
             self._sample = self._sample[::2]
             self._stride *= 2
 
-    # What there is to tell
+    # Results
 
     @property
     def distinct(self) -> str:
-        """How many distinct values there are, as text."""
+        """The number of distinct values, as text."""
         return f"{len(self.counts):,}" if self.counts is not None else f"> {MOST_DISTINCT:,}"
 
     def text(self, value: Any) -> str:
-        """Return a value as a person reads it."""
+        """Return a value as text for display."""
         if value is None:
             return ""
         if self.column.type == "time":
@@ -122,7 +122,7 @@ class Profile:
         return decimal_text(value) if isinstance(value, Decimal) else str(value)
 
     def quantiles(self) -> list[Any]:
-        """Return the values below which the shares :data:`QUANTILES` of numbers lie; exact while there are few distinct ones."""
+        """Return the quantiles :data:`QUANTILES` of the numbers; exact while there are few distinct values."""
         if not self.is_number or self.low is None:
             return []
         if self.counts is None:

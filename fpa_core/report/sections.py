@@ -1,4 +1,4 @@
-"""The sections of the report on one file: its verdict, and what the rules found."""
+"""The sections of the report on one file: the verdict and the findings of the rules."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["sections", "verdict"]
 
 WORST = 10
 PHRASES = {
-    SHAPE: "Every row has the shape of a record.",
+    SHAPE: "Every row can be parsed into a record.",
 }
 
 
 def verdict(report: FileReport) -> Html:
-    """Return the verdict in a few words."""
+    """Return the verdict as a badge."""
     if not report.result.is_valid or report.refused:
-        return tag("span", "Not valid", class_="badge error")
+        return tag("span", "Invalid", class_="badge error")
     if report.result.warnings:
         return tag("span", "Valid, with warnings", class_="badge warning")
     return tag("span", "Valid", class_="badge good")
 
 
 def sections(report: FileReport) -> Html:
-    """Return all that there is to show of a file."""
+    """Return all sections of a file."""
     parts = [_head(report), _rules(report), _over_time(report), _symbols(report), _examples(report)]
     return join([*parts, profiles(report), timeline(report)])
 
@@ -41,7 +41,7 @@ def _severity(report: FileReport, rule: str) -> str:
 
 
 def _broken(report: FileReport) -> list[tuple[str, Tally]]:
-    """Return the rules that were broken: errors first, then those that were broken most often."""
+    """Return the broken rules: errors first, then by the number of failures."""
     order = [str(severity) for severity in Severity]
     found = [(rule, tally) for rule, tally in report.result.counts.items() if tally.failed]
     return sorted(found, key=lambda each: (order.index(_severity(report, each[0])), -each[1].failed, each[0]))
@@ -68,9 +68,9 @@ def _head(report: FileReport) -> Html:
             tag(
                 "dl",
                 _total("rows", report.rows, report.rows, None),
-                _total("would be refused", report.refused, report.rows, "error"),
-                _total("flagged, and kept", report.flagged, report.rows, "warning"),
-                _total("nothing found", clean, report.rows, None),
+                _total("would be rejected", report.refused, report.rows, "error"),
+                _total("flagged, but stored", report.flagged, report.rows, "warning"),
+                _total("no findings", clean, report.rows, None),
                 class_="totals",
             ),
             *notes,
@@ -82,7 +82,7 @@ def _sentence(report: FileReport) -> str:
     if report.refused:
         return f"An ingest would quarantine {report.refused:,} of {report.rows:,} rows."
     if report.flagged:
-        return f"An ingest would store all {report.rows:,} rows, and flag {report.flagged:,} of them."
+        return f"An ingest would store all {report.rows:,} rows and flag {report.flagged:,} of them."
     return f"An ingest would store all {report.rows:,} rows."
 
 
@@ -113,19 +113,19 @@ def _rules(report: FileReport) -> Html:
                     class_="n",
                     data_label="share",
                 ),
-                tag("td", f"{tally.evaluated:,}", class_="n", data_label="judged"),
-                tag("td", f"{tally.not_evaluated:,}", class_="n", data_label="not judged"),
+                tag("td", f"{tally.evaluated:,}", class_="n", data_label="checked"),
+                tag("td", f"{tally.not_evaluated:,}", class_="n", data_label="not checked"),
             )
         )
-    head = heads(["rule", "severity"], ["failed", "of those judged", "judged", "not judged"])
+    head = heads(["rule", "severity"], ["failed", "of those checked", "checked", "not checked"])
     table = tag("div", tag("table", head, tag("tbody", *rows), class_="stack"), class_="scroll") if rows else ""
     return tag(
         "section",
         tag("h2", "Findings by rule"),
-        tag("p", "A row that breaks a rule of severity error would be quarantined. All others are stored, and what is odd about them is counted.", class_="lead"),
+        tag("p", "A row that breaks a rule of severity error would be quarantined. All other rows would be stored; their findings are only counted.", class_="lead"),
         table,
-        names("Held by every row: ", silent),
-        names("Nothing to judge, for want of values: ", unjudged),
+        names("Passed by every row: ", silent),
+        names("Not checked, because the values are missing: ", unjudged),
     )  # fmt: skip
 
 
@@ -198,11 +198,11 @@ def _examples(report: FileReport) -> Html:
             tag("tr", tag("td", f"{(each.row or 0) + 1:,}", class_="n"), tag("td", name(each.message), class_="wide"))
             for each in shapeless[:5]
         ]
-        head = tag("thead", tag("tr", tag("th", "row", class_="n"), tag("th", "why it is no record")))
+        head = tag("thead", tag("tr", tag("th", "row", class_="n"), tag("th", "why it could not be parsed")))
         parts.insert(0, _titled(report, SHAPE, tag("table", head, tag("tbody", *rows)), None, report.shapeless))
     if not parts:
         return Html()
-    lead = "The first rows that break each rule; the values that it looked at are marked. Rows are counted from 1, without the header."
+    lead = "The first rows that break each rule; the values the rule uses are marked. Rows are counted from 1, without the header."
     return tag("section", tag("h2", "Examples"), tag("p", lead, class_="lead"), *parts)
 
 
@@ -223,7 +223,7 @@ def _titled(report: FileReport, rule: str, table: Html, said: str | None, count:
 def _example(report: FileReport, rule: str, examples: Sequence[Example], tally: Tally) -> Html:
     there = [column for column in report.profiles if any(column in each.values for each in examples)]
     looked = [column for column in report.profiles if any(column in each.finding.observed for each in examples)]
-    columns = [*looked, *(column for column in there if column not in looked)]  # on a telephone the first ones are seen
+    columns = [*looked, *(column for column in there if column not in looked)]  # a phone shows only the first columns
     limits = any(each.finding.limit for each in examples)
     numeric = {column for column in columns if report.profiles[column].is_number}
     head = [tag("th", "row", class_="n")]

@@ -1,4 +1,4 @@
-"""When there are rows of each symbol, and when there are none: coverage and silences, gathered in bounded memory."""
+"""The times at which each symbol has rows, and the gaps between them, collected in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 __all__ = ["Coverage", "Silence", "Symbol", "SymbolTable"]
 
 MOST_FOLLOWED = 200
-"""Symbols whose coverage is followed; of the others only the counts are."""
+"""The largest number of series whose coverage is recorded. Others are only counted."""
 
 MOST_SYMBOLS = 100_000
-"""Symbols that are told apart; further ones are counted together."""
+"""The largest number of symbols counted separately. Further ones are counted together."""
 
 MOST_SILENCES = 10
 REST = "(all others)"
 
 
 class Silence(NamedTuple):
-    """A time without rows between two rows of a symbol; the longest come last when sorted."""
+    """A gap between two rows of a series. The longest sort last."""
 
     ns: int
     name: str
@@ -35,12 +35,12 @@ class Silence(NamedTuple):
 
     @property
     def end_ns(self) -> int:
-        """When the rows go on."""
+        """The time of the first row after the gap."""
         return self.start_ns + self.ns
 
 
 class Symbol:
-    """What is known of a symbol: its rows, and how many broke a rule of each severity."""
+    """The counts of a symbol: its rows, and how many of them broke a rule of each severity."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -54,21 +54,21 @@ class SymbolTable:
         self.symbols: dict[str, Symbol] = {}
 
     def add(self, names: pa.DictionaryArray, broken: dict[str, Any]) -> None:
-        """Count rows, and those that broke a rule of each severity, given as masks."""
+        """Count the rows of each symbol, and those that broke a rule of each severity; *broken* has a mask per severity."""
         codes = names.indices.to_numpy(zero_copy_only=False)
         size = len(names.dictionary)
         rows = np.bincount(codes, minlength=size).tolist()
         found = {severity: np.bincount(codes[mask], minlength=size).tolist() for severity, mask in broken.items()}
         for code, name in enumerate(names.dictionary.to_pylist()):
             if name not in self.symbols and len(self.symbols) >= MOST_SYMBOLS:
-                name = REST  # noqa: PLW2901  # from here on it is one of many
+                name = REST  # noqa: PLW2901  # counted together with all others
             symbol = self.symbols.setdefault(name, Symbol())
             symbol.rows += rows[code]
             for severity, counts in found.items():
                 symbol.broken[severity] += counts[code]
 
     def worst(self, most: int) -> list[tuple[str, Symbol]]:
-        """Return the symbols with the most errors, then warnings, then informations, then rows."""
+        """Return the symbols with the most errors, then warnings, then infos, then rows."""
         ranked = sorted(
             self.symbols.items(),
             key=lambda each: (*(-each[1].broken[severity] for severity in each[1].broken), -each[1].rows, each[0]),
@@ -85,7 +85,7 @@ class Coverage:
         self._last: dict[str, int] = {}
 
     def add(self, kind: Kind, table: pa.Table, times: Any) -> None:
-        """Take in the rows of a chunk."""
+        """Add the rows of a chunk."""
         names = _names(kind, table)
         codes = names.indices.to_numpy(zero_copy_only=False)
         order = np.lexsort([times, codes])
@@ -115,11 +115,11 @@ class Coverage:
             heapq.heappushpop(self.silences, silence)
 
     def longest(self) -> list[Silence]:
-        """Return the longest silences, the longest first."""
+        """Return the longest gaps, the longest first."""
         return sorted(self.silences, reverse=True)
 
     def fullest(self, most: int) -> list[tuple[str, TimeCounts]]:
-        """Return the series with the most rows, in the order of their names."""
+        """Return the series with the most rows, sorted by name."""
         ranked = sorted(self.series.items(), key=lambda each: (-each[1].total, each[0]))[:most]
         return sorted(ranked)
 

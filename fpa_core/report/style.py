@@ -1,4 +1,4 @@
-"""The style of a report: one sheet for light and dark, for a wide screen, a telephone, and paper."""
+"""The style sheet of a report, for light and dark mode, wide screens, phones and paper."""
 
 from fpa_core.report.markup import Html
 

@@ -1,4 +1,4 @@
-"""What the tables of a report have in common."""
+"""Helpers for the tables of a report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["heads", "names", "share"]
 
 
 def share(part: int, whole: int) -> str:
-    """Return a part in percent: never 0 % for some, nor 100 % for not quite all."""
+    """Return a share in percent. Only none is ``0 %`` and only all is ``100 %``."""
     if not part:
         return "0 %"
     percent = 100 * part / whole
@@ -20,11 +20,11 @@ def share(part: int, whole: int) -> str:
 
 
 def names(before: str, texts: Sequence[str]) -> Html:
-    """Return a sentence that lists names; nothing where there are none."""
+    """Return a sentence that lists names; empty if there are none."""
     return tag("p", before, join((tag("code", text) for text in texts), ", "), ".", class_="none") if texts else Html()
 
 
 def heads(texts: Sequence[str], numbers: Sequence[str]) -> Html:
-    """Return the head of a table: columns of texts, then columns of numbers."""
+    """Return the head of a table: text columns, then number columns."""
     cells = [*(tag("th", text) for text in texts), *(tag("th", number, class_="n") for number in numbers)]
     return tag("thead", tag("tr", *cells))

@@ -1,4 +1,4 @@
-"""Counting over time in bounded memory: bins that grow wider as the time they must cover does."""
+"""Counts over time in bounded memory: the bins grow wider as the covered time grows."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ WIDTHS: tuple[int, ...] = (
     *(_HOUR * each for each in (1, 2, 6, 12)),
     *(_DAY * 2**power for power in range(17)),
 )
-"""Widths of bins in nanoseconds, each a multiple of the one before, so that bins can be joined."""
+"""Widths of bins in nanoseconds. Each is a multiple of the one before, so that bins can be merged."""
 
 MOST_BINS = 240
-"""Bins from the first time to the last beyond which they are made wider."""
+"""The largest number of bins between the first and the last time; with more, they are made wider."""
 
 
 class TimeCounts:
-    """How many times fall into each of some equal bins.
+    """Counts of times in bins of equal width.
 
-    :ivar level: which of :data:`WIDTHS` the bins have.
-    :ivar counts: by number of the bin, which is the time of its start divided by the width.
+    :ivar level: the index in :data:`WIDTHS` of the width of the bins.
+    :ivar counts: the counts by the number of the bin, which is its start divided by the width.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class TimeCounts:
 
     @property
     def total(self) -> int:
-        """How many times were counted."""
+        """The number of times counted."""
         return sum(self.counts.values())
 
     def add(self, times: npt.NDArray[Any]) -> None:
@@ -65,7 +65,7 @@ class TimeCounts:
         self.at_level(level)
 
     def at_level(self, level: int) -> None:
-        """Join bins so that they have the width of that level, if they are narrower."""
+        """Merge bins so that they have the width of a level, if they are narrower."""
         if level <= self.level:
             return
         factor = WIDTHS[level] // self.width
@@ -76,7 +76,7 @@ class TimeCounts:
 
     @staticmethod
     def aligned(many: Iterable[TimeCounts]) -> int:
-        """Give all of them bins of one width, which is returned."""
+        """Give all counts bins of the same width, and return it."""
         each = list(many)
         level = max((one.level for one in each), default=0)
         if each and (places := [place * one.width for one in each for place in one.counts]):

@@ -1,4 +1,4 @@
-"""Compressing the bytes of columns where that pays, with one Zstandard context a thread: making one takes as long as using it."""
+"""Compress columns if it pays off, with one Zstandard context per thread, because creating one takes as long as using it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import zstandard
 __all__ = ["compressed", "decompressed"]
 
 LEVEL = 1
-"""Higher ones take several times as long for a few percent."""
+"""The compression level. Higher ones take several times as long and save a few percent."""
 
 _PAYS = 0.9
-"""Share of its size to which a column must shrink for compression to pay for its time."""
+"""A column is stored compressed only if it shrinks to this share of its size."""
 
 _LEAST = 64
-"""Bytes that are not worth a frame's overhead."""
+"""The size in bytes below which the overhead of a frame does not pay off."""
 
 
 class _Contexts(threading.local):
@@ -29,9 +29,9 @@ _contexts = _Contexts()
 
 
 def compressed(columns: Sequence[bytes]) -> list[bytes | None]:
-    """Return the bytes of columns as Zstandard frames; None for each that is better kept as it is.
+    """Return the bytes of columns as Zstandard frames; None for each that is better stored uncompressed.
 
-    All are compressed in one step, for which the thread lets go of the interpreter: meanwhile another one can get on with its work.
+    All are compressed in one call that releases the GIL, so that other threads can run meanwhile.
     """
     worth = [place for place, raw in enumerate(columns) if len(raw) > _LEAST]
     frames: list[bytes | None] = [None] * len(columns)

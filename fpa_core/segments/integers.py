@@ -1,7 +1,7 @@
-"""How a column of 64-bit integers becomes few bytes and back: pure functions, the heart of a segment.
+"""Encode columns of 64-bit integers in few bytes, and decode them. All functions are pure.
 
-Numbers are kept as steps above the least of them, or as differences from row to row, whichever takes fewer bytes. What is common to all,
-such as the cents of prices that move by whole ticks or the zeros of times in milliseconds, is divided out first.
+Numbers are stored as offsets from the smallest one, or as differences from row to row, whichever takes fewer bytes. A common divisor, such as
+the tick of prices or the milliseconds of times, is divided out first.
 docs/reference/segment-format.md describes every byte.
 """
 
@@ -21,25 +21,25 @@ Numbers = npt.NDArray[np.unsignedinteger[Any]]
 OFFSET = 1
 """Value = base + step x number; a width of 0 means that all numbers are 0."""
 DELTA = 2
-"""Value = value before + least difference + step x number; the first value and the wide differences stand apart."""
+"""Value = value before + smallest difference + step x number; the first value and the wide differences are stored separately."""
 
 WIDTHS = (1, 2, 4, 8)
-"""Bytes that a number may take."""
+"""Possible widths of a number in bytes."""
 
 _DIFFERENCES = struct.Struct("<qI")
-"""Least difference, and how many stand apart, before the bytes of differences."""
+"""The header of differences: the smallest difference, and the number of wide ones."""
 
 _EXCEPTION_BYTES = 12
 
 _CLOSER = 4
-"""How much closer together differences must lie than values to be kept in their place at no fewer bytes: they are compressed to less."""
+"""How much narrower the range of differences must be to prefer them at the same number of bytes, because they compress better."""
 
 _FEW = 64
-"""Numbers that show, as a rule, that all of them have no common divisor but 1."""
+"""Size of the sample that usually shows that there is no common divisor except 1."""
 
 
 class Coded(NamedTuple):
-    """Integers as bytes, and what is needed to read them."""
+    """Encoded integers, and the parameters to decode them."""
 
     coding: int
     width: int
@@ -49,16 +49,16 @@ class Coded(NamedTuple):
 
 
 def encode(values: Integers) -> Coded:
-    """Return *values*, at least one, in the fewest bytes that reading them fast allows."""
+    """Encode *values*, at least one, in the fewest bytes that can still be decoded fast."""
     base, top = int(values.min()), int(values.max())
     if base == top:
         return Coded(OFFSET, 0, base, 1, b"")
-    if top - base < 2**31:  # differences, too, fit into 32 bits, which are half as much to go through
+    if top - base < 2**31:  # differences fit into 32 bits, too, which halves the memory to process
         signed: Any = np.int32
         offsets: Numbers = values.astype(np.uint32)
         offsets -= np.uint32(base % 2**32)
     else:
-        # Differences may pass 64 bits; they are taken modulo 2**64, which adding them up again undoes.
+        # Differences may exceed 64 bits; they are taken modulo 2**64, which summing them up undoes.
         signed = np.int64
         offsets = values.view(np.uint64) - np.uint64(base % 2**64)
     step, numbers = _stepped(offsets)
@@ -68,7 +68,7 @@ def encode(values: Integers) -> Coded:
         steps = np.diff(numbers.view(signed))
         least = int(steps.min())
         closest = int(steps.max()) - least
-        # Where a number takes a byte already, differences must lie much closer to be worth it.
+        # If a number takes one byte, differences must have a much narrower range to pay off.
         if width > 1 or _CLOSER * closest < reach:
             differences = _Differences.plan((steps - least).view(numbers.dtype), closest)
             closer = differences.width == width and _CLOSER * closest < reach
@@ -78,7 +78,7 @@ def encode(values: Integers) -> Coded:
 
 
 def _stepped(offsets: Numbers) -> tuple[int, Numbers]:
-    """Return the greatest number that divides all, and what remains of them."""
+    """Return the greatest common divisor, and the numbers divided by it."""
     step = int(np.gcd.reduce(offsets[:_FEW])) or int(np.gcd.reduce(offsets))
     if step > 1:
         unsigned = offsets.dtype.type
@@ -86,7 +86,7 @@ def _stepped(offsets: Numbers) -> tuple[int, Numbers]:
         if (numbers * unsigned(step) != offsets).any():
             step = int(np.gcd.reduce(offsets))
             numbers = offsets // unsigned(step)
-        if 1 < step < 2**63:  # the header has 63 bits for it; only the two far ends of time are further apart
+        if 1 < step < 2**63:  # the header has 63 bits for it; only extreme values are further apart
             return step, numbers
     return 1, offsets
 
@@ -97,7 +97,7 @@ def _width(top: int) -> int:
 
 
 class _Differences(NamedTuple):
-    """How differences are kept: the bytes of each, which are too wide for those, and the bytes of all."""
+    """The encoding of differences: the bytes of each, which ones are too wide, and the total size."""
 
     numbers: Numbers
     width: int
@@ -106,7 +106,7 @@ class _Differences(NamedTuple):
 
     @classmethod
     def plan(cls, numbers: Numbers, reach: int) -> _Differences:
-        """Choose the width that takes the fewest bytes; none that is narrower than one that takes more."""
+        """Choose the width that takes the fewest bytes; stop at the first narrower width that takes more."""
         width = _width(reach)
         size = _DIFFERENCES.size + len(numbers) * width
         wide = np.zeros(0, np.int64)
@@ -138,7 +138,7 @@ def decode(coding: int, width: int, base: int, step: int, payload: memoryview, s
     least, wide = _DIFFERENCES.unpack_from(payload)
     numbers = _numbers(payload, width, end - 1, _DIFFERENCES.size + wide * _EXCEPTION_BYTES)
     _lift(numbers[start:], step, least, values[1:])
-    # The rows before the first one asked for need only be summed up.
+    # The rows before *start* need only be summed up.
     passed = int(numbers[:start].sum(dtype=np.int64)) if start else 0
     if wide:
         places = np.frombuffer(payload, "<u4", wide, _DIFFERENCES.size)
@@ -151,12 +151,12 @@ def decode(coding: int, width: int, base: int, step: int, payload: memoryview, s
 
 
 def _numbers(payload: memoryview, width: int, count: int, at: int) -> npt.NDArray[Any]:
-    """Return numbers as they are kept; those of 64 bits as signed ones, since sums are taken modulo 2**64 anyway."""
+    """Return numbers as stored. Those of 64 bits are signed, because sums are taken modulo 2**64 anyway."""
     return np.frombuffer(payload, "<i8" if width == 8 else f"<u{width}", count, at)
 
 
 def _lift(numbers: npt.NDArray[Any], step: int, base: int, out: Integers) -> None:
-    """Put base + step x number, modulo 2**64, into *out*."""
+    """Write base + step x number, modulo 2**64, to *out*."""
     np.copyto(out, numbers)
     if step != 1:
         np.multiply(out, step, out=out)

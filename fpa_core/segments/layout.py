@@ -1,4 +1,4 @@
-"""The layout of a segment: what writing and reading one have in common. docs/reference/segment-format.md describes every byte."""
+"""The layout of a segment, shared by reader and writer. docs/reference/segment-format.md describes every byte."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMN = struct.Struct("<BBBbqqIIIII")
 
 
 class Coding(IntEnum):
-    """How the values of a column are kept."""
+    """The coding of the values of a column."""
 
     EMPTY = 0
     """Every value is null."""
@@ -52,5 +52,5 @@ class Head(NamedTuple):
 
 
 def checksum_of(content: bytes | memoryview) -> bytes:
-    """Return what tells a segment from any other: the CRC of its header, in which those of its columns stand."""
+    """Return a checksum of the whole segment: the CRC of its header, which includes the CRCs of its columns."""
     return bytes(content[HEADER.size - 4 : HEADER.size])

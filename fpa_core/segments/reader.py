@@ -1,8 +1,7 @@
-"""Segments: rows of one kind and one subject, in order of time, as narrow integers; this reads them, :mod:`fpa_core.segments.writer` makes them.
+"""Read segments: rows of one kind and one subject, in order of time, as narrow integers. :mod:`fpa_core.segments.writer` writes them.
 
-A segment is a header, which says how each column is coded and where its bytes lie, and the bytes of the columns. Times and numbers are
-integers at one scale a column (see :mod:`fpa_core.segments.integers`); texts are numbers of a dictionary. Columns are compressed where that
-pays. Header and columns each carry a CRC-32, so that a column can be read alone and damage is never returned as data. docs/reference/segment-format.md describes every byte.
+A segment is a header, with the coding and the position of each column, and the bytes of the columns. Times and numbers are integers at one
+scale per column (see :mod:`fpa_core.segments.integers`); texts are positions in a dictionary. Columns are compressed if that pays off. Header and columns each carry a CRC-32, so that a column can be read alone and damage is never returned as data. docs/reference/segment-format.md describes every byte.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ __all__ = ["Segment", "ranks"]
 
 
 class Segment:
-    """A segment read: the header is checked at once, each column when it is asked for.
+    """A segment to read. The header is checked at once, each column when it is read.
 
-    :raises CorruptionError: when the bytes are not a segment, or not as they were written.
+    :raises CorruptionError: if the bytes are not a segment, or are damaged.
     """
 
     def __init__(self, content: bytes | memoryview, what: object = "segment") -> None:
@@ -41,13 +40,13 @@ class Segment:
         self._entries = dict(self._read_header())
 
     def _read_header(self) -> Iterator[tuple[str, int]]:
-        """Yield the names of the columns, and where their entries are."""
+        """Yield the names of the columns, and the positions of their entries."""
         try:
             magic, version, spare, count, rows, size, crc = HEADER.unpack_from(self._content)
         except struct.error:
             raise self._damaged("it is too short") from None
         if magic != MAGIC or version != VERSION:
-            raise self._damaged(f"it is no segment of version {VERSION}")
+            raise self._damaged(f"it is not a segment of version {VERSION}")
         rest = self._content[HEADER.size : size]
         if crc32(rest, crc32(HEADER.pack(magic, version, spare, count, rows, size, 0))) != crc:
             raise self._damaged("its header does not match its checksum")
@@ -61,7 +60,7 @@ class Segment:
 
     def _head(self, name: str) -> Head:
         if name not in self._heads:
-            if name not in self._entries:  # a column that the kind got after this was written
+            if name not in self._entries:  # a column added to the kind after this segment was written
                 return _ABSENT
             self._heads[name] = Head._make(COLUMN.unpack_from(self._content, self._entries[name]))
         return self._heads[name]
@@ -82,20 +81,20 @@ class Segment:
 
     @property
     def weight(self) -> int:
-        """Bytes that the segment takes with all columns decoded, about."""
+        """The approximate size in bytes of the segment with all columns decoded."""
         return len(self._content) + 8 * self.rows * sum(self._head(name).raw > 0 for name in self._entries)
 
     def keep(self) -> None:
-        """Decode every column asked for as a whole from now on, and keep it, for who will ask again."""
+        """From now on, decode every requested column completely and keep it for later requests."""
         self._arrays = {}
 
     def has_integers(self, name: str) -> bool:
-        """Tell whether a column is kept as integers, not as texts."""
+        """Return whether a column is stored as integers, not as text."""
         return self._head(name).coding != Coding.TEXT
 
     def integers(self, name: str) -> Integers:
-        """Return the unscaled integers of a column that has them; where it is null, any number."""
-        # Times are asked for again and again: to find the rows of a range, and to return them.
+        """Return the unscaled integers of an integer column. Null values have arbitrary numbers."""
+        # Times are needed repeatedly: to find the rows of a range, and to return them.
         if name not in self._decoded:
             head, payload = self._payload(name)
             self._decoded[name] = self._integers(head, payload[head.nulls :], 0, self.rows)
@@ -106,15 +105,15 @@ class Segment:
         return integers.decode(head.coding, head.width, head.base, head.step, payload, start, end)
 
     def places(self) -> Integers:
-        """Return the order of arrival of each row among those of its time: what was kept as ``seq``, else their order here."""
+        """Return the order of arrival of each row among those of the same time: the stored ``seq``, else their order in the segment."""
         return self.integers("seq") if "seq" in self._entries else ranks(self.integers("timestamp"))
 
     def since(self) -> Integers | None:
-        """Return the batch that restored each row, below 0 for those that no batch restored; None if that is all."""
+        """Return the batch that restored each row, below 0 for rows that no batch restored; None if no batch restored any row."""
         return self.integers("since") if "since" in self._entries else None
 
     def scale(self, name: str) -> int:
-        """Return how many digits of a decimal column's integers stand after the point."""
+        """Return the scale of a decimal column's integers."""
         return self._head(name).scale
 
     def array(
@@ -122,7 +121,7 @@ class Segment:
     ) -> pa.Array:
         """Return rows of a column as Arrow: a decimal column, times, integers or texts.
 
-        :param scaled: return decimals as the integers they are kept as (see :meth:`scale`), unless they are kept as texts.
+        :param scaled: return decimals as the stored integers (see :meth:`scale`), unless they are stored as text.
         """
         end = self.rows if end is None else end
         if self._arrays is None:
@@ -155,7 +154,7 @@ class Segment:
         count = len(values)
         validity = None if mask is None else pa.py_buffer(np.packbits(mask, bitorder="little"))
         nulls = 0 if mask is None else count - int(mask.sum())
-        values.setflags(write=False)  # others may be given a view of the same memory
+        values.setflags(write=False)  # other callers may get a view of the same memory
         kind = columns.TIME if column_type == "time" else pa.int64()
         found = pa.Array.from_buffers(kind, count, [validity, pa.py_buffer(values)], nulls)
         return columns.from_scaled(found, head.scale) if column_type == "decimal" and not scaled else found
@@ -178,7 +177,7 @@ class Segment:
 
 
 def _nulls(count: int, kind: pa.DataType) -> pa.Array:
-    """Return a column without values; all of one type share their memory."""
+    """Return a column of nulls. Columns of one type share their memory."""
     shared = _shared_nulls(kind)
     return shared.slice(0, count) if count <= len(shared) else pa.nulls(count, kind)
 
@@ -193,7 +192,7 @@ _EMPTY = {"decimal": pa.decimal128(38, 0), "time": columns.TIME, "integer": pa.i
 
 
 def ranks(times: Integers) -> Integers:
-    """Return the place, from 0, of each row among those that share its time; *times* are in order."""
+    """Return the position, from 0, of each row among those of the same time; *times* are sorted."""
     count = np.arange(len(times))
     first = np.ones(len(times), bool)
     first[1:] = times[1:] != times[:-1]

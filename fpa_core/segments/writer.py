@@ -1,4 +1,4 @@
-"""Rows become segments: the writing half of the codec, a pure function from tables to bytes; :mod:`fpa_core.segments.reader` reads them."""
+"""Write segments: pure functions from tables to bytes. :mod:`fpa_core.segments.reader` reads them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Draft", "draft_segment", "encode_segment"]
 
 
 class Draft(NamedTuple):
-    """A segment whose columns are still to be compressed: their names, heads and bytes, and how many rows it has."""
+    """A segment whose columns are not yet compressed: their names, heads and bytes, and the number of rows."""
 
     names: Sequence[str]
     heads: Sequence[Head]
@@ -32,7 +32,7 @@ class Draft(NamedTuple):
     def segment(self, frames: Sequence[bytes | None]) -> bytes:
         """Return the segment.
 
-        :param frames: the contents compressed; None for each that is kept as it is.
+        :param frames: the compressed contents; None for each that is stored uncompressed.
         """
         size = HEADER.size + sum(1 + len(name.encode()) + COLUMN.size for name in self.names)
         entries, payloads = [], []
@@ -54,11 +54,11 @@ class Draft(NamedTuple):
 
 
 def draft_segment(kind: Kind, rows: pa.Table | pa.RecordBatch, extra: Mapping[str, Integers] | None = None) -> Draft:
-    """Code rows of one subject, in order of time, for a segment.
+    """Encode rows of one subject, in order of time, for a segment.
 
-    :param rows: columns of the kind, decimals in any form (see :mod:`fpa_core.arrow.columns`); one that is not there is null throughout. The
-        subject's own column is left to whoever keeps the segment.
-    :param extra: further integer columns, such as the batch of each row.
+    :param rows: columns of the kind, decimals in any form (see :mod:`fpa_core.arrow.columns`); an absent one is all null. The
+        subject's own column is not encoded; the caller keeps it with the segment.
+    :param extra: additional integer columns, such as the batch of each row.
     """
     coded = [
         (column.name, *_encode_column(column.type, rows, column.name))
@@ -91,18 +91,18 @@ def _encode_column(column_type: str, rows: pa.Table | pa.RecordBatch, name: str)
     scale = 0
     if column_type == "decimal":
         scaled = columns.to_scaled_integers(array, rows.schema.field(place))
-        if scaled is None:  # too long for 64 bits at one scale: kept as texts, which hold any number
+        if scaled is None:  # too long for 64 bits at one scale: stored as text, which holds any number
             return _encode_texts(columns.as_texts(array), valid)
         array, scale = scaled
     if not pa.types.is_int64(array.type):
         array = columns.times_as_ns(array)
-    # Where a value is null the memory holds any number, which is not looked at.
+    # The memory of null values has arbitrary numbers; they are ignored.
     numbers = np.frombuffer(array.buffers()[1], np.int64, len(array), 8 * array.offset)
     return _encode_integers(_filled(numbers, valid), valid, scale)
 
 
 def _filled(values: Integers, valid: npt.NDArray[np.bool_] | None) -> Integers:
-    """Return *values* with a value that is there anyway in the place of nulls, so that they cost no width."""
+    """Return *values* with nulls replaced by an existing value, so that they need no extra width."""
     return values if valid is None else np.where(valid, values, values[np.argmax(valid)])
 
 
@@ -125,7 +125,7 @@ def _encode_texts(array: pa.Array, valid: npt.NDArray[np.bool_] | None) -> tuple
 
 
 def _finish(head: Head, payload: bytes, valid: npt.NDArray[np.bool_] | None) -> tuple[Head, bytes]:
-    """Put the null mask before the payload."""
+    """Prepend the null mask to the payload."""
     if valid is None:
         return head, payload
     mask = np.packbits(valid, bitorder="little").tobytes()

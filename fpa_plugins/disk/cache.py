@@ -1,4 +1,4 @@
-"""Entries in a diskcache folder."""
+"""The disk cache backend: entries in a diskcache folder."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from fpa_plugins.disk.framing import pack
 __all__ = ["DiskCache"]
 
 MAX_GENERATIONS = 100_000
-"""Tags whose generations are remembered one by one; beyond that a purge forgets all, and a new one for all begins."""
+"""The largest number of tags with their own generations. Beyond it, a purge deletes them all and starts a new common one."""
 
 PAGE = 500
-"""Keys read at once while they are listed."""
+"""Keys read at once while listing."""
 
 LOOKS = 128
-"""How often, in the time the whole room is written once, the size is looked at; by as small a share it may be exceeded."""
+"""The size is checked this many times while ``max_bytes`` are written. It may be exceeded by one such share."""
 
 
 class DiskCache:
-    """The backend.
+    """The disk cache backend.
 
-    Other processes may use the same folder. A folder that is damaged, or was removed, is dropped and made anew: it is a cache. What is too
-    large leaves it, the oldest first.
+    Other processes may use the same folder. A damaged or removed folder is recreated, because it is only a cache. If the cache is too large, the
+    oldest entries are evicted.
 
-    :raises CacheError: when the folder cannot be used, and from every method when others keep the database locked for too long.
+    :raises CacheError: if the folder cannot be used; from every method if the database stays locked for too long.
     """
 
     capabilities: frozenset[Capability] = frozenset({Capability.PERSISTENT, Capability.SHARED, Capability.STORES_BYTES})
@@ -44,7 +44,7 @@ class DiskCache:
         self._lock = fork_safe_lock()
         self._evicted: Counter[str] = Counter()
         self._watchers: tuple[RemovalListener, ...] = ()
-        self._written = 0  # bytes since the size was last looked at
+        self._written = 0  # bytes written since the size was last checked
         self._database = Database(Path(path).expanduser().absolute(), max_bytes, timeout, self._rebuilt)
         self._run = self._database.run
         self._run(lambda _: None)
@@ -54,7 +54,7 @@ class DiskCache:
         return self._run(lambda cache: rows.read(cache, key))
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Entry]:
-        """Return those of the entries that are there."""
+        """Return the existing entries of *keys*, by key."""
         wanted = tuple(keys)
 
         def read_all(cache: Any) -> dict[str, Entry]:
@@ -63,7 +63,7 @@ class DiskCache:
         return self._run(read_all)
 
     def put(self, key: str, entry: Entry, *, fence: Mapping[str, int] | None = None) -> bool:
-        """Keep the entry unless it is too large or a generation in *fence* has moved on."""
+        """Store the entry unless it is too large or a generation in *fence* has changed."""
         row = _row(key, entry)
         if (size := len(row.content)) > self._max_bytes:
             self._evicted["oversize"] += 1
@@ -87,7 +87,7 @@ class DiskCache:
         return True
 
     def touch(self, key: str, expires_at: float | None, keep_until: float | None) -> bool:
-        """Give the entry other times."""
+        """Change the times of the entry."""
 
         def touch(cache: Any) -> bool:
             with cache.transact():
@@ -99,7 +99,7 @@ class DiskCache:
         return self._run(touch)
 
     def delete(self, key: str) -> bool:
-        """Forget the entry; tell whether there was one."""
+        """Delete the entry, and return whether there was one."""
         return self._run(partial(rows.delete, key=key))
 
     def keys(self, prefix: str = "") -> Iterator[str]:
@@ -116,19 +116,19 @@ class DiskCache:
             last, after = page[-1], True
 
     def generations(self, tags: Sequence[str]) -> dict[str, int]:
-        """Return the present generation of each tag."""
+        """Return the current generation of each tag."""
         return self._run(partial(rows.generations, tags=tags))
 
     def bump(self, tags: Sequence[str]) -> None:
-        """Give each tag a generation it never had."""
+        """Give each tag a new generation."""
         self._run(partial(rows.bump, tags=tags))
 
     def purge(self, now: float, limit: int | None = None) -> int:
-        """Drop entries past use at *now*, at most *limit*."""
+        """Delete at most *limit* entries that are useless at *now*."""
         self._run(partial(rows.forget_generations, above=MAX_GENERATIONS))
         purged = 0
         while limit is None or purged < limit:
-            step = PAGE if limit is None else min(limit - purged, PAGE)  # others get at the database in between
+            step = PAGE if limit is None else min(limit - purged, PAGE)  # let others use the database in between
             swept = self._run(partial(rows.expire, now=now, limit=step))
             self._expired(swept)
             purged += len(swept)
@@ -137,16 +137,16 @@ class DiskCache:
         return purged
 
     def clear(self) -> int:
-        """Drop every entry and return how many there were."""
+        """Delete all entries and return their number."""
         return int(self._run(lambda cache: cache.clear()))
 
     def usage(self) -> Usage:
-        """Tell how full it is: the bytes are those of the database and its files."""
+        """Return the usage of the cache. The bytes are those of the database and its files."""
         entries, size = self._run(lambda cache: (len(cache), cache.volume()))
         return Usage(entries, size, dict(self._evicted))
 
     def add_removal_listener(self, listener: RemovalListener) -> None:
-        """Call *listener* for entries that this object drops or replaces, not for those that other processes drop."""
+        """Notify *listener* for entries that this object removes or replaces. Removals by not for are processes seen."""
         with self._lock:
             self._watchers = (*self._watchers, listener)
 
@@ -154,10 +154,10 @@ class DiskCache:
         """Close the database."""
         self._database.close()
 
-    # Making room, and telling of it
+    # Eviction and its notifications
 
     def _make_room(self, written: int) -> None:
-        """Drop the oldest when a share of the room was written since the size was last looked at."""
+        """Evict the oldest entries if enough bytes were written since the size was last checked."""
         self._written += written
         if self._written * LOOKS >= self._max_bytes:
             self._written = 0
@@ -173,7 +173,7 @@ class DiskCache:
         self._evicted["rebuilt"] += 1
 
     def _replaced(self, cache: Any, row: rows.Row) -> list[tuple[str, RemovalCause]]:
-        """Tell what *row* replaces, and of what kind its end is; only looked at for those who watch."""
+        """Return the key that *row* replaces, with the cause of its removal; empty if there is none. Used only if there are watchers."""
         if (old := rows.read(cache, row.key)) is None:
             return []
         until = old.expires_at if old.keep_until is None else old.keep_until

@@ -1,4 +1,4 @@
-"""diskcache on the SQLite of apsw, which is current everywhere: the standard library's is often one that corrupts databases in WAL mode."""
+"""diskcache on the SQLite of apsw, which is up to date on all systems; that of the standard library often corrupts databases in WAL mode."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _STANDARD: Final = {
     apsw.SQLITE_IOERR: sqlite3.OperationalError,
     apsw.SQLITE_CANTOPEN: sqlite3.OperationalError,
 }
-"""Whose errors diskcache knows, by SQLite's result; any other is a DatabaseError to it."""
+"""The exceptions that diskcache expects, by SQLite's result code; DatabaseError for any other."""
 
 
 def result_code(error: Exception) -> int:
-    """Return SQLite's primary result code in an error of either library; an error without one says that the database makes no sense."""
+    """Return SQLite's primary result code of an error of either library. An error without a code counts as a corrupt database."""
     code: int = getattr(error, "result", None) or getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_CORRUPT
     return code & 0xFF
 
 
 class Connection:
-    """What diskcache asks of a connection of the standard library.
+    """The part of the standard library's connection interface that diskcache uses.
 
     :param timeout: seconds to wait for a lock that another connection holds.
     """
@@ -40,14 +40,14 @@ class Connection:
     def __init__(self, path: str, timeout: float) -> None:
         self._connection = apsw.Connection(path)
         self._connection.set_busy_timeout(int(timeout * 1000))
-        # Statements are not prepared anew for each key, as they are where a plan may depend on it.
+        # Do not re-prepare statements for each key, which SQLite does if a plan may depend on it.
         self._connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
-        # diskcache's triggers write texts in double quotes.
+        # diskcache's triggers have string literals in double quotes.
         self._connection.config(apsw.SQLITE_DBCONFIG_DQS_DDL, 1)
         self._connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 1)
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> apsw.Cursor:
-        """Begin a statement; one that returns no rows is then done."""
+        """Execute a statement. A statement that returns no rows is complete afterwards."""
         try:
             return self._connection.execute(statement, values)
         except apsw.Error as error:
@@ -61,12 +61,12 @@ class Connection:
         return self._connection.in_transaction
 
     def close(self) -> None:
-        """End it, and statements still open with it."""
+        """Close the connection and all open statements."""
         self._connection.close(force=True)
 
 
 class Cache(diskcache.Cache):  # type: ignore[misc]
-    """diskcache with connections of this kind: one for each thread, and none that a fork handed down."""
+    """diskcache with connections of this class: one per thread, and never one inherited by a fork."""
 
     @property
     def _con(self) -> Connection:
@@ -77,7 +77,7 @@ class Cache(diskcache.Cache):  # type: ignore[misc]
         connection: Connection | None = getattr(local, "con", None)
         if connection is None:
             connection = local.con = Connection(os.path.join(self._directory, DBNAME), self._timeout)  # noqa: PTH118
-            # Settings of a connection, as the folder has them; there are none yet while it is made.
+            # Settings of a connection from the folder; none exist yet while the folder is created.
             try:
                 settings = connection.execute("SELECT key, value FROM Settings").fetchall()
             except sqlite3.OperationalError:

@@ -1,4 +1,4 @@
-"""The diskcache of a folder: opened, asked with patience, and made anew when it is damaged or gone."""
+"""The diskcache of a folder: opened on use, retried while it is locked, and recreated if it is damaged or missing."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ __all__ = ["Database"]
 T = TypeVar("T")
 
 TRIES = 4
-"""How often an operation is tried, each time with a like share of the timeout: after a wait, with a new connection, in a new folder."""
+"""How often an operation is tried, each time with an equal share of the timeout: after a wait, with a new connection, in a new folder."""
 
 _BUSY: Final = frozenset({apsw.SQLITE_BUSY, apsw.SQLITE_LOCKED})
 _DAMAGE: Final = frozenset({apsw.SQLITE_ERROR, apsw.SQLITE_CORRUPT, apsw.SQLITE_NOTADB, apsw.SQLITE_IOERR})
 
 _SETTINGS: Final[Mapping[str, Any]] = {
-    # Settings live in the folder and win over defaults, so each is given every time.
+    # Settings stored in the folder override defaults, so all are given every time.
     "statistics": 0,  # turns reads into writes; DataCache counts
     "tag_index": 0,
     "eviction_policy": "least-recently-stored",  # the others turn reads into writes
     "cull_limit": 0,  # the statements here sweep and make room themselves
     "disk_min_file_size": 2**15,
-    # Readers and a writer do not wait for each other. Losing power may cost the folder, which is a cache, so nothing is synced.
+    # Readers and a writer do not block each other. Nothing is synced: a power failure may lose the folder, but it is only a cache.
     "sqlite_journal_mode": "wal",
     "sqlite_mmap_size": 0,
     "sqlite_synchronous": 0,
@@ -45,10 +45,10 @@ _SETTINGS: Final[Mapping[str, Any]] = {
 
 
 class Database:
-    """The database of a cache, and the folder it lies in.
+    """The database of a cache and its folder.
 
-    :ivar folder: where it is.
-    :param rebuilt: is called each time a damaged folder is emptied.
+    :ivar folder: the folder.
+    :param rebuilt: called each time a damaged folder is emptied.
     """
 
     def __init__(self, folder: Path, max_bytes: int, timeout: float, rebuilt: Callable[[], None]) -> None:
@@ -59,11 +59,13 @@ class Database:
         self._rebuilt = rebuilt
         self._lock = fork_safe_lock()
         self._cache: Any = None
-        self._file: tuple[int, int] | None = None  # which file the database is; another one if the folder was made anew
+        self._file: tuple[int, int] | None = (
+            None  # the identity of the database file; it changes if the folder is recreated
+        )
         self._closed = False
 
     def close(self) -> None:
-        """Close the connections; whoever asks after that gets an error."""
+        """Close the connections. Later operations raise an error."""
         with self._lock:
             self._closed = True
             if self._cache is not None:
@@ -71,9 +73,9 @@ class Database:
                 self._cache = None
 
     def run(self, operation: Callable[[Any], T]) -> T:
-        """Do *operation*, waiting for others within bounds, and rebuilding a folder that is of no use.
+        """Run *operation*. Wait for locks up to the timeout, and rebuild an unusable folder.
 
-        :raises CacheError: when the folder cannot be used, or others keep the database locked for too long.
+        :raises CacheError: if the folder cannot be used, or the database stays locked for too long.
         """
         problem: Exception | None = None
         damaged = False
@@ -92,18 +94,18 @@ class Database:
                     rows.roll_back(cache)
                 else:
                     self._forget(cache, wipe_folder=damaged)
-                    # The first time it may be that another process has made the folder anew: a new connection tells.
+                    # The first time, another process may have recreated the folder: try a new connection.
                     damaged = code in _DAMAGE
             except OSError as error:
                 problem = error
                 break
         raise CacheError(
             f"the disk cache in {self.folder} does not answer: {problem or 'it is locked'}",
-            hint="if other processes hold it for long, raise timeout or give each its own path",
+            hint="if other processes lock it for long, increase timeout or give each its own path",
         ) from problem
 
     def _open(self) -> Any:
-        """Return the diskcache on the database file that is there now."""
+        """Return the diskcache of the current database file."""
         cache = self._cache
         if cache is not None and self._identity() == self._file:
             return cache
@@ -124,8 +126,8 @@ class Database:
                     AttributeError,
                     TypeError,
                     ValueError,
-                ) as error:  # settings in the folder that none of its versions wrote
-                    raise sqlite3.DatabaseError(f"its settings make no sense: {error}") from error
+                ) as error:  # settings in the folder that no version of diskcache wrote
+                    raise sqlite3.DatabaseError(f"its settings are invalid: {error}") from error
                 rows.make_generations(cache)
                 self._cache, self._file = cache, self._identity()
             return self._cache

@@ -1,4 +1,4 @@
-"""Entries as bytes: their times and tags before their value."""
+"""Serialise entries: their times and tags, followed by the value."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pack(entry: Entry) -> bytes:
 
 
 def unpack(content: bytes) -> Entry | None:
-    """Return the entry that :func:`pack` made *content* from, its value a view of it; None when it made no such thing."""
+    """Return the entry that :func:`pack` serialised; its value is a view of *content*. None if *content* is not from :func:`pack`."""
     try:
         magic, stored_at, expires_at, keep_until, count = _HEAD.unpack_from(content)
         if magic != _MAGIC:
@@ -39,7 +39,7 @@ def unpack(content: bytes) -> Entry | None:
             position += length
     except (struct.error, UnicodeDecodeError):
         return None
-    value = memoryview(content)[position:]  # no copy of what may be large
+    value = memoryview(content)[position:]  # do not copy values, which may be large
     return Entry(value, stored_at, _or_none(expires_at), _or_none(keep_until), len(content), tags)
 
 

@@ -1,4 +1,4 @@
-"""Offers the ``disk`` cache."""
+"""Registers the ``disk`` cache."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _PACKAGES = {"diskcache": "diskcache>=5.6.3,<6", "apsw": "apsw-sqlite3mc>=3.51.3
 class DiskOptions:
     """Options of the ``disk`` cache.
 
-    :ivar path: the folder, made if need be; on a local disk, and nobody else's.
-    :ivar max_bytes: how large it may grow, about: the oldest entries go first.
-    :ivar timeout: seconds to wait altogether for other threads and processes before an error.
+    :ivar path: the folder; created if it does not exist. It must be on a local disk and belong to this user.
+    :ivar max_bytes: the approximate size limit in bytes; the oldest entries are evicted first.
+    :ivar timeout: the total time in seconds to wait for other threads and processes before an error is raised.
     """
 
     path: Path = field(default=Path(".fpa-cache"), converter=Path)
@@ -36,7 +36,7 @@ class DiskOptions:
 
 
 def create(options: DiskOptions) -> CacheBackend:
-    """Make the cache."""
+    """Create the cache."""
     try:
         from fpa_plugins.disk.cache import DiskCache
     except ModuleNotFoundError as error:
@@ -53,5 +53,5 @@ def create(options: DiskOptions) -> CacheBackend:
 
 @hookimpl
 def fpa_register_caches(register: Register[CacheBackend]) -> None:
-    """Offer the cache."""
+    """Register the cache."""
     register("disk", create, DiskOptions)

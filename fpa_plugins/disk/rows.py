@@ -1,10 +1,10 @@
-"""The statements of the disk cache: one transaction for each operation, generations of tags, keys by prefix, and bounded sweeping.
+"""The statements of the disk cache: one transaction per operation, generations of tags, keys by prefix, and bounded sweeping.
 
-They go round diskcache's own methods, which know nothing of generations, do not say which keys they drop, and take more statements. Its
-tables, connections and transactions are used as they are.
+They replace diskcache's own methods, which do not support generations, do not return the removed keys, and need more statements. Its tables,
+connections and transactions are used unchanged.
 
-Generations live in a table of their own: neither clearing nor culling the cache may touch them. The row of the empty name holds the one of
-all tags never bumped. It is drawn at random, so that generations of a folder that was lost never stand in a new one.
+Generations have their own table, because clearing or culling the cache must not remove them. The row with the empty name has the generation of
+all tags that were never bumped. It is random, so that a new folder never has the generations of a lost one.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ __all__ = [
 ]
 
 BATCH: Final = 16
-"""Rows dropped at once to make room."""
+"""Rows removed at once to make room."""
 
 SWEEP_PER_WRITE: Final = 2
-"""Expired rows dropped with each write: more than come in, so that a busy cache keeps none."""
+"""Expired rows removed with each write: more than are added, so that none accumulate in a busy cache."""
 
 
 class Row(NamedTuple):
-    """An entry as it goes into the table: its key, its bytes, when it was stored, and when it is past any use."""
+    """A row of the table: the key, the bytes, the time it was stored, and the time from which it is useless."""
 
     key: str
     content: bytes
@@ -55,7 +55,7 @@ class Row(NamedTuple):
 
 
 def roll_back(cache: Any) -> None:
-    """End the transaction that a lock of somebody else's left open, if one is; *cache* is None where not even opening it came to an end."""
+    """Roll back a transaction left open by a lock timeout. *cache* is None if opening failed."""
     if cache is None:
         return
     with contextlib.suppress(sqlite3.Error, apsw.Error):
@@ -64,11 +64,11 @@ def roll_back(cache: Any) -> None:
 
 
 def read(cache: Any, key: str) -> Entry | None:
-    """Return the entry of *key*, knowing whether its tags stand; None when there is none, or none that this project wrote."""
+    """Return the entry of *key*, which knows whether its tags are valid; None if there is none, or if another program wrote it."""
     disk = cache.disk
     disk.put(key)
     connection = cache._con  # noqa: SLF001 - as below: see above
-    # Until the statement is closed it holds the state of the database that it sees: the generations read meanwhile are of that moment.
+    # Until the statement is closed it holds its snapshot of the database, so the generations are read from the same snapshot.
     rows = connection.execute("SELECT mode, filename, value FROM Cache WHERE key = ? AND raw = 1", (key,))
     try:
         if (row := rows.fetchone()) is None:
@@ -77,7 +77,7 @@ def read(cache: Any, key: str) -> Entry | None:
         if entry is not None and (tags := entry.tags):
             entry.tags_verified = _generations(connection, tuple(tags)) == tags
     except OSError:
-        return None  # a foreign row, or a file that somebody removed
+        return None  # a foreign row, or a file that was removed
     else:
         return entry
     finally:
@@ -85,7 +85,7 @@ def read(cache: Any, key: str) -> Entry | None:
 
 
 def write(cache: Any, row: Row, fence: Mapping[str, int] | None = None) -> list[str] | None:
-    """Insert or replace a row and sweep a little; return the keys swept, or None when a generation in *fence* has moved on."""
+    """Insert or replace a row, and remove a few expired ones. Return the removed keys, or None if a generation in *fence* has changed."""
     disk = cache.disk
     key, _ = disk.put(row.key)
     size, mode, filename, value = disk.store(row.content, False, key=key)
@@ -113,7 +113,7 @@ def write(cache: Any, row: Row, fence: Mapping[str, int] | None = None) -> list[
 
 
 def _place(sql: Any, key: str) -> tuple[int, str | None] | None:
-    """Return the number and the file of the row of *key*. The statement is read to its end, or it would stay open."""
+    """Return the number and the file of the row of *key*. The statement is read to its end; otherwise it would stay open."""
     found: list[tuple[int, str | None]] = sql(
         "SELECT rowid, filename FROM Cache WHERE key = ? AND raw = 1", (key,)
     ).fetchall()
@@ -121,7 +121,7 @@ def _place(sql: Any, key: str) -> tuple[int, str | None] | None:
 
 
 def delete(cache: Any, key: str) -> bool:
-    """Drop the row of *key*; tell whether there was one."""
+    """Delete the row of *key*, and return whether there was one."""
     key, _ = cache.disk.put(key)
     with cache._transact() as (sql, cleanup):  # noqa: SLF001
         there = _place(sql, key)
@@ -133,7 +133,7 @@ def delete(cache: Any, key: str) -> bool:
 
 
 def make_generations(cache: Any) -> None:
-    """Make the table unless it is there."""
+    """Create the table if it does not exist."""
     _do(cache, "CREATE TABLE IF NOT EXISTS Generations (tag TEXT PRIMARY KEY, generation INTEGER) WITHOUT ROWID")
     _do(cache, "INSERT OR IGNORE INTO Generations VALUES ('', ?)", secrets.randbits(62))
 
@@ -148,19 +148,19 @@ def _generations(connection: Connection, tags: Sequence[str]) -> dict[str, int]:
     query = f"SELECT tag, generation FROM Generations WHERE tag IN (''{marks})"  # noqa: S608 - nothing but marks
     found: dict[str, int] = dict(connection.execute(query, tags))
     if "" not in found:
-        raise sqlite3.DatabaseError("the generations are gone")
+        raise sqlite3.DatabaseError("the generations are missing")
     return {tag: found.get(tag, found[""]) for tag in tags}
 
 
 def bump(cache: Any, tags: Sequence[str]) -> None:
-    """Give each tag a generation it never had, but for a chance in 2**62."""
+    """Give each tag a new generation, which it had before only with a probability of 1 in 2**62."""
     with cache.transact():
         for tag in tags:
             _do(cache, "INSERT OR REPLACE INTO Generations VALUES (?, ?)", tag, secrets.randbits(62))
 
 
 def forget_generations(cache: Any, above: int) -> None:
-    """Forget all generations, and so end every tagged entry, when there are more than *above*."""
+    """Delete all generations if there are more than *above*. This invalidates every tagged entry."""
     ((count,),) = _do(cache, "SELECT count(*) FROM Generations")
     if count > above:
         with cache.transact():
@@ -169,20 +169,20 @@ def forget_generations(cache: Any, above: int) -> None:
 
 
 def keys_from(cache: Any, start: str, limit: int, *, after: bool) -> list[str]:
-    """Return up to *limit* keys from *start* on, or after it, in their order."""
+    """Return up to *limit* keys from *start* on, or after it, sorted."""
     comparison = ">" if after else ">="
     query = f"SELECT key FROM Cache WHERE raw = 1 AND typeof(key) = 'text' AND key {comparison} ? ORDER BY key LIMIT ?"  # noqa: S608
     return [key for (key,) in _do(cache, query, start, limit)]
 
 
 def expire(cache: Any, now: float, limit: int) -> list[str]:
-    """Drop at most *limit* rows that are past use at *now*, soonest first; return their keys."""
+    """Delete at most *limit* rows that are useless at *now*, those that expired first first, and return their keys."""
     with cache._transact() as (sql, cleanup):  # noqa: SLF001
         return _expire(sql, cleanup, now, limit)
 
 
 def cull(cache: Any, limit: int) -> list[str]:
-    """Drop the rows stored longest ago until no more than *limit* bytes are used; return their keys."""
+    """Delete the oldest rows until at most *limit* bytes are used, and return their keys."""
     dropped: list[str] = []
     with cache._transact() as (sql, cleanup):  # noqa: SLF001
         while _used(sql) > limit:
@@ -194,7 +194,7 @@ def cull(cache: Any, limit: int) -> list[str]:
 
 
 def _used(sql: Any) -> int:
-    """Return the bytes of pages in use, and of files; pages that were freed count no more, though the file shrinks only at the commit."""
+    """Return the bytes of pages in use, and of files. Freed pages are not counted, although the file shrinks only at the commit."""
     ((pages,),), ((free,),), ((page,),) = (
         sql(f"PRAGMA {name}").fetchall() for name in ("page_count", "freelist_count", "page_size")
     )
@@ -212,7 +212,7 @@ def _drop(sql: Any, cleanup: Any, rows: list[Any]) -> list[str]:
     for rowid, filename, _ in rows:
         sql("DELETE FROM Cache WHERE rowid = ?", (rowid,))
         cleanup(filename)
-    return [str(key) for *_, key in rows]  # texts, but for those of planted rows
+    return [str(key) for *_, key in rows]  # text, except in rows written by others
 
 
 def _do(cache: Any, statement: str, *values: Any) -> list[Any]:

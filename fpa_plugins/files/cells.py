@@ -1,4 +1,4 @@
-"""Cells of any Arrow type as the texts they would be in a CSV file, so that one conversion serves every format."""
+"""Convert cells of any Arrow type to the text they would have in a CSV file, so that all formats share one conversion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Problems = dict[int, str]
 
 
 def is_instant(kind: pa.DataType) -> bool:
-    """Tell whether values of this type are times with a zone."""
+    """Return whether values of this type are times with a zone."""
     return bool(pa.types.is_timestamp(kind) and kind.tz is not None)
 
 
@@ -48,7 +48,7 @@ def without_nulls(texts: pa.Array) -> pa.Array:
 
 
 def texts_of(cells: pa.Array) -> tuple[pa.Array, Problems]:
-    """Return *cells* as texts, null where a value is missing, and what is wrong with those that cannot be written."""
+    """Return *cells* as texts, null if a value is missing, and the problems of cells that cannot be converted."""
     kind = cells.type
     if pa.types.is_dictionary(kind):
         return _texts_of_dictionary(cells)
@@ -62,7 +62,7 @@ def texts_of(cells: pa.Array) -> tuple[pa.Array, Problems]:
 
 
 def _written(cells: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Problems]:
-    """Write values that are no texts."""
+    """Convert values that are not texts."""
     if pa.types.is_floating(kind):
         # NaN is what numpy and pandas write for a missing value.
         cells = pc.if_else(pc.is_nan(cells), None, cells)
@@ -71,13 +71,13 @@ def _written(cells: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Problems]:
     elif pa.types.is_nested(kind):
         return pa.array([_json(value) for value in cells], pa.string()), {}
     elif is_instant(kind):
-        # The zone of the type says only how to show its values, and may be one this machine does not know.
+        # The zone of the type only affects how values are displayed, and may be unknown on this machine.
         cells = cells.cast(pa.timestamp(kind.unit, "UTC"))
     elif isinstance(kind, pa.BaseExtensionType):
         return _one_by_one(cells)
     try:
         return cells.cast(pa.string()), {}
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # bytes that are no text; types without a cast
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # bytes that are not text; types without a cast
         return _one_by_one(cells)
 
 
@@ -90,7 +90,7 @@ def _texts_of_dictionary(cells: pa.DictionaryArray) -> tuple[pa.Array, Problems]
 
 
 def _cut(words: pa.Array) -> pa.Array:
-    """Return a dictionary with its longest texts cut: each may stand for millions of rows."""
+    """Return a dictionary with its longest texts truncated, because each may be used by millions of rows."""
     kind = words.type
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if not (is_text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
@@ -116,10 +116,10 @@ def _one_by_one(cells: pa.Array) -> tuple[pa.Array, Problems]:
 def _json(value: Any) -> str | None:
     if not value.is_valid:
         return None
-    if isinstance(value, pa.ListScalar) and len(value) > MAX_TEXT:  # its text is too long for any field
+    if isinstance(value, pa.ListScalar) and len(value) > MAX_TEXT:  # the text is too long for any field
         value = value.values.slice(0, MAX_TEXT)
     try:
         found = value.to_pylist() if isinstance(value, pa.Array) else value.as_py()
         return json.dumps(found, default=str, ensure_ascii=False)
-    except ValueError:  # nanoseconds do not fit a datetime, and bytes may be no text
+    except ValueError:  # nanoseconds do not fit a datetime, and bytes may not be text
         return str(value.type)

@@ -39,7 +39,7 @@ def read_parquet(content: Content, chunk_rows: int) -> Iterator[Rows]:
             file = parquet.ParquetFile(stream, page_checksum_verification=True, read_dictionary=texts)
             yield from _rows(file.iter_batches(batch_size=chunk_rows), content.name)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{content.name}: this is no whole Parquet file: {error}", source=content.name) from error
+        raise DataError(f"{content.name}: this is not a complete Parquet file: {error}", source=content.name) from error
 
 
 def read_arrow(content: Content, chunk_rows: int) -> Iterator[Rows]:
@@ -53,7 +53,7 @@ def read_arrow(content: Content, chunk_rows: int) -> Iterator[Rows]:
                 batches = ipc.open_stream(stream)
             yield from _rows(_cut(batches, chunk_rows), content.name)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{content.name}: this is no whole Arrow file: {error}", source=content.name) from error
+        raise DataError(f"{content.name}: this is not a complete Arrow file: {error}", source=content.name) from error
 
 
 def read_feather(content: Content, chunk_rows: int) -> Iterator[Rows]:
@@ -64,7 +64,7 @@ def read_feather(content: Content, chunk_rows: int) -> Iterator[Rows]:
         with content.seekable() as stream:
             table = feather.read_table(stream)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{content.name}: this is no whole Feather file: {error}", source=content.name) from error
+        raise DataError(f"{content.name}: this is not a complete Feather file: {error}", source=content.name) from error
     yield from read_table(table, content.name, chunk_rows)
 
 
@@ -73,7 +73,7 @@ def read_table(table: Any, name: str, chunk_rows: int) -> Iterator[Rows]:
     try:
         reader = pa.RecordBatchReader.from_stream(table)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise DataError(f"{name}: it cannot be read as a table: {error}", source=name) from error
+        raise DataError(f"{name}: cannot be read as a table: {error}", source=name) from error
     yield from _rows(_cut(reader, chunk_rows), name)
 
 

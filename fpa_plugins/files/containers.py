@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: compressed, an archive, a table of some kind, or none at all."""
+"""Detect the type of a file from its first bytes: compressed, an archive, a table, or unsupported."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ _DAMAGES = (
     RuntimeError,
     pa.ArrowException,
 )
-"""What the readers of archives raise when these are cut off, damaged or encrypted."""
+"""Errors raised for archives that are truncated, damaged or encrypted."""
 
 
 class Readable(Protocol):
     """A binary stream that can be read from its beginning."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes; none at the end."""
+        """Return the next bytes; empty at the end."""
         ...
 
     def close(self) -> None:
-        """Give back what is held."""
+        """Release the resources."""
         ...
 
 
@@ -65,11 +65,11 @@ class Content:
     """One table within a file: the file itself, or a member of an archive.
 
     :ivar name: for messages, with that of the archive.
-    :ivar file: the name alone, of which a format may be told.
+    :ivar file: the file name alone, by which a format may be recognised.
     :ivar kind: ``text``, ``parquet``, ``arrow``, ``feather`` or ``excel``.
-    :ivar container: what it is packed in, as ``gzip``; empty when it is not.
+    :ivar container: the compression or archive, such as ``gzip``; empty if there is none.
     :ivar head: its first bytes, :data:`HEAD` of them at most.
-    :ivar opened: opens it anew; *position* tells how much of the file has been read, from 0 to 1.
+    :ivar opened: opens it again; *position* returns how much of the file has been read, from 0 to 1.
     """
 
     name: str
@@ -98,7 +98,7 @@ class Content:
 
 @contextlib.contextmanager
 def named(name: str) -> Iterator[None]:
-    """Raise what goes wrong while reading the file *name* as a :class:`DataError`."""
+    """Convert errors while reading the file *name* to :class:`DataError`."""
     try:
         yield
     except _DAMAGES as error:
@@ -143,7 +143,7 @@ _COMPRESSED = ("gzip", "zstd", "bz2", "xz")
 def contents_of(target: Any) -> Iterator[Content]:
     """Yield the tables within *target*: a path, ``-`` for standard input, or an open file.
 
-    :raises DataError: when it cannot be opened, or is no table at all.
+    :raises DataError: if it cannot be opened, or is not a table.
     """
     if isinstance(target, (str, os.PathLike)) and str(target) not in {"-", "/dev/stdin"}:
         yield from _of_path(Path(target))
@@ -166,7 +166,7 @@ def _of_copy(name: str, file: str, copy: IO[bytes], container: str, depth: int) 
 
 
 def _spool(stream: Any, copy: IO[bytes], name: str) -> None:
-    """Copy an open file, binary or text, from where it stands."""
+    """Copy an open file, binary or text, from its current position."""
     try:
         while block := stream.read(1 << 20):
             copy.write(block.encode("utf-8", "surrogateescape") if isinstance(block, str) else block)
@@ -216,8 +216,8 @@ def _of_path(path: Path) -> Iterator[Content]:
         raise DataError(f"{name}: cannot be opened: {error}", source=name) from error
     if not is_file:
         if is_folder:
-            raise DataError(f"{name}: this is a folder", hint="say which files: FOLDER/*.csv", source=name)
-        raise DataError(f"{name}: there is no such file", source=name)
+            raise DataError(f"{name}: this is a folder", hint="give the files: FOLDER/*.csv", source=name)
+        raise DataError(f"{name}: file not found", source=name)
     try:
         size = path.stat().st_size
         pa.OSFile(name).close()
@@ -317,7 +317,7 @@ def _filled(stream: Readable, size: int) -> bytes:
 
 
 def _refuse_strangers(name: str, head: bytes) -> None:
-    """Refuse a file that is no table, and name what it is."""
+    """Reject a file that is not a table, and name its type."""
     for magic, what, hint in _REFUSED:
         if head.startswith(magic):
             raise DataError(f"{name}: this is {what}, not a table of records", hint=hint, source=name)
@@ -333,7 +333,7 @@ def _refuse_strangers(name: str, head: bytes) -> None:
     if start.startswith((b"<?xml", b"<flexqueryresponse", b"<xml")):
         raise DataError(f"{name}: this is XML", hint="export the table as CSV", source=name)
     # UTF-16 has a NUL in every other byte.
-    # Of a text, a NUL here and there is for its row to answer for.
+    # In text, single NULs only reject their rows.
     zeros = head.count(0)
     if zeros > len(head) // 50 + 8 and not head.startswith((b"\xff\xfe", b"\xfe\xff")) and not _is_utf16(head):
         raise DataError(f"{name}: this is binary data of an unknown kind, not a table of records", source=name)
@@ -378,7 +378,7 @@ class _Closing:
 
 
 class _Bounded:
-    """What comes out of a decompressor, as long as it is not absurdly more than went in."""
+    """The output of a decompressor, limited relative to its input."""
 
     def __init__(self, stream: Readable, name: str, size: int) -> None:
         self._stream = stream
@@ -399,14 +399,14 @@ class _Bounded:
 
 def _bomb(name: str, most: int) -> DataError:
     return DataError(
-        f"{name}: it unpacks to more than {most:,} bytes, {MAX_RATIO} times its size, as no table of records does",
-        hint="if it is one all the same, unpack it first",
+        f"{name}: it unpacks to more than {most:,} bytes, {MAX_RATIO} times its size, too much for a table of records",
+        hint="if it is a table nevertheless, unpack it first",
         source=name,
     )
 
 
 def _as_file(stream: Any) -> Any:
-    """Return a stream with the methods that the standard library's readers ask for."""
+    """Return a stream with the methods that the standard library's readers need."""
     return _Native(stream) if isinstance(stream, (pa.NativeFile, _Closing, _Bounded)) else stream
 
 
@@ -483,5 +483,5 @@ def _of_zip(
 
 
 def _is_litter(member: str) -> bool:
-    """Return whether a member was put into an archive by a system, not by a person."""
+    """Return whether a member of an archive was added by an operating system, not by a person."""
     return member.startswith("__MACOSX/") or Path(member).name in {".DS_Store", "Thumbs.db", "desktop.ini"}

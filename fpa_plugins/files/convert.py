@@ -40,15 +40,15 @@ _ROUNDED = re.compile(r"\d(?:\.\d+)?[eE]\+?\d+", re.ASCII)
 _EXACT_FLOAT = 2**53
 _RAW = {"status": "status_raw", "order_type": "type_raw", "side": "side_raw"}
 _HINTS = {
-    "is not an ISO-8601 time": "say how times are written, as --time-format '%d.%m.%Y %H:%M'",
-    "is not a time written": "say how times are written, as --time-format '%d.%m.%Y %H:%M'",
-    "has no time zone": "say which with --tz, as --tz America/New_York",
-    "occurs twice": "say --ambiguous earlier or later",
-    "is a date alone": "a date is enough for bars of a day and more (--interval 1d)",
-    "can be a whole number or a fraction": "say --decimal . or --decimal ,",
+    "is not an ISO-8601 time": "give the format of times, such as --time-format '%d.%m.%Y %H:%M'",
+    "is not a time written": "give the format of times, such as --time-format '%d.%m.%Y %H:%M'",
+    "has no time zone": "give the time zone with --tz, such as --tz America/New_York",
+    "occurs twice": "use --ambiguous earlier or later",
+    "is a date without a time": "a date is enough for bars of a day and more (--interval 1d)",
+    "can be a whole number or a fraction": "use --decimal . or --decimal ,",
     "is not an interval": "write intervals like 1m, 5m, 1h, 1d; `values` of a format maps other words",
 }
-"""What mends a row, by what is said of it."""
+"""Hints for rejected rows, by a part of the message."""
 
 _VALUES_WITHIN_QUOTES = re.compile(r"'(?:[^'\\]|\\.)*'|\"[^\"]*\"|\d[\d.,:TZ+-]*")
 
@@ -167,9 +167,7 @@ class Converter:
             self._midnights += int((whole & (times.utc != times.local) & ~times.date_only).sum())
             utc = np.where(whole, times.local, utc)
             for index in np.flatnonzero(times.valid & ~days & times.date_only).tolist():
-                problems = problems | {
-                    index: f"{ns_text(int(utc[index]))[:10]!r} is a date alone, which names no instant"
-                }
+                problems = problems | {index: f"{ns_text(int(utc[index]))[:10]!r} is a date without a time"}
         if not times.valid.all():
             return pa.array(utc, pa.int64(), mask=~times.valid).cast(columns.TIME), problems
         return pa.array(utc, pa.int64()).cast(columns.TIME), problems
@@ -213,7 +211,7 @@ class Converter:
         """Remember to tell that cells without a value got the one that was said."""
         if getattr(layout.form, name) is not None and name not in self._told:
             self._told.add(name)
-            self._pending.append(f"cells of {name} without a value were read as {layout.fills[name]}, as said")
+            self._pending.append(f"cells of {name} without a value were read as {layout.fills[name]}, as requested")
 
     def _notes(self) -> Iterator[str]:
         yield from self._pending

@@ -1,4 +1,4 @@
-"""Databento's binary form, written out as its CSV by Databento's own library: so that one set of formats reads both."""
+"""Convert Databento's binary format to its CSV with Databento's own library, so that the same formats read both."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _BLOCK = 1 << 20
 def write_csv(stream: Readable, target: IO[bytes], name: str) -> None:
     """Write the records of a DBN stream to *target* as CSV, with exact prices and times and the symbols that its metadata name.
 
-    :raises MissingDependencyError: when the library is not installed.
-    :raises DataError: when the stream is damaged, or of several schemas.
+    :raises MissingDependencyError: if the library is not installed.
+    :raises DataError: if the stream is damaged, or has several schemas.
     """
     try:
         library: Any = importlib.import_module("databento_dbn")
     except ImportError:
         raise MissingDependencyError(
-            f"{name}: this is a DBN file of Databento, and its library is not installed",
+            f"{name}: this is a DBN file of Databento, but the library to read it is not installed",
             package="databento-dbn",
             command="pip install 'financial-portfolio-automation[databento]'",
         ) from None
@@ -36,4 +36,4 @@ def write_csv(stream: Readable, target: IO[bytes], name: str) -> None:
                 transcoder.write(block)
             transcoder.finish()
         except (library.DBNError, ValueError) as error:
-            raise DataError(f"{name}: this is no whole DBN file: {error}", source=name) from error
+            raise DataError(f"{name}: this is not a complete DBN file: {error}", source=name) from error

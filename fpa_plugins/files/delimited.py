@@ -1,7 +1,7 @@
-"""Reading CSV and TSV: quickly where the text is plain, with care where it is not, and with exact positions either way.
+"""Read CSV and TSV: with a fast parser if the text is plain, else with a careful one; both give exact row positions.
 
-Arrow's parser is several times faster than the standard library's, but gives up a whole block for one bad row, and finds the end of a quoted
-line break only if it is told to look for them. So it is given the blocks in which there is nothing to get wrong, and :mod:`csv` the others.
+Arrow's parser is several times faster than the standard library's, but rejects a whole block for one bad row, and handles line breaks in quotes
+only if told to. So it gets the blocks without quotes or irregular rows, and :mod:`csv` gets the others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fpa_plugins.files.stream import Stream
 __all__ = ["read"]
 
 MAX_RECORD = 1024 * 1024
-"""Most characters in which the end of a quoted record is looked for; beyond it, its quote was never closed."""
+"""The largest number of characters to search for the end of a quoted record. Beyond it, the quote counts as not closed."""
 
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -48,7 +48,7 @@ def read(stream: Stream, size: int, dialect: Dialect) -> Iterator[Rows]:
 
 
 def _rows_only(blocks: Iterator[bytes], dialect: Dialect) -> Iterator[bytes]:
-    """Yield the blocks without the lines before the first row, comments, and lines at the end that are no rows."""
+    """Yield the blocks without the lines before the first row, comment lines, and footer lines."""
     left = dialect.skip
     held = b""
     for number, block in enumerate(blocks):
@@ -68,7 +68,7 @@ def _rows_only(blocks: Iterator[bytes], dialect: Dialect) -> Iterator[bytes]:
 
 
 def _plain(block: bytes, width: int, delimiter: str) -> list[pa.Array] | None:
-    """Parse a block of rows that are all well-formed and free of quotes; None if it is not one."""
+    """Parse a block whose rows are all well-formed and have no quotes; return None for other blocks."""
     if b'"' in block or block.startswith(_BOM) or not _is_text(block):
         return None
     names = [str(index) for index in range(width)]
@@ -97,7 +97,7 @@ def _is_text(block: bytes) -> bool:
 
 
 class _PlainText:
-    """The lines of a plain block, which are its rows, split when the first is asked for."""
+    """The lines of a plain block, which are its rows. They are split on first use."""
 
     def __init__(self, block: bytes) -> None:
         self._block = block
@@ -110,7 +110,7 @@ class _PlainText:
 
 
 class _Careful:
-    """Parses a block row by row, reaching into the following ones where a record does."""
+    """Parses a block row by row. A record may extend into the following blocks."""
 
     def __init__(self, following: Iterator[bytes], names: tuple[str, ...], delimiter: str) -> None:
         self._following = following
@@ -137,22 +137,22 @@ class _Careful:
                 problem = None
             except csv.Error as error:
                 problem = str(error)
-                # Only the line where the record began is lost to its stray quote: those after it are looked at again.
+                # Only the line with the stray quote is rejected; the lines after it are parsed again.
                 self._lines.extendleft(reversed(self._taken[1:]))
                 del self._taken[1:]
                 records = self._records()
             else:
                 if not cells:  # a blank line
                     continue
-                while len(cells) > len(self._names) and not cells[-1]:  # a delimiter too many at the end
+                while len(cells) > len(self._names) and not cells[-1]:  # an extra delimiter at the end
                     cells.pop()
                 if len(cells) != len(self._names):
-                    problem = f"{len(cells)} cells where the header has {len(self._names)}"
+                    problem = f"{len(cells)} cells, but the header has {len(self._names)}"
             raw = "".join(self._taken)
             reason, hint = "", None
             if not raw.isascii() and _UNDECODABLE.search(raw):
                 problem, reason = "bytes that are not UTF-8", "encoding"
-                hint = "say what the file is written in, as --encoding cp1252 or latin-1"
+                hint = "give the encoding, such as --encoding cp1252 or latin-1"
             elif problem is not None:
                 reason = problem
             if problem is None:

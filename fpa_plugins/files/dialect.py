@@ -1,4 +1,4 @@
-"""The dialect of a delimited text: what stands between cells, where the header is, and which lines are none of the table."""
+"""The dialect of delimited text: the delimiter, the header, and the lines outside the table."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from fpa_core.formats import Format
 __all__ = ["MAX_COLUMNS", "Dialect", "dialect_of", "looks_like_data"]
 
 MAX_COLUMNS = 4_096
-"""More columns than any table of records has; it bounds the memory that a header can ask for."""
+"""The largest number of columns; it bounds the memory that a header can use."""
 
 DELIMITERS = ",;\t|"
 HEAD_LINES = 60
 PREAMBLE = 20
-"""Lines among which the header is looked for."""
+"""The number of lines to search for the header."""
 
 _NUMERIC = re.compile(r"[+-]?[$€£]?\(?(?:\d[\d,.' ]*|\.\d+)(?:[eE][+-]?\d+)?\)?%?", re.ASCII)
 _TIME_LIKE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*|\d{1,2}:\d{2}.*|\d{8}[ ;T].*", re.ASCII)
@@ -32,14 +32,14 @@ _WORDS = frozenset({"true", "false", "nan", "null", "none", "n/a"})
 class Dialect:
     """How a delimited text is laid out.
 
-    :ivar delimiter: what stands between cells.
-    :ivar names: the columns, of the header or as they were said; empty where there is no header and nobody said them.
-    :ivar skip: lines before the first row, the header among them.
-    :ivar preamble: what these say, the header left out.
-    :ivar width: cells of a row; the header may have fewer, where the last name of it is left out.
-    :ivar comment: what a line begins with that is no row.
-    :ivar footer: lines at the end that are no rows.
-    :ivar has_header: whether the names stand in the file.
+    :ivar delimiter: the delimiter between cells.
+    :ivar names: the column names, from the header or as given; empty if there are none.
+    :ivar skip: the number of lines before the first row, including the header.
+    :ivar preamble: these lines without the header.
+    :ivar width: the number of cells of a row; the header may have one less if the last name is missing.
+    :ivar comment: the prefix of comment lines.
+    :ivar footer: the number of lines to skip at the end.
+    :ivar has_header: whether the file has a header.
     """
 
     delimiter: str
@@ -64,24 +64,24 @@ def _is_value(cell: str) -> bool:
 def dialect_of(lines: Sequence[str], form: Format, source: str, *, suggested: str | None = None) -> Dialect:
     """Return the dialect of a text that begins with *lines*.
 
-    :param form: what the user or a format says; what it leaves open is found out.
-    :param suggested: the delimiter that the name of the file suggests.
-    :raises DataError: when no header and no rows can be told apart.
+    :param form: the options of the user or a format; parts left open are detected.
+    :param suggested: the delimiter that the file name suggests.
+    :raises DataError: if the file is empty, or no header can be read.
     """
     kept = [(number, line) for number, line in enumerate(lines) if number >= form.skip and line.strip("\r\n \t\ufeff")]
     if form.comment:
         kept = [(number, line) for number, line in kept if not line.startswith(form.comment)]
     if not kept:
-        raise DataError(f"{source}: the file is empty", hint="a header and rows are needed", source=source)
+        raise DataError(f"{source}: the file is empty", hint="it must have a header and rows", source=source)
     preamble: list[str] = []
     delimiter = form.delimiter
     first = kept[0][1].strip()
-    if not form.skip and (match := re.fullmatch(r"sep=(.)", first)):  # as spreadsheets say it
+    if not form.skip and (match := re.fullmatch(r"sep=(.)", first)):  # the separator line of spreadsheets
         delimiter = delimiter or match[1]
         preamble.append(first)
         kept = kept[1:]
     if not kept:
-        raise DataError(f"{source}: the file is empty", hint="a header and rows are needed", source=source)
+        raise DataError(f"{source}: the file is empty", hint="it must have a header and rows", source=source)
     delimiter = delimiter or _delimiter([line for _, line in kept], suggested)
     cells = [(number, _cells(line, delimiter)) for number, line in kept]
     start = 0 if form.skip or form.names else _first_of_table([each for _, each in cells])
@@ -90,14 +90,14 @@ def dialect_of(lines: Sequence[str], form: Format, source: str, *, suggested: st
     try:
         next(csv.reader([kept[start][1]], delimiter=delimiter, strict=True))
     except csv.Error as error:
-        raise DataError(f"{source}: the first line is no header: {error}", source=source) from error
+        raise DataError(f"{source}: the first line is not a header: {error}", source=source) from error
     if len(header) > MAX_COLUMNS:
         raise DataError(
             f"{source}: {len(header):,} columns; a table of records has at most {MAX_COLUMNS:,}", source=source
         )
     rows = tuple(tuple(each) for _, each in cells[start:])
     if form.names or looks_like_data(header):
-        # Without a header the names are said, by the user or by the format whose rows look like these.
+        # Without a header, the names come from the user or from the format that matches the rows.
         return Dialect(
             delimiter, form.names, number, tuple(preamble), rows, form.comment, form.footer, has_header=False
         )
@@ -120,7 +120,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _delimiter(lines: Sequence[str], suggested: str | None) -> str:
-    """Return the character that divides most lines into the same number of cells, of two at least."""
+    """Return the character that splits most lines into the same number of cells, at least two."""
     best, found = (0.0, 0), suggested or ","
     for candidate in DELIMITERS:
         if not any(candidate in line for line in lines):
@@ -136,7 +136,7 @@ def _delimiter(lines: Sequence[str], suggested: str | None) -> str:
 
 
 def _first_of_table(rows: Sequence[Sequence[str]]) -> int:
-    """Return where the table begins: at the first line as wide as most, unless what is in front is narrower by a cell or two as headers may be."""
+    """Return the first line of the table: the first with the usual width, or the one before if it is a header with a cell or two less."""
     widths = collections.Counter(len(row) for row in rows)
     width = max(widths, key=lambda each: (widths[each], each))
     if width < 2 or len(rows[0]) >= width:
@@ -145,7 +145,7 @@ def _first_of_table(rows: Sequence[Sequence[str]]) -> int:
     if narrower >= len(rows):
         return 0
     before, at = rows[narrower - 1], rows[narrower]
-    # A header may lack the name of the last column: it is the header all the same, and its rows are too long.
+    # A header may lack the name of the last column; it still counts as the header.
     if looks_like_data(at) and len(before) > 1 and not looks_like_data(before):
         return narrower - 1
     return narrower

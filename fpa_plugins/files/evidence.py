@@ -1,4 +1,4 @@
-"""What a file's columns tell of the kind of its rows, and which tables look like records of a market and are none."""
+"""Detect the kind of rows from the columns of a file, and reject tables that only look like market records."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PORTFOLIO = (ORDERS, POSITIONS, SNAPSHOTS)
 
 @frozen
 class _Sign:
-    """What tells a kind: the test of the fields found, and the same in words."""
+    """The evidence for a kind: a test of the fields, and its description."""
 
     test: Callable[[set[str]], bool]
     words: str
@@ -100,12 +100,12 @@ _BOOK = re.compile(
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names as a message shows them."""
+    """Return names as text for a message."""
     return ", ".join(names[:40]) + (", ..." if len(names) > 40 else "") if any(names) else "(none)"
 
 
 def shown_kind(kind: Kind) -> str:
-    """Return what tells *kind*, in words."""
+    """Return the description of the evidence for *kind*."""
     return _SIGNS[kind].words
 
 
@@ -119,10 +119,10 @@ def kind_by_columns(
 ) -> Kind:
     """Return the kind of the rows of a file whose columns are *names*.
 
-    :param said: the kind as the user says it, which the columns may contradict.
-    :param names: those that are to be looked at; others are empty.
-    :param mapped: fields for which the user or a format names the column.
-    :raises DataError: when it cannot be told, or the rows are none of the kinds there are.
+    :param said: the kind given by the user; the columns may contradict it.
+    :param names: the names of the columns to use; the others are empty.
+    :param mapped: fields for which the user or a format gives the column.
+    :raises DataError: if the kind cannot be detected, or the rows do not match any kind.
     """
     keys = set(map(squeezed, names))
     _refuse_others(names, keys, source, asked="symbol" not in mapped)
@@ -132,7 +132,7 @@ def kind_by_columns(
         if not _SIGNS[said].test(found[said] | (extra | {"interval"} if said is BARS else set())):
             raise DataError(
                 f"{source}: {said.name} need {_SIGNS[said].words}; the file has {listed(names)}",
-                hint=f"say which column it is with --column {_example(said)}=NAME",
+                hint=f"give the column with --column {_example(said)}=NAME",
                 source=source,
             )
         return said
@@ -145,9 +145,9 @@ def kind_by_columns(
         and not keys & ({"close", "c", "closeprice", "closelast"})
     ):
         fit.remove(BARS)
-    # A portfolio's record may well carry prices and quantities; a market's carries no order, holding or total.
+    # Portfolio records may have prices and quantities, but market records have no order, holding or total.
     fit = [kind for kind in fit if kind in _PORTFOLIO] or fit
-    if bars >= _OHL | {"close"} and BARS in fit:  # what has a high and a low is no single print
+    if bars >= _OHL | {"close"} and BARS in fit:  # a row with a high and a low is not a single trade
         fit = [kind for kind in fit if kind is not TRADES]
     if not any(kind in fit for kind in _PORTFOLIO):
         _refuse_own(keys, source)
@@ -156,20 +156,18 @@ def kind_by_columns(
     if names and all(name == str(place) for place, name in enumerate(names)):
         raise DataError(
             f"{source}: the rows are lists of {len(names)} values without names",
-            hint="name them with --names timestamp,open,..., or say the format with --as (`fpa formats` lists them)",
+            hint="name them with --names timestamp,open,..., or give the format with --as (`fpa formats` lists them)",
             source=source,
         )
     needs = "; ".join(f"{kind.name}: {sign.words}" for kind, sign in _SIGNS.items() if not fit or kind in fit)
-    what = f"could be {' or '.join(kind.name for kind in fit)}" if fit else "are of no kind of record"
+    what = f"could be {' or '.join(kind.name for kind in fit)}" if fit else "do not match any kind of record"
     choices = "|".join(kind.name for kind in fit or KINDS.values())
     hint = (
-        f"say which with --kind {choices}"
+        f"choose one with --kind {choices}"
         if fit
-        else _guess(names) or f"say which columns are which: --kind {choices} --column FIELD=NAME"
+        else _guess(names) or f"give the kind and the columns: --kind {choices} --column FIELD=NAME"
     )
-    raise DataError(
-        f"{source}: the columns {listed(names)} {what}; what tells a kind is {needs}", hint=hint, source=source
-    )
+    raise DataError(f"{source}: the columns {listed(names)} {what}; each kind needs: {needs}", hint=hint, source=source)
 
 
 def _example(kind: Kind) -> str:
@@ -184,26 +182,26 @@ def _example(kind: Kind) -> str:
 
 
 def _refuse_others(names: Sequence[str], keys: set[str], source: str, *, asked: bool) -> None:
-    """Refuse tables of other things than the kinds there are."""
+    """Reject tables whose rows do not match any kind."""
     levels = [name for name in names if _BOOK.fullmatch(name)]
     if levels:
         raise DataError(
-            f"{source}: the columns {listed(levels)} are levels of an order book, of which no kind of record keeps more than the best bid and ask",
-            hint="if the first level is wanted as quotes, say so: --column bid=NAME --column ask=NAME, with --ignore for the others",
+            f"{source}: the columns {listed(levels)} are levels of an order book; only the best bid and ask can be stored",
+            hint="to read the first level as quotes, use --column bid=NAME --column ask=NAME, with --ignore for the others",
             source=source,
         )
     contracts = [word for key, word in _CONTRACTS.items() if key in keys]
     if contracts and asked:
         raise DataError(
-            f"{source}: with the columns {listed(contracts)} a symbol stands for many securities, and their rows would be taken for one series",
-            hint="name each security with a column of its own, --column symbol=NAME; if one alone is in the file, --ignore "
+            f"{source}: with the columns {listed(contracts)} one symbol has many securities, and their rows would be mixed into one series",
+            hint="use a column that identifies each security: --column symbol=NAME; if one alone is in the file, --ignore "
             + ",".join(contracts),
             source=source,
         )
 
 
 def _refuse_own(keys: set[str], source: str) -> None:
-    """Refuse orders and executions of the user's own, which are no prints of the market."""
+    """Reject the user's own orders and executions, which are not market trades."""
     if "orderid" in keys and keys & {"action", "sequence"}:
         raise DataError(
             f"{source}: order_id beside {'action' if 'action' in keys else 'sequence'} means events of an order book, which are not supported",
@@ -211,16 +209,16 @@ def _refuse_own(keys: set[str], source: str) -> None:
         )
     if {"action", "side"} <= keys:
         raise DataError(
-            f"{source}: action beside side means events of an order book, or of your own transactions; neither are trades of the market",
-            hint="if these are prints of the market all the same: --ignore action",
+            f"{source}: action beside side means events of an order book, or of your own transactions; neither are market trades",
+            hint="if these are market trades nevertheless, use --ignore action",
             source=source,
         )
     told = [word for key, word in _OWN.items() if key in keys]
     if told and (keys & _SIDES or keys & _CHARGES):
         raise DataError(
-            f"{source}: columns such as {listed([*(['side'] if keys & _SIDES else []), *told])} tell of your own orders or fills (executions), which are no trades of the market",
-            hint="orders need the columns order_id and status; fills have no kind of record yet. "
-            f"If these are prints of the market all the same: --kind trades --ignore {','.join(told)}",
+            f"{source}: columns such as {listed([*(['side'] if keys & _SIDES else []), *told])} indicate your own orders or fills (executions), which are not market trades",
+            hint="orders need the columns order_id and status; fills are not supported yet. "
+            f"If these are market trades nevertheless, use --kind trades --ignore {','.join(told)}",
             source=source,
         )
 

@@ -86,8 +86,8 @@ def read_lines(stream: Stream, size: int) -> Iterator[Rows]:
                     Reject(
                         row,
                         clipped(line.decode(errors="surrogateescape")),
-                        f"no JSON object: {error}",
-                        reason="no JSON object",
+                        f"not a JSON object: {error}",
+                        reason="not a JSON object",
                     )
                 )
             else:
@@ -104,7 +104,7 @@ def _object(line: bytes) -> dict[str, Any]:
     stripped = text.strip()
     parsed = DECODER.decode(stripped.removesuffix(","))  # the lines of an array, without its brackets
     if not isinstance(parsed, dict):
-        raise ValueError("the line holds something else")  # noqa: TRY004 - one kind of error says that a line is refused
+        raise ValueError("the line has a list or a single value")  # noqa: TRY004 - one kind of error says that a line is refused
     if "\\u" in text:
         json.dumps(parsed, ensure_ascii=False).encode()  # half of a surrogate pair is no character
     return parsed
@@ -241,8 +241,8 @@ def _rows_of_document(scanner: Scanner | Values, found: _Found, rows_at_once: in
     if first == 1 and not objects:
         text = "; ".join(f"{name.removeprefix(OUTER)}: {value}" for name, value in list(found.outer.items())[:3])
         raise DataError(
-            f"{scanner.name}: the JSON document holds no rows{f' ({text})' if text else ''}",
-            hint="a list of records is needed, as [{...}, {...}]",
+            f"{scanner.name}: the JSON document has no rows{f' ({text})' if text else ''}",
+            hint="it must contain a list of records, such as [{...}, {...}]",
             source=scanner.name,
         )
 

@@ -33,7 +33,7 @@ class Fraction(str):
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a name occurs twice")
+        raise ValueError("duplicate name")
     return members
 
 
@@ -121,7 +121,7 @@ class Scanner:
             return
         while True:
             if self.peek() != '"':
-                raise self._wrong("the name of a member is expected")
+                raise self._wrong("expected the name of a member")
             name = self.decode()
             self._expect(":")
             yield name
@@ -144,7 +144,7 @@ class Scanner:
 
     def _expect(self, mark: str) -> None:
         if not self.skip(mark):
-            raise self._wrong(f"{mark!r} is expected, not {self.peek()!r}" if self.peek() else "it is cut off")
+            raise self._wrong(f"expected {mark!r}, not {self.peek()!r}" if self.peek() else "it is cut off")
 
     def _more(self) -> bool:
         if self._ended:

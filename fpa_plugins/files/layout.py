@@ -1,4 +1,4 @@
-"""How a file's columns become the fields of a kind: which column is which, and how the cells of each are read."""
+"""Map the columns of a file to the fields of a kind, and detect how their cells are written."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d{1,9})?)?( ?[AaPp][Mm])?|\d{6}(
 _HINTS = {
     "symbol": "if they are all of one symbol, name it with --symbol; --symbol '{name}' takes the name of the file",
     "interval": "if they are all of one interval, name it with --interval",
-    "timestamp": "if they are all of one time, say it with --as-of",
+    "timestamp": "if they all have the same time, give it with --as-of",
 }
 
 
 @frozen
 class Layout:
-    """Where the fields of a kind are in a file, and how they are read.
+    """The columns of the fields of a kind, and how they are read.
 
     :ivar places: the columns of each field, by its public name; several are joined.
-    :ivar needed: fields that no record is without, by public name.
-    :ivar fills: what stands in for a missing value, by public name.
+    :ivar needed: required fields, by public name.
+    :ivar fills: the replacements of missing values, by public name.
     :ivar ignored: the file's columns that are not read.
-    :ivar literal: whether a text is what it says, and never the spelling of a missing value: so where the source is typed, or of our own writing.
+    :ivar literal: whether text is never the spelling of a missing value, as in typed sources and files of this project.
     :ivar times: how times are written, by public name; ``numbers`` how numbers are.
     """
 
@@ -68,7 +68,7 @@ class Layout:
 
     @property
     def words(self) -> str:
-        """How the file is read, for the receipt; empty where there was nothing to find out."""
+        """How the file is read, as text for the receipt; empty if nothing was detected."""
         told = [
             style.words
             for name, style in self.times.items()
@@ -91,8 +91,8 @@ class Layout:
 def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Layout:
     """Return the layout of a file that begins with *rows*.
 
-    :param before: the layout of earlier rows of the same file, whose columns may have been fewer: what it found out stands.
-    :raises DataError: when the kind cannot be told, two columns are one field, one that is needed is missing, or times cannot be read.
+    :param before: the layout of earlier rows of the same file, which may have had fewer columns; its decisions are kept.
+    :raises DataError: if the kind cannot be detected, two columns match one field, a required column is missing, or times cannot be read.
     """
     form, names, source = reading.form, rows.names, reading.source
     if form.refuse:
@@ -113,7 +113,7 @@ def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Lay
     if not form.complete:
         places |= _by_name(kind, evolve(rows, names=_without(names, left_out)), places, source)
     else:
-        # Somebody may have given a vendor's column our name, or added one that the vendor leaves out.
+        # A user may have renamed a vendor's column to our name, or added a missing one.
         used = {place for found in places.values() for place in found}
         own = {name: place for name in kind.by_name if (place := _place(name, names)) is not None and place not in used}
         places |= {name: (place,) for name, place in own.items() if name not in places and kind.by_name[name].required}
@@ -127,7 +127,7 @@ def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Lay
                 f"{source}: {kind.name} need a column {name!r}; the file has {listed(names)}",
                 hint=_HINTS.get(name)
                 if name != "timestamp" or kind in {POSITIONS, SNAPSHOTS, ORDERS}
-                else _nearest(name, names) or "say which column it is: --column timestamp=NAME",
+                else _nearest(name, names) or "give the column: --column timestamp=NAME",
                 field=f"{kind.singular}.{name}",
                 source=source,
             )
@@ -199,7 +199,7 @@ def _mapped(form: Format, names: Sequence[str], source: str) -> dict[str, tuple[
         elif not form.complete and form.match is None:
             missing = next(name for name in wanted if _place(name, names) is None)
             raise DataError(
-                f"{source}: there is no column {missing!r} for {field}; the file has {listed(names)}",
+                f"{source}: no column {missing!r} for {field}; the file has {listed(names)}",
                 hint=_nearest(missing, names),
                 source=source,
             )
@@ -214,7 +214,7 @@ def _place(wanted: str, names: Sequence[str]) -> int | None:
         start = squeezed(wanted)
         return next((place for place, name in enumerate(names) if squeezed(name).startswith(start)), None)
     key = squeezed(wanted)
-    # Where case tells two columns apart, only the very letters will do.
+    # If two columns differ only in case, only an exact match counts.
     fitting = [place for place, name in enumerate(names) if squeezed(name) == key and key]
     return fitting[0] if len(fitting) == 1 else None
 
@@ -240,7 +240,7 @@ def _by_name(kind: Kind, rows: Rows, taken: Mapping[str, tuple[int, ...]], sourc
             one, other = names[best[0]], names[best[1]]
             raise DataError(
                 f"{source}: the columns {one!r} and {other!r} are both {kind.singular}.{field}",
-                hint=f"say which with --column {field}=NAME, or leave one out with --ignore NAME"
+                hint=f"choose one with --column {field}=NAME, or ignore one with --ignore NAME"
                 if one != other
                 else "give them names of their own: --names ... with --skip 1",
                 source=source,
@@ -316,7 +316,7 @@ def _fills(kind: Kind, reading: Reading) -> dict[str, object]:
             except DataError as error:
                 problem = error.message.split(": ", 1)[-1]
                 raise DataError(
-                    f"{reading.source}: the {column.name} asked for: {problem}", hint=error.hint, source=reading.source
+                    f"{reading.source}: the given {column.name}: {problem}", hint=error.hint, source=reading.source
                 ) from None
         elif column.name not in fills and (default := _default(kind, column)) not in (NOTHING, None):
             fills[column.name] = default
@@ -334,7 +334,7 @@ def _as_of(form: Format, source: str) -> int:
         if not times.valid[0]:
             raise DataError(
                 f"{source}: --as-of: {error.message.split(': ', 1)[-1]}",
-                hint="write it like 2024-05-01T16:00:00-04:00, or say its zone with --tz",
+                hint="write it like 2024-05-01T16:00:00-04:00, or give its time zone with --tz",
                 source=source,
             ) from None
         return int(times.utc[0])
@@ -342,4 +342,4 @@ def _as_of(form: Format, source: str) -> int:
 
 def _nearest(name: str, names: Sequence[str]) -> str | None:
     near = difflib.get_close_matches(name, [each.lower() for each in names], n=1, cutoff=0.75)
-    return f"did you mean it by {near[0]!r}?" if near else None
+    return f"did you mean the column {near[0]!r}?" if near else None

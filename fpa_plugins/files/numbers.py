@@ -1,7 +1,7 @@
-"""Numbers as files have them: which mark is the decimal one, and the exact values.
+"""Numbers in files: detect the decimal mark, and parse the exact values.
 
-``1,169.58`` and ``1.169,58`` are one number in two styles; ``1,169`` is two numbers. So the style is told by the texts of a file that allow
-one reading only, or by the user; a text that is ambiguous without either is refused, not guessed.
+``1,169.58`` and ``1.169,58`` are one number in two styles; ``1,169`` is ambiguous. So the style is detected from unambiguous numbers of the file, or
+given by the user. Ambiguous numbers without either are rejected, not guessed.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def decided_mark(samples: Iterable[Iterable[str | None]]) -> tuple[str | None, s
                 found[mark] = found[mark] or pattern.fullmatch(bare) is not None
             if either is None and _EITHER.fullmatch(bare):
                 either = text
-    if found["."]:  # where there is evidence for both, the odd ones out are refused a row at a time
+    if found["."]:  # if there is evidence for both, the rarer ones are rejected row by row
         return ".", either
     return ("," if found[","] else None), either
 
@@ -84,7 +84,7 @@ def decided_mark(samples: Iterable[Iterable[str | None]]) -> tuple[str | None, s
 def canonical(text: str, style: NumberStyle) -> str | None:
     """Return a number as plain decimal text, or None for a missing one.
 
-    :raises DataError: when it is none, or could be two.
+    :raises DataError: if it is not a number, or is ambiguous.
     """
     trimmed = text.strip()
     if trimmed.lower() in NULLS or trimmed.lower() in style.nulls:
@@ -111,7 +111,7 @@ def _without_groups(body: str, text: str, style: NumberStyle) -> str:
         whole = whole.replace(style.thousands, "")
     elif style.decimal == "." and _EITHER.fullmatch(body) and "," in body:
         raise DataError(
-            f"value: {text!r} can be a whole number or a fraction", hint="say --decimal . or --decimal ,", value=text
+            f"value: {text!r} can be a whole number or a fraction", hint="use --decimal . or --decimal ,", value=text
         )
     elif not (whole + fraction).replace("e", "").replace("E", "").replace("-", "").replace("+", "").isdigit():
         raise DataError(f"value: {text!r} is not a decimal number", value=text)
@@ -131,7 +131,7 @@ def read_numbers(style: NumberStyle, texts: pa.Array, scale: Decimal | None = No
 
 
 def _read_odd(style: NumberStyle, texts: pa.Array, scale: Decimal | None) -> tuple[pa.Array, Problems]:
-    """Look at distinct texts one by one; as a rule they are few."""
+    """Parse distinct texts one by one; usually they are few."""
     if style.is_plain and scale is None:
         odd = pc.invert(pc.fill_null(pc.match_substring_regex(texts, _PLAIN), True))
     else:

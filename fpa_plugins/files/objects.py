@@ -36,7 +36,7 @@ def _of_mapping(target: Mapping[Any, Any], name: str, chunk_rows: int) -> Iterat
         try:
             table = pa.table({str(key): value for key, value in target.items()})
         except (pa.ArrowException, TypeError, ValueError) as error:
-            raise DataError(f"{name}: it cannot be read as a table: {error}", source=name) from error
+            raise DataError(f"{name}: cannot be read as a table: {error}", source=name) from error
         yield from columnar.read_table(table, name, chunk_rows)
     elif (
         target

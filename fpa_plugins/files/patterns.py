@@ -252,5 +252,9 @@ def directive_pattern(text: str) -> Pattern:
         regex += directive_regex.replace(r"\d{1,2}", r"\d\d") if two else directive_regex
     has_day = "d" in seen and bool({"Y", "y"} & seen) and bool({"m", "b", "B"} & seen)
     if not has_day:
-        raise DataError(f"time_format: {text!r} says no whole date", hint="write it like %Y-%m-%d %H:%M:%S", value=text)
+        raise DataError(
+            f"time_format: {text!r} does not contain a complete date",
+            hint="write it like %Y-%m-%d %H:%M:%S",
+            value=text,
+        )
     return Pattern(f"written {text}", text, regex)

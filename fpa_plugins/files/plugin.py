@@ -1,4 +1,4 @@
-"""Offers the source ``files``; Arrow is imported when it is made, not before."""
+"""Registers the source ``files``. Arrow is imported only when the source is created."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["FilesOptions", "create"]
 
 @frozen
 class FilesOptions:
-    """The source has no options: what a file leaves open is said with each request."""
+    """The options of the source: none, because options are given with each request."""
 
 
 def create(options: FilesOptions) -> FilesSource:  # noqa: ARG001 - every factory takes its options
-    """Make the source."""
+    """Create the source."""
     from fpa_plugins.files.source import FilesSource
 
     return FilesSource()
@@ -29,7 +29,7 @@ def create(options: FilesOptions) -> FilesSource:  # noqa: ARG001 - every factor
 
 @hookimpl
 def fpa_register_formats(register: RegisterFormat) -> None:
-    """Offer the formats that come in the box."""
+    """Register the built-in formats."""
     from fpa_plugins.files.vendors import BUILT_IN
 
     for offer in BUILT_IN:
@@ -38,5 +38,5 @@ def fpa_register_formats(register: RegisterFormat) -> None:
 
 @hookimpl
 def fpa_register_sources(register: Register[Source]) -> None:
-    """Offer the source under its name."""
+    """Register the source."""
     register("files", create, FilesOptions)

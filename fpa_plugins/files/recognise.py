@@ -64,8 +64,8 @@ def recognise(
     if len(best) > 1:
         choices = " or ".join(offer.name for offer in best)
         raise DataError(
-            f"{source}: the file may be of the format {choices}",
-            hint=f"say which with --as {best[0].name}",
+            f"{source}: the format of the file is ambiguous: {choices}",
+            hint=f"choose one with --as {best[0].name}",
             source=source,
         )
     if not best:
@@ -80,7 +80,7 @@ def _named(offers: Mapping[str, FormatOffer], name: str, source: str) -> FormatO
         return offers[name]
     near = difflib.get_close_matches(name, offers, n=3)
     raise DataError(
-        f"{source}: there is no format {name!r}",
+        f"{source}: unknown format {name!r}",
         hint=f"did you mean {' or '.join(near)}?" if near else "`fpa formats` lists them",
         source=source,
     )

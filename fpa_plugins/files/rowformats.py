@@ -61,8 +61,8 @@ class RowFormats:
             raise DataError(f"{self._table.name}: {error.message}", hint=error.hint, source=self._table.name) from error
         except (pa.ArrowException, ValueError) as error:
             raise DataError(
-                f"{self._table.name}: the rows are not as the format has them: {error}",
-                hint="say how the file is read with options, or with another format: --as NAME",
+                f"{self._table.name}: the rows do not match the format: {error}",
+                hint="set how to read the file with options, or use another format with --as NAME",
                 source=self._table.name,
             ) from error
         return prepared
@@ -84,7 +84,7 @@ class RowFormats:
         form = recognised.form
         if form.divide_by not in rows.names:
             raise DataError(
-                f"{self._table.name}: there is no column {form.divide_by!r}, which tells what a row is",
+                f"{self._table.name}: no column {form.divide_by!r}, which selects the format of a row",
                 source=self._table.name,
             )
         words = texts_of(rows.cells[rows.names.index(form.divide_by)])[0].to_pylist()

@@ -1,4 +1,4 @@
-"""Rows as they stand in a file: what every reader of a form of table yields, and the conversion into records takes."""
+"""Rows of a file: the output of all readers, and the input of the conversion to records."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Rows:
     """Some consecutive rows of a file, column by column.
 
     :ivar names: the columns' names in the file.
-    :ivar cells: one array a column, all of one length; a null or an empty text is a missing value.
+    :ivar cells: one array per column, all of the same length; a null or an empty text is a missing value.
     :ivar positions: the rows' positions in the file, from 1.
-    :ivar raw: gives the text of a row by its index here.
-    :ivar rejects: rows between these that have no cells at all.
-    :ivar empty: how many rows between these were wholly empty, and left out.
-    :ivar left_out: how many rows of other sorts, which a format does not take, stood between these.
-    :ivar typed: whether the source tells a missing value from a text, as JSON and Parquet do and CSV does not.
-    :ivar strangers: gives, by the index of a column, which of its cells are no words or whole numbers in a form that tells types apart.
+    :ivar raw: returns the text of a row by its index here.
+    :ivar rejects: rows between these that could not be split into cells.
+    :ivar empty: the number of empty rows between these, which were skipped.
+    :ivar left_out: the number of rows of other types between these, which the format does not read.
+    :ivar typed: whether the source distinguishes missing values from text, as JSON and Parquet do and CSV does not.
+    :ivar strangers: returns, for the index of a column of a typed source, which cells are neither text nor whole numbers.
     """
 
     names: tuple[str, ...]
@@ -105,7 +105,7 @@ class Rows:
 
 
 class LazyCells(Sequence[pa.Array]):
-    """Columns made when they are asked for: most of a wide file's are not read."""
+    """Columns created on first use, because most columns of a wide file are not read."""
 
     def __init__(self, count: int, make: Callable[[int], pa.Array]) -> None:
         self._count = count
@@ -143,7 +143,7 @@ def _within(problems: Problems, part: slice) -> Problems:
 
 
 def _rows_within(cells: Sequence[pa.Array]) -> int:
-    """Return how many rows may be decoded at once: few where a dictionary holds long texts."""
+    """Return how many rows may be decoded at once: few if a dictionary has long texts."""
     if isinstance(cells, LazyCells):
         return 1 << 62
     longest = 1

@@ -1,4 +1,4 @@
-"""The source ``files``: finds out what a file is, and yields its records in chunks."""
+"""The source ``files``: detects the type of a file, and yields its records in chunks."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _SUGGESTED = {".tsv": "\t", ".tab": "\t", ".psv": "|"}
 class FilesSource:
     """Reads delimited texts, JSON, Parquet, Arrow and workbooks, plain or packed, and the tables of Python's data libraries.
 
-    :param clock: the present moment, where a request does not say it.
+    :param clock: returns the current time, for requests without one.
     """
 
     capabilities: frozenset[Capability] = frozenset()
@@ -55,9 +55,9 @@ class FilesSource:
     def read(self, request: SourceRequest) -> Iterator[Chunk]:
         """Yield the records of ``request.target``, in the order of its rows: a path, ``-``, an open file, or a table.
 
-        The symbol, interval and account of the request stand in where the rows name none.
+        The symbol, interval and account of the request are used for rows without them.
 
-        :raises DataError: when it cannot be read, its kind cannot be told, or it has no rows.
+        :raises DataError: if it cannot be read, its kind cannot be detected, or it has no rows.
         """
         said = _said(request)
         read = False
@@ -70,9 +70,9 @@ class FilesSource:
             raise DataError(f"{name}: the file has no rows", source=name)
 
     def sniff(self, request: SourceRequest) -> Sequence[Sniffed]:
-        """Return how each table of the target would be read, from its first rows; nothing else of it is looked at.
+        """Return how each table of the target would be read. Only its first rows are used.
 
-        :raises DataError: when it cannot be opened, or is no table at all.
+        :raises DataError: if it cannot be opened, or is not a table.
         """
         said = _said(request)
         return [found for table in self._tables(request, said) for found in self._sniffed(table, request, said)]
@@ -118,7 +118,7 @@ class FilesSource:
                 key = recognised.name or ""
                 layout = layouts.get(key)
                 if layout is None or layout.names != rows.names:
-                    # Every object of JSON Lines may bring a new name; the kind stays what the first ones made it.
+                    # Every object of JSON Lines may add a new name; the kind is that of the first ones.
                     reading = self._reading(whole or table, request, recognised, formats)
                     layout = layouts[key] = layout_of(rows, reading, layout)
                 yield layout, rows
@@ -135,7 +135,7 @@ class FilesSource:
             more=None if table.once else lambda: (rows for block in table.rows() for _, rows in formats.of(block)),
         )
 
-    # What the target is
+    # The type of the target
 
     def _tables(self, request: SourceRequest, said: Format) -> Iterator[Table]:
         """Yield the tables within the target."""
@@ -236,7 +236,7 @@ class FilesSource:
 
 
 def _said(request: SourceRequest) -> Format:
-    """Return what the user says of a file, in one place."""
+    """Return the user's options for a file as one format."""
     own = Format(
         kind=None if request.kind is None else request.kind.name,
         symbol=request.symbol,
@@ -279,12 +279,12 @@ def _lines_of(text: str, *, cut: bool) -> list[str]:
 def _with_names(dialect: Dialect, source: str) -> Dialect:
     """Return a dialect whose names fit the rows.
 
-    :raises DataError: when there is no header, and nobody says the names.
+    :raises DataError: if there is no header, and no names are given.
     """
     width = len(dialect.rows[0]) if dialect.rows else len(dialect.names)
     if not dialect.names:
         raise DataError(
-            f"{source}: there is no header: the first line is data already ({_shown(dialect.rows[0])})",
+            f"{source}: the file has no header: the first line is data ({_shown(dialect.rows[0])})",
             hint="name the columns with --names timestamp,open,..., or the format with --as (`fpa formats` lists them)",
             source=source,
         )
@@ -297,8 +297,8 @@ def _with_names(dialect: Dialect, source: str) -> Dialect:
         and all(len(row) == width for row in dialect.rows[:ROWS_TRIED])
     ):
         raise DataError(
-            f"{source}: the rows have {width} cells and there are {len(dialect.names)} names; the first is {_shown(dialect.rows[0])}",
-            hint="a name is missing or too many: say them with --names, and --skip 1 to pass over the header",
+            f"{source}: the rows have {width} cells, but there are {len(dialect.names)} names; the first row is {_shown(dialect.rows[0])}",
+            hint="give as many names as cells with --names, and --skip 1 to skip the header",
             source=source,
         )
     return dialect

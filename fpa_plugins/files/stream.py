@@ -19,9 +19,9 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (code
 
 
 def encoding_of(head: bytes, said: str | None, source: str) -> str:
-    """Return the encoding of a text, by the mark at its beginning or the zeros of UTF-16; else what is said, or UTF-8.
+    """Return the encoding of a text: detected by its byte order mark or the zeros of UTF-16, else the given one, or UTF-8.
 
-    :raises DataError: when what is said is no encoding.
+    :raises DataError: if the given encoding is unknown.
     """
     for mark, name in _MARKS:
         if head.startswith(mark):
@@ -31,7 +31,9 @@ def encoding_of(head: bytes, said: str | None, source: str) -> str:
             return codecs.lookup(said).name
         except LookupError:
             raise DataError(
-                f"{source}: {said!r} is not an encoding", hint="as utf-8, latin-1, cp1252 or gbk", source=source
+                f"{source}: {said!r} is not an encoding",
+                hint="use for example utf-8, latin-1, cp1252 or gbk",
+                source=source,
             ) from None
     if b"\x00" in head[:2]:
         return "utf-16-be" if head[0] == 0 else "utf-16-le"
@@ -39,7 +41,7 @@ def encoding_of(head: bytes, said: str | None, source: str) -> str:
 
 
 def decoded_head(head: bytes, encoding: str) -> str:
-    """Return the beginning of a text, whose last character may be cut; bytes that are none stand as surrogates."""
+    """Return the beginning of a text. The last character may be cut off; invalid bytes become surrogates."""
     decoder = codecs.getincrementaldecoder(encoding)("surrogateescape" if encoding.startswith("utf-8") else "replace")
     return decoder.decode(head)
 
@@ -47,8 +49,8 @@ def decoded_head(head: bytes, encoding: str) -> str:
 class Stream:
     """A text opened for reading; a context manager.
 
-    :param encoding: what it is written in; what comes out is UTF-8.
-    :raises DataError: here and on reading, whenever the bytes cannot be had.
+    :param encoding: the encoding of the text; the output is UTF-8.
+    :raises DataError: here and on reading, if the bytes cannot be read.
     """
 
     def __init__(self, content: Content, encoding: str = "utf-8") -> None:
@@ -83,7 +85,7 @@ class Stream:
             held += len(data)
             if held > MAX_LINE:
                 raise DataError(
-                    f"{self.name}: a line is longer than {MAX_LINE:,} bytes, so this is no table of records",
+                    f"{self.name}: a line is longer than {MAX_LINE:,} bytes, so this is not a table of records",
                     source=self.name,
                 )
         if whole or held:
@@ -110,7 +112,7 @@ class Stream:
         except UnicodeDecodeError as error:
             raise DataError(
                 f"{self.name}: the text is not {self._encoding}: {error.reason} at byte {error.start}",
-                hint="say what it is with --encoding, as latin-1",
+                hint="give the encoding with --encoding, such as latin-1",
                 source=self.name,
             ) from error
         return text.encode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""How the numbers and times of a file are written: what its rows tell, and what is said of it."""
+"""The notation of the numbers and times of a file, from its rows and the user's options."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = ["Reading", "is_of_days", "joined", "number_style", "sample_of", "time
 
 @frozen(kw_only=True)
 class Reading:
-    """What is known of a file besides its columns.
+    """The context of reading a file, besides its columns.
 
-    :ivar form: what the user and the format say.
-    :ivar format_name: of the format that was recognised or named; None for none.
-    :ivar kind: the kind that the user says.
+    :ivar form: the options of the user and the format.
+    :ivar format_name: the name of the recognised or given format; None if there is none.
+    :ivar kind: the kind given by the user.
     :ivar source: the file, for messages.
-    :ivar file: its name, of which a symbol may be taken.
-    :ivar now_ns: the present moment; times later than a day from it are not believed.
-    :ivar more: yields further rows of the same columns, for what the first leave open.
+    :ivar file: the file name, from which a symbol may be taken.
+    :ivar now_ns: the current time; times more than a day later are implausible.
+    :ivar more: yields further rows of the same columns, if the first rows do not decide.
     """
 
     form: Format
@@ -50,7 +50,7 @@ def is_of_days(interval: object) -> bool:
 
 
 def number_style(kind: Kind, rows: Rows, places: Mapping[str, tuple[int, ...]], reading: Reading) -> NumberStyle:
-    """Return how numbers are written: as said, or as the file's numbers show."""
+    """Return the notation of numbers: as given, or detected from the numbers of the file."""
     form = reading.form
     nulls = frozenset(text.lower() for text in form.nulls)
     mark: str | None = form.decimal
@@ -67,8 +67,8 @@ def number_style(kind: Kind, rows: Rows, places: Mapping[str, tuple[int, ...]], 
         mark = shown
         if mark is None and either is not None and form.delimiter != "," and _is_semicolon(reading):
             raise DataError(
-                f"{reading.source}: {either!r} can be a whole number or a fraction, and nothing else in the file tells",
-                hint="say --decimal . or --decimal ,",
+                f"{reading.source}: {either!r} can be a whole number or a fraction, and nothing else in the file decides it",
+                hint="use --decimal . or --decimal ,",
                 source=reading.source,
             )
     if thousands is None and mark is not None:
@@ -77,7 +77,7 @@ def number_style(kind: Kind, rows: Rows, places: Mapping[str, tuple[int, ...]], 
 
 
 def _shown_later(kind: Kind, places: Mapping[str, tuple[int, ...]], reading: Reading) -> str | None:
-    """Return the decimal mark that later rows show; None where they show none either."""
+    """Return the decimal mark shown by later rows; None if they do not show one either."""
     assert reading.more is not None
     names: tuple[str, ...] | None = None
     columns_ = [found[0] for name, found in places.items() if kind.by_name[name].type == "decimal"]
@@ -111,7 +111,7 @@ def time_style(
     fills: Mapping[str, object],
     reading: Reading,
 ) -> TimeStyle:
-    """Return how the times of a field are written."""
+    """Return the notation of the times of a field."""
     form = reading.form
     zone = None if form.tz is None else zone_of(form.tz)
     days = kind is BARS and _may_be_of_days(rows, places, fills, form)
@@ -129,8 +129,8 @@ def time_style(
         wanted = evolve(wanted, form="pattern", unit=None)
     if wanted.unit == "ms-of-day" and wanted.date is None:
         raise DataError(
-            f"{reading.source}: times of day need a date, and the name of the file tells none",
-            hint="name the file as 20131007_spy_minute_trade.csv",
+            f"{reading.source}: times of day need a date, but the file name does not contain one",
+            hint="name the file like 20131007_spy_minute_trade.csv",
             source=reading.source,
         )
     cells = joined(rows, places[name])
@@ -146,7 +146,7 @@ def time_style(
             return found
         hint = error.hint
         if hint and "--interval 1d" in hint and kind in {POSITIONS, SNAPSHOTS, ORDERS}:
-            hint = "say with --tz in which zone, and the midnight that begins the day is taken"
+            hint = "give the time zone with --tz; the midnight that begins the day is then used"
         elif hint and "--interval 1d" in hint and kind is not BARS:
             hint = None
         shown = " and ".join(repr(rows.names[place]) for place in places[name])
@@ -161,7 +161,7 @@ def time_style(
 def _decided_later(
     name: str, places: Mapping[str, tuple[int, ...]], reading: Reading, wanted: TimeStyle, latest: int
 ) -> TimeStyle | None:
-    """Return the style that the rest of the column tells; None where it tells none either."""
+    """Return the style shown by the rest of the column; None if it does not show one either."""
     assert reading.more is not None
     names: tuple[str, ...] | None = None
     for rows in reading.more():

@@ -18,10 +18,10 @@ __all__ = ["Table"]
 class Table:
     """One table of a file, ready to be read.
 
-    :ivar kind: the form it is in, for people; ``encoding`` and ``dialect`` of a text.
-    :ivar path: the file itself, where it is one that is not packed.
-    :ivar rows: yields its rows, anew each time it is called.
-    :ivar once: whether the rows can be had only once, as those of a generator: then nobody may look ahead.
+    :ivar kind: the type of the table, for people; ``encoding`` and ``dialect`` are those of text.
+    :ivar path: the file, if it is one and not compressed.
+    :ivar rows: yields the rows, from the beginning at each call.
+    :ivar once: whether the rows can be read only once, as those of a generator, so that looking ahead is not allowed.
     """
 
     name: str

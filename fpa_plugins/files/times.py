@@ -1,4 +1,4 @@
-"""The exact instants that a column of times says, in the one way in which it is written."""
+"""Parse a column of times in a known notation into exact instants."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Times:
     """Times that were read.
 
     :ivar utc: nanoseconds since 1970.
-    :ivar local: the same moments as their clocks showed them, as if these were UTC; *date_only* says which have no time of day.
+    :ivar local: the local times of the same moments, as if these were UTC; *date_only* marks those without a time of day.
     :ivar valid: which rows have a time.
     """
 
@@ -71,13 +71,13 @@ def _read_typed(style: TimeStyle, cells: pa.Array, *, dates: bool = False) -> Ti
     except pa.ArrowInvalid:
         in_range = _in_range(cells)
         problems = dict.fromkeys(
-            np.flatnonzero(~in_range & _present(cells)).tolist(), "it lies outside 1677-09-21 to 2262-04-11"
+            np.flatnonzero(~in_range & _present(cells)).tolist(), "it is outside 1677-09-21 to 2262-04-11"
         )
         stamps = pc.if_else(pa.array(in_range), cells, None).cast(pa.timestamp("ns", given))
     ns, valid = _numbers(stamps.view(pa.int64()))
     nat = valid & (ns == MIN_NS)
     if nat.any():
-        problems |= dict.fromkeys(np.flatnonzero(nat).tolist(), "NaT is no time; leave a missing value empty")
+        problems |= dict.fromkeys(np.flatnonzero(nat).tolist(), "NaT is not a time; leave a missing value empty")
         valid &= ~nat
     nothing = np.zeros(len(ns), np.bool_)
     if given is not None:
@@ -89,7 +89,7 @@ def _read_typed(style: TimeStyle, cells: pa.Array, *, dates: bool = False) -> Ti
 
 
 def _known_zone(name: str) -> ZoneInfo | None:
-    """Return the zone that a column's type names, which says only how to show its values and may be unknown here."""
+    """Return the zone of a column's type. It only affects how values are displayed, and may be unknown on this machine."""
     try:
         return zone_of(name)
     except DataError:
@@ -118,7 +118,7 @@ def _numbers(array: pa.Array) -> tuple[Nanoseconds, npt.NDArray[np.bool_]]:
 def _read_iso(style: TimeStyle, texts: pa.Array) -> Times:
     """Read ISO 8601 texts; those without a zone are local times of the style's."""
     try:
-        # Arrow also takes hours without minutes, which are shorter than any time with seconds.
+        # Arrow also accepts hours without minutes; the length check excludes them.
         if (pc.min(pc.binary_length(texts)).as_py() or 0) >= SHORTEST_TIME:
             utc, valid = _numbers(columns.times_as_ns(texts.cast(columns.TIME)))
             local = utc if style.zone is None and not style.dates else _local(style, utc, texts)
@@ -162,7 +162,7 @@ def _read_pattern(style: TimeStyle, pattern: Pattern, texts: pa.Array) -> Times:
         problems = _strangers(style, trimmed, np.flatnonzero(unmatched).tolist())
     try:
         stamps = plain.cast(pa.timestamp("ns"))
-    except pa.ArrowInvalid:  # of the right shape and yet no time, as a 30th of February
+    except pa.ArrowInvalid:  # well-formed but invalid, such as the 30th of February
         stamps, more = _checked(plain)
         problems |= {index: f"{shown(texts[index].as_py())} {what}" for index, what in more.items()}
     local, valid = _numbers(stamps.view(pa.int64()))
@@ -181,7 +181,7 @@ def _read_pattern(style: TimeStyle, pattern: Pattern, texts: pa.Array) -> Times:
 
 
 def _with_numbers(times: Times, texts: pa.Array, unmatched: npt.NDArray[np.bool_]) -> Times:
-    """Take numbers among texts whose unit is certain: some feeds write both."""
+    """Also accept numbers among texts if their unit is certain, because some feeds write both."""
     if not unmatched.any():
         return times
     utc, local, valid, problems = times.utc.copy(), times.local.copy(), times.valid.copy(), dict(times.problems)
@@ -207,7 +207,7 @@ def _strangers(style: TimeStyle, texts: pa.Array, indexes: list[int]) -> Problem
 
 
 def _checked(plain: pa.Array) -> tuple[pa.Array, Problems]:
-    """Return timestamps of plain texts one by one, and why some are none."""
+    """Parse plain texts into timestamps one by one; also return the problems."""
     values: list[int | None] = []
     problems: Problems = {}
     for index, text in enumerate(plain.to_pylist()):
@@ -236,21 +236,23 @@ def _from_local(
         valid = valid.copy()
     else:
         for index in np.flatnonzero(valid & days).tolist():
-            problems[index] = f"{_text(texts, local, index)} is a date alone, which names no instant"
+            problems[index] = f"{_text(texts, local, index)} is a date without a time"
         valid = valid & ~days
     if style.zone is None:
         for index in np.flatnonzero(naive).tolist():
-            problems[index] = f"{_text(texts, local, index)} has no time zone, so it names no instant"
+            problems[index] = f"{_text(texts, local, index)} has no time zone"
         return Times(local, local, days, valid & ~naive, problems)
     utc, twice, never = zones.to_utc(local, style.zone, later=style.ambiguous == "later")
     if style.ambiguous == "refuse":
         for index in np.flatnonzero(twice & naive).tolist():
             problems[index] = (
-                f"{_text(texts, local, index)} occurs twice in {style.zone.key}, when clocks are set back; say --ambiguous earlier or later"
+                f"{_text(texts, local, index)} occurs twice in {style.zone.key}, when clocks are set back; use --ambiguous earlier or later"
             )
         valid = valid & ~(twice & naive)
     for index in np.flatnonzero(never & naive).tolist():
-        problems[index] = f"{_text(texts, local, index)} never occurs in {style.zone.key}, as clocks are set forward"
+        problems[index] = (
+            f"{_text(texts, local, index)} never occurs in {style.zone.key}, because clocks are set forward"
+        )
     return Times(utc, local, days, valid & ~(never & naive), problems)
 
 
@@ -297,5 +299,5 @@ def _scaled(style: TimeStyle, numbers: pa.Array) -> tuple[Any, Problems]:
             values.append(None if ns is None else int(ns))
         else:
             values.append(None)
-            problems[index] = f"{number} is no whole nanosecond of 1677-09-21 to 2262-04-11"
+            problems[index] = f"{number} is not a whole number of nanoseconds in 1677-09-21 to 2262-04-11"
     return values, problems

@@ -1,7 +1,7 @@
-"""How a column of times is written, told by its texts where they allow one reading only, or by the user.
+"""The notation of a column of times, detected if its texts allow only one reading, else given by the user.
 
-It is written in one way: ISO 8601 with zones, numbers since 1970 in one unit, or one of the patterns of :mod:`fpa_plugins.files.patterns`. A local
-time needs a zone; a date alone is a calendar day.
+A column has one notation: ISO 8601 with zones, numbers since 1970 in one unit, or one of the patterns of :mod:`fpa_plugins.files.patterns`. A local
+time needs a zone; a date without a time is a calendar day.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ _BY_DIGITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}
 
 
 class UnreadableTimes(Exception):  # noqa: N818 - caught beside the rows it is about
-    """A column of times that cannot be read without being told how.
+    """Raised for a column of times that cannot be read without an option.
 
-    :ivar problem: what is wrong, with evidence; ``hint`` the option that mends it.
-    :ivar undecided: whether more of the column could tell how it is to be read.
+    :ivar problem: the problem, with an example; ``hint`` is the option that fixes it.
+    :ivar undecided: whether more rows of the column could decide how to read it.
     """
 
     def __init__(self, problem: str, hint: str | None = None, *, undecided: bool = False) -> None:
@@ -63,15 +63,15 @@ class UnreadableTimes(Exception):  # noqa: N818 - caught beside the rows it is a
 
 @frozen
 class TimeStyle:
-    """How a column of times is written.
+    """The notation of a column of times.
 
     :ivar form: ``iso``, ``epoch`` or ``pattern``.
     :ivar unit: of an epoch, a key of :data:`UNITS`, or ``excel`` or ``ms-of-day``.
     :ivar pattern: of texts that are not ISO 8601 with a zone.
     :ivar zone: of local times, and of the calendar days of daily bars.
-    :ivar ambiguous: which instant a local time is that occurs twice.
-    :ivar dates: whether a date alone is a time, its midnight; so it is for bars of a day and more, and where a zone says whose midnight.
-    :ivar day_first: whether the day stands before the month where either could.
+    :ivar ambiguous: how to read a local time that occurs twice.
+    :ivar dates: whether a date without a time means its midnight, as for bars of a day or more, or if a zone is given.
+    :ivar day_first: whether the day is before the month in ambiguous dates.
     :ivar date: the day of times of day, in days since 1970.
     """
 
@@ -96,15 +96,15 @@ class TimeStyle:
             return f"times are {UNIT_WORDS[self.unit or 's']} since 1970 UTC"
         if self.pattern is not None:
             return f"times are {self.pattern.words}" + ("" if self.zone is None else f", {where}")
-        return "times are ISO 8601" + ("" if self.zone is None else f", {where} where they name no zone")
+        return "times are ISO 8601" + ("" if self.zone is None else f", {where} if they have no zone")
 
 
 def infer_times(cells: pa.Array, *, latest: int, wanted: TimeStyle) -> TimeStyle:
-    """Return how the times of *cells* are written.
+    """Return the notation of the times of *cells*.
 
-    :param latest: the last instant that is believed, in nanoseconds since 1970.
-    :param wanted: what the user or the format says; what it leaves open is found out.
-    :raises UnreadableTimes: when the texts allow none or several readings, or are local and no zone is said.
+    :param latest: the latest plausible time, in nanoseconds since 1970.
+    :param wanted: the options of the user or the format; parts left open are detected.
+    :raises UnreadableTimes: if the texts allow no reading or several, or are local without a given zone.
     """
     if wanted.form == "epoch" or wanted.pattern is not None:
         return wanted
@@ -146,7 +146,7 @@ def _text_style(sample: list[str], wanted: TimeStyle) -> TimeStyle:
     elif pattern in DAY_OR_MONTH_FIRST and len(fitting) > 1:
         raise UnreadableTimes(
             f"{shown(sample[0])} can be {' or '.join(each.words for each in fitting)}",
-            "say --day-first or --month-first",
+            "use --day-first or --month-first",
             undecided=True,
         )
     local = [text for text in sample if pattern.is_local(text)]
@@ -156,13 +156,13 @@ def _text_style(sample: list[str], wanted: TimeStyle) -> TimeStyle:
     dates = [text for text in sample if pattern.is_date(text)]
     if len(dates) == len(sample) and not wanted.dates:
         raise UnreadableTimes(
-            f"{shown(sample[0])} is a date alone, which names no instant",
+            f"{shown(sample[0])} is a date without a time",
             "a date is enough for bars of a day and more (--interval 1d)",
         )
     if local and wanted.zone is None and not any(map(pattern.is_zoned, sample)):
         raise UnreadableTimes(
-            f"{shown(local[0])} has no time zone, so it names no instant",
-            "say which with --tz, as --tz America/New_York",
+            f"{shown(local[0])} has no time zone",
+            "give the time zone with --tz, such as --tz America/New_York",
         )
     if pattern.form == "iso":
         return wanted
@@ -182,8 +182,8 @@ def _typed_style(kind: pa.DataType, cells: pa.Array, wanted: TimeStyle) -> TimeS
         return wanted
     first = cells.drop_null()[0]
     raise UnreadableTimes(
-        f"{first.cast(pa.string()).as_py()!r} has no time zone, so it names no instant",
-        "say which with --tz, as --tz America/New_York",
+        f"{first.cast(pa.string()).as_py()!r} has no time zone",
+        "give the time zone with --tz, such as --tz America/New_York",
     )
 
 
@@ -201,7 +201,7 @@ def _numeric_style(sample: list[str], latest: int, wanted: TimeStyle) -> TimeSty
         if pattern.compact and all(map(pattern.fits, sample)):
             if pattern.dates_only(sample) and not wanted.dates:
                 raise UnreadableTimes(
-                    f"{sample[0]} is a date alone, which names no instant",
+                    f"{sample[0]} is a date without a time",
                     "a date is enough for bars of a day and more (--interval 1d)",
                 )
             local = [
@@ -209,8 +209,8 @@ def _numeric_style(sample: list[str], latest: int, wanted: TimeStyle) -> TimeSty
             ]
             if local and wanted.zone is None:
                 raise UnreadableTimes(
-                    f"{sample[0]} has no time zone, so it names no instant",
-                    "say which with --tz, as --tz Asia/Shanghai",
+                    f"{sample[0]} has no time zone",
+                    "give the time zone with --tz, such as --tz Asia/Shanghai",
                 )
             return evolve(wanted, form="pattern", pattern=pattern)
     units = [unit_of(text, latest) for text in sample]
@@ -222,14 +222,14 @@ def _numeric_style(sample: list[str], latest: int, wanted: TimeStyle) -> TimeSty
     if len(known) > 1:
         others = next(text for text, unit in zip(sample, units, strict=True) if unit not in {None, units[0]})
         raise UnreadableTimes(
-            f"{shown(sample[0])} and {shown(others)} are numbers of several units", "say --time-unit s, ms, us or ns"
+            f"{shown(sample[0])} and {shown(others)} are numbers of several units", "use --time-unit s, ms, us or ns"
         )
     what = "a number whose unit is not certain"
     if all(re.fullmatch(r"[1-7]\d{4}(\.\d+)?", text) for text in sample):
         raise UnreadableTimes(
-            f"{shown(odd)} is {what}; a spreadsheet writes days so", "say --time-unit excel if one did"
+            f"{shown(odd)} is {what}; it may be days from a spreadsheet", "use --time-unit excel in that case"
         )
-    raise UnreadableTimes(f"{shown(odd)} is {what}", "say --time-unit s, ms, us or ns")
+    raise UnreadableTimes(f"{shown(odd)} is {what}", "use --time-unit s, ms, us or ns")
 
 
 def unit_of(text: str, latest: int) -> str | None:

@@ -1,4 +1,4 @@
-"""Reading spreadsheets: the first sheet of a workbook that holds a table."""
+"""Read spreadsheets: the first sheet of a workbook that contains a table."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ PREAMBLE = 20
 def read(content: Content, form: Format, chunk_rows: int) -> Iterator[Rows]:
     """Yield the rows of the first sheet that has any.
 
-    :raises MissingDependencyError: when the reader of workbooks is not installed.
-    :raises DataError: when it is no workbook, or has no table.
+    :raises MissingDependencyError: if the library for workbooks is not installed.
+    :raises DataError: if it is not a workbook, or has no table.
     """
     try:
         from python_calamine import CalamineError, CalamineWorkbook
     except ImportError:
         raise MissingDependencyError(
-            f"{content.name}: this is a workbook, and no reader of workbooks is installed",
+            f"{content.name}: this is a workbook, but the library to read it is not installed",
             package="python-calamine",
             command="pip install 'financial-portfolio-automation[excel]', or save the sheet as CSV",
         ) from None
@@ -45,7 +45,7 @@ def read(content: Content, form: Format, chunk_rows: int) -> Iterator[Rows]:
             book = CalamineWorkbook.from_filelike(stream)
             sheets = [book.get_sheet_by_name(name).to_python(skip_empty_area=True) for name in book.sheet_names]
         except (CalamineError, OSError, ValueError) as error:
-            raise DataError(f"{content.name}: this is no whole workbook: {error}", source=content.name) from error
+            raise DataError(f"{content.name}: this is not a complete workbook: {error}", source=content.name) from error
     table = next((sheet for sheet in sheets if len(sheet) > 1), None)
     if table is None:
         raise DataError(f"{content.name}: no sheet of the workbook has rows", source=content.name)

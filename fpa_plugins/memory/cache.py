@@ -1,4 +1,4 @@
-"""Entries in a dict, bounded, with what tells their end and their worth beside it."""
+"""The memory cache backend: entries in a bounded dict, with indexes for expiry and eviction."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from fpa_plugins.memory.policies import Lru, Policy, S3Fifo
 __all__ = ["LruMemoryCache", "MemoryCache"]
 
 MAX_GENERATIONS = 100_000
-"""Tags whose generations are remembered one by one; beyond that all are forgotten and a new one for all begins."""
+"""The largest number of tags with their own generations. Beyond it, all are dropped and a new common one starts."""
 
 SWEEP_PER_PUT = 2
-"""Expired entries dropped with each put: more than come in, so that a busy cache keeps no expired ones, and no put waits for a long sweep."""
+"""Expired entries removed with each put: more than are added, so that none accumulate in a busy cache and no put waits for a long sweep."""
 
 
 Dropped: TypeAlias = list[tuple[str, Entry, RemovalCause]]
-"""What was taken out under the lock, to be let go, and told of, outside it."""
+"""Entries removed under the lock. They are released and reported to watchers outside it."""
 
 
 class MemoryCache:
-    """The backend, with S3-FIFO.
+    """The memory cache with S3-FIFO.
 
-    A hit takes no lock: it is one lookup in a dict. All else holds one lock. Values go out of existence after it was released, since their
-    finalizers are foreign code, as watchers are.
+    A hit takes no lock: it is one lookup in a dict. All other operations hold one lock. Values are released after the lock, because their
+    finalizers are foreign code, as are watchers.
     """
 
     capabilities: frozenset[Capability] = frozenset()
@@ -57,17 +57,17 @@ class MemoryCache:
 
     @property
     def get(self) -> Callable[[str], Entry | None]:
-        """What returns the entry of a key, expired or not, or None: the dict's own lookup, which takes less time than a function around it."""
+        """The function that returns the entry of a key, expired or not, or None. It is the dict's own method, which is faster than a wrapper."""
         return self._entries.get
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Entry]:
-        """Return those of the entries that are there."""
+        """Return the existing entries of *keys*, by key."""
         return {key: entry for key in keys if (entry := self.get(key)) is not None}
 
     def put(self, key: str, entry: Entry, *, fence: Mapping[str, int] | None = None) -> bool:
-        """Keep the entry unless it is too large or a generation in *fence* has moved on."""
-        dropped: Dropped = []  # outlives the lock below, and the values in it with it
-        self._lock.acquire()  # by hand, for this is on every write, and a with statement takes twice as long
+        """Store the entry unless it is too large or a generation in *fence* has changed."""
+        dropped: Dropped = []  # must outlive the lock below, together with the values in it
+        self._lock.acquire()  # acquired by hand, because this runs on every write and a with statement takes twice as long
         try:
             if fence is not None and not self._stands(fence):
                 return False
@@ -91,7 +91,7 @@ class MemoryCache:
         return kept
 
     def touch(self, key: str, expires_at: float | None, keep_until: float | None) -> bool:
-        """Give the entry other times."""
+        """Change the times of the entry."""
         with self._lock:
             old = self._entries.get(key)
             if old is None:
@@ -101,7 +101,7 @@ class MemoryCache:
             return True
 
     def delete(self, key: str) -> bool:
-        """Forget the entry; tell whether there was one."""
+        """Delete the entry, and return whether there was one."""
         dropped: Dropped = []
         with self._lock:
             return self._remove(key, RemovalCause.EXPLICIT, dropped)
@@ -113,15 +113,15 @@ class MemoryCache:
         yield from (key for key in keys if key.startswith(prefix))
 
     def generations(self, tags: Sequence[str]) -> dict[str, int]:
-        """Return the present generation of each tag."""
+        """Return the current generation of each tag."""
         while True:
             base, known = self._base, self._generations
             found = {tag: known.get(tag, base) for tag in tags}
-            if known is self._generations:  # else all were forgotten meanwhile, and base is of the past
+            if known is self._generations:  # otherwise all were dropped meanwhile, and base is outdated
                 return found
 
     def bump(self, tags: Sequence[str]) -> None:
-        """Give each tag a generation it never had."""
+        """Give each tag a new generation."""
         with self._lock:
             if len(self._generations) + len(tags) > MAX_GENERATIONS:
                 self._base, self._generations = next(self._serial), {}
@@ -129,11 +129,11 @@ class MemoryCache:
                 self._generations[tag] = next(self._serial)
 
     def purge(self, now: float, limit: int | None = None) -> int:
-        """Drop entries past use at *now*, to the second, at most *limit*."""
+        """Delete at most *limit* entries that are useless at *now*, to the second."""
         purged = 0
         while limit is None or purged < limit:
             dropped: Dropped = []
-            step = 1000 if limit is None else min(limit - purged, 1000)  # others get at the lock in between
+            step = 1000 if limit is None else min(limit - purged, 1000)  # let others take the lock in between
             with self._lock:
                 self._sweep(now, step, dropped)
             self._tell(dropped)
@@ -143,7 +143,7 @@ class MemoryCache:
         return purged
 
     def clear(self) -> int:
-        """Drop every entry and return how many there were."""
+        """Delete all entries and return their number."""
         with self._lock:
             dropped = self._entries.copy()
             self._entries.clear()
@@ -151,16 +151,16 @@ class MemoryCache:
         return len(dropped)
 
     def usage(self) -> Usage:
-        """Tell how full it is."""
+        """Return the usage of the cache."""
         return Usage(len(self._entries), self._bytes, dict(self._evicted))
 
     def add_removal_listener(self, listener: RemovalListener) -> None:
-        """Call *listener* for entries that the cache drops by itself."""
+        """Notify *listener* for entries that expire or are evicted."""
         with self._lock:
             self._watchers = (*self._watchers, listener)
 
     def close(self) -> None:
-        """Let everything go."""
+        """Release all entries."""
         self.clear()
 
     def _tell(self, dropped: Dropped) -> None:
@@ -174,7 +174,7 @@ class MemoryCache:
         return all(self._generations.get(tag, self._base) == generation for tag, generation in fence.items())
 
     def _replace(self, key: str, entry: Entry, dropped: Dropped) -> bool:
-        """Put *entry* where there is one; one that is too large is refused, and the old one goes all the same."""
+        """Replace an existing entry by *entry*. If *entry* is too large it is not stored, but the old one is removed nevertheless."""
         if entry.size > self._max_bytes:
             self._evicted["oversize"] += 1
             self._remove(key, RemovalCause.EVICTED, dropped)
@@ -213,7 +213,7 @@ class MemoryCache:
 
 
 class LruMemoryCache(MemoryCache):
-    """The backend, with LRU."""
+    """The memory cache with LRU."""
 
     _policy: Lru
 
@@ -222,7 +222,7 @@ class LruMemoryCache(MemoryCache):
 
     @property
     def get(self) -> Callable[[str], Entry | None]:
-        """What returns the entry of a key, expired or not, or None."""
+        """The function that returns the entry of a key, expired or not, or None."""
         return self._use
 
     def _use(self, key: str) -> Entry | None:

@@ -1,4 +1,4 @@
-"""When entries are due to go: keys by the second, so that any number of lifetimes is swept in steps that do not grow."""
+"""Expiry of entries: keys grouped by second, so that the cost of a sweep does not grow with the number of lifetimes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["Expiry"]
 
 
 class Expiry:
-    """The keys whose entries are past use from each second on. An entry's own times tell where its key is.
+    """The keys by the second from which their entries are useless. The second follows from the times of the entry.
 
-    :ivar first: the first of these seconds, infinite when there is none.
+    :ivar first: the first of these seconds; infinite if there are no keys.
     """
 
     __slots__ = ("_keys", "_seconds", "first")
@@ -25,7 +25,7 @@ class Expiry:
         self._seconds: list[int] = []  # a heap
 
     def add(self, key: str, entry: Entry) -> None:
-        """Take in the key of an entry; of one that lasts for ever there is nothing to keep."""
+        """Add the key of an entry. Entries that never expire are ignored."""
         moment = entry.keep_until
         if moment is None and (moment := entry.expires_at) is None:
             return
@@ -38,18 +38,18 @@ class Expiry:
         keys[key] = None
 
     def discard(self, key: str, entry: Entry) -> None:
-        """Forget the key of an entry that was taken in."""
+        """Remove the key of an entry that was added."""
         if (second := _second(entry)) is not None:
             del self._keys[second][key]
 
     def replace(self, key: str, old: Entry, new: Entry) -> None:
-        """Take in the key of *new* instead of that of *old*, which is the same key."""
+        """Move a key from the second of *old* to that of *new*; both entries have the same key."""
         if _second(old) != _second(new):
             self.discard(key, old)
             self.add(key, new)
 
     def due(self, now: float) -> Iterator[str]:
-        """Yield a key that is past use at *now* until there is none; each is to be discarded before the next is asked for."""
+        """Yield keys whose entries are useless at *now*. The caller must discard each key before it requests the next."""
         while self.first <= now:
             keys = self._keys[self._seconds[0]]
             while keys:

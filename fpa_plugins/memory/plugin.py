@@ -1,4 +1,4 @@
-"""Offers the ``memory`` cache and the ``memory`` store."""
+"""Registers the ``memory`` cache and the ``memory`` store."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["MemoryOptions", "MemoryStoreOptions"]
 class MemoryOptions:
     """Options of the ``memory`` cache.
 
-    :ivar max_entries: how many entries at most.
-    :ivar max_bytes: how many bytes at most, about; None for no such bound. A value that exceeds it alone is not kept.
-    :ivar policy: who goes when there is no room: ``s3fifo`` keeps what is asked for again and withstands scans, ``lru`` drops the entry
-        unused for longest.
+    :ivar max_entries: the largest number of entries.
+    :ivar max_bytes: the approximate size limit in bytes; None for no limit. A single value that exceeds it is not stored.
+    :ivar policy: the eviction policy: ``s3fifo`` keeps entries that are used repeatedly and resists scans, ``lru`` evicts the least recently
+        used entry.
     """
 
     max_entries: int = field(default=100_000, validator=validators.ge(1))
@@ -37,9 +37,9 @@ class MemoryStoreOptions:
     """Keys of ``[store]`` with ``backend = "memory"``.
 
     :ivar busy_timeout: how long a writer waits for another one, in seconds or as text such as ``"30s"``.
-    :ivar seal_rows: on closing after a write, quotes and trades of a symbol with at least so many single rows are sealed into segments; None for
-        never: what is closed is gone.
-    :ivar read_cache: bytes of memory for sealed rows that were read for a range of time, decoded, so that reading it again is faster; 0 for none.
+    :ivar seal_rows: if the store is closed after a write, seal quotes and trades of symbols with at least this many single rows into segments.
+        None for never; the data of a closed memory store are lost anyway.
+    :ivar read_cache: the memory in bytes for decoded sealed rows, so that reading the same range of time again is faster; 0 for none.
     """
 
     busy_timeout: Duration = field(default=30.0, validator=validators.ge(0))
@@ -48,7 +48,7 @@ class MemoryStoreOptions:
 
 
 def create(options: MemoryOptions) -> CacheBackend:
-    """Make the cache."""
+    """Create the cache."""
     from fpa_plugins.memory.cache import LruMemoryCache, MemoryCache
 
     kind = LruMemoryCache if options.policy == "lru" else MemoryCache
@@ -57,12 +57,12 @@ def create(options: MemoryOptions) -> CacheBackend:
 
 @hookimpl
 def fpa_register_caches(register: Register[CacheBackend]) -> None:
-    """Offer the cache."""
+    """Register the cache."""
     register("memory", create, MemoryOptions)
 
 
 def open_store(options: MemoryStoreOptions) -> StoreBackend:
-    """Make an empty store."""
+    """Create an empty store."""
     try:
         from fpa_core.engine.store import EngineStore
         from fpa_plugins.memory.store import MemoryDatabase
@@ -81,5 +81,5 @@ def open_store(options: MemoryStoreOptions) -> StoreBackend:
 
 @hookimpl
 def fpa_register_stores(register: Register[StoreBackend]) -> None:
-    """Offer the store."""
+    """Register the store."""
     register("memory", open_store, MemoryStoreOptions)

@@ -1,4 +1,4 @@
-"""Who goes when the cache is full."""
+"""Eviction policies."""
 
 from __future__ import annotations
 
@@ -11,55 +11,55 @@ from fpa_core.protocols import Entry
 __all__ = ["Lru", "Policy", "S3Fifo"]
 
 SATURATION = 3
-"""Uses that S3-FIFO tells apart; more make no difference."""
+"""The largest number of uses that S3-FIFO counts."""
 
 
 class Policy(Protocol):
-    """Keeps keys in an order of its own. Called under the cache's lock."""
+    """An eviction policy: keeps the keys in its own order. Its methods are called under the cache's lock."""
 
     def add(self, key: str) -> None:
-        """Take in a new key."""
+        """Add a new key."""
         ...
 
     def discard(self, key: str) -> None:
-        """Forget a key that is there."""
+        """Remove an existing key."""
         ...
 
     def evict(self) -> str:
-        """Forget the key whose entry is worth least, and return it; there is at least one."""
+        """Remove and return the key to evict. There is at least one key."""
         ...
 
 
 class S3Fifo:
-    """S3-FIFO: three queues, and hits that only raise a number on the entry, so that they need no lock and no reordering.
+    """S3-FIFO: three queues. A hit only increments a counter of the entry, so it needs no lock and no reordering.
 
-    New keys wait in a small queue, a tenth of the cache. Those used while they wait move to the main queue; the rest go, and only their
-    names are remembered: one that returns soon goes straight to the main queue. The main queue gives a used key another round. A scan of keys
-    used once therefore passes through the small queue and leaves the main one alone.
+    New keys enter a small queue, a tenth of the cache. Those used while they are in it move to the main queue. The others are evicted, and only
+    their hashes are remembered: a key that returns soon enters the main queue directly. A used key in the main queue gets another round. A scan
+    of keys used once therefore passes only through the small queue.
 
-    :param entries: those of the cache, whose ``uses`` it reads and lowers.
+    :param entries: the entries of the cache; the policy reads and decrements their ``uses``.
     """
 
     def __init__(self, entries: Mapping[str, Entry]) -> None:
         self._entries = entries
         self._small = Line()
         self._main: OrderedDict[str, None] = OrderedDict()
-        self._ghosts: OrderedDict[int, None] = OrderedDict()  # hashes: a collision costs a place, not a mistake
+        self._ghosts: OrderedDict[int, None] = OrderedDict()  # hashes: a collision only costs a place in the main queue
 
     def add(self, key: str) -> None:
-        """Take in a new key."""
+        """Add a new key."""
         if self._ghosts and self._ghosts.pop(hash(key), self) is None:
             self._main[key] = None
         else:
             self._small.keys.append(key)
 
     def discard(self, key: str) -> None:
-        """Forget a key that is there."""
+        """Remove an existing key."""
         if self._main.pop(key, self) is self:
             self._small.discard(key)
 
     def evict(self) -> str:
-        """Forget the key whose entry is worth least, and return it."""
+        """Remove and return the key to evict."""
         small, main = self._small, self._main
         while True:
             if (waiting := len(small)) and 9 * waiting >= len(main):
@@ -84,38 +84,38 @@ class S3Fifo:
 
 
 class Line:
-    """Keys in the order they came, of which nearly all leave at the front: it costs a tenth of an OrderedDict.
+    """A FIFO queue of keys, nearly all of which leave at the front. It costs a tenth of an OrderedDict.
 
-    One taken out of the middle stays where it is until it is met, or until such are half of all.
+    A key removed from the middle stays in place until it reaches the front, or until half of all keys are removed ones.
 
-    :ivar keys: the keys, those taken out among them; new ones are appended here.
+    :ivar keys: the keys, including removed ones; new ones are appended.
     """
 
     __slots__ = ("_count", "_gone", "keys")
 
     def __init__(self) -> None:
         self.keys: deque[str] = deque()
-        self._gone: dict[str, int] = {}  # how often each was taken out and not met since
-        self._count = 0  # of all these
+        self._gone: dict[str, int] = {}  # how often each was removed and not yet dropped
+        self._count = 0  # their total
 
     def __len__(self) -> int:
         return len(self.keys) - self._count
 
     def pop(self) -> str:
-        """Take out the oldest."""
+        """Remove and return the oldest key."""
         while self._is_gone(key := self.keys.popleft()):
             pass
         return key
 
     def discard(self, key: str) -> None:
-        """Take out *key*, which is among them."""
+        """Remove *key*, which must exist."""
         self._gone[key] = self._gone.get(key, 0) + 1
         self._count += 1
         if 2 * self._count > len(self.keys):
             self.keys = deque(key for key in self.keys if not self._is_gone(key))
 
     def _is_gone(self, key: str) -> bool:
-        """Tell whether *key*, met at its place, was taken out: of equal keys the earlier one was."""
+        """Return whether *key* at the front was removed before. Of equal keys, the earlier one was."""
         times = self._gone.pop(key, 0)
         if times > 1:
             self._gone[key] = times - 1
@@ -124,23 +124,23 @@ class Line:
 
 
 class Lru:
-    """Least recently used first. Its hits reorder, under the lock."""
+    """Evicts the least recently used key. Hits reorder the keys under the lock."""
 
     def __init__(self) -> None:
         self._order: OrderedDict[str, None] = OrderedDict()
 
     def add(self, key: str) -> None:
-        """Take in a new key."""
+        """Add a new key."""
         self._order[key] = None
 
     def use(self, key: str) -> None:
-        """Note a hit."""
+        """Record a hit."""
         self._order.move_to_end(key)
 
     def discard(self, key: str) -> None:
-        """Forget a key that is there."""
+        """Remove an existing key."""
         del self._order[key]
 
     def evict(self) -> str:
-        """Forget the key that was not used for longest, and return it."""
+        """Remove and return the least recently used key."""
         return self._order.popitem(last=False)[0]

@@ -1,4 +1,4 @@
-"""Rules about an account over time: the order of its snapshots, and what changed from day to day."""
+"""Rules about an account over time: the order of its snapshots, and the changes from day to day."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DAY = 86_400 * 10**9
 
 
 class Order(PairRule):
-    """The snapshot is later than the one before it, of the same account.
+    """The snapshot is later than the one before it of the same account.
 
     Good: 12:00:01 after 12:00:00. Bad: 12:00:00 again, or 11:59:59.
     """
@@ -43,7 +43,7 @@ class Order(PairRule):
         return columns.numbers("ts_ns") > before.numbers("ts_ns")
 
     def reason(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> Failure:
-        """Tell both times."""
+        """Return a message with both times."""
         told = ns_text(before[0])
         return Failure(f"the snapshot of {ns_text(now[0])} comes after that of {told}", told, told)
 
@@ -52,12 +52,12 @@ class Order(PairRule):
 class DayPnL(SeriesRule):
     """The profit of the day is the change of the total value since the day before.
 
-    What differs is money that came in or went out, or a mistake: the message names the amount. Days are those of UTC; the last snapshot of an
-    earlier day is compared with.
+    A difference is a deposit, a withdrawal or an error; the message has the amount. Days are in UTC. The snapshot is compared with the last one of
+    an earlier day.
 
     Good: 1000 at the end of yesterday, now 1050, profit of the day 50. Bad: the same with a profit of 10, unless 40 were paid in.
 
-    :ivar tolerance: how much may be missing, in the currency of the account.
+    :ivar tolerance: the difference allowed, in the currency of the account.
     """
 
     id = "snapshot.day_pnl"
@@ -69,7 +69,7 @@ class DayPnL(SeriesRule):
     tolerance: Decimal = field(default=Decimal("0.02"), converter=to_decimal, metadata={"unit": "currency"})
 
     def step(self, state: dict[str, Any], ts_ns: int, total: Decimal, profit: Decimal | None) -> bool | Failure | None:
-        """Judge the next snapshot."""
+        """Check the next snapshot."""
         day = ts_ns // _DAY
         if state and day > state["day"]:
             state.update(eve=state["total"], eve_ns=state["ts_ns"])

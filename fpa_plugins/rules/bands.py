@@ -38,7 +38,7 @@ class _Reference:
     since: int = 0
 
     def at(self, ts_ns: int) -> None:
-        """Let go of prices older than five minutes, and bring the reference price up to date."""
+        """Drop prices older than five minutes, and update the reference price."""
         while self.prices and self.prices[0][0] <= ts_ns - _FIVE_MINUTES:
             self.total = EXACT.subtract(self.total, self.prices.popleft()[1])
         if not self.prices or ts_ns - self.since < _HOLD:
@@ -48,7 +48,7 @@ class _Reference:
             self.price, self.since = mean, ts_ns
 
     def add(self, ts_ns: int, price: Decimal) -> None:
-        """Take a price; the first is the reference."""
+        """Add a price. The first one is the reference."""
         self.prices.append((ts_ns, price))
         self.total = EXACT.add(self.total, price)
         if self.price is None:
@@ -57,12 +57,12 @@ class _Reference:
 
 @frozen(kw_only=True)
 class Bands(SeriesRule):
-    """The price lies within the limit-up limit-down band round the mean price of the last five minutes.
+    """The price is within the limit-up limit-down band around the mean price of the last five minutes.
 
     The plan to address extraordinary market volatility (National Market System, since 2012), as of Amendment 18: with a previous close above 3.00
     the band is 5 % for tier 1 and 10 % for tier 2; from 0.75 to 3.00 it is 20 %; below, the lesser of 0.15 and 75 %. From 15:35 to 16:00 in New
     York it is doubled, for tier 1, and for tier 2 up to 3.00. The reference is the mean of the prices of five minutes; it changes when that mean
-    is 1 % away, and then stays for 30 seconds. Set the severity to put the rule in force for shares of the United States, and tier and previous
+    differs by 1 %, and then stays for 30 seconds. Set the severity to enable the rule for shares of the United States, and set tier and previous
     close by overrides.
 
     Good, tier 1 about 100.00: 104.99. Bad: 105.50.
@@ -84,7 +84,7 @@ class Bands(SeriesRule):
         return _Reference()
 
     def step(self, state: _Reference, ts_ns: int, price: Decimal) -> bool | Failure | None:
-        """Judge the next price; one outside the band does not move the reference."""
+        """Check the next price. A price outside the band does not change the reference."""
         if price <= 0:
             return None
         state.at(ts_ns)
@@ -104,7 +104,7 @@ class Bands(SeriesRule):
         )
 
     def band(self, reference: Decimal, ts_ns: int) -> Decimal:
-        """Return how far from the reference price one may trade at a time."""
+        """Return the allowed distance from the reference price at a time."""
         close = reference if self.previous_close is None else self.previous_close
         if close > 3:
             band = reference * (Decimal("0.05") if self.tier == 1 else Decimal("0.10"))

@@ -1,4 +1,4 @@
-"""Rules about bars beside others of their series: the same bar again, another version of it, and highs and lows far from the rest."""
+"""Rules that compare bars with others of their series: repeated bars, other versions of a bar, and extreme highs and lows."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ __all__ = ["RULES", "Conflict", "Repeated", "Wick"]
 _SERIES = ("symbol", "interval")
 _CLOSE = VALUES.index("close")
 _TOLERANCE = Decimal("0.005")
-"""How far from what a split gives a close may be: adjusted prices are rounded, and nothing else has changed."""
+"""How much a close may differ from the one a split gives, because adjusted prices are rounded."""
 _DIGITS, _INTEGERS, _POWERS = 15, 10**15, 22
-"""A float tells numbers of so many digits apart, and holds integers below this one and powers of ten up to this one exactly."""
+"""Limits of floats: numbers of this many digits are distinct; integers below, and powers of ten up to, are exact."""
 _FAR = Decimal("0.10")
-"""A larger change of the close is no correction."""
+"""A larger change of the close is not a correction."""
 
 
 @frozen(kw_only=True)
 class Repeated(Remembered):
     """The bar has not come before with the same values.
 
-    A file that holds a day twice doubles every bar; the store keeps one of each.
+    A file that contains a day twice repeats every bar. The store keeps each bar once.
 
     Good: 12:00, 12:01. Bad: 12:00, 12:01, 12:00 with the same prices and volume.
 
@@ -71,8 +71,8 @@ class Repeated(Remembered):
 class Conflict(Remembered):
     """The bar has not come before with other values, nor does the store hold it with others.
 
-    One of the two is wrong, or the later one corrects the earlier. The store keeps the later one and the earlier in its history. The message
-    names the split that would explain the change: prices that were adjusted after it rewrite every bar.
+    One of the two is wrong, or the later one is a correction. The store keeps the later one, and the earlier one in its history. The message
+    names a split that would explain the change, because adjusting prices for a split changes every bar.
 
     Good: 12:00 close 10.00, 12:01 close 10.01. Bad: 12:00 close 10.00, 12:00 close 10.50.
 
@@ -110,7 +110,7 @@ class Conflict(Remembered):
     def check(  # type: ignore[override]  # given what `needs` names
         self, record: Bar, memory: MutableMapping[Any, Any], stored_bars: StoredBars | None
     ) -> bool | Failure | None:
-        """Judge one bar after those before it, or by the stored one."""
+        """Check one bar against those before it, or against the stored one."""
         state = memory.get((record.symbol, record.interval), ())
         before = None
         if stored_bars is not None and record.ts_ns not in state:
@@ -122,7 +122,7 @@ class Conflict(Remembered):
         return self._judge_stored(record.ts_ns, before, tuple(getattr(record, name) for name in VALUES))
 
     def mask(self, columns: Columns, memory: MutableMapping[Any, Any], stored_bars: StoredBars | None) -> KleeneMask:  # type: ignore[override]
-        """Judge a table; by what is stored all at once, unless a bar of the table occurs twice."""
+        """Validate a table. It is compared with the stored bars at once, unless a bar occurs twice in it."""
         found = self.distinct(columns, memory)
         stored = {} if stored_bars is None else held(columns, stored_bars)
         if found is None:
@@ -130,7 +130,7 @@ class Conflict(Remembered):
         return self._compared(columns, found, stored) if stored else found
 
     def _stepped(self, columns: Columns, memory: MutableMapping[Any, Any], stored: Mapping[Any, Held]) -> KleeneMask:
-        """Judge a table row after row."""
+        """Validate a table row by row."""
         from fpa_core.validator.lagged import fold_series
 
         known = {
@@ -182,7 +182,7 @@ class Conflict(Remembered):
 
 
 def _differ(some: Columns, others: Columns) -> npt.NDArray[np.bool_]:
-    """Return in which rows two tables have different values; missing ones are equal to each other."""
+    """Return in which rows two tables have different values. Missing values are equal to each other."""
     import numpy as np
 
     differ = np.zeros(len(some), np.bool_)
@@ -198,10 +198,10 @@ def _differ(some: Columns, others: Columns) -> npt.NDArray[np.bool_]:
 
 
 def _differ_as_floats(numbers: DecimalColumn, texts: pa.Array) -> npt.NDArray[np.bool_] | None:
-    """Return where numbers differ from decimal texts, compared as floats; None if these might not tell them apart.
+    """Return where numbers differ from decimal texts, compared as floats; None if floats might not distinguish them.
 
-    DecimalColumn of up to 15 digits are one float each, whether read from text or divided by a power of ten, and reading a float takes a fraction
-    of the time of reading a decimal.
+    Each number of up to 15 digits has its own float, whether parsed from text or divided by a power of ten. Parsing a float takes a fraction of
+    the time of parsing a decimal.
     """
     import numpy as np
     import pyarrow as pa
@@ -221,7 +221,7 @@ def _differ_as_floats(numbers: DecimalColumn, texts: pa.Array) -> npt.NDArray[np
 
 
 def _cause(before: Decimal | None, now: Decimal | None) -> str:
-    """Return what usually makes a close another one: a split, or a file of another symbol."""
+    """Return the probable cause of a changed close: a split, or a file of another symbol."""
     if before is None or now is None or before <= 0 or now <= 0 or before == now:
         return ""
     if (split := split_of(now, before, _TOLERANCE)) is not None:
@@ -235,11 +235,11 @@ def _cause(before: Decimal | None, now: Decimal | None) -> str:
 class Wick(Rule):
     """High and low lie within a factor of open and close.
 
-    A single bad tick makes a low of 0.06 in a day that opened and closed above 1000. Judged where all prices are above zero.
+    A single bad tick can give a low of 0.06 on a day that opened and closed above 1000. Checked only if all prices are above zero.
 
     Good: open 10, high 12, low 9, close 11. Bad: open 1180.00, high 1190.00, low 0.06, close 1178.85.
 
-    :ivar max_factor: how many times the higher of open and close the high may be, and how many times the low the lower of them. The default is
+    :ivar max_factor: the largest allowed ratio of the high to the higher of open and close, and of the lower of them to the low. The default is
         this project's own choice.
     """
 
@@ -251,7 +251,7 @@ class Wick(Rule):
     max_factor: Decimal = field(default=Decimal(2), converter=to_decimal, metadata={"unit": "times"})
 
     def check(self, bar: Bar) -> bool | None:
-        """Judge one bar."""
+        """Check one bar."""
         opening, high, low, close, factor = bar.open, bar.high, bar.low, bar.close, self.max_factor
         if opening is None or high is None or low is None or min(opening, high, low, close) <= 0:
             return None
@@ -260,7 +260,7 @@ class Wick(Rule):
         )
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         opening, high, low, close = (columns.numbers(name) for name in self.fields)
         factor = self.max_factor
         positive = (opening > 0) & (high > 0) & (low > 0) & (close > 0)
@@ -269,12 +269,12 @@ class Wick(Rule):
         return (fits_high & fits_low).where(positive)
 
     def describe(self, bar: Bar) -> str:
-        """Tell the four prices."""
+        """Return a message with the four prices."""
         prices = ", ".join(f"{name} {_text(getattr(bar, name))}" for name in self.fields)
         return f"the high or the low is more than a factor of {decimal_text(self.max_factor)} from open and close: {prices}"
 
     def limit(self, bar: Bar) -> str | None:
-        """Return the range that is allowed."""
+        """Return the allowed range."""
         assert bar.open is not None
         low, high = min(bar.open, bar.close) / self.max_factor, max(bar.open, bar.close) * self.max_factor
         return f"{rounded(low)} to {rounded(high)}"

@@ -1,4 +1,4 @@
-"""Rules about the times of bars: whether they fit the interval that is said, and two bars of one day or week."""
+"""Rules about the times of bars: whether they fit their interval, and two bars of one day or week."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["RULES", "Day", "Interval"]
 _SERIES = ("symbol", "interval")
 _MOST = 2**63 - 1
 _LONG = 20 * DAY // 24
-"""What is as long as this lies between two sessions, not within one."""
+"""A distance this long is between two sessions, not within one."""
 _HUNDRED = 100
 
 
@@ -39,8 +39,8 @@ _HUNDRED = 100
 class _Distances:
     """The distances of the bars of a series so far.
 
-    :ivar fit: how many are about the interval; ``short`` at most half of it, ``long`` about a day or more.
-    :ivar common: the largest span that measures all of them; once that is below twice the interval, it stays as it is.
+    :ivar fit: how many are about the interval; ``short`` counts those of at most half of it, ``long`` those of about a day or more.
+    :ivar common: the greatest common divisor of all of them; once it is below twice the interval, it is not updated.
     """
 
     last: int | None = None
@@ -53,21 +53,21 @@ class _Distances:
 
 @frozen(kw_only=True)
 class Interval(SeriesRule):
-    """The usual distance of bars does not contradict the interval they are said to be of.
+    """The usual distance of bars does not contradict their interval.
 
-    Distances longer than the interval are normal, over nights and weekends and where nothing is traded. So bars contradict their interval if
+    Distances longer than the interval are normal: nights, weekends and times without trades. Bars contradict their interval if
 
-    - most distances are at most half of it: minutes, said to be 1d;
-    - or all are about a day or more and it is less: days, said to be 1m;
-    - or many distances are all multiples of twice the interval or more: 5 minutes, said to be 1m;
-    - or of many distances nearly none is about an interval of a day or more: weeks, said to be 1d.
+    - most distances are at most half of it: minute bars labelled 1d;
+    - or all are about a day or more but the interval is shorter: daily bars labelled 1m;
+    - or many distances are all multiples of twice the interval or more: 5-minute bars labelled 1m;
+    - or, for an interval of a day or more, nearly none of many distances is about the interval: weekly bars labelled 1d.
 
-    Nothing is refused for it.
+    Nothing is rejected for it.
 
     Good: bars of 1m at 12:00, 12:01, 12:02. Bad: bars of 1m at the midnights of three days.
 
-    :ivar many: how many distances there must be before the last two count.
-    :ivar min_fit: the part of the distances that must be about an interval of a day or more, in percent.
+    :ivar many: the number of distances needed for the last two conditions.
+    :ivar min_fit: the percentage of distances that must be about an interval of a day or more.
     """
 
     id = "bar.interval"
@@ -80,11 +80,11 @@ class Interval(SeriesRule):
     min_fit: int = field(default=5, validator=ge(0), metadata={"unit": "percent of the distances"})
 
     def start(self) -> _Distances:
-        """Return what is known before the first bar."""
+        """Return the state before the first bar."""
         return _Distances()
 
     def step(self, state: _Distances, ts_ns: int, interval: str) -> bool | Failure | None:
-        """Judge the next bar."""
+        """Check the next bar."""
         last, state.last = state.last, ts_ns
         if last is None or last == ts_ns:
             return None
@@ -119,7 +119,7 @@ class Interval(SeriesRule):
         )
 
     def mask(self, columns: Columns, memory: MutableMapping[Any, Any]) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         import numpy as np
 
         from fpa_core.validator.lagged import series_names
@@ -160,12 +160,12 @@ class Interval(SeriesRule):
         known: npt.NDArray[np.bool_],
         holds: npt.NDArray[np.bool_],
     ) -> tuple[npt.NDArray[np.uint64], Times, Times]:
-        """Count the distances of one series, judge its rows, and return distances and counts so far of each row."""
+        """Count the distances of one series, check its rows, and return the distances and the counts so far of each row."""
         import numpy as np
 
         before = np.empty_like(times)
         before[0], before[1:] = times[0] if state.last is None else state.last, times[:-1]
-        # As unsigned: the difference of two times may take all of 64 bits.
+        # As unsigned: the difference of two times may need all 64 bits.
         distances = np.where(times >= before, times - before, before - times).view(np.uint64)
         length = interval_ns(interval)
         counts = distances > 0
@@ -195,11 +195,11 @@ class Interval(SeriesRule):
 
 @frozen(kw_only=True)
 class Day(SeriesRule):
-    """No other bar of a day is of the same day, and no other bar of a week of the same week.
+    """There is only one daily bar per day, and only one weekly bar per week.
 
-    Vendors stamp a bar with midnight in UTC, midnight of the exchange or the close: files of two vendors then hold each day twice. Bars are of
-    one day if they share their day in UTC, or lie at most half a day apart. Days that a change of the clocks has made an hour shorter are not
-    meant. The bars that the store holds count, too. Only intervals of 1d and 1w are judged; a week begins on Monday.
+    Vendors stamp a bar with midnight in UTC, midnight of the exchange, or the close, so files of two vendors may contain each day twice. Bars are
+    of one day if they share their day in UTC, or are at most half a day apart. Days shortened by an hour when clocks change are not
+    affected. Stored bars count, too. Only intervals of 1d and 1w are checked; a week begins on Monday.
 
     Good: bars of 1d at 2024-05-01T00:00Z and 2024-05-02T00:00Z. Bad: at 2024-05-01T00:00Z and 2024-05-01T20:00Z.
 
@@ -218,7 +218,7 @@ class Day(SeriesRule):
     def check(  # type: ignore[override]  # given what `needs` names
         self, record: Bar, memory: MutableMapping[Any, Any], stored_bars: StoredBars | None
     ) -> bool | Failure | None:
-        """Judge one bar by those before it and those that are stored."""
+        """Check one bar against those before it and the stored ones."""
         if interval_ns(record.interval) not in (DAY, WEEK):
             return None
         times: list[int] = []
@@ -228,7 +228,7 @@ class Day(SeriesRule):
         return self._next(state, record.ts_ns, record.interval, times)
 
     def _next(self, state: dict[int, int], ts_ns: int, interval: str, stored: list[int]) -> bool | Failure:
-        """Judge the next bar of a series, and remember it."""
+        """Check the next bar of a series, and remember it."""
         length = interval_ns(interval)
         day = _number(ts_ns, length)
         others = [("came before", other) for near in (day - 1, day, day + 1) if (other := state.get(near)) is not None]
@@ -247,7 +247,7 @@ class Day(SeriesRule):
         return True
 
     def mask(self, columns: Columns, memory: MutableMapping[Any, Any], stored_bars: StoredBars | None) -> KleeneMask:  # type: ignore[override]
-        """Judge a table; at once if its days are apart, as they nearly always are."""
+        """Validate a table; at once if its days are all different, as they nearly always are."""
         import numpy as np
 
         from fpa_core.validator.lagged import series_names
@@ -283,7 +283,7 @@ class Day(SeriesRule):
 
     @staticmethod
     def _apart(times: Times, state: dict[int, int], stored: Times, length: int) -> bool:
-        """Return whether no two of all these times are of one day."""
+        """Return whether no two of these times are of one day."""
         import numpy as np
 
         known = np.fromiter(state.values(), np.int64, len(state))
@@ -302,13 +302,13 @@ class Day(SeriesRule):
 
 
 def _number(ts_ns: Any, length: int) -> Any:
-    """Return which day or week it is, of one time or many; weeks begin on Monday, and 1970 began on a Thursday."""
+    """Return the number of the day or week of one or many times. Weeks begin on Monday, and 1970 began on a Thursday."""
     days = ts_ns // DAY
     return days if length == DAY else (days + 3) // 7
 
 
 def _near(one: int, other: int, length: int) -> bool:
-    """Return whether two times that differ are of one day or week."""
+    """Return whether two different times are of one day or week."""
     distance = abs(one - other)
     if not distance:
         return False

@@ -1,4 +1,4 @@
-"""Rules for bars. A source of one price a day has closes alone; what is missing is not judged."""
+"""Rules for bars. A source of one price a day has only closes; missing values are not checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PRICES = ("open", "high", "low", "close")
 class Positive(Rule):
     """Every price of the bar is above zero.
 
-    Some instruments do trade at or below zero: the spot price of crude oil closed at -36.98 on 2020-04-20.
+    Some instruments trade at or below zero: the spot price of crude oil closed at -36.98 on 2020-04-20.
 
     Good: close 10.00. Bad: close -36.98.
     """
@@ -31,16 +31,16 @@ class Positive(Rule):
     levels = WARN
 
     def check(self, bar: Bar) -> bool | None:
-        """Judge one bar."""
+        """Check one bar."""
         prices = (bar.open, bar.high, bar.low, bar.close)
         return every(*[None if price is None else price > 0 for price in prices])
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         return columns.every(*[columns.numbers(name) > 0 for name in _PRICES])
 
     def describe(self, bar: Bar) -> str:
-        """Name the prices that are not above zero."""
+        """Return a message with the prices that are not above zero."""
         prices = {name: getattr(bar, name) for name in _PRICES}
         low = [f"{name} {decimal_text(price)}" for name, price in prices.items() if price is not None and price <= 0]
         return f"not above zero: {', '.join(low)}"
@@ -58,7 +58,7 @@ class Range(Rule):
     levels = ERROR
 
     def check(self, bar: Bar) -> bool | None:
-        """Judge one bar."""
+        """Check one bar."""
         high, low = bar.high, bar.low
         others = (bar.open, bar.close)
         return every(
@@ -68,12 +68,12 @@ class Range(Rule):
         )
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         opening, high, low, close = (columns.numbers(name) for name in _PRICES)
         return columns.every(high >= low, high >= opening, high >= close, opening >= low, close >= low)
 
     def describe(self, bar: Bar) -> str:
-        """Tell the four prices."""
+        """Return a message with the four prices."""
         prices = [f"{name} {_text(getattr(bar, name))}" for name in _PRICES]
         return f"the high is not the highest or the low not the lowest: {', '.join(prices)}"
 
@@ -90,15 +90,15 @@ class Volume(Rule):
     levels = ERROR
 
     def check(self, bar: Bar) -> bool | None:
-        """Judge one bar."""
+        """Check one bar."""
         return None if bar.volume is None else bar.volume >= 0
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         return columns.numbers("volume") >= 0
 
     def describe(self, bar: Bar) -> str:
-        """Tell the volume."""
+        """Return a message with the volume."""
         return f"the volume {_text(bar.volume)} is negative"
 
 

@@ -1,4 +1,4 @@
-"""A rule made ready to judge: which of its forms applies to a record, and what it is given beside it."""
+"""A rule bound to a kind: which variant applies to a record, and the context it gets."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MOST_SUBJECTS = 65_536
 
 @frozen
 class RuleContext:
-    """What there is beside the records, for the rules that need it.
+    """The context of validation, for the rules that need it.
 
-    :ivar memory: what rules remember, by rule; None for nothing.
-    :ivar now_ns: the present moment; None for the system's clock.
+    :ivar memory: the state of rules, by rule; None for none.
+    :ivar now_ns: the current time; None to use the system's clock.
     """
 
     memory: MutableMapping[str, Any] | None = None
@@ -36,7 +36,7 @@ class RuleContext:
 class BoundRule:
     """A rule for records of one kind.
 
-    :ivar plain: whether it judges every record, with the same parameters.
+    :ivar plain: whether it applies to every record with the same parameters.
     """
 
     rule: Rule
@@ -49,17 +49,17 @@ class BoundRule:
     def __attrs_post_init__(self) -> None:
         self.where = Where(self.rule.where, self.rule.kinds) if self.rule.where else None
         self.plain = self.where is None and not self.rule.overrides
-        # A series of quotes and one of trades have nothing to do with each other.
+        # Series of quotes and of trades are independent.
         self.slot = self.rule.id if len(self.rule.kinds) == 1 else f"{self.rule.id} {self.kind.name}"
 
     def pick(self, record: Any) -> Rule | None:
-        """Return the rule as it is for a record; None when it does not apply."""
+        """Return the variant of the rule for a record; None if it does not apply."""
         if self.where is not None and not self.where.accepts(record):
             return None
         return self.of(getattr(record, self.kind.subject))
 
     def of(self, subject: str | None) -> Rule | None:
-        """Return the rule as it is for a symbol (for snapshots, an account); None when it is off there."""
+        """Return the variant of the rule for a symbol (for snapshots, an account); None if it is off there."""
         try:
             return self._by_subject[subject]
         except KeyError:
@@ -97,5 +97,5 @@ def _nothing(_: str) -> None:
 
 
 def with_present(given: RuleContext) -> RuleContext:
-    """Return *given* with one present moment for all."""
+    """Return *given* with the current time fixed, so that all rules use the same."""
     return given if given.now_ns is not None else evolve(given, now_ns=time.time_ns())

@@ -23,24 +23,24 @@ _FROM = "1990-01-01"
 
 @frozen(eq=False)
 class Sessions:
-    """When an exchange was open.
+    """The sessions of an exchange.
 
-    :ivar opens: nanoseconds since 1970 at which its sessions begin, in order.
-    :ivar closes: those at which they end.
+    :ivar opens: the starts of its sessions in nanoseconds since 1970, sorted.
+    :ivar closes: the ends of its sessions.
     """
 
     opens: Sequence[int]
     closes: Sequence[int]
 
     def number(self, ts_ns: int) -> int | None:
-        """Return the number of the session in which a time lies, its end included; -1 for none, None where nothing is known."""
+        """Return the number of the session that contains a time, its end included; -1 if there is none, None outside the calendar."""
         if not self.opens[0] <= ts_ns <= self.closes[-1]:
             return None
         place = bisect_right(self.opens, ts_ns) - 1
         return place if ts_ns <= self.closes[place] else -1
 
     def numbers(self, ts_ns: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """Return the same for many times, and of which anything is known."""
+        """Return the session numbers of many times, and which of the times are within the calendar."""
         import numpy as np
 
         opens, closes = np.asarray(self.opens, np.int64), np.asarray(self.closes, np.int64)
@@ -49,7 +49,7 @@ class Sessions:
         return np.where(known & (ts_ns <= closes[place]), place, -1), known
 
     def opened(self, ts_ns: int) -> int:
-        """Return how many sessions have begun before a time, or at it."""
+        """Return how many sessions began at or before a time."""
         return bisect_right(self.opens, ts_ns)
 
 
@@ -57,8 +57,8 @@ class Sessions:
 def sessions(name: str) -> Sessions:
     """Return the sessions of an exchange by its code, such as XNYS; see the list of exchange_calendars.
 
-    :raises MissingDependencyError: when exchange_calendars is not installed.
-    :raises ConfigError: when it knows no such exchange.
+    :raises MissingDependencyError: if exchange_calendars is not installed.
+    :raises ConfigError: if the exchange is unknown.
     """
     try:
         import exchange_calendars
@@ -71,7 +71,7 @@ def sessions(name: str) -> Sessions:
         ) from error
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it uses of pandas is no concern of who uses it
+            warnings.simplefilter("ignore")  # its warnings about pandas do not concern our users
             calendar = _calendar(exchange_calendars, name)
     except CalendarError as error:
         raise ConfigError(f"calendar: {error}", hint="codes are those of exchange_calendars, such as XNYS") from error
@@ -79,8 +79,8 @@ def sessions(name: str) -> Sessions:
 
 
 def _calendar(package: Any, name: str) -> Any:
-    """Return a calendar from 1990 on, or from the first year that it knows."""
+    """Return a calendar from 1990 on, or from its first year."""
     try:
         return package.get_calendar(name, start=_FROM)
-    except ValueError:  # it does not reach back so far
+    except ValueError:  # the calendar starts later
         return package.get_calendar(name)

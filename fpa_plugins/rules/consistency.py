@@ -1,4 +1,4 @@
-"""Rules about one kind of record against another: trades and positions against quotes, bars and orders against trades."""
+"""Rules that compare one kind of record with another: trades and positions with quotes, bars and orders with trades."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = ["RULES", "BarTrades", "FreshQuote", "OrderTrades", "OutsideQuote"]
 
 @frozen(kw_only=True)
 class _Across(Rule):
-    """What the rules have in common: each row is judged by the rows of another kind of the same symbol, in the order of their times."""
+    """Base class: each row is compared with the rows of another kind of the same symbol, in the order of their times."""
 
     scope: ClassVar[Literal["row", "series", "dataset"]] = "dataset"
     against: ClassVar[tuple[str, ...]]
 
     def mask(self, columns: Columns, others: Mapping[str, Columns]) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         import numpy as np
 
         from fpa_core.validator.vectors import KleeneMask
@@ -51,25 +51,25 @@ class _Across(Rule):
     complete: ClassVar[bool] = True
 
     def judge(self, found: Timelines, symbol: str, *values: Any) -> bool | Failure | None:
-        """Judge a row by the values of ``fields``."""
+        """Check a row by the values of ``fields``."""
         raise NotImplementedError(f"{type(self).__name__} has no judge")
 
 
 @frozen(kw_only=True)
 class OutsideQuote(_Across):
-    """The price of a trade is not further outside the quote that stood than so many spreads.
+    """The price of a trade is at most a given number of spreads outside the current quote.
 
-    The quote is the last two-sided one of the symbol at the time of the trade less the lag, or before. As clocks of trades and quotes differ, a
-    trade that it does not fit may fit a quote of the time after, and one that was reported late a quote of the time before. After Lee and
+    The quote is the last two-sided one of the symbol at or before the time of the trade less the lag. Because clocks of trades and quotes differ,
+    the trade may also fit a quote shortly after that, or, if it was reported late, one shortly before. After Lee and
     Ready, "Inferring trade direction from intraday data", Journal of Finance 46 (1991), and tradesCleanupUsingQuotes of the R package
     highfrequency.
 
     Good: 10.00 to 10.02, traded at 10.03. Bad: 10.05.
 
     :ivar spreads: how many spreads below the bid or above the ask the price may be.
-    :ivar lag: how much earlier the quote is looked up than the trade was: seconds, or text such as "500ms".
-    :ivar forward: how long after that a quote may be that the trade fits.
-    :ivar back: how long before that a quote may have stood that the trade fits.
+    :ivar lag: how long before the trade the quote is looked up: seconds, or text such as "500ms".
+    :ivar forward: how long after that time a quote may be that the trade fits.
+    :ivar back: how long before that time a quote may have been valid that the trade fits.
     """
 
     id = "trade.outside_quote"
@@ -85,7 +85,7 @@ class OutsideQuote(_Across):
     back: Duration = field(default=0.0, converter=to_seconds, metadata={"unit": "s"})
 
     def judge(self, found: Timelines, symbol: str, *values: Any) -> bool | Failure | None:
-        """Judge one trade."""
+        """Check one trade."""
         moment, price = values[0] - round(self.lag * 10**9), values[1]
         place = found.last(symbol, moment)
         if place is None:
@@ -118,14 +118,14 @@ class OutsideQuote(_Across):
 
 @frozen(kw_only=True)
 class FreshQuote(_Across):
-    """The price of a position is that of a fresh quote.
+    """The price of a position matches a fresh quote.
 
-    Fresh is a two-sided quote of the symbol at the time of the position or not long before; the price lies between bid and ask, or near.
+    A fresh quote is a two-sided one of the symbol at the time of the position or shortly before. The price must be between bid and ask, or near.
 
     Good: priced 10.01 at 12:00:00, quote 10.00 to 10.02 of 11:59:58. Bad: the quote is of 09:30:00, or the price 11.00.
 
     :ivar max_age: how old the quote may be: seconds, or text such as "15m".
-    :ivar max_rel: how far outside bid and ask the price may be, as a part of it.
+    :ivar max_rel: how far outside bid and ask the price may be, as a fraction of it.
     """
 
     id = "position.fresh"
@@ -139,7 +139,7 @@ class FreshQuote(_Across):
     max_rel: Decimal = field(default=Decimal("0.01"), converter=to_decimal, metadata={"unit": "of the price"})
 
     def judge(self, found: Timelines, symbol: str, *values: Any) -> bool | Failure | None:
-        """Judge one position."""
+        """Check one position."""
         ts_ns, price = values
         if ts_ns is None or price is None or not found.has(symbol):
             return None
@@ -164,13 +164,13 @@ class FreshQuote(_Across):
 
 @frozen(kw_only=True)
 class BarTrades(_Across):
-    """The trades of a bar's interval lie between its low and high, and make up its volume.
+    """The trades in a bar's interval are between its low and high, and their sizes sum to its volume.
 
-    Judged where there are trades of the symbol in the interval. Bars that leave out odd lots or late reports differ in volume.
+    Checked only if there are trades of the symbol in the interval. Bars that exclude odd lots or late reports differ in volume.
 
     Good: high 10.05, low 10.00, volume 300; trades 100 at 10.00, 200 at 10.05. Bad: the same with a trade at 10.10.
 
-    :ivar max_volume_rel: how much volume and sum may differ, as a part of the sum.
+    :ivar max_volume_rel: how much volume and sum may differ, as a fraction of the sum.
     """
 
     id = "bar.trades"
@@ -183,7 +183,7 @@ class BarTrades(_Across):
     max_volume_rel: Decimal = field(default=Decimal("0.01"), converter=to_decimal, metadata={"unit": "of the sum"})
 
     def judge(self, found: Timelines, symbol: str, *values: Any) -> bool | Failure | None:
-        """Judge one bar."""
+        """Check one bar."""
         ts_ns, interval, high, low, volume = values
         places = found.between(symbol, ts_ns, ts_ns + interval_ns(interval) - 1)
         if not places:
@@ -208,9 +208,9 @@ class BarTrades(_Across):
 
 @frozen(kw_only=True)
 class OrderTrades(_Across):
-    """The average price of an order lies between the trades of the time in which it was filled.
+    """The average price of an order is within the range of the trades in the time it was filled.
 
-    That is the time from its submission to its last update. Judged where there are trades of the symbol in it.
+    That is the time from its submission to its last update. Checked only if there are trades of the symbol in it.
 
     Good: filled at 10.01 on average, trades from 10.00 to 10.02. Bad: filled at 10.50.
 
@@ -227,7 +227,7 @@ class OrderTrades(_Across):
     tolerance: Duration = field(default=1.0, converter=to_seconds, metadata={"unit": "s"})
 
     def judge(self, found: Timelines, symbol: str, *values: Any) -> bool | Failure | None:
-        """Judge one order."""
+        """Check one order."""
         since, until, average = values
         if since is None or until is None or average is None:
             return None

@@ -1,4 +1,4 @@
-"""From a verdict to a finding: who broke which rule, with what values, and why."""
+"""Build findings from verdicts: the record, the rule, the values, and the reason."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ CRASHED = "RULE_CRASHED: "
 
 
 def finding(rule: Rule, severity: Severity, kind: Kind, record: Any, failure: Failure | None) -> Finding:
-    """Say of a record that broke a rule what is wrong with it; *failure* has the reasons that do not lie in the record."""
+    """Return the finding on a record that broke a rule. *failure* has the reasons that do not follow from the record alone."""
     limit = related = None
     if failure is not None:
         message, limit, related = failure.message, failure.limit, failure.related
     else:
         try:
             message, limit = rule.describe(record), rule.limit(record)
-        except Exception:  # noqa: BLE001  # the verdict stands, whatever befalls the sentence
+        except Exception:  # noqa: BLE001  # keep the verdict even if the message cannot be built
             message = rule.summary
     observed = dict(_observed(rule, kind, record))
     return Finding(
@@ -40,12 +40,12 @@ def finding(rule: Rule, severity: Severity, kind: Kind, record: Any, failure: Fa
 
 
 def crash_finding(rule: Rule, kind: Kind, record: Any, crash: str) -> Finding:
-    """Say of a record that a rule crashed on it."""
+    """Return the finding that a rule crashed on a record."""
     reason = crash.strip().rpartition("\n")[2]
     return Finding(
         CRASHED + rule.id,
         Severity.ERROR,
-        f"the rule failed instead of judging: {reason}",
+        f"the rule crashed: {reason}",
         kind.name,
         _subject(kind, record),
         record.ts_ns,

@@ -1,4 +1,4 @@
-"""Rules about records that share an identity: what is remembered of each, and the records of a batch that contradict each other."""
+"""Rules about records that share an identity: a memory of recent records, and contradictions within a batch."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ __all__ = [
 class Remembered(SeriesRule):
     """A rule that remembers the last records of each series by their identity.
 
-    ``fields`` are those of ``identity`` followed by those of ``values``. A record without one of its identity is not judged. ``judge`` gets the
-    values of the record that came before with the same identity, and those of this one.
+    ``fields`` are those of ``identity`` followed by those of ``values``. A record with a missing identity field is not checked. ``judge`` gets
+    the values of the earlier record with the same identity, and those of this one.
     """
 
     identity: ClassVar[tuple[str, ...]]
@@ -50,7 +50,7 @@ class Remembered(SeriesRule):
         raise NotImplementedError(f"{type(self).__name__} has no judge")
 
     def step(self, state: dict[Any, tuple[Any, ...]], *values: Any) -> bool | Failure | None:
-        """Judge the next record, and remember it."""
+        """Check the next record, and remember it."""
         size = len(self.identity)
         named, content = values[:size], values[size:]
         if None in named:
@@ -63,12 +63,12 @@ class Remembered(SeriesRule):
         return True if before is None else self.judge(name, before, content)
 
     def mask(self, columns: Columns, memory: MutableMapping[Any, Any]) -> KleeneMask:
-        """Judge a table; at once if no identity occurs twice, as in most data."""
+        """Validate a table; at once if no identity occurs twice, as in most data."""
         found = self.distinct(columns, memory)
         return SeriesRule.mask(self, columns, memory) if found is None else found
 
     def distinct(self, columns: Columns, memory: MutableMapping[Any, Any]) -> KleeneMask | None:
-        """Remember the rows of a table and return that all pass; None, and nothing remembered, if an identity occurs again."""
+        """Remember the rows of a table and return that all pass. If an identity occurs again, remember nothing and return None."""
         import numpy as np
 
         from fpa_core.validator.lagged import series_names
@@ -98,7 +98,7 @@ class Remembered(SeriesRule):
         parts = [_numbered(columns, name)[rows] for name in self.identity]
         apart = series[1:] != series[:-1]
         if bool((apart | (parts[0][1:] > parts[0][:-1])).all()):
-            return True  # every series goes forward, as times nearly always do
+            return True  # fast path: the times of every series increase, as they nearly always do
         order = np.lexsort([*parts, series])
         same = series[order][1:] == series[order][:-1]
         for part in parts:
@@ -177,7 +177,7 @@ def _present(columns: Columns, name: str) -> npt.NDArray[np.bool_]:
 
 
 def _numbered(columns: Columns, name: str) -> npt.NDArray[np.int64]:
-    """Return a column of texts or times as integers, equal where these are."""
+    """Return a column of texts or times as integers that are equal if the values are."""
     if columns.kind.by_field[name].type == "text":
         codes: npt.NDArray[np.int64] = columns.codes(name)[0]
         return codes
@@ -186,7 +186,7 @@ def _numbered(columns: Columns, name: str) -> npt.NDArray[np.int64]:
 
 
 def shown(field_name: str, value: Any) -> str:
-    """Return a value of a record as it stands in a sentence."""
+    """Return a value of a record as text for a message."""
     if value is None:
         return "missing"
     if field_name.endswith("_ns"):
@@ -215,7 +215,7 @@ class _Conflict(Remembered):
     cause: ClassVar[str]
 
     def named(self, name: Any) -> str:
-        """Return what a record of an identity is called in a sentence."""
+        """Return the description of a record with an identity, for messages."""
         raise NotImplementedError(f"{type(self).__name__} has no named")
 
     def judge(self, name: Any, before: tuple[Any, ...], now: tuple[Any, ...]) -> bool | Failure:
@@ -235,8 +235,8 @@ class _Conflict(Remembered):
 class PositionConflict(_Conflict):
     """The position of an account, symbol and time has not come before with other values.
 
-    The store keeps the later one and the earlier in its history. Lots of one holding, and accounts that the file names in a column that is not
-    read, look like this.
+    The store keeps the later one, and the earlier one in its history. Typical causes are lots of one holding, or several accounts in a column that
+    is not read.
 
     Good: AAPL 5 at 20:00, MSFT 7 at 20:00. Bad: AAPL 5 at 20:00, AAPL 7 at 20:00.
 
@@ -259,10 +259,10 @@ class PositionConflict(_Conflict):
     )
     fields = identity + values
     key = ("account",)
-    cause = "lots of one holding, or several accounts, look like this"
+    cause = "lots of one holding or several accounts are typical causes"
 
     def named(self, name: Any) -> str:
-        """Name symbol and time."""
+        """Return a description with symbol and time."""
         return f"the position {name[0]} of {ns_text(name[1])}"
 
 
@@ -270,7 +270,8 @@ class PositionConflict(_Conflict):
 class SnapshotConflict(_Conflict):
     """The snapshot of an account and time has not come before with other values.
 
-    The store keeps the later one and the earlier in its history. Snapshots of several accounts in a file that names none look like this.
+    The store keeps the later one, and the earlier one in its history. A typical cause is a file with snapshots of several accounts but no account
+    column.
 
     Good: 1000 at 20:00, 1001 at 20:01. Bad: 1000 at 20:00, 2000 at 20:00.
 
@@ -283,10 +284,10 @@ class SnapshotConflict(_Conflict):
     values = ("total_value", "buying_power", "day_pnl", "total_pnl", "cash", "currency")
     fields = identity + values
     key = ("account",)
-    cause = "several accounts look like this"
+    cause = "several accounts are a typical cause"
 
     def named(self, name: Any) -> str:
-        """Name the time."""
+        """Return a message with the time."""
         return f"the snapshot of {ns_text(name)}"
 
 
@@ -294,8 +295,8 @@ class SnapshotConflict(_Conflict):
 class OrderConflict(_Conflict):
     """The state of an order at a time has not come before with other values.
 
-    Nothing tells which of two states of one time is the later; the store takes the one that arrives last. Judged if the order says when it was
-    updated.
+    It is unknown which of two states with the same time is later; the store keeps the one that arrives last. Checked only if the order has an
+    update time.
 
     Good: new at 12:00:00, filled at 12:00:01. Bad: filled at 12:00:01, partially filled at 12:00:01.
 
@@ -319,10 +320,10 @@ class OrderConflict(_Conflict):
     )
     fields = identity + values
     key = ("symbol",)
-    cause = "nothing tells which is the later"
+    cause = "it is unknown which is later"
 
     def named(self, name: Any) -> str:
-        """Name order and time."""
+        """Return a description with order and time."""
         return f"the order {name[0]} of {ns_text(name[1])}"
 
 
@@ -330,8 +331,8 @@ class OrderConflict(_Conflict):
 class TradeId(_Conflict):
     """The id of the trade has not come before with another price, size or time, of the same symbol and exchange.
 
-    The store keeps one trade for each id: the later one takes the place of the earlier, which goes to the history. Ids that a spreadsheet or a
-    floating-point number has rounded look like this, and so do words that stand for no id. A correction does, too.
+    The store keeps one trade per id: the later one replaces the earlier, which is moved to the history. Typical causes are ids rounded by a
+    spreadsheet or a floating-point number, placeholders instead of ids, and corrections.
 
     Good: ids 1 at 10.00, 2 at 10.01, 1 at 10.00 again. Bad: ids 1 at 10.00, 1 at 10.01.
 
@@ -344,14 +345,14 @@ class TradeId(_Conflict):
     values = ("ts_ns", "price", "size")
     fields = identity + values
     key = ("symbol", "exchange")
-    cause = "ids that a spreadsheet or a float has rounded look like this"
+    cause = "ids rounded by a spreadsheet or a float are a typical cause"
 
     def named(self, name: Any) -> str:
-        """Name the id."""
+        """Return a message with the id."""
         return f"the trade id {name}"
 
     def mask(self, columns: Columns, memory: MutableMapping[Any, Any]) -> KleeneMask:
-        """Judge a table; at once if no trade has an id."""
+        """Validate a table; at once if no trade has an id."""
         if not columns.strings("trade_id").present().holds.any():
             return columns.unknown()
         return Remembered.mask(self, columns, memory)

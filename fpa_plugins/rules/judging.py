@@ -1,4 +1,4 @@
-"""A table judged by one rule: by its mask where it has one, else row by row; in parts where it differs by symbol."""
+"""Validate a table with one rule: by its mask if it has one, else row by row; in parts if the rule differs by symbol."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ __all__ = ["judge", "kept"]
 def judge(
     plan: BoundRule, columns: Columns, given: Mapping[str, Any], within: npt.NDArray[np.bool_] | None = None
 ) -> list[Verdict]:
-    """Return what a rule says of each row: one verdict for each severity it has here, and one more for each in which it crashed.
+    """Return the verdicts of a rule: one for each severity it has in the table, and one more for each in which it crashed.
 
-    :param within: the rows to judge; None for all.
+    :param within: the rows to validate; None for all.
     """
     if plan.plain:
         if within is None:
@@ -47,7 +47,7 @@ def judge(
 
 
 def kept(verdicts: Sequence[Verdict]) -> npt.NDArray[np.bool_] | None:
-    """Tell which rows break no rule as an error; None for all."""
+    """Return which rows break no rule of severity error; None for all rows."""
     import numpy as np
 
     good = None
@@ -62,7 +62,7 @@ def kept(verdicts: Sequence[Verdict]) -> npt.NDArray[np.bool_] | None:
 def _parts(
     plan: BoundRule, columns: Columns, within: npt.NDArray[np.bool_] | None
 ) -> dict[Severity, list[tuple[Rule, npt.NDArray[np.int64]]]]:
-    """Return the rows to which the rule applies, by its form; the forms by their severity."""
+    """Return the rows to which each variant of the rule applies; the variants by severity."""
     import numpy as np
 
     codes, names = columns.codes(plan.kind.subject)
@@ -83,7 +83,7 @@ def _parts(
 def _joined(
     rule: str, severity: Severity, rows: int, parts: Sequence[tuple[npt.NDArray[np.int64], list[Verdict]]]
 ) -> list[Verdict]:
-    """Put verdicts on parts of a table together; where they say nothing, neither do these."""
+    """Combine verdicts on parts of a table. Rows without a verdict in any part stay null."""
     import numpy as np
     import pyarrow as pa
 
@@ -108,7 +108,7 @@ def _joined(
 
 
 def _relay(reasons: Sequence[tuple[npt.NDArray[np.int64], Callable[[int], Failure]]]) -> Callable[[int], Failure]:
-    """Return what asks the part in which a row lies for its reasons; the places of each part are in order."""
+    """Return a function that gets the reasons of a row from the part that contains it. The positions of each part are sorted."""
 
     def why(row: int) -> Failure:
         for places, tell in reasons:
@@ -131,11 +131,11 @@ def _judge(rule: Rule, columns: Columns, given: Mapping[str, Any]) -> list[Verdi
         except (
             pa.ArrowInvalid,
             pa.ArrowNotImplementedError,
-        ):  # no Arrow function for such columns: row by row, with equal verdicts
+        ):  # no Arrow function for such columns: fall back to row by row, which gives equal verdicts
             if rule.scope == "row":
                 return _by_rows(rule, severity, columns.records, given)
             return _crashed(rule, severity, len(columns))
-        except Exception:  # noqa: BLE001  # a rule may fail in any way, and none may stop the others
+        except Exception:  # noqa: BLE001  # a rule may raise anything, and must not stop the others
             return _crashed(rule, severity, len(columns))
     return _by_rows(rule, severity, columns.records, given)
 

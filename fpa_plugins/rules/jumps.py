@@ -1,4 +1,4 @@
-"""Rules about a price against the one before it: changes that are too large, with the split that would explain them."""
+"""Rules that compare a price with the one before it: large changes, with the split that would explain them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["RULES", "BarJump", "TradeJump", "split_of"]
 
 _RATIOS = [(ratio, 1) for ratio in (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 50, 100)] + [(3, 2), (4, 3), (5, 4)]
-"""Ratios in which shares are split: so many new ones for so many old ones."""
+"""Common split ratios: new shares for old shares."""
 
 
 @frozen(kw_only=True)
 class _Jump(PairRule):
-    """What both rules have in common; the price is the last of ``keeps``."""
+    """Base class of both rules. The price is the last of ``keeps``."""
 
     max_rel: Decimal = field(default=Decimal("0.10"), converter=to_decimal, metadata={"unit": "of the price before"})
     split_tolerance: Decimal = field(
@@ -40,11 +40,11 @@ class _Jump(PairRule):
     )
 
     def counts(self, now: tuple[Any, ...]) -> bool:
-        """Leave out prices of zero, of which no part can be taken."""
+        """Return whether a record counts: prices of zero are skipped, because a relative change from zero is undefined."""
         return now[1] is not None and now[1] != 0
 
     def count_all(self, columns: Columns) -> npt.NDArray[np.bool_] | None:
-        """Leave out prices of zero."""
+        """Return which rows count: prices of zero are skipped."""
         return (columns.numbers(self.keeps[1]) != 0).holds
 
     def compare(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> bool | None:
@@ -60,7 +60,7 @@ class _Jump(PairRule):
         return abs(columns.numbers(self.keeps[1]) - old) <= self.max_rel * abs(old)
 
     def reason(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> Failure:
-        """Tell both prices, the change, and the split that fits it."""
+        """Return a message with both prices, the change, and the split that explains it."""
         price, old = now[1], before[1]
         change = EXACT.subtract(price, old) / abs(old)
         split = split_of(price, old, self.split_tolerance)
@@ -73,7 +73,7 @@ class _Jump(PairRule):
 
 
 def split_of(price: Decimal, old: Decimal, tolerance: Decimal) -> str | None:
-    """Return the split, as in "7 for 1", that gives the new price from the old one, within a part *tolerance* of it."""
+    """Return the split, as in "7 for 1", that gives the new price from the old one, within the relative *tolerance*."""
     if price <= 0 or old <= 0:
         return None
     fits = []
@@ -87,14 +87,14 @@ def split_of(price: Decimal, old: Decimal, tolerance: Decimal) -> str | None:
 
 @frozen(kw_only=True)
 class TradeJump(_Jump):
-    """The price changes by at most a given part from one trade to the next, of the same symbol.
+    """The price changes by at most a given fraction from one trade to the next of the same symbol.
 
-    The message names the split that would explain the change, where one fits. After a bad tick the return to the old price counts, too.
+    The message names a split that would explain the change, if one fits. After a bad tick, the return to the old price is also a finding.
 
     Good: 10.50 after 10.00. Bad: 5.00 after 10.00, which a split of 2 for 1 would explain.
 
-    :ivar max_rel: the largest change, as a part of the price before. The default is this project's own choice.
-    :ivar split_tolerance: how far from what a split gives the price may be, to be explained by it.
+    :ivar max_rel: the largest change, as a fraction of the price before. The default is this project's own choice.
+    :ivar split_tolerance: how much a price may differ from the one a split would give and still be explained by it.
     """
 
     id = "trade.jump"
@@ -106,15 +106,15 @@ class TradeJump(_Jump):
 
 @frozen(kw_only=True)
 class BarJump(_Jump):
-    """The close changes by at most a given part from one bar to the next, of the same symbol and interval.
+    """The close changes by at most a given fraction from one bar to the next of the same symbol and interval.
 
-    The message names the split that would explain the change, where one fits: unadjusted prices of shares show their splits. The first bar is
-    compared with the last one that is stored, at most ten days or ten intervals before it.
+    The message names a split that would explain the change, if one fits: unadjusted prices of shares show their splits. The first bar is
+    compared with the last stored one, at most ten days or ten intervals before it.
 
     Good: close 10.50 after 10.00. Bad: close 92.70 after 645.57, which a split of 7 for 1 would explain.
 
-    :ivar max_rel: the largest change, as a part of the close before. The default is this project's own choice.
-    :ivar split_tolerance: how far from what a split gives the price may be, to be explained by it.
+    :ivar max_rel: the largest change, as a fraction of the close before. The default is this project's own choice.
+    :ivar split_tolerance: how much a price may differ from the one a split would give and still be explained by it.
     """
 
     id = "bar.jump"
@@ -130,14 +130,14 @@ class BarJump(_Jump):
     def check(  # type: ignore[override]  # given what `needs` names
         self, record: Bar, memory: MutableMapping[Any, Any], stored_bars: StoredBars | None
     ) -> bool | Failure | None:
-        """Judge one bar after the one before it, which may be a stored one."""
+        """Check one bar after the one before it, which may be a stored one."""
         key = (record.symbol, record.interval)
         if stored_bars is not None and key not in memory:
             self._begin(memory, stored_bars, key, record.ts_ns)
         return PairRule.check(self, record, memory)
 
     def mask(self, columns: Columns, memory: MutableMapping[Any, Any], stored_bars: StoredBars | None) -> KleeneMask:  # type: ignore[override]
-        """Judge a table."""
+        """Validate a table."""
         if stored_bars is not None:
             import numpy as np
 

@@ -1,4 +1,4 @@
-"""Rules about an order against what it was before: as an earlier record says, or the store."""
+"""Rules that compare an order with its earlier state, from an earlier record or the store."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ LISTED: dict[OrderStatus, frozenset[OrderStatus]] = {
     _REJECTED: frozenset(),
     _EXPIRED: frozenset(),
 }
-"""What a status may become, beside staying what it is."""
+"""The allowed changes of a status. A status may also stay the same."""
 
 UNUSUAL: dict[OrderStatus, frozenset[OrderStatus]] = {
     _PARTIAL: frozenset({_NEW}),
     _FILLED: frozenset({_PARTIAL}),
     _CANCELLED: frozenset({_FILLED}),
 }
-"""What it sometimes becomes: after a correction, or when a cancel and a fill cross."""
+"""Rare changes: after a correction, or when a cancel and a fill cross."""
 
 _State = tuple[OrderStatus, int | None, Decimal]
 
 
 @frozen(kw_only=True)
 class _History(SeriesRule):
-    """Remembers status, time and filled quantity of each order; of one not seen yet, the store is asked."""
+    """Remembers status, time and filled quantity of each order. For an order not seen yet, the store is queried."""
 
     key = ("order_id",)
     needs = ("memory", "stored")
     stays: ClassVar[bool] = True
 
     def judge(self, now: _State, before: _State) -> bool | Failure | None:
-        """Judge an order by its state and the one before, which is not later."""
+        """Check an order by its state and the previous one, which is not later."""
         raise NotImplementedError(f"{type(self).__name__} has no judge")
 
     def check(  # type: ignore[override]  # given what `needs` names
         self, record: Order, memory: MutableMapping[Any, Any], stored: StoredOrder
     ) -> bool | Failure | None:
-        """Judge one order after what it was."""
+        """Check one order against its previous state."""
         now = (record.status, record.updated_ns, record.filled_quantity)
         return self._next(record.order_id, now, memory, stored)
 
     def mask(self, columns: Columns, memory: MutableMapping[Any, Any], stored: StoredOrder) -> KleeneMask:  # type: ignore[override]
-        """Judge a table, row after row."""
+        """Validate a table row by row."""
         import numpy as np
 
         from fpa_core.validator.vectors import KleeneMask
@@ -90,12 +90,12 @@ class _History(SeriesRule):
             memory[order] = before
             return self.late(now, before)
         verdict = self.judge(now, before)
-        # What cannot have happened does not change what is known of the order.
+        # An impossible update does not change the remembered state of the order.
         memory[order] = before if self.stays and verdict is not None and not verdict else now
         return verdict
 
     def late(self, now: _State, before: _State) -> bool | Failure | None:  # noqa: ARG002
-        """Judge an order that is older than what is known of it: nothing follows from it."""
+        """Check an order that is older than its remembered state. Nothing can be concluded from it."""
         return None
 
 
@@ -112,8 +112,8 @@ class Transition(_History):
     """The status of the order is one that its earlier status can become.
 
     The earlier status is that of the last record of the order, or of the stored order. A new order becomes partially filled, filled, cancelled,
-    rejected or expired; a partially filled one filled, cancelled or expired. The same status again is no change. What happens now and then is
-    left to order.unusual. An update older than what is known is not judged, nor does it count later on.
+    rejected or expired; a partially filled one filled, cancelled or expired. The same status again is not a change. Rare changes are
+    reported by order.unusual. An update older than the known state is neither checked nor remembered.
 
     Good: new, then filled. Bad: rejected, then filled.
     """
@@ -124,7 +124,7 @@ class Transition(_History):
     levels = ERROR
 
     def judge(self, now: _State, before: _State) -> bool | Failure | None:
-        """Look the change up."""
+        """Check the change of status."""
         if now[0] is before[0] or now[0] in LISTED[before[0]] or now[0] in UNUSUAL.get(before[0], ()):
             return True
         allowed = ", ".join(sorted(LISTED[before[0]])) or "nothing else"
@@ -133,7 +133,7 @@ class Transition(_History):
 
 @frozen(kw_only=True)
 class Unusual(_History):
-    """The status of the order does not change in a way that is rare but happens.
+    """The status of the order does not change in a rare but possible way.
 
     A partially filled order becomes new again, a filled one partially filled, after a correction; a cancelled one filled, when the cancel and the
     fill cross.
@@ -148,7 +148,7 @@ class Unusual(_History):
     stays = False
 
     def judge(self, now: _State, before: _State) -> bool | Failure | None:
-        """Look the change up."""
+        """Check the change of status."""
         if now[0] not in UNUSUAL.get(before[0], ()):
             return True
         return Failure(f"an order that was {before[0]} seldom becomes {now[0]}", related=_told(before))
@@ -156,9 +156,9 @@ class Unusual(_History):
 
 @frozen(kw_only=True)
 class Fills(_History):
-    """The filled quantity does not fall.
+    """The filled quantity does not decrease.
 
-    It is a sum over time. A fill that is taken back by the exchange makes it fall.
+    It is a sum over time. It decreases if the exchange cancels a fill.
 
     Good: filled 40, then 100. Bad: filled 100, then 40.
     """
@@ -173,14 +173,14 @@ class Fills(_History):
         if now[2] >= before[2]:
             return True
         told = decimal_text(before[2])
-        return Failure(f"the filled quantity falls from {told} to {decimal_text(now[2])}", told, _told(before))
+        return Failure(f"the filled quantity decreases from {told} to {decimal_text(now[2])}", told, _told(before))
 
 
 @frozen(kw_only=True)
 class Late(_History):
-    """The update of the order is not older than what is known of it.
+    """The update of the order is not older than its known state.
 
-    The store keeps the later state as current and the older update in its history, whatever the order of their arrival.
+    The store keeps the later state as current and the older update in its history, regardless of the order of their arrival.
 
     Good: updated 12:00:00, then 12:00:01. Bad: updated 12:00:01, then 12:00:00.
     """
@@ -191,15 +191,15 @@ class Late(_History):
     levels = FLAG
 
     def judge(self, now: _State, before: _State) -> bool | Failure | None:
-        """Find nothing wrong: it is not late, where both times are known."""
+        """Return no problem: the order is not late, if both times are known."""
         return None if now[1] is None or before[1] is None else True
 
     def late(self, now: _State, before: _State) -> bool | Failure | None:
-        """Tell both times."""
+        """Return a message with both times."""
         assert now[1] is not None
         assert before[1] is not None
         told = ns_text(before[1])
-        return Failure(f"the update of {ns_text(now[1])} is older than the one known, of {told}", told, _told(before))
+        return Failure(f"the update of {ns_text(now[1])} is older than the known one of {told}", told, _told(before))
 
 
 RULES: tuple[type[Rule], ...] = (Transition, Unusual, Fills, Late)

@@ -1,4 +1,4 @@
-"""Rules for an order as it stands, whatever it was before."""
+"""Rules for the current state of an order, independent of its history."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _WITH_STOP = (OrderType.STOP, OrderType.STOP_LIMIT)
 
 
 class Quantity(Rule):
-    """What is ordered is more than nothing, and what is filled is not negative.
+    """The ordered quantity is above zero, and the filled quantity is not negative.
 
-    An order names a quantity, or an amount of money (notional); the one that is missing is not judged.
+    An order has a quantity or an amount of money (notional); a missing one is not checked.
 
     Good: quantity 100, filled 0. Bad: quantity 0.
     """
@@ -34,7 +34,7 @@ class Quantity(Rule):
     levels = ERROR
 
     def check(self, order: Order) -> bool | None:
-        """Judge one order."""
+        """Check one order."""
         quantity, notional = order.quantity, order.notional
         return every(
             None if quantity is None else quantity > 0,
@@ -43,28 +43,28 @@ class Quantity(Rule):
         )
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         return columns.every(
             columns.numbers("quantity") > 0, columns.numbers("notional") > 0, columns.numbers("filled_quantity") >= 0
         )
 
     def describe(self, order: Order) -> str:
-        """Tell what was ordered and filled."""
+        """Return a message with the ordered and the filled quantity."""
         return (
             f"ordered {_text(order.quantity if order.notional is None else order.notional)}, "
-            f"filled {_text(order.filled_quantity)}: more than nothing must be ordered, and no less than nothing filled"
+            f"filled {_text(order.filled_quantity)}: the ordered quantity must be above zero, and the filled quantity not below zero"
         )
 
 
 @frozen(kw_only=True)
 class Overfill(Rule):
-    """No more is filled than was ordered.
+    """The filled quantity is not larger than the ordered one.
 
-    Exchanges do overfill now and then, when a cancel and a fill cross.
+    Exchanges sometimes overfill an order, when a cancel and a fill cross.
 
     Good: quantity 100, filled 100. Bad: quantity 100, filled 101.
 
-    :ivar max_overfill: how much more than ordered may be filled, in units of the quantity.
+    :ivar max_overfill: how much the filled quantity may exceed the ordered one, in units of the quantity.
     """
 
     id = "order.overfill"
@@ -75,25 +75,25 @@ class Overfill(Rule):
     max_overfill: Decimal = field(default=Decimal(0), converter=to_decimal, metadata={"unit": "of the quantity"})
 
     def check(self, order: Order) -> bool | None:
-        """Judge one order."""
+        """Check one order."""
         if order.quantity is None:
             return None
         return order.filled_quantity <= EXACT.add(order.quantity, self.max_overfill)
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         return columns.numbers("filled_quantity") <= columns.numbers("quantity") + self.max_overfill
 
     def describe(self, order: Order) -> str:
-        """Tell both quantities."""
+        """Return a message with both quantities."""
         return f"{_text(order.filled_quantity)} filled of {_text(order.quantity)} ordered"
 
 
 class Prices(Rule):
-    """The order has the prices its type asks for.
+    """The order has the prices its type requires.
 
     A limit order needs a limit price, a stop order a stop price, a stop-limit order both, and a market order neither. Trailing stops are not
-    judged: brokers fill in their stop price as it moves.
+    checked, because brokers update their stop price as it moves.
 
     Good: type limit, limit price 10.00. Bad: type limit without one.
     """
@@ -104,7 +104,7 @@ class Prices(Rule):
     levels = WARN
 
     def check(self, order: Order) -> bool | None:
-        """Judge one order."""
+        """Check one order."""
         has_limit, has_stop = order.limit_price is not None, order.stop_price is not None
         return every(
             has_limit if order.order_type in _WITH_LIMIT else None,
@@ -113,7 +113,7 @@ class Prices(Rule):
         )
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         has_limit, has_stop, kind = (
             columns.numbers("limit_price").present(),
             columns.numbers("stop_price").present(),
@@ -126,15 +126,15 @@ class Prices(Rule):
         )
 
     def describe(self, order: Order) -> str:
-        """Tell the type and its prices."""
+        """Return a message with the type and its prices."""
         return f"a {order.order_type} order with limit price {_text(order.limit_price)}, stop price {_text(order.stop_price)}"
 
 
 class Fill(Rule):
     """The status, the filled quantity and the average price of an order agree.
 
-    There is an average price if and only if something is filled. A filled order has filled all, a new one nothing. No order with a limit
-    is filled at a worse price on average.
+    There is an average price if and only if the filled quantity is not zero. A filled order is filled completely, a new one not at all. The average
+    price of an order with a limit is not worse than the limit.
 
     Good: filled 100 of 100 at 9.99, limit 10.00 to buy. Bad: the same at 10.01.
     """
@@ -145,7 +145,7 @@ class Fill(Rule):
     levels = WARN
 
     def check(self, order: Order) -> bool | None:
-        """Judge one order."""
+        """Check one order."""
         filled, average, limit, quantity = (
             order.filled_quantity,
             order.average_fill_price,
@@ -162,7 +162,7 @@ class Fill(Rule):
         )
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         filled, average, limit = (
             columns.numbers("filled_quantity"),
             columns.numbers("average_fill_price"),
@@ -183,7 +183,7 @@ class Fill(Rule):
         )
 
     def describe(self, order: Order) -> str:
-        """Tell what should agree."""
+        """Return a message with the values that should agree."""
         return (
             f"status {order.status}: filled {_text(order.filled_quantity)} of {_text(order.quantity)} "
             f"at {_text(order.average_fill_price)}, limit {_text(order.limit_price)}"

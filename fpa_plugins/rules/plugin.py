@@ -1,4 +1,4 @@
-"""Offers the rule engine and the standard rules."""
+"""Registers the rule engine and the standard rules."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def _rule_set(options: RulesOptions, rules: Sequence[Rule]) -> RuleSet:  # noqa:
 
 @hookimpl
 def fpa_register_validators(register: RegisterValidator) -> None:
-    """Offer the rule engine as validator ``rules``."""
+    """Register the rule engine as validator ``rules``."""
     register("rules", _rule_set, RulesOptions)
 
 
 @hookimpl
 def fpa_register_rules(register: RegisterRule) -> None:
-    """Offer the standard rules."""
+    """Register the standard rules."""
     for rule in RULES:
         register(rule)

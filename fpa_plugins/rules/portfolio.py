@@ -1,4 +1,4 @@
-"""Rules for positions and portfolio snapshots: what is shown must add up. Short quantities and values are negative."""
+"""Rules for positions and portfolio snapshots: their numbers must be consistent. Short quantities and values are negative."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 __all__ = ["RULES", "PnL", "Side", "Total", "Value"]
 
 _WIDE = Context(prec=8 * MAX_DIGITS, traps=[Inexact])
-"""Exact arithmetic like EXACT, with room for products of three numbers."""
+"""Exact arithmetic like EXACT, with enough precision for products of three numbers."""
 
 
 @frozen(kw_only=True)
 class Value(Rule):
     """The market value is quantity times price times multiplier.
 
-    Holds within ``max(abs_tolerance, rel_tolerance * |market value|)``, since brokers round.
+    Checked with the tolerance ``max(abs_tolerance, rel_tolerance * |market value|)``, because brokers round.
 
     Good: 100 at 10.00 worth 1000.00. Bad: the same worth 1100.00.
 
     :ivar multiplier: units of the price that one contract stands for; 1 for shares, currencies and coins.
-    :ivar skip_asset_classes: classes whose multiplier differs by contract, and which are not judged.
-    :ivar abs_tolerance: in the currency of the position.
-    :ivar rel_tolerance: as a part of the market value.
+    :ivar skip_asset_classes: asset classes that are not checked, because their multiplier differs by contract.
+    :ivar abs_tolerance: the absolute tolerance, in the currency of the position.
+    :ivar rel_tolerance: the relative tolerance, as a fraction of the market value.
     """
 
     id = "position.value"
@@ -48,7 +48,7 @@ class Value(Rule):
     )
 
     def check(self, position: Position) -> bool | None:
-        """Judge one position."""
+        """Check one position."""
         value, price = position.market_value, position.current_price
         if value is None or price is None or position.asset_class in self.skip_asset_classes:
             return None
@@ -56,13 +56,13 @@ class Value(Rule):
         return _close(value, expected, self.abs_tolerance, self.rel_tolerance)
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         expected = columns.numbers("quantity") * columns.numbers("current_price") * self.multiplier
         close = _all_close(columns.numbers("market_value"), expected, self.abs_tolerance, self.rel_tolerance)
         return close.where(~columns.strings("asset_class").isin(*self.skip_asset_classes))
 
     def describe(self, position: Position) -> str:
-        """Tell the three numbers."""
+        """Return a message with the three numbers."""
         return f"{_text(position.quantity)} at {_text(position.current_price)} are not worth {_text(position.market_value)}"
 
 
@@ -70,12 +70,12 @@ class Value(Rule):
 class PnL(Rule):
     """The unrealized profit is the market value less the cost basis.
 
-    Holds within ``max(abs_tolerance, rel_tolerance * |market value|)``.
+    Checked with the tolerance ``max(abs_tolerance, rel_tolerance * |market value|)``.
 
     Good: worth 1000, cost 900, profit 100. Bad: profit 50.
 
-    :ivar abs_tolerance: in the currency of the position.
-    :ivar rel_tolerance: as a part of the market value.
+    :ivar abs_tolerance: the absolute tolerance, in the currency of the position.
+    :ivar rel_tolerance: the relative tolerance, as a fraction of the market value.
     """
 
     id = "position.pnl"
@@ -89,19 +89,19 @@ class PnL(Rule):
     )
 
     def check(self, position: Position) -> bool | None:
-        """Judge one position."""
+        """Check one position."""
         value, cost, profit = position.market_value, position.cost_basis, position.unrealized_pnl
         if value is None or cost is None or profit is None:
             return None
         return _close(value, EXACT.add(cost, profit), self.abs_tolerance, self.rel_tolerance)
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         expected = columns.numbers("cost_basis") + columns.numbers("unrealized_pnl")
         return _all_close(columns.numbers("market_value"), expected, self.abs_tolerance, self.rel_tolerance)
 
     def describe(self, position: Position) -> str:
-        """Tell the three numbers."""
+        """Return a message with the three numbers."""
         return (
             f"value {_text(position.market_value)} less cost {_text(position.cost_basis)} "
             f"is not the profit {_text(position.unrealized_pnl)}"
@@ -111,7 +111,7 @@ class PnL(Rule):
 class Side(Rule):
     """The side of the position and the sign of its quantity agree.
 
-    Short quantities are negative. Exports that give the size without a sign and the side beside it make a short position count as a long one.
+    Short quantities are negative. In exports with an unsigned quantity and a separate side, a short position would count as long.
 
     Good: short, quantity -5. Bad: short, quantity 5.
     """
@@ -122,19 +122,19 @@ class Side(Rule):
     levels = WARN
 
     def check(self, position: Position) -> bool | None:
-        """Judge one position."""
+        """Check one position."""
         if position.side is None:
             return None
         return position.quantity >= 0 if position.side is PositionSide.LONG else position.quantity <= 0
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         side, quantity = columns.strings("side"), columns.numbers("quantity")
         is_long, is_short = side.isin(PositionSide.LONG), side.isin(PositionSide.SHORT)
         return ((~is_long | (quantity >= 0)) & (~is_short | (quantity <= 0))).where(side.present())
 
     def describe(self, position: Position) -> str:
-        """Return side and quantity."""
+        """Return a message with side and quantity."""
         return f"the side is {position.side} and the quantity {_text(position.quantity)}: short quantities are negative"
 
     def limit(self, position: Position) -> str | None:
@@ -144,14 +144,14 @@ class Side(Rule):
 
 @frozen(kw_only=True)
 class Total(Rule):
-    """The positions and the cash of a snapshot make up its total value.
+    """The positions and the cash of a snapshot sum to its total value.
 
-    Holds within ``tolerance`` for each position and for the cash. Judged only where the snapshot comes with its positions and their values: a
-    table of snapshots has none, so there it judges nothing.
+    The tolerance is ``tolerance`` for each position and for the cash. Checked only if the snapshot has its positions and their values. Tables of
+    snapshots have none, so they are not checked.
 
     Good: positions worth 600 and 300, cash 100, total 1000. Bad: total 1100.
 
-    :ivar tolerance: rounding allowed a summand, in the currency of the account.
+    :ivar tolerance: the rounding allowed per summand, in the currency of the account.
     """
 
     id = "snapshot.total"
@@ -164,7 +164,7 @@ class Total(Rule):
     )
 
     def check(self, snapshot: PortfolioSnapshot) -> bool | None:
-        """Judge one snapshot."""
+        """Check one snapshot."""
         total = _sum(snapshot)
         if total is None:
             return None
@@ -172,7 +172,7 @@ class Total(Rule):
         return EXACT.abs(EXACT.subtract(snapshot.total_value, total)) <= allowed
 
     def describe(self, snapshot: PortfolioSnapshot) -> str:
-        """Tell the sum and the total."""
+        """Return a message with the sum and the total."""
         return f"positions and cash make {_text(_sum(snapshot))}, not {_text(snapshot.total_value)}"
 
 

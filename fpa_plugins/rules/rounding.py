@@ -1,4 +1,4 @@
-"""DecimalColumn in sentences: means, ratios and other quotients, which have no end of digits."""
+"""Round quotients, such as means and ratios, for messages."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ _EIGHT = Context(prec=8)
 
 
 def rounded(number: Decimal) -> str:
-    """Return a number with at most eight significant digits, the same for every spelling of it."""
+    """Return a number with at most eight significant digits; equal numbers give equal texts."""
     return decimal_text(_EIGHT.plus(number))

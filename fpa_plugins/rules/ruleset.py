@@ -1,4 +1,4 @@
-"""The rule engine: judges records one by one with ``check``, and whole tables with ``mask``."""
+"""The rule engine: checks records one by one with ``check``, and validates whole tables with ``mask``."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = ["RuleSet", "RulesOptions"]
 
 @frozen
 class RulesOptions:
-    """Settings of the rule engine: it has none beside the rules' own."""
+    """Settings of the rule engine: it has none except those of the rules."""
 
 
 class RuleSet:
-    """A validator backend over rules. The rules of each kind are gathered once; judging calls them and nothing else.
+    """A validator backend over rules. The rules of each kind are collected once.
 
-    Rules about rows judge first. A row that breaks one of them as an error is not judged by the others, nor is it part of any series: a price
-    that is wrong makes no jump of the next one, which is right.
+    Rules about rows run first. A row that breaks one of them with severity error is not checked by the others, and is not part of any series, so
+    that a wrong price does not make the next one, which is right, a jump.
 
     :param rules: rules as :func:`fpa_core.validator.configure` makes them; one without a severity gets that of level standard.
     """
@@ -48,25 +48,25 @@ class RuleSet:
         self._gather()
 
     def add(self, rule: Rule) -> None:
-        """Put one more rule in force.
+        """Add and enable a rule.
 
-        :raises PluginError: when its id is taken.
+        :raises PluginError: if its id is taken.
         """
         self._add(rule)
         self._gather()
 
     def _add(self, rule: Rule) -> None:
         if rule.id in self._rules:
-            raise PluginError(f"there is already a rule {rule.id}", hint="choose another id")
+            raise PluginError(f"duplicate rule {rule.id}", hint="choose another id")
         is_ready = rule.severity is not None or rule.overrides
         ready = rule if is_ready else rule.at("standard")
         if ready is not None:
-            # A new collection in place of the old: another thread may be judging.
+            # Replace the collection instead of changing it: another thread may be validating.
             self._rules = {**self._rules, rule.id: ready}
 
     def _gather(self) -> None:
         self._described = None
-        # Rules about rows first: what they refuse is part of no series.
+        # Rules about rows first: rows they reject are not part of any series.
         in_order = sorted(self._rules.values(), key=lambda each: (each.scope != "row", each.priority, each.id))
         plans = {
             name: [BoundRule(each, kind) for each in in_order if name in each.kinds] for name, kind in KINDS.items()
@@ -79,7 +79,7 @@ class RuleSet:
         }
 
     def rules(self) -> Sequence[Mapping[str, Any]]:
-        """Describe the rules in force."""
+        """Describe the enabled rules."""
         if self._described is None:
             self._described = [rule.as_dict() for rule in self._rules.values()]
         return self._described
@@ -94,7 +94,7 @@ class RuleSet:
         stored: StoredOrder | None = None,
         stored_bars: StoredBars | None = None,
     ) -> Sequence[Finding]:
-        """Judge one record; nothing found means nothing wrong."""
+        """Check one record, and return the findings."""
         kind = kind_of(record)
         given = RuleContext(memory, now_ns, stored, stored_bars)
         findings: list[Finding] = []
@@ -105,7 +105,7 @@ class RuleSet:
             if rule is not None and not (refused and rule.scope != "row"):
                 try:
                     verdict = rule.check(record, **plan.needs(given)) if rule.needs else rule.check(record)
-                except Exception as error:  # noqa: BLE001  # a rule may fail in any way, and none may stop the others
+                except Exception as error:  # noqa: BLE001  # a rule may raise anything, and must not stop the others
                     findings.append(crash_finding(rule, kind, record, "".join(traceback.format_exception(error))))
                     refused = refused or rule.scope == "row"
                     if tallies is not None:
@@ -137,9 +137,9 @@ class RuleSet:
         stored_bars: StoredBars | None = None,
         others: Mapping[str, pa.Table] | None = None,
     ) -> Sequence[Verdict]:
-        """Judge every row of a table; a verdict for each rule that applies and each severity it has, and one more for each that crashed.
+        """Validate every row of a table. Return a verdict for each rule that applies and each severity it has, and one more for each crash.
 
-        :raises DataError: when a column is not of the kind's type.
+        :raises DataError: if a column does not have the type of the kind.
         """
         from fpa_core.validator.vectors import Columns
         from fpa_plugins.rules.judging import judge, kept
@@ -173,7 +173,7 @@ class RuleSet:
         *,
         records: Sequence[Any] | None = None,
     ) -> Sequence[Finding]:
-        """Turn the failures of a verdict into findings, at most *limit*, in the order of the rows."""
+        """Return the failures of a verdict as findings, at most *limit*, in the order of the rows."""
         import pyarrow.compute as pc
 
         rows = pc.indices_nonzero(pc.invert(pc.fill_null(verdict.passed, True)))[:limit]
@@ -197,7 +197,7 @@ class RuleSet:
 
 
 def _apart(verdicts: list[Verdict]) -> list[Verdict]:
-    """Say of several verdicts of one rule which nulls of each are the others' rows, so that each row counts once."""
+    """Mark, in several verdicts of one rule, the nulls that belong to the rows of the others, so that each row is counted once."""
     if len(verdicts) < 2:
         return verdicts
     first, *rest = verdicts

@@ -1,4 +1,4 @@
-"""Rules about the order in which records come: times that step back or are shared, and ids that repeat or are left out."""
+"""Rules about the order of records: times that go back or are shared, and ids that repeat or are missing."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _VENUE = ("symbol", "exchange")
 class Order(PairRule):
     """The time is not before that of the record before it.
 
-    Judged within a symbol and, for trades, an exchange; for bars, within an interval; never across symbols, whose feeds are independent. Late
-    reports are real, so that nothing is refused for it.
+    Checked within a symbol; for trades also within an exchange, for bars within an interval. Feeds of different symbols are independent. Late
+    reports are real, so nothing is rejected for it.
 
     Good: 12:00:01 after 12:00:00. Bad: 11:59:59 after 12:00:00.
     """
@@ -47,15 +47,15 @@ class Order(PairRule):
         return columns.numbers("ts_ns") >= before.numbers("ts_ns")
 
     def reason(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> Failure:
-        """Tell both times."""
+        """Return a message with both times."""
         return Failure(f"{ns_text(now[0])} comes after {ns_text(before[0])}", ns_text(before[0]), ns_text(before[0]))
 
 
 class Shared(PairRule):
-    """The time is not that of the record before it, of the same symbol.
+    """The time differs from that of the record before it of the same symbol.
 
-    Ticks of busy markets share their milliseconds by the dozen, and all of them count; the rule tells how many there are beyond the first of
-    each instant. Where times step back, time.order says so; only neighbours are compared.
+    In busy markets, dozens of valid ticks share a millisecond. The rule counts those beyond the first of each time. Only neighbours are compared;
+    times that go back are reported by time.order.
 
     Good: 12:00:00.001 after 12:00:00.000. Bad: 12:00:00.000 again.
     """
@@ -76,15 +76,15 @@ class Shared(PairRule):
         return columns.numbers("ts_ns") != before.numbers("ts_ns")
 
     def reason(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> Failure:  # noqa: ARG002
-        """Tell the time."""
+        """Return a message with the time."""
         return Failure(f"the record before has the time {ns_text(now[0])}, too", related=ns_text(now[0]))
 
 
 @frozen(kw_only=True)
 class Duplicate(SeriesRule):
-    """The id of the trade has not come before, of the same symbol and exchange.
+    """The id of the trade has not come before for the same symbol and exchange.
 
-    A redelivery after a reconnect repeats ids, and so does a correction; the store keeps one row for each and its history.
+    A redelivery after a reconnect repeats ids, and so does a correction. The store keeps one row per id, and its history.
 
     Good: ids 1, 2, 3. Bad: ids 1, 2, 1.
 
@@ -100,13 +100,13 @@ class Duplicate(SeriesRule):
     window: int = field(default=100_000, validator=ge(1), metadata={"unit": "ids"})
 
     def mask(self, columns: Columns, memory: MutableMapping[Any, Any]) -> KleeneMask:
-        """Judge a table; at once where no trade has an id."""
+        """Validate a table; at once if no trade has an id."""
         if not columns.strings("trade_id").present().holds.any():
             return columns.unknown()
         return SeriesRule.mask(self, columns, memory)
 
     def step(self, state: dict[str, None], trade_id: str | None) -> bool | Failure | None:
-        """Judge the next id."""
+        """Check the next id."""
         if trade_id is None:
             return None
         if trade_id in state:
@@ -119,10 +119,10 @@ class Duplicate(SeriesRule):
 
 @frozen(kw_only=True)
 class Sequence(SeriesRule):
-    """The id of the trade is one more than that of the trade before it, of the same symbol and exchange.
+    """The id of the trade is one more than that of the trade before it of the same symbol and exchange.
 
-    For venues that number their trades without gaps, as crypto exchanges do: a gap means that trades were lost. An id that is no number, or
-    not above the highest so far, is not judged.
+    For venues that number their trades without gaps, such as crypto exchanges: a gap means that trades were lost. An id that is not a number, or
+    not above the highest so far, is not checked.
 
     Good: ids 7, 8, 9. Bad: ids 7, 8, 11.
     """
@@ -134,7 +134,7 @@ class Sequence(SeriesRule):
     levels = OPT_IN
 
     def step(self, state: dict[str, int], trade_id: str | None) -> bool | Failure | None:
-        """Judge the next id."""
+        """Check the next id."""
         if trade_id is None or not (trade_id.isascii() and trade_id.isdigit() and len(trade_id) <= 30):
             return None
         number, before = int(trade_id), state.get("last")

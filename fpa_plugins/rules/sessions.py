@@ -1,4 +1,4 @@
-"""Rules about when markets are open: records outside of it, and bars that are missing within."""
+"""Rules about market sessions: records outside of them, and missing bars within them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["RULES", "Gap", "Session"]
 
 @frozen(kw_only=True)
 class Session(Rule):
-    """The record is of a time at which its exchange is open.
+    """The exchange is open at the time of the record.
 
     Sessions and holidays come from the package exchange_calendars (``pip install 'financial-portfolio-automation[calendars]'``). Without a
-    calendar nothing is judged, nor where the calendar does not reach. Set it for the symbols of an exchange by an override.
+    calendar, or outside its range, nothing is checked. Set it for the symbols of an exchange by an override.
 
     Good, at XNYS: 2024-07-03 15:00 UTC. Bad: 2024-07-04 15:00 UTC, a holiday.
 
@@ -41,23 +41,23 @@ class Session(Rule):
     calendar: str | None = None
 
     def at(self, level: str, chosen: Any = None) -> Self | None:
-        """Return the rule at a level; off where it has no calendar."""
+        """Return the rule at a level; off if it has no calendar."""
         made = super().at(level, chosen)
         if made is None or not (self.calendar or any(each.rule and each.rule.calendar for each in self.overrides)):
             return None
         if self.calendar is not None:
-            sessions(self.calendar)  # what is missing shows when rules are configured, not on each record
+            sessions(self.calendar)  # a missing package is reported when rules are configured, not on each record
         return made
 
     def check(self, record: Any) -> bool | None:
-        """Judge one record."""
+        """Check one record."""
         if self.calendar is None:
             return None
         number = sessions(self.calendar).number(record.ts_ns)
         return None if number is None else number >= 0
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         from fpa_core.validator.vectors import KleeneMask
 
         if self.calendar is None:
@@ -66,21 +66,21 @@ class Session(Rule):
         return KleeneMask(numbers >= 0, known)
 
     def describe(self, record: Any) -> str:
-        """Tell the time and the exchange."""
+        """Return a message with the time and the exchange."""
         return f"{self.calendar} is closed at {ns_text(record.ts_ns)}"
 
 
 @frozen(kw_only=True)
 class Gap(PairRule):
-    """The bar follows the one before it without a gap: after at most so many intervals.
+    """The bar follows the one before it without a gap: after at most a given number of intervals.
 
-    With a calendar, bars of less than a day are judged within a session, and bars of a day by the sessions between them. Without one, bars are
-    judged whose distance is at most ``max_gap``: beyond that the market is taken to have been closed.
+    With a calendar, bars shorter than a day are checked within a session, and daily bars by the sessions between them. Without one, only bars
+    at most ``max_gap`` apart are checked; beyond that, the market is assumed to be closed.
 
     Good: 12:00, 12:01. Bad: 12:00, 12:05 of an interval of 1m.
 
-    :ivar max_intervals: how many intervals may lie between the beginnings of two bars.
-    :ivar max_gap: without a calendar, the longest distance that is judged: seconds, or text such as "4h".
+    :ivar max_intervals: the largest number of intervals between the starts of two bars.
+    :ivar max_gap: without a calendar, the longest distance that is checked: seconds, or text such as "4h".
     :ivar calendar: the code of the exchange, such as XNYS.
     """
 
@@ -136,7 +136,7 @@ class Gap(PairRule):
         most = np.array([self._most(interval_ns(name)) for name in names], np.int64)[codes] if names else steps
         times, earlier = columns.numbers("ts_ns").units, before.numbers("ts_ns").units
         passed = times - earlier
-        passed = np.where((times > earlier) & (passed < 0), 2**63 - 1, passed)  # more than 64 bits hold
+        passed = np.where((times > earlier) & (passed < 0), 2**63 - 1, passed)  # would overflow 64 bits
         known = before.exists & (times > earlier)
         if self.calendar is None:
             return KleeneMask(passed <= most, known & (passed <= self._longest))
@@ -148,7 +148,7 @@ class Gap(PairRule):
         return KleeneMask(np.where(daily, opened[1] - opened[0] <= 1, passed <= most), known & (inside | daily))
 
     def reason(self, now: tuple[Any, ...], before: tuple[Any, ...]) -> Failure:
-        """Tell both times."""
+        """Return a message with both times."""
         return Failure(
             f"bars are missing: {ns_text(now[0])} follows {ns_text(before[0])}, at an interval of {now[1]}",
             f"{self.max_intervals:g} intervals",

@@ -1,4 +1,4 @@
-"""A rule about prices that do not move any more while quotes keep coming: a feed that repeats its last word."""
+"""A rule about prices that stop changing while quotes keep arriving: a frozen feed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["RULES", "Frozen"]
 
 @frozen(kw_only=True)
 class Frozen(SeriesRule):
-    """The prices have changed within a given time and number of quotes.
+    """The prices changed within a given time and number of quotes.
 
-    Bid and ask that stay the same for both long and many quotes point to a feed that repeats its last word, or to a market that is closed.
+    If bid and ask stay the same for a long time and for many quotes, the feed repeats its last quote or the market is closed.
 
     Good: 10.00 to 10.02 for 5 minutes, then 10.00 to 10.03. Bad: 10.00 to 10.02 for 2 hours, in 500 quotes.
 
-    :ivar max_age: how long bid and ask may stay: seconds, or text such as "1h".
-    :ivar min_quotes: how many quotes in a row must have been the same beside.
+    :ivar max_age: how long bid and ask may stay the same: seconds, or text such as "1h".
+    :ivar min_quotes: how many quotes in a row must also have been the same.
     """
 
     id = "quote.frozen"
@@ -39,7 +39,7 @@ class Frozen(SeriesRule):
     def step(
         self, state: dict[str, Any], ts_ns: int, bid: Decimal | None, ask: Decimal | None
     ) -> bool | Failure | None:
-        """Judge the next quote."""
+        """Check the next quote."""
         if bid is None and ask is None:
             return None
         if not state or state["prices"] != (bid, ask):

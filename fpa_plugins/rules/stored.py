@@ -1,4 +1,4 @@
-"""Bars that the store holds beside those of a table or a record: one lookup for a chunk, compared a column at a time."""
+"""Stored bars to compare with those of a table or a record: one lookup per chunk, compared a column at a time."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ __all__ = ["VALUES", "Held", "Page", "held", "last_before", "page_of"]
 VALUES = ("open", "high", "low", "close", "volume")
 
 _APART = 4
-"""Series of a chunk that are looked up one by one; more are looked up together, over the time of all of them."""
+"""The largest number of series to look up one by one. More are looked up together, over the time range of all of them."""
 _PAGE = 128
-"""Intervals to each side that are looked up with a single record, so that the next ones need no lookup."""
+"""Intervals to each side to look up with a single record, so that the next records need no lookup."""
 _SERIES = ("symbol", "interval")
 
 
 @frozen(eq=False)
 class Held:
-    """Stored bars of one series: times in rising order, and the columns that go with them.
+    """Stored bars of one series: their times in ascending order, and their columns.
 
     :ivar columns: see :class:`fpa_core.validator.vectors.Columns`.
     """
@@ -63,9 +63,9 @@ class Held:
 
 
 def held(columns: Columns, bars: StoredBars) -> dict[Any, Held]:
-    """Return, by symbol and interval, the stored bars that the rows of a table may meet; series without any are left out.
+    """Return, by symbol and interval, the stored bars to compare with the rows of a table. Series without stored bars are left out.
 
-    Of intervals below a day those at the very times of the rows; of others those around them. Found once for all rules that ask.
+    For intervals below a day these are the bars at the times of the rows, for others those around them. They are looked up once for all rules.
     """
     if "bars" not in columns.lookups:
         columns.lookups["bars"] = _look_up(columns, bars)
@@ -100,7 +100,7 @@ def _look_up(columns: Columns, bars: StoredBars) -> dict[Any, Held]:
 
 
 def _read(bars: StoredBars, interval: str, wanted: dict[str, Times]) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Yield stored bars by symbol, those of short intervals only at the times wanted."""
+    """Yield stored bars by symbol; those of short intervals only at the given times."""
     import numpy as np
     import pyarrow as pa
 
@@ -121,7 +121,7 @@ def _read(bars: StoredBars, interval: str, wanted: dict[str, Times]) -> Iterator
 
 
 def _by_symbol(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Divide a batch, whose rows are in the order of their symbols."""
+    """Split a batch whose rows are sorted by symbol."""
     symbols = batch.column("symbol")
     if not len(symbols):
         return
@@ -153,7 +153,7 @@ def _held(columns: Columns, batches: Sequence[pa.RecordBatch]) -> Held:
 class Page:
     """Stored bars around a time.
 
-    :ivar start_ns: for which times it has all that matters; ``end_ns`` is the first it does not serve.
+    :ivar start_ns: the first time it covers; ``end_ns`` is the first time it does not cover.
     """
 
     start_ns: int
@@ -168,7 +168,7 @@ class Page:
 
 
 def page_of(memory: MutableMapping[Any, Any], bars: StoredBars, symbol: str, interval: str, ts_ns: int) -> Page:
-    """Return the stored bars around a time, which *memory* keeps until another time is asked for."""
+    """Return the stored bars around a time. *memory* keeps them until a time outside of them is requested."""
     slot = ("stored", symbol, interval)
     page: Page | None = memory.get(slot)
     if page is None or not page.start_ns <= ts_ns < page.end_ns:

@@ -1,4 +1,4 @@
-"""Rules about the grid of a market: prices that are no multiple of the tick, quantities that are no multiple of the lot."""
+"""Rules about ticks and lots: prices that are not a multiple of the tick, quantities that are not a multiple of the lot."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RULE_612: Steps = ((Decimal(0), Decimal("0.0001")), (Decimal(1), Decimal("0.01"
 
 
 def _steps(value: Sequence[Sequence[Any]]) -> Steps:
-    """Read a table of ticks: pairs of a price and the tick that holds from there on."""
+    """Parse a table of ticks: pairs of a price and the tick that applies from that price on."""
     table = tuple((to_decimal(each[0], "table"), to_decimal(each[1], "table")) for each in value if len(each) == 2)
     if len(table) != len(value) or not table or list(table) != sorted(table) or any(tick <= 0 for _, tick in table):
         raise DataError(
@@ -36,20 +36,20 @@ def _steps(value: Sequence[Sequence[Any]]) -> Steps:
 
 def _positive(value: Any) -> Decimal:
     if (number := to_decimal(value, "lot")) <= 0:
-        raise DataError(f"lot: a number above zero is needed, not {value!r}", value=value)
+        raise DataError(f"lot: expected a number above zero, not {value!r}", value=value)
     return number
 
 
 @frozen(kw_only=True)
 class _Tick(Rule):
-    """What the rules about ticks have in common: each price of ``fields`` is judged by the tick of its size."""
+    """Base class of the rules about ticks: each price of ``fields`` is checked with the tick for its size."""
 
     table: tuple[tuple[Decimal, Decimal], ...] = field(
         default=_RULE_612, converter=_steps, metadata={"unit": "price, tick"}
     )
 
     def check(self, record: Any) -> bool | None:
-        """Judge one record."""
+        """Check one record."""
         return every(*[self._fits(getattr(record, name)) for name in self.fields])
 
     def _fits(self, price: Decimal | None) -> bool | None:
@@ -61,7 +61,7 @@ class _Tick(Rule):
         return next((tick for start, tick in reversed(self.table) if price >= start), None)
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         verdicts = []
         for name in self.fields:
             price = columns.numbers(name)
@@ -73,10 +73,10 @@ class _Tick(Rule):
         return columns.every(*verdicts)
 
     def describe(self, record: Any) -> str:
-        """Name the prices that are off."""
+        """Return a message with the prices that are off."""
         off = [name for name in self.fields if self._fits(getattr(record, name)) is False]
         told = [
-            f"{name} {decimal_text(getattr(record, name))} is no multiple of {self._tick(getattr(record, name))}"
+            f"{name} {decimal_text(getattr(record, name))} is not a multiple of {self._tick(getattr(record, name))}"
             for name in off
         ]
         return ", ".join(told)
@@ -89,14 +89,14 @@ class _Tick(Rule):
 
 @frozen(kw_only=True)
 class QuoteTick(_Tick):
-    """A price that is quoted is a multiple of its tick.
+    """A quoted price is a multiple of its tick.
 
-    The default table is that of SEC Rule 612 for shares in the United States: 0.01 from 1.00 on, else 0.0001. Trades may be at prices between, so
-    that there is no such rule for them. Set the severity to put it in force, and the table of your market.
+    The default table is that of SEC Rule 612 for shares in the United States: 0.01 from 1.00 on, else 0.0001. Trades may have prices in between, so
+    there is no such rule for them. Set the severity to enable it, and the table of your market.
 
     Good: bid 10.01. Bad: bid 10.015.
 
-    :ivar table: the prices from which on a tick holds, and the ticks, in rising order.
+    :ivar table: the prices from which each tick applies, and the ticks, in ascending order.
     """
 
     id = "quote.tick"
@@ -107,13 +107,13 @@ class QuoteTick(_Tick):
 
 @frozen(kw_only=True)
 class OrderTick(_Tick):
-    """A price that is ordered at is a multiple of its tick.
+    """The prices of an order are multiples of their tick.
 
-    As quote.tick; brokers reject such orders.
+    As quote.tick; brokers reject other orders.
 
     Good: limit price 10.01. Bad: limit price 10.015.
 
-    :ivar table: the prices from which on a tick holds, and the ticks, in rising order.
+    :ivar table: the prices from which each tick applies, and the ticks, in ascending order.
     """
 
     id = "order.tick"
@@ -124,24 +124,24 @@ class OrderTick(_Tick):
 
 @frozen(kw_only=True)
 class _Lot(Rule):
-    """What the rules about lots have in common; the quantity is the only one of ``fields``."""
+    """Base class of the rules about lots. The quantity is the only one of ``fields``."""
 
     lot: Decimal = field(default=Decimal(100), converter=_positive, metadata={"unit": "of the quantity"})
 
     def check(self, record: Any) -> bool | None:
-        """Judge one record."""
+        """Check one record."""
         quantity = getattr(record, self.fields[0])
         return None if quantity is None or quantity < 0 else EXACT.remainder(quantity, self.lot) == 0
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         quantity = columns.numbers(self.fields[0])
         return (quantity % self.lot == 0).where(quantity >= 0)
 
     def describe(self, record: Any) -> str:
-        """Tell quantity and lot."""
+        """Return a message with the quantity and the lot."""
         quantity = decimal_text(getattr(record, self.fields[0]))
-        return f"the {self.fields[0]} {quantity} is no multiple of the lot {decimal_text(self.lot)}"
+        return f"the {self.fields[0]} {quantity} is not a multiple of the lot {decimal_text(self.lot)}"
 
     def limit(self, record: Any) -> str | None:  # noqa: ARG002
         """Return the lot."""
@@ -152,7 +152,7 @@ class _Lot(Rule):
 class TradeLot(_Lot):
     """The size of the trade is a multiple of the lot.
 
-    Odd lots are real trades, which some averages leave out. Set the severity to put it in force.
+    Odd lots are real trades, but some averages exclude them. Set the severity to enable it.
 
     Good: 200. Bad: 37.
 
@@ -169,7 +169,7 @@ class TradeLot(_Lot):
 class OrderLot(_Lot):
     """The quantity of the order is a multiple of the lot.
 
-    Set the severity to put it in force.
+    Set the severity to enable it.
 
     Good: 200. Bad: 37.
 

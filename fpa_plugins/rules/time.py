@@ -1,4 +1,4 @@
-"""Rules about when a record was made."""
+"""Rules about the times of records."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["RULES", "Future", "Past", "Stale"]
 
 @frozen(kw_only=True)
 class Future(Rule):
-    """The time does not lie in the future.
+    """The time is not in the future.
 
-    A little is allowed for clocks that differ. FINRA rule 4590 holds the clocks of brokers to within 50 ms of the atomic clock of NIST.
+    A small tolerance allows for clocks that differ. FINRA rule 4590 holds the clocks of brokers to within 50 ms of the atomic clock of NIST.
 
     Good, at 12:00:00: 11:59:59. Bad: 12:00:05.
 
-    :ivar tolerance: how far ahead of this machine's clock a time may be: seconds, or text such as "50ms".
-    :ivar strict_tolerance: the same at level strict, if it is less.
+    :ivar tolerance: how far a time may be ahead of this machine's clock: seconds, or text such as "50ms".
+    :ivar strict_tolerance: the tolerance at level strict, if it is smaller.
     """
 
     id = "time.future"
@@ -41,22 +41,22 @@ class Future(Rule):
     strict_tolerance: Duration = field(default=0.05, converter=to_seconds, metadata={"unit": "s"})
 
     def at(self, level: str, chosen: Any = None) -> Self | None:
-        """Return the rule at a level; at strict with the lesser tolerance."""
+        """Return the rule at a level; at strict with the smaller tolerance."""
         made = super().at(level, chosen)
         if made is None or level != "strict":
             return made
         return evolve(made, tolerance=min(self.tolerance, self.strict_tolerance))
 
     def check(self, record: Any, now_ns: int) -> bool | None:
-        """Judge one record of any kind."""
+        """Check one record of any kind."""
         return None if record.ts_ns is None else record.ts_ns <= self._latest(now_ns)
 
     def mask(self, columns: Columns, now_ns: int) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         return columns.numbers("ts_ns") <= self._latest(now_ns)
 
     def describe(self, record: Any) -> str:
-        """Tell the time and the tolerance."""
+        """Return a message with the time and the tolerance."""
         return f"{ns_text(record.ts_ns)} lies more than {self.tolerance:g} s in the future"
 
     def limit(self, record: Any) -> str | None:  # noqa: ARG002
@@ -69,9 +69,9 @@ class Future(Rule):
 
 @frozen(kw_only=True)
 class Stale(Rule):
-    """The record is not older than a given time when it arrives.
+    """The record is not older than a given age when it arrives.
 
-    For live feeds: in a file of the past everything is old. Set the severity to put it in force, and overrides for symbols that trade seldom.
+    For live feeds; in files of past data everything is old. Set the severity to enable it, and overrides for symbols that trade rarely.
 
     Good, at 12:00:00: 11:59:59. Bad: 10:30:00.
 
@@ -87,16 +87,16 @@ class Stale(Rule):
     max_age: Duration = field(default=3600.0, converter=to_seconds, metadata={"unit": "s"})
 
     def check(self, record: Any, now_ns: int) -> bool:
-        """Judge one record."""
+        """Check one record."""
         recent: bool = record.ts_ns >= self._earliest(now_ns)
         return recent
 
     def mask(self, columns: Columns, now_ns: int) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         return columns.numbers("ts_ns") >= self._earliest(now_ns)
 
     def describe(self, record: Any) -> str:
-        """Tell the time and the age."""
+        """Return a message with the time and the age."""
         return f"{ns_text(record.ts_ns)} lies more than {self.max_age:g} s back"
 
     def limit(self, record: Any) -> str | None:  # noqa: ARG002
@@ -109,7 +109,7 @@ class Stale(Rule):
 
 def _day(value: Any) -> str:
     text = str(value)
-    to_ns(text, "earliest", dates=True)  # refuses what is no date
+    to_ns(text, "earliest", dates=True)  # raises if it is not a date
     return text
 
 
@@ -120,10 +120,10 @@ def _instant(text: str) -> int:
 
 @frozen(kw_only=True)
 class Past(Rule):
-    """The time does not lie before electronic markets: 1980, unless set.
+    """The time is not before electronic markets: 1980, unless set.
 
-    A quote, a trade or a bar of less than a day from before is nearly always an epoch in another unit: milliseconds or microseconds that were
-    read as nanoseconds lie in January 1970. Bars of a day and more are not judged.
+    A quote, a trade or a bar of less than a day from before nearly always has a time in another unit: milliseconds or microseconds read as
+    nanoseconds are in January 1970. Bars of a day or more are not checked.
 
     Good: 2013-10-07T13:30:00Z. Bad: 1970-01-19T08:28:19Z.
 
@@ -138,7 +138,7 @@ class Past(Rule):
     earliest: str = field(default="1980-01-01", converter=_day)
 
     def check(self, record: Any) -> bool | None:
-        """Judge one record."""
+        """Check one record."""
         interval = getattr(record, "interval", None)
         if interval is not None and interval_ns(interval) >= DAY:
             return None
@@ -146,7 +146,7 @@ class Past(Rule):
         return recent
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         from fpa_core.validator.vectors import KleeneMask
 
         recent = columns.numbers("ts_ns") >= _instant(self.earliest)
@@ -158,7 +158,7 @@ class Past(Rule):
         return recent.where(KleeneMask(np.array([interval_ns(name) < DAY for name in names], np.bool_)[codes]))
 
     def describe(self, record: Any) -> str:
-        """Return the time and the usual cause."""
+        """Return a message with the time and the usual cause."""
         return f"{ns_text(record.ts_ns)} lies before {self.earliest}: a time in another unit, such as microseconds, looks like this"
 
     def limit(self, record: Any) -> str | None:  # noqa: ARG002

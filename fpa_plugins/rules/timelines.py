@@ -1,4 +1,4 @@
-"""The rows of a table by symbol and time, to look up what stood at a moment or happened between two."""
+"""The rows of a table by symbol and time, to look up the value at a time or the rows between two times."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Timelines"]
 
 
 class Timelines:
-    """Rows in the order of their times, and of their arrival where these are equal.
+    """Rows sorted by time, and by arrival if times are equal.
 
-    :param fields: the columns that are asked for.
-    :param complete: whether rows without a value in one of them are left out.
+    :param fields: the columns to return.
+    :param complete: whether to skip rows with a missing value in one of them.
     """
 
     def __init__(self, columns: Columns, fields: Sequence[str], complete: bool) -> None:
@@ -39,17 +39,17 @@ class Timelines:
         self._values = [columns.values(field) for field in fields]
 
     def has(self, symbol: str) -> bool:
-        """Tell whether there is any row of a symbol."""
+        """Return whether there is any row of a symbol."""
         return symbol in self._rows
 
     def last(self, symbol: str, ts_ns: int) -> int | None:
-        """Return the place of the last row at or before a time; of equal times the last to arrive."""
+        """Return the position of the last row at or before a time; of equal times the last to arrive."""
         times = self._times.get(symbol)
         place = 0 if times is None else int(np.searchsorted(times, ts_ns, side="right"))
         return place - 1 if place else None
 
     def between(self, symbol: str, first_ns: int, last_ns: int) -> range:
-        """Return the places of the rows from one time to another, both included."""
+        """Return the positions of the rows from one time to another, both included."""
         times = self._times.get(symbol)
         if times is None:
             return range(0)
@@ -57,10 +57,10 @@ class Timelines:
         return range(int(start), int(end))
 
     def row(self, symbol: str, place: int) -> tuple[Any, ...]:
-        """Return the values at a place."""
+        """Return the values at a position."""
         row = self._rows[symbol][place]
         return tuple(values[row] for values in self._values)
 
     def time(self, symbol: str, place: int) -> int:
-        """Return the time at a place, in nanoseconds since 1970."""
+        """Return the time at a position, in nanoseconds since 1970."""
         return int(self._times[symbol][place])

@@ -21,7 +21,7 @@ __all__ = ["RULES", "Bounds", "Positive", "Size"]
 class Positive(Rule):
     """The price is above zero.
 
-    Some instruments do trade at or below zero: crude oil on 2020-04-20, calendar spreads on any day.
+    Some instruments trade at or below zero: crude oil on 2020-04-20, calendar spreads on any day.
 
     Good: 10.00. Bad: -36.98.
     """
@@ -32,22 +32,22 @@ class Positive(Rule):
     levels = WARN
 
     def check(self, trade: Trade) -> bool:
-        """Judge one trade."""
+        """Check one trade."""
         return trade.price > 0
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         return columns.numbers("price") > 0
 
     def describe(self, trade: Trade) -> str:
-        """Tell the price."""
+        """Return a message with the price."""
         return f"the price {decimal_text(trade.price)} is not above zero"
 
 
 class Size(Rule):
     """The size is above zero.
 
-    Some futures feeds print trades of size zero, to mark a settlement or a spread's leg.
+    Some futures feeds send trades of size zero to mark a settlement or the leg of a spread.
 
     Good: 100. Bad: 0.
     """
@@ -58,23 +58,23 @@ class Size(Rule):
     levels = WARN
 
     def check(self, trade: Trade) -> bool:
-        """Judge one trade."""
+        """Check one trade."""
         return trade.size > 0
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         return columns.numbers("size") > 0
 
     def describe(self, trade: Trade) -> str:
-        """Tell the size."""
+        """Return a message with the size."""
         return f"the size {decimal_text(trade.size)} is not above zero"
 
 
 @frozen(kw_only=True)
 class Bounds(Rule):
-    """The price lies within the bounds that were set.
+    """The price is within the configured bounds.
 
-    Without bounds, nothing is judged.
+    Without bounds, nothing is checked.
 
     Good, with bounds 1 and 1000: 10.00. Bad: 1500.
 
@@ -91,18 +91,18 @@ class Bounds(Rule):
     max_price: Decimal | None = field(default=None, converter=optional(to_decimal), metadata={"unit": "price"})
 
     def check(self, trade: Trade) -> bool | None:
-        """Judge one trade."""
+        """Check one trade."""
         low, high = self.min_price, self.max_price
         return every(None if low is None else trade.price >= low, None if high is None else trade.price <= high)
 
     def mask(self, columns: Columns) -> KleeneMask:
-        """Judge a table."""
+        """Validate a table."""
         price, low, high = columns.numbers("price"), self.min_price, self.max_price
         bounds = ([] if low is None else [price >= low]) + ([] if high is None else [price <= high])
         return columns.every(*bounds) if bounds else columns.unknown()
 
     def describe(self, trade: Trade) -> str:
-        """Tell the price and the bounds."""
+        """Return a message with the price and the bounds."""
         low, high = (None if bound is None else decimal_text(bound) for bound in (self.min_price, self.max_price))
         bounds = f"above {high}" if low is None else f"below {low}" if high is None else f"not in {low} to {high}"
         return f"the price {decimal_text(trade.price)} is {bounds}"

@@ -1,7 +1,7 @@
-"""Rules that compare a value with the last ones of its series: outliers among quotes and trades, spreads far above what they were.
+"""Rules that compare a value with the last ones of its series: outliers among quotes and trades, and spreads far above the usual.
 
-The published filters look at neighbours on both sides. A stream knows no later ones, and a verdict must not depend on whether the data came
-as a stream or as a file; so only the values before count here. A window begins anew with each UTC day.
+The published filters use neighbours on both sides. A stream has no later ones, and a verdict must not depend on whether the data come from a
+stream or a file, so only earlier values are used here. A new window starts with each UTC day.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _ZERO = Decimal(0)
 
 @define
 class Window:
-    """The last values of a day, also in the order of their size.
+    """The last values of a day, in order of time and sorted.
 
-    :ivar suspects: the last values that stood apart from the others and were not let in.
+    :ivar suspects: the last outliers, which were not added.
     """
 
     day: int | None = None
@@ -38,19 +38,19 @@ class Window:
     suspects: list[Decimal] = field(factory=list)
 
     def at(self, ts_ns: int) -> None:
-        """Begin anew when a value is of another day than the last."""
+        """Start a new window if a value is of another day than the last."""
         if (day := ts_ns // _DAY) != self.day:
             self.day = day
             self.begin([])
 
     def begin(self, values: list[Decimal]) -> None:
-        """Go on with these values alone."""
+        """Replace the content by these values."""
         self.values = deque(values)
         self.sorted = sorted(values)
         self.suspects = []
 
     def add(self, value: Decimal, size: int) -> None:
-        """Let a value in, and the oldest out when there are more than *size*."""
+        """Add a value, and remove the oldest if there are more than *size*."""
         self.values.append(value)
         insort(self.sorted, value)
         if len(self.values) > size:
@@ -59,18 +59,18 @@ class Window:
 
 @define
 class SummedWindow(Window):
-    """A window that knows the sum of its values and of their squares."""
+    """A window that maintains the sums of its values and of their squares."""
 
     total: Decimal = Decimal(0)
     squares: Decimal = Decimal(0)
 
     def begin(self, values: list[Decimal]) -> None:
-        """Go on with these values alone."""
+        """Replace the content by these values."""
         super().begin(values)
         self.total, self.squares = sums(values)
 
     def add(self, value: Decimal, size: int) -> None:
-        """Let a value in, and the oldest out when there are more than *size*."""
+        """Add a value, and remove the oldest if there are more than *size*."""
         oldest = self.values[0] if len(self.values) == size else None
         super().add(value, size)
         self.total, self.squares = sums([value], self.total, self.squares)
@@ -96,20 +96,20 @@ def _median(values: list[Decimal]) -> Decimal:
 
 @frozen(kw_only=True)
 class QuoteOutlier(SeriesRule):
-    """The mid price lies near the median of those before it.
+    """The mid price is near the median of those before it.
 
-    Near is within ``max_mad`` times their median absolute deviation, or within ``min_rel`` of the median, for calm times where the deviation is
-    zero. An outlier is left out of the window; once ``confirm`` of them in a row are near each other, they are the new level, and pass. After
+    Near means within ``max_mad`` times their median absolute deviation, or within ``min_rel`` of the median, for calm times when the deviation is
+    zero. Outliers are not added to the window; after ``confirm`` of them in a row near each other, they are the new level and pass. After
     rmOutliersQuotes of the R package highfrequency (maxi = 10, window = 50), and Barndorff-Nielsen, Hansen, Lunde and Shephard, "Realized
     kernels in practice", Econometrics Journal 12 (2009), whose median is centred.
 
     Good: mids about 10.00, then 10.01. Bad: mids about 10.00, then 11.00.
 
-    :ivar window: how many mid prices of each symbol are compared with.
-    :ivar warmup: how many there must be before one is judged.
+    :ivar window: the number of mid prices of each symbol to compare with.
+    :ivar warmup: the number of mid prices needed before the check begins.
     :ivar max_mad: how many median absolute deviations are allowed.
-    :ivar min_rel: what is always allowed, as a part of the median. The default is this project's own choice.
-    :ivar confirm: how many outliers in a row, near each other, are a new level.
+    :ivar min_rel: the deviation that is always allowed, as a fraction of the median. The default is this project's own choice.
+    :ivar confirm: how many outliers in a row, near each other, make a new level.
     """
 
     id = "quote.outlier"
@@ -129,7 +129,7 @@ class QuoteOutlier(SeriesRule):
         return Window()
 
     def step(self, state: Window, ts_ns: int, bid: Decimal | None, ask: Decimal | None) -> bool | Failure | None:
-        """Judge the next mid price."""
+        """Check the next mid price."""
         if not bid or not ask:
             return None
         state.at(ts_ns)
@@ -161,16 +161,16 @@ class QuoteOutlier(SeriesRule):
 
 @frozen(kw_only=True)
 class WideSpread(SeriesRule):
-    """The spread is at most many times the median of those before it.
+    """The spread is at most a given multiple of the median of those before it.
 
-    After rmLargeSpread of the R package highfrequency (maxi = 50), whose median is of the whole day. Judged where both prices are above zero and
-    the median is, too.
+    After rmLargeSpread of the R package highfrequency (maxi = 50), whose median is of the whole day. Checked only if both prices and the
+    median are above zero.
 
     Good: spreads of 0.01, then 0.05. Bad: spreads of 0.01, then 0.60.
 
-    :ivar window: how many spreads of each symbol are compared with.
-    :ivar warmup: how many there must be before one is judged.
-    :ivar max_times: how many times the median is allowed.
+    :ivar window: the number of spreads of each symbol to compare with.
+    :ivar warmup: the number of spreads needed before the check begins.
+    :ivar max_times: the largest allowed multiple of the median.
     """
 
     id = "quote.wide"
@@ -188,7 +188,7 @@ class WideSpread(SeriesRule):
         return Window()
 
     def step(self, state: Window, ts_ns: int, bid: Decimal | None, ask: Decimal | None) -> bool | Failure | None:
-        """Judge the next spread."""
+        """Check the next spread."""
         if bid is None or ask is None or bid <= 0 or ask <= 0:
             return None
         state.at(ts_ns)
@@ -209,19 +209,19 @@ class WideSpread(SeriesRule):
 
 @frozen(kw_only=True)
 class TradeOutlier(SeriesRule):
-    """The price lies near the trimmed mean of those before it: ``|p - mean| < deviations * s + gamma``.
+    """The price is near the trimmed mean of those before it: ``|p - mean| < deviations * s + gamma``.
 
-    Mean and standard deviation s are of the last ``window`` prices of the day without a part ``trim`` of them, half of it at each end. After
+    Mean and standard deviation s are of the last ``window`` prices of the day, without a fraction ``trim`` of them, half of it at each end. After
     Brownlees and Gallo, "Financial econometric analysis at ultra-high frequency: data handling concerns", Computational Statistics & Data
     Analysis 51 (2006), whose neighbours lie on both sides.
 
     Good: prices about 10.00, then 10.03. Bad: prices about 10.00, then 10.50.
 
-    :ivar window: how many prices of each symbol are compared with.
-    :ivar warmup: how many there must be before one is judged.
-    :ivar trim: the part of them that is left out.
+    :ivar window: the number of prices of each symbol to compare with.
+    :ivar warmup: the number of prices needed before the check begins.
+    :ivar trim: the fraction of them that is left out.
     :ivar deviations: how many standard deviations are allowed.
-    :ivar gamma: what is allowed beside, in the unit of the price: a few ticks.
+    :ivar gamma: an additional allowance in the unit of the price: a few ticks.
     """
 
     id = "trade.outlier"
@@ -241,7 +241,7 @@ class TradeOutlier(SeriesRule):
         return SummedWindow()
 
     def step(self, state: SummedWindow, ts_ns: int, price: Decimal) -> bool | Failure | None:
-        """Judge the next price."""
+        """Check the next price."""
         state.at(ts_ns)
         verdict = None if len(state.values) < self.warmup else self._judge(state, price)
         state.add(price, self.window)
@@ -252,7 +252,7 @@ class TradeOutlier(SeriesRule):
         left_out, squares_out = sums(state.sorted[:cut] + state.sorted[len(state.sorted) - cut :])
         count = len(state.sorted) - 2 * cut
         total, squares = EXACT.subtract(state.total, left_out), EXACT.subtract(state.squares, squares_out)
-        # With everything times the count, no division rounds: n |p - mean| - n gamma < deviations * sqrt(n (n Q - S^2) / (n - 1)).
+        # Multiplied by the count, so that no division rounds: n |p - mean| - n gamma < deviations * sqrt(n (n Q - S^2) / (n - 1)).
         off = EXACT.abs(EXACT.subtract(EXACT.multiply(price, count), total))
         beyond = EXACT.subtract(off, EXACT.multiply(self.gamma, count))
         if beyond < 0:

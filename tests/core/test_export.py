@@ -196,7 +196,7 @@ def test_a_path_that_cannot_be_written_is_an_error(tmp_path):
 
 def test_an_unknown_format_is_an_error():
     """The formats there are are named."""
-    with pytest.raises(DataError, match="'xml' is no format") as caught:
+    with pytest.raises(DataError, match="unknown output format 'xml'") as caught:
         export.write(TRADES, [], io.BytesIO(), "xml")
     assert "csv, jsonl, parquet" in caught.value.hint
 

@@ -121,7 +121,7 @@ def test_a_generator_that_fails_leaves_nothing(layer: DataLayer, listener: Liste
 
 def test_what_is_no_record(layer: DataLayer) -> None:
     """What is no record is refused before anything is written."""
-    with pytest.raises(DataError, match="int is no kind of record"):
+    with pytest.raises(DataError, match="unknown kind of record: int"):
         layer.ingest([QUOTE, 5])
     assert [] == layer.store.batches()
 
@@ -171,7 +171,7 @@ def test_redelivered_records(layer: DataLayer) -> None:
     layer.ingest([GOOD, BAD])
     again = layer.ingest([GOOD, BAD])
     assert (2, 0, 2, 0, 0) == counts(again)
-    assert "1 refused rows were in quarantine already and count as duplicates" in again.notes
+    assert "1 rejected rows were already in quarantine and are counted as duplicates" in again.notes
     assert (2, 0, 1, 0, 1) == counts(layer.ingest([BAD, BAD]))
     assert [(3, 2), (1, 2)] == [(record.batch, record.row) for record in layer.store.quarantined()]
 
@@ -222,10 +222,10 @@ def test_a_file_with_everything_in_it(layer: DataLayer, tmp_path: Path, listener
     columns, repeats, revisions = receipt.notes
     assert "columns not read: colour" == columns
     assert (
-        "1 rows repeat a row of the same batch and were not stored twice: bars are kept once for each symbol, interval and timestamp"
+        "1 rows repeat a row of the same batch and were stored only once: bars are stored once per symbol, interval and timestamp"
         == repeats
     )
-    assert "1 rows are other versions of stored ones; earlier versions stay in the history" == revisions
+    assert "1 rows are new versions of stored rows; earlier versions stay in the history" == revisions
     rows = sorted((record.row, record.findings[0]["rule"]) for record in layer.store.quarantined(batch=receipt.batch))
     assert [(2, "bar.range"), (3, SHAPE), (4, SHAPE)] == rows
     by_row = {record.row: record for record in layer.store.quarantined()}
@@ -289,7 +289,7 @@ def test_rows_of_files_need_a_time(layer: DataLayer, tmp_path: Path, kind: str, 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("missing.csv", None, "no such file"),
+        ("missing.csv", None, "file not found"),
         ("empty.csv", b"", "is empty"),
         ("data.xlsx", b"x", "the file has no rows"),
         ("noise.csv.gz", b"no gzip", "noise.csv.gz"),
@@ -344,9 +344,9 @@ def test_notes_of_several_kinds(layer: DataLayer) -> None:
     assert (4, 2, 2, 0, 0) == counts(receipt)
     (note,) = receipt.notes
     assert note.startswith(
-        "2 rows repeat a row of the same batch and were not stored twice: bars are kept once for each symbol"
+        "2 rows repeat a row of the same batch and were stored only once: bars are stored once per symbol"
     )
-    assert note.endswith(" and trades are kept once for each exchange and trade id")
+    assert note.endswith(" and trades are stored once per exchange and trade id")
 
 
 def test_progress_is_told(layer: DataLayer, tmp_path: Path) -> None:
@@ -407,7 +407,7 @@ def test_every_row_is_accounted_for(level: str, batches: list[list[Any]], data: 
             read, *others = counts(receipt)
             assert rows == read == sum(others) == result.rows
             assert receipt.quarantined == len(layer.store.quarantined(batch=receipt.batch))
-            known = any("were in quarantine already" in note for note in receipt.notes)
+            known = any("were already in quarantine" in note for note in receipt.notes)
             assert result.is_valid == (receipt.quarantined == 0 and not known)
             assert receipt.warnings == result.flagged
             listed = layer.store.batches(limit=1)[0]

@@ -134,7 +134,7 @@ def test_what_is_no_kind_is_refused(what, shown):
     """What is no kind is an error that shows it and lists the kinds."""
     with pytest.raises(DataError) as caught:
         kind_of(what)
-    assert f"{shown} is no kind of record" == caught.value.message
+    assert f"unknown kind of record: {shown}" == caught.value.message
     assert "kinds: quotes, trades, bars, orders, positions, snapshots" == caught.value.hint
     assert what is caught.value.value
 
@@ -145,7 +145,7 @@ def test_a_derived_class_is_no_kind():
     class Mine(Quote):
         pass
 
-    with pytest.raises(DataError, match="Mine is no kind"):
+    with pytest.raises(DataError, match="unknown kind of record: Mine"):
         kind_of(Mine)
 
 

@@ -526,7 +526,7 @@ def test_validate_records_stores_nothing(layer: DataLayer) -> None:
 
 def test_validate_refuses_what_is_no_record(layer: DataLayer) -> None:
     """What is no record cannot be judged."""
-    with pytest.raises(DataError, match="is no kind of record"):
+    with pytest.raises(DataError, match="unknown kind of record"):
         layer.validate([3])
 
 

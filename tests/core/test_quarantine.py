@@ -225,7 +225,7 @@ def test_a_rule_can_be_waived(strict: DataLayer) -> None:
     strict.ingest([CROSSED])
     (receipt,) = strict.quarantine.replay(waive=["quote.crossed"])
     assert (1, {"quote.crossed": 1}) == (receipt.inserted, receipt.warnings)
-    with pytest.raises(DataError, match=r"'quote\.crosed' is not in force"):
+    with pytest.raises(DataError, match=r"'quote\.crosed' is unknown or disabled"):
         strict.quarantine.replay(waive=["quote.crosed"])
 
 
@@ -507,7 +507,7 @@ def test_conditions(strict: DataLayer, conditions: dict[str, Any], found: list[i
 
 @pytest.mark.parametrize(
     ("conditions", "message"),
-    [({"state": "lost"}, "'lost' is none of"), ({"kind": "cats"}, "no kind"), ({"id": 7}, None)],
+    [({"state": "lost"}, "'lost' is none of"), ({"kind": "cats"}, "unknown kind"), ({"id": 7}, None)],
 )
 def test_conditions_that_are_none(strict: DataLayer, conditions: dict[str, Any], message: str | None) -> None:
     """A state or kind that there is not is an error; an id that there is not finds nothing."""
@@ -538,7 +538,7 @@ def test_export(filled: DataLayer, tmp_path: Path) -> None:
     stream = io.BytesIO()
     assert 1 == filled.quarantine.export(stream, "jsonl", rule="quote.crossed")
     assert lines[2:] == [json.loads(stream.getvalue())]
-    with pytest.raises(DataError, match="'xml' is no format"):
+    with pytest.raises(DataError, match="unknown output format 'xml'"):
         filled.quarantine.export(stream, "xml")
 
 

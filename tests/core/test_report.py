@@ -205,7 +205,7 @@ def test_several_files_are_one_page(layer: DataLayer) -> None:
     found = [report(layer, [Quote("A", 10**18, 2, 1)]), report(layer, [Quote("B", 10**18, 1, "1.01")])]
     reader = check(page(found, now_ns=0))
     assert {"#file0", "#file1"} == {value for name, value in reader.attributes if name == "href"}
-    assert "2 rows: 0 would be refused (0 %), 1 flagged and kept (50.00 %)." in reader.text
+    assert "2 rows: 0 would be rejected (0 %), 1 stored with a flag (50.00 %)." in reader.text
 
 
 def test_memory_is_bounded(layer: DataLayer) -> None:

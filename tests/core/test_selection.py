@@ -184,7 +184,7 @@ def test_unknown_form(store: DataStore) -> None:
         lambda s: s.reader(prices="exact"),
         lambda s: list(s.batches(5, "exact")),
     ):
-        with pytest.raises(DataError, match="prices: 'exact' is none of: decimal, float, scaled, text"):
+        with pytest.raises(DataError, match="prices: unknown form 'exact'; one of: decimal, float, scaled, text"):
             act(store.select(Quote))
 
 

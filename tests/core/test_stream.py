@@ -377,9 +377,9 @@ def test_batch_undone_meanwhile(store: DataStore) -> None:
 
 def test_what_is_refused_at_once(store: DataStore) -> None:
     """What is no record, a group of no records, a delay that is none, and a write after the end are refused."""
-    with store.stream() as stream, pytest.raises(DataError, match="is no kind of record"):
+    with store.stream() as stream, pytest.raises(DataError, match="unknown kind of record"):
         stream.write("a quote")  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="is no kind of record"):
+    with pytest.raises(DataError, match="unknown kind of record"):
         stream.try_write(3)  # type: ignore[arg-type]
     with pytest.raises(DatabaseError, match="stream of api is closed"):
         stream.write(quote(1))

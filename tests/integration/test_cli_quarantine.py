@@ -76,7 +76,7 @@ def test_list(run: Run, options: tuple[str, ...], found: int) -> None:
 def test_list_says_what_it_leaves_out(run: Run) -> None:
     """A list that is cut says how many there are beyond it."""
     result = run("quarantine", "list", "--limit", "1")
-    assert (2, "2 more; --limit shows them\n") == (len(result.stdout.splitlines()), result.stderr)
+    assert (2, "2 more; use --limit to show them\n") == (len(result.stdout.splitlines()), result.stderr)
 
 
 def test_fix(run: Run) -> None:
@@ -87,7 +87,7 @@ def test_fix(run: Run) -> None:
         assert "COLUMN=VALUE" in run("quarantine", "fix", record, change, expect=2).stderr
     assert "colour" in run("quarantine", "fix", record, "colour=red", expect=7).stderr
     text = run("quarantine", "fix", record, "close=2", "volume=").stdout
-    assert "bars.csv: bars, batch 2\n  1 judged: 1 inserted, 0 duplicate, 0 revised\n" == text
+    assert "bars.csv: bars, batch 2\n  1 validated: 1 inserted, 0 duplicate, 0 revised\n" == text
     assert "A,2024-05-01T13:31:00Z,1,2,0.5,2,,1m,," in run("query", "bars", "A", "--format", "csv").stdout
     (shapeless,) = ids(run, "--rule", "record.shape")
     fixed = answer(run("quarantine", "fix", shapeless, "timestamp=2024-05-01T13:32:00Z", "--json"))
@@ -98,16 +98,16 @@ def test_fix(run: Run) -> None:
 def test_replay(run: Run) -> None:
     """A replay says how many were stored and how many stay; in JSON with a receipt for each batch."""
     text = run("quarantine", "replay").stdout
-    assert "bars.csv: bars, batch 2\n  3 judged: 0 inserted, 0 duplicate, 0 revised, 3 still refused\n" == text
+    assert "bars.csv: bars, batch 2\n  3 validated: 0 inserted, 0 duplicate, 0 revised, 3 still quarantined\n" == text
     told = answer(run("quarantine", "replay", "--json", *ids(run, "--symbol", "B"), FPA_VALIDATOR__LEVEL="lenient"))
     assert (1, 1, 0, 3) == (told["read"], told["inserted"], told["quarantined"], told["batches"][0]["batch"])
     text = run("quarantine", "replay", "--waive", "bar.range", "--batch", "1").stdout
     assert "1 inserted" in text
-    assert "1 still refused" in text
+    assert "1 still quarantined" in text
     assert "flagged 1 x bar.range" in text
     run("quarantine", "discard", "--batch", "1", "--yes")
     assert "nothing to replay\n" == run("quarantine", "replay").stdout
-    assert "is not in force" in run("quarantine", "replay", "--waive", "bar.rang", expect=7).stderr
+    assert "is unknown or disabled" in run("quarantine", "replay", "--waive", "bar.rang", expect=7).stderr
 
 
 def test_replay_of_several_batches(run: Run) -> None:
@@ -120,7 +120,7 @@ def test_replay_of_several_batches(run: Run) -> None:
 
 def test_discard(run: Run) -> None:
     """Discarding says how many, wants a condition, and a confirmation where nobody can be asked."""
-    assert "say which records" in run("quarantine", "discard", "--yes", expect=2).stderr
+    assert "give record ids" in run("quarantine", "discard", "--yes", expect=2).stderr
     refusal = run("quarantine", "discard", "--rule", "bar.*", expect=2).stderr
     assert "this would discard 2 records; confirm with --yes" in refusal
     assert (
@@ -135,7 +135,7 @@ def test_discard(run: Run) -> None:
 
 def test_discard_asks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the question is asked, and anything but yes changes nothing."""
-    monkeypatch.setattr("fpa_core.cli.quarantine._is_asked", lambda: True)
+    monkeypatch.setattr("fpa_core.cli.quarantine._is_interactive", lambda: True)
     assert "Discard 3 records?" in run("quarantine", "discard", "--batch", "1", says="n\n", expect=1).stderr
     assert 3 == len(ids(run))
     run("quarantine", "discard", "--batch", "1", says="y\n")

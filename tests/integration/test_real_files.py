@@ -125,7 +125,7 @@ def test_a_real_file(path: Path, folder: Path) -> None:
         assert (3_018, 1_509) == (first["read"], first["inserted"])
         (note,) = first["notes"]
         assert (
-            "1,509 rows repeat a row of the same batch and were not stored twice: bars are kept once for each symbol, interval and timestamp"
+            "1,509 rows repeat a row of the same batch and were stored only once: bars are stored once per symbol, interval and timestamp"
             == note
         )
 

@@ -121,9 +121,9 @@ def test_json_that_is_no_text_stands_as_written(tmp_path):
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("[1]", "something else"),
+        ("[1]", "a list or a single value"),
         ("{", "Expecting"),
-        ('{"symbol":"A","symbol":"B"}', "twice"),
+        ('{"symbol":"A","symbol":"B"}', "duplicate name"),
         ('{"symbol":"\\ud800"}', "surrogate"),
         ("[" * 100_000, "recursion"),
         ('{"symbol":"A","timestamp":"2024-05-01T14:30:00Z","price":NaN,"size":1}', "price: it is missing"),
@@ -152,13 +152,13 @@ def test_json_lines_that_are_no_rows_are_rejected(tmp_path, line, problem):
         ("a.csv", "symbol,timestamp,bid,ask\n", "the file has no rows"),
         ("a.csv", b"\xff\xfes\x00y\x00\n", "the text is not utf-16"),
         ("a.csv", b"s" + b"\x00\x01\x02" * 400, "binary data of an unknown kind"),
-        ("a.csv", '"symbol,ask\n1,2', "the first line is no header"),
-        ("a.parquet", "PAR1", "this is no whole Parquet file"),
-        ("a.parquet.gz", "PAR1", "this is no whole Parquet file"),
+        ("a.csv", '"symbol,ask\n1,2', "the first line is not a header"),
+        ("a.parquet", "PAR1", "this is not a complete Parquet file"),
+        ("a.parquet.gz", "PAR1", "this is not a complete Parquet file"),
         ("a.xlsx", "x", "the file has no rows"),
         ("a.csv", "<!DOCTYPE html><p>Log in", "this is an HTML page"),
         ("a.csv", "%PDF-1.7", "this is a PDF document"),
-        ("a.json", '{"error": "no such key", "code": 404}', "are of no kind of record"),
+        ("a.json", '{"error": "no such key", "code": 404}', "do not match any kind of record"),
         (".gz", "x", "the file has no rows"),
     ],
 )
@@ -188,7 +188,7 @@ def test_joined_gzips_are_one_file(tmp_path):
 
 def test_missing_files_and_folders_are_named(tmp_path):
     """A missing file, and a folder, are told apart."""
-    with pytest.raises(DataError, match="there is no such file"):
+    with pytest.raises(DataError, match="file not found"):
         chunks_of(tmp_path / "none.csv")
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(DataError, match="this is a folder"):

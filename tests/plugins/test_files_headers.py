@@ -127,7 +127,7 @@ def test_columns_that_are_not_read_are_said_once(tmp_path):
 
 def test_a_bad_symbol_in_the_request_is_an_error(tmp_path):
     """What the request gives is checked like what the file holds."""
-    with pytest.raises(DataError, match="the symbol asked for: ' A' is not a name"):
+    with pytest.raises(DataError, match="the given symbol: ' A' is not a name"):
         records_of(table(tmp_path, "t,bid,ask", f"{T},1,2"), symbol=" A")
 
 

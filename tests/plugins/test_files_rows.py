@@ -37,18 +37,21 @@ def trades(folder, content):
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        (b"A,2024-05-01T14:30:00Z,1,1\n", "4 cells where the header has 5"),
-        (b"A,2024-05-01T14:30:00Z,1,1,,x\n", "6 cells where the header has 5"),
-        (b"   \n", "1 cells where the header has 5"),
+        (b"A,2024-05-01T14:30:00Z,1,1\n", "4 cells, but the header has 5"),
+        (b"A,2024-05-01T14:30:00Z,1,1,,x\n", "6 cells, but the header has 5"),
+        (b"   \n", "1 cells, but the header has 5"),
         (b"A,2024-05-01T14:30:00Z,abc,1,\n", "price: 'abc' is not a decimal number"),
         (b"A,2024-05-01T14:30:00Z,,1,\n", "price: it is missing"),
         (b",yesterday,1,1,\n", "symbol: it is missing; timestamp: 'yesterday' is not an ISO-8601 time"),
         (b"A,2024-05-01T14:30:00,1,1,\n", "has no time zone"),
-        (b"A,2024-05-01,1,1,\n", "is a date alone, which names no instant"),
+        (b"A,2024-05-01,1,1,\n", "is a date without a time"),
         (b"A\x07,2024-05-01T14:30:00Z,1,1,\n", "symbol: 'A\\x07' is not a name"),
         (b"A,2024-05-01T14:30:00Z,1,1,\xff\n", "bytes that are not UTF-8"),
-        (b"A,2024-05-01T14:30:00Z,1,1,\x00\n", "conditions: text of at most 4096 characters and without NUL"),
-        (b"A,2024-05-01T14:30:00Z,1,1," + b"x" * 200_000 + b"\n", "conditions: text of at most 4096 characters"),
+        (b"A,2024-05-01T14:30:00Z,1,1,\x00\n", "conditions: expected text of at most 4096 characters and without NUL"),
+        (
+            b"A,2024-05-01T14:30:00Z,1,1," + b"x" * 200_000 + b"\n",
+            "conditions: expected text of at most 4096 characters",
+        ),
         (b'A,2024-05-01T14:30:00Z,1,1,"' + b"x" * 200_000 + b'"\n', "field larger than field limit"),
         (b'A,2024-05-01T14:30:00Z,1,1,"x"y\n', "',' expected after '\"'"),
         (b'A,2024-05-01T14:30:00Z,1,1,"x\n', None),
@@ -169,8 +172,8 @@ def test_parquet_times_are_exact(tmp_path, values, expected):
 @pytest.mark.parametrize(
     ("columns", "problem"),
     [
-        ({"timestamp": pa.array([2**36, 2**36], pa.timestamp("s", "Nowhere/Town"))}, "lies outside"),
-        ({"timestamp": pa.array([-(2**63)] * 2, pa.int64()).cast(pa.timestamp("ns", "UTC"))}, "NaT is no time"),
+        ({"timestamp": pa.array([2**36, 2**36], pa.timestamp("s", "Nowhere/Town"))}, "is outside"),
+        ({"timestamp": pa.array([-(2**63)] * 2, pa.int64()).cast(pa.timestamp("ns", "UTC"))}, "NaT is not a time"),
         ({"price": pa.array([float("inf"), float("-inf")])}, "is not a decimal number"),
         ({"price": pa.array([float("nan"), float("nan")])}, "price: it is missing"),
         ({"price": pa.array([None, None], pa.float64())}, "price: it is missing"),

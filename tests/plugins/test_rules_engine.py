@@ -78,7 +78,7 @@ def test_severity_defaults_to_standard():
 
 def test_same_id_twice():
     """Two rules of one id are an error."""
-    with pytest.raises(PluginError, match=r"already a rule test\.base"):
+    with pytest.raises(PluginError, match=r"duplicate rule test\.base"):
         RuleSet([Base(), Base()])
 
 
@@ -128,7 +128,7 @@ def test_crashing_check():
     assert (crash.severity, crash.passed.to_pylist()) == (Severity.ERROR, [None, False])
     (finding,) = RuleSet([Crashing()]).explain(QUOTES, crash, TABLE)
     assert (finding.rule, finding.row, finding.subject, finding.ts_ns) == ("RULE_CRASHED: test.base", 1, "IBM", 8)
-    assert finding.message.startswith("the rule failed instead of judging: decimal.DivisionByZero")
+    assert finding.message.startswith("the rule crashed: decimal.DivisionByZero")
     assert "Traceback" in finding.observed["traceback"]
 
     class Other(Base):

@@ -125,7 +125,7 @@ FAIL = [
     (
         orders.Quantity(),
         order(0),
-        "ordered 0, filled 0: more than nothing must be ordered, and no less than nothing filled",
+        "ordered 0, filled 0: the ordered quantity must be above zero, and the filled quantity not below zero",
     ),
     (orders.Quantity(), order(None, notional=0), None),
     (orders.Quantity(), order(100, filled_quantity=-1), None),
@@ -158,11 +158,15 @@ FAIL = [
     (
         ticks.QuoteTick(),
         quote("10.015", "0.99995"),
-        "bid 10.015 is no multiple of 0.01, ask 0.99995 is no multiple of 0.0001",
+        "bid 10.015 is not a multiple of 0.01, ask 0.99995 is not a multiple of 0.0001",
     ),
-    (ticks.OrderTick(), order(order_type="limit", limit_price="10.015"), "limit_price 10.015 is no multiple of 0.01"),
-    (ticks.TradeLot(), trade(10, 37), "the size 37 is no multiple of the lot 100"),
-    (ticks.OrderLot(), order(37), "the quantity 37 is no multiple of the lot 100"),
+    (
+        ticks.OrderTick(),
+        order(order_type="limit", limit_price="10.015"),
+        "limit_price 10.015 is not a multiple of 0.01",
+    ),
+    (ticks.TradeLot(), trade(10, 37), "the size 37 is not a multiple of the lot 100"),
+    (ticks.OrderLot(), order(37), "the quantity 37 is not a multiple of the lot 100"),
     (time.Stale(), trade(1, ts=NOW - 3600 * S - 1), "2023-11-14T21:13:19.999999999Z lies more than 3600 s back"),
     (
         time.Past(),

@@ -1,4 +1,4 @@
-"""The formats of vendors that come in the box, as tables of data: one module for each family."""
+"""The built-in formats of vendors, as tables of data: one module per family."""
 
 from __future__ import annotations
 

@@ -244,7 +244,7 @@ _ACCOUNT = (
             complete=True,
             match=Match(columns=("asset_id", "symbol", "qty", "avg_entry_price", "side", "market_value", "cost_basis")),
         ),
-        "Alpaca: open positions, as of the time that you say",
+        "Alpaca: open positions, with the time given by --as-of",
     ),
     FormatOffer(
         "alpaca.account",
@@ -260,7 +260,7 @@ _ACCOUNT = (
             complete=True,
             match=Match(columns=("account_number", "status", "currency", "cash", "equity", "buying_power")),
         ),
-        "Alpaca: the account, as of the time that you say",
+        "Alpaca: the account, with the time given by --as-of",
     ),
     FormatOffer(
         "alpaca.portfolio_history",

@@ -1,4 +1,4 @@
-"""Exports of brokers: positions are taken; transactions and own executions are refused with the reason."""
+"""Exports of brokers. Positions are read; transactions and own executions are rejected with the reason."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from fpa_plugins.files.vendors.preparing import one_account
 
 __all__ = ["FORMATS"]
 
-_FILLS = "these are own executions, which are no prints of the market: fills get their kind of record later"
+_FILLS = "these are your own executions, not market trades; fills are not supported yet"
 _TRANSACTIONS = (
-    "these are transactions of an account (purchases, sales, dividends, transfers), which are no prints of the market: "
-    "fills get their kind of record later"
+    "these are transactions of an account (purchases, sales, dividends, transfers), not market trades; "
+    "fills are not supported yet"
 )
 
 
@@ -66,14 +66,14 @@ _IBKR = (
     _refused(
         "ibkr.trades",
         "Interactive Brokers: trades of a Flex query",
-        f"{_FILLS}; ask the Flex query for open positions to have these",
+        f"{_FILLS}; add open positions to the Flex query to read these",
         *("Symbol", "Quantity", "TradePrice", "Buy/Sell"),
     ),
     _refused(
         "ibkr.activity",
         "Interactive Brokers: activity statement",
-        "an activity statement has many tables in one file, its trades are own executions (fills get their kind of "
-        "record later); export the open positions with a Flex query as CSV",
+        "an activity statement has many tables in one file, and its trades are your own executions "
+        "(fills are not supported yet); export the open positions with a Flex query as CSV",
         *("Header", "DataDiscriminator", "Asset Category"),
     ),
 )
@@ -98,7 +98,7 @@ _SCHWAB = (
             complete=True,
             match=Match(columns=("Symbol", "Qty (Quantity)", "Price", "Mkt Val (Market Value)", "Cost Basis")),
         ),
-        "Charles Schwab: positions, as of the time that you say",
+        "Charles Schwab: positions, with the time given by --as-of",
         one_account("Symbol", ("Account Total", "Positions Total"), {"Asset Type": "Security Type"}),
     ),
     _refused(
@@ -131,7 +131,7 @@ _FIDELITY = (
                 columns=("Account Number", "Symbol", "Quantity", "Last Price", "Current Value", "Cost Basis Total")
             ),
         ),
-        "Fidelity: positions, as of the time that you say",
+        "Fidelity: positions, with the time given by --as-of",
     ),
     _refused(
         "fidelity.history",
@@ -166,8 +166,8 @@ _OTHERS = (
     _refused(
         "webull.orders",
         "Webull: orders",
-        "its orders have no ids, so that they cannot be told apart, and their executions are no prints of the market: "
-        "fills get their kind of record later",
+        "its orders have no ids, so they cannot be distinguished, and their executions are not market trades; "
+        "fills are not supported yet",
         *("Symbol", "Side", "Status", "Filled", "Total Qty", "Avg Price", "Time-in-Force", "Placed Time"),
     ),
     _refused(
@@ -191,7 +191,7 @@ _OTHERS = (
             complete=True,
             match=Match(columns=("Product", "Symbol/ISIN", "Amount", "Closing", "Local value")),
         ),
-        "DEGIRO: portfolio, as of the time that you say",
+        "DEGIRO: portfolio, with the time given by --as-of",
     ),
     _refused(
         "xtb.cash_operations",

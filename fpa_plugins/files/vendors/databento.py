@@ -83,7 +83,7 @@ FORMATS: tuple[FormatOffer, ...] = (
     FormatOffer(
         "databento.mbp10",
         Format(
-            refuse="these are levels of an order book (mbp-10); ask Databento for mbp-1 to have the best bid and ask",
+            refuse="these are levels of an order book (mbp-10); ask Databento for mbp-1 to get the best bid and ask",
             match=Match(columns=(*_EVENT, "bid_px_00", "ask_px_00", "bid_px_01", "ask_px_01")),
         ),
         "Databento: ten levels of an order book (refused)",

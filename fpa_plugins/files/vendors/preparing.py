@@ -1,4 +1,4 @@
-"""Changes of rows for the few formats that no table describes.
+"""Changes of rows for formats that a table cannot describe.
 
 Arrow is imported when a function runs, not before: the tables are loaded whenever formats are listed.
 """
@@ -57,7 +57,7 @@ def _scaled(cells: pa.Array) -> pa.Array:
             return cells  # written with a point, or not at all
         whole = pc.cast(pc.utf8_trim_whitespace(digits), pa.int64())
         if whole.null_count != pc.sum(pc.equal(pc.utf8_trim_whitespace(pc.fill_null(cells, "")), "")).as_py():
-            return cells  # something that is no number: it is set aside when it is read
+            return cells  # not a number: its row is rejected when it is read
     elif pa.types.is_integer(cells.type):
         whole = pc.cast(cells, pa.int64())
     else:
@@ -129,8 +129,8 @@ def daily(name: str) -> Prepare:
         if len(gaps) < _FEWEST_GAPS or median(gaps) < _NO_DAYS:
             return rows
         raise DataError(
-            f"the dates in {name!r} are {median(gaps):g} days apart, and this header stands over days, weeks and months alike",
-            hint="say which they are: --interval 1w, --interval 1mo, or --interval 1d",
+            f"the dates in {name!r} are {median(gaps):g} days apart, and this header is used for days, weeks and months",
+            hint="give the interval: --interval 1w, --interval 1mo, or --interval 1d",
         )
 
     return prepare
@@ -190,8 +190,8 @@ def one_account(symbol: str, totals: Sequence[str], renamed: Mapping[str, str]) 
         words = pc.utf8_trim_whitespace(texts_of(rows.cells[_index(rows.names, symbol)])[0])
         if pc.any(pc.equal(words, symbol)).as_py() or pc.sum(pc.is_in(words, value_set=_texts(totals))).as_py() > 1:
             raise DataError(
-                "the file has the positions of several accounts, and its rows do not say whose they are",
-                hint="export one account at a time, and name it with --account",
+                "the file has the positions of several accounts, and its rows do not name the account",
+                hint="export one account at a time, and give it with --account",
             )
         return evolve(rows, names=tuple(renamed.get(each.strip(), each) for each in rows.names))
 
@@ -214,7 +214,7 @@ def one_series(rows: Rows, said: Format) -> Rows:  # noqa: ARG001 - every one is
     if len(rows.names) != 2:
         raise DataError(
             f"the file has {len(rows.names) - 1} series: {', '.join(rows.names[1:])}",
-            hint="download one series a file",
+            hint="download one series per file",
         )
     name = pa.array([rows.names[1].strip()] * len(rows.positions), pa.string())
     return evolve(rows, names=("date", "value", "series"), cells=[*rows.cells, name])
@@ -229,7 +229,7 @@ def _index(names: Sequence[str], name: str) -> int:
     for wanted, found in ((name, stripped), (name.lower(), [each.lower() for each in stripped])):
         if wanted in found:
             return found.index(wanted)
-    raise DataError(f"there is no column {name!r}", hint="write the header as its vendor does")
+    raise DataError(f"no column {name!r}", hint="keep the header of the vendor")
 
 
 def _whole(cells: pa.Array) -> tuple[pa.Array, pa.Array]:

@@ -60,7 +60,7 @@ FORMATS: tuple[FormatOffer, ...] = (
     FormatOffer(
         "tardis.liquidations",
         Format(
-            refuse="these are liquidations, which are no prints of the market",
+            refuse="these are liquidations, not market trades",
             match=Match(columns=_TRADES, file=_LIQUIDATIONS, file_required=True),
         ),
         "Tardis.dev: liquidations (refused)",
@@ -68,7 +68,7 @@ FORMATS: tuple[FormatOffer, ...] = (
     FormatOffer(
         "tardis.book_changes",
         Format(
-            refuse="these are levels of an order book; ask Tardis.dev for quotes to have the best bid and ask",
+            refuse="these are levels of an order book; ask Tardis.dev for quotes to get the best bid and ask",
             match=Match(columns=(*_TRADES[:4], "is_snapshot", "side", "price", "amount")),
         ),
         "Tardis.dev: incremental_book_L2 (refused)",
@@ -76,7 +76,7 @@ FORMATS: tuple[FormatOffer, ...] = (
     FormatOffer(
         "tardis.book_snapshots",
         Format(
-            refuse="these are levels of an order book; ask Tardis.dev for quotes to have the best bid and ask",
+            refuse="these are levels of an order book; ask Tardis.dev for quotes to get the best bid and ask",
             match=Match(columns=("timestamp", "asks[0].price", "asks[0].amount", "bids[0].price", "bids[0].amount")),
         ),
         "Tardis.dev: snapshots of order books (refused)",
@@ -84,7 +84,7 @@ FORMATS: tuple[FormatOffer, ...] = (
     FormatOffer(
         "tardis.derivative_ticker",
         Format(
-            refuse="funding rates and open interest are of no kind of record; ask Tardis.dev for trades or quotes",
+            refuse="funding rates and open interest cannot be stored; ask Tardis.dev for trades or quotes",
             match=Match(columns=(*_TRADES[:4], "funding_rate", "open_interest", "last_price", "mark_price")),
         ),
         "Tardis.dev: derivative tickers (refused)",
