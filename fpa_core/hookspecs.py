@@ -109,9 +109,9 @@ def fpa_register_commands(cli: click.Group) -> None:
 
 @hookspec
 def fpa_ingested(receipt: Receipt) -> None:
-    """Hear of a batch that was stored."""
+    """Called after a batch has been committed."""
 
 
 @hookspec
 def fpa_quarantined(batch: int, records: Sequence[Quarantined]) -> None:
-    """Hear of records of a stored batch that were quarantined."""
+    """Called after a batch has been committed that quarantined *records*."""

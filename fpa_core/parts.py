@@ -216,7 +216,7 @@ class Parts:
 
 
 def rule_origins(config: Config, offer: Registration) -> dict[str, Any]:
-    """Tell of a rule which plugin it came from, and of each of its keys in the configuration where it was set."""
+    """Return which plugin a rule came from, and where each of its keys in the configuration was set."""
     path = ("validator", "rules", offer.name)
     origins = {
         ".".join(map(str, key[3:])): str(origin)

@@ -106,11 +106,11 @@ class RowReader(Protocol):
         ...
 
     def history_at(self, kind: Kind, keys: Sequence[Key]) -> Iterable[Row]:
-        """Return the history under each of *keys*: whole rows, then the batch that retired each and the reason."""
+        """Return the history under each of *keys*: whole rows, then the batch that retired each and the reason; in the order they became known."""
         ...
 
     def retired_by(self, kind: Kind, batch: int) -> Generator[list[Row], None, None]:
-        """Yield the history that a batch or its children retired: rows as in :meth:`history_at`, by key and ``seq``."""
+        """Yield the history that a batch or its children retired: rows as in :meth:`history_at`, by key, ``seq``, and when they became known."""
         ...
 
 

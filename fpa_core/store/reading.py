@@ -93,7 +93,7 @@ class ReadVerbs:
         return [evolve(one, positions=held.get((one.account, one.ts_ns), ())) for one in records]
 
     def inventory(self, what: Kind | str | type[Any] | None = None) -> list[InventoryEntry]:
-        """Tell what the store holds, per kind and symbol: rows, first and last time."""
+        """Return what the store holds, per kind and symbol: rows, first and last time."""
         kinds = KINDS.values() if what is None else [kind_of(what)]
         return [InventoryEntry(*extent) for kind in kinds for extent in self._extents(kind)]
 

@@ -85,7 +85,7 @@ class Ticket:
         self._place = place
 
     def done(self) -> bool:
-        """Tell whether the record is durable, or has failed to become so."""
+        """Return whether the record is durable, or has failed to become so."""
         return self._group.ended
 
     def wait(self, timeout: float | None = None) -> bool:

@@ -146,7 +146,7 @@ class DiskCache:
         return Usage(entries, size, dict(self._evicted))
 
     def add_removal_listener(self, listener: RemovalListener) -> None:
-        """Notify *listener* for entries that this object removes or replaces. Removals by not for are processes seen."""
+        """Notify *listener* of entries that this object removes or replaces; removals by other processes are not seen."""
         with self._lock:
             self._watchers = (*self._watchers, listener)
 

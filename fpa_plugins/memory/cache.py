@@ -155,7 +155,7 @@ class MemoryCache:
         return Usage(len(self._entries), self._bytes, dict(self._evicted))
 
     def add_removal_listener(self, listener: RemovalListener) -> None:
-        """Notify *listener* for entries that expire or are evicted."""
+        """Notify *listener* of entries that expire or are evicted."""
         with self._lock:
             self._watchers = (*self._watchers, listener)
 

@@ -377,7 +377,7 @@ def test_ingest_hints(run: Run) -> None:
     Path("positions.csv").write_text("symbol,quantity,market_value,timestamp\nA,1,2,1986-01-02T00:00:00Z\n")
     run("ingest", "positions.csv", "--account", "margin")
     assert "A,1,2,,,,1986-01-02T00:00:00Z,margin" in run("query", "positions", "--format", "csv").stdout
-    assert ["files", "files:eia"] == [batch["origin"] for batch in answer(run("batches", "--json"))]
+    assert ["files", "files:eia"] == [batch["source"] for batch in answer(run("batches", "--json"))]
 
 
 # validate

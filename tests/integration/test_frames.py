@@ -340,9 +340,9 @@ def test_a_folder_on_the_command_line(data: DataLayer, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "problem", "hint"),
     [
-        ({"zone": "UTC"}, "zone: there is no such option", "did you mean tz?"),
-        ({"delimeter": ";"}, "delimeter: there is no such option", "did you mean delimiter?"),
-        ({"xyz": 1}, "xyz: there is no such option", "known: columns, as_of, tz"),
+        ({"zone": "UTC"}, "zone: unknown option for reading files", "did you mean tz?"),
+        ({"delimeter": ";"}, "delimeter: unknown option for reading files", "did you mean delimiter?"),
+        ({"xyz": 1}, "xyz: unknown option for reading files", "known: columns, as_of, tz"),
         ({"decimal": "x"}, "decimal: 'x'", "one of: '.', ','"),
         ({"ambiguous": "x"}, "ambiguous: 'x'", "one of: 'refuse', 'earlier', 'later'"),
         ({"time_unit": "h"}, "time_unit: 'h'", "one of: 's', 'ms', 'us', 'ns', 'excel', 'ms-of-day'"),
@@ -362,8 +362,8 @@ def test_mistaken_options(data: DataLayer, options: dict[str, Any], problem: str
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["x.csv", "--start", "2024-05-01"], "--start needs --via"),
-        (["x.csv", "--end", "2024-05-01"], "--end needs --via"),
+        (["x.csv", "--start", "2024-05-01"], "--start requires --via"),
+        (["x.csv", "--end", "2024-05-01"], "--end requires --via"),
         (["A", "--via", "files", "--dry-run"], "--dry-run"),
     ],
 )

@@ -235,5 +235,5 @@ def test_commands_and_failures_within_the_process(
 def test_the_help_comes_whatever_is_wrong(fpa: Fpa, broken: Path) -> None:
     """Neither a broken plugin nor a wrong configuration keeps the help away."""
     text = fpa(broken, "--help", toml="[store\n").stdout
-    assert "Market data and portfolio records" in text
+    assert "Store, validate, cache and query market data and portfolio records" in text
     assert "ingest" in text

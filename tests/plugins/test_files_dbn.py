@@ -87,6 +87,6 @@ def test_the_library_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "databento_dbn", None)
     path = tmp_path / "trades.dbn"
     path.write_bytes(content())
-    with pytest.raises(MissingDependencyError, match="its library is not installed") as caught:
+    with pytest.raises(MissingDependencyError, match="the library to read it is not installed") as caught:
         records_of(path)
     assert "[databento]" in str(caught.value.hint)

@@ -83,7 +83,9 @@ class SqlRows:
     def history_at(self, kind: Kind, keys: Sequence[Key]) -> Iterable[Row]:
         """Return the history under keys."""
         t = tables_of(kind)
-        return self._under(kind, keys, t.history, f"{t.of_table}, t.retired_by, t.reason", ", t.retired_by")
+        return self._under(
+            kind, keys, t.history, f"{t.of_table}, t.retired_by, t.reason", ", coalesce(t.since, t.batch), t.retired_by"
+        )
 
     def _at(self, kind: Kind, keys: Sequence[Key]) -> Iterator[Row]:
         """Yield the rows under keys: many neighbours by their range, as long as few other rows lie among them, the rest one by one."""
@@ -128,7 +130,7 @@ class SqlRows:
         t = tables_of(kind)
         sql = (
             f"SELECT {t.of_table}, t.retired_by, t.reason FROM {t.history} t WHERE t.retired_by IN {FAMILY} "
-            f"ORDER BY {t.key_order}"
+            f"ORDER BY {t.key_order}, coalesce(t.since, t.batch), t.retired_by"
         )
         return self._session.stream(sql, [batch, batch])
 
