@@ -109,9 +109,9 @@ def fpa_register_commands(cli: click.Group) -> None:
 
 @hookspec
 def fpa_ingested(receipt: Receipt) -> None:
-    """Called after a batch has been committed."""
+    """React to a batch after its commit."""
 
 
 @hookspec
 def fpa_quarantined(batch: int, records: Sequence[Quarantined]) -> None:
-    """Called after a batch has been committed that quarantined *records*."""
+    """React to the records that a batch quarantined, after its commit."""
