@@ -83,9 +83,8 @@ class SqlRows:
     def history_at(self, kind: Kind, keys: Sequence[Key]) -> Iterable[Row]:
         """Return the history under keys."""
         t = tables_of(kind)
-        return self._under(
-            kind, keys, t.history, f"{t.of_table}, t.retired_by, t.reason", ", coalesce(t.since, t.batch), t.retired_by"
-        )
+        order = ", coalesce(t.since, t.batch), t.retired_by" + (", t.seq" if kind.multiset else "")
+        return self._under(kind, keys, t.history, f"{t.of_table}, t.retired_by, t.reason", order)
 
     def _at(self, kind: Kind, keys: Sequence[Key]) -> Iterator[Row]:
         """Yield the rows under keys: many neighbours by their range, as long as few other rows lie among them, the rest one by one."""
