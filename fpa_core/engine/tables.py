@@ -106,7 +106,7 @@ class RowReader(Protocol):
         ...
 
     def history_at(self, kind: Kind, keys: Sequence[Key]) -> Iterable[Row]:
-        """Return the history under each of *keys*: whole rows, then the batch that retired each and the reason; in the order they became known, and by ``seq``."""
+        """Return the history under each of *keys*: whole rows, then the batch that retired each and the reason; by ``seq``, then as they became known."""
         ...
 
     def retired_by(self, kind: Kind, batch: int) -> Generator[list[Row], None, None]:

@@ -83,7 +83,7 @@ class SqlRows:
     def history_at(self, kind: Kind, keys: Sequence[Key]) -> Iterable[Row]:
         """Return the history under keys."""
         t = tables_of(kind)
-        order = ", coalesce(t.since, t.batch), t.retired_by" + (", t.seq" if kind.multiset else "")
+        order = (", t.seq" if kind.multiset else "") + ", coalesce(t.since, t.batch), t.retired_by"
         return self._under(kind, keys, t.history, f"{t.of_table}, t.retired_by, t.reason", order)
 
     def _at(self, kind: Kind, keys: Sequence[Key]) -> Iterator[Row]:
