@@ -91,7 +91,7 @@ class Flights:
         flight.future.set_exception(error)
 
     def cancel(self, flight: Flight) -> None:
-        """Let a waiting caller take over the load, unless the flight has ended."""
+        """Hand the load to a waiting caller, unless the flight has ended."""
         if not flight.future.done():
             self._end(flight)
             flight.future.set_exception(FlightCancelledError())

@@ -119,7 +119,7 @@ class _Group(click.Group):
 
 
 def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
-    """Let plugins add their commands. Load nothing if only the built-in plugins are installed, as these add none."""
+    """Add the commands of plugins. Load nothing if only the built-in plugins are installed, as these add none."""
     from importlib.metadata import entry_points
 
     installed = entry_points(group="fpa")

@@ -128,7 +128,7 @@ class PluginManager:
                 logger.exception("%s failed in %s", self._plugins[implementation.plugin_name], hook)
 
     def register_commands(self, cli: click.Group) -> None:
-        """Let plugins add commands. If a plugin fails or replaces a command, its commands are removed."""
+        """Add the commands of plugins. If a plugin fails or replaces a command, its commands are removed."""
         hook = "fpa_register_commands"
         for key, implementation in self._implementations(hook):
             before = dict(cli.commands)
