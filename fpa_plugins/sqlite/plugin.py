@@ -25,6 +25,7 @@ class SqliteOptions:
     :ivar synchronous: ``full``: an acknowledged batch survives a power cut; ``normal``: it survives a crash of the process only.
     :ivar busy_timeout: how long a writer waits for another one, in seconds or as text such as ``"30s"``.
     :ivar seal_rows: on closing after a write, quotes and trades of a symbol with at least so many single rows are sealed into segments.
+    :ivar read_only: change nothing and make no file: for a copy, for a disk that cannot be written, or beside a program that writes.
     :ivar read_cache: bytes of memory for sealed rows that were read for a range of time, decoded, so that reading it again is faster; 0 for none.
     """
 
@@ -33,6 +34,7 @@ class SqliteOptions:
     busy_timeout: Duration = field(default=30.0, validator=validators.ge(0))
     seal_rows: int | None = field(default=8_192, validator=validators.optional(validators.ge(1)))  # type: ignore[arg-type]
     read_cache: int = field(default=64 * 2**20, validator=validators.ge(0))
+    read_only: bool = False
 
 
 def open_store(options: SqliteOptions) -> StoreBackend:
@@ -50,7 +52,12 @@ def open_store(options: SqliteOptions) -> StoreBackend:
             package=package,
             command=f"pip install {package}",
         ) from error
-    database = SqliteDatabase(options.path, synchronous=options.synchronous, busy_timeout=options.busy_timeout)
+    database = SqliteDatabase(
+        options.path,
+        synchronous=options.synchronous,
+        busy_timeout=options.busy_timeout,
+        read_only=options.read_only,
+    )
     return EngineStore(database, seal_rows=options.seal_rows, read_cache=options.read_cache)
 
 

@@ -96,6 +96,10 @@ class SqlBatches:
         numbers = (read, counts.inserted, counts.duplicate, counts.revised, quarantined, deleted)
         return bool(self._session.run(sql, [recorded_ns, *numbers, batch]))
 
+    def set_recorded(self, batch: int, recorded_ns: int) -> None:
+        """Correct when a batch was recorded."""
+        self._session.run("UPDATE batches SET recorded_ns = ? WHERE id = ?", [recorded_ns, batch])
+
     def set_reading(self, batch: int, reading: str) -> None:
         """Keep how the file of a batch was read."""
         self._session.run("UPDATE batches SET reading = ? WHERE id = ?", [reading, batch])
