@@ -32,8 +32,8 @@ from fpa_core.exceptions import DatabaseBusyError, DatabaseError, DataError, Mis
 from fpa_core.kinds import KINDS, QUOTES
 from fpa_core.models import Bar, Quote
 from fpa_core.numbers import Instant
+from fpa_core.patterns import compiled
 from fpa_core.protocols import Quarantined, StoreBackend
-from fpa_core.protocols.patterns import compiled
 from fpa_core.store import DataStore
 from fpa_core.testing import StoreContract
 from fpa_core.testing.store.base import StoreFactory
