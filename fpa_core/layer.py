@@ -24,6 +24,7 @@ from fpa_core.parts import Parts, structured
 from fpa_core.protocols import Chunk, Sniffed, SourceRequest
 
 if TYPE_CHECKING:
+    from fpa_core.operations import CheckReport
     from fpa_core.plugins import PluginManager
     from fpa_core.protocols import Receipt
     from fpa_core.report import FileReport
@@ -50,6 +51,7 @@ def open_layer(
     plugins: PluginManager | None = None,
     clock: Callable[[], int] = time.time_ns,
     lazy: bool = False,
+    read_only: bool = False,
 ) -> DataLayer:
     """Open the data layer that a configuration describes; this is ``fpa_core.open``.
 
@@ -59,6 +61,7 @@ def open_layer(
     :param environ: the environment variables, for overrides and secrets.
     :param plugins: a plugin manager of one's own, already loaded.
     :param clock: the present time in nanoseconds since 1970.
+    :param read_only: change nothing in the store and make no file, as ``read_only = true`` in ``[store]``; answers are cached in memory only.
     :param lazy: do not open store, cache and validator until they are used.
     :raises ConfigError: with every problem of the configuration.
     :raises PluginError: when a plugin that is needed does not load.
@@ -66,6 +69,8 @@ def open_layer(
     """
     from fpa_core.plugins import PluginManager
 
+    if read_only:
+        environ = {**(os.environ if environ is None else environ), "FPA_STORE__READ_ONLY": "true"}
     if path == IN_MEMORY:
         tree = configuration.load(env=env, environ=environ or {}, tables={"store": {"backend": "memory"}})
     else:
@@ -198,6 +203,15 @@ class DataLayer(Parts):
         from fpa_core.store.stream import AsyncStream
 
         return AsyncStream(functools.partial(self.stream, **options))
+
+    # Operating
+
+    def check(self, *, repair: bool = False) -> CheckReport:
+        """Check the whole store, and return what is wrong with it.
+
+        :param repair: also mend what can be mended without loss; see :meth:`fpa_core.operations.Operations.check`.
+        """
+        return self.operations.check(repair=repair)
 
     # Reading and judging
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from attrs import evolve
 
 from fpa_core.exceptions import DataError
-from fpa_core.export import FORMATS, Format, whole_file
+from fpa_core.export import FORMATS, Format
 from fpa_core.ingest import SHAPE, refused_record, values_of_rows
 from fpa_core.kinds import kind_of
 from fpa_core.numbers import ns_text
+from fpa_core.outputs import whole_file
 from fpa_core.protocols import Chunk, Finding, Quarantined, Severity
 from fpa_core.store.quarantine import values_of
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, print_json, say, table
+from fpa_core.cli.operating import OPERATIONS
+from fpa_core.cli.output import json_option, masked, print_json, say, table
 
 __all__ = ["store"]
 
 
 @click.group()
 def store() -> None:
-    """Show database statistics, or seal rows."""
+    """Look after the database: check, back up, restore, compact, migrate; statistics and sealing."""
+
+
+for _command in OPERATIONS:
+    store.add_command(_command)
 
 
 @store.command("stats")
@@ -24,6 +29,8 @@ def store_stats(app: App, /, as_json: bool) -> None:
 
     with app.open() as data:
         told = asdict(data.store.backend.describe())
+    if told["path"] is not None:
+        told["path"] = masked(told["path"])
     kinds = told.pop("kinds", {})
     if as_json:
         print_json(told | {"kinds": kinds})

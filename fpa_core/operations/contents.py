@@ -142,7 +142,9 @@ class KindCheck:
         for row in tables.rows.at(self._kind, list(ended)):
             began = row[at - 1] or row[at - 2]
             if began < ended[row[:width]]:
-                problem = f"it came with batch {began}, and an earlier version ended only with batch {ended[row[:width]]}"
+                problem = (
+                    f"it came with batch {began}, and an earlier version ended only with batch {ended[row[:width]]}"
+                )
                 yield Problem("history", f"table {self._kind.name}, {_key(self._kind, row)}", problem, RESTORE)
 
     # Segments
@@ -229,8 +231,11 @@ class SegmentsCheck:
 def damaged(info: SegmentInfo, problem: str) -> Problem:
     """Return the problem of a damaged segment."""
     batches = f"batches {info.first_batch} to {info.last_batch}"
-    remedy = f"restore a backup; or `fpa store check --repair` sets it aside, and the files of {batches} bring its rows back"
-    return Problem("segment", str(info), problem, remedy, segment=info.id)
+    remedy = (
+        f"restore a backup; or `fpa store check --repair` sets it aside, and the files of {batches} bring its rows back"
+    )
+    span = info.first_batch, info.last_batch
+    return Problem("segment", str(info), problem, remedy, segment=info.id, batches=span, rows=info.rows)
 
 
 def _key(kind: Kind, row: Row) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
@@ -12,7 +13,10 @@ from fpa_core.numbers import ns_text
 from fpa_core.operations.guard import RESTORE
 from fpa_core.protocols import Batch, Problem, QuarantineQuery, Severity, State
 
-__all__ = ["Ledger", "QuarantineCheck", "ahead_of"]
+__all__ = ["SET_ASIDE", "Ledger", "QuarantineCheck", "ahead_of"]
+
+SET_ASIDE = "repair:set-aside"
+"""The origin of the batch that notes which rows a repair took away with a damaged segment."""
 
 TOLERANCE_NS = 60 * 10**9
 """How far the clocks of two computers may differ."""
@@ -48,10 +52,19 @@ class Ledger:
         :param brought: the rows that each batch has brought, wherever they are now.
         """
         parents = self._parents()
+        aside = [
+            json.loads(batch.reading) for batch in self.batches.values() if batch.origin == SET_ASIDE and batch.reading
+        ]
         for batch in self.batches.values():
             said = 0 if batch.id in parents else batch.inserted + batch.revised
-            if (there := brought.get(batch.id, 0)) != said:
-                problem = f"it brought {said:,} rows by its counts, and {there:,} are there with their history"
+            if (there := brought.get(batch.id, 0)) == said:
+                continue
+            problem = f"it brought {said:,} rows by its counts, and {there:,} are there with their history"
+            if any(one["first"] <= batch.id <= one["last"] and 0 < said - there <= one["rows"] for one in aside):
+                problem += ": the others were in a damaged segment, which was set aside"
+                remedy = f"ingest {batch.file or batch.origin} again, unless that was done"
+                yield Problem("batch", _name(batch), problem, remedy, Severity.WARNING)
+            else:
                 yield Problem("batch", _name(batch), problem, RESTORE)
 
     def _parents(self) -> set[int]:

@@ -27,7 +27,7 @@ class Problem:
     :ivar where: the file, page, table, segment or batch.
     :ivar problem: what is wrong there; ``remedy`` what to do about it.
     :ivar severity: an error if data are lost, wrong or cannot be trusted; a warning otherwise.
-    :ivar segment: the id of a damaged segment, for the repair.
+    :ivar segment: the id of a damaged segment, for the repair; ``batches`` the first and the last that brought its rows, ``rows`` how many there are.
     :ivar repaired: whether a repair has mended it.
     """
 
@@ -37,6 +37,8 @@ class Problem:
     remedy: str
     severity: Severity = Severity.ERROR
     segment: int | None = field(default=None, kw_only=True)
+    batches: tuple[int, int] | None = field(default=None, kw_only=True)
+    rows: int = field(default=0, kw_only=True)
     repaired: bool = field(default=False, kw_only=True)
 
 

@@ -8,7 +8,7 @@ from attrs import field, frozen, validators
 
 from fpa_core.config import Duration, Secret
 from fpa_core.exceptions import MissingDependencyError
-from fpa_core.hookspecs import Register, hookimpl
+from fpa_core.hookspecs import RegisterStore, hookimpl
 
 if TYPE_CHECKING:
     from fpa_core.protocols import StoreBackend
@@ -60,6 +60,6 @@ def open_store(options: PostgresOptions) -> StoreBackend:
 
 
 @hookimpl
-def fpa_register_stores(register: Register[StoreBackend]) -> None:
+def fpa_register_stores(register: RegisterStore) -> None:
     """Offer PostgreSQL."""
     register("postgres", open_store, PostgresOptions)

@@ -127,7 +127,7 @@ def _settles(path: Path, number: int, size: int) -> bool:
 
 
 def _matches(page: bytes) -> bool:
-    return _verifier().execute("SELECT verify_checksum(?)", (page,)).get == 1
+    return bool(_verifier().execute("SELECT verify_checksum(?)", (page,)).get == 1)
 
 
 def _verifier() -> apsw.Connection:

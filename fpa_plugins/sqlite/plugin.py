@@ -9,10 +9,10 @@ from attrs import field, frozen, validators
 
 from fpa_core.config import Duration
 from fpa_core.exceptions import MissingDependencyError
-from fpa_core.hookspecs import Register, hookimpl
+from fpa_core.hookspecs import RegisterStore, hookimpl
 
 if TYPE_CHECKING:
-    from fpa_core.protocols import StoreBackend
+    from fpa_core.protocols import StoreBackend, StoreFile
 
 __all__ = ["SqliteOptions"]
 
@@ -61,7 +61,14 @@ def open_store(options: SqliteOptions) -> StoreBackend:
     return EngineStore(database, seal_rows=options.seal_rows, read_cache=options.read_cache)
 
 
+def store_file(options: SqliteOptions) -> StoreFile:
+    """Return the file of *options*, which need not be there."""
+    from fpa_plugins.sqlite.file import SqliteFile
+
+    return SqliteFile(options)
+
+
 @hookimpl
-def fpa_register_stores(register: Register[StoreBackend]) -> None:
+def fpa_register_stores(register: RegisterStore) -> None:
     """Offer SQLite."""
-    register("sqlite", open_store, SqliteOptions)
+    register("sqlite", open_store, SqliteOptions, store_file)

@@ -31,7 +31,6 @@ from fpa_core.numbers import Instant
 from fpa_core.operations.check import check
 from fpa_core.patterns import escape
 from fpa_core.protocols import Capability, Receipt
-from fpa_core.protocols import Capability, Receipt
 from fpa_core.store import DataStore, Selection
 from fpa_core.store.batch import StoreBatch
 from fpa_core.store.stream import Stream
