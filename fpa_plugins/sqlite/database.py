@@ -147,7 +147,9 @@ class SqliteDatabase:
             try:
                 yield SqlTables(SqliteSession(connection))
             finally:
-                connection.execute("ROLLBACK")
+                # After an error of the disk the engine has rolled back already; a second failure must not hide the first.
+                with contextlib.suppress(apsw.SQLError):
+                    connection.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def writer(self, operation: str) -> Iterator[Writer]:

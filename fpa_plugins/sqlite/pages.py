@@ -24,6 +24,7 @@ _VFS = "cksmvfs"
 _HEADER = 100
 _RESERVED_AT = 20
 _MAGIC = b"SQLite format 3\0"
+_SMALLEST = 512
 _PAGES_AT_ONCE = 64
 _loading = threading.Lock()
 
@@ -79,7 +80,7 @@ def check_header(path: Path) -> None:
         header = file.read(_HEADER)
         if len(header) < _HEADER or not header.startswith(_MAGIC):
             return  # empty, encrypted or no database: opening it says so
-        page = header + file.read(_page_size(header) - _HEADER)
+        page = header + file.read(max(_page_size(header) - _HEADER, 0))
     if header[_RESERVED_AT] == RESERVED:
         if not verifying():
             raise DatabaseError(
@@ -101,7 +102,7 @@ def damaged_pages(path: Path) -> Iterator[int]:
     """Yield the numbers of the pages of a file, from 1, that do not match their checksums. Those within the write-ahead log are not looked at."""
     with path.open("rb") as file:
         header = file.read(_HEADER)
-        size = _page_size(header) if len(header) == _HEADER else 0
+        size = max(_page_size(header), _SMALLEST) if len(header) == _HEADER else 0
         number = 0
         file.seek(0)
         while size and (pages := file.read(size * _PAGES_AT_ONCE)):
