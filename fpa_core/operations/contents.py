@@ -45,6 +45,7 @@ class KindCheck:
         self._kind = kind
         self._batches = batches
         self._last = max(batches, default=0)
+        self._present = self._last
         self._undone = {number for number, batch in batches.items() if batch.undone_by is not None}
         self._named = 0
         self.brought: Counter[int] = Counter()
@@ -56,6 +57,8 @@ class KindCheck:
         sealed = SegmentsCheck(self._kind)
         try:
             with self._database.reader(f"check {self._kind.name}") as tables:
+                # Batches that came after the others were read are no concern of this check.
+                self._present = max((batch.id for batch in tables.batches.find(limit=1, children=True)), default=0)
                 yield from self._live(tables)
                 yield from self._history(tables)
                 yield from self._sealed(tables, sealed)
@@ -84,9 +87,7 @@ class KindCheck:
     def _unknown(self, batches: np.ndarray, since: np.ndarray, where: str) -> Iterator[Problem]:
         """Yield the batches of rows that reads return, and that are not there or are undone."""
         for number in {*np.unique(batches).tolist(), *np.unique(since).tolist()}:
-            if number > self._last:
-                continue  # it came meanwhile
-            if number not in self._batches:
+            if not self._is_known(number):
                 yield Problem("row", where, f"rows of batch {number}, which is not there", RESTORE)
             elif number in self._undone:
                 yield Problem("history", where, f"reads return rows of batch {number}, which is undone", RESTORE)
@@ -130,7 +131,7 @@ class KindCheck:
                 yield from self._overlaps(tables, page)
 
     def _is_known(self, batch: int) -> bool:
-        return batch in self._batches or batch > self._last
+        return batch in self._batches or self._last < batch <= self._present
 
     def _overlaps(self, tables: Reader, page: Sequence[Row]) -> Iterator[Problem]:
         """Yield rows that reads return though an earlier version of them ended only later."""
