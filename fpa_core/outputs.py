@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import uuid
@@ -12,7 +13,7 @@ from typing import BinaryIO
 
 from fpa_core.exceptions import DataError
 
-__all__ = ["append_to", "is_trusted", "private_folder", "sync_folder", "whole_file"]
+__all__ = ["append_to", "private_folder", "sync_folder", "whole_file", "why_distrusted", "writable"]
 
 OWNER = stat.S_IRUSR | stat.S_IWUSR
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
@@ -28,7 +29,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
     :raises DataError: if it cannot be written.
     """
-    try:
+    with writable(path):
         _remove_left(path)
         draft, stream = _draft(path)
         try:
@@ -39,6 +40,13 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Turn failures to write a file or folder into a :class:`DataError`."""
+    try:
+        yield
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}", source=str(path)) from error
 
@@ -48,10 +56,11 @@ def append_to(path: Path) -> int:
 
     :raises OSError: if it cannot be opened, or is a link; links in ``/dev`` are followed.
     """
-    links = 0 if path.parent == Path("/dev") else _NO_LINKS
-    if links == 0 and not hasattr(os, "O_NOFOLLOW") and path.is_symlink():
-        raise OSError(0, "it is a link")
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | links, OWNER)
+    if path.parent == Path("/dev"):
+        return os.open(path, os.O_WRONLY | os.O_APPEND)
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a symbolic link")
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINKS, OWNER)
 
 
 def private_folder(folder: Path) -> None:
@@ -71,7 +80,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def is_trusted(path: Path) -> str | None:
+def why_distrusted(path: Path) -> str | None:
     """Return why others could have changed a file, or None: it belongs to another user, or all may write to it."""
     if not hasattr(os, "geteuid"):
         return None
@@ -93,7 +102,7 @@ def _draft(path: Path) -> tuple[Path, BinaryIO]:
             return draft, stream
         stream.close()  # somebody took it for a left one before it was locked
         draft.unlink(missing_ok=True)
-    raise OSError(0, "its temporary file is taken away again and again")
+    raise OSError(errno.EAGAIN, "its temporary file is taken away again and again")
 
 
 def _remove_left(path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import json
+import logging
 import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from fpa_core.engine.sql.session import Parameters, Wanted
 from fpa_core.engine.sql.tables import SqlTables
 from fpa_core.engine.tables import Reader, Writer
 from fpa_core.kinds import KINDS, Kind
+from fpa_core.outputs import why_distrusted
 from fpa_core.patterns import start_of, text_after, translate
 from fpa_core.protocols import Capability, KindFigures, Problem, Space, StoreDescription, Tick
 from fpa_plugins.sqlite.connection import Pool, immediate, prepare_file
@@ -29,6 +31,8 @@ from fpa_plugins.sqlite.migrations import check_current, migrate
 from fpa_plugins.sqlite.pages import check_header
 
 __all__ = ["SqliteDatabase", "SqliteSession", "glob"]
+
+_log = logging.getLogger("fpa.store.sqlite")
 
 FEW = 16
 """Rows of ``wanted`` that are bound to the statement itself; more go through a temporary table."""
@@ -127,6 +131,8 @@ class SqliteDatabase:
         self.migration_backup: Path | None = None
         if not read_only:
             prepare_file(self.path)
+        if self.path.exists() and (reason := why_distrusted(self.path)):
+            _log.warning("%s: %s: somebody else may have changed what it holds", self.path, reason)
         self._pool = Pool(self.path, synchronous=synchronous, busy_timeout=busy_timeout, read_only=read_only)
         with translated(self.path, "open"):
             check_header(self.path)

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["SqliteOptions"]
 
 
+def _path(value: str | Path) -> Path:
+    """Return a path as it is: one that was made of a secret has a masked repr."""
+    return value if isinstance(value, Path) else Path(value)
+
+
 @frozen
 class SqliteOptions:
     """Keys of ``[store]`` with ``backend = "sqlite"``.
@@ -29,7 +34,7 @@ class SqliteOptions:
     :ivar read_cache: bytes of memory for sealed rows that were read for a range of time, decoded, so that reading it again is faster; 0 for none.
     """
 
-    path: Path = field(default=Path("portfolio.db"), converter=Path)
+    path: Path = field(default=Path("portfolio.db"), converter=_path)
     synchronous: Literal["full", "normal"] = "full"
     busy_timeout: Duration = field(default=30.0, validator=validators.ge(0))
     seal_rows: int | None = field(default=8_192, validator=validators.optional(validators.ge(1)))  # type: ignore[arg-type]
