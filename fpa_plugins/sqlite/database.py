@@ -28,7 +28,7 @@ from fpa_plugins.sqlite.copying import copy_database
 from fpa_plugins.sqlite.errors import translated
 from fpa_plugins.sqlite.inspection import check_schema, inspect
 from fpa_plugins.sqlite.migrations import check_current, migrate
-from fpa_plugins.sqlite.pages import check_header
+from fpa_plugins.sqlite.pages import check_header, reserve_checksums
 
 __all__ = ["SqliteDatabase", "SqliteSession", "glob"]
 
@@ -226,6 +226,7 @@ class SqliteDatabase:
     def compact(self) -> None:
         """Rewrite the file without its free pages, in one transaction."""
         with translated(self.path, "compact"), self._pool.writer() as connection:
+            reserve_checksums(connection)  # for a file of before there were any
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 

@@ -15,7 +15,7 @@ import apsw
 
 from fpa_core.exceptions import CorruptionError, DatabaseError
 
-__all__ = ["RESERVED", "check_header", "damaged_pages", "has_checksums", "open_file", "verifying"]
+__all__ = ["RESERVED", "check_header", "damaged_pages", "has_checksums", "open_file", "reserve_checksums", "verifying"]
 
 RESERVED = 8
 """Bytes at the end of each page that hold its checksum."""
@@ -58,9 +58,14 @@ def open_file(path: str, flags: int) -> apsw.Connection:
         return apsw.Connection(path, flags=flags)
     connection = apsw.Connection(path, flags=flags, vfs=_VFS)
     if not flags & apsw.SQLITE_OPEN_READONLY:
-        # Only an empty file, or one that is rewritten as a whole, takes it over.
-        connection.reserve_bytes("main", RESERVED)
+        reserve_checksums(connection)
     return connection
+
+
+def reserve_checksums(connection: apsw.Connection) -> None:
+    """Ask for room for checksums on each page; an empty file takes it over at once, any other when it is rewritten as a whole."""
+    if verifying():
+        connection.reserve_bytes("main", RESERVED)
 
 
 def has_checksums(path: Path) -> bool:
