@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
+import importlib.util
 import os
 import stat
 import uuid
@@ -13,7 +15,7 @@ from typing import BinaryIO
 
 from fpa_core.exceptions import DataError
 
-__all__ = ["append_to", "private_folder", "sync_folder", "whole_file", "why_distrusted", "writable"]
+__all__ = ["append_to", "draft_of", "private_folder", "sync_folder", "whole_file", "why_distrusted", "writable"]
 
 OWNER = stat.S_IRUSR | stat.S_IWUSR
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
@@ -30,7 +32,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     :raises DataError: if it cannot be written.
     """
     with writable(path):
-        _remove_left(path)
+        _remove_left(path.parent, glob.escape(path.name))
         draft, stream = _draft(path)
         try:
             with stream:
@@ -40,6 +42,24 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def draft_of(path: Path, *, left: str) -> Iterator[Path]:
+    """Make an empty temporary file beside *path*, for what writes a file by its name; at the end it is removed, unless it was renamed.
+
+    :param left: the pattern of names for which temporary files that killed programs left are removed.
+    :raises OSError: if it cannot be made.
+    """
+    _remove_left(path.parent, left)
+    draft, stream = _draft(path)
+    if not _can_lock():
+        stream.close()  # an open file cannot be renamed there
+    try:
+        yield draft
+    finally:
+        stream.close()
+        draft.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -105,8 +125,8 @@ def _draft(path: Path) -> tuple[Path, BinaryIO]:
     raise OSError(errno.EAGAIN, "its temporary file is taken away again and again")
 
 
-def _remove_left(path: Path) -> None:
-    for left in path.parent.glob(f".{_escaped(path.name)}.{'[0-9a-f]' * 32}.part"):
+def _remove_left(folder: Path, names: str) -> None:
+    for left in folder.glob(f".{names}.{'[0-9a-f]' * 32}.part"):
         with contextlib.suppress(OSError):
             descriptor = os.open(left, os.O_RDWR | _NO_LINKS | _BINARY)
             try:
@@ -117,16 +137,16 @@ def _remove_left(path: Path) -> None:
                 left.unlink()
 
 
-def _escaped(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+def _can_lock() -> bool:
+    return importlib.util.find_spec("fcntl") is not None
 
 
 def _lock(descriptor: int) -> bool:
     """Lock a file for as long as it is open; return whether nobody else has. Where files cannot be locked, open ones cannot be removed either."""
-    try:
-        import fcntl
-    except ImportError:
+    if not _can_lock():
         return True
+    import fcntl
+
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -394,7 +394,7 @@ class Database(Protocol):
         ...
 
     def copy_to(self, path: Path, tick: Tick) -> None:
-        """Write one state of the store to a new file, while others write; with the capability BACKUP."""
+        """Write one state of the store to a new or an empty file, while others write; with the capability BACKUP."""
         ...
 
     def space(self) -> Space:

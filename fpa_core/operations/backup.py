@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from fpa_core.engine.tables import Database, unsupported
 from fpa_core.exceptions import CorruptionError, DatabaseError, DataError, FpaError
 from fpa_core.operations.check import CheckReport, check
 from fpa_core.operations.manifest import Manifest, contents_of, manifest_path, read_manifest, sha256_of
-from fpa_core.outputs import private_folder, sync_folder, whole_file
+from fpa_core.outputs import draft_of, private_folder, sync_folder, whole_file
 from fpa_core.protocols import Capability, StoreFile, Tick
 
 __all__ = ["Backup", "backups_in", "make_backup", "opened_copy", "verify_backup"]
@@ -46,9 +47,9 @@ def make_backup(
     made_ns = time.time_ns() if now_ns is None else now_ns
     try:
         path = _free_path(file.path, target, made_ns)
-        draft = path.with_name(f".{path.name}.part")
-        draft.unlink(missing_ok=True)  # of a backup that was killed
-        try:
+        named = target.suffix == SUFFIX
+        left = glob.escape(path.name) if named else f"{glob.escape(file.path.stem)}-*{SUFFIX}"
+        with draft_of(path, left=left) as draft:
             database.copy_to(draft, tick)
             manifest = _described(file, draft, made_ns, tick)
             with whole_file(manifest_path(path)) as stream:
@@ -56,8 +57,6 @@ def make_backup(
             # The database comes last: where it is, the backup is complete.
             draft.rename(path)
             sync_folder(path.parent)
-        finally:
-            draft.unlink(missing_ok=True)
     except OSError as error:
         raise DatabaseError(
             f"{target}: the backup cannot be written: {error.strerror or error}",
@@ -65,7 +64,7 @@ def make_backup(
             path=str(target),
             operation="back up",
         ) from error
-    removed = () if keep is None or target.suffix == SUFFIX else tuple(_rotate(path, keep))
+    removed = () if keep is None or named else tuple(_rotate(path, keep))
     return Backup(path, manifest, removed)
 
 

@@ -18,7 +18,7 @@ _PAGES_AT_ONCE = 256
 
 
 def copy_database(source: apsw.Connection, target: Path, tick: Tick) -> None:
-    """Write the state that *source* sees to a new file, durably, readable by its owner alone.
+    """Write the state that *source* sees to a new or an empty file, durably, readable by its owner alone.
 
     The transaction that is open for it keeps the state the same to the end, and holds no writer up; what is written meanwhile stays in the log.
     """
@@ -27,7 +27,8 @@ def copy_database(source: apsw.Connection, target: Path, tick: Tick) -> None:
         source.execute("BEGIN")
     try:
         source.execute("SELECT 1 FROM sqlite_schema").fetchall()
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, stat.S_IRUSR | stat.S_IWUSR))
+        if not target.exists():
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, stat.S_IRUSR | stat.S_IWUSR))
         copy = open_file(str(target), apsw.SQLITE_OPEN_READWRITE)
         try:
             with copy.backup("main", source, "main") as backup:
