@@ -48,7 +48,7 @@ def make_backup(
     try:
         path = _free_path(file.path, target, made_ns)
         named = target.suffix == SUFFIX
-        left = glob.escape(path.name) if named else f"{glob.escape(file.path.stem)}-*{SUFFIX}"
+        left = f"{glob.escape(path.name)}*" if named else f"{glob.escape(file.path.stem)}-*{SUFFIX}*"
         with draft_of(path, left=left) as draft:
             database.copy_to(draft, tick)
             manifest = _described(file, draft, made_ns, tick)
