@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import after_commit, json_option, note, print_json, say, table, when
+from fpa_core.cli.output import after_commit, json_option, note, print_json, say, when
+from fpa_core.cli.tables import table, wide_option
 
 __all__ = ["batches", "config", "plugins", "undo"]
 
@@ -17,6 +18,7 @@ __all__ = ["batches", "config", "plugins", "undo"]
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="The largest number of batches to list."
 )
 @json_option
+@wide_option
 @click.pass_obj
 def batches(app: App, /, limit: int, as_json: bool) -> None:
     """List the stored batches, latest first."""
@@ -60,6 +62,7 @@ def undo(app: App, /, batch: int, as_json: bool) -> None:
 
 @click.command()
 @json_option
+@wide_option
 @click.pass_obj
 def plugins(app: App, /, as_json: bool) -> None:
     """List plugins, what each provides, and the error of those that failed to load."""
@@ -100,6 +103,7 @@ def config() -> None:
 
 @config.command("show")
 @json_option
+@wide_option
 @click.pass_obj
 def config_show(app: App, /, as_json: bool) -> None:
     """Show every effective setting and its origin; secrets are masked."""
