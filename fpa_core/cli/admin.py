@@ -9,6 +9,7 @@ import click
 from fpa_core.cli.app import App
 from fpa_core.cli.output import after_commit, json_option, note, print_json, say, when
 from fpa_core.cli.tables import table, wide_option
+from fpa_core.exceptions import ConfigError
 
 __all__ = ["batches", "config", "plugins", "undo"]
 
@@ -131,10 +132,30 @@ def config_show(app: App, /, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def config_check(app: App, /, as_json: bool) -> None:
-    """Check the configuration without opening anything; all problems are reported at once."""
-    with app.open() as data:
-        path = data.config.path
+    """Check the configuration with every overlay, without opening anything; all problems are reported at once.
+
+    Environment variables must be set only for the chosen overlay.
+    """
+    from fpa_core import config
+    from fpa_core.parts import structured
+    from fpa_core.plugins import PluginManager
+
+    tree = config.load(app.config, env=app.env)
+    problems: dict[str, object] = {}
+    for env in (tree.env, *(each for each in tree.environments if each != tree.env)):
+        # Without an overlay the base alone is checked.
+        chosen = env == tree.env
+        checked = tree if chosen else config.load(app.config, env=env, demand_variables=False)
+        try:
+            section = checked.plugins
+            structured(checked, PluginManager(block=section.block, required=section.required, strict=section.strict))
+        except ConfigError as error:
+            problems |= {str(problem): problem for problem in error.problems or (error.message,)}
+    if problems:
+        config.fail(list(problems.values()))
     if as_json:
-        print_json({"valid": True, "file": None if path is None else str(path), "env": data.config.env})
+        file = None if tree.path is None else str(tree.path)
+        print_json({"valid": True, "file": file, "env": tree.env, "environments": list(tree.environments)})
     else:
-        say(f"{path or 'defaults (no fpa.toml)'}: valid")
+        overlays = f", with {', '.join(tree.environments)}" if tree.environments else ""
+        say(f"{tree.path or 'defaults (no fpa.toml)'}: valid{overlays}")

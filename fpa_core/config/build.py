@@ -253,7 +253,9 @@ class _Builder:
             return otherwise
 
     def report(self, path: KeyPath, value: Any, expected: str, hint: str | None = None) -> None:
-        """Record a problem of the value at *path*."""
+        """Record a problem of the value at *path*, unless it is the lack of a variable, which is known already."""
+        if any(path[:length] in self._tree.unset for length in range(1, len(path) + 1)):
+            return
         origin, rest = self._tree.origin(path)
         key = origin.key + key_text(rest, inside=bool(origin.key))
         name = next((str(part) for part in reversed(path) if isinstance(part, str)), "")
