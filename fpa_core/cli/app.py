@@ -57,6 +57,7 @@ _COMMANDS = {
     "sniff": ("fpa_core.cli.files", "Show how files would be read, without storing anything."),
     "formats": ("fpa_core.cli.files", "List the known file formats."),
     "validate": ("fpa_core.cli.validate", "Validate files without storing them, and report the findings."),
+    "audit": ("fpa_core.cli.audit", "Validate what is stored."),
     "query": ("fpa_core.cli.data", "Read stored records."),
     "latest": ("fpa_core.cli.data", "Show the last quote, trade and bars of a symbol."),
     "inventory": ("fpa_core.cli.data", "Show what is stored: rows, first and last time."),
