@@ -29,8 +29,8 @@ def validator():
 def test_the_template_is_valid(validator):
     """What ``fpa init`` writes is valid, and so is every default of a store that it writes out in comments."""
     validator.validate(tomllib.loads(template()))
-    store = template().partition("[store]")[2].partition("[cache]")[0]
-    whole = tomllib.loads("[store]" + re.sub(r"^# ([a-z_]+ = )", r"\1", store, flags=re.MULTILINE))
+    store = template().partition("\n[store]\n")[2].partition("\n[cache]\n")[0]
+    whole = tomllib.loads("[store]\n" + re.sub(r"^# ([a-z_]+ = )", r"\1", store, flags=re.MULTILINE))
     assert len(whole["store"]) > len(tomllib.loads(template())["store"])
     validator.validate(whole)
 
