@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, masked, note, print_json, say, table, when, work_bar
+from fpa_core.cli.output import json_option, masked, note, print_json, say, when, work_bar
+from fpa_core.cli.tables import table, wide_option
 
 if TYPE_CHECKING:
     from fpa_core.operations import Backup, CheckReport
@@ -95,6 +96,7 @@ def _backup_as_dict(made: Backup) -> dict[str, Any]:
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
+@wide_option
 @json_option
 @click.pass_obj
 def backups(app: App, /, folder: Path | None, as_json: bool) -> None:

@@ -6,7 +6,8 @@ import click
 
 from fpa_core.cli.app import App
 from fpa_core.cli.operating import OPERATIONS
-from fpa_core.cli.output import json_option, masked, print_json, say, table
+from fpa_core.cli.output import json_option, masked, print_json, say
+from fpa_core.cli.tables import table, wide_option
 
 __all__ = ["store"]
 
@@ -22,6 +23,7 @@ for _command in OPERATIONS:
 
 @store.command("stats")
 @json_option
+@wide_option
 @click.pass_obj
 def store_stats(app: App, /, as_json: bool) -> None:
     """Show database statistics: single (hot) and sealed rows of each kind, and bytes per sealed row."""
