@@ -198,6 +198,10 @@ class BatchReader(Protocol):
         """Return batches, latest first: one by its id, or all; children only with *children*."""
         ...
 
+    def scan(self, size: int = 4_096) -> Generator[Sequence[Batch], None, None]:
+        """Yield all batches, children too, by id, in lists of at most *size*."""
+        ...
+
     def family(self, query: Query) -> Sequence[int]:
         """Return the ids, in order, that ``query.batch`` (with its children) and ``query.origins`` allow; one of them is given."""
         ...

@@ -53,24 +53,18 @@ def _problems(database: Database, now_ns: int, checked: dict[str, int], tick: Ti
     tick(1, steps)
     batches = ledger.Ledger(database, now_ns)
     yield from guarded("the batches", batches.problems())
-    checked["batches"] = len(batches.batches)
+    checked["batches"] = batches.count
     tick(2, steps)
-    brought: dict[int, int] | None = dict.fromkeys(batches.batches, 0)
+    complete = True
     for done, kind in enumerate(KINDS.values(), 3):
-        tally = contents.KindCheck(database, kind, batches.batches)
-        found = list(guarded(f"the {kind.name}", tally.problems()))
-        yield from found
-        for name, number in tally.looked_at.items():
-            checked[f"{kind.name} {name}"] = number
-        if tally.complete and brought is not None:
-            for batch, number in tally.brought.items():
-                brought[batch] = brought.get(batch, 0) + number
-        else:
-            brought = None  # what could not be read was not counted either
+        records = contents.KindCheck(database, kind, batches)
+        yield from guarded(f"the {kind.name}", records.problems())
+        checked |= {f"{kind.name} {name}": number for name, number in records.looked_at.items()}
+        complete &= records.complete
         tick(done, steps)
-    if brought is not None:
-        yield from batches.compare(brought)
-    rejected = ledger.QuarantineCheck(database, batches.batches)
+    if complete:  # what could not be read was not counted either
+        yield from guarded("the batches", batches.compare())
+    rejected = ledger.QuarantineCheck(database, batches)
     yield from guarded("the quarantine", rejected.problems())
     checked["rejected rows"] = rejected.records
     tick(steps, steps)

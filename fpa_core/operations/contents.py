@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +18,8 @@ from fpa_core.engine.tables import Database, Reader
 from fpa_core.exceptions import CorruptionError, DatabaseError
 from fpa_core.kinds import Kind
 from fpa_core.operations.guard import RESTORE
-from fpa_core.protocols import Batch, Problem, Query
+from fpa_core.operations.ledger import Ledger
+from fpa_core.protocols import Problem, Query
 
 __all__ = ["KindCheck"]
 
@@ -34,21 +34,17 @@ _MOST = 20
 class KindCheck:
     """Looks at all records of one kind.
 
-    :param batches: the batches that there are, by id.
-    :ivar brought: how many rows each batch has brought, wherever they are now.
+    :param ledger: the batches that there are; it is told how many rows each has brought.
     :ivar complete: whether all could be read.
     :ivar looked_at: how many rows, segments and rows of the history there are.
     """
 
-    def __init__(self, database: Database, kind: Kind, batches: Mapping[int, Batch]) -> None:
+    def __init__(self, database: Database, kind: Kind, ledger: Ledger) -> None:
         self._database = database
         self._kind = kind
-        self._batches = batches
-        self._last = max(batches, default=0)
-        self._present = self._last
-        self._undone = {number for number, batch in batches.items() if batch.undone_by is not None}
+        self._ledger = ledger
+        self._present = ledger.last
         self._named = 0
-        self.brought: Counter[int] = Counter()
         self.complete = False
         self.looked_at = {"rows": 0, "segments": 0, "history": 0}
 
@@ -76,20 +72,17 @@ class KindCheck:
             self.looked_at["rows"] += rows.num_rows
             batches, since = (rows.column(name).to_numpy(zero_copy_only=False) for name in extra)
             restored = ~np.isnan(since) if since.dtype.kind == "f" else np.ones(len(since), bool)
-            self._count(batches[~restored])
-            yield from self._unknown(batches, since[restored].astype(np.int64), self._kind.name)
+            self._ledger.add(batches[~restored])
+            yield from self._unknown(tables, batches, since[restored].astype(np.int64), self._kind.name)
             for column in self._kind.columns:
                 yield from self._values(column.name, column.type, rows.column(column.name), required=column.required)
 
-    def _count(self, batches: np.ndarray) -> None:
-        self.brought.update(dict(zip(*map(np.ndarray.tolist, np.unique(batches, return_counts=True)), strict=True)))
-
-    def _unknown(self, batches: np.ndarray, since: np.ndarray, where: str) -> Iterator[Problem]:
+    def _unknown(self, tables: Reader, batches: np.ndarray, since: np.ndarray, where: str) -> Iterator[Problem]:
         """Yield the batches of rows that reads return, and that are not there or are undone."""
         for number in {*np.unique(batches).tolist(), *np.unique(since).tolist()}:
             if not self._is_known(number):
                 yield Problem("row", where, f"rows of batch {number}, which is not there", RESTORE)
-            elif number in self._undone:
+            elif number <= self._ledger.last and self._ledger.undone[number] and tables.batches.undone([number]):
                 yield Problem("history", where, f"reads return rows of batch {number}, which is undone", RESTORE)
 
     def _values(self, name: str, column_type: str, values: pa.Array, *, required: bool) -> Iterator[Problem]:
@@ -113,10 +106,9 @@ class KindCheck:
         table = f"table {self._kind.name}_history"
         for page in tables.rows.history(self._kind):
             self.looked_at["history"] += len(page)
+            self._ledger.add(np.array([row[at - 2] for row in page if row[at - 1] is None], np.int64))
             for row in page:
                 batch, since, retired, reason = row[at - 2 :]
-                if since is None:
-                    self.brought[batch] += 1
                 unknown = [one for one in (batch, since, retired) if one is not None and not self._is_known(one)]
                 fault = None
                 if unknown:
@@ -131,7 +123,7 @@ class KindCheck:
                 yield from self._overlaps(tables, page)
 
     def _is_known(self, batch: int) -> bool:
-        return batch in self._batches or self._last < batch <= self._present
+        return batch in self._ledger or self._ledger.last < batch <= self._present
 
     def _overlaps(self, tables: Reader, page: Sequence[Row]) -> Iterator[Problem]:
         """Yield rows that reads return though an earlier version of them ended only later."""
@@ -155,8 +147,8 @@ class KindCheck:
             self.looked_at["segments"] += 1
             self.looked_at["rows"] += info.rows
             yield from sealed.problems(info, tables.segments.contents([info.id]).get(info.id))
-            self._count(sealed.new)
-            yield from self._unknown(sealed.batches, sealed.since, str(info))
+            self._ledger.add(sealed.new)
+            yield from self._unknown(tables, sealed.batches, sealed.since, str(info))
 
     def _one_by_one(self) -> Iterator[Problem]:
         """Look at each segment by itself, since one that cannot be read ends the look at all of them."""

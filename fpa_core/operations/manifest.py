@@ -104,7 +104,8 @@ def contents_of(database: Database, name: str, made_ns: int, file: Path, tick: T
     """
     described: StoreDescription = database.describe()
     with database.reader("describe a backup") as tables:
-        batches = [batch.id for batch in tables.batches.find(children=True)]
+        count = sum(len(page) for page in tables.batches.scan())
+        latest = tables.batches.find(limit=1, children=True)
         rejected = sum(count.records for count in tables.quarantine.count(QuarantineQuery()))
         kinds = {kind_name: _contents(tables, kind) for kind_name, kind in KINDS.items()}
     return Manifest(
@@ -115,8 +116,8 @@ def contents_of(database: Database, name: str, made_ns: int, file: Path, tick: T
         described.schema,
         file.stat().st_size,
         sha256_of(file, tick),
-        len(batches),
-        max(batches, default=0),
+        count,
+        latest[0].id if latest else 0,
         rejected,
         kinds,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from attrs import evolve
@@ -42,7 +42,7 @@ def _set_aside(database: Database, problems: Iterable[Problem]) -> Iterator[Prob
         with database.salvager("set a damaged segment aside") as tables:
             kept = _save(database, tables, problem.segment)
             tables.segments.remove([problem.segment])
-            batches = {batch.id: batch for batch in tables.batches.find(children=True) if first <= batch.id <= last}
+            batches = [one for page in tables.batches.scan() for one in page if first <= one.id <= last]
             # A batch of its own says what is missing from now on, and since when.
             note = {"segment": problem.where, "first": first, "last": last, "rows": problem.rows}
             tables.batches.set_reading(begin(tables, Batch(0, SET_ASIDE, 0)).id, json.dumps(note))
@@ -69,21 +69,20 @@ def _save(database: Database, tables: Writer, segment: int) -> Path | None:
     return target
 
 
-def _sources(batches: Mapping[int, Batch]) -> str:
-    """Return the batches that brought rows, latest first, by their files."""
-    named = [f"{batch.file or batch.origin} (batch {number})" for number, batch in batches.items()]
+def _sources(batches: Sequence[Batch]) -> str:
+    """Return the batches that brought rows by their files."""
+    named = [f"{batch.file or batch.origin} (batch {batch.id})" for batch in batches]
     more = f", and {len(named) - _MOST_FILES} more" if len(named) > _MOST_FILES else ""
     return ", ".join(named[:_MOST_FILES]) + more
 
 
 def _correct_clock(database: Database, now_ns: int) -> Iterator[Problem]:
     with database.reader("look at the clock of batches") as tables:
-        batches = {batch.id: batch for batch in reversed(tables.batches.find(children=True))}
-    if not (ahead := ahead_of(batches, now_ns)):
+        ahead, latest_ns = ahead_of(tables, now_ns)
+    if not ahead:
         return
     # The order of the batches stays, and none becomes earlier than one that came before it.
-    earlier = [batch.recorded_ns for batch in batches.values() if batch.recorded_ns <= now_ns]
-    first_ns = max(now_ns - len(ahead), max(earlier, default=0) + 1)
+    first_ns = max(now_ns - len(ahead), latest_ns + 1)
     with database.writer("correct the clock of batches") as tables:
         for place, batch in enumerate(ahead):
             tables.batches.set_recorded(batch.id, first_ns + place)

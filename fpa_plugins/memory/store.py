@@ -304,6 +304,11 @@ class _Batches(_Part):
         found = (one for one in latest if (one.id == batch if batch is not None else children or one.parent is None))
         return list(itertools.islice(found, limit))
 
+    def scan(self, size: int = 4_096) -> Generator[Sequence[Batch], None, None]:
+        batches = iter(self._state.batches.values())
+        while page := list(itertools.islice(batches, size)):
+            yield page
+
     def with_children(self, batch: int) -> set[int]:
         return {one.id for one in self._state.batches.values() if batch in (one.id, one.parent)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -205,6 +206,32 @@ def test_damaged_segment_is_set_aside(full: DataStore, tmp_path: Path) -> None:
 
 def read_without_trades(store: DataStore) -> dict[str, object]:
     return {name: store.select(name).to_list() for name in KINDS if name != "trades"}
+
+
+def test_check_beside_writers(full: DataStore) -> None:
+    """A check of a store that is being written to finds nothing wrong: what comes meanwhile is not held against what was there."""
+    stop = threading.Event()
+    bar = Bar("LATER", Instant(1), 1, 1, 1, 1, 1, "1m")
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            receipt = full.save([evolve(bar, close=1, open=1), Quote("LATER", Instant(number), 1, 2)])
+            full.undo(full.undo(receipt.batch).batch)
+            full.save([Trade("LATER", Instant(number * 10_000 + i), 1, 2) for i in range(50)])
+            full.seal("trades")
+            with full.batch(source="rejecting") as batch:
+                batch.quarantine([Quarantined("bars", "A", number, 1, f"{number}", ())])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        errors = [problem for _ in range(5) for problem in check(database(full)).errors]
+    finally:
+        stop.set()
+        writer.join()
+    assert [] == errors
 
 
 def test_repair_of_a_sound_store_changes_nothing(full: DataStore) -> None:
