@@ -12,7 +12,7 @@ from attrs import frozen
 
 from fpa_core.engine.store import EngineStore
 from fpa_core.engine.tables import Database, unsupported
-from fpa_core.exceptions import CorruptionError, DatabaseError, DataError, FpaError
+from fpa_core.exceptions import CorruptionError, DatabaseError, DataError, FpaError, SchemaError
 from fpa_core.operations.check import CheckReport, check
 from fpa_core.operations.manifest import Manifest, contents_of, manifest_path, read_manifest, sha256_of
 from fpa_core.outputs import draft_of, private_folder, sync_folder, whole_file
@@ -108,18 +108,28 @@ def opened_copy(file: StoreFile, path: Path) -> Iterator[Database]:
 
 
 def verify_backup(file: StoreFile, path: Path, tick: Tick) -> Backup:
-    """Compare a backup with its manifest, and check it as a whole.
+    """Compare a backup with its manifest, and check it as a whole; one of an older schema is only compared, as it was checked when it was made.
 
     :raises DataError: if there is no such backup.
     :raises CorruptionError: if it is not what it was when it was made.
+    :raises SchemaError: if a newer version of the program made it.
     """
     if not path.is_file():
         raise DataError(f"{path}: there is no such backup", hint="`fpa store backups` lists them", source=str(path))
     manifest = read_manifest(path)
+    if manifest.schema > file.schema:
+        raise SchemaError(
+            f"{path} was made by a newer version of this program: its schema is {manifest.schema}, the newest known here is {file.schema}",
+            hint="upgrade financial-portfolio-automation",
+            path=str(path),
+            operation="verify a backup",
+        )
     if (size := path.stat().st_size) != manifest.bytes:
         raise _changed(path, f"it has {size:,} bytes, and {manifest.bytes:,} by its manifest")
     if sha256_of(path, tick) != manifest.sha256:
         raise _changed(path, "its SHA-256 is not the one of its manifest")
+    if manifest.schema < file.schema:
+        return Backup(path, manifest)
     with opened_copy(file, path) as copy:
         _require_sound(path, check(copy, now_ns=manifest.made_ns))
         found = contents_of(copy, manifest.database, manifest.made_ns, path, lambda _done, _all: None)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fpa_core.engine.store import EngineStore
 from fpa_core.engine.tables import unsupported
-from fpa_core.exceptions import DatabaseError
+from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_core.operations.backup import Backup, backups_in, make_backup, opened_copy, verify_backup
 from fpa_core.operations.check import CheckReport, check
 from fpa_core.operations.repair import repair
@@ -57,7 +58,8 @@ class Operations:
         :raises DatabaseError: if the store cannot be opened at all.
         """
         if not repair and not self._is_open() and (file := self._file_if_any()) is not None:
-            with opened_copy(file, file.path) as database:
+            # If somebody begins to write meanwhile, it is opened as for any other use.
+            with contextlib.suppress(DatabaseBusyError), opened_copy(file, file.path) as database:
                 return check(database, tick=tick)
         database = self._engine().database
         report = check(database, tick=tick)

@@ -83,9 +83,11 @@ class StoreFile(Protocol):
     """A store that is one file, before it is opened: for backups, for putting one back, and for migrations.
 
     :ivar path: the file.
+    :ivar schema: the schema of this version of the program.
     """
 
     path: Path
+    schema: int
 
     def open_copy(self, path: Path) -> StoreBackend:
         """Open a copy of the store, for reading only; nothing is written beside it.

@@ -34,6 +34,7 @@ class SqliteFile:
     def __init__(self, options: SqliteOptions) -> None:
         self._options = options
         self.path = options.path.expanduser().absolute()
+        self.schema = known_migrations()[-1].version
         self._log = self.path.with_name(f"{self.path.name}-wal")
         self._index = self.path.with_name(f"{self.path.name}-shm")
 

@@ -52,7 +52,7 @@ def _damaged_pages(path: Path) -> Iterator[Problem]:
         problem = "checksums of pages are not verified, since this installation of apsw cannot"
         yield Problem("page", str(path), problem, remedy, Severity.WARNING)
     elif not has_checksums(path):
-        problem = "its pages carry no checksums, since an older version made the file"
+        problem = "its pages carry no checksums, since an older version or another program made the file"
         yield Problem("page", str(path), problem, "`fpa store compact` adds them", Severity.WARNING)
     else:
         for number in damaged_pages(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import threading
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import apsw
 import pytest
+from attrs import evolve
 from full_store import T, fill, read_all
 
 from fpa_core import open as open_layer
@@ -20,7 +22,7 @@ from fpa_core.kinds import KINDS
 from fpa_core.layer import DataLayer
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
-from fpa_core.operations.manifest import manifest_path, read_manifest
+from fpa_core.operations.manifest import Manifest, manifest_path, read_manifest, sha256_of
 from fpa_plugins.sqlite.migrations import Migration, known_migrations, migrate
 from fpa_plugins.sqlite.pages import has_checksums, open_file
 
@@ -212,6 +214,23 @@ def test_restore_over_a_damaged_store(data: DataLayer, tmp_path: Path) -> None:
         assert before == read_all(again.store)
     assert done.aside is not None
     assert damaged == done.aside.read_bytes()
+
+
+def test_backup_of_an_older_schema(tmp_path: Path) -> None:
+    """A backup that an older version made is put back and migrated; one of a newer version is refused with both versions."""
+    backup = tmp_path / "old.db"
+    backup.write_bytes(gzip.decompress((Path(__file__).parents[1] / "schemas" / "schema_3.db.gz").read_bytes()))
+    size, checksum = backup.stat().st_size, sha256_of(backup, lambda *_: None)
+    manifest = Manifest("test.db", 5, "0.0.1", "SQLite 3", 3, size, checksum, 5, 5, 1)
+    manifest_path(backup).write_text(manifest.to_json())
+    with open_layer(environ=environ(tmp_path), lazy=True) as data:
+        assert manifest == data.operations.verify(backup).manifest
+        data.operations.restore(backup)
+        assert 500 == data.select("trades", "SEALED").count()
+        assert () == data.check().problems
+        manifest_path(backup).write_text(evolve(manifest, schema=LATEST + 1).to_json())
+        with pytest.raises(SchemaError, match=f"its schema is {LATEST + 1}, the newest known here is {LATEST}"):
+            data.operations.restore(backup, replace=True)
 
 
 def test_restore_is_refused_while_others_have_it_open(data: DataLayer, tmp_path: Path) -> None:
