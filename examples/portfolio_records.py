@@ -48,7 +48,7 @@ def main() -> None:
                     side="long",
                 )
                 snapshot = PortfolioSnapshot(f"{day}T20:00:00Z", value + 5000, cash=5000, positions=[position])
-                receipt = data.ingest(snapshot, source="broker")
+                receipt = data.ingest(snapshot, origin="broker")
                 print(day, snapshot.total_value, receipt.inserted, "rows")
 
             first = store.get_portfolio_snapshots()[0]

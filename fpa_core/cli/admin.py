@@ -26,7 +26,7 @@ def batches(app: App, /, limit: int, as_json: bool) -> None:
         found = data.store.batches(limit=limit)
     if as_json:
         entries = [asdict(batch) | {"recorded": when(batch.recorded_ns)} for batch in found]
-        print_json([{"source" if name == "origin" else name: value for name, value in e.items()} for e in entries])
+        print_json(entries)
         return
     counts = ("read", "inserted", "duplicate", "revised", "quarantined", "deleted")
     rows = [
@@ -40,7 +40,7 @@ def batches(app: App, /, limit: int, as_json: bool) -> None:
         ]
         for b in found
     ]
-    table("", ["batch", "recorded (UTC)", "source", "file", *counts, "undone by"], rows, empty="no batches yet")
+    table("", ["batch", "recorded (UTC)", "origin", "file", *counts, "undone by"], rows, empty="no batches yet")
 
 
 @click.command()

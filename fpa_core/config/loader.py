@@ -30,6 +30,7 @@ def load(
     environ: Mapping[str, str] | None = None,
     *,
     tables: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Tree:
     """Read and merge the configuration.
 
@@ -37,6 +38,7 @@ def load(
     :param env: the overlay to apply; None uses ``FPA_ENV``.
     :param environ: the environment variables; None for those of the process.
     :param tables: the content of a file, used instead of one; None to read a file.
+    :param overrides: tables that override all else, environment variables included.
     :raises ConfigError: if the file cannot be read, is not valid TOML, or has no such overlay. Other problems are kept in the tree.
     """
     environ = os.environ if environ is None else environ
@@ -51,6 +53,7 @@ def load(
     if env is not None:
         merger.apply(_overlay(overlays, env, file, lines), Origin("overlay", file=file, env=env))
     merger.apply(merger.variables(environ), Origin("environment"))
+    merger.apply(dict(overrides or {}), Origin("argument"))
     merger.expand(environ)
     return early_sections(
         Tree(

@@ -39,14 +39,14 @@ def _layout(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def holding(*batches: Any, sources: Any = ()) -> Iterator[DataStore]:
+def holding(*batches: Any, origins: Any = ()) -> Iterator[DataStore]:
     """Lend a store of its own, which holds the records of each batch, to one example of a property."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True)))
         options = SqliteOptions(path=folder / "test.db", synchronous="normal")
         store = stack.enter_context(DataStore(open_store(options)))
         for number, records in enumerate(batches):
-            store.save(records, source=sources[number] if sources else "api")
+            store.save(records, origin=origins[number] if origins else "api")
         yield store
 
 
@@ -92,26 +92,26 @@ def test_an_escaped_star() -> None:
 @given(
     st.lists(st.tuples(st.sampled_from(["files:a", "files:b", "api"]), st.lists(few_quotes, max_size=5)), max_size=4)
 )
-def test_sources(batches: list[tuple[str, list[Quote]]]) -> None:
-    """A selection by source holds the rows whose batch came from there, whether it is named or matched."""
-    with holding(*(rows for _, rows in batches), sources=[source for source, _ in batches]) as store:
-        for source in ("files:a", "files:*", ["api", "files:b"], "nowhere", []):
-            wanted = [source] if isinstance(source, str) else source
+def test_origins(batches: list[tuple[str, list[Quote]]]) -> None:
+    """A selection by origin holds the rows whose batch came from there, whether it is named or matched."""
+    with holding(*(rows for _, rows in batches), origins=[origin for origin, _ in batches]) as store:
+        for origin in ("files:a", "files:*", ["api", "files:b"], "nowhere", []):
+            wanted = [origin] if isinstance(origin, str) else origin
             numbers = [
                 batch.id for batch in store.batches() if any(fnmatch.fnmatchcase(batch.origin, one) for one in wanted)
             ]
             expected = [quote for number in numbers for quote in store.select(Quote, batch=number)]
-            found = store.select(Quote, source=source)
+            found = store.select(Quote, origin=origin)
             assert sorted(map(str, expected)) == sorted(map(str, found))
             assert len(expected) == found.count()
 
 
-def test_latest_of_a_source() -> None:
-    """The last row of one source is found behind later ones of another."""
+def test_latest_of_an_origin() -> None:
+    """The last row of one origin is found behind later ones of another."""
     with holding(
-        [Quote("A", Instant(1), 1, 2)], [Quote("A", Instant(2), 1, 2)] * 5, sources=["files:x", "files:y"]
+        [Quote("A", Instant(1), 1, 2)], [Quote("A", Instant(2), 1, 2)] * 5, origins=["files:x", "files:y"]
     ) as store:
-        latest = store.select(Quote, "A", source="files:x", limit=1, latest_first=True)
+        latest = store.select(Quote, "A", origin="files:x", limit=1, latest_first=True)
         assert [1] == [quote.ts_ns for quote in latest]
 
 
@@ -167,9 +167,9 @@ def test_columns(quotes: list[Quote], names: list[str]) -> None:
         ({"columns": []}, "columns: at least one is needed"),
         ({"order": "size"}, "order: 'size' is none of: symbol, time"),
         ({"symbol": "A*\\"}, "the pattern 'A\\*\\\\\\\\' ends in a backslash"),
-        ({"source": "?\\"}, "the pattern .* ends in a backslash"),
+        ({"origin": "?\\"}, "the pattern .* ends in a backslash"),
     ],
-    ids=["column", "no columns", "order", "symbol", "source"],
+    ids=["column", "no columns", "order", "symbol", "origin"],
 )
 def test_what_makes_no_sense(store: DataStore, conditions: dict[str, Any], message: str) -> None:
     """A selection that makes no sense is refused when it is made."""

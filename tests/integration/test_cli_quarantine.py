@@ -101,13 +101,13 @@ def test_replay(run: Run) -> None:
     assert "bars.csv: bars, batch 2\n  3 validated: 0 inserted, 0 duplicate, 0 revised, 3 still quarantined\n" == text
     told = answer(run("quarantine", "replay", "--json", *ids(run, "--symbol", "B"), FPA_VALIDATOR__LEVEL="lenient"))
     assert (1, 1, 0, 3) == (told["read"], told["inserted"], told["quarantined"], told["batches"][0]["batch"])
-    text = run("quarantine", "replay", "--waive", "bar.range", "--batch", "1").stdout
+    text = run("quarantine", "replay", "--ignore-rule", "bar.range", "--batch", "1").stdout
     assert "1 inserted" in text
     assert "1 still quarantined" in text
     assert "flagged 1 x bar.range" in text
     run("quarantine", "discard", "--batch", "1", "--yes")
     assert "nothing to replay\n" == run("quarantine", "replay").stdout
-    assert "is unknown or disabled" in run("quarantine", "replay", "--waive", "bar.rang", expect=7).stderr
+    assert "is unknown or disabled" in run("quarantine", "replay", "--ignore-rule", "bar.rang", expect=7).stderr
 
 
 def test_replay_of_several_batches(run: Run) -> None:

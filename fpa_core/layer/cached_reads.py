@@ -14,7 +14,7 @@ from fpa_core.exceptions import CacheError
 if TYPE_CHECKING:
     from fpa_core.cache import DataCache
     from fpa_core.protocols import Query
-    from fpa_core.store.batch import Changed
+    from fpa_core.store.notifications import Changed
 
 __all__ = ["CachedReads"]
 
