@@ -25,7 +25,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         ticks = Path(folder) / "ticks.csv"
         ticks.write_text(TICKS, encoding="utf-8")
-        with fpa_core.open(environ={"FPA_STORE__PATH": str(Path(folder) / "example.db")}) as data:
+        with fpa_core.open(Path(folder) / "example.db") as data:
             receipt = data.ingest(ticks, origin="example")
             print(f"file: {receipt.read} read, {receipt.inserted} inserted, {receipt.quarantined} quarantined")
             for record in data.store.quarantined():

@@ -16,7 +16,7 @@ def main() -> None:
     """Keep a small portfolio."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "portfolio.db")
-        with fpa_core.open(environ={"FPA_STORE__PATH": path}) as data:
+        with fpa_core.open(path) as data:
             store = data.store
 
             submitted = Order(

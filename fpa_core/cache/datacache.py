@@ -377,6 +377,10 @@ class DataCache:
                 self._sweeper.stop()
             self._backend.close()
 
+    def __repr__(self) -> str:
+        namespace = self._prefix.removesuffix(SEPARATOR)
+        return f"<DataCache {namespace!r} on {type(self._backend).__name__}>"
+
     def __enter__(self) -> Self:
         return self
 

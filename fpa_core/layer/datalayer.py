@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
+from fpa_core.display import displayed
 from fpa_core.exceptions import DataError
 from fpa_core.formats import FormatOffer, FormatOptions
 from fpa_core.ingest import LiveValidator, Progress, examine, ingest
@@ -309,6 +310,12 @@ class DataLayer:
     def close(self) -> None:
         """Close what was opened; calling it twice does nothing."""
         self._components.close()
+
+    def __repr__(self) -> str:
+        config = self.config
+        cache = config.cache.backend if isinstance(config.cache.backend, str) else "+".join(config.cache.backend)
+        parts = f"store {config.store.backend}, cache {cache}, validator {config.validator.level}"
+        return f"<DataLayer {displayed(str(config.path or 'without a file'))}: {parts}>"
 
     def __enter__(self) -> Self:
         return self

@@ -47,6 +47,9 @@ class Quarantine:
         self._store = store
         self._validator = validator
 
+    def __repr__(self) -> str:
+        return f"<Quarantine of {self._store!r}>"
+
     def list(self, **conditions: Unpack[QuarantineConditions]) -> list[Quarantined]:
         """Return records, latest first, at most *limit* of them."""
         return self._store.quarantined(**conditions)

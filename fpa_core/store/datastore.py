@@ -604,6 +604,9 @@ class DataStore:
         finally:
             self.backend.close()
 
+    def __repr__(self) -> str:
+        return f"<DataStore on {type(self.backend).__name__}>"
+
     def __enter__(self) -> Self:
         return self
 

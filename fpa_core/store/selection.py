@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from attrs import asdict, evolve, frozen
 
+from fpa_core.numbers import MAX_NS, MIN_NS, ns_text
 from fpa_core.protocols import Query
+from fpa_core.protocols.patterns import escape
 from fpa_core.store.row_reader import RowReader
 
 if TYPE_CHECKING:
@@ -46,6 +48,15 @@ class Selection(Generic[R]):
     query: Query
     columns: tuple[str, ...] | None = None
     by_time: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Selection of {self.query.kind.name}{''.join(f', {each}' for each in _described(self))}>"
+
+    def _repr_html_(self) -> str:
+        """Return the first rows as an HTML table, for notebooks."""
+        from fpa_core.store.preview import html_preview
+
+        return html_preview(self)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -195,3 +206,32 @@ class Selection(Generic[R]):
         parts["equal"] = {name: str(value) for name, value in self.query.equal.items()}
         parts |= {"columns": self.columns, "by_time": self.by_time}
         return f"{self.query.kind.name}:{form}:{parts!r}"
+
+
+def _described(selection: Selection[R]) -> Iterator[str]:
+    """Yield the conditions of a selection as they are given to ``select``."""
+    query = selection.query
+    symbols = (*map(escape, query.subjects or ()), *query.patterns)
+    if query.subjects is not None or query.patterns:
+        yield f"symbol={symbols[0]!r}" if len(symbols) == 1 else f"symbol={list(symbols)!r}"
+    for name, ns in (("start", query.start_ns), ("end", query.end_ns), ("as_known_at", query.known_at_ns)):
+        if ns is not None:
+            yield f"{name}={_time(ns)!r}"
+    for name, value in query.equal.items():
+        column = query.kind.by_field[name]
+        shown = _time(value) if column.type == "time" and value is not None else value
+        yield f"{column.name}={shown if shown is None else str(shown)!r}"
+    for name, given in (("batch", query.batch), ("origin", query.origins), ("limit", query.limit)):
+        if given is not None:
+            yield f"{name}={list(given) if isinstance(given, tuple) else given!r}"
+    if query.reverse:
+        yield "latest_first=True"
+    if selection.by_time:
+        yield "order='time'"
+    if selection.columns is not None:
+        yield f"columns={list(selection.columns)!r}"
+
+
+def _time(ns: int) -> str | int:
+    """Return a time as ISO text, or in nanoseconds if it is outside the range of times."""
+    return ns_text(ns) if MIN_NS < ns <= MAX_NS else ns

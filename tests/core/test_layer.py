@@ -223,6 +223,23 @@ def test_plugins_are_notified_of_every_commit(layer: DataLayer, monkeypatch: pyt
     assert [] == layer.store.get_quotes("C")
 
 
+def test_the_parts_describe_themselves(tmp_path: Path) -> None:
+    """The reprs of the layer and its parts are one short line without a secret, and open nothing."""
+    path = write(tmp_path, '[store]\nbackend = "postgres"\ndsn = "postgresql://fpa:hunter2@nowhere/fpa"\n')
+    with fpa_core.open(path, lazy=True) as data:
+        assert f"<DataLayer {path}: store postgres, cache memory, validator standard>" == repr(data)
+    with fpa_core.open(":memory:") as data, data.stream(origin="feed", max_delay="1h") as stream:
+        assert "<DataLayer without a file: store memory, cache memory, validator standard>" == repr(data)
+        assert ["<DataStore on EngineStore>", "<Quarantine of <DataStore on EngineStore>>"] == [
+            repr(data.store), repr(data.quarantine),
+        ]  # fmt: skip
+        assert "<DataCache 'fpa' on MemoryCache>" == repr(data.cache)
+        assert f"<DataValidator at level standard, {len(data.validator.rules())} rules>" == repr(data.validator)
+        stream.write(QUOTE)
+        assert f"<Stream 'feed', batch {stream.batch}, 1 waiting>" == repr(stream)
+    assert f"<Stream 'feed', batch {stream.batch}, closed>" == repr(stream)
+
+
 def test_lazy_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lazy layer opens each part when it is used."""
     monkeypatch.chdir(tmp_path)

@@ -451,7 +451,7 @@ def test_discard_keeps_the_record(strict: DataLayer) -> None:
     """What is discarded stays, marked with the batch that did it, does not come again, and can be reopened."""
     strict.ingest([CROSSED, evolve(CROSSED, symbol="B")])
     receipt = strict.quarantine.discard(symbol="B")
-    assert ("1 refused records discarded",) == receipt.notes
+    assert ("1 rejected records discarded",) == receipt.notes
     record = strict.quarantine.get(2)
     assert ("discarded", receipt.batch) == (record.state, record.changed_by)
     assert 0 == strict.ingest([CROSSED, evolve(CROSSED, symbol="B")]).quarantined
@@ -463,7 +463,7 @@ def test_discard_keeps_the_record(strict: DataLayer) -> None:
 @pytest.mark.parametrize("verb", ["discard", "replay"])
 def test_a_limit_selects_nothing(strict: DataLayer, verb: str) -> None:
     """Which records a limit would leave out is chance, so it is refused where records are changed."""
-    with pytest.raises(DataError, match="a limit cannot say which"):
+    with pytest.raises(DataError, match="a limit cannot select"):
         getattr(strict.quarantine, verb)(limit=1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import inspect
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -19,10 +20,13 @@ from hypothesis import strategies as st
 from fpa_core.arrow import columns
 from fpa_core.engine import catalog
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import KINDS
+from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols.patterns import escape
 from fpa_core.store import DataStore, selection, timeline
+from fpa_core.store.queries import ColumnConditions, SelectOptions
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 DECIMALS = ("bid", "ask", "bid_size", "ask_size")
@@ -269,3 +273,36 @@ def test_frames_in_any_form() -> None:
         assert [1.5] == store.select(Quote).to_pandas("float")["bid"].tolist()
         assert [125] == store.select(Trade).to_polars("scaled")["price"].to_list()
         assert [Decimal("1.25")] == pl.DataFrame(store.select(Trade))["price"].to_list()
+
+
+def test_a_selection_describes_itself() -> None:
+    """The repr of a selection names what was asked for as it is asked, and its preview shows the first rows, escaped."""
+    with holding([Quote("<A>", Instant(ts), f"1.{ts:02}", None, conditions="&\u202e") for ts in range(12)]) as store:
+        assert "<Selection of quotes>" == repr(store.select(Quote))
+        found = store.select(
+            Quote, ["<A>", "B*"], start=5, end="2024-05-01", limit=11, latest_first=True, order="time",
+            origin="api", columns=["timestamp", "symbol", "bid", "conditions"], conditions=None,
+        )  # fmt: skip
+        assert (
+            "<Selection of quotes, symbol=['<A>', 'B*'], start='1970-01-01T00:00:00.000000005Z', end='2024-05-01T00:00:00Z', "
+            "conditions=None, origin=['api'], limit=11, latest_first=True, order='time', "
+            "columns=['timestamp', 'symbol', 'bid', 'conditions']>"
+        ) == repr(found)
+        preview = store.select(Quote, columns=["timestamp", "symbol", "bid", "conditions"], order="time")._repr_html_()
+        row = "<tr><td>1970-01-01T00:00:00.000000001Z</td><td>&lt;A&gt;</td><td>1.01</td><td>&amp;\\u202e</td></tr>"
+        assert row in preview
+        assert 10 == preview.count("<tr><td>")
+        assert "the first 10 rows" in preview
+        assert "0 rows" in store.select(Quote, "none")._repr_html_()
+        assert 3 == store.select(Quote, limit=3)._repr_html_().count("<tr><td>")
+
+
+def test_select_shows_its_parameters() -> None:
+    """Completion and help see each parameter, on the store and on the layer; type checkers know each column of each kind."""
+    options = {"start", "end", "as_known_at", "batch", "origin", "limit", "latest_first", "columns", "order"}
+    for cls in (DataStore, DataLayer):
+        parameters = inspect.signature(cls.select).parameters
+        assert options == {name for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY}
+    columns_of_all = {name for kind in KINDS.values() for name in kind.by_name} - {"symbol"}
+    assert columns_of_all == ColumnConditions.__optional_keys__
+    assert columns_of_all | options == SelectOptions.__optional_keys__

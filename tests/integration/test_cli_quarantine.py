@@ -124,7 +124,7 @@ def test_discard(run: Run) -> None:
     refusal = run("quarantine", "discard", "--rule", "bar.*", expect=2).stderr
     assert "this would discard 2 records; confirm with --yes" in refusal
     assert (
-        "2 refused records discarded (as batch 2)\n" == run("quarantine", "discard", "--rule", "bar.*", "--yes").stdout
+        "2 rejected records discarded (as batch 2)\n" == run("quarantine", "discard", "--rule", "bar.*", "--yes").stdout
     )
     assert {"discarded": 0, "batch": None} == answer(run("quarantine", "discard", "--rule", "bar.*", "--yes", "--json"))
     assert "nothing to discard\n" == run("quarantine", "discard", 99, "--yes").stdout

@@ -211,6 +211,10 @@ class Stream:
                 if self._error is not None:
                     raise self._stopped()
 
+    def __repr__(self) -> str:
+        state = "failed" if self._error is not None else "closed" if self._closing else f"{self._waiting()} waiting"
+        return f"<Stream {self._origin!r}, batch {self.batch}, {state}>"
+
     def __enter__(self) -> Self:
         return self
 
