@@ -54,9 +54,11 @@ class Selection(Generic[R]):
 
     def _repr_html_(self) -> str:
         """Return the first rows as an HTML table, for notebooks."""
-        from fpa_core.store.preview import html_preview
+        from fpa_core.store.preview import PREVIEWED, html_preview
 
-        return html_preview(self)
+        limit = PREVIEWED + 1 if self.query.limit is None else min(self.query.limit, PREVIEWED + 1)
+        head = evolve(self, query=evolve(self.query, limit=limit))
+        return html_preview(repr(self), self.query.kind, self.names, head.batches(prices="text"))
 
     @property
     def names(self) -> tuple[str, ...]:
