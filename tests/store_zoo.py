@@ -64,8 +64,8 @@ class Transaction:
     def discard(self, query: QuarantineQuery) -> int:
         return self.inner.discard(query)
 
-    def refuse_again(self, records: Sequence[Quarantined]) -> None:
-        self.inner.refuse_again(records)
+    def reject_again(self, records: Sequence[Quarantined]) -> None:
+        self.inner.reject_again(records)
 
     def undo(self, batch_id: int) -> int:
         return self.store.undo(self.inner, batch_id)

@@ -169,7 +169,7 @@ class _Replay:
                 self._put_snapshot(rejected, snapshot)
         elif good:
             self._batch.replay(kind, to_table(kind, [record for _, record in good]), [each.id for each, _ in good])
-        self._batch.refuse_again(bad)
+        self._batch.reject_again(bad)
 
     def _checked(self, kind: Kind, rejected: Quarantined) -> Any:
         """Return the record, or its quarantine entry with the new findings."""

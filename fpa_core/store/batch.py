@@ -99,9 +99,9 @@ class StoreBatch:
             self._mark(kind, table.column(kind.by_field[kind.subject].name).unique().to_pylist())
         return counts
 
-    def refuse_again(self, records: Sequence[Quarantined]) -> None:
+    def reject_again(self, records: Sequence[Quarantined]) -> None:
         """Leave rejected records in the quarantine, with their new findings."""
-        self._transaction.refuse_again(records)
+        self._transaction.reject_again(records)
         self._quarantined += len(records)
 
     def discard(self, query: QuarantineQuery) -> int:

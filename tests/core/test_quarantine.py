@@ -352,7 +352,7 @@ def test_a_replay_that_fails_changes_nothing(strict: DataLayer, standard: DataLa
         raise OSError("disk")
 
     monkeypatch.setattr("fpa_core.quarantine.replay._Replay.complete", lambda _: None)
-    monkeypatch.setattr("fpa_core.engine.transaction.Transaction.refuse_again", fail)
+    monkeypatch.setattr("fpa_core.engine.transaction.Transaction.reject_again", fail)
     with pytest.raises(OSError, match="disk"):
         standard.quarantine.replay()
     assert ([GOOD], {"open": 1}) == (standard.store.get_quotes(), states(standard))

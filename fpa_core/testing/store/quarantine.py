@@ -114,7 +114,7 @@ class QuarantineTests(StoreTests):
 
     @holds(Contract.C4)
     def test_rejected_records_can_be_selected(self, store: DataStore) -> None:
-        """Rejected records are found by batch, id, kind, symbol, rule, source and state, latest first or in order; they are counted alike."""
+        """Rejected records are found by batch, id, kind, symbol, rule, origin and state, latest first or in order; they are counted alike."""
         with store.batch(origin="files:one") as first:
             first.quarantine([_rejected("a", 2, subject="BRK[B]"), _rejected("b", 1, kind="quotes", subject="BRKB")])
         with store.batch(origin="live") as second:
@@ -229,7 +229,7 @@ class QuarantineTests(StoreTests):
             batch.quarantine([_rejected("bar", 3, kind="bars")])
         (kept,) = store.quarantined()
         with store.backend.transaction(origin="judge") as transaction:
-            transaction.refuse_again([evolve(kept, findings=({"rule": "second"},))])
+            transaction.reject_again([evolve(kept, findings=({"rule": "second"},))])
             assert 1 == transaction.discard(QuarantineQuery(ids=(kept.id,)))
         store.undo(transaction.batch_id)
         assert [("open", kept.findings)] == [(one.state, one.findings) for one in store.quarantined()]
@@ -308,5 +308,5 @@ class QuarantineTests(StoreTests):
         (rejected,) = store.quarantined()
         now = ({"rule": "quote.crossed", "message": "still crossed"},)
         with store.batch(replays=first.id) as replay:
-            replay.refuse_again([evolve(rejected, findings=now)])
+            replay.reject_again([evolve(rejected, findings=now)])
         assert [("open", now, rejected.id)] == [(one.state, one.findings, one.id) for one in store.quarantined()]
