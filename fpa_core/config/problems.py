@@ -78,7 +78,7 @@ class Problem:
         return f"{text} ({self.hint})" if self.hint else text
 
 
-def fail(problems: Sequence[Problem]) -> NoReturn:
+def fail(problems: Sequence[object]) -> NoReturn:
     """Raise one error that lists all *problems*.
 
     :raises ConfigError: always.

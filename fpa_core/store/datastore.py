@@ -18,8 +18,8 @@ from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import BARS, KINDS, QUOTES, SNAPSHOTS, TRADES, Kind, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import to_ns, to_seconds
+from fpa_core.patterns import escape
 from fpa_core.protocols import Batch, Capability, InventoryEntry, Quarantined, Query, Receipt, Sealed, StoreBackend
-from fpa_core.protocols.patterns import escape
 from fpa_core.store.batch import StoreBatch
 from fpa_core.store.derived.views import QuotedTrades, ResampledBars
 from fpa_core.store.notifications import Changed
@@ -233,7 +233,7 @@ class DataStore:
 
         :param what: a record class, or the name of a kind such as ``"quotes"``.
         :param symbol: one or several; None for all. In a pattern ``*`` matches any characters and ``?`` exactly one; a backslash escapes the
-            next character (see :mod:`fpa_core.protocols.patterns`). For snapshots this is the account.
+            next character (see :mod:`fpa_core.patterns`). For snapshots this is the account.
         :param start: the first instant included; *end* the first instant excluded: aware datetime, ISO text, date (midnight UTC) or nanoseconds.
         :param as_known_at: read what was known at that moment: later batches, revisions and deletions do not count.
         :param batch: only rows of this batch.

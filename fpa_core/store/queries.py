@@ -8,8 +8,8 @@ from typing import Any, TypedDict, TypeVar
 
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import Kind, kind_of
+from fpa_core.patterns import name_of
 from fpa_core.protocols import QuarantineQuery, Query, State
-from fpa_core.protocols.patterns import name_of
 
 __all__ = [
     "ColumnConditions",
@@ -197,7 +197,7 @@ def quarantine_query(
 
     :param id: one id, or several.
     :param batch: the batch that rejected them; *changed_by* the batch that set their state.
-    :param symbol: one pattern, or several (see :mod:`fpa_core.protocols.patterns`); so are *rule*, a rule they broke, and *origin*, that of
+    :param symbol: one pattern, or several (see :mod:`fpa_core.patterns`); so are *rule*, a rule they broke, and *origin*, that of
         their batch.
     :param state: one or several of :class:`~fpa_core.protocols.State`.
     :raises DataError: for an unknown kind or state, or an invalid pattern.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from attrs import asdict, evolve, frozen
 
 from fpa_core.numbers import MAX_NS, MIN_NS, ns_text
+from fpa_core.patterns import escape
 from fpa_core.protocols import Query
-from fpa_core.protocols.patterns import escape
 from fpa_core.store.row_reader import RowReader
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from fpa_core.kinds import KINDS
 from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import Instant
-from fpa_core.protocols.patterns import escape
+from fpa_core.patterns import escape
 from fpa_core.store import DataStore, selection, timeline
 from fpa_core.store.queries import ColumnConditions, SelectOptions
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store

@@ -256,10 +256,27 @@ def test_config_check(run: Run, folder: Path) -> None:
     """The check tells that all is good, for people and machines, and touches no database."""
     assert "defaults (no fpa.toml): valid\n" == run("config", "check").stdout
     Path("fpa.toml").write_text("[env.prod.cache]\nttl = 5\n")
-    assert {"valid": True, "file": str(folder / "fpa.toml"), "env": "prod"} == answer(
+    assert {"valid": True, "file": str(folder / "fpa.toml"), "env": "prod", "environments": ["prod"]} == answer(
         run("--env", "prod", "config", "check", "--json")
     )
     assert not Path("portfolio.db").exists()
+
+
+def test_config_check_covers_every_overlay(run: Run) -> None:
+    """Mistakes of overlays that are not chosen are reported with their lines, those of the base once; their variables need not be set."""
+    overlays = ["[env.prod.store]", 'path = "${NOWHERE}/x.db"', "[env.prod.cach]", "[env.test.cache]", 'ttl = "soon"']
+    Path("fpa.toml").write_text("\n".join(["[store]", "pathh = 1", *overlays]))
+    shown = run("config", "check", expect=3).stderr
+    for expected in (
+        "3 problems",
+        "fpa.toml:2: store.pathh",
+        "fpa.toml:5: env.prod.cach: unknown section",
+        "fpa.toml:7: env.test.cache.ttl",
+    ):
+        assert expected in shown
+    shown = run("--env", "prod", "config", "check", expect=3).stderr
+    assert "4 problems" in shown
+    assert 1 == shown.count("NOWHERE is not set")
 
 
 SECRET = "hunter2-and-more"
