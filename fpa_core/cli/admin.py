@@ -137,7 +137,7 @@ def config_check(app: App, /, as_json: bool) -> None:
     Environment variables must be set only for the chosen overlay.
     """
     from fpa_core import config
-    from fpa_core.parts import structured
+    from fpa_core.layer.components import structured
     from fpa_core.plugins import PluginManager
 
     tree = config.load(app.config, env=app.env)

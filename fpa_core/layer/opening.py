@@ -62,7 +62,8 @@ def open_layer(
         overrides.setdefault("store", {}).setdefault("backend", "memory")
         config, path = {}, None
     elif path is not None and Path(path).suffix.lower() in DATABASE_SUFFIXES:
-        overrides.setdefault("store", {}).update({"backend": Section().backend, "path": os.fspath(path)})
+        overrides.setdefault("store", {}).setdefault("backend", Section().backend)
+        overrides["store"]["path"] = os.fspath(path)
         config, path = {}, None
     elif path is not None and Path(path).is_dir():
         path = Path(path) / FILE_NAME
@@ -102,6 +103,7 @@ def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``{"store": {"path": ...}}`` for ``store__path=...``.
 
     :raises TypeError: for a name without ``__``, which is a misspelt parameter.
+    :raises ConfigError: for a value where another setting has a table.
     """
     nested: dict[str, Any] = {}
     for name, value in settings.items():
@@ -110,6 +112,8 @@ def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
             raise TypeError(f"open() got an unexpected keyword argument {name!r}")
         table = nested
         for each in tables:
-            table = table.setdefault(each, {})
+            table = table.setdefault(each, {}) if isinstance(table, dict) else table
+        if not isinstance(table, dict) or key in table:
+            raise ConfigError(f"{name}: conflicts with another setting, which sets a key above it or below it")
         table[key] = os.fspath(value) if isinstance(value, os.PathLike) else value
     return nested

@@ -151,6 +151,8 @@ def test_open_with_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         fpa_core.open(":memory:", store__backend="sqlite", store__pth="x.db")
     with pytest.raises(TypeError, match="unexpected keyword argument 'lasy'"):
         fpa_core.open(":memory:", lasy=True)
+    with pytest.raises(ConfigError, match="conflicts with another setting"):
+        fpa_core.open(":memory:", cache__ttl="1m", cache__ttl__bars="2m")
     with pytest.raises(ConfigError, match="only one of them"):
         fpa_core.open("x.db", config={})
 

@@ -469,7 +469,7 @@ def test_a_limit_selects_nothing(strict: DataLayer, verb: str) -> None:
 
 def test_discard_wants_a_condition(strict: DataLayer) -> None:
     """Nothing says all."""
-    with pytest.raises(DataError, match="must be said"):
+    with pytest.raises(DataError, match="must be selected"):
         strict.quarantine.discard()
 
 
@@ -595,10 +595,10 @@ def test_many_equal_rows(strict: DataLayer, tmp_path: Path) -> None:
 
 def test_records_survive_json() -> None:
     """The values of a record as they are kept are those of its table."""
-    from fpa_core.ingest import refused_record
+    from fpa_core.ingest import rejected_record
 
     bar = Bar("A", Instant(1), None, None, None, "1.50", None, "1d", trade_count=3)
-    kept = refused_record(bar, 1, ())
+    kept = rejected_record(bar, 1, ())
     assert [bar] == from_table(kind_of(bar), to_table(kind_of(bar), [bar]))
     assert {
         "symbol": "A",
