@@ -20,7 +20,7 @@ T = 1_714_573_800_000_000_000
 
 def fill(store: DataStore) -> None:
     """Store hot and sealed rows, revisions, deletions, undone batches, a stream, rejected rows, and replays of none."""
-    with store.batch(source="files:one", file="trades.csv", digest="ab" * 32) as batch:
+    with store.batch(origin="files:one", file="trades.csv", digest="ab" * 32) as batch:
         batch.write_records(
             TRADES, [Trade("SEALED", Instant(T + i), 100 + i % 7, i % 13 + 1, trade_id=str(i)) for i in range(5_000)]
         )
@@ -56,7 +56,7 @@ def fill(store: DataStore) -> None:
     undone = store.save([Quote("UNDONE", Instant(T + i), 1, 2) for i in range(200)])
     store.undo(undone.batch)
     store.delete(store.select(Quote, "S1", end=Instant(T + 100 * 10**9)))
-    with contextlib.closing(store.stream(source="live", max_rows=8)) as stream:
+    with contextlib.closing(store.stream(origin="live", max_rows=8)) as stream:
         for i in range(40):
             stream.write(Quote("LIVE", Instant(T + i), 1, 2))
 

@@ -221,7 +221,7 @@ def test_check_beside_writers(full: DataStore) -> None:
             full.undo(full.undo(receipt.batch).batch)
             full.save([Trade("LATER", Instant(number * 10_000 + i), 1, 2) for i in range(50)])
             full.seal("trades")
-            with full.batch(source="rejecting") as batch:
+            with full.batch(origin="rejecting") as batch:
                 batch.quarantine([Quarantined("bars", "A", number, 1, f"{number}", ())])
 
     writer = threading.Thread(target=write)
