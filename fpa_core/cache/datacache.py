@@ -21,7 +21,7 @@ from fpa_core.cache.ttl import UNSET, Lifetimes, Ttl, Unset, duration
 from fpa_core.cache.values import SIZES, FrozenValue
 from fpa_core.cache.verbs import LoadingVerbs
 from fpa_core.exceptions import CacheError
-from fpa_core.protocols import CacheBackend, Capability, Entry, RemovalCause
+from fpa_core.protocols import MAX_KEY_LENGTH, CacheBackend, Capability, Entry, RemovalCause
 
 __all__ = ["DataCache"]
 
@@ -78,6 +78,7 @@ class DataCache(LoadingVerbs):
         )
         self._backend = backend
         self._prefix = namespace + SEPARATOR
+        self._longest = MAX_KEY_LENGTH - len(self._prefix)
         self._clock = clock or (time.time if outlives else time.monotonic)
         self._reader = EntryReader(backend, self._prefix, self._clock, lifetimes)
         self._counters = self._reader.counters
@@ -153,7 +154,7 @@ class DataCache(LoadingVerbs):
         :param kind: whose ``ttls`` entry applies if no *ttl* is given.
         :raises CacheError: if the key, value, tag or lifetime is invalid; the value's type is named.
         """
-        full = self._prefix + key if type(key) is str else self._full(key)
+        full = self._prefix + key if type(key) is str and len(key) <= self._longest else self._full(key)
         seconds = self._fixed_ttl if ttl is UNSET and kind is None and tags == () and not self._under_way else None
         if seconds is not None and (size := SIZES.get(type(value), 0)):
             now = self._clock()
@@ -269,6 +270,9 @@ class DataCache(LoadingVerbs):
             raise CacheError(
                 f"a cache key must be text, not {type(key).__name__}", hint="make_key joins parts to a key"
             )
+        if len(key) > self._longest:
+            problem = f"a cache key has at most {self._longest:,} characters, and this one has {len(key):,}"
+            raise CacheError(problem, hint="use a digest of what makes it long")
         return self._prefix + key
 
     def _drop(self, full: str) -> bool:

@@ -4,7 +4,15 @@ Core decides policy, and backends implement mechanism. A backend declares by its
 minimum. Protocols are structural: a backend need not derive from any class here, and uses only the value types.
 """
 
-from fpa_core.protocols.caches import CacheBackend, Entry, RemovalCause, RemovalListener, Usage
+from fpa_core.protocols.caches import (
+    MAX_KEY_LENGTH,
+    CacheBackend,
+    Entry,
+    MinimalCache,
+    RemovalCause,
+    RemovalListener,
+    Usage,
+)
 from fpa_core.protocols.capabilities import Capability
 from fpa_core.protocols.quarantine import QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
@@ -35,6 +43,7 @@ from fpa_core.protocols.validators import (
 )
 
 __all__ = [
+    "MAX_KEY_LENGTH",
     "RANKS",
     "Batch",
     "CacheBackend",
@@ -45,6 +54,7 @@ __all__ = [
     "Finding",
     "InventoryEntry",
     "KindFigures",
+    "MinimalCache",
     "QuarantineCount",
     "QuarantineQuery",
     "Quarantined",
