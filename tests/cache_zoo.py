@@ -154,17 +154,6 @@ class ClearsOneNamespace(Innocent, promise="K2", test="test_clearing_drops_every
         return sum(self.delete(key) for key in keys if key.split(":")[0] == keys[0].split(":")[0])
 
 
-class LosesDeletions(Innocent, promise="K2", test="test_deletions_are_never_lost"):
-    """Says that it deleted an entry when it gave up waiting for a lock."""
-
-    def __init__(self):
-        super().__init__()
-        self.deletions = itertools.count(1)
-
-    def delete(self, key):
-        return True if next(self.deletions) % 7 == 0 else super().delete(key)
-
-
 class ReadsManyFromAnOldCopy(Innocent, promise="K2", test="test_the_cache_agrees_with_a_plain_dict"):
     """Reads many keys from copies that a deletion leaves behind."""
 
@@ -320,6 +309,17 @@ class DeclaresShared(Innocent, promise="K7", test="test_two_handles_see_the_same
     """Says that it is shared, and gives each handle entries of its own."""
 
     capabilities = frozenset({Capability.SHARED})
+
+
+class LosesDeletions(Innocent, promise="K7", test="test_deletions_are_never_lost"):
+    """Says that it deleted an entry when it gave up waiting for a lock."""
+
+    def __init__(self):
+        super().__init__()
+        self.deletions = itertools.count(1)
+
+    def delete(self, key):
+        return True if next(self.deletions) % 7 == 0 else super().delete(key)
 
 
 class LosesConcurrentPuts(Innocent, promise="K7", test="test_threads_lose_nothing"):

@@ -95,7 +95,7 @@ class MinimalCache(Protocol):
 class CacheBackend(Protocol):
     """Stores entries under text keys, within its bounds. DataCache handles lifetimes, tags and encoding.
 
-    Keys have up to ``MAX_KEY_LENGTH`` characters of any kind. Every method may be called from any thread. An error of a driver is raised as
+    Keys and tags begin with a namespace and a colon. Keys have up to ``MAX_KEY_LENGTH`` characters of any kind. Every method may be called from any thread. An error of a driver is raised as
     :class:`~fpa_core.exceptions.CacheError`, and so is a key that cannot be stored, such as one that is not valid Unicode.
     """
 

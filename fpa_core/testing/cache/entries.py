@@ -183,7 +183,7 @@ class KeyTests(CacheTests):
     @pytest.mark.parametrize("prefix", ["n:a*", "n:a?", "n:a[", "n:a\\", "n:", "n:A"])
     def test_a_prefix_is_literal(self, backend: CacheBackend, prefix: str) -> None:
         """Only keys that begin with the prefix are listed, whatever its characters mean in a pattern."""
-        keys = {f"n:a{mark}b" for mark in "*?[]\\:"} | {"n:ab", "n:Ab", "m:a*b", "nn:a*b", "n"}
+        keys = {f"n:a{mark}b" for mark in "*?[]\\:"} | {"n:ab", "n:Ab", "m:a*b", "nn:a*b"}
         for key in keys:
             backend.put(key, entry())
         assert sorted(key for key in keys if key.startswith(prefix)) == sorted(backend.keys(prefix))
