@@ -74,7 +74,7 @@ def create(options: RedisOptions) -> CacheBackend:
     try:
         from fpa_plugins.redis.cache import RedisCache
     except ModuleNotFoundError as error:
-        if error.name != "redis":
+        if (error.name or "").partition(".")[0] != "redis":
             raise
         raise MissingDependencyError(
             "the cache 'redis' needs the package redis, which is not installed",
