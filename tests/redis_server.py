@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["RedisServer", "UnavailableError", "cluster", "or_skip", "running"]
+__all__ = ["RedisServer", "UnavailableError", "certificates", "cluster", "or_skip", "running", "watched"]
 
 PATIENCE = 20.0
 
@@ -51,14 +51,15 @@ def free_port(bus: bool = False) -> int:
 class RedisServer:
     """A server that can be killed and started again on its port and its folder.
 
-    :param settings: as on the command line, without their dashes.
+    :param settings: as on the command line, with underscores for dashes inside.
+    :param watches: for a Sentinel, the server it watches as the service ``market``.
     """
 
-    def __init__(self, folder: Path, port: int, *, sentinel: bool = False, **settings: str) -> None:
+    def __init__(self, folder: Path, port: int, *, watches: RedisServer | None = None, **settings: str) -> None:
         self.folder = folder
         self.port = port
-        self._sentinel = sentinel
-        self._settings = {"save": "", "appendonly": "no", "daemonize": "no"} | settings
+        self._watches = watches
+        self._settings = {} if watches else {"save": "", "appendonly": "no"} | settings
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -72,13 +73,15 @@ class RedisServer:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        settings = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(self.folder)} | self._settings
         command = [program()]
-        if self._sentinel:
+        if self._watches is not None:
+            watch = f"sentinel monitor market 127.0.0.1 {self._watches.port} 1\n"
+            limits = "sentinel down-after-milliseconds market 300\nsentinel failover-timeout market 3000\n"
+            (self.folder / "sentinel.conf").write_text(watch + limits)
             command += [str(self.folder / "sentinel.conf"), "--sentinel"]
-            settings = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(self.folder)}
+        settings = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(self.folder)} | self._settings
         for name, value in settings.items():
-            command += [f"--{name.replace('_', '-')}", *([value] if " " not in value else value.split())]
+            command += [f"--{name.replace('_', '-')}", *(value.split(" ") if name == "replicaof" else [value])]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
         end = time.monotonic() + PATIENCE
@@ -89,14 +92,17 @@ class RedisServer:
             if self.process.poll() is not None:
                 break
             time.sleep(0.01)
-        raise UnavailableError(f"redis-server did not start: {(self.folder / 'log').read_text(errors='replace')[-500:]}")
+        raise UnavailableError(
+            f"redis-server did not start: {(self.folder / 'log').read_text(errors='replace')[-500:]}"
+        )
 
     def said(self, *words: str, timeout: float = 5.0) -> bytes:
         """Return the beginning of the answer to a command, without a driver."""
-        port = int(self._settings.get("test_port", self.port))
-        with socket.create_connection(("127.0.0.1", port), timeout) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout) as connection:
             connection.settimeout(timeout)
-            connection.sendall(f"*{len(words)}\r\n".encode() + b"".join(f"${len(w)}\r\n{w}\r\n".encode() for w in words))
+            connection.sendall(
+                f"*{len(words)}\r\n".encode() + b"".join(f"${len(w)}\r\n{w}\r\n".encode() for w in words)
+            )
             return connection.recv(65_536)
 
     def kill(self) -> None:
@@ -120,6 +126,33 @@ def running(**settings: str) -> Iterator[RedisServer]:
         yield server
     finally:
         server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[tuple[RedisServer, RedisServer, RedisServer]]:
+    """Run a server, its replica, and a Sentinel that replaces the one by the other."""
+    folder = Path(tempfile.mkdtemp(prefix="fpa-redis-sentinel-"))
+    leader = RedisServer(folder / "leader", free_port())
+    replica = RedisServer(
+        folder / "replica", free_port(), replicaof=f"127.0.0.1 {leader.port}", repl_diskless_sync_delay="0"
+    )
+    sentinel = RedisServer(folder / "sentinel", free_port(), watches=leader)
+    servers = (leader, replica, sentinel)
+    try:
+        for server in servers:
+            server.start()
+        end = time.monotonic() + PATIENCE
+        while b"master_link_status:up" not in replica.said("INFO", "replication") or str(
+            replica.port
+        ).encode() not in sentinel.said("SENTINEL", "REPLICAS", "market"):
+            if time.monotonic() > end:
+                raise UnavailableError("the replica did not find its leader")
+            time.sleep(0.05)
+        yield servers
+    finally:
+        for server in servers:
+            server.kill()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -153,6 +186,38 @@ def cluster(masters: int = 3) -> Iterator[list[RedisServer]]:
 
 def _knows(node: RedisServer, masters: int) -> bool:
     return f"cluster_known_nodes:{masters}".encode() in node.said("CLUSTER", "INFO")
+
+
+def certificates(folder: Path) -> Path:
+    """Make an authority, and a certificate of it for 127.0.0.1, as ``ca.pem``, ``server.pem`` and ``server.key``."""
+    if shutil.which("openssl") is None:
+        raise UnavailableError("openssl is not installed")
+    new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-batch"]
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    for command in (
+        [*new, "-x509", "-days", "2", "-subj", "/CN=fpa tests", "-keyout", "ca.key", "-out", "ca.pem"],
+        [*new, "-subj", "/CN=127.0.0.1", "-keyout", "server.key", "-out", "server.csr"],
+        [
+            "openssl",
+            "x509",
+            "-req",
+            "-in",
+            "server.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-extfile",
+            "names",
+            "-out",
+            "server.pem",
+        ],
+    ):
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder
 
 
 @contextlib.contextmanager

@@ -156,9 +156,7 @@ class CompletedCache:
         self._evicted["oversize"] += not stored
         if old is not None and stored:
             removed.append((key, self._cause(old, entry.stored_at)))
-        removed += [
-            (name, RemovalCause.EVICTED) for name in evicted if name != key or old is not None
-        ]
+        removed += [(name, RemovalCause.EVICTED) for name in evicted if name != key or old is not None]
         return stored
 
     def _cause(self, entry: Entry, now: float) -> RemovalCause:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
+import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -21,6 +22,7 @@ from fpa_plugins.redis import scripts
 from fpa_plugins.redis.framing import Frame, Framing
 from fpa_plugins.redis.plugin import RedisOptions
 from fpa_plugins.redis.server import BITS, Epoch, EpochMovedError, Server
+from fpa_plugins.redis.tracking import TagCopies
 
 __all__ = ["RedisCache"]
 
@@ -56,21 +58,24 @@ class RedisCache:
         self._framing = Framing(None if options.signing_key is None else str(options.signing_key).encode())
         self._server = Server(options)
         self._run = self._server.run
+        self._copies: TagCopies | None = None
+        if options.tag_copies is not None:
+            self._copies = TagCopies(self._server.node, [self._tags, self._server.key], options.tag_copies)
+            weakref.finalize(self, self._copies.stop)
         self._lock = fork_safe_lock()
         self._evicted: Counter[str] = Counter()
         self._listeners: tuple[RemovalListener, ...] = ()
 
     def get(self, key: str, /) -> Entry | None:
         """Return the entry, or None."""
-        name = self._entry(key)
-        return self._run(lambda client, epoch: self._read(client, epoch, [name])[0])
+        return self._run(self._read, [self._entry(key)])[0]
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Entry]:
         """Return the existing entries of *keys*, by key."""
         names = {self._entry(key): key for key in keys}
         found: dict[str, Entry] = {}
         for step in _steps(names):
-            entries = self._run(lambda client, epoch, step=step: self._read(client, epoch, step))
+            entries = self._run(self._read, step)
             found |= {names[name]: entry for name, entry in zip(step, entries, strict=True) if entry is not None}
         return found
 
@@ -82,16 +87,7 @@ class RedisCache:
             if self.delete(key):
                 self._notify([(key, RemovalCause.EVICTED)])
             return False
-        expected = dict(fence or {})
-        names = [self._server.key, name, *map(self._tag, expected)]
-
-        def store(client: Any, epoch: Epoch) -> Any:
-            generations = [b"%d" % (generation ^ epoch.number) for generation in expected.values()]
-            frame = self._framing.pack(name, entry, epoch.number)
-            lifetime, watched = _lifetime(entry, entry.stored_at), b"1" if self._listeners else b"0"
-            return _checked(scripts.PUT.run(client, names, epoch.text, frame, lifetime, watched, *generations)), epoch
-
-        answer, epoch = self._run(store)
+        answer, epoch = self._run(self._store, name, entry, dict(fence or {}))
         if answer == 0:
             return False
         if isinstance(answer, bytes) and (old := self._framing.head(answer)) is not None:
@@ -101,44 +97,51 @@ class RedisCache:
     def touch(self, key: str, expires_at: float | None, keep_until: float | None) -> bool:
         """Change the times of the entry."""
         name = self._entry(key)
-
-        def change(client: Any, epoch: Epoch) -> bool | None:
-            frame = self._frames(client, epoch, [name])[0]
-            if frame is None or frame.epoch != epoch.number:
-                return False
-            entry = evolve(frame.entry, expires_at=expires_at, keep_until=keep_until)
-            content = self._framing.pack(name, entry, epoch.number)
-            given = (epoch.text, frame.nonce, content, _lifetime(entry, time.time()))
-            return bool(_checked(scripts.REPLACE.run(client, [self._server.key, name], *given))) or None
-
         for _ in range(TRIES):
-            if (touched := self._run(change)) is not None:
+            if (touched := self._run(self._change, name, expires_at, keep_until)) is not None:
                 return touched
         raise CacheError(f"other processes kept replacing the entry of {key!r} while it was touched", key=key)
 
     def delete(self, key: str) -> bool:
         """Delete the entry, and return whether there was one."""
-        name = self._entry(key)
-        return self._run(lambda client, _: bool(client.execute_command("UNLINK", name)))
+        return self._run(_unlink, [self._entry(key)]) > 0
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with *prefix*, read in steps."""
-        cut = len(self._entries)
         for names in self._scan(prefix):
-            yield from (name[cut:].decode() for name in names)
+            yield from map(self._key, names)
 
     def generations(self, tags: Sequence[str]) -> dict[str, int]:
         """Return the current generation of each tag; one that the server does not have is made."""
-        found: dict[str, int] = {}
-        for step in _steps(dict.fromkeys(tags)):
-            found |= self._run(lambda client, epoch, step=step: self._generations(client, epoch, step))
-        return found
+        names = {tag: self._tag(tag) for tag in tags}
+        if self._copies is None:
+            found, _ = self._ask(names.values())
+        else:
+            asked = list(names.values())
+            if (known := self._copies.known(asked, self._server.epoch.number)) is not None:
+                return dict(zip(names, known, strict=True))
+            with self._copies.reading() as reading:
+                found, epoch = self._ask(asked)
+                if epoch is not None:
+                    self._copies.remember(reading, found, epoch.number)
+        return {tag: found[name] for tag, name in names.items()}
+
+    def _ask(self, names: Iterable[bytes]) -> tuple[dict[bytes, int], Epoch | None]:
+        """Return the generations by the names of their keys, and the epoch if all were read in one."""
+        found: dict[bytes, int] = {}
+        epochs: set[Epoch] = set()
+        for step in _steps(names):
+            values, epoch = self._run(self._generations, step)
+            found |= zip(step, values, strict=True)
+            epochs.add(epoch)
+        return found, epochs.pop() if len(epochs) == 1 else None
 
     def bump(self, tags: Sequence[str]) -> None:
         """Give each tag a new generation, which it had before only with a probability of 1 in 2**62."""
         for step in _steps(map(self._tag, dict.fromkeys(tags))):
-            given = [_random() for _ in step]
-            self._run(lambda client, _, step=step, given=given: scripts.RENEW.run(client, step, TAG_LIFETIME, *given))
+            self._run(_renew, step)
+            if self._copies is not None:
+                self._copies.forget(step)
 
     def purge(self, now: float, limit: int | None = None) -> int:
         """Delete at most *limit* entries that are useless at *now*. The server frees memory without it."""
@@ -146,9 +149,7 @@ class RedisCache:
         for names in self._scan():
             if limit is not None and purged >= limit:
                 break
-            removed, dropped = self._run(
-                lambda client, epoch, names=names: self._sweep(client, epoch, names, now, limit and limit - purged)  # noqa: B023 - run at once
-            )
+            removed, dropped = self._run(self._sweep, names, now, None if limit is None else limit - purged)
             purged += dropped
             self._notify(removed)
         self._evicted["expired"] += purged
@@ -156,16 +157,13 @@ class RedisCache:
 
     def clear(self) -> int:
         """Delete all entries and return their number."""
-        return sum(
-            self._run(lambda client, _, names=names: int(client.execute_command("UNLINK", *names)))
-            for names in self._scan()
-        )
+        return sum(self._run(_unlink, names) for names in self._scan())
 
     def usage(self) -> Usage:
         """Return the usage, counted step by step; failures of the server are counted with what was evicted."""
         entries = size = 0
         for names in self._scan():
-            count, total = self._run(lambda client, _, names=names: scripts.SIZES.run(client, names))
+            count, total = self._run(_sizes, names)
             entries += count
             size += total
         breaker = self._server.breaker
@@ -179,6 +177,8 @@ class RedisCache:
 
     def close(self) -> None:
         """Close the connections."""
+        if self._copies is not None:
+            self._copies.stop()
         self._server.close()
 
     # Names
@@ -189,7 +189,31 @@ class RedisCache:
     def _tag(self, tag: str) -> bytes:
         return self._tags + _bytes(tag)
 
+    def _key(self, name: bytes) -> str:
+        return name[len(self._entries) :].decode()
+
     # Within one epoch
+
+    def _store(self, client: Any, epoch: Epoch, name: bytes, entry: Entry, fence: dict[str, int]) -> tuple[Any, Epoch]:
+        """Return 0 if the fence has moved, the head of the entry that was replaced if there are listeners, otherwise 1; and the epoch."""
+        keys = [self._server.key, name, *map(self._tag, fence)]
+        generations = [b"%d" % (generation ^ epoch.number) for generation in fence.values()]
+        frame = self._framing.pack(name, entry, epoch.number)
+        watched = b"1" if self._listeners else b"0"
+        given = (epoch.text, frame, _lifetime(entry, entry.stored_at), watched, *generations)
+        return _checked(scripts.PUT.run(client, keys, *given)), epoch
+
+    def _change(
+        self, client: Any, epoch: Epoch, name: bytes, expires_at: float | None, keep_until: float | None
+    ) -> bool | None:
+        """Return whether there was an entry whose times were changed; None if another one was stored meanwhile."""
+        (content,) = self._values(client, epoch, [name])
+        frame = None if content is None else self._framing.unpack(name, content)
+        if frame is None or frame.epoch != epoch.number:
+            return False
+        entry = evolve(frame.entry, expires_at=expires_at, keep_until=keep_until)
+        given = (epoch.text, frame.nonce, self._framing.pack(name, entry, epoch.number), _lifetime(entry, time.time()))
+        return bool(_checked(scripts.REPLACE.run(client, [self._server.key, name], *given))) or None
 
     def _read(self, client: Any, epoch: Epoch, names: Sequence[bytes]) -> list[Entry | None]:
         unreadable = Entry(b"", 0.0)  # which DataCache counts as a value that it cannot decode
@@ -202,27 +226,19 @@ class RedisCache:
                 found.append(unreadable if frame is None else frame.entry)
         return found
 
-    def _frames(self, client: Any, epoch: Epoch, names: Sequence[bytes]) -> list[Frame | None]:
-        values = self._values(client, epoch, names)
-        return [
-            None if value is None else self._framing.unpack(name, value)
-            for name, value in zip(names, values, strict=True)
-        ]
-
     def _values(self, client: Any, epoch: Epoch, names: Sequence[bytes]) -> list[bytes | None]:
-        found, *values = client.execute_command("MGET", self._server.key, *names)
-        if found != epoch.text:
+        values: list[bytes | None] = client.execute_command("MGET", self._server.key, *names)
+        if values[0] != epoch.text:
             raise EpochMovedError
-        return values
+        return values[1:]
 
-    def _generations(self, client: Any, epoch: Epoch, tags: Sequence[str]) -> dict[str, int]:
-        names = list(map(self._tag, tags))
+    def _generations(self, client: Any, epoch: Epoch, names: list[bytes]) -> tuple[list[int], Epoch]:
         values: Any = self._values(client, epoch, names)
-        if None in values:
+        if not all(value is not None and value.isdigit() for value in values):
             keys = [self._server.key, *names]
             made = [_random() for _ in names]
             values = _checked(scripts.GENERATIONS.run(client, keys, epoch.text, TAG_LIFETIME, *made))
-        return {tag: int(value) ^ epoch.number for tag, value in zip(tags, values, strict=True)}
+        return [int(value) ^ epoch.number for value in values], epoch
 
     def _sweep(
         self, client: Any, epoch: Epoch, names: list[bytes], now: float, limit: int | None
@@ -241,8 +257,7 @@ class RedisCache:
         if not self._listeners:
             return [], len(dropped)
         causes = self._causes([head for _, head in dropped], epoch, now, RemovalCause.EXPIRED)
-        cut = len(self._entries)
-        return [(name[cut:].decode(), cause) for (name, _), cause in zip(dropped, causes, strict=True)], len(dropped)
+        return [(self._key(name), cause) for (name, _), cause in zip(dropped, causes, strict=True)], len(dropped)
 
     # Steps
 
@@ -252,13 +267,13 @@ class RedisCache:
         seen: set[bytes] = set()
         cursor, begun = 0, False
         while cursor or not begun:
-            cursor, found = self._run(lambda client, _, at=cursor: self._scan_step(client, at, pattern))
+            cursor, found = self._run(self._scan_step, cursor, pattern)
             begun = True
-            new = list(dict.fromkeys(name for name in found if name not in seen))
+            new = [name for name in dict.fromkeys(found) if name not in seen and _is_text(name)]
             seen.update(new)
             yield from _steps(new)
 
-    def _scan_step(self, client: Any, cursor: int, pattern: bytes) -> tuple[int, list[bytes]]:
+    def _scan_step(self, client: Any, _: Epoch, cursor: int, pattern: bytes) -> tuple[int, list[bytes]]:
         command = ("SCAN", cursor, "MATCH", pattern, "COUNT", STEP)
         if (node_of := getattr(client, "get_node_from_key", None)) is None:
             after, found = client.execute_command(*command)
@@ -287,6 +302,19 @@ class RedisCache:
                 listener(key, cause)
 
 
+def _unlink(client: Any, _: Epoch, names: list[bytes]) -> int:
+    return int(client.execute_command("UNLINK", *names))
+
+
+def _renew(client: Any, _: Epoch, names: list[bytes]) -> None:
+    scripts.RENEW.run(client, names, TAG_LIFETIME, *(_random() for _ in names))
+
+
+def _sizes(client: Any, _: Epoch, names: list[bytes]) -> tuple[int, int]:
+    count, size = scripts.SIZES.run(client, names)
+    return count, size
+
+
 def _steps(names: Iterable[T]) -> Iterator[list[T]]:
     """Yield *names* in lists of at most ``STEP``."""
     rest = iter(names)
@@ -299,6 +327,15 @@ def _bytes(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         raise CacheError(f"the key {text!r} is not valid Unicode", key=text) from None
+
+
+def _is_text(name: bytes) -> bool:
+    """Return whether a name could be one of this cache: others may have made keys that begin as its own do."""
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _literal(name: bytes) -> bytes:

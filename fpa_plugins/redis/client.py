@@ -7,14 +7,17 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
-from redis.connection import parse_url
 from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from fpa_core.exceptions import CacheError
 from fpa_plugins.redis.plugin import RedisOptions
 
 __all__ = ["make_client", "name_of", "secrets_of"]
+
+# Parts of the driver whose types are incomplete.
+_parse_url: Any = redis.connection.parse_url
+_sentinel: Any = redis.Sentinel
+_cluster_node: Any = redis.cluster.ClusterNode
 
 
 def make_client(options: RedisOptions, connected: Callable[[], None]) -> Any:
@@ -40,7 +43,7 @@ def make_client(options: RedisOptions, connected: Callable[[], None]) -> Any:
     if options.mode == "cluster":
         settings.pop("db", None)
         first = (settings.pop("host", "localhost"), settings.pop("port", 6379))
-        nodes = [redis.cluster.ClusterNode(*node) for node in (first, *map(_address, options.hosts))]
+        nodes = [_cluster_node(*node) for node in (first, *map(_address, options.hosts))]
         return redis.RedisCluster(
             startup_nodes=nodes, retry=Retry(NoBackoff(), 1), redis_connect_func=lambda _: connected(), **settings
         )
@@ -58,7 +61,7 @@ def make_client(options: RedisOptions, connected: Callable[[], None]) -> Any:
     service = settings.pop("host", "mymaster")
     settings.pop("port", None)
     of_sentinels = {name: value for name, value in settings.items() if name.startswith(("socket_", "ssl", "protocol"))}
-    sentinels = Sentinel([_address(host) for host in options.hosts], sentinel_kwargs=of_sentinels, **settings)
+    sentinels = _sentinel([_address(host) for host in options.hosts], sentinel_kwargs=of_sentinels, **settings)
     return sentinels.master_for(service)
 
 
@@ -74,7 +77,7 @@ def _address(host: str) -> tuple[str, int]:
 
 def _parsed(url: str) -> dict[str, Any]:
     try:
-        return dict(parse_url(str(url)))
+        return dict(_parse_url(str(url)))
     except ValueError:
         # The driver's message, and so its traceback, might show the password.
         problem = "url in [cache] cannot be read"

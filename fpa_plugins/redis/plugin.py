@@ -22,6 +22,10 @@ def _path(value: str | Path | None) -> Path | None:
     return None if value is None else Path(value)
 
 
+def _secret(value: str | None) -> str | None:
+    return None if value is None else Secret(value)
+
+
 @frozen
 class RedisOptions:
     """Options of the ``redis`` cache.
@@ -52,12 +56,13 @@ class RedisOptions:
     retry_after: Duration = field(default=1.0, validator=validators.gt(0))
     tag_copies: Duration | None = field(default=None, validator=validators.optional(validators.gt(0)))
     max_value_bytes: int = field(default=64 * 2**20, validator=[validators.ge(1), validators.le(512 * 2**20 - 2**16)])
-    signing_key: str | None = field(default=None, converter=lambda key: None if key is None else Secret(key))
+    signing_key: str | None = field(default=None, converter=_secret)
     ca_file: Path | None = field(default=None, converter=_path)
     cert_file: Path | None = field(default=None, converter=_path)
     key_file: Path | None = field(default=None, converter=_path)
 
     def __attrs_post_init__(self) -> None:
+        """Refuse options that contradict each other."""
         if self.mode == "sentinel" and not self.hosts:
             raise ValueError('mode = "sentinel" needs hosts = ["host:26379", ...]')
         if self.mode == "single" and self.hosts:

@@ -27,8 +27,8 @@ class Script:
     def _digest(self) -> str:
         return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
-    def run(self, client: Any, keys: list[bytes], *given: bytes | int) -> Any:
-        """Run it and return its answer."""
+    def run(self, client: Any, keys: list[bytes], *given: object) -> Any:
+        """Run it with bytes and integers as arguments, and return its answer."""
         try:
             return client.execute_command("EVALSHA", self.digest, len(keys), *keys, *given)
         except NoScriptError:
@@ -47,13 +47,13 @@ end
 return epoch
 """)
 
-# KEYS: the epoch, tags. ARGV: the epoch, a lifetime, a random generation for each tag that has none.
+# KEYS: the epoch, tags. ARGV: the epoch, a lifetime, a random generation for each tag that has none, or a spoiled one.
 GENERATIONS: Final = Script("""
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'MOVED' end
 local found = {}
 for i = 2, #KEYS do
     local generation = redis.call('GET', KEYS[i])
-    if not generation then
+    if not generation or not string.match(generation, '^%d+$') then
         generation = ARGV[i + 1]
         redis.call('SET', KEYS[i], generation, 'PX', ARGV[2])
     end

@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import secrets
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from attrs import frozen
 from redis.exceptions import RedisError
@@ -27,6 +27,7 @@ from fpa_plugins.redis.scripts import EPOCH
 
 __all__ = ["Epoch", "EpochMovedError", "Server"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 TRIES: Final = 8
@@ -76,8 +77,8 @@ class Server:
         self._checked = -1  # of them, when the epoch was last checked
         self._epoch = Epoch.of(b"")
 
-    def run(self, operation: Callable[[Any, Epoch], T]) -> T:
-        """Return the answer of *operation*, which gets the client and the epoch, in one epoch from its beginning to its end.
+    def run(self, operation: Callable[Concatenate[Any, Epoch, P], T], *given: P.args, **named: P.kwargs) -> T:
+        """Return the answer of *operation*, which gets the client, the epoch and what is *given*, in one epoch from its beginning to its end.
 
         :raises CacheError: if the server cannot be reached, or refuses.
         """
@@ -86,7 +87,7 @@ class Server:
         if not self.breaker.may_ask():
             raise CacheError(f"the cache {self.name} is left alone for a moment, because it failed repeatedly")
         try:
-            answer = self._in_one_epoch(operation)
+            answer = self._in_one_epoch(lambda client, epoch: operation(client, epoch, *given, **named))
         except (RedisError, OSError) as error:
             if unreachable(error):
                 self.breaker.failed()
@@ -107,6 +108,18 @@ class Server:
             if self._checked == self._connections or self._current(client) == epoch:
                 return answer
         raise CacheError(f"the cache {self.name} restarts all the time")
+
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch as it was when it was last read."""
+        return self._epoch
+
+    def node(self) -> Any:
+        """Return the client of the server that has the keys of this cache: of the one in a cluster, or of the only one."""
+        client = self._opened()
+        if (node_of := getattr(client, "get_node_from_key", None)) is None:
+            return client
+        return client.get_redis_connection(node_of(self.key))
 
     def _opened(self) -> Any:
         client = self._client

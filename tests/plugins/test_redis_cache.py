@@ -7,9 +7,12 @@ import logging
 import os
 import pickle
 import random
+import re
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -20,24 +23,27 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from attrs import evolve
 
 if os.environ.get("CI") != "true":
     pytest.importorskip("redis")
 
 import redis
-from redis_server import RedisServer, cluster, or_skip, running
+from redis_server import RedisServer, certificates, cluster, free_port, or_skip, running, watched
 
 import fpa_core
 from fpa_core import DataLayer
 from fpa_core.cache import DataCache, Miss, MissReason
-from fpa_core.exceptions import CacheError, MissingDependencyError
+from fpa_core.cache.tiers import TieredCache
+from fpa_core.exceptions import CacheError
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
 from fpa_core.plugins import PluginManager
 from fpa_core.protocols import CacheBackend, Capability, Entry, RemovalCause
 from fpa_core.testing import CacheContract
-from fpa_core.testing.cache import CacheFactory
+from fpa_core.testing.cache import CacheFactory, Clock
 from fpa_core.testing.store.threads import run_together
+from fpa_plugins.memory.cache import MemoryCache
 from fpa_plugins.redis import plugin
 from fpa_plugins.redis.breaker import CircuitBreaker
 from fpa_plugins.redis.plugin import RedisOptions, create
@@ -78,7 +84,8 @@ class TestRedisCluster(CacheContract):
 
     @pytest.fixture
     def cache_factory(self, three: list[RedisServer]) -> CacheFactory:
-        url = [emptied(node) for node in three][0].url
+        first, *_ = [emptied(node) for node in three]
+        url = first.url
         return lambda name: partial(create, RedisOptions(url=url, prefix=name, timeout=5, mode="cluster"))
 
 
@@ -285,10 +292,14 @@ def test_a_full_server_says_so() -> None:
     with or_skip(), running(maxmemory="3mb", maxmemory_policy="noeviction") as server:
         cache = create(RedisOptions(url=server.url, timeout=5))
         with pytest.raises(CacheError, match="maxmemory-policy"):
-            for number in range(1_000):
-                cache.put(f"n:{number}", Entry(b"x" * 20_000, 4e9))
+            fill(cache)
         assert cache.get("n:0") is not None
         cache.close()
+
+
+def fill(cache: CacheBackend) -> None:
+    for number in range(1_000):
+        cache.put(f"n:{number}", Entry(b"x" * 20_000, 4e9))
 
 
 def test_a_server_that_evicts_returns_nothing_wrong() -> None:
@@ -341,6 +352,195 @@ def test_the_server_frees_what_has_expired(single: RedisServer, cache: CacheBack
     assert 290_000 < int(single.said("PTTL", "{fpa}e:n:c")[1:]) <= 300_000
 
 
+# How it is reached
+
+
+def test_a_replica_that_takes_over_returns_nothing_that_was_ended() -> None:
+    """When the leader is killed the Sentinel's new one is used, and all that the old one had is void: the last invalidations may be lost."""
+    with or_skip(), contextlib.ExitStack() as stack:
+        leader, replica, sentinel = stack.enter_context(watched())
+        options = RedisOptions(
+            url="redis://market/0", mode="sentinel", hosts=(sentinel.address,), timeout=2, retry_after=0.05
+        )
+        cache = DataCache(stack.enter_context(contextlib.closing(create(options))))
+        cache.set("k", "old", tags=["t"])
+        assert leader.said("WAIT", "0", "0").startswith(b":")
+        end = time.monotonic() + 20
+        while b"fpa:k" not in replica.said("KEYS", "*") and time.monotonic() < end:
+            time.sleep(0.01)
+        leader.kill()
+        assert patiently(lambda: cache.get("k")) is None
+        assert b"fpa:k" in replica.said("KEYS", "*")  # the value is there, and is not trusted
+        assert patiently(lambda: cache.get_or_load("k", lambda: "new", tags=["t"])) == "new"
+        assert cache.get("k") == "new"
+
+
+def test_tls_and_a_password(tmp_path: Path) -> None:
+    """A server is reached over TLS with its authority's certificate, and not without; the password of the URL is used."""
+    with or_skip(), contextlib.ExitStack() as stack:
+        folder = certificates(tmp_path)
+        files = {"tls_cert_file": "server.pem", "tls_key_file": "server.key", "tls_ca_cert_file": "ca.pem"}
+        secure = free_port()
+        settings = {name: str(folder / file) for name, file in files.items()}
+        server = stack.enter_context(
+            running(tls_port=str(secure), tls_auth_clients="yes", requirepass="secretword", **settings)
+        )
+        url = f"rediss://:secretword@127.0.0.1:{secure}/0"
+        own = {"cert_file": folder / "server.pem", "key_file": folder / "server.key"}
+        good = DataCache(create(RedisOptions(url=url, timeout=5, ca_file=folder / "ca.pem", **own)))
+        assert good.set("k", 1)
+        assert good.get("k") == 1
+        good.close()
+        for options in (
+            RedisOptions(url=url, timeout=5, **own),
+            RedisOptions(url=url, timeout=5, ca_file=folder / "ca.pem"),
+            RedisOptions(url=server.url, timeout=5),
+        ):
+            with contextlib.closing(create(options)) as bad, pytest.raises(CacheError) as raised:
+                bad.get("n:k")
+            assert "secretword" not in str(raised.value)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no sockets in the file system")
+def test_a_socket() -> None:
+    """A server on this machine is reached by a socket in the file system."""
+    with tempfile.TemporaryDirectory(prefix="fpa") as folder, or_skip(), running(unixsocket=f"{folder}/s"):
+        cache = DataCache(create(RedisOptions(url=f"unix://{folder}/s?db=1", timeout=5)))
+        assert cache.set("k", 1)
+        assert cache.get("k") == 1
+        cache.close()
+
+
+def test_a_node_of_the_cluster_that_is_gone_is_not_needed(three: list[RedisServer]) -> None:
+    """A cluster is found by any of the nodes that are named."""
+    options = RedisOptions(url="redis://127.0.0.1:1", mode="cluster", hosts=(three[1].address,), timeout=5)
+    cache = DataCache(create(options))
+    assert cache.set("k", 1)
+    assert cache.get("k") == 1
+    cache.close()
+
+
+# Two tiers, and copies of generations
+
+
+def mget_calls(server: RedisServer) -> int:
+    found = re.search(rb"cmdstat_mget:calls=(\d+)", server.said("INFO", "commandstats"))
+    return int(found[1]) if found else 0
+
+
+def eventually(act: Callable[[], bool]) -> None:
+    """Wait until *act* returns true."""
+    end = time.monotonic() + 30
+    while not act():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.002)
+
+
+@pytest.fixture(params=["single", "cluster"])
+def tracked(request: pytest.FixtureRequest) -> Iterator[tuple[RedisServer, DataCache, DataCache]]:
+    """Open a cache with two tiers and copies of generations, and one without, as another process would; with the server of both."""
+    if request.param == "single":
+        server = emptied(request.getfixturevalue("single"))
+        options = RedisOptions(url=server.url, timeout=5, tag_copies=30.0)
+    else:
+        nodes: list[RedisServer] = [emptied(node) for node in request.getfixturevalue("three")]
+        options = RedisOptions(url=nodes[0].url, timeout=5, tag_copies=30.0, mode="cluster")
+        slot = int(nodes[0].said("CLUSTER", "KEYSLOT", "{fpa}")[1:])
+        server = nodes[slot * 3 // 16_384]
+    with (
+        contextlib.closing(create(options)) as far,
+        contextlib.closing(create(evolve(options, tag_copies=None))) as theirs,
+    ):
+        yield server, DataCache(TieredCache(MemoryCache(), far)), DataCache(theirs)
+
+
+def warmed(server: RedisServer, cache: DataCache) -> None:
+    """Store a value and read it until reading needs no message."""
+    cache.set("k", "old", tags=["t"])
+
+    def quiet() -> bool:
+        before = mget_calls(server)
+        assert cache.get("k") == "old"
+        return mget_calls(server) == before
+
+    eventually(quiet)
+
+
+def test_reads_from_memory_need_no_message(tracked: tuple[RedisServer, DataCache, DataCache]) -> None:
+    """With copies of generations a value in memory is read without the server; what others end is noticed, what is ended here at once."""
+    server, here, there = tracked
+    warmed(server, here)
+    before = mget_calls(server)
+    assert [here.get("k") for _ in range(50)] == ["old"] * 50
+    assert mget_calls(server) == before
+    there.invalidate_tags("t")
+    eventually(lambda: here.get("k") is None)
+    warmed(server, here)
+    here.invalidate_tags("t")
+    assert here.get("k") is None
+    for number in range(30):
+        here.set("k", number, tags=["t"])
+        assert here.get("k") == number
+        assert here.delete("k")
+        assert here.get("k") is None
+
+
+@pytest.mark.parametrize("loss", [("DEL", "{fpa}t:fpa:t"), ("DEL", "{fpa}epoch"), ("FLUSHALL",)], ids=" ".join)
+def test_what_the_server_loses_is_noticed(
+    tracked: tuple[RedisServer, DataCache, DataCache], loss: tuple[str, ...]
+) -> None:
+    """A generation that the server drops ends the copies in memory as well."""
+    server, here, _ = tracked
+    warmed(server, here)
+    server.said(*loss)
+    eventually(lambda: here.get("k") is None)
+
+
+def test_copies_of_a_silent_server_are_not_trusted(single: RedisServer) -> None:
+    """When the server stops answering, copies are used for as long as was said, and no longer."""
+    with contextlib.closing(create(RedisOptions(url=emptied(single).url, timeout=0.1, tag_copies=0.3))) as far:
+        cache = DataCache(TieredCache(MemoryCache(), far))
+        warmed(single, cache)
+        assert single.process is not None
+        single.process.send_signal(signal.SIGSTOP)
+        try:
+            eventually(lambda: fails(lambda: cache.get("k")))
+        finally:
+            single.process.send_signal(signal.SIGCONT)
+        assert patiently(lambda: cache.get("k")) == "old"
+
+
+def fails(act: Callable[[], Any]) -> bool:
+    try:
+        act()
+    except CacheError:
+        return True
+    return False
+
+
+def open_tiers(options: RedisOptions, clock: Clock) -> TieredCache:
+    return TieredCache(MemoryCache(), create(options), clock=clock)
+
+
+class TestTiers(CacheContract):
+    machine_examples = 20
+    machine_users = 1
+    tag_copies: float | None = None
+
+    @pytest.fixture
+    def cache_factory(self, single: RedisServer, clock: Clock) -> CacheFactory:
+        options = RedisOptions(url=emptied(single).url, timeout=5, tag_copies=self.tag_copies)
+        return lambda name: partial(open_tiers, evolve(options, prefix=name), clock)
+
+
+class TestTiersWithCopies(TestTiers):
+    tag_copies = 30.0
+
+    # What other processes invalidate is noticed with the message of the server, and not at once: see the tests above.
+    test_two_handles_see_the_same_entries = None
+    test_processes_see_invalidations_at_once = None
+
+
 # What somebody else may have put there
 
 
@@ -377,6 +577,19 @@ def test_what_others_wrote_is_a_counted_miss(single: RedisServer, tmp_path: Path
     cache.close()
 
 
+def test_spoiled_generations_and_names_do_no_harm(single: RedisServer, cache: CacheBackend) -> None:
+    """A generation that is no number is replaced, and a key that is no text is not listed."""
+    data = DataCache(cache)
+    data.set("k", 1, tags=["t"])
+    client_of(single).set("{fpa}t:fpa:t", b"spoiled")
+    client_of(single).set(b"{fpa}e:fpa:\xff", b"x")
+    assert data.lookup("k") == Miss(MissReason.INVALIDATED)
+    assert data.get_or_load("k", lambda: 2, tags=["t"]) == 2
+    assert data.get("k") == 2
+    assert data.keys() == ["k"]
+    assert data.purge() == 0
+
+
 def test_a_signature_holds_for_one_key_and_one_secret(single: RedisServer) -> None:
     """A signed entry is read under its own name alone, with the same secret alone, and unsigned ones are not read at all."""
     one, two = "0123456789abcdef", "fedcba9876543210"
@@ -409,15 +622,16 @@ def quote(number: int) -> Quote:
 
 @pytest.mark.parametrize("persistent", [False, True], ids=["empty", "snapshot"])
 def test_a_server_that_is_killed_under_load_harms_no_reader(tmp_path: Path, persistent: bool) -> None:
-    """While a server is killed and restarted, empty or from a snapshot, no reader gets an error or anything older than the last
-    acknowledged write; afterwards answers come from the cache again."""
+    """While a server is killed and restarted no reader gets an error, or an answer older than the last write; then the cache is used again."""
     with or_skip(), contextlib.ExitStack() as stack:
         server = stack.enter_context(running(dbfilename="dump.rdb"))
         environ = {
             "FPA_STORE__BACKEND": "sqlite", "FPA_STORE__PATH": str(tmp_path / "test.db"), "FPA_STORE__SYNCHRONOUS": "normal",
             "FPA_CACHE__BACKEND": "redis", "FPA_CACHE__URL": server.url, "FPA_CACHE__TIMEOUT": "2s", "FPA_CACHE__RETRY_AFTER": "50ms",
         }  # fmt: skip
-        data = stack.enter_context(fpa_core.open(environ=environ, plugins=PluginManager(extra=[plugin], block=["redis"])))
+        data = stack.enter_context(
+            fpa_core.open(environ=environ, plugins=PluginManager(extra=[plugin], block=["redis"]))
+        )
         stop, acknowledged, reads = threading.Event(), [0], Counter[str]()
 
         def write() -> None:
@@ -474,7 +688,7 @@ def hits_of(data: DataLayer, reads: int) -> int:
             return hits
 
 
-def test_a_dead_server_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_dead_server_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """A layer opens, reads and writes without its server; that is one warning, however many reads there are."""
     environ = {
         "FPA_STORE__BACKEND": "memory", "FPA_CACHE__BACKEND": "redis", "FPA_CACHE__URL": "redis://:secretword@127.0.0.1:1/0",

@@ -36,6 +36,7 @@ class Clock:
     now: float = 4_000_000_000.0
 
     def __call__(self) -> float:
+        """Return the time."""
         return self.now
 
 

@@ -73,9 +73,7 @@ class CacheMachine(RuleBasedStateMachine):
         assert self.cache(handle).set(key, value, ttl, tags=names) is (ttl is None or ttl > 0)
 
     @rule(handle=handles, key=keys, value=values, ttl=ttls, names=tags, during=st.sampled_from([None, "AAPL", "key"]))
-    def load(
-        self, handle: int, key: str, value: Any, ttl: float | None, names: list[str], during: str | None
-    ) -> None:
+    def load(self, handle: int, key: str, value: Any, ttl: float | None, names: list[str], during: str | None) -> None:
         """Load a value, which is perhaps invalidated through the other cache meanwhile."""
 
         def loader() -> Any:

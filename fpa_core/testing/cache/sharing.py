@@ -42,7 +42,7 @@ class SharingTests(CacheTests):
                 assert found is not None
                 assert bytes(found.value) == key.encode()
 
-        run_together(*(lambda name=name: work(name) for name in "abcd"))  # type: ignore[misc]
+        run_together(*(lambda name=name: work(name) for name in "abcd"))
         assert backend.usage().entries == 120
         assert len(set(backend.keys())) == 120
 
@@ -57,7 +57,7 @@ class SharingTests(CacheTests):
                 assert cache.delete(key)
                 assert not cache.contains(key)
 
-        run_together(*(lambda name=name: churn(name) for name in "abcd"))  # type: ignore[misc]
+        run_together(*(lambda name=name: churn(name) for name in "abcd"))
         assert cache.get_stats().deletes == 80
 
     @holds(CachePromise.K7)
@@ -109,8 +109,8 @@ class SharingTests(CacheTests):
                 found = backend.get("n:k")
                 backend.put("n:c", entry(b"child"))
                 mine = backend.get("n:c")
-                good = found is not None and mine is not None and bytes(mine.value) == b"child"
-                status = 0 if good and bytes(found.value) == b"parent" else 2
+                values = [None if one is None else bytes(one.value) for one in (found, mine)]
+                status = 0 if values == [b"parent", b"child"] else 2
             finally:
                 os._exit(status)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
