@@ -668,6 +668,33 @@ def test_a_server_that_is_killed_under_load_harms_no_reader(tmp_path: Path, pers
         assert hits_of(data, 100) == 100
 
 
+def test_a_node_of_a_cluster_that_is_killed_harms_no_reader(tmp_path: Path) -> None:
+    """While the node that has the keys is killed and restarted no reader gets an error or an old answer; then the cache is used again."""
+    with or_skip(), contextlib.ExitStack() as stack:
+        nodes = stack.enter_context(cluster())
+        slot = int(nodes[0].said("CLUSTER", "KEYSLOT", "{fpa}")[1:])
+        ours = nodes[slot * 3 // 16_384]
+        others = [node.address for node in nodes if node is not ours]
+        environ = {
+            "FPA_STORE__BACKEND": "memory", "FPA_CACHE__BACKEND": "redis", "FPA_CACHE__MODE": "cluster",
+            "FPA_CACHE__URL": ours.url, "FPA_CACHE__HOSTS": ",".join(others), "FPA_CACHE__RETRY_AFTER": "50ms",
+        }  # fmt: skip
+        data = stack.enter_context(
+            fpa_core.open(environ=environ, plugins=PluginManager(extra=[plugin], block=["redis"]))
+        )
+        for number in range(1, 40):
+            if number == 10:
+                assert hits_of(data, 10) >= 9
+                ours.kill()
+            if number == 30:
+                ours.start()
+            data.ingest(quote(number))
+            for _ in range(3):
+                assert len(data.select(Quote, "AAPL").to_list()) == number
+        hits_of(data, 20)  # until the cache is used again
+        assert hits_of(data, 100) == 100
+
+
 def after(reads: Counter[str], more: int) -> None:
     """Wait until *more* reads were done."""
     wanted = reads.total() + more
