@@ -58,6 +58,9 @@ class Innocent:
     def delete(self, key: str) -> bool:
         return self.inner.delete(key)
 
+    def delete_many(self, keys: Sequence[str]) -> Sequence[str]:
+        return [key for key in keys if self.delete(key)]
+
     def keys(self, prefix: str = "") -> Iterator[str]:
         return self.inner.keys(prefix)
 
@@ -144,6 +147,14 @@ class KeepsTheFirst(Innocent, promise="K2", test="test_the_last_value_counts"):
 
     def put(self, key, entry, *, fence=None):
         return self.get(key) is not None or super().put(key, entry, fence=fence)
+
+
+class DeletesTheFirstOfMany(Innocent, promise="K2", test="test_deleting_many"):
+    """Deletes one of several keys, and tells that all existed."""
+
+    def delete_many(self, keys):
+        self.delete(keys[0])
+        return keys
 
 
 class ClearsOneNamespace(Innocent, promise="K2", test="test_clearing_drops_everything"):

@@ -85,6 +85,11 @@ class CompletedCache:
         with self._lock:
             return self._call(self._minimal.delete, key)
 
+    def delete_many(self, keys: Sequence[str]) -> list[str]:
+        """Delete the entries of *keys*, and return those for which there was one."""
+        with self._lock:
+            return [key for key in keys if self._call(self._minimal.delete, key)]
+
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with *prefix*, as they were at the first step."""
         with self._lock:

@@ -25,6 +25,9 @@ from fpa_core.protocols import MAX_KEY_LENGTH, CacheBackend, Capability, Entry, 
 
 __all__ = ["DataCache"]
 
+REMOVED_AT_ONCE: Final = 500
+"""Keys that a pattern removes in one call of the backend, so that others use it in between."""
+
 _UNTAGGED: Final[Mapping[str, int]] = {}
 
 
@@ -219,7 +222,12 @@ class DataCache(LoadingVerbs):
             for key in self._backend.keys(self._prefix + compiled.prefix)
             if compiled.matches(key[len(self._prefix) :])
         ]
-        removed = sum(self._remove(key, cause) for key in matching)
+        removed = 0
+        for start in range(0, len(matching), REMOVED_AT_ONCE):
+            existed = self._backend.delete_many(matching[start : start + REMOVED_AT_ONCE])
+            removed += len(existed)
+            for full in existed:
+                self._removals.notify(full, cause)
         self._end_copies(self._prefix + EVERYTHING)
         self._counters.add(Count.DELETES, removed)
         return removed

@@ -125,6 +125,10 @@ class CacheBackend(Protocol):
         """Delete the entry; return whether there was one."""
         ...
 
+    def delete_many(self, keys: Sequence[str]) -> Sequence[str]:
+        """Delete the entries of *keys*; return those for which there was one. DataCache passes up to 500 at once."""
+        ...
+
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with *prefix*, in any order; concurrent changes may or may not be seen."""
         ...

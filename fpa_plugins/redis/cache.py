@@ -106,6 +106,14 @@ class RedisCache:
         """Delete the entry, and return whether there was one."""
         return self._run(_unlink, [self._entry(key)]) > 0
 
+    def delete_many(self, keys: Sequence[str]) -> list[str]:
+        """Delete the entries of *keys*, and return those for which there was one."""
+        existed: list[str] = []
+        for step in _steps(keys):
+            places = self._run(_drop, list(map(self._entry, step)))
+            existed += [step[place - 1] for place in places]
+        return existed
+
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with *prefix*, read in steps."""
         for names in self._scan(prefix):
@@ -304,6 +312,11 @@ class RedisCache:
 
 def _unlink(client: Any, _: Epoch, names: list[bytes]) -> int:
     return int(client.execute_command("UNLINK", *names))
+
+
+def _drop(client: Any, _: Epoch, names: list[bytes]) -> list[int]:
+    places: list[int] = scripts.DROP.run(client, names)
+    return places
 
 
 def _renew(client: Any, _: Epoch, names: list[bytes]) -> None:

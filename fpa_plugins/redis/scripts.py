@@ -10,7 +10,19 @@ from redis.exceptions import NoScriptError
 
 from fpa_plugins.redis.framing import NONCE
 
-__all__ = ["DROP_UNCHANGED", "EPOCH", "GENERATIONS", "HEADS", "MOVED", "PUT", "RENEW", "REPLACE", "SIZES", "Script"]
+__all__ = [
+    "DROP",
+    "DROP_UNCHANGED",
+    "EPOCH",
+    "GENERATIONS",
+    "HEADS",
+    "MOVED",
+    "PUT",
+    "RENEW",
+    "REPLACE",
+    "SIZES",
+    "Script",
+]
 
 MOVED: Final = b"MOVED"
 """Returned by a script when the epoch is not the one that the caller knows."""
@@ -117,6 +129,15 @@ for i = 1, #KEYS do
     if size > 0 then count = count + 1; bytes = bytes + size + #KEYS[i] end
 end
 return {count, bytes}
+""")
+
+# KEYS: entries. Returns the places, from 1, of those that existed.
+DROP: Final = Script("""
+local dropped = {}
+for i = 1, #KEYS do
+    if redis.call('UNLINK', KEYS[i]) == 1 then dropped[#dropped + 1] = i end
+end
+return dropped
 """)
 
 # KEYS: entries. ARGV: the nonce of each when it was read. Returns the places, from 1, of those that were dropped.

@@ -668,7 +668,7 @@ def test_a_server_that_is_killed_under_load_harms_no_reader(tmp_path: Path, pers
         assert hits_of(data, 100) == 100
 
 
-def test_a_node_of_a_cluster_that_is_killed_harms_no_reader(tmp_path: Path) -> None:
+def test_a_node_of_a_cluster_that_is_killed_harms_no_reader() -> None:
     """While the node that has the keys is killed and restarted no reader gets an error or an old answer; then the cache is used again."""
     with or_skip(), contextlib.ExitStack() as stack:
         nodes = stack.enter_context(cluster())

@@ -150,6 +150,18 @@ class EntryTests(CacheTests):
         assert backend.get("n:other") is not None
 
     @holds(CachePromise.K2)
+    def test_deleting_many(self, backend: CacheBackend) -> None:
+        """Entries deleted together are gone, and those that existed are told; others stay."""
+        keys = [f"n:{number}" for number in range(600)]
+        for key in keys[::2]:
+            backend.put(key, entry())
+        backend.put("n:other", entry())
+        assert keys[:300:2] == sorted(backend.delete_many(keys[:300]), key=keys.index)
+        assert keys[300::2] == sorted(backend.delete_many(keys), key=keys.index)
+        assert list(backend.delete_many(keys)) == list(backend.delete_many([])) == []
+        assert list(backend.keys()) == ["n:other"]
+
+    @holds(CachePromise.K2)
     def test_clearing_drops_everything(self, backend: CacheBackend) -> None:
         """Clearing tells how many entries there were and leaves none, in any namespace."""
         keys = [f"{name}:{number}" for name in "nm" for number in range(30)]
