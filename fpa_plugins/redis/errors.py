@@ -30,10 +30,10 @@ def ours(error: Exception, server: str, secrets: list[str]) -> CacheError:
     hint = None
     if isinstance(error, exceptions.AuthenticationError | exceptions.AuthorizationError):
         problem, hint = f"refused the login: {shown}", "check user and password of url in [cache]"
-    elif isinstance(error, exceptions.NoPermissionError):
+    elif isinstance(error, exceptions.NoPermissionError) or "NOPERM" in text or "can't run this command" in text:
         problem = f"does not let this user do it: {shown}"
         hint = "allow +mget +set +get +getrange +strlen +unlink +scan +evalsha +eval +info, and ~{prefix}*"
-    elif isinstance(error, exceptions.OutOfMemoryError):
+    elif isinstance(error, exceptions.OutOfMemoryError) or "OOM command not allowed" in text:  # the latter in a script
         problem = f"is full: {shown}"
         hint = "give the server a maxmemory-policy that evicts, such as allkeys-lru"
     elif isinstance(error, exceptions.TimeoutError):

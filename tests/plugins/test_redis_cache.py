@@ -401,6 +401,44 @@ def test_tls_and_a_password(tmp_path: Path) -> None:
             assert "secretword" not in str(raised.value)
 
 
+RIGHTS = "+mget +set +get +getrange +strlen +unlink +scan +evalsha +eval +info"
+MESSAGES = "+client|tracking +client|id +subscribe +ping"
+
+
+def test_the_rights_that_are_documented_are_enough() -> None:
+    """A user of the server with the rights that the how-to names can do everything; one that lacks a right is told which there are."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "use-redis.md").read_text(encoding="utf-8")
+    assert f"`{RIGHTS}` on `~{{fpa}}*`" in page
+    assert f"`{MESSAGES}`" in page
+    with or_skip(), running() as server:
+        common = [
+            "ACL",
+            "SETUSER",
+            "desk",
+            "reset",
+            "resetchannels",
+            "on",
+            ">secretword",
+            "~{fpa}*",
+            "&__redis__:invalidate",
+        ]
+        assert server.said(*common, *RIGHTS.split(), *MESSAGES.split()).startswith(b"+OK")
+        url = f"redis://desk:secretword@{server.address}/0"
+        with contextlib.closing(create(RedisOptions(url=url, timeout=5, tag_copies=30.0))) as far:
+            cache = DataCache(TieredCache(MemoryCache(), far))
+            warmed(server, cache)
+            assert cache.touch("k", 100)
+            cache.on_removal(lambda _: None)
+            cache.set("k", "new", tags=["t"])
+            assert (cache.keys(), cache.purge(), cache.get_stats().entries, cache.clear()) == (["k"], 0, 1, 1)
+        assert server.said(*common, *RIGHTS.replace("+info", "").split()).startswith(b"+OK")
+        with contextlib.closing(create(RedisOptions(url=url, timeout=5))) as less:
+            with pytest.raises(CacheError, match="does not let this user") as raised:
+                less.get("n:k")
+            assert "+info" in str(raised.value)
+            assert "secretword" not in str(raised.value)
+
+
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no sockets in the file system")
 def test_a_socket() -> None:
     """A server on this machine is reached by a socket in the file system."""
