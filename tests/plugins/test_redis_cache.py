@@ -769,3 +769,124 @@ def test_a_dead_server_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert len(warnings) == 1
     assert "cannot be reached" in warnings[0]
     assert "secretword" not in caplog.text
+
+
+WORKER = """
+import fcntl, os, random, sys, time, traceback
+from pathlib import Path
+from fpa_core.cache import DataCache
+from fpa_core.cache.tiers import TieredCache
+from fpa_core.exceptions import CacheError
+from fpa_plugins.memory.cache import MemoryCache
+from fpa_plugins.redis.plugin import RedisOptions, create
+
+folder, number, url, tiered = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4] == "tiers"
+TAGS, KEYS = 4, 12
+
+def number_in(file):
+    return int(os.pread(file, 20, 0) or 0)
+
+def write(file, value):
+    os.pwrite(file, b"%020d" % value, 0)
+
+def opened(name):
+    return os.open(folder / name, os.O_RDWR | os.O_CREAT)
+
+def until_it_works(act):
+    while True:
+        try:
+            return act()
+        except CacheError:
+            time.sleep(0.01)
+
+try:
+    truth = [opened(f"truth{tag}") for tag in range(TAGS)]
+    acknowledged = [opened(f"acknowledged{tag}") for tag in range(TAGS)]
+    backend = create(RedisOptions(url=url, timeout=5, retry_after=0.02))
+    if tiered:
+        backend = TieredCache(MemoryCache(max_entries=8), backend)
+    cache = DataCache(backend, ttl=60)
+    hits = 0
+    while not (folder / "stop").exists():
+        tag = random.randrange(TAGS)
+        if random.random() < 0.1:
+            fcntl.lockf(truth[tag], fcntl.LOCK_EX)
+            value = number_in(truth[tag]) + 1
+            write(truth[tag], value)
+            how = random.random()
+            if how < 0.6:
+                until_it_works(lambda: cache.invalidate_tags(f"t{tag}"))
+            elif how < 0.8:
+                until_it_works(lambda: cache.invalidate_pattern(f"{tag}/*"))
+            else:
+                for key in range(KEYS):
+                    until_it_works(lambda: cache.delete(f"{tag}/{key}"))
+            write(acknowledged[tag], value)
+            fcntl.lockf(truth[tag], fcntl.LOCK_UN)
+        else:
+            least = number_in(acknowledged[tag])
+            pad = "x" * random.choice([1, 100, 20_000])
+            load = lambda: [number_in(truth[tag]), pad]
+            try:
+                got = cache.get_or_load(f"{tag}/{random.randrange(KEYS)}", load, tags=[f"t{tag}"])
+            except CacheError:
+                continue
+            assert got[0] >= least, f"stale: {got[0]} after {least} was acknowledged"
+    (folder / f"hits{number}").write_text(str(until_it_works(cache.get_stats).hits))
+    cache.close()
+except BaseException:
+    (folder / f"error{number}").write_text(traceback.format_exc())
+    raise
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files are locked as POSIX has it")
+@pytest.mark.parametrize("rounds", [5, pytest.param(100, marks=pytest.mark.torture)])
+def test_nothing_acknowledged_as_ended_is_read_again(tmp_path: Path, rounds: int) -> None:
+    """Processes share a server that is killed and restarts from old snapshots; nobody reads what any of them was told had been ended."""
+    with or_skip(), running(dbfilename="dump.rdb") as server:
+        workers = [
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    "-c",
+                    WORKER,
+                    str(tmp_path),
+                    str(number),
+                    server.url,
+                    "tiers" if number % 2 else "one",
+                ],
+                cwd=Path(__file__).parents[2],
+                stderr=subprocess.DEVNULL,
+            )
+            for number in range(6)
+        ]
+        chance = random.Random(1)
+        try:
+            for _ in range(rounds):
+                before = sum(progress(tmp_path))
+                eventually(lambda before=before: sum(progress(tmp_path)) > before + 10)  # type: ignore[misc]
+                server.said("SAVE")
+                before = sum(progress(tmp_path))
+                more = chance.randrange(1, 10)
+                eventually(lambda before=before, more=more: sum(progress(tmp_path)) > before + more)  # type: ignore[misc]
+                server.kill()
+                server.start()
+            (tmp_path / "stop").touch()
+            assert [0] * len(workers) == [worker.wait(60) for worker in workers], told(tmp_path)
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+        assert told(tmp_path) == ""
+        assert sum(int(file.read_text()) for file in tmp_path.glob("hits*")) > 5 * rounds
+
+
+def progress(folder: Path) -> list[int]:
+    """Return how many invalidations of each tag were acknowledged."""
+    assert told(folder) == ""
+    return [int(file.read_text() or 0) for file in folder.glob("acknowledged*")]
+
+
+def told(folder: Path) -> str:
+    return "\n".join(file.read_text() for file in folder.glob("error*"))
