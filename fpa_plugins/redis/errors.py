@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from redis import exceptions
 
 from fpa_core.config import redact
 from fpa_core.exceptions import CacheError
 
-__all__ = ["ours", "unreachable"]
+__all__ = ["raise_ours", "unreachable"]
 
 _LOST = (
     exceptions.ConnectionError,
@@ -23,8 +25,8 @@ def unreachable(error: Exception) -> bool:
     return isinstance(error, _LOST)
 
 
-def ours(error: Exception, server: str, secrets: list[str]) -> CacheError:
-    """Return *error* as an error of this project, of which *error* is the cause unless it shows a secret."""
+def raise_ours(error: Exception, server: str, secrets: list[str]) -> NoReturn:
+    """Raise *error* as an error of this project, of which *error* is the cause unless it shows a secret."""
     text = str(error).strip() or type(error).__name__
     shown = redact(text, secrets)
     hint = None
@@ -42,7 +44,4 @@ def ours(error: Exception, server: str, secrets: list[str]) -> CacheError:
         problem = f"cannot be reached: {shown}"
     else:
         problem = f"failed: {shown}"
-    made = CacheError(f"the cache {server} {problem}", hint=hint)
-    made.__cause__ = error if shown == text else None
-    made.__suppress_context__ = True
-    return made
+    raise CacheError(f"the cache {server} {problem}", hint=hint) from (error if shown == text else None)

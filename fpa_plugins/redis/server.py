@@ -15,13 +15,12 @@ from collections.abc import Callable
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from attrs import frozen
-from redis.exceptions import RedisError
 
 from fpa_core.cache.fork import fork_safe_lock
-from fpa_core.exceptions import CacheError
+from fpa_core.exceptions import CacheError, FpaError
 from fpa_plugins.redis.breaker import CircuitBreaker
 from fpa_plugins.redis.client import make_client, name_of, secrets_of
-from fpa_plugins.redis.errors import ours, unreachable
+from fpa_plugins.redis.errors import raise_ours, unreachable
 from fpa_plugins.redis.plugin import RedisOptions
 from fpa_plugins.redis.scripts import EPOCH
 
@@ -88,10 +87,12 @@ class Server:
             raise CacheError(f"the cache {self.name} is left alone for a moment, because it failed repeatedly")
         try:
             answer = self._in_one_epoch(lambda client, epoch: operation(client, epoch, *given, **named))
-        except (RedisError, OSError) as error:
+        except FpaError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the driver raises, also what is not derived from its own errors
             if unreachable(error):
                 self.breaker.failed()
-            raise ours(error, self.name, self._secrets) from error.__cause__
+            raise_ours(error, self.name, self._secrets)
         self.breaker.succeeded()
         return answer
 

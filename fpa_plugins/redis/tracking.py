@@ -11,6 +11,7 @@ never older than the ping, plus what passes until the next check.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -18,12 +19,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import define, field
-from redis.exceptions import RedisError
 
 from fpa_core.cache.fork import fork_safe_lock
-from fpa_core.exceptions import CacheError
 
 __all__ = ["Reading", "TagCopies"]
+
+logger = logging.getLogger("fpa.cache")
 
 CHANNEL: Final = "__redis__:invalidate"
 
@@ -130,9 +131,10 @@ class TagCopies:
 
     def _listen(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            # The server is down, or restarts: reads ask it themselves, and tell what is wrong.
-            with contextlib.suppress(RedisError, OSError, CacheError):
+            try:
                 self._follow(stop)
+            except Exception as error:  # noqa: BLE001 - the server is down, or restarts: reads ask it themselves, and tell what is wrong
+                logger.debug("no messages of tags: %s", type(error).__name__)
             self._alive_at = -1e9
             self.forget_all()
             stop.wait(RETRY)

@@ -579,6 +579,30 @@ class TestTiersWithCopies(TestTiers):
     test_processes_see_invalidations_at_once = None
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"url": "redis://:secretword@127.0.0.1:1"},
+        {"url": "redis://:secretword@127.0.0.1:1", "mode": "cluster", "hosts": ("127.0.0.1:2",)},
+        {"url": "redis://:secretword@market", "mode": "sentinel", "hosts": ("127.0.0.1:1",)},
+        {"url": "unix://:secretword@/nowhere/socket"},
+    ],
+    ids=["single", "cluster", "sentinel", "socket"],
+)
+def test_errors_of_the_driver_have_a_type(options: dict[str, Any]) -> None:
+    """Whichever way there is no server, every method raises an error of this project that names the server and no password."""
+    with contextlib.closing(create(RedisOptions(timeout=2, retry_after=0.001, **options))) as cache:
+        for verb in (
+            lambda: cache.get("n:k"), lambda: cache.get_many(["n:k"]), lambda: cache.put("n:k", Entry(b"", 4e9)),
+            lambda: cache.touch("n:k", None, None), lambda: cache.delete("n:k"), lambda: cache.delete_many(["n:k"]),
+            lambda: list(cache.keys()), lambda: cache.generations(["n:t"]), lambda: cache.bump(["n:t"]),
+            lambda: cache.purge(0), cache.clear, cache.usage,
+        ):  # fmt: skip
+            with pytest.raises(CacheError, match=r"redis|unix") as raised:
+                verb()
+            assert "secretword" not in "".join(traceback.format_exception(raised.value))
+
+
 # What somebody else may have put there
 
 
