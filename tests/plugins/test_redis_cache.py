@@ -35,7 +35,7 @@ import fpa_core
 from fpa_core import DataLayer
 from fpa_core.cache import DataCache, Miss, MissReason
 from fpa_core.cache.tiers import TieredCache
-from fpa_core.exceptions import CacheError
+from fpa_core.exceptions import CacheError, ConfigError
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
 from fpa_core.plugins import PluginManager
@@ -800,7 +800,7 @@ import fcntl, os, random, sys, time, traceback
 from pathlib import Path
 from fpa_core.cache import DataCache
 from fpa_core.cache.tiers import TieredCache
-from fpa_core.exceptions import CacheError
+from fpa_core.exceptions import CacheError, ConfigError
 from fpa_plugins.memory.cache import MemoryCache
 from fpa_plugins.redis.plugin import RedisOptions, create
 
@@ -914,3 +914,14 @@ def progress(folder: Path) -> list[int]:
 
 def told(folder: Path) -> str:
     return "\n".join(file.read_text() for file in folder.glob("error*"))
+
+
+def test_problems_of_the_configuration_show_no_secret() -> None:
+    """A section that cannot be used is told without its password and its key."""
+    environ = {
+        "FPA_CACHE__BACKEND": "redis", "FPA_CACHE__MODE": "sentinel", "FPA_CACHE__SIGNING_KEY": "secretword",
+        "FPA_CACHE__URL": "redis://:secretword@market/0",
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="needs hosts") as raised:
+        fpa_core.open(environ=environ, plugins=PluginManager(extra=[plugin], block=["redis"]))
+    assert "secretword" not in str(raised.value)
