@@ -14,7 +14,17 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["RedisServer", "UnavailableError", "certificates", "cluster", "or_skip", "running", "watched"]
+__all__ = [
+    "RedisServer",
+    "UnavailableError",
+    "certificates",
+    "cluster",
+    "free_port",
+    "master_of",
+    "or_skip",
+    "running",
+    "watched",
+]
 
 PATIENCE = 20.0
 
@@ -157,31 +167,49 @@ def watched() -> Iterator[tuple[RedisServer, RedisServer, RedisServer]]:
 
 
 @contextlib.contextmanager
-def cluster(masters: int = 3) -> Iterator[list[RedisServer]]:
-    """Run a cluster of masters until the context ends."""
+def cluster(masters: int = 3, replica_of: str | None = None) -> Iterator[list[RedisServer]]:
+    """Run a cluster of masters until the context ends; the last node is a replica of the master of a key, if one is named."""
     folder = Path(tempfile.mkdtemp(prefix="fpa-redis-cluster-"))
     settings = {"cluster-enabled": "yes", "cluster-node-timeout": "2000"}
-    nodes = [RedisServer(folder / str(number), free_port(bus=True), **settings) for number in range(masters)]
+    count = masters + (replica_of is not None)
+    nodes = [RedisServer(folder / str(number), free_port(bus=True), **settings) for number in range(count)]
     try:
         for node in nodes:
             node.start()
         bounds = [number * 16_384 // masters for number in range(masters + 1)]
-        for number, node in enumerate(nodes):
+        for number, node in enumerate(nodes[:masters]):
             slots = range(bounds[number], bounds[number + 1])
             assert node.said("CLUSTER", "ADDSLOTS", *map(str, slots)).startswith(b"+OK")
             assert node.said("CLUSTER", "SET-CONFIG-EPOCH", str(number + 1)).startswith(b"+OK")
         for node in nodes[1:]:
             assert node.said("CLUSTER", "MEET", "127.0.0.1", str(nodes[0].port)).startswith(b"+OK")
         end = time.monotonic() + PATIENCE
-        while not all(b"cluster_state:ok" in n.said("CLUSTER", "INFO") and _knows(n, masters) for n in nodes):
+        while not all(b"cluster_state:ok" in n.said("CLUSTER", "INFO") and _knows(n, count) for n in nodes):
             if time.monotonic() > end:
                 raise UnavailableError("the nodes of the cluster did not find each other")
             time.sleep(0.05)
+        if replica_of is not None:
+            leader = master_of(nodes[:masters], replica_of).said("CLUSTER", "MYID").split(b"\r\n")[1].decode()
+            assert nodes[-1].said("CLUSTER", "REPLICATE", leader).startswith(b"+OK")
+            known = f":{nodes[-1].port}\r\n".encode()
+            while b"master_link_status:up" not in nodes[-1].said("INFO", "replication") or not all(
+                known in node.said("CLUSTER", "SLOTS") for node in nodes
+            ):
+                if time.monotonic() > end:
+                    raise UnavailableError("the replica did not find its leader")
+                time.sleep(0.05)
         yield nodes
     finally:
         for node in nodes:
             node.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def master_of(masters: list[RedisServer], key: str) -> RedisServer:
+    """Return the master of a key in a cluster that :func:`cluster` made."""
+    slot = int(masters[0].said("CLUSTER", "KEYSLOT", key)[1:])
+    bounds = [number * 16_384 // len(masters) for number in range(1, len(masters) + 1)]
+    return next(node for node, bound in zip(masters, bounds, strict=True) if slot < bound)
 
 
 def _knows(node: RedisServer, masters: int) -> bool:

@@ -61,7 +61,9 @@ def make_client(options: RedisOptions, connected: Callable[[], None]) -> Any:
     service = settings.pop("host", "mymaster")
     settings.pop("port", None)
     of_sentinels = {name: value for name, value in settings.items() if name.startswith(("socket_", "ssl", "protocol"))}
-    of_sentinels["retry"] = Retry(NoBackoff(), 0)  # there are others to ask, and by default the driver waits for seconds
+    of_sentinels["retry"] = Retry(
+        NoBackoff(), 0
+    )  # there are others to ask, and by default the driver waits for seconds
     sentinels = _sentinel([_address(host) for host in options.hosts], sentinel_kwargs=of_sentinels, **settings)
     return sentinels.master_for(service)
 

@@ -2,7 +2,8 @@
 
 A server that restarts from a snapshot, or a replica that takes over, may have forgotten the last invalidations, and would give out values
 that they ended. So entries and generations belong to an *epoch*: a text on the server that begins with the id of the server's run. Each
-new connection of this process has it checked; if the id is another one, the epoch is replaced, and with it everything made before is void.
+new connection of this process has it checked, and so has each change of the node of a cluster that has the keys; if the id is another one, the
+epoch is replaced, and with it everything made before is void.
 Every answer is read together with the epoch, so that all processes notice a new one at once.
 """
 
@@ -73,7 +74,7 @@ class Server:
         self._closed = False
         self._connecting = itertools.count(1)
         self._connections = 0  # made so far, in all
-        self._checked = -1  # of them, when the epoch was last checked
+        self._checked: tuple[int, str] | None = None  # what it was checked for: see _place
         self._epoch = Epoch.of(b"")
 
     def run(self, operation: Callable[Concatenate[Any, Epoch, P], T], *given: P.args, **named: P.kwargs) -> T:
@@ -103,10 +104,10 @@ class Server:
             try:
                 answer = operation(client, epoch)
             except EpochMovedError:
-                self._checked = -1
+                self._checked = None
                 continue
             # A connection made meanwhile may lead to a server that restarted: what it answered counts if the epoch is still the same.
-            if self._checked == self._connections or self._current(client) == epoch:
+            if self._checked == self._place(client) or self._current(client) == epoch:
                 return answer
         raise CacheError(f"the cache {self.name} restarts all the time")
 
@@ -136,14 +137,19 @@ class Server:
         self._connections = next(self._connecting)
 
     def _current(self, client: Any) -> Epoch:
-        """Return the epoch, checked over a connection that is not older than any other."""
-        while self._checked != (made := self._connections):
+        """Return the epoch, checked where the keys are now and after the last connection was made."""
+        while self._checked != (place := self._place(client)):
             text = EPOCH.run(client, [self.key], secrets.token_hex(8).encode())
             with self._lock:
                 if text != self._epoch.text:
                     self._epoch = Epoch.of(text)
-                self._checked = made
+                self._checked = place
         return self._epoch
+
+    def _place(self, client: Any) -> tuple[int, str]:
+        """Return how many connections were made, and the node of a cluster that has the keys."""
+        node_of = getattr(client, "get_node_from_key", None)
+        return self._connections, "" if node_of is None else node_of(self.key).name
 
     def close(self) -> None:
         """Close all connections."""
