@@ -376,7 +376,7 @@ def test_a_replica_that_takes_over_returns_nothing_that_was_ended() -> None:
 
 
 def test_a_replica_of_a_cluster_that_takes_over_returns_nothing_that_was_ended() -> None:
-    """When a replica that missed an invalidation becomes a master, what it has is void, though there was a connection to it before."""
+    """When a replica becomes a master what it has is void, though there was a connection to it before: it may have missed invalidations."""
     with or_skip(), contextlib.ExitStack() as stack:
         nodes = stack.enter_context(cluster(replica_of="{fpa}"))
         replica, leader = nodes[-1], master_of(nodes[:-1], "{fpa}")
@@ -384,20 +384,16 @@ def test_a_replica_of_a_cluster_that_takes_over_returns_nothing_that_was_ended()
         options = RedisOptions(url=leader.url, mode="cluster", hosts=hosts, timeout=1, retry_after=0.05)
         backend = stack.enter_context(contextlib.closing(create(options)))
         cache = DataCache(backend)
-        cache.set_many({"tagged": "old", "other": "old"}, tags=["t"])
+        cache.set("k", "old", tags=["t"])
         client = backend._server._client  # type: ignore[attr-defined]
-        of_replica = client.get_redis_connection(client.get_node(host="127.0.0.1", port=replica.port))
-        eventually(lambda: b"fpa:other" in replica.said("KEYS", "*"))
-        assert of_replica.ping()
-        assert replica.process is not None
-        replica.process.send_signal(signal.SIGSTOP)
-        cache.invalidate_tags("t")
+        assert client.get_redis_connection(client.get_node(host="127.0.0.1", port=replica.port)).ping()
+        eventually(lambda: b"fpa:k" in replica.said("KEYS", "*"))
         leader.kill()
-        replica.process.send_signal(signal.SIGCONT)
         eventually(lambda: b"role:master" in replica.said("INFO", "replication"))
-        assert patiently(lambda: cache.get("tagged")) is None
-        assert b"fpa:tagged" in replica.said("KEYS", "*")
-        assert patiently(lambda: cache.get_or_load("tagged", lambda: "new", tags=["t"])) == "new"
+        assert patiently(lambda: cache.get("k")) is None
+        assert b"fpa:k" in replica.said("KEYS", "*")
+        assert patiently(lambda: cache.get_or_load("k", lambda: "new", tags=["t"])) == "new"
+        assert cache.get("k") == "new"
 
 
 def test_tls_and_a_password(tmp_path: Path) -> None:
