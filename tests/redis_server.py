@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+
+from fpa_core.cache import DataCache
+from fpa_core.exceptions import CacheError
 
 __all__ = [
     "RedisServer",
     "UnavailableError",
     "certificates",
     "cluster",
+    "emptied",
+    "eventually",
     "free_port",
     "master_of",
+    "mget_calls",
     "or_skip",
+    "patiently",
     "running",
+    "warmed",
     "watched",
 ]
+
+T = TypeVar("T")
 
 PATIENCE = 20.0
 
@@ -257,3 +269,45 @@ def or_skip() -> Iterator[None]:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(problem))
+
+
+def emptied(server: RedisServer) -> RedisServer:
+    assert server.said("FLUSHALL").startswith(b"+OK")
+    return server
+
+
+def patiently(act: Callable[[], T]) -> T:
+    """Return what *act* returns once it raises no CacheError."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            return act()
+        except CacheError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+
+
+def eventually(act: Callable[[], bool]) -> None:
+    """Wait until *act* returns true."""
+    end = time.monotonic() + 30
+    while not act():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.002)
+
+
+def mget_calls(server: RedisServer) -> int:
+    found = re.search(rb"cmdstat_mget:calls=(\d+)", server.said("INFO", "commandstats"))
+    return int(found[1]) if found else 0
+
+
+def warmed(server: RedisServer, cache: DataCache) -> None:
+    """Store a value and read it until reading needs no message."""
+    cache.set("k", "old", tags=["t"])
+
+    def quiet() -> bool:
+        before = mget_calls(server)
+        assert cache.get("k") == "old"
+        return mget_calls(server) == before
+
+    eventually(quiet)
