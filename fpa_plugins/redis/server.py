@@ -72,6 +72,7 @@ class Server:
         self._lock = fork_safe_lock()
         self._client: Any = None
         self._closed = False
+        self._trouble = ""
         self._connecting = itertools.count(1)
         self._connections = 0  # made so far, in all
         self._checked: tuple[int, str] | None = None  # what it was checked for: see _place
@@ -82,17 +83,20 @@ class Server:
 
         :raises CacheError: if the server cannot be reached, or refuses.
         """
-        if self._closed:
-            raise CacheError(f"the cache {self.name} is closed")
         if not self.breaker.may_ask():
-            raise CacheError(f"the cache {self.name} is left alone for a moment, because it failed repeatedly")
+            raise CacheError(
+                f"the cache {self.name} is left alone for a moment, because it failed repeatedly: {self._trouble}"
+            )
         try:
             answer = self._in_one_epoch(lambda client, epoch: operation(client, epoch, *given, **named))
         except FpaError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the driver raises, also what is not derived from its own errors
             if unreachable(error):
+                self._trouble = type(error).__name__
                 self.breaker.failed()
+            else:
+                self.breaker.succeeded()  # it answered
             raise_ours(error, self.name, self._secrets)
         self.breaker.succeeded()
         return answer
@@ -124,6 +128,8 @@ class Server:
         return client.get_redis_connection(node_of(self.key))
 
     def _opened(self) -> Any:
+        if self._closed:
+            raise CacheError(f"the cache {self.name} is closed")
         client = self._client
         if client is None:
             made = make_client(self._options, self._connected)

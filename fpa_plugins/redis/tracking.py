@@ -31,6 +31,9 @@ CHANNEL: Final = "__redis__:invalidate"
 PINGS: Final = 4
 """Signs of life asked for while a copy is trusted."""
 
+MAX_COPIES: Final = 100_000
+"""Copies beyond which all are dropped, so that tags which come and go leave nothing behind."""
+
 RETRY: Final = 0.5
 """Seconds until a listener that lost its connection tries again."""
 
@@ -97,7 +100,7 @@ class TagCopies:
         with self._lock:
             if reading.void:
                 return
-            if epoch != self._epoch:
+            if epoch != self._epoch or len(self._copies) > MAX_COPIES:
                 self._copies, self._epoch = {}, epoch
             self._copies.update({name: value for name, value in found.items() if name not in reading.changed})
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -93,3 +95,29 @@ def fails(act: Callable[[], Any]) -> bool:
     except CacheError:
         return True
     return False
+
+
+def test_a_closed_cache_listens_no_more(redis_server: RedisServer) -> None:
+    """Closing ends the thread that listens, and a closed cache says that it is closed."""
+    before = set(threading.enumerate())
+    cache = create(RedisOptions(url=emptied(redis_server).url, timeout=5, tag_copies=0.5))
+    cache.generations(["n:t"])
+    (thread,) = set(threading.enumerate()) - before
+    cache.close()
+    cache.close()
+    thread.join(30)
+    assert not thread.is_alive()
+    with pytest.raises(CacheError, match="closed"):
+        cache.generations(["n:t"])
+
+
+def test_a_cache_that_nobody_holds_listens_no_more(redis_server: RedisServer) -> None:
+    """The thread that listens does not keep the cache alive, and ends with it."""
+    before = set(threading.enumerate())
+    cache = create(RedisOptions(url=emptied(redis_server).url, timeout=5, tag_copies=0.5))
+    cache.generations(["n:t"])
+    (thread,) = set(threading.enumerate()) - before
+    del cache
+    gc.collect()
+    thread.join(30)
+    assert not thread.is_alive()
