@@ -14,7 +14,7 @@ from fpa_core.protocols.caches import (
     Usage,
 )
 from fpa_core.protocols.capabilities import Capability
-from fpa_core.protocols.quarantine import QuarantineCount, Quarantined, QuarantineQuery, State
+from fpa_core.protocols.quarantine import SHAPE, QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
 from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest
 from fpa_core.protocols.stores import (
@@ -45,6 +45,7 @@ from fpa_core.protocols.validators import (
 __all__ = [
     "MAX_KEY_LENGTH",
     "RANKS",
+    "SHAPE",
     "Batch",
     "CacheBackend",
     "Capability",
