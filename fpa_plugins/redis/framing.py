@@ -6,7 +6,6 @@ import hmac
 import math
 import secrets
 import struct
-from collections.abc import Mapping
 
 from attrs import frozen
 
@@ -100,11 +99,6 @@ class Framing:
         signature = hmac.new(self.key, struct.pack(">I", len(name)) + name, "sha256")
         signature.update(content)
         return signature.digest()
-
-
-def is_current(tags: Mapping[str, int], generations: Mapping[str, int]) -> bool:
-    """Return whether the generations of all *tags* are the given ones."""
-    return all(generations.get(tag) == generation for tag, generation in tags.items())
 
 
 def _number(moment: float | None) -> float:
