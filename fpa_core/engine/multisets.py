@@ -354,9 +354,7 @@ class _Merge:
                 found[row[:2]].add(row[shape.contents])
         return found
 
-    def _look(
-        self, shape: Shape, key: Key, hot: Sequence[Row], met: Sequence[OpenSegment], own: set[int]
-    ) -> _Instant:
+    def _look(self, shape: Shape, key: Key, hot: Sequence[Row], met: Sequence[OpenSegment], own: set[int]) -> _Instant:
         """Return what is stored at a subject and time."""
         claimed = self.claimed[key[0]]
         stored = [

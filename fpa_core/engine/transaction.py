@@ -229,10 +229,9 @@ class Transaction:
         self._tables.batches.set_undoes(self.batch_id, batch_id)
         # Later batches that put in what this one rejected go with it, and first.
         batches = [*self._tables.batches.replays_of(batch_id), batch_id]
-        changed = sum(
-            take_back(self._tables, each, by=self.batch_id, unseal=self._multisets.unseal) for each in batches
-        )
-        self._quarantine.undo(batches[::-1])
+        taken = [take_back(self._tables, each, by=self.batch_id, unseal=self._multisets.unseal) for each in batches]
+        self._quarantine.restore(sorted({batch for each in taken for batch in each.batches}))
+        changed = sum(each.changed for each in taken)
         self._deleted += changed
         return changed
 
