@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -26,9 +27,15 @@ from fpa_core.engine.undo import take_back
 from fpa_core.engine.versions import VersionWriter
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import KINDS, Kind
+from fpa_core.numbers import ns_text
 from fpa_core.protocols import Batch, Quarantined, QuarantineQuery, Query, State, WriteCounts
 
 __all__ = ["Claims", "Transaction", "begin"]
+
+_log = logging.getLogger("fpa.store")
+
+MOST_BEHIND_NS = 5 * 60 * 10**9
+"""How far the clock may be behind the last batch without a warning: clocks of several machines differ by seconds."""
 
 
 @define
@@ -55,8 +62,17 @@ class Claims:
 
 def begin(tables: Writer, batch: Batch) -> Batch:
     """Add a batch and return it with its id and time: the present one, or the first after every earlier batch."""
-    latest = tables.batches.find(limit=1, children=True)
-    recorded_ns = max(time.time_ns(), latest[0].recorded_ns + 1 if latest else 0)
+    latest = next(iter(tables.batches.find(limit=1, children=True)), None)
+    now_ns = time.time_ns()
+    if latest is not None and latest.recorded_ns - now_ns > MOST_BEHIND_NS and batch.parent is None:
+        _log.warning(
+            "the clock is at %s, but batch %d was recorded at %s: one of the two is wrong; until then, batches are recorded right after that one, and "
+            "reads as known at a time before it return none of them",
+            ns_text(now_ns),
+            latest.id,
+            ns_text(latest.recorded_ns),
+        )
+    recorded_ns = now_ns if latest is None else max(now_ns, latest.recorded_ns + 1)
     begun = evolve(batch, recorded_ns=recorded_ns)
     return evolve(begun, id=tables.batches.add(begun))
 
