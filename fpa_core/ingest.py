@@ -71,6 +71,7 @@ def ingest(
     :raises DataError: if the first rows all fail for the same reason, or more rows are rejected than allowed.
     """
     limit = _Limit(max_rejected)
+    file = None if path is None else _File(path)
     # Read the first rows before the database is touched: an unreadable file fails here.
     first = _first_rows(chunks)
     examination = validator.start_run()
@@ -80,8 +81,7 @@ def ingest(
     warnings: dict[str, int] = {}
     read = empty = left_out = 0
     reading: Mapping[str, Any] = {}
-    name, digest = (None, None) if path is None else (path.name, _digest(path))
-    with store.batch(source=source, file=name, digest=digest) as batch:
+    with store.batch(source=source, file=None if path is None else path.name) as batch:
         for chunk in itertools.chain(first, chunks):
             kinds[chunk.kind] = None
             notes += chunk.notes
@@ -94,7 +94,11 @@ def ingest(
             if progress is not None:
                 progress(read, chunk.progress)
         limit.check(tally, read, whole=True)
-        batch.finish(read=read, reading=json.dumps({**reading, "said": said or {}}) if reading and tally.rows else None)
+        how = json.dumps({**reading, "said": said or {}}) if reading and tally.rows else None
+        digest = None if file is None else file.digest()
+        batch.finish(read=read, reading=how, digest=digest)
+    if file is not None and digest is None:
+        notes.append("the file grew while it was being read, so its digest is not kept: ingest it again for the rest")
     if empty:
         notes.append(f"{empty:,} empty rows were skipped")
     if left_out:
@@ -343,9 +347,40 @@ def refused_record(record: Any, row: int | None, findings: Sequence[Finding]) ->
     return refused
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+class _File:
+    """A file that is being read from now on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._before = self._state()
+
+    def _state(self) -> tuple[int, int, int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None  # whoever reads it says so
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+    def digest(self) -> str | None:
+        """Return the digest of what was read; None if the file has grown meanwhile, so that it is unknown how much of it was read.
+
+        :raises DataError: if the file was changed or replaced: what was read may be of both versions.
+        """
+        try:
+            with self._path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            digest = ""
+        before, after = self._before, self._state()
+        if digest and before == after:
+            return digest
+        if before is not None and after is not None and before[:2] == after[:2] and before[2] < after[2]:
+            return None
+        raise DataError(
+            f"{self._path}: the file was changed, replaced or removed while it was being read, so nothing was stored",
+            hint="ingest it again once whoever writes it is done",
+            source=str(self._path),
+        )
 
 
 def with_times(chunk: Chunk) -> Chunk:

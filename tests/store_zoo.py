@@ -70,8 +70,8 @@ class Transaction:
     def undo(self, batch_id: int) -> int:
         return self.store.undo(self.inner, batch_id)
 
-    def finish(self, *, read: int, reading: str | None = None) -> None:
-        self.inner.finish(read=read, reading=reading)
+    def finish(self, **given: Any) -> None:
+        self.inner.finish(**given)
 
 
 class Stream:

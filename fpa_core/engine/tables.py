@@ -222,8 +222,8 @@ class BatchWriter(BatchReader, Protocol):
         """Set when a batch was recorded, unless it is None, and add to its counts; return whether it exists and is not undone."""
         ...
 
-    def set_reading(self, batch: int, reading: str) -> None:
-        """Keep how the file of a batch was read."""
+    def set_file(self, batch: int, *, digest: str | None, reading: str | None) -> None:
+        """Keep the digest of a batch's file and how it was read; what is None stays as it is."""
         ...
 
     def set_undoes(self, batch: int, undoes: int) -> None:

@@ -253,11 +253,11 @@ class Transaction:
 
     # The batch itself
 
-    def finish(self, *, read: int, reading: str | None = None) -> None:
-        """Note how many rows the source held, and how they were read."""
+    def finish(self, *, read: int, reading: str | None = None, digest: str | None = None) -> None:
+        """Note how many rows the source held, how they were read, and the digest of its file."""
         self._read = read
-        if reading is not None:
-            self._tables.batches.set_reading(self.batch_id, reading)
+        if reading is not None or digest is not None:
+            self._tables.batches.set_file(self.batch_id, digest=digest, reading=reading)
 
     def record(self) -> None:
         """Write what the batch came to; the last step before the commit.

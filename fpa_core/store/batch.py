@@ -104,9 +104,9 @@ class StoreBatch:
         """Discard refused records that are open."""
         return self._transaction.discard(query)
 
-    def finish(self, *, read: int, reading: str | None = None) -> None:
-        """Note how many rows the source held, refused ones included, and how they were read (see :attr:`fpa_core.protocols.Batch.reading`)."""
-        self._transaction.finish(read=read, reading=reading)
+    def finish(self, *, read: int, reading: str | None = None, digest: str | None = None) -> None:
+        """Note how many rows the source held, refused ones included, how they were read (see :attr:`fpa_core.protocols.Batch.reading`), and its digest."""
+        self._transaction.finish(read=read, reading=reading, digest=digest)
         self._read = read
 
     def _touch(self, kind: Kind, subjects: Iterable[str] | None) -> None:

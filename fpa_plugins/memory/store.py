@@ -336,8 +336,9 @@ class _Batches(_Part):
         self._set(batch, recorded_ns=before.recorded_ns if recorded_ns is None else recorded_ns, **sums)
         return True
 
-    def set_reading(self, batch: int, reading: str) -> None:
-        self._set(batch, reading=reading)
+    def set_file(self, batch: int, *, digest: str | None, reading: str | None) -> None:
+        given = {"digest": digest, "reading": reading}
+        self._set(batch, **{name: value for name, value in given.items() if value is not None})
 
     def set_undoes(self, batch: int, undoes: int) -> None:
         self._set(batch, undoes=undoes)

@@ -237,6 +237,37 @@ def test_a_file_with_everything_in_it(layer: DataLayer, tmp_path: Path, listener
     assert 3 == len(listener.quarantined[0][1])
 
 
+def test_a_file_that_grows_while_it_is_read(layer: DataLayer, tmp_path: Path) -> None:
+    """What was read of a growing file is stored without a digest, since that would be of more, and the receipt says so."""
+    path = file(tmp_path, MIXED)
+
+    def grow(*_: object) -> None:
+        with path.open("a", encoding="utf-8") as more:
+            more.write("B,2024-05-01T14:30:00Z,1,2,0.5,1,5,1m,red\n")
+
+    receipt = layer.ingest(path, progress=grow)
+    assert any("the file grew while it was being read" in note for note in receipt.notes)
+    assert [None] == [batch.digest for batch in layer.store.batches()]
+    layer.ingest(path)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == layer.store.batches()[0].digest
+
+
+@pytest.mark.parametrize("change", ["rewritten", "replaced", "removed"])
+def test_a_file_that_changes_while_it_is_read_is_refused(layer: DataLayer, tmp_path: Path, change: str) -> None:
+    """A file that is rewritten, replaced or removed while it is being read is refused whole: its rows may be of two versions."""
+    path = file(tmp_path, MIXED)
+
+    def disturb(*_: object) -> None:
+        if change != "rewritten":
+            path.rename(tmp_path / "aside.csv")
+        if change != "removed":
+            path.write_text(MIXED[:-20], "utf-8")
+
+    with pytest.raises(DataError, match="was changed, replaced or removed while it was being read"):
+        layer.ingest(path, progress=disturb)
+    assert ([], [], []) == (layer.store.batches(), layer.store.get_bars(), layer.store.quarantined())
+
+
 def test_a_file_again(layer: DataLayer, tmp_path: Path) -> None:
     """The same file a second time inserts, revises and sets aside nothing."""
     path = file(tmp_path, MIXED)

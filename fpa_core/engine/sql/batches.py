@@ -96,9 +96,10 @@ class SqlBatches:
         numbers = (read, counts.inserted, counts.duplicate, counts.revised, quarantined, deleted)
         return bool(self._session.run(sql, [recorded_ns, *numbers, batch]))
 
-    def set_reading(self, batch: int, reading: str) -> None:
-        """Keep how the file of a batch was read."""
-        self._session.run("UPDATE batches SET reading = ? WHERE id = ?", [reading, batch])
+    def set_file(self, batch: int, *, digest: str | None, reading: str | None) -> None:
+        """Keep the digest of a batch's file and how it was read."""
+        sql = "UPDATE batches SET digest = coalesce(?, digest), reading = coalesce(?, reading) WHERE id = ?"
+        self._session.run(sql, [digest, reading, batch])
 
     def set_undoes(self, batch: int, undoes: int) -> None:
         """Keep which batch a batch undoes."""
