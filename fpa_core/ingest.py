@@ -16,7 +16,7 @@ from fpa_core.exceptions import DataError
 from fpa_core.kinds import ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.models import PortfolioSnapshot
 from fpa_core.numbers import to_decimal
-from fpa_core.protocols import Chunk, Finding, Quarantined, Reject, Rejection, Severity, Tally
+from fpa_core.protocols import Chunk, Finding, Quarantined, Reject, Rejection, Severity, Tally, is_shortened, shortened
 from fpa_core.serialization import to_dict
 from fpa_core.store.quarantine import SHAPE
 
@@ -76,6 +76,7 @@ def ingest(
     first = _first_rows(chunks)
     examination = validator.start_run()
     tally = _Rejections()
+    room = _Room()
     kinds: dict[Kind, None] = {}
     notes: list[str] = []
     warnings: dict[str, int] = {}
@@ -89,7 +90,7 @@ def ingest(
             left_out += chunk.left_out
             reading = chunk.reading or reading
             read += chunk.table.num_rows + len(chunk.rejects)
-            _take(store, batch, examination, chunk, warnings, tally)
+            _take(store, batch, examination, chunk, warnings, tally, room)
             limit.check(tally, read)
             if progress is not None:
                 progress(read, chunk.progress)
@@ -99,6 +100,10 @@ def ingest(
         batch.finish(read=read, reading=how, digest=digest)
     if file is not None and digest is None:
         notes.append("the file grew while it was being read, so its digest is not kept: ingest it again for the rest")
+    if room.in_part:
+        notes.append(
+            f"{room.in_part:,} rejected rows are kept in part: their beginning, their length and their SHA-256; to read them again, ingest the file again"
+        )
     if empty:
         notes.append(f"{empty:,} empty rows were skipped")
     if left_out:
@@ -172,6 +177,34 @@ class _Rejections:
     def most_frequent(self, count: int = 10) -> list[Rejection]:
         """Return the most frequent reasons, the most frequent first."""
         return sorted(self._found.values(), key=lambda each: -each.rows)[:count]
+
+
+class _Room:
+    """The room for the texts of a batch's rejected rows: most are short, but a file of long ones must not become a database of its size.
+
+    :ivar in_part: how many rows were not kept whole.
+    """
+
+    CHARACTERS = 64 * 2**20
+    """Texts of rows that are kept whole."""
+
+    LEAST = 512
+    """Characters of a row that are always kept; rows without more take no room."""
+
+    def __init__(self) -> None:
+        self._left = self.CHARACTERS
+        self.in_part = 0
+
+    def fitted(self, reject: Reject) -> Reject:
+        """Return a rejected row as it is kept. What is kept in part has no cells: they might be taken for the row's own."""
+        size = len(reject.raw) + sum(map(len, (reject.cells or {}).values()))
+        if size > 2 * self.LEAST:
+            if size > self._left:
+                reject = evolve(reject, raw=shortened(reject.raw, self.LEAST), cells=None)
+            else:
+                self._left -= size
+        self.in_part += is_shortened(reject.raw)
+        return reject
 
 
 class _Limit:
@@ -311,6 +344,7 @@ def _take(
     chunk: Chunk,
     warnings: dict[str, int],
     tally: _Rejections,
+    room: _Room,
 ) -> None:
     """Write the valid rows of a chunk and quarantine the others."""
     split = examination.split(chunk.kind, chunk.table, chunk.records)
@@ -319,7 +353,7 @@ def _take(
         store.drop_sold(batch, [chunk.records[row] for row in split.accepted_rows])
     for rule, count in split.flagged.items():
         warnings[rule] = warnings.get(rule, 0) + count
-    kept_out = [_unshaped(chunk.kind, reject) for reject in chunk.rejects]
+    kept_out = [_unshaped(chunk.kind, room.fitted(reject)) for reject in chunk.rejects]
     for reject in chunk.rejects:
         tally.add(_reason(reject), reject.row, reject.problem, reject.hint)
     for position, findings in split.refused:

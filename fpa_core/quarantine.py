@@ -18,7 +18,7 @@ from fpa_core.export import FORMATS, Format, whole_file
 from fpa_core.ingest import SHAPE, refused_record, values_of_rows
 from fpa_core.kinds import kind_of
 from fpa_core.numbers import ns_text
-from fpa_core.protocols import Chunk, Finding, Quarantined, Severity
+from fpa_core.protocols import Chunk, Finding, Quarantined, Severity, is_shortened
 from fpa_core.store.quarantine import values_of
 
 if TYPE_CHECKING:
@@ -161,7 +161,9 @@ def _read_again(
     ids: list[int] = []
     for each in rows:
         cells = _cells_of(each.raw, reading["names"], reading["delimiter"])
-        if cells is None:
+        if is_shortened(each.raw):
+            found[each.id] = "the row is kept only in part: ingest its file again to read it with other options"
+        elif cells is None:
             found[each.id] = each.findings[0]["message"]
         else:
             tables.append(cells)
