@@ -84,6 +84,8 @@ def plugins(app: App, /, as_json: bool) -> None:
     for report in reports:
         if report.error:
             note(f"{report.name}: {report.error}")
+        for name, reason in report.refused.items():
+            note(f"{report.name}: {name} is not used: {reason}")
 
 
 def _offer(hook: str, names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ All problems are reported in one :class:`~fpa_core.exceptions.ConfigError`.
 
 from __future__ import annotations
 
-from fpa_core.config.build import structure
+from fpa_core.config.build import structure, structure_rules
 from fpa_core.config.effective import Setting, settings
 from fpa_core.config.finder import FILE_NAME, find
 from fpa_core.config.loader import load
@@ -59,6 +59,7 @@ __all__ = [
     "redact",
     "settings",
     "structure",
+    "structure_rules",
     "template",
 ]
 

@@ -124,15 +124,13 @@ def check_backend(what: str, name: Any, factory: Any, options: Any) -> None:
 def check_rule(rule: Any) -> None:
     """Check a rule class.
 
-    :raises PluginError: if it is invalid.
+    :raises PluginError: with all problems, if it cannot be used.
     """
-    name = getattr(rule, "__name__", repr(rule))
-    _check_class(f"the rule {name}", rule)
-    for attribute, example in (("id", "acme.round_lot"), ("kind", "quotes")):
-        value = getattr(rule, attribute, None)
-        several = isinstance(value, tuple) and attribute == "kind"  # one rule may judge several kinds
-        if not value or not all(isinstance(one, str) for one in (value if several else (value,))):
-            raise PluginError(f'the rule {name} has no {attribute}; add {attribute}: ClassVar[str] = "{example}"')
+    from fpa_core.validator import rule_problems
+
+    _check_class(f"the rule {getattr(rule, '__name__', repr(rule))}", rule)
+    if problems := rule_problems(rule):
+        raise PluginError(f"the rule {rule.__name__} cannot be used: {'; '.join(problems)}")
 
 
 def _check_class(what: str, cls: Any) -> None:

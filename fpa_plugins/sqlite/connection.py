@@ -12,11 +12,15 @@ from pathlib import Path
 import apsw
 
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
+from fpa_plugins.sqlite.forking import check_forked, close_before_forks
 
 __all__ = ["Pool", "immediate", "prepare_file"]
 
 PAGE_BYTES = 16_384
 """Large enough for columnar segments to read well, small enough for single rows to write well."""
+
+_INHERITED: list[object] = []
+"""Connections of a parent process, which are never closed here: that would wait for its mutexes, and release its locks."""
 
 CACHE_KIB = 32_768
 """Pages that a connection keeps in memory at most: some million sealed rows, so that the hours looked at again need no reading."""
@@ -25,9 +29,17 @@ CACHE_KIB = 32_768
 def prepare_file(path: Path) -> None:
     """Make the file and its folder when missing, readable by their owner alone, before SQLite would make them readable by all.
 
-    :raises DatabaseError: when the path is a link, a folder, or cannot be made.
+    :raises DatabaseError: when the path is a link, a folder, or cannot be made, or only its write-ahead log is there.
     """
+    log = path.with_name(f"{path.name}-wal")
     try:
+        if _size(log) and not _size(path):
+            raise DatabaseError(
+                f"{path} is missing or empty, but {log.name} beside it holds batches of it, which a new database would destroy",
+                hint="put the database file back, or a backup of it; or, to begin anew, move the log elsewhere",
+                path=str(path),
+                operation="open",
+            )
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.is_symlink():
             raise DatabaseError(
@@ -45,6 +57,13 @@ def prepare_file(path: Path) -> None:
         raise DatabaseError(
             f"{path} cannot be opened: {error.strerror or error}", path=str(path), operation="open"
         ) from error
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 @contextlib.contextmanager
@@ -81,7 +100,7 @@ class Pool:
     """One writer and any number of readers on one file.
 
     A reader belongs to whoever borrowed it until it is given back, so that no statement left open by one caller holds another on an old
-    view of the data. Connections do not survive a fork; a child opens its own.
+    view of the data. Connections do not survive a fork: see :mod:`fpa_plugins.sqlite.forking`.
     """
 
     def __init__(self, path: Path, *, synchronous: str, busy_timeout: float) -> None:
@@ -89,14 +108,20 @@ class Pool:
         self.busy_timeout = busy_timeout
         self._synchronous = synchronous
         self._reset()
+        close_before_forks(self)
 
     def _reset(self) -> None:
         self._pid = os.getpid()
         self._closed = False
         self._lock = threading.Lock()
+        self._returned = threading.Condition(self._lock)
+        self._lent = 0
+        self._forking = False
         self._readers: list[apsw.Connection] = []
         self._writing = threading.RLock()
+        self._holds_writing = False
         self._writer: apsw.Connection | None = None
+        self._places: dict[str, tuple[int, int] | None] = {}
 
     @property
     def writing_connection(self) -> apsw.Connection | None:
@@ -110,12 +135,15 @@ class Pool:
 
     def _check(self) -> None:
         if self._pid != os.getpid():
+            _INHERITED.extend((self._readers, self._writer))
             self._reset()
+        check_forked(str(self.path))
         if self._closed:
             raise DatabaseError(f"{self.path}: the store is closed", path=str(self.path), operation="use")
 
     def connect(self) -> apsw.Connection:
         """Open a connection of one's own."""
+        self.check_place(writing=False)
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
         connection.set_busy_timeout(int(self.busy_timeout * 1000))
         # Plans do not depend on bound values: where they may, a statement is prepared anew each time it is given others, which takes
@@ -136,16 +164,33 @@ class Pool:
         """Take a connection for reading, which :meth:`give_back` returns."""
         self._check()
         with self._lock:
+            self._returned.wait_for(lambda: not self._forking)
+            self._lent += 1
             connection = self._readers.pop() if self._readers else None
-        return connection or self.connect()
+        if connection is None:
+            try:
+                connection = self.connect()
+            except BaseException:
+                self._take_back(None)
+                raise
+        return connection
+
+    def _take_back(self, connection: apsw.Connection | None) -> None:
+        with self._lock:
+            self._lent -= 1
+            if connection is not None:
+                self._readers.append(connection)
+            self._returned.notify_all()
 
     def give_back(self, connection: apsw.Connection) -> None:
         """Take a connection back."""
-        if self._closed or self._pid != os.getpid():
+        if self._pid != os.getpid():
+            _INHERITED.append(connection)
+            return
+        usable = not self._closed and not connection.in_transaction
+        if not usable:
             connection.close(True)
-        else:
-            with self._lock:
-                self._readers.append(connection)
+        self._take_back(connection if usable else None)
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[apsw.Connection]:
@@ -174,6 +219,47 @@ class Pool:
         finally:
             self._writing.release()
 
+    def check_place(self, *, writing: bool = True) -> None:
+        """Refuse files that are not those that were opened under the database's name: nobody would find what is written to them.
+
+        :param writing: whether a transaction is open, so that there is a write-ahead log.
+        :raises DatabaseError: if the database or its write-ahead log was moved, replaced or deleted.
+        """
+        for name in (str(self.path), f"{self.path}-wal")[: 1 + writing]:
+            place = _identity(name)
+            if self._places.setdefault(name, place) != place:
+                raise DatabaseError(
+                    f"{name} was moved, replaced or deleted while it was open; nothing of the batch was kept",
+                    hint="put the files back, and open the store again",
+                    path=name,
+                    operation="use",
+                )
+
+    def before_fork(self, patience: float) -> bool:
+        """Close all connections and lend none until the fork is done; return False if one is still in use after *patience* seconds."""
+        idle = self._writing.acquire(timeout=patience)
+        self._holds_writing = idle
+        self._lock.acquire()
+        self._forking = True
+        idle = self._returned.wait_for(lambda: not self._lent, patience) and idle
+        idle = idle and not (self._writer is not None and self._writer.in_transaction)
+        if idle:
+            for connection in (*self._readers, self._writer):
+                if connection is not None:
+                    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+                    connection.close(True)
+            self._readers, self._writer = [], None
+            self._places.pop(f"{self.path}-wal", None)  # the next to open the database may make a new one
+        return idle
+
+    def after_fork(self) -> None:
+        """Lend connections again; a child makes its own locks instead."""
+        self._forking = False
+        self._returned.notify_all()
+        self._lock.release()
+        if self._holds_writing:
+            self._writing.release()
+
     def close(self) -> None:
         """Close what is not on loan; what is, closes when it comes back."""
         if self._closed or self._pid != os.getpid():
@@ -183,5 +269,14 @@ class Pool:
             readers, self._readers = self._readers, []
         for reader in readers:
             reader.close(True)
-        if self._writer is not None:
-            self._writer.close(True)
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close(True)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116  # twice for each batch
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -18,8 +18,8 @@ from fpa_core.engine.sql.session import Parameters, Wanted
 from fpa_core.engine.sql.tables import SqlTables
 from fpa_core.engine.tables import Reader, Writer
 from fpa_core.kinds import KINDS, Kind
+from fpa_core.patterns import start_of, text_after, translate
 from fpa_core.protocols import Capability, KindFigures, StoreDescription
-from fpa_core.protocols.patterns import start_of, text_after, translate
 from fpa_plugins.sqlite.connection import Pool, immediate, prepare_file
 from fpa_plugins.sqlite.errors import translated
 from fpa_plugins.sqlite.migrations import migrate
@@ -123,18 +123,25 @@ class SqliteDatabase:
             try:
                 yield SqlTables(SqliteSession(connection))
             finally:
-                connection.execute("ROLLBACK")
+                # The engine has rolled back already if the disk failed; a second error would hide the first.
+                if connection.in_transaction:
+                    with contextlib.suppress(apsw.Error):
+                        connection.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def writer(self, operation: str) -> Iterator[Writer]:
         """Open the latest state, with the write lock from the start."""
         with translated(self.path, operation), self._pool.writer() as connection, immediate(connection):
+            self._pool.check_place()
             yield SqlTables(SqliteSession(connection))
+            self._pool.check_place()
 
     def version(self) -> object | None:
-        """Return what differs after any change: the first number by other connections, the second by the writing one."""
+        """Return what differs after any change: the first number by other connections, the second by the writing one; they begin anew with it."""
         connection = self._pool.writing_connection
-        return None if connection is None else (connection.pragma("data_version"), connection.total_changes())
+        return (
+            None if connection is None else (connection, connection.pragma("data_version"), connection.total_changes())
+        )
 
     def latest(self, kind: Kind, subject: str) -> Sequence[Any] | None:
         """Return the values of the last row: a statement or two, each of which sees one state, and nothing is decoded."""
