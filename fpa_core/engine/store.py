@@ -48,14 +48,16 @@ class EngineStore:
 
     def close(self) -> None:
         """Seal what is worth it, if that is the policy, and release the database."""
-        if self._seal_rows is not None and self._written and self.database.is_open():
-            # Whoever is writing at this moment will seal when it closes.
-            with contextlib.suppress(DatabaseBusyError):
-                for kind in KINDS.values():
-                    self.seal(kind, least=self._seal_rows)
-        self._written = False
-        self._segments.clear()
-        self.database.close()
+        try:
+            if self._seal_rows is not None and self._written and self.database.is_open():
+                # Whoever is writing at this moment will seal when it closes.
+                with contextlib.suppress(DatabaseBusyError):
+                    for kind in KINDS.values():
+                        self.seal(kind, least=self._seal_rows)
+        finally:
+            self._written = False
+            self._segments.clear()
+            self.database.close()
 
     def seal(self, kind: Kind, *, subject: str | None = None, least: int = 1) -> Sealed:
         """Move hot rows of quotes and trades into segments, and merge small segments."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from psycopg.pq import TransactionStatus
 
+from fpa_core.engine.catalog import last_values
 from fpa_core.engine.rows import Row
 from fpa_core.engine.sql.session import Parameters, Wanted
 from fpa_core.engine.sql.tables import SqlTables
@@ -216,7 +216,7 @@ class PostgresDatabase:
             return values
         if last_row is None:
             return None
-        by_name = json.loads(last_row)
+        by_name = last_values(last_row, f"{kind.name} of {subject}")
         return [by_name.get(column.name) for column in kind.columns]
 
     def describe(self) -> StoreDescription:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import stat
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
@@ -18,6 +20,9 @@ __all__ = ["Pool", "immediate", "prepare_file"]
 
 PAGE_BYTES = 16_384
 """Large enough for columnar segments to read well, small enough for single rows to write well."""
+
+PAUSE, LEAST_PAUSE = 0.004, 0.0005
+"""Seconds between two tries to get the write lock: at first, and at least."""
 
 _INHERITED: list[object] = []
 """Connections of a parent process, which are never closed here: that would wait for its mutexes, and release its locks."""
@@ -57,6 +62,30 @@ def prepare_file(path: Path) -> None:
         raise DatabaseError(
             f"{path} cannot be opened: {error.strerror or error}", path=str(path), operation="open"
         ) from error
+
+
+def waiting(timeout: float) -> Callable[[int], bool]:
+    """Return what SQLite calls while another connection holds a lock: it waits a moment and returns whether to try again.
+
+    Who has waited longer tries more often, and so is more likely to be next. SQLite's own rule is the reverse: a writer that has waited for long looks
+    ten times a second only, and those who come later are served before it.
+
+    :param timeout: seconds after which to give up.
+    """
+    since = 0.0
+
+    def again(tries: int) -> bool:
+        nonlocal since
+        now = time.monotonic()
+        since = since if tries else now
+        waited = now - since
+        if waited >= timeout:
+            return False
+        pause = max(PAUSE / (1 + 2 * waited), LEAST_PAUSE)
+        time.sleep(random.uniform(0.5, 1.5) * pause)  # noqa: S311  # so that two writers do not keep step
+        return True
+
+    return again
 
 
 def _size(path: Path) -> int:
@@ -145,7 +174,7 @@ class Pool:
         """Open a connection of one's own."""
         self.check_place(writing=False)
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
-        connection.set_busy_timeout(int(self.busy_timeout * 1000))
+        connection.set_busy_handler(waiting(self.busy_timeout))
         # Plans do not depend on bound values: where they may, a statement is prepared anew each time it is given others, which takes
         # longer than most of them run.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)

@@ -8,11 +8,13 @@ from typing import Any
 
 from fpa_core import patterns
 from fpa_core.engine.condensed import CellLayouts, cells_of, digest, findings_of, split_findings
+from fpa_core.engine.damage import decoding
 from fpa_core.engine.rows import Row
 from fpa_core.engine.sql.session import Session, Wanted, wanted_row
 from fpa_core.engine.sql.statements import matching_origins
 from fpa_core.engine.tables import Sought
-from fpa_core.protocols import QuarantineCount, Quarantined, QuarantineQuery
+from fpa_core.kinds import KINDS
+from fpa_core.protocols import QuarantineCount, Quarantined, QuarantineQuery, State
 
 __all__ = ["SqlQuarantine"]
 
@@ -145,11 +147,12 @@ class SqlQuarantine:
     def _findings_with(self, rules: Sequence[str]) -> list[int]:
         """Return the shared findings in which a rule matches one of the patterns."""
         compiled = [patterns.compiled(pattern) for pattern in rules]
-        return [
-            number
-            for number, broken in self._session.query("SELECT id, rules FROM quarantine_findings")
-            if any(rule is not None and one.fullmatch(rule) for rule in json.loads(broken) for one in compiled)
-        ]
+        found = []
+        for number, broken in self._session.query("SELECT id, rules FROM quarantine_findings"):
+            with decoding("quarantine_findings", number):
+                if any(rule is not None and one.fullmatch(rule) for rule in json.loads(broken) for one in compiled):
+                    found.append(number)
+        return found
 
     # Writing
 
@@ -292,21 +295,23 @@ def _any(ways: Sequence[tuple[str, list[Any]]]) -> tuple[str, list[Any]]:
 
 def _record(row: Row) -> Quarantined:
     kind, subject, ts_ns, position, raw, findings, arguments, state, record, batch, changed_by, layout, cells = row
-    return Quarantined(
-        kind,
-        subject,
-        ts_ns,
-        position,
-        raw,
-        findings_of(findings, arguments),
-        state,
-        record,
-        batch,
-        changed_by,
-        cells_of(layout, raw, cells),
-    )
+    with decoding("quarantine", record):
+        return Quarantined(
+            KINDS[kind].name,
+            subject,
+            ts_ns,
+            position,
+            raw,
+            findings_of(findings, arguments),
+            State(state).value,
+            record,
+            batch,
+            changed_by,
+            cells_of(layout, raw, cells),
+        )
 
 
 def _likeness(row: Row) -> tuple[int, Quarantined]:
     number, record, kind, raw, layout, cells = row
-    return number, Quarantined(kind, None, None, None, raw, (), id=record, cells=cells_of(layout, raw, cells))
+    with decoding("quarantine", record):
+        return number, Quarantined(kind, None, None, None, raw, (), id=record, cells=cells_of(layout, raw, cells))
