@@ -29,8 +29,8 @@ HEAD = 64 * 1024
 MAX_NESTING = 3
 """Containers within containers that are opened."""
 
-MAX_RATIO, RATIO_FROM = 200, 256 * 1024 * 1024
-"""How many times its size a file may unpack to, once that is more than 256 MiB: tables of records come nowhere near."""
+MAX_RATIO, RATIO_FROM = 200, 64 * 1024 * 1024
+"""How many times its size a file may unpack to, once that is more than 64 MiB: tables of records come nowhere near."""
 
 _SPOOLED = 16 * 1024 * 1024
 """Bytes of a stream held in memory; more go to a temporary file."""
