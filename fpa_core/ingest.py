@@ -82,7 +82,7 @@ def ingest(
     warnings: dict[str, int] = {}
     read = empty = left_out = 0
     reading: Mapping[str, Any] = {}
-    with store.batch(source=source, file=None if path is None else path.name) as batch:
+    with store.batch(source=source, file=None if path is None else _name(path)) as batch:
         for chunk in itertools.chain(first, chunks):
             kinds[chunk.kind] = None
             notes += chunk.notes
@@ -379,6 +379,11 @@ def refused_record(record: Any, row: int | None, findings: Sequence[Finding]) ->
     kind = kind_of(record)
     (refused,) = _refused(kind, to_table(kind, [record]), [row], [findings], [record])
     return refused
+
+
+def _name(path: Path) -> str:
+    """Return the name of a file as text; bytes in it that are none are escaped."""
+    return path.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class _File:

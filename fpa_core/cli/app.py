@@ -177,7 +177,9 @@ def _run(arguments: list[str] | None) -> Any:
         if any(frame.f_code is click.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
             with writing():
                 raise
-        raise
+        if error.filename is None:
+            raise
+        raise OutputError(f"{displayed(str(error.filename))}: {error.strerror}") from error
 
 
 def exit_code(error: FpaError) -> int:

@@ -17,6 +17,7 @@ from attrs import define, evolve, field
 
 from fpa_core.arrow.conversion import to_table
 from fpa_core.engine.appending import Appender
+from fpa_core.engine.asked import check_quarantine_query, check_query, check_values
 from fpa_core.engine.matched import MatchedRows, Owners
 from fpa_core.engine.multisets import MultisetWriter
 from fpa_core.engine.quarantine import QuarantineClaims, QuarantineWriter
@@ -62,6 +63,7 @@ class Claims:
 
 def begin(tables: Writer, batch: Batch) -> Batch:
     """Add a batch and return it with its id and time: the present one, or the first after every earlier batch."""
+    check_values({"origin": batch.origin, "file": batch.file, "digest": batch.digest, "replays": batch.replays})
     latest = next(iter(tables.batches.find(limit=1, children=True)), None)
     now_ns = time.time_ns()
     if latest is not None and latest.recorded_ns - now_ns > MOST_BEHIND_NS and batch.parent is None:
@@ -202,6 +204,7 @@ class Transaction:
 
     def discard(self, query: QuarantineQuery) -> int:
         """Mark open records as discarded."""
+        check_quarantine_query(query)
         return self._quarantine.discard(query)
 
     def refuse_again(self, records: Sequence[Quarantined]) -> None:
@@ -213,6 +216,7 @@ class Transaction:
 
     def delete(self, query: Query) -> int:
         """Move the rows of *query* to the history."""
+        check_query(query)
         self._appender.forget()
         if query.kind.multiset:
             self._multisets.unseal(query)
@@ -227,6 +231,7 @@ class Transaction:
 
     def undo(self, batch_id: int) -> int:
         """Take back what *batch_id* brought, replaced and removed."""
+        check_values({"batch": batch_id})
         found = self._tables.batches.find(batch=batch_id)
         if not found or batch_id == self.batch_id:
             raise DataError(

@@ -38,6 +38,7 @@ def prepare_file(path: Path) -> None:
     """
     log = path.with_name(f"{path.name}-wal")
     try:
+        str(path).encode()
         if _size(log) and not _size(path):
             raise DatabaseError(
                 f"{path} is missing or empty, but {log.name} beside it holds batches of it, which a new database would destroy",
@@ -58,6 +59,8 @@ def prepare_file(path: Path) -> None:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, stat.S_IRUSR | stat.S_IWUSR))
         if path.is_dir():
             raise DatabaseError(f"{path} is a folder, not a database file", path=str(path), operation="open")
+    except UnicodeEncodeError:
+        raise DatabaseError(f"{str(path)!r} is not valid Unicode", path=str(path), operation="open") from None
     except OSError as error:
         raise DatabaseError(
             f"{path} cannot be opened: {error.strerror or error}", path=str(path), operation="open"

@@ -165,7 +165,7 @@ def test_an_archive_of_many_tiny_members(data: DataLayer, tmp_path: Path, monkey
         pack(members, rows)
         assert members * rows == data.ingest(path).read
     pack(4, 1)
-    with pytest.raises(DataError, match="the archive has 4 members of [0-9]+ bytes on average"):
+    with pytest.raises(DataError, match=r"the archive has 4 members of [0-9]+ bytes on average"):
         data.ingest(path)
     assert 2 == len(data.store.batches())
 
