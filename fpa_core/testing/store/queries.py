@@ -298,7 +298,7 @@ class QueryTests(StoreTests):
             Query(QUOTES, origins=(lone,)),
             Query(QUOTES, equal={"conditions": lone}),
         ):
-            with pytest.raises(DataError, match="is beyond 64 bits|is not valid Unicode"):
+            with pytest.raises(DataError, match=r"is beyond 64 bits|is not valid Unicode"):
                 next(iter(backend.scan(query)), None)
             with pytest.raises(DataError):
                 backend.count(query)
