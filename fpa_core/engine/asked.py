@@ -13,14 +13,16 @@ __all__ = ["check_quarantine_query", "check_query", "check_values"]
 
 def check_query(query: Query) -> None:
     """Check what a query of rows asks for."""
-    values = {"subject": query.subjects, "pattern": query.patterns, "batch": query.batch, "limit": query.limit}
-    check_values(values | {"origin": query.origins} | query.equal)
+    numbers = {"batch": query.batch, "limit": query.limit}
+    check_values(
+        {**numbers, "subject": query.subjects, "pattern": query.patterns, "origin": query.origins, **query.equal}
+    )
 
 
 def check_quarantine_query(query: QuarantineQuery) -> None:
     """Check what a query of rejected records asks for."""
     numbers = {"id": query.ids, "batch": query.batch, "changed_by": query.changed_by, "limit": query.limit}
-    check_values(numbers | {"symbol": query.symbols, "rule": query.rules, "origin": query.origins})
+    check_values({**numbers, "symbol": query.symbols, "rule": query.rules, "origin": query.origins})
 
 
 def check_values(values: Mapping[str, Any]) -> None:

@@ -167,7 +167,7 @@ class ProcessTests(StoreTests):
             while not done.is_set():
                 assert len(store.get_quotes("A")) == 1_000
 
-        stored = []
+        stored: list[int] = []
 
         def fork() -> None:
             try:
