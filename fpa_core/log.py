@@ -5,11 +5,12 @@ Importing this module installs no handlers. A program with its own logging only 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -139,12 +140,14 @@ def configure(
     if section.file is not None:
         try:
             handlers.append(logging.FileHandler(section.file, encoding="utf-8"))
+            handlers[-1].handleError = _told_once(str(section.file))  # type: ignore[method-assign]
         except OSError as error:
             raise ConfigError(f"logging.file: {section.file} cannot be written: {error.strerror}") from None
     root = logging.getLogger(ROOT)
     for handler in list(root.handlers):
         root.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):  # what a full disk did not take has been told
+            handler.close()
     redaction = Redaction(secrets)
     for handler in handlers:
         handler.addFilter(redaction)
@@ -155,6 +158,20 @@ def configure(
     # At DEBUG websockets logs whole frames, and the first frame sent to a market data feed contains the key.
     frames = logging.getLogger("websockets")
     frames.setLevel(max(logging.INFO, frames.level))
+
+
+def _told_once(file: str) -> Callable[[logging.LogRecord], None]:
+    """Return what to do about lines that cannot be written to a file, as on a full disk: say so once, and go on; standard error has them, too."""
+    told = False
+
+    def handle_error(_: logging.LogRecord) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            with contextlib.suppress(OSError):
+                sys.stderr.write(f"fpa: the log file {displayed(file)} cannot be written: {sys.exc_info()[1]}\n")
+
+    return handle_error
 
 
 def _level(name: str) -> LogLevel:

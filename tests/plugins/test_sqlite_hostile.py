@@ -143,6 +143,20 @@ def test_a_read_that_fails_says_why(store: DataStore) -> None:
     assert [quote(1)] == store.get_quotes()
 
 
+def test_a_full_disk_is_named_when_reading_fails(store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a read fails because its disk is full, the error says so and how to mend it."""
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+
+    def fail() -> None:
+        with store.backend.database.reader("read quotes"):  # type: ignore[attr-defined]
+            raise apsw.IOError("disk I/O error")
+
+    with pytest.raises(DatabaseError, match="no space left on its disk") as raised:
+        fail()
+    assert raised.value.hint == "free some space"
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_child_forked_within_a_read_is_refused(store: DataStore) -> None:
     """Who forks while reading has a child that may not use the database, is told so, and can itself go on."""
