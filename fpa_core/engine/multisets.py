@@ -297,7 +297,8 @@ class _Merge:
         kind = runs.kind
         shape = shape_of(kind)
         groups = _groups(runs)
-        unknown = [key for key in groups if key not in self.crowds]
+        remembered = {key: self.crowds[key] for key in groups if key in self.crowds}
+        unknown = [key for key in groups if key not in remembered]
         stored: dict[Key, list[Row]] = defaultdict(list)
         for row in self.tables.rows.at(kind, unknown):
             stored[row[:2]].append(row)
@@ -315,12 +316,12 @@ class _Merge:
             if (
                 len(hot) == len(contents) == 1
                 and key[0] not in met
-                and key not in self.crowds
+                and key not in remembered
                 and self._is_again(key, hot[0], contents[0], contents_of, own)
             ):
                 tally[Action.DUPLICATE] += 1
                 continue
-            instant = self.crowds.get(key) or self._look(shape, key, hot, met.get(key[0], ()), own)
+            instant = remembered.get(key) or self._look(shape, key, hot, met.get(key[0], ()), own)
             for action in self._merge_key(shape, key, contents, instant, hot, superseded):
                 tally[action] += 1
             self._remember(key, instant, len(contents))
