@@ -196,7 +196,8 @@ class Pool:
         """Take a connection for reading, which :meth:`give_back` returns."""
         self._check()
         with self._lock:
-            self._returned.wait_for(lambda: not self._forking)
+            if self._forking:
+                self._returned.wait_for(lambda: not self._forking)
             self._lent += 1
             connection = self._readers.pop() if self._readers else None
         if connection is None:
@@ -212,7 +213,8 @@ class Pool:
             self._lent -= 1
             if connection is not None:
                 self._readers.append(connection)
-            self._returned.notify_all()
+            if self._forking:
+                self._returned.notify_all()
 
     def give_back(self, connection: apsw.Connection) -> None:
         """Take a connection back."""
