@@ -140,7 +140,7 @@ def configure(
     if section.file is not None:
         try:
             handlers.append(logging.FileHandler(section.file, encoding="utf-8"))
-            handlers[-1].handleError = _told_once(str(section.file))  # type: ignore[method-assign]
+            handlers[-1].handleError = _told_once(str(section.file))  # type: ignore[assignment, method-assign]
         except OSError as error:
             raise ConfigError(f"logging.file: {section.file} cannot be written: {error.strerror}") from None
     root = logging.getLogger(ROOT)

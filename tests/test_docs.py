@@ -381,9 +381,8 @@ def test_every_exception_is_documented():
 
 PUBLIC = {
     "DataLayer": (fpa_core.DataLayer, set()),
-    # What the parts of the layer say to each other, not to people.
-    "DataStore": (fpa_core.DataStore, {"read", "records", "grouped", "drop_sold", "tell"}),
-    "Selection": (Selection, {"store", "query"}),
+    "DataStore": (fpa_core.DataStore, set()),
+    "Selection": (Selection, {"rows", "query"}),
     "DataCache": (fpa_core.DataCache, set()),
     "DataValidator": (fpa_core.DataValidator, set()),
     "ValidationResult": (fpa_core.ValidationResult, set()),

@@ -88,12 +88,12 @@ class App:
     def open(self, *, lazy: bool = True) -> DataLayer:
         """Open the data layer. Its parts open on first use unless *lazy* is false."""
         from fpa_core import config, log
-        from fpa_core.layer import open_layer
+        from fpa_core.layer import open_tree
 
         # Configure logging before the layer, because loading plugins logs.
         tree = config.load(self.config, env=self.env)
         log.configure(tree.logging, self.log_level, secrets=tree.secrets)
-        return open_layer(self.config, env=self.env, lazy=lazy)
+        return open_tree(tree, lazy=lazy)
 
 
 class _Group(click.Group):
