@@ -15,7 +15,7 @@ import pytest
 
 from fpa_core.exceptions import CorruptionError, DatabaseError
 from fpa_core.kinds import QUOTES
-from fpa_core.models import Bar, Quote
+from fpa_core.models import Bar, Order, Quote
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Quarantined
 from fpa_core.store import DataStore
@@ -195,6 +195,7 @@ def change(path: Path, statement: str, *values: Any) -> None:
         ("UPDATE quotes SET bid = '1x'", "number"),
         ("UPDATE quotes SET bid_exchange = CAST(x'ff41' AS TEXT)", "quotes"),
         ("UPDATE bars SET close = '1..2'", "number"),
+        ("UPDATE orders SET side = 'buz'", "orders"),
         ("UPDATE quarantine SET kind = 'trade5'", "quarantine"),
         ("UPDATE quarantine SET state = 'opem'", "quarantine"),
         ("UPDATE quarantine SET arguments = 'x' || char(1) || 'y' || char(1) || 'z'", "quarantine"),
@@ -210,7 +211,8 @@ def test_what_cannot_be_decoded_is_damage(path: Path, statement: str, table: str
     store = DataStore(open_store(SqliteOptions(path=path, seal_rows=None)))
     store.save([Quote("B", Instant(ts), 1, 2) for ts in range(9)])
     store.seal()
-    store.save([quote(1), Bar("A", Instant(0), 1, 2, 1, 2, 5, "1m")])
+    order = Order("1", "A", 5, "buy", "market", timestamp=Instant(0), updated_at=Instant(1))
+    store.save([quote(1), Bar("A", Instant(0), 1, 2, 1, 2, 5, "1m"), order])
     with store.batch() as batch:
         finding = {"rule": "format", "message": "price: 'x' in row 3", "observed": [1.5]}
         batch.quarantine([Quarantined("trades", "A", 1, 3, "A,x", (finding,), cells={"symbol": "A", "price": "x"})])
@@ -221,6 +223,7 @@ def test_what_cannot_be_decoded_is_damage(path: Path, statement: str, table: str
     for read in (
         store.get_quotes,
         store.get_bars,
+        store.get_orders,
         store.quarantined,
         store.batches,
         store.inventory,
