@@ -18,6 +18,7 @@ from fpa_core.config.merger import Merger
 from fpa_core.config.problems import KeyPath, Origin, Problem, did_you_mean, display, fail
 from fpa_core.config.tree import Tree
 from fpa_core.exceptions import ConfigError
+from fpa_core.outputs import why_distrusted
 
 __all__ = ["load"]
 
@@ -51,7 +52,7 @@ def load(
         raise ConfigError(
             f"the current folder cannot be used: {error.strerror}", hint="change to one that exists"
         ) from None
-    file = None if tables is not None else find() if path is None else Path(path).expanduser().absolute()
+    file = None if tables is not None else _found() if path is None else Path(path).expanduser().absolute()
     document, lines = (dict(tables or {}), {}) if file is None else _parse(file)
     overlays = document.pop("env", {})
     merger = Merger(file, lines)
@@ -78,6 +79,20 @@ def load(
             unset=frozenset(merger.unset),
         )
     )
+
+
+def _found() -> Path | None:
+    """Return the file of the current folder or of one above it.
+
+    :raises ConfigError: if others could have written it: it decides where data go, and nobody has named it.
+    """
+    file = find()
+    if file is not None and (reason := why_distrusted(file)):
+        raise ConfigError(
+            f"{file} is not used: {reason}",
+            hint=f"if you trust it, name it: --config {file}, or the variable FPA_CONFIG",
+        )
+    return file
 
 
 def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:

@@ -15,6 +15,8 @@ import apsw
 
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_plugins.sqlite.forking import check_forked, close_before_forks
+from fpa_plugins.sqlite.pages import open_file
+from fpa_plugins.sqlite.read_only import ReadOnlyFile
 
 __all__ = ["Pool", "immediate", "prepare_file"]
 
@@ -135,9 +137,10 @@ class Pool:
     view of the data. Connections do not survive a fork: see :mod:`fpa_plugins.sqlite.forking`.
     """
 
-    def __init__(self, path: Path, *, synchronous: str, busy_timeout: float) -> None:
+    def __init__(self, path: Path, *, synchronous: str, busy_timeout: float, read_only: bool = False) -> None:
         self.path = path
         self.busy_timeout = busy_timeout
+        self.read_only = ReadOnlyFile(path) if read_only else None
         self._synchronous = synchronous
         self._reset()
         close_before_forks(self)
@@ -175,8 +178,10 @@ class Pool:
 
     def connect(self) -> apsw.Connection:
         """Open a connection of one's own."""
+        if self.read_only is not None:
+            return self.read_only.connect(int(self.busy_timeout * 1000), f"PRAGMA cache_size = -{CACHE_KIB}")
         self.check_place(writing=False)
-        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
+        connection = open_file(str(self.path), apsw.SQLITE_OPEN_READWRITE)
         connection.set_busy_handler(waiting(self.busy_timeout))
         # Plans do not depend on bound values: where they may, a statement is prepared anew each time it is given others, which takes
         # longer than most of them run.
@@ -200,13 +205,14 @@ class Pool:
                 self._returned.wait_for(lambda: not self._forking)
             self._lent += 1
             connection = self._readers.pop() if self._readers else None
-        if connection is None:
-            try:
-                connection = self.connect()
-            except BaseException:
-                self._take_back(None)
-                raise
-        return connection
+        try:
+            if connection is not None and self.read_only is not None and self.read_only.is_stale(connection):
+                connection.close(True)
+                connection = None
+            return connection or self.connect()
+        except BaseException:
+            self._take_back(None)
+            raise
 
     def _take_back(self, connection: apsw.Connection | None) -> None:
         with self._lock:
@@ -225,6 +231,8 @@ class Pool:
         if not usable:
             connection.close(True)
         self._take_back(connection if usable else None)
+        if usable and self.read_only is not None:
+            self.read_only.check(connection)
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[apsw.Connection]:
@@ -233,6 +241,13 @@ class Pool:
         :raises DatabaseBusyError: when the wait takes longer than the busy timeout, or the thread is already writing.
         """
         self._check()
+        if self.read_only is not None:
+            raise DatabaseError(
+                f"{self.path} was opened for reading only",
+                hint="open it without read_only in [store], and without --read-only",
+                path=str(self.path),
+                operation="write",
+            )
         if not self._writing.acquire(timeout=self.busy_timeout):
             raise DatabaseBusyError(
                 f"{self.path}: another thread held the database for longer than {self.busy_timeout:g} s",

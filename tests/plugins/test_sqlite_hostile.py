@@ -20,6 +20,7 @@ from fpa_core.numbers import Instant
 from fpa_core.protocols import Quarantined
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite import connection
+from fpa_plugins.sqlite.pages import open_file
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 needs_open_files_to_move = pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be moved there")
@@ -182,9 +183,8 @@ def test_a_child_forked_within_a_read_is_refused(store: DataStore) -> None:
 
 
 def change(path: Path, statement: str, *values: Any) -> None:
-    """Change a database as a flipped bit might, past the store."""
-    edit = apsw.Connection(str(path))
-    edit.execute("PRAGMA writable_schema = ON")
+    """Change a database past the store, as a bit that was flipped in memory before the page got its checksum might."""
+    edit = open_file(str(path), apsw.SQLITE_OPEN_READWRITE)
     edit.execute(statement, values)
     edit.close(True)
 
