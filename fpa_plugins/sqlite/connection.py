@@ -12,6 +12,7 @@ from pathlib import Path
 import apsw
 
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
+from fpa_plugins.sqlite.encryption import Key
 from fpa_plugins.sqlite.pages import open_file
 from fpa_plugins.sqlite.read_only import ReadOnlyFile
 
@@ -86,10 +87,13 @@ class Pool:
     view of the data. Connections do not survive a fork; a child opens its own.
     """
 
-    def __init__(self, path: Path, *, synchronous: str, busy_timeout: float, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, synchronous: str, busy_timeout: float, read_only: bool = False, key: Key | None = None
+    ) -> None:
         self.path = path
         self.busy_timeout = busy_timeout
-        self.read_only = ReadOnlyFile(path) if read_only else None
+        self.read_only = ReadOnlyFile(path, key) if read_only else None
+        self.key = key
         self._synchronous = synchronous
         self._reset()
 
@@ -121,7 +125,7 @@ class Pool:
         """Open a connection of one's own."""
         if self.read_only is not None:
             return self.read_only.connect(int(self.busy_timeout * 1000), f"PRAGMA cache_size = -{CACHE_KIB}")
-        connection = open_file(str(self.path), apsw.SQLITE_OPEN_READWRITE)
+        connection = open_file(str(self.path), apsw.SQLITE_OPEN_READWRITE, self.key)
         connection.set_busy_timeout(int(self.busy_timeout * 1000))
         # Plans do not depend on bound values: where they may, a statement is prepared anew each time it is given others, which takes
         # longer than most of them run.
