@@ -12,6 +12,7 @@ from fpa_core.engine.tables import unsupported
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_core.operations.backup import Backup, backups_in, make_backup, opened_copy, verify_backup
 from fpa_core.operations.check import CheckReport, check
+from fpa_core.operations.encryption import decrypt, encrypt, rotate
 from fpa_core.operations.repair import repair
 from fpa_core.operations.restore import Restored, restore
 from fpa_core.protocols import Capability, MigrationPlan, Space, StoreBackend, StoreFile, Tick
@@ -115,6 +116,30 @@ class Operations:
         before = engine.database.space()
         engine.database.compact()
         return before, engine.database.space()
+
+    def encrypt(self, *, tick: Tick = silent) -> None:
+        """Encrypt the store with the configured key.
+
+        :raises DatabaseError: if there is no key or no store, it is encrypted already, or another program has it open.
+        """
+        self._close()
+        encrypt(self._file(), tick=tick)
+
+    def decrypt(self, *, tick: Tick = silent) -> None:
+        """Write the store without encryption; take the key out of the configuration afterwards.
+
+        :raises DatabaseError: if it is not encrypted, or another program has it open.
+        """
+        self._close()
+        decrypt(self._file(), tick=tick)
+
+    def rotate(self, key_file: Path | str, *, tick: Tick = silent) -> None:
+        """Encrypt the store with another key; configure it afterwards.
+
+        :raises DatabaseError: if it is not encrypted, or another program has it open.
+        """
+        self._close()
+        rotate(self._file(), Path(key_file).expanduser().absolute(), tick=tick)
 
     def plan(self) -> MigrationPlan:
         """Return what opening the store will do to its schema; nothing is changed.

@@ -89,9 +89,20 @@ class StoreFile(Protocol):
     path: Path
     schema: int
 
-    def open_copy(self, path: Path) -> StoreBackend:
+    @property
+    def encrypted(self) -> bool:
+        """Whether the file is encrypted; ``has_key`` says whether a key is configured."""
+        ...
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a key is configured."""
+        ...
+
+    def open_copy(self, path: Path, *, key_file: Path | None = None) -> StoreBackend:
         """Open a copy of the store, for reading only; nothing is written beside it.
 
+        :param key_file: the key of an encrypted copy; None for the configured one.
         :raises DatabaseError: if it is damaged, or of another schema.
         """
         ...
@@ -103,8 +114,16 @@ class StoreFile(Protocol):
         """
         ...
 
-    def replace(self, draft: Path, aside: Path) -> None:
-        """Put *draft*, a complete file in the same folder, in the place of the store; what was there goes to *aside*.
+    def rewrite(self, draft: Path, *, key_file: Path | None = None, plain: bool = False) -> None:
+        """Write what the store holds to *draft*, an empty file.
+
+        :param key_file: encrypt it with this key; None for the configured one.
+        :param plain: do not encrypt it.
+        """
+        ...
+
+    def replace(self, draft: Path, aside: Path | None) -> None:
+        """Put *draft*, a complete file in the same folder, in the place of the store; what was there goes to *aside*, or is dropped if that is None.
 
         Killed at any point, the store is the old one or the new one.
 

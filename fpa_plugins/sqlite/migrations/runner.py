@@ -17,6 +17,7 @@ from fpa_core.engine.sql.migrations import Migration, migrations_in, pending
 from fpa_core.exceptions import DatabaseError, SchemaError
 from fpa_plugins.sqlite.connection import immediate
 from fpa_plugins.sqlite.copying import verified_copy
+from fpa_plugins.sqlite.encryption import Key
 
 __all__ = [
     "APPLICATION_ID",
@@ -38,8 +39,12 @@ def known_migrations() -> list[Migration]:
     return migrations_in(__package__)
 
 
-def migrate(connection: apsw.Connection, path: Path, migrations: Sequence[Migration] | None = None) -> Path | None:
+def migrate(
+    connection: apsw.Connection, path: Path, migrations: Sequence[Migration] | None = None, *, key: Key | None = None
+) -> Path | None:
     """Bring the database to the last of *migrations*; return the backup made on the way, if there was anything to back up.
+
+    :param key: that of the database, which the backup keeps.
 
     :raises SchemaError: when the file belongs to another program, comes from a newer version, or its past steps are not ours.
     :raises CorruptionError: when it is damaged: a migration would spread the damage.
@@ -50,7 +55,7 @@ def migrate(connection: apsw.Connection, path: Path, migrations: Sequence[Migrat
     with immediate(connection):
         # Another process may have been faster: look again now that nobody else can write.
         left = pending_steps(connection, path, steps)
-        backup = _back_up(path, left[0].version - 1) if left and left[0].version > 1 else None
+        backup = _back_up(path, left[0].version - 1, key) if left and left[0].version > 1 else None
         take(connection, left)
     return backup
 
@@ -110,7 +115,7 @@ def backup_name(path: Path, version: int) -> Path:
     return next(found for name in names if not (found := path.with_name(name)).exists())
 
 
-def _back_up(path: Path, version: int) -> Path:
+def _back_up(path: Path, version: int, key: Key | None) -> Path:
     """Copy the database, by a connection of its own, as it is before the migration; nobody else migrates meanwhile."""
     try:
         for left in path.parent.glob(f"{path.name}.v*.bak.part"):
@@ -118,7 +123,7 @@ def _back_up(path: Path, version: int) -> Path:
         target = backup_name(path, version)
         draft = target.with_name(f"{target.name}.part")
         try:
-            verified_copy(path, draft)
+            verified_copy(path, draft, key)
             draft.rename(target)
         finally:
             draft.unlink(missing_ok=True)
