@@ -30,7 +30,7 @@ ERRORS_FOUND = 1
 @json_option
 @click.pass_obj
 def check(app: App, /, repair: bool, as_json: bool) -> None:
-    """Check the whole database: pages, structure, schema, segments, rows, history, batches, quarantine and clock.
+    """Check the whole database: pages, structure, schema, segments, rows, history, batches, quarantine, audit log and clock.
 
     Nothing is changed without --repair, and writers are not held up. Exit codes: 0 sound, or all errors mended; 1 errors were found; 5 the database
     cannot be opened at all.
@@ -225,12 +225,12 @@ def decrypt(app: App, /) -> None:
 @click.command()
 @click.option("--new-key-file", required=True, type=click.Path(path_type=Path), help="The file with the new key.")
 @click.pass_obj
-def rotate(app: App, /, new_key_file: Path) -> None:
+def rekey(app: App, /, new_key_file: Path) -> None:
     """Encrypt the database with another key. Older backups keep the one before."""
-    with app.open() as data, work_bar("rotate") as tick:
-        data.operations.rotate(new_key_file, tick=tick)
+    with app.open() as data, work_bar("rekey") as tick:
+        data.operations.rekey(new_key_file, tick=tick)
     say(f"the database has the key of {new_key_file} now; name it in [store] key_file")
 
 
-OPERATIONS = (check, backup, backups, verify, restore, compact, migrate, new_key, encrypt, decrypt, rotate)
+OPERATIONS = (check, backup, backups, verify, restore, compact, migrate, new_key, encrypt, decrypt, rekey)
 """The commands that ``fpa store`` has besides its own."""

@@ -19,6 +19,7 @@ from fpa_core.config.merger import CORE_KEYS
 from fpa_core.config.sections import (
     DURATION,
     LIFETIME,
+    AuditSection,
     BackupSection,
     CacheSection,
     LoggingSection,
@@ -65,6 +66,7 @@ def schema(*, stores: Classes, caches: Classes, validators: Classes, sources: Cl
         "plugins": _table(PluginsSection),
         "logging": _table(LoggingSection),
         "backup": _table(BackupSection),
+        "audit": _table(AuditSection),
         "sources": {"type": "object", "additionalProperties": _sources(sources)},
         "formats": {"type": "object", "additionalProperties": _table(Format)},
     }

@@ -15,7 +15,7 @@ from fpa_core.config import Section
 from fpa_core.exceptions import ConfigError
 from fpa_core.formats import Format, FormatOffer
 from fpa_core.kinds import BARS, kind_of
-from fpa_core.protocols import Chunk, Query, SourceRequest
+from fpa_core.protocols import Capability, Chunk, Query, SourceRequest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fpa_core.models import Order
     from fpa_core.operations import Operations
     from fpa_core.plugins import PluginManager, Registration
-    from fpa_core.protocols import Source
+    from fpa_core.protocols import Source, StoreBackend
     from fpa_core.quarantine import Quarantine
     from fpa_core.store import DataStore
     from fpa_core.validator import DataValidator
@@ -105,14 +105,28 @@ class Components:
         from fpa_core.store import DataStore
 
         chosen = self.config.store
+        backend = self.plugins.stores.require(chosen.backend).create(chosen.options)
+        self._anchor(backend)
         store = DataStore(
-            self.plugins.stores.require(chosen.backend).create(chosen.options),
+            backend,
             clock=self._clock,
             read_through=self._cached_reads.read,
         )
         store.on_change(self._cached_reads.invalidate)
         store.on_commit(lambda receipt: self.plugins.notify("fpa_ingested", receipt=receipt))
         return store
+
+    def _anchor(self, backend: StoreBackend) -> None:
+        """Keep the end of the audit log outside the database, if the store has such a log and is kept."""
+        if self.config.read_only or Capability.PERSISTENT not in backend.capabilities:
+            return
+        from fpa_core.engine.store import EngineStore
+        from fpa_core.operations.anchor import anchor_of
+
+        if isinstance(backend, EngineStore) and (anchor := anchor_of(self.config, self.plugins)) is not None:
+            with backend.database.reader("read the end of the audit log") as tables:
+                anchor.begin(tables.audit_log.last())
+            backend.audit.listeners.append(anchor.note)
 
     @_Lazy
     def _cached_reads(self) -> CachedReads:

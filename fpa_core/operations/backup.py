@@ -137,9 +137,14 @@ def verify_backup(file: StoreFile, path: Path, tick: Tick) -> Backup:
     with opened_copy(file, path) as copy:
         require_sound(path, check(copy, now_ns=manifest.made_ns))
         found = contents_of(copy, manifest.database, manifest.made_ns, path, lambda _done, _all: None)
-    if (found.kinds, found.batches, found.rejected) != (manifest.kinds, manifest.batches, manifest.rejected):
+    if _held(found) != _held(manifest):
         raise _changed(path, "it does not hold what its manifest says")
     return Backup(path, manifest)
+
+
+def _held(manifest: Manifest) -> tuple[object, ...]:
+    log = manifest.audit_first, manifest.audit_seq, manifest.audit_hash
+    return manifest.kinds, manifest.batches, manifest.rejected, log
 
 
 def _changed(path: Path, how: str) -> CorruptionError:

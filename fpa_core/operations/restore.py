@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -10,11 +11,13 @@ from pathlib import Path
 
 from attrs import frozen
 
+from fpa_core.engine.store import EngineStore
 from fpa_core.exceptions import CorruptionError, DatabaseError
+from fpa_core.operations.anchor import AnchorFile
 from fpa_core.operations.backup import verify_backup
 from fpa_core.operations.manifest import Manifest
 from fpa_core.outputs import OWNER, private_folder
-from fpa_core.protocols import StoreFile, Tick
+from fpa_core.protocols import AuditEntry, StoreFile, Tick
 
 __all__ = ["Restored", "restore"]
 
@@ -30,10 +33,13 @@ class Restored:
     aside: Path | None
 
 
-def restore(file: StoreFile, backup: Path, *, replace: bool, tick: Tick) -> Restored:
+def restore(
+    file: StoreFile, backup: Path, *, replace: bool, tick: Tick, anchor: AnchorFile | None = None
+) -> Restored:
     """Verify a backup and put a copy of it in the place of the store.
 
     :param replace: whether a store that is there may be replaced; it is kept beside the new one.
+    :param anchor: the anchor of the audit log, which is told where the log goes back to.
     :raises DatabaseError: if a store is there and may not be replaced, another program has it open, or the copy cannot be written.
     :raises CorruptionError: if the backup is not what it was when it was made; nothing is changed then.
     """
@@ -54,7 +60,12 @@ def restore(file: StoreFile, backup: Path, *, replace: bool, tick: Tick) -> Rest
         draft.unlink(missing_ok=True)  # of a restore that was killed
         try:
             _copy(backup, draft, manifest)
+            entry = _record(file, draft, backup, manifest, aside if exists else None)
+            if anchor is not None:
+                anchor.restore(manifest.audit_seq, manifest.audit_hash)
             file.replace(draft, aside)
+            if anchor is not None and entry is not None:
+                anchor.note(entry)
         finally:
             draft.unlink(missing_ok=True)
     except OSError as error:
@@ -65,6 +76,19 @@ def restore(file: StoreFile, backup: Path, *, replace: bool, tick: Tick) -> Rest
             operation="restore",
         ) from error
     return Restored(path, manifest, aside if aside.exists() else None)
+
+
+def _record(file: StoreFile, draft: Path, backup: Path, manifest: Manifest, aside: Path | None) -> AuditEntry | None:
+    """Add the entry of the restore to the copy, so that it is there if and only if the copy takes the place of the store.
+
+    A copy of an older schema is left as it is: its log may not have begun.
+    """
+    if manifest.schema != file.schema:
+        return None
+    details = {"backup": backup.name, "sha256": manifest.sha256, "aside": aside and aside.name}
+    with contextlib.closing(file.open_copy(draft, read_only=False)) as backend:
+        assert isinstance(backend, EngineStore), "a store that is one file is an engine's"
+        return backend.record_act("restore", details)
 
 
 def _copy(backup: Path, draft: Path, manifest: Manifest) -> None:

@@ -23,7 +23,7 @@ Tick: TypeAlias = Callable[[int, int], None]
 class Problem:
     """Something that is wrong with a store.
 
-    :ivar check: what found it: ``page``, ``structure``, ``schema``, ``reference``, ``segment``, ``row``, ``history``, ``batch``, ``quarantine`` or ``clock``.
+    :ivar check: what found it: ``page``, ``structure``, ``schema``, ``reference``, ``segment``, ``row``, ``history``, ``batch``, ``quarantine``, ``audit`` or ``clock``.
     :ivar where: the file, page, table, segment or batch.
     :ivar problem: what is wrong there; ``remedy`` what to do about it.
     :ivar severity: an error if data are lost, wrong or cannot be trusted; a warning otherwise.
@@ -99,8 +99,8 @@ class StoreFile(Protocol):
         """Whether a key is configured."""
         ...
 
-    def open_copy(self, path: Path, *, key_file: Path | None = None) -> StoreBackend:
-        """Open a copy of the store, for reading only; nothing is written beside it.
+    def open_copy(self, path: Path, *, key_file: Path | None = None, read_only: bool = True) -> StoreBackend:
+        """Open a copy of the store; nothing is written beside it if it is only read.
 
         :param key_file: the key of an encrypted copy; None for the configured one.
         :raises DatabaseError: if it is damaged, or of another schema.

@@ -29,6 +29,7 @@ from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.patterns import compiled
 from fpa_core.protocols import (
+    AuditEntry,
     Batch,
     Capability,
     InventoryEntry,
@@ -62,6 +63,7 @@ class _State:
     rejected: dict[int, tuple[int, Quarantined]] = field(factory=dict)
     rejected_before: dict[int, Sequence[Quarantined]] = field(factory=dict)
     matches: dict[int, Sequence[tuple[str, str, int, int, int]]] = field(factory=dict)
+    audit_log: dict[int, AuditEntry] = field(factory=dict)
 
 
 class _Tables:
@@ -73,6 +75,7 @@ class _Tables:
         self.segments = _Segments(self)
         self.batches = _Batches(self)
         self.quarantine = _Quarantine(self)
+        self.audit_log = _AuditLog(self)
 
     def change(self, name: str, more: Mapping[Any, Any], left: Mapping[Any, Any] | None = None) -> None:
         """Put *more* entries into a mapping of the state, in the place of others with their keys; *left* is what is kept of it, None for all."""
@@ -450,6 +453,19 @@ class _Quarantine(_Part):
 
     def keep_matches(self, batch: int, matches: Sequence[tuple[str, str, int, int, int]]) -> None:
         self._tables.change("matches", {batch: [*self._state.matches.get(batch, ()), *matches]})
+
+
+class _AuditLog(_Part):
+    def last(self) -> AuditEntry | None:
+        return next(reversed(self._state.audit_log.values()), None)
+
+    def scan(self, first: int = 1, size: int = 4_096) -> Generator[Sequence[AuditEntry], None, None]:
+        entries = (entry for entry in self._state.audit_log.values() if entry.seq >= first)
+        while page := list(itertools.islice(entries, size)):
+            yield page
+
+    def add(self, entry: AuditEntry) -> None:
+        self._tables.change("audit_log", {entry.seq: entry})
 
 
 class MemoryDatabase:

@@ -13,6 +13,7 @@ from typing import Any
 
 import apsw
 
+from fpa_core.engine.audit_log import record_migration
 from fpa_core.engine.catalog import last_values
 from fpa_core.engine.damage import damaged
 from fpa_core.engine.rows import Row
@@ -164,7 +165,7 @@ class SqliteDatabase:
                     check_schema(connection, self.path)
             else:
                 with self._pool.writer() as connection:
-                    self.migration_backup = migrate(connection, self.path, key=key)
+                    self.migration_backup = migrate(connection, self.path, key=key, note=_note_migration)
                     check_schema(connection, self.path)
 
     @contextlib.contextmanager
@@ -266,6 +267,10 @@ class SqliteDatabase:
         """Release the file; SQLite folds the write-ahead log into it."""
         with translated(self.path, "close"):
             self._pool.close()
+
+
+def _note_migration(connection: apsw.Connection, version: int, backup: Path | None) -> None:
+    record_migration(SqlTables(SqliteSession(connection)), version, int(connection.pragma("user_version")), backup)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import apsw
 from attrs import evolve
 
+from fpa_core.engine.sql.migrations import version_before
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_core.outputs import sync_folder
 from fpa_core.protocols import MigrationPlan, MigrationStep, StoreBackend
@@ -54,9 +55,9 @@ class SqliteFile:
         """Whether a key is configured."""
         return key_of(self._options) is not None
 
-    def open_copy(self, path: Path, *, key_file: Path | None = None) -> StoreBackend:
-        """Open a copy, for reading only."""
-        options = evolve(self._options, path=path, read_only=True, read_cache=0)
+    def open_copy(self, path: Path, *, key_file: Path | None = None, read_only: bool = True) -> StoreBackend:
+        """Open a copy."""
+        options = evolve(self._options, path=path, read_only=read_only, read_cache=0)
         if key_file is not None or not is_encrypted(path):
             options = evolve(options, key="", key_file=key_file)
         return open_store(options)
@@ -82,7 +83,7 @@ class SqliteFile:
                 check_header(self.path)
                 with contextlib.closing(ReadOnlyFile(self.path, self._key()).connect(_PATIENCE_MS, "")) as connection:
                     left = pending_steps(connection, self.path, steps)
-            version = left[0].version - 1 if left else steps[-1].version
+            version = version_before(steps, left)
         size = sum(file.stat().st_size for file in (self.path, self._log) if file.exists())
         folder = next((one for one in self.path.parents if one.exists()), Path())
         return MigrationPlan(

@@ -168,7 +168,7 @@ def test_encrypt_rotate_decrypt(tmp_path: Path, key_file: Path) -> None:
     assert (["test.db"], []) == ([path.name for path in folder.iterdir()], in_the_clear(folder))
 
     with opened(folder) as data:
-        data.operations.rotate(key_file)
+        data.operations.rekey(key_file)
     with opened(folder, None, FPA_STORE__KEY_FILE=str(key_file)) as data:
         assert before == read_all(data.store)
         assert () == data.check().problems
@@ -185,7 +185,7 @@ def test_encrypt_rotate_decrypt(tmp_path: Path, key_file: Path) -> None:
         with pytest.raises(DatabaseError, match="it is not encrypted"):
             data.operations.decrypt()
         with pytest.raises(DatabaseError, match="it is not encrypted"):
-            data.operations.rotate(key_file)
+            data.operations.rekey(key_file)
 
 
 def test_damage_leaves_the_store_as_it_is(folder: Path, key_file: Path) -> None:
@@ -196,7 +196,7 @@ def test_damage_leaves_the_store_as_it_is(folder: Path, key_file: Path) -> None:
         content[page * 16_384 + 5_000] ^= 1
     path.write_bytes(content)
     with opened(folder) as data, pytest.raises(FpaError) as caught:
-        data.operations.rotate(key_file)
+        data.operations.rekey(key_file)
     assert isinstance(caught.value, (CorruptionError, DatabaseError))
     assert content == path.read_bytes()
     assert [path] == list(folder.iterdir())
@@ -209,7 +209,7 @@ def test_store_in_use_is_not_rewritten(folder: Path, key_file: Path) -> None:
     with opened(folder) as other:
         assert 1 == other.select(Quote, CANARY).count()
         with opened(folder) as data, pytest.raises(DatabaseError, match="another program has the database open"):
-            data.operations.rotate(key_file)
+            data.operations.rekey(key_file)
         other.store.save(Quote("LATER", Instant(1), 1, 2))
     with opened(folder) as data:
         assert 1 == data.select(Quote, "LATER").count()
@@ -266,7 +266,7 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
         assert 0o600 == (tmp_path / "one.key").stat().st_mode & 0o777
     assert 0 == run("store", "encrypt", key="one.key")
     assert 5 == run("inventory", key="two.key")
-    assert 0 == run("store", "rotate", "--new-key-file", "two.key", key="one.key")
+    assert 0 == run("store", "rekey", "--new-key-file", "two.key", key="one.key")
     assert 5 == run("inventory", key="one.key")
     assert 0 == run("store", "check", key="two.key")
     assert CANARY.encode() not in (tmp_path / "portfolio.db").read_bytes()
@@ -279,7 +279,7 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
 def test_other_stores_refuse() -> None:
     """A store that is not a file is not encrypted here."""
     with open_layer(":memory:") as data:
-        for call in (data.operations.encrypt, data.operations.decrypt, lambda: data.operations.rotate("x")):
+        for call in (data.operations.encrypt, data.operations.decrypt, lambda: data.operations.rekey("x")):
             with pytest.raises(DatabaseError, match="is not a file"):
                 call()
 

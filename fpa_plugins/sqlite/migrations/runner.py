@@ -6,14 +6,14 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import apsw
 
 from fpa_core.engine.condensed import digest
-from fpa_core.engine.sql.migrations import Migration, migrations_in, pending
+from fpa_core.engine.sql.migrations import Migration, migrations_in, pending, version_before
 from fpa_core.exceptions import DatabaseError, SchemaError
 from fpa_plugins.sqlite.connection import immediate
 from fpa_plugins.sqlite.copying import verified_copy
@@ -30,6 +30,8 @@ __all__ = [
     "take",
 ]
 
+Note: TypeAlias = Callable[[apsw.Connection, int, Path | None], object]
+
 APPLICATION_ID = 0x46504131
 """Marks our files in their header: the letters FPA1."""
 
@@ -40,12 +42,17 @@ def known_migrations() -> list[Migration]:
 
 
 def migrate(
-    connection: apsw.Connection, path: Path, migrations: Sequence[Migration] | None = None, *, key: Key | None = None
+    connection: apsw.Connection,
+    path: Path,
+    migrations: Sequence[Migration] | None = None,
+    *,
+    key: Key | None = None,
+    note: Note = lambda _connection, _version, _backup: None,
 ) -> Path | None:
     """Bring the database to the last of *migrations*; return the backup made on the way, if there was anything to back up.
 
     :param key: that of the database, which the backup keeps.
-
+    :param note: called in the transaction, with the version before and the backup, to record what was done.
     :raises SchemaError: when the file belongs to another program, comes from a newer version, or its past steps are not ours.
     :raises CorruptionError: when it is damaged: a migration would spread the damage.
     """
@@ -55,8 +62,11 @@ def migrate(
     with immediate(connection):
         # Another process may have been faster: look again now that nobody else can write.
         left = pending_steps(connection, path, steps)
-        backup = _back_up(path, left[0].version - 1, key) if left and left[0].version > 1 else None
+        version = version_before(steps, left)
+        backup = _back_up(path, version, key) if left and version else None
         take(connection, left)
+        if left:
+            note(connection, version, backup)
     return backup
 
 
@@ -81,7 +91,7 @@ def check_current(connection: apsw.Connection, path: Path) -> None:
     steps = known_migrations()
     if left := pending_steps(connection, path, steps):
         raise SchemaError(
-            f"{path}: its schema is {left[0].version - 1}, and reading it needs {steps[-1].version}",
+            f"{path}: its schema is {version_before(steps, left)}, and reading it needs {steps[-1].version}",
             hint="`fpa store migrate` brings it up to date, under a backup",
             path=str(path),
             operation="open",
