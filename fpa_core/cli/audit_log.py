@@ -62,8 +62,15 @@ def show(
         print_json([_as_dict(one) for one in found])
         return
     rows = [
-        [one.seq, when(one.ts_ns)[:19].replace("T", " "), f"{one.user}@{one.host}", one.program, one.action, one.batch]
-        + [masked(_short(one.details))]
+        [
+            one.seq,
+            when(one.ts_ns)[:19].replace("T", " "),
+            f"{one.user}@{one.host}",
+            one.program,
+            one.action,
+            one.batch,
+            masked(_short(one.details)),
+        ]
         for one in found
     ]
     columns = ["entry", "time (UTC)", "user", "program", "action", "batch", "details"]
@@ -131,7 +138,9 @@ def verify(app: App, /, as_json: bool) -> None:
     if as_json:
         from attrs import asdict
 
-        problems = [asdict(one) | {"where": masked(one.where), "problem": masked(one.problem)} for one in report.problems]
+        problems = [
+            asdict(one) | {"where": masked(one.where), "problem": masked(one.problem)} for one in report.problems
+        ]
         print_json(asdict(report) | {"sound": report.is_sound, "problems": problems})
     else:
         for one in report.problems:

@@ -31,6 +31,10 @@ GENESIS = "0" * 64
 
 _FORM = "fpa-audit/1"
 
+_encode = json.JSONEncoder(
+    separators=(",", ":"), sort_keys=True
+).encode  # made once, as each group of a stream has an entry
+
 
 @frozen
 class Actor:
@@ -92,7 +96,7 @@ def hash_of(previous: str, entry: AuditEntry) -> str:
         entry.batch,
         entry.details,
     ]
-    return hashlib.sha256(json.dumps(values, separators=(",", ":")).encode("ascii")).hexdigest()
+    return hashlib.sha256(_encode(values).encode("ascii")).hexdigest()
 
 
 def append(
@@ -117,7 +121,7 @@ def append(
         process=actor.process,
         program=actor.program,
         batch=batch,
-        details=json.dumps(kept, separators=(",", ":"), sort_keys=True),
+        details=_encode(kept),
         hash="",
     )
     entry = evolve(entry, hash=hash_of(GENESIS if last is None else last.hash, entry))

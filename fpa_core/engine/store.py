@@ -71,7 +71,9 @@ class EngineStore:
         if not kind.multiset or Capability.SEAL not in self.capabilities:
             return Sealed()
         done = compaction.seal(self.database, kind, subject=subject, least=least)
-        if done.rows:  # the steps are transactions of their own, and change nothing that is read: the act as a whole is recorded
+        if (
+            done.rows
+        ):  # the steps are transactions of their own, and change nothing that is read: the act as a whole is recorded
             self.record_act("seal", {"kind": kind.name, "symbol": subject, **asdict(done)})
         return done
 

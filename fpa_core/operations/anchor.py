@@ -7,7 +7,6 @@ A line that cannot be written is a warning and no error: the change it tells of 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import logging
@@ -36,6 +35,7 @@ SUFFIX = ".anchor"
 THIN_ABOVE = 2**20
 """Bytes above which older lines are thinned out: the file stays small, and says precisely what came last."""
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _log = logging.getLogger("fpa.store")
 
 
@@ -76,6 +76,12 @@ class AnchorFile:
         if last is not None and not self.path.exists():
             self.note(last)
 
+    def copy_to(self, path: Path) -> None:
+        """Copy the lines to another file, for a database that is set aside."""
+        if self.path.exists():
+            with whole_file(path) as stream:
+                stream.write(self.path.read_bytes())
+
     def restore(self, seq: int, hash_: str) -> None:
         """Note that a backup, of which this is the end of the log, is about to take the place of the store.
 
@@ -103,7 +109,7 @@ class AnchorFile:
             descriptor = append_to(self.path)
         try:
             # One write, so that lines of several processes do not mix.
-            os.write(descriptor, json.dumps(line, separators=(",", ":")).encode() + b"\n")
+            os.write(descriptor, _encode(line).encode() + b"\n")
             if restored:
                 os.fsync(descriptor)
             size = os.fstat(descriptor).st_size
@@ -113,8 +119,8 @@ class AnchorFile:
             self._thin()
 
     def _signature(self, line: dict[str, object]) -> str:
-        text = json.dumps([line["seq"], line["hash"], line["ts_ns"], line.get("restored", False)])
-        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+        text = f"{line['seq']} {line['hash']} {line['ts_ns']} {'restored' in line}"
+        return hmac.digest(self._key, text.encode(), "sha256").hex()
 
     def _thin(self) -> None:
         """Drop every second line of the older half, the first one and those of restores aside."""

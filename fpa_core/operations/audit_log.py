@@ -22,6 +22,9 @@ __all__ = ["AnchorSources", "AuditReport", "verify_audit_log"]
 TAMPERED = "somebody changed the log or replaced the database: compare it with a backup (`fpa store verify BACKUP`), and keep a copy as evidence"
 _FEW = 10
 
+FIRST_CHANGE = 2
+"""The entry after that of the creation of the store. Anchors that begin later are not the first ones."""
+
 
 @frozen
 class AnchorSources:
@@ -91,15 +94,12 @@ def verify_audit_log(database: Database, sources: AnchorSources | None = None) -
         covered = list(_batches(tables, chain)) if chain.bad is None else []
     bad: list[int] = []
     if chain.bad is not None:
-        number, what = chain.bad
-        bad.append(number)
-        problems.append(Problem("audit", f"audit log, entry {number}", what, TAMPERED))
+        bad.append(chain.bad[0])
+        problems.append(Problem("audit", f"audit log, entry {chain.bad[0]}", chain.bad[1], TAMPERED))
     number, found = _compare(chain, anchors)
     if number is not None:
         bad.append(number)
-    return AuditReport(
-        chain.entries, len(anchors), chain.head, min(bad, default=None), (*problems, *found, *covered)
-    )
+    return AuditReport(chain.entries, len(anchors), chain.head, min(bad, default=None), (*problems, *found, *covered))
 
 
 def _anchors(sources: AnchorSources | None, first_hash: str) -> tuple[list[Anchor], list[Problem]]:
@@ -120,7 +120,9 @@ def _anchors(sources: AnchorSources | None, first_hash: str) -> tuple[list[Ancho
             remedy = "if the database was moved, put the file beside it; the next write begins a new one"
             problems.append(Problem("audit", where, problem, remedy, severity))
         except OSError as error:
-            problems.append(Problem("audit", where, f"it cannot be read: {error.strerror or error}", "make it readable"))
+            problems.append(
+                Problem("audit", where, f"it cannot be read: {error.strerror or error}", "make it readable")
+            )
     restored_ns = max((anchor.ts_ns for anchor in anchors if anchor.restored), default=0)
     kept = min((anchor.seq for anchor in anchors if anchor.restored), default=0)
     manifests = anchors_of_manifests(sources.manifests(), first_hash)
@@ -216,7 +218,7 @@ def _mismatch(chain: _Chain, anchors: Sequence[Anchor]) -> tuple[int | None, lis
 def _late(anchors: Sequence[Anchor]) -> Iterator[Problem]:
     """Yield that the anchors begin long after the log: somebody removed the earlier ones."""
     begins = min((anchor.seq for anchor in anchors), default=0)
-    if begins > 2 and not any(anchor.restored for anchor in anchors):  # noqa: PLR2004  # the creation of the store and its first change
+    if begins > FIRST_CHANGE and not any(anchor.restored for anchor in anchors):
         problem = f"the anchors begin with entry {begins}: earlier ones were removed, or the database was moved here without them"
         yield Problem("audit", anchors[0].where, problem, "keep the file with the database", Severity.WARNING)
 
@@ -242,7 +244,10 @@ def _batches(tables: Reader, chain: _Chain) -> Iterator[Problem]:
     for numbers, what in (
         (unknown, "not in the audit log: they were written past this program"),
         (gone, "in the audit log, and not in the store: they were deleted past this program"),
-        (different, "in the audit log with other numbers of rows than they have: their counts were changed past this program"),
+        (
+            different,
+            "in the audit log with other numbers of rows than they have: their counts were changed past this program",
+        ),
     ):
         if numbers:
             some = ", ".join(map(str, numbers[:_FEW])) + (", ..." if len(numbers) > _FEW else "")

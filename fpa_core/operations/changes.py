@@ -32,7 +32,12 @@ class Change:
 
 def changes_of(tables: Reader, batch: int) -> list[Change]:
     """Return the changes of one batch to records that are no market data, by kind and key."""
-    return [change for kind in KINDS.values() if not kind.multiset and kind is not BARS for change in _of(tables, kind, batch)]
+    return [
+        change
+        for kind in KINDS.values()
+        if not kind.multiset and kind is not BARS
+        for change in _of(tables, kind, batch)
+    ]
 
 
 def _of(tables: Reader, kind: Kind, batch: int) -> Iterator[Change]:
@@ -51,7 +56,12 @@ def _of(tables: Reader, kind: Kind, batch: int) -> Iterator[Change]:
                 after.setdefault(row[:keys], row)
     for key in sorted(before.keys() | after.keys(), key=repr):
         old, new = before.get(key), after.get(key)
-        yield Change(kind.name, old and _values(kind, old), new and _values(kind, new), None if old is None else old[-1])
+        yield Change(
+            kind.name,
+            None if old is None else _values(kind, old),
+            None if new is None else _values(kind, new),
+            None if old is None else old[-1],
+        )
 
 
 def _values(kind: Kind, row: Row) -> dict[str, Any]:

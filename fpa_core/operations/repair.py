@@ -101,7 +101,9 @@ def _correct_clock(database: Database, now_ns: int, audit: AuditTrail) -> Iterat
     with database.writer("correct the clock of batches") as tables:
         for place, batch in enumerate(ahead):
             tables.batches.set_recorded(batch.id, first_ns + place)
-        details = {"clock": {"batches": [ahead[0].id, ahead[-1].id], "before_ns": ahead[0].recorded_ns, "after_ns": first_ns}}
+        details = {
+            "clock": {"batches": [ahead[0].id, ahead[-1].id], "before_ns": ahead[0].recorded_ns, "after_ns": first_ns}
+        }
         entry = append(tables.audit_log, "repair", details)
     audit.committed(entry)
     for place, batch in enumerate(ahead):

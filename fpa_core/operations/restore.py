@@ -13,7 +13,7 @@ from attrs import frozen
 
 from fpa_core.engine.store import EngineStore
 from fpa_core.exceptions import CorruptionError, DatabaseError
-from fpa_core.operations.anchor import AnchorFile
+from fpa_core.operations.anchor import SUFFIX, AnchorFile
 from fpa_core.operations.backup import verify_backup
 from fpa_core.operations.manifest import Manifest
 from fpa_core.outputs import OWNER, private_folder
@@ -33,9 +33,7 @@ class Restored:
     aside: Path | None
 
 
-def restore(
-    file: StoreFile, backup: Path, *, replace: bool, tick: Tick, anchor: AnchorFile | None = None
-) -> Restored:
+def restore(file: StoreFile, backup: Path, *, replace: bool, tick: Tick, anchor: AnchorFile | None = None) -> Restored:
     """Verify a backup and put a copy of it in the place of the store.
 
     :param replace: whether a store that is there may be replaced; it is kept beside the new one.
@@ -62,6 +60,8 @@ def restore(
             _copy(backup, draft, manifest)
             entry = _record(file, draft, backup, manifest, aside if exists else None)
             if anchor is not None:
+                if exists:
+                    anchor.copy_to(aside.with_name(aside.name + SUFFIX))
                 anchor.restore(manifest.audit_seq, manifest.audit_hash)
             file.replace(draft, aside)
             if anchor is not None and entry is not None:

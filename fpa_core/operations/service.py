@@ -118,7 +118,12 @@ class Operations:
             engine.database, self._file(), folder, keep=section.keep if keep is None else keep, tick=tick
         )
         manifest = made.manifest
-        details = {"backup": made.path.name, "sha256": manifest.sha256, "seq": manifest.audit_seq, "hash": manifest.audit_hash}
+        details = {
+            "backup": made.path.name,
+            "sha256": manifest.sha256,
+            "seq": manifest.audit_seq,
+            "hash": manifest.audit_hash,
+        }
         self._record("backup", details | {"removed": [path.name for path in made.removed] or None})
         return made
 
@@ -145,7 +150,9 @@ class Operations:
         :raises DatabaseError: if a store is there and may not be replaced, or another program has it open.
         """
         self._close()
-        restored = restore(self._file(), Path(backup).expanduser().absolute(), replace=replace, tick=tick, anchor=self._anchor())
+        restored = restore(
+            self._file(), Path(backup).expanduser().absolute(), replace=replace, tick=tick, anchor=self._anchor()
+        )
         self._forget()
         return restored
 

@@ -11,4 +11,3 @@ CREATE TABLE audit_log (
     details TEXT NOT NULL,
     hash TEXT NOT NULL
 ) STRICT;
-CREATE INDEX audit_log_by_batch ON audit_log (batch) WHERE batch IS NOT NULL;
