@@ -251,9 +251,16 @@ class DataLayer(Parts):
         The parameters are those of :meth:`ingest`.
         """
         from fpa_core.report import examine as report_on
+        from fpa_core.report import provenance_of
 
         made = _Input(self, data, None, None, None, format, kind, symbol, interval, account, options)
-        return report_on(Path(data).name, self.validator, made.chunks(), progress=progress)
+        return report_on(
+            Path(data).name,
+            self.validator,
+            made.chunks(),
+            provenance=provenance_of(data, self.config),
+            progress=progress,
+        )
 
 
 def files_of(*paths: str | os.PathLike[str]) -> list[Path]:

@@ -22,3 +22,5 @@ class Capability(StrEnum):
     """A store that can undo a whole batch."""
     SEAL = "seal"
     """A store that can move history to its own compact form."""
+    SESSIONS = "sessions"
+    """A validator that knows when the market of a symbol was open (`ValidatorBackend.sessions`)."""
