@@ -149,8 +149,8 @@ def _rug(line: PriceLine, axis: _Axes) -> Iterator[Html]:
             start = axis.x(place * counts.width)
             wide = max(axis.x((place + 1) * counts.width) - start, 0.003)
             said = f"{count:,} rows with {severity}s from {moment(place * counts.width)}"
-            place_of = {"x": percent(start), "width": percent(wide), "y": HEIGHT + 3, "height": RUG}
-            yield tag("rect", tag("title", said), class_=severity, **place_of)
+            spot = {"x": percent(start), "width": percent(wide), "y": f"{HEIGHT + 3}", "height": f"{RUG}"}
+            yield tag("rect", tag("title", said), class_=severity, **spot)
 
 
 def _circle(mark: Mark, axis: _Axes) -> Html:

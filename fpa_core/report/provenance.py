@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +19,7 @@ __all__ = ["FileProof", "Provenance", "installed_version", "provenance_of"]
 DISTRIBUTION = "financial-portfolio-automation"
 
 
+@functools.cache
 def installed_version() -> str:
     """Return the version of fpa that is installed; "unknown" if it runs without being installed."""
     try:
