@@ -29,7 +29,7 @@ def batches(app: App, /, limit: int, as_json: bool) -> None:
         found = data.store.batches(limit=limit)
     if as_json:
         entries = [asdict(batch) | {"recorded": when(batch.recorded_ns)} for batch in found]
-        print_json([{"source" if name == "origin" else name: value for name, value in e.items()} for e in entries])
+        print_json(entries)
         return
     counts = ("read", "inserted", "duplicate", "revised", "quarantined", "deleted")
     rows = [
@@ -43,7 +43,7 @@ def batches(app: App, /, limit: int, as_json: bool) -> None:
         ]
         for b in found
     ]
-    table("", ["batch", "recorded (UTC)", "source", "file", *counts, "undone by"], rows, empty="no batches yet")
+    table("", ["batch", "recorded (UTC)", "origin", "file", *counts, "undone by"], rows, empty="no batches yet")
 
 
 @click.command()
@@ -156,7 +156,7 @@ def config_check(app: App, /, as_json: bool) -> None:
     Environment variables must be set only for the chosen overlay.
     """
     from fpa_core import config
-    from fpa_core.parts import structured
+    from fpa_core.layer.components import structured
     from fpa_core.plugins import PluginManager
 
     tree = config.load(app.config, env=app.env)

@@ -6,7 +6,8 @@ minimum. Protocols are structural: a backend need not derive from any class here
 
 from fpa_core.protocols.caches import CacheBackend, Entry, RemovalCause, RemovalListener, Usage
 from fpa_core.protocols.capabilities import Capability
-from fpa_core.protocols.quarantine import QuarantineCount, Quarantined, QuarantineQuery, State
+from fpa_core.protocols.maintenance import MigrationPlan, MigrationStep, Problem, Space, StoreFile, Tick
+from fpa_core.protocols.quarantine import SHAPE, QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
 from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest
 from fpa_core.protocols.stores import (
@@ -36,6 +37,7 @@ from fpa_core.protocols.validators import (
 
 __all__ = [
     "RANKS",
+    "SHAPE",
     "Batch",
     "CacheBackend",
     "Capability",
@@ -45,6 +47,9 @@ __all__ = [
     "Finding",
     "InventoryEntry",
     "KindFigures",
+    "MigrationPlan",
+    "MigrationStep",
+    "Problem",
     "QuarantineCount",
     "QuarantineQuery",
     "Quarantined",
@@ -60,14 +65,17 @@ __all__ = [
     "Sniffed",
     "Source",
     "SourceRequest",
+    "Space",
     "State",
     "StoreBackend",
     "StoreDescription",
+    "StoreFile",
     "StoreStream",
     "StoreTransaction",
     "StoredBars",
     "StoredOrder",
     "Tally",
+    "Tick",
     "Usage",
     "ValidatorBackend",
     "Verdict",

@@ -8,12 +8,11 @@ from urllib.parse import quote
 
 from attrs import evolve
 
-from fpa_core.protocols import Finding, Severity, Tally
+from fpa_core.protocols import SHAPE, Finding, Severity, Tally
 from fpa_core.report.figures import grouped
 from fpa_core.report.filereport import Example, FileReport
 from fpa_core.report.markup import Content, Html, join, name, tag
 from fpa_core.report.tables import Part, scrolling
-from fpa_core.store.quarantine import SHAPE
 
 __all__ = ["anchor", "broken_rules", "examples", "failure_text", "severity_of"]
 

@@ -13,7 +13,7 @@ from attrs import evolve
 
 from fpa_core import ingest
 from fpa_core.kinds import Kind
-from fpa_core.protocols import Chunk, Severity, ValidatorBackend
+from fpa_core.protocols import SHAPE, Chunk, Severity, ValidatorBackend
 from fpa_core.report.filereport import Example, FileReport
 from fpa_core.report.gaps import Gaps
 from fpa_core.report.prices import prices_of
@@ -22,7 +22,6 @@ from fpa_core.report.provenance import Provenance, installed_version
 from fpa_core.report.rows import FailedRows, Row, texts_of
 from fpa_core.report.series import Series, series_of, times_of
 from fpa_core.report.timing import TimeCounts
-from fpa_core.store.quarantine import SHAPE
 from fpa_core.validator import ValidationResult
 
 if TYPE_CHECKING:

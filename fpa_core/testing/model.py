@@ -67,7 +67,7 @@ class Question:
     by_time: bool
     columns: list[int]
     batch: int | None
-    source: str | None
+    origin: str | None
     known: int | None
     at: int
 
@@ -87,15 +87,15 @@ class Model:
     """All rows, current and former, and the batches."""
 
     rows: list[Row] = field(factory=list)
-    sources: dict[int, str] = field(factory=dict)
+    origins: dict[int, str] = field(factory=dict)
     brought: dict[int, Brought] = field(factory=dict)
     undone: dict[int, int] = field(factory=dict)
     undoes: dict[int, int] = field(factory=dict)
     parents: dict[int, int] = field(factory=dict)
 
-    def begin(self, batch: int, source: str, parent: int | None = None) -> Brought:
+    def begin(self, batch: int, origin: str, parent: int | None = None) -> Brought:
         """Add a batch and return its counts."""
-        self.sources[batch] = source
+        self.origins[batch] = origin
         self.brought[batch] = Brought()
         if parent is not None:
             self.parents[batch] = parent
@@ -120,7 +120,7 @@ class Model:
             and (question.start is None or question.start <= row.record.ts_ns)
             and (question.end is None or row.record.ts_ns < question.end)
             and (question.batch is None or row.batch in self.family(question.batch))
-            and (question.source is None or fnmatchcase(self.sources[row.batch], question.source))
+            and (question.origin is None or fnmatchcase(self.origins[row.batch], question.origin))
         ]
         if question.by_time:
             rows.sort(key=lambda row: row.record.ts_ns)

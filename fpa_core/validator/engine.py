@@ -57,6 +57,9 @@ class DataValidator:
         self._origins = origins or {}
         self._described: tuple[object, Sequence[Mapping[str, Any]]] | None = None
 
+    def __repr__(self) -> str:
+        return f"<DataValidator at level {self.level}, {len(self.rules())} rules>"
+
     def check(self, record: Record, memory: MutableMapping[str, Any] | None = None) -> tuple[Finding, ...]:
         """Return the findings of one record; the fastest way for live data.
 

@@ -1,0 +1,130 @@
+"""Read the store through a cache that may fail: a failing cache must neither stop reads nor make a stored batch look failed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from fpa_core.cache.dependencies import changed_tags, read_tags
+from fpa_core.exceptions import CacheError
+
+if TYPE_CHECKING:
+    from fpa_core.cache import DataCache
+    from fpa_core.protocols import Query
+    from fpa_core.store.notifications import Changed
+
+__all__ = ["CachedReads"]
+
+RETRY_AFTER = 1.0
+"""Seconds until a cache that failed is tried again."""
+
+T = TypeVar("T")
+_log = logging.getLogger("fpa.cache")
+
+
+class CachedReads:
+    """Answers reads from a cache, and invalidates what a write changes.
+
+    If the cache fails, one warning is logged, and reads go to the store. After a failed invalidation this process bypasses the cache until the
+    invalidation has been repeated: no answer is older than the last acknowledged write.
+
+    :param cache: returns the cache, which it opens at the first call.
+    :param monotonic: seconds, for the time until a failed cache is tried again.
+    """
+
+    def __init__(self, cache: Callable[[], DataCache], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._cache = cache
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._missed: set[str] = set()
+        self._failed = False
+        self._retry_at = 0.0
+
+    def open(self) -> None:
+        """Open the cache now; log a warning if that fails."""
+        try:
+            self._cache()
+        except (CacheError, OSError) as error:
+            self._fail(error)
+
+    def read(self, key: str, load: Callable[[], T], query: Query) -> T:
+        """Return the cached answer to *query*, or what *load* returns."""
+        if not self._usable():
+            return load()
+        # An error of the store during the load is not a failure of the cache.
+        guarded = _Load(load)
+        try:
+            found = self._cache().get_or_load(key, guarded, tags=read_tags(query), kind=query.kind.name)
+        except (CacheError, OSError) as error:
+            if guarded.failed is error:
+                raise
+            self._fail(error)
+            return load()
+        self._recovered()
+        return found
+
+    def invalidate(self, changed: Changed) -> None:
+        """Invalidate the answers that depend on what was changed; if the cache fails, repeat that later."""
+        with self._lock:
+            self._missed.update(changed_tags(changed))
+        self._repeat_missed()
+
+    def forget(self) -> None:
+        """Drop all answers, since the store is another one now; if the cache fails, that is a warning."""
+        try:
+            self._cache().clear()
+        except (CacheError, OSError) as error:
+            _log.warning(
+                "the cache still holds answers of the store before: empty it with `fpa cache clear`: %s", error
+            )
+
+    def _usable(self) -> bool:
+        """Return whether the cache may be used; one that failed is tried again after :data:`RETRY_AFTER`."""
+        if not self._failed and not self._missed:
+            return True
+        return self._monotonic() >= self._retry_at and self._repeat_missed()
+
+    def _repeat_missed(self) -> bool:
+        """Repeat the invalidations that failed; return whether that worked."""
+        with self._lock:
+            due = frozenset(self._missed)
+        try:
+            if due:
+                self._cache().invalidate_tags(*due)
+        except (CacheError, OSError) as error:
+            self._fail(error)
+            return False
+        with self._lock:
+            self._missed -= due
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        with self._lock:
+            first, self._failed = not self._failed, True
+            self._retry_at = self._monotonic() + RETRY_AFTER
+        if first:
+            _log.warning("the cache has failed, and reads go to the store until it works again: %s", error)
+
+    def _recovered(self) -> None:
+        if self._failed:
+            with self._lock:
+                self._failed = False
+            _log.info("the cache works again")
+
+
+class _Load(Generic[T]):
+    """Calls a loader, and keeps the error it raised."""
+
+    def __init__(self, load: Callable[[], T]) -> None:
+        self._load = load
+        self.failed: BaseException | None = None
+
+    def __call__(self) -> T:
+        try:
+            return self._load()
+        except BaseException as error:
+            self.failed = error
+            raise

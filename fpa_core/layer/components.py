@@ -1,0 +1,269 @@
+"""The components of a data layer, made from the configuration and the plugins when they are first used."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+
+from attrs import evolve
+
+from fpa_core import config as configuration
+from fpa_core.config import Section
+from fpa_core.exceptions import ConfigError
+from fpa_core.formats import Format, FormatOffer
+from fpa_core.kinds import BARS, kind_of
+from fpa_core.protocols import Chunk, Query, SourceRequest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fpa_core.cache import DataCache
+    from fpa_core.config import Config, Tree
+    from fpa_core.layer.cached_reads import CachedReads
+    from fpa_core.models import Order
+    from fpa_core.operations import Operations
+    from fpa_core.plugins import PluginManager, Registration
+    from fpa_core.protocols import Source
+    from fpa_core.quarantine import Quarantine
+    from fpa_core.store import DataStore
+    from fpa_core.validator import DataValidator
+
+__all__ = ["Components", "rule_origins", "structured"]
+
+T = TypeVar("T")
+
+BAR_COLUMNS = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
+"""The columns of stored bars that rules compare."""
+
+BARS_AT_ONCE = 512
+"""Rows of a batch: few enough that making them does not trigger the garbage collector."""
+
+
+def structured(tree: Tree, plugins: PluginManager) -> Config:
+    """Convert a tree of values to a configuration, with the options of the backends and rules of *plugins*.
+
+    :raises ConfigError: with all problems.
+    """
+    return configuration.structure(
+        tree,
+        stores=plugins.stores.options,
+        caches=plugins.caches.options,
+        validators=plugins.validators.options,
+        sources=plugins.sources.options,
+        rules=plugins.rules.options,
+        explain=plugins.explain,
+    )
+
+
+class _Lazy(Generic[T]):
+    """A property that is computed once, by the first thread that needs it, under the ``lock`` of its object."""
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type[Any]) -> T: ...
+
+    def __get__(self, instance: Any, owner: type[Any]) -> Any:
+        if instance is None:
+            return self
+        with instance.lock:
+            values = instance.__dict__  # which Python looks in before it comes here
+            if self._name not in values:
+                values[self._name] = self._make(instance)
+            return values[self._name]
+
+
+class Components:
+    """The store, cache and validator of a layer, and what connects them.
+
+    The store reads through the cache and invalidates what it changes there; the validator looks up orders and bars in the store.
+
+    :param clock: the present time in nanoseconds since 1970.
+    :ivar lock: held while a component is opened.
+    """
+
+    def __init__(self, config: Config, plugins: PluginManager, clock: Callable[[], int]) -> None:
+        self.config = config
+        self.plugins = plugins
+        self.lock = threading.RLock()
+        self._clock = clock
+
+    @_Lazy
+    def store(self) -> DataStore:
+        """Open the store."""
+        from fpa_core.store import DataStore
+
+        chosen = self.config.store
+        store = DataStore(
+            self.plugins.stores.require(chosen.backend).create(chosen.options),
+            clock=self._clock,
+            read_through=self._cached_reads.read,
+        )
+        store.on_change(self._cached_reads.invalidate)
+        store.on_commit(lambda receipt: self.plugins.notify("fpa_ingested", receipt=receipt))
+        return store
+
+    @_Lazy
+    def _cached_reads(self) -> CachedReads:
+        from fpa_core.layer.cached_reads import CachedReads
+
+        return CachedReads(lambda: self.cache)
+
+    @_Lazy
+    def cache(self) -> DataCache:
+        """Open the cache."""
+        from fpa_core.cache.configured import make_cache
+
+        caches = self.plugins.caches
+        chosen = self.config.cache
+        if self.config.read_only:  # a cache of any other kind would write somewhere
+            chosen = evolve(chosen, backend="memory", options=caches.require("memory").options())
+        return make_cache(chosen, lambda name, options: caches.require(name).create(options))
+
+    def open_cache(self) -> None:
+        """Open the cache now; if it cannot be opened, log a warning, and read from the store until it can."""
+        self._cached_reads.open()
+
+    @_Lazy
+    def validator(self) -> DataValidator:
+        """Make the validator of the enabled rules."""
+        from fpa_core.validator import DataValidator, base_level, configure
+
+        chosen = self.config.validator
+        offered = self.plugins.rules
+        rules = configure(
+            offered.options.values(), chosen.level, chosen.rules, levels=chosen.levels, classes=chosen.classes
+        )
+        backend = self.plugins.validators.require(chosen.backend).create(chosen.options, rules)
+        return DataValidator(
+            backend,
+            level=base_level(chosen.level, chosen.levels),
+            now_ns=self._clock,
+            stored=self._stored_order,
+            stored_bars=self._stored_bars,
+            origins={rule.id: rule_origins(self.config, offered.require(rule.id)) for rule in rules},
+        )
+
+    @_Lazy
+    def quarantine(self) -> Quarantine:
+        """Return the quarantine of the store."""
+        from fpa_core.quarantine import Quarantine
+
+        return Quarantine(self.store, lambda: self.validator, self._read_rows)
+
+    def _read_rows(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        kind: str,
+        format: str | None = None,  # noqa: A002  # the name in the configuration
+        symbol: str | None = None,
+        interval: str | None = None,
+        account: str | None = None,
+        file: str | None = None,
+        **options: Any,
+    ) -> Iterator[Chunk]:
+        """Parse rows of a file again, with other options."""
+        request = SourceRequest(
+            rows,
+            kind_of(kind),
+            symbol=symbol,
+            interval=interval,
+            account=account,
+            format=Format(**options),
+            format_name=format,
+            formats=self.formats,
+            file=file,
+        )
+        return self.source("files").read(request)
+
+    def _stored_order(self, order_id: str) -> Order | None:
+        """Return a stored order; the store is opened only when an order is checked."""
+        return self.store.get_order(order_id)
+
+    @_Lazy
+    def formats(self) -> Mapping[str, FormatOffer]:
+        """Return the formats of files by name."""
+        own = {name: FormatOffer(name, form, "of fpa.toml") for name, form in self.config.formats.items()}
+        return {name: offered.create() for name, offered in self.plugins.formats.items()} | own
+
+    def _stored_bars(
+        self, symbols: Sequence[str], interval: str, start_ns: int, end_ns: int, *, last: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield stored bars, not from the cache; those of a batch being written are not seen."""
+        if "store" not in self.__dict__ and not self._has_database():
+            return
+        query = Query(
+            BARS, tuple(symbols), start_ns, end_ns, {"interval": interval}, limit=last, reverse=last is not None
+        )
+        yield from self.store.backend.scan(query, BARS_AT_ONCE, columns=BAR_COLUMNS)
+
+    def _has_database(self) -> bool:
+        """Return whether the database exists, or may: validating a file must not create one."""
+        path = getattr(self.config.store.options, "path", None)
+        return path is None or Path(path).expanduser().exists()
+
+    def source(self, name: str) -> Source:
+        """Return a source; see :meth:`fpa_core.DataLayer.source`."""
+        section: Section = self.config.sources.get(name, Section(backend=name))
+        registration = self.plugins.sources.require(section.backend)
+        options = section.options
+        if options is None:
+            try:
+                options = registration.options()
+            except TypeError as error:
+                raise ConfigError(
+                    f"the source {name!r} needs options: {error}", hint=f"add [sources.{name}]"
+                ) from error
+        source: Source = registration.create(options)
+        return source
+
+    @_Lazy
+    def operations(self) -> Operations:
+        """Make the operations on the store as a whole."""
+        from fpa_core.operations import Operations
+
+        return Operations(
+            self.config,
+            self.plugins,
+            lambda: self.store.backend,
+            is_open=lambda: "store" in self.__dict__,
+            close=self._close_store,
+            forget=self._cached_reads.forget,
+        )
+
+    def _close_store(self) -> None:
+        """Close the store, which is opened again when it is next used."""
+        if (store := self.__dict__.pop("store", None)) is not None:
+            store.close()
+
+    def close(self) -> None:
+        """Close what was opened; calling it twice does nothing."""
+        with self.lock:
+            opened = [self.__dict__[name] for name in ("cache", "store") if name in self.__dict__]
+        with contextlib.ExitStack() as stack:  # closes the cache even if closing the store fails
+            for component in opened:
+                stack.callback(component.close)
+
+
+def rule_origins(config: Config, offer: Registration) -> dict[str, Any]:
+    """Return the plugin that offers a rule, and where each of its keys in the configuration was set."""
+    path = ("validator", "rules", offer.name)
+    origins = {
+        ".".join(map(str, key[3:])): str(origin)
+        for key, origin in config.origins.items()
+        if key[:3] == path and key[3:]
+    }
+    came_from = {"plugin": offer.plugin, "distribution": offer.distribution, "version": offer.version}
+    return {**came_from, "origins": origins}
