@@ -151,6 +151,7 @@ footer {{ margin-top: 56px; padding-top: 16px; border-top: 1px solid var(--line)
   .stack td.full {{ flex-basis: 100%; }}
   .stack td[data-label]::before {{ content: attr(data-label) " "; color: var(--soft); font-size: 13px; }}
   .stack td.n + td, .stack td.full {{ padding-left: 0; }}
+  .parameters td {{ font-size: 13px; }}
   .gaps .stack tr {{ padding: 6px 0; }} .gaps .stack td.full {{ font-size: 13px; color: var(--soft); white-space: normal; }}
   .stack .bar {{ display: none; }}
   .pinned th:first-child, .pinned td:first-child {{ position: sticky; left: 0; background: var(--page); padding-right: 12px; }}

@@ -93,7 +93,8 @@ def rows_of(link: dict[str, str | None]) -> list[dict[str, str]]:
 def test_where_a_report_came_from(tmp_path: Path) -> None:
     """The page names the file with its size and digest, the version, the configuration, its overlay, and what the rules were set to."""
     (tmp_path / "fpa.toml").write_text(
-        '[validator.rules."bar.jump"]\nmax_rel = "0.5"\n[env.test.validator.rules."bar.wick"]\nseverity = "info"\n',
+        '[validator.rules."bar.jump"]\nmax_rel = "0.5"\n[env.test.validator.rules."bar.wick"]\nseverity = "info"\n'
+        '[validator.rules."time.gap".overrides.A]\nmax_gap = "2h"\n',
         encoding="utf-8",
     )
     file = tmp_path / "bars.csv"
@@ -111,6 +112,9 @@ def test_where_a_report_came_from(tmp_path: Path) -> None:
     assert re.search(r"max_rel = 0.5 of the close before [^ ]*fpa.toml:2", text)
     assert "split_tolerance = 0.03 of the price a split would give default" in text
     assert re.search(r"bar\.wick info [^ ]*fpa.toml:4", text)
+    assert re.search(r"for A : max_gap = 7200.0 [^ ]*fpa.toml:5", text)
+    assert "window = 10,000 bars default" in text
+    assert "order.fill" not in text
 
 
 def test_the_digest_is_that_of_receipts(layer: DataLayer, tmp_path: Path) -> None:
