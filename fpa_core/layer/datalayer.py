@@ -159,7 +159,7 @@ class DataLayer:
             max_rejected=max_rejected,
             said=made.said,
         )
-        if receipt.quarantined:
+        if receipt.quarantined and self.plugins.has_listeners("fpa_quarantined"):
             rejected = self.store.iter_quarantined(in_order=True, batch=receipt.batch)
             while records := list(itertools.islice(rejected, NOTIFIED_AT_ONCE)):
                 self.plugins.notify("fpa_quarantined", batch=receipt.batch, records=records)

@@ -4,12 +4,20 @@ Core decides policy, and backends implement mechanism. A backend declares by its
 minimum. Protocols are structural: a backend need not derive from any class here, and uses only the value types.
 """
 
-from fpa_core.protocols.caches import CacheBackend, Entry, RemovalCause, RemovalListener, Usage
+from fpa_core.protocols.caches import (
+    MAX_KEY_LENGTH,
+    CacheBackend,
+    Entry,
+    MinimalCache,
+    RemovalCause,
+    RemovalListener,
+    Usage,
+)
 from fpa_core.protocols.capabilities import Capability
 from fpa_core.protocols.maintenance import MigrationPlan, MigrationStep, Problem, Space, StoreFile, Tick
 from fpa_core.protocols.quarantine import SHAPE, QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
-from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest
+from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest, is_shortened, shortened
 from fpa_core.protocols.stores import (
     Batch,
     InventoryEntry,
@@ -36,6 +44,7 @@ from fpa_core.protocols.validators import (
 )
 
 __all__ = [
+    "MAX_KEY_LENGTH",
     "RANKS",
     "SHAPE",
     "Batch",
@@ -49,6 +58,7 @@ __all__ = [
     "KindFigures",
     "MigrationPlan",
     "MigrationStep",
+    "MinimalCache",
     "Problem",
     "QuarantineCount",
     "QuarantineQuery",
@@ -80,4 +90,6 @@ __all__ = [
     "ValidatorBackend",
     "Verdict",
     "WriteCounts",
+    "is_shortened",
+    "shortened",
 ]
