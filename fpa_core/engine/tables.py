@@ -1,8 +1,8 @@
 """The port: what a database must offer for the engine to keep the store's contracts over it.
 
 The methods are set-oriented and without policy: which rows are equal, what a later version replaces and what an undo brings back is decided by
-the engine. A backend keeps four things: the *hot* rows of each kind with their history, sealed segments with their catalog, batches, and the
-quarantine. Rows are plain tuples (see :mod:`fpa_core.engine.rows`); no method is called once per row.
+the engine. A backend keeps five things: the *hot* rows of each kind with their history, sealed segments with their catalog, batches, the
+quarantine, and the ledger of fetched ranges. Rows are plain tuples (see :mod:`fpa_core.engine.rows`); no method is called once per row.
 
 The engine relies on this:
 
@@ -30,6 +30,7 @@ from fpa_core.kinds import Kind
 from fpa_core.protocols import (
     Batch,
     Capability,
+    CoverageEntry,
     InventoryEntry,
     QuarantineCount,
     Quarantined,
@@ -42,6 +43,8 @@ from fpa_core.protocols import (
 __all__ = [
     "BatchReader",
     "BatchWriter",
+    "CoverageReader",
+    "CoverageWriter",
     "Database",
     "QuarantineReader",
     "QuarantineStore",
@@ -293,6 +296,22 @@ class QuarantineStore(QuarantineReader, Protocol):
         ...
 
 
+class CoverageReader(Protocol):
+    """The ledger of ranges of time that sources have delivered. It only grows: an undo is seen by the state of the batch."""
+
+    def find(self, kind: str | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
+        """Return entries whose batch is not undone, by kind, subject, interval (None first), origin, start and batch."""
+        ...
+
+
+class CoverageWriter(CoverageReader, Protocol):
+    """The ledger, for whoever may change it."""
+
+    def add(self, entries: Sequence[CoverageEntry]) -> None:
+        """Add entries, whose batches are set."""
+        ...
+
+
 class Reader(Protocol):
     """One state of the store."""
 
@@ -314,6 +333,11 @@ class Reader(Protocol):
     @property
     def quarantine(self) -> QuarantineReader:
         """Rejected records."""
+        ...
+
+    @property
+    def coverage(self) -> CoverageReader:
+        """The ledger of fetched ranges."""
         ...
 
 
@@ -338,6 +362,11 @@ class Writer(Protocol):
     @property
     def quarantine(self) -> QuarantineStore:
         """Rejected records."""
+        ...
+
+    @property
+    def coverage(self) -> CoverageWriter:
+        """The ledger of fetched ranges."""
         ...
 
 

@@ -26,7 +26,7 @@ from fpa_core.engine.undo import take_back
 from fpa_core.engine.versions import VersionWriter
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import KINDS, Kind
-from fpa_core.protocols import Batch, Quarantined, QuarantineQuery, Query, State, WriteCounts
+from fpa_core.protocols import Batch, CoverageEntry, Quarantined, QuarantineQuery, Query, State, WriteCounts
 
 __all__ = ["Claims", "Transaction", "begin"]
 
@@ -237,6 +237,10 @@ class Transaction:
         return changed
 
     # The batch itself
+
+    def cover(self, entries: Sequence[CoverageEntry]) -> None:
+        """Enter ranges into the ledger."""
+        self._tables.coverage.add([evolve(one, batch=self.batch_id) for one in entries])
 
     def finish(self, *, read: int, reading: str | None = None) -> None:
         """Note how many rows the source held, and how they were read."""

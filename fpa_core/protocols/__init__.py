@@ -6,11 +6,26 @@ minimum. Protocols are structural: a backend need not derive from any class here
 
 from fpa_core.protocols.caches import CacheBackend, Entry, RemovalCause, RemovalListener, Usage
 from fpa_core.protocols.capabilities import Capability
+from fpa_core.protocols.feeds import (
+    AccountRequest,
+    AccountSource,
+    AccountState,
+    Correction,
+    Estimate,
+    HistoryRequest,
+    HistorySource,
+    LiveRequest,
+    LiveSink,
+    LiveSource,
+    Page,
+    RateLimit,
+)
 from fpa_core.protocols.quarantine import QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
 from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest
 from fpa_core.protocols.stores import (
     Batch,
+    CoverageEntry,
     InventoryEntry,
     KindFigures,
     Query,
@@ -36,19 +51,32 @@ from fpa_core.protocols.validators import (
 
 __all__ = [
     "RANKS",
+    "AccountRequest",
+    "AccountSource",
+    "AccountState",
     "Batch",
     "CacheBackend",
     "Capability",
     "Chunk",
+    "Correction",
+    "CoverageEntry",
     "Entry",
+    "Estimate",
     "Failure",
     "Finding",
+    "HistoryRequest",
+    "HistorySource",
     "InventoryEntry",
     "KindFigures",
+    "LiveRequest",
+    "LiveSink",
+    "LiveSource",
+    "Page",
     "QuarantineCount",
     "QuarantineQuery",
     "Quarantined",
     "Query",
+    "RateLimit",
     "Receipt",
     "Reject",
     "Rejection",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fpa_core.arrow.conversion import to_table
 from fpa_core.kinds import KINDS, ORDERS, POSITIONS, Kind
-from fpa_core.protocols import Quarantined, QuarantineQuery, Query, Receipt, StoreTransaction, WriteCounts
+from fpa_core.protocols import CoverageEntry, Quarantined, QuarantineQuery, Query, Receipt, StoreTransaction, WriteCounts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -103,6 +103,10 @@ class StoreBatch:
     def discard(self, query: QuarantineQuery) -> int:
         """Discard refused records that are open."""
         return self._transaction.discard(query)
+
+    def cover(self, entries: Sequence[CoverageEntry]) -> None:
+        """Enter ranges of time that are fetched with this batch into the ledger."""
+        self._transaction.cover(entries)
 
     def finish(self, *, read: int, reading: str | None = None) -> None:
         """Note how many rows the source held, refused ones included, and how they were read (see :attr:`fpa_core.protocols.Batch.reading`)."""

@@ -109,6 +109,8 @@ class Journal:
             if SNAPSHOTS in by_kind:  # as they came: a position that was refused was held all the same
                 self._store.drop_sold(batch, (one for one in group.records if isinstance(one, PortfolioSnapshot)))
             kept = batch.quarantine(refused) if refused else ()
+            if group.covers:
+                batch.cover(group.covers)
             telling.enter_context(self._store.telling.batch())  # before the commit
         self._kinds.update(by_kind)
         return batch, kept

@@ -10,7 +10,7 @@ from attrs import astuple, evolve
 from fpa_core.arrow.conversion import from_table
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import KINDS, POSITIONS, SNAPSHOTS, Kind, kind_of
-from fpa_core.protocols import Batch, Capability, InventoryEntry, Query, StoreBackend
+from fpa_core.protocols import Batch, Capability, CoverageEntry, InventoryEntry, Query, StoreBackend
 from fpa_core.store.selection import Selection, check_columns, make_query
 
 if TYPE_CHECKING:
@@ -102,6 +102,12 @@ class ReadVerbs:
             return [astuple(extent) for extent in self.backend.inventory(kind)]
 
         return self.read(lambda: f"{kind.name}:inventory", load, Query(kind))
+
+    def coverage(
+        self, what: Kind | str | type[Any] | None = None, symbol: str | None = None
+    ) -> Sequence[CoverageEntry]:
+        """Return the ledger: which ranges of time sources have delivered completely, so that no rows there means that there are none."""
+        return self.backend.coverage(None if what is None else kind_of(what), symbol)
 
     def batches(self, *, limit: int | None = None, children: bool = False) -> list[Batch]:
         """Return the batches, latest first; the groups of streams, which are batches of their own, only with *children*."""

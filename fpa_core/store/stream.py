@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_core.kinds import KINDS, kind_of
-from fpa_core.protocols import Finding, Quarantined
+from fpa_core.protocols import CoverageEntry, Finding, Quarantined
 from fpa_core.store.journal import Journal
 from fpa_core.store.tickets import Group, Ticket
 
@@ -111,12 +111,27 @@ class Stream:
         group = self._filling
         place = len(group.records)
         group.records.append(record)
-        if place == 0:
+        if place == 0 and not group.covers:
             group.due = self._monotonic() + self._max_delay
             self._work.notify()
         elif place + 1 == self._max_rows:
             self._work.notify()
         return Ticket(group, place)
+
+    def cover(self, entries: Sequence[CoverageEntry]) -> None:
+        """Enter ranges of time into the ledger, durably together with the records written before.
+
+        :raises DatabaseError: when the stream is closed, or has failed.
+        """
+        if not entries:
+            return
+        with self._work if self._pid == os.getpid() else self._foreign():
+            if self._error is not None or self._closing:
+                raise self._stopped()
+            if self._filling.empty:
+                self._filling.due = self._monotonic() + self._max_delay
+                self._work.notify()
+            self._filling.covers += entries
 
     def _waiting(self) -> int:
         """Count the records that are taken and not durable yet."""
@@ -133,7 +148,7 @@ class Stream:
         with self._work if self._pid == os.getpid() else self._foreign():
             if self._error is not None:
                 raise self._stopped()
-            group = self._filling if self._filling.records else self._committing
+            group = self._committing if self._filling.empty else self._filling
             if group is None:
                 return True
             group.due = float("-inf")
@@ -162,7 +177,7 @@ class Stream:
         with self._work:
             while True:
                 group = self._filling
-                if not group.records:
+                if group.empty:
                     if self._closing:
                         return None
                     self._work.wait()

@@ -9,7 +9,7 @@ from collections.abc import Generator, Sequence
 from enum import StrEnum
 from typing import Any
 
-from fpa_core.protocols import Finding
+from fpa_core.protocols import CoverageEntry, Finding
 
 __all__ = ["Fate", "Group", "Ticket"]
 
@@ -26,14 +26,16 @@ class Fate(StrEnum):
 class Group:
     """Records that are committed together, and what came of them.
 
+    :ivar covers: ranges to enter into the ledger with them.
     :ivar due: when it is to be committed, on the clock of its stream.
     :ivar findings: what the rules found, by the place of the record; ``refused`` the places of those that were quarantined.
     """
 
-    __slots__ = ("_ended", "_futures", "_lock", "due", "error", "findings", "records", "refused")
+    __slots__ = ("_ended", "_futures", "_lock", "covers", "due", "error", "findings", "records", "refused")
 
     def __init__(self) -> None:
         self.records: list[Any] = []
+        self.covers: list[CoverageEntry] = []
         self.due = 0.0
         self.findings: dict[int, Sequence[Finding]] = {}
         self.refused: set[int] = set()
@@ -41,6 +43,11 @@ class Group:
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._futures: dict[asyncio.AbstractEventLoop, asyncio.Future[None]] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not self.records and not self.covers
 
     @property
     def ended(self) -> bool:

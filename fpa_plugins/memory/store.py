@@ -28,6 +28,7 @@ from fpa_core.kinds import KINDS, Kind
 from fpa_core.protocols import (
     Batch,
     Capability,
+    CoverageEntry,
     InventoryEntry,
     KindFigures,
     QuarantineCount,
@@ -57,6 +58,7 @@ class _State:
     rejected: dict[int, tuple[int, Quarantined]] = field(factory=dict)
     rejected_before: dict[int, Sequence[Quarantined]] = field(factory=dict)
     matches: dict[int, Sequence[tuple[str, str, int, int, int]]] = field(factory=dict)
+    coverage: dict[int, Sequence[CoverageEntry]] = field(factory=dict)
 
 
 class _Tables:
@@ -68,6 +70,7 @@ class _Tables:
         self.segments = _Segments(self)
         self.batches = _Batches(self)
         self.quarantine = _Quarantine(self)
+        self.coverage = _Coverage(self)
 
     def change(self, name: str, more: Mapping[Any, Any], left: Mapping[Any, Any] | None = None) -> None:
         """Put *more* entries into a mapping of the state, in the place of others with their keys; *left* is what is kept of it, None for all."""
@@ -422,6 +425,24 @@ class _Quarantine(_Part):
 
     def keep_matches(self, batch: int, matches: Sequence[tuple[str, str, int, int, int]]) -> None:
         self._tables.change("matches", {batch: [*self._state.matches.get(batch, ()), *matches]})
+
+
+class _Coverage(_Part):
+    def find(self, kind: str | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
+        standing = (
+            one
+            for batch, entries in self._state.coverage.items()
+            if self._state.batches[batch].undone_by is None
+            for one in entries
+            if kind in (None, one.kind) and subject in (None, one.subject)
+        )
+        return sorted(
+            standing, key=lambda one: (one.kind, one.subject, one.interval or "", one.origin, one.start_ns, one.batch)
+        )
+
+    def add(self, entries: Sequence[CoverageEntry]) -> None:
+        for one in entries:
+            self._tables.change("coverage", {one.batch: [*self._state.coverage.get(one.batch, ()), one]})
 
 
 class MemoryDatabase:
