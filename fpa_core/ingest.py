@@ -38,6 +38,7 @@ __all__ = [
     "examine",
     "ingest",
     "refused_record",
+    "rejected_row",
     "with_times",
 ]
 
@@ -62,17 +63,21 @@ def ingest(
     progress: Progress | None = None,
     max_rejected: int | str | None = None,
     said: Mapping[str, Any] | None = None,
+    before_commit: Callable[[StoreBatch], None] | None = None,
+    check_first: bool = True,
 ) -> Receipt:
     """Store the valid rows of *chunks* as one batch and quarantine the others.
 
     :param said: the options the user gave for reading; stored with rejected rows so that they can be parsed again.
+    :param before_commit: called with the batch when all rows are written.
+    :param check_first: refuse everything if the first rows all fail for the same reason, as those of a misread file do.
     :param max_rejected: the number of rows that may be rejected, or their share as ``"1%"``. If more are rejected, nothing is stored. None for no
         limit.
     :raises DataError: if the first rows all fail for the same reason, or more rows are rejected than allowed.
     """
     limit = _Limit(max_rejected)
     # Read the first rows before the database is touched: an unreadable file fails here.
-    first = _first_rows(chunks)
+    first = _first_rows(chunks) if check_first else []
     examination = validator.start_run()
     tally = _Rejections()
     kinds: dict[Kind, None] = {}
@@ -94,6 +99,8 @@ def ingest(
             if progress is not None:
                 progress(read, chunk.progress)
         limit.check(tally, read, whole=True)
+        if before_commit is not None:
+            before_commit(batch)
         batch.finish(read=read, reading=json.dumps({**reading, "said": said or {}}) if reading and tally.rows else None)
     if empty:
         notes.append(f"{empty:,} empty rows were skipped")
@@ -315,7 +322,7 @@ def _take(
         store.drop_sold(batch, [chunk.records[row] for row in split.accepted_rows])
     for rule, count in split.flagged.items():
         warnings[rule] = warnings.get(rule, 0) + count
-    kept_out = [_unshaped(chunk.kind, reject) for reject in chunk.rejects]
+    kept_out = [rejected_row(chunk.kind, reject) for reject in chunk.rejects]
     for reject in chunk.rejects:
         tally.add(_reason(reject), reject.row, reject.problem, reject.hint)
     for position, findings in split.refused:
@@ -406,7 +413,8 @@ def _refused(
         yield Quarantined(kind.name, subjects[place], times[place], rows[place], raw, told)
 
 
-def _unshaped(kind: Kind, reject: Reject) -> Quarantined:
+def rejected_row(kind: Kind, reject: Reject) -> Quarantined:
+    """Return the quarantine entry of a row that could not be parsed."""
     finding = Finding(SHAPE, Severity.ERROR, reject.problem, kind.name)
     return Quarantined(kind.name, None, None, reject.row, reject.raw, (finding.as_dict(),), cells=reject.cells)
 

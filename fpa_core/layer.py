@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fpa_core.plugins import PluginManager
     from fpa_core.protocols import Receipt
     from fpa_core.report import FileReport
+    from fpa_core.sources.service import Sources
     from fpa_core.store import Selection
     from fpa_core.store.stream import AsyncStream, Stream
     from fpa_core.validator import ValidationResult
@@ -198,6 +199,56 @@ class DataLayer(Parts):
         from fpa_core.store.stream import AsyncStream
 
         return AsyncStream(functools.partial(self.stream, **options))
+
+    # Sources
+
+    @functools.cached_property
+    def sources(self) -> Sources:
+        """History, live data and accounts of the sources."""
+        from fpa_core.sources.service import Sources
+
+        return Sources(
+            store=lambda: self.store,
+            validator=lambda: self.validator,
+            source=self.source,
+            stream=self.stream,
+            notify=self.plugins.notify,
+            clock=self._clock,
+        )
+
+    @overload
+    def get(
+        self, what: type[T], symbol: str | Sequence[str], start: Any, end: Any = None, *, via: str, **options: Any
+    ) -> Selection[T]: ...
+
+    @overload
+    def get(
+        self, what: Kind | str, symbol: str | Sequence[str], start: Any, end: Any = None, *, via: str, **options: Any
+    ) -> Selection[Any]: ...
+
+    def get(
+        self,
+        what: Any,
+        symbol: str | Sequence[str],
+        start: Any,
+        end: Any = None,
+        *,
+        via: str,
+        interval: str | None = None,
+        **options: Any,
+    ) -> Selection[Any]:
+        """Return the rows of a range as :meth:`select` does, after fetching from a source what of it is not stored yet.
+
+        :param end: the first instant excluded; None for now.
+        :param via: the source.
+        :param interval: that of bars; a day unless another is given.
+        :param options: those of :meth:`fpa_core.sources.service.Sources.history`.
+        :raises SourceError: if the source fails.
+        """
+        (first, *_) = self.sources.subjects(via, what, symbol, interval)
+        self.sources.history(via, what, symbol, start=start, end=end, interval=interval, **options)
+        conditions = {} if first.interval is None else {"interval": first.interval}
+        return self.select(what, symbol, start=start, end=end, **conditions)
 
     # Reading and judging
 

@@ -20,7 +20,16 @@ from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.exceptions import DatabaseError
 from fpa_core.kinds import BARS, KINDS, ORDERS, QUOTES, TRADES, Kind
 from fpa_core.numbers import MIN_NS, Instant
-from fpa_core.protocols import Batch, CoverageEntry, InventoryEntry, Quarantined, QuarantineQuery, Query, Sealed, WriteCounts
+from fpa_core.protocols import (
+    Batch,
+    CoverageEntry,
+    InventoryEntry,
+    Quarantined,
+    QuarantineQuery,
+    Query,
+    Sealed,
+    WriteCounts,
+)
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 __all__ = ["ZOO", "Innocent", "open_animal"]

@@ -7,7 +7,7 @@ core cuts history into batches, keeps the ledger of what was fetched, refills ga
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
@@ -15,7 +15,7 @@ from attrs import field, frozen
 from fpa_core.kinds import Kind
 from fpa_core.models import Order, PortfolioSnapshot
 from fpa_core.protocols.capabilities import Capability
-from fpa_core.protocols.sources import Chunk
+from fpa_core.protocols.sources import Chunk, Reject
 
 if TYPE_CHECKING:
     from fpa_core.models import Record
@@ -202,10 +202,12 @@ class AccountState:
 
     :ivar snapshot: its totals and positions.
     :ivar orders: its orders, in any order; an order may occur more than once, the latest state counts.
+    :ivar rejects: orders that are not records; they are quarantined.
     """
 
     snapshot: PortfolioSnapshot
-    orders: Iterable[Order]
+    orders: Sequence[Order]
+    rejects: Sequence[Reject] = ()
 
 
 class AccountSource(Protocol):

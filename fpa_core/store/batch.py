@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fpa_core.arrow.conversion import to_table
 from fpa_core.kinds import KINDS, ORDERS, POSITIONS, Kind
-from fpa_core.protocols import CoverageEntry, Quarantined, QuarantineQuery, Query, Receipt, StoreTransaction, WriteCounts
+from fpa_core.protocols import (
+    CoverageEntry,
+    Quarantined,
+    QuarantineQuery,
+    Query,
+    Receipt,
+    StoreTransaction,
+    WriteCounts,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,0 +1,592 @@
+"""Collecting live data: what a connection delivers is stored durably, what it misses is fetched, and the ledger knows which is which."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, evolve, field, frozen
+
+from fpa_core.exceptions import DatabaseError, FpaError, SourceError
+from fpa_core.ingest import rejected_row
+from fpa_core.kinds import BARS, KINDS, TRADES, Kind, kind_of
+from fpa_core.models import Record, Trade
+from fpa_core.protocols import (
+    Correction,
+    CoverageEntry,
+    HistoryRequest,
+    LiveRequest,
+    LiveSource,
+    Query,
+    Receipt,
+    Reject,
+)
+from fpa_core.sources.queue import Connected, Disconnected, Dropped, EventQueue, Policy, Rejected
+from fpa_core.sources.ranges import intersection, subtract, union
+from fpa_core.store.selection import Selection
+
+if TYPE_CHECKING:
+    from fpa_core.store import DataStore
+    from fpa_core.store.stream import Stream
+    from fpa_core.store.tickets import Ticket
+
+__all__ = ["Collector", "CollectorOptions", "CollectorReport", "CollectorStatus"]
+
+_log = logging.getLogger("fpa.sources")
+
+LIVE_BARS = "1m"
+"""The interval of bars that are delivered live."""
+
+DAY_NS = 86_400 * 10**9
+SECOND_NS = 10**9
+LAGS = 4_096
+"""The latest delays that percentiles are taken of."""
+
+Refill = Callable[[HistoryRequest], Iterable[Receipt]]
+"""Fetches and stores a history; see :func:`fpa_core.sources.history.fetch`."""
+
+
+@frozen
+class CollectorOptions:
+    """How live data are collected.
+
+    :ivar queue: records that may wait for the store.
+    :ivar policy: what happens if more do.
+    :ivar overlap: seconds by which a gap is made longer at both ends, since clocks differ and rows come late.
+    :ivar refill_after: seconds after which what was missed can be fetched from the history.
+    :ivar catch_up: how far back, in seconds, what earlier runs did not collect is fetched at the beginning.
+    :ivar checkpoint: seconds between two entries into the ledger.
+    :ivar max_rows: rows of a group of the stream; ``max_delay`` the longest wait for them, in seconds.
+    """
+
+    queue: int = 65_536
+    policy: Policy = Policy.BLOCK
+    overlap: float = 1.0
+    refill_after: float = 5.0
+    catch_up: float = 86_400.0
+    checkpoint: float = 15.0
+    max_rows: int = 1_024
+    max_delay: float = 0.05
+
+
+@frozen
+class CollectorStatus:
+    """How the collector does.
+
+    :ivar rows: records stored so far; ``rate`` those of the last seconds, per second.
+    :ivar lag_p50: the median of the seconds from the arrival of a record until it was durable; ``lag_p99`` the 99th percentile.
+    :ivar waiting: records in the queue.
+    :ivar gaps: gaps that were not fetched yet; ``refilled`` gaps that were.
+    """
+
+    connected: bool
+    rows: int
+    rate: float
+    lag_p50: float | None
+    lag_p99: float | None
+    waiting: int
+    quarantined: int
+    dropped: int
+    corrections: int
+    gaps: int
+    refilled: int
+    connections: int
+
+
+@frozen
+class CollectorReport:
+    """What a run of the collector came to.
+
+    :ivar receipts: those of its connections.
+    :ivar refills: those of the fetches that closed gaps.
+    :ivar open_gaps: gaps that are left, or were fetched when they were too young to be final; the next run or ``fpa backfill`` closes them.
+    :ivar unmatched: corrections of trades that are not in the store.
+    """
+
+    receipts: tuple[Receipt, ...]
+    refills: tuple[Receipt, ...]
+    open_gaps: tuple[HistoryRequest, ...]
+    dropped: int
+    corrections: int
+    unmatched: int
+
+
+@define(order=False)
+class _Gap:
+    request: HistoryRequest
+    due: float
+    tries: int = 0
+    fetched: bool = False
+
+
+@define
+class _Lags:
+    """Measures how long records take to become durable, in a thread of its own."""
+
+    values: deque[float] = field(factory=lambda: deque(maxlen=LAGS))
+    _tickets: deque[tuple[Ticket, float]] = field(factory=deque)
+    _wake: threading.Event = field(factory=threading.Event)
+    _ended: bool = False
+    _thread: threading.Thread | None = None
+
+    def start(self, monotonic: Callable[[], float]) -> None:
+        def run() -> None:
+            while not self._ended or self._tickets:
+                self._wake.wait(0.5)
+                self._wake.clear()
+                while self._tickets:
+                    ticket, begun = self._tickets.popleft()
+                    if ticket.wait(60) and ticket.exception(0) is None:
+                        self.values.append(monotonic() - begun)
+
+        self._thread = threading.Thread(target=run, name="fpa-collector-lag", daemon=True)
+        self._thread.start()
+
+    def add(self, ticket: Ticket, begun: float) -> None:
+        self._tickets.append((ticket, begun))
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._ended = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(5)
+
+    def percentile(self, share: float) -> float | None:
+        values = sorted(self.values)
+        return values[min(len(values) - 1, int(len(values) * share))] if values else None
+
+
+class Collector:
+    """Stores what a source delivers live, until it is told to stop. Made by :meth:`fpa_core.sources.service.Sources.collect`.
+
+    Each connection is a stream, and so a batch. A connection that breaks leaves a gap from its last record to the beginning of the next one, which is
+    fetched from the history of the source, if it has one; rows that both deliver are stored once. What was delivered without a break is entered into
+    the ledger, so that a run that was killed is continued where the ledger ends.
+
+    :param open_stream: begins a stream.
+    :param refill: fetches and stores a history; None if the source has none.
+    :param settles: the age in seconds from which on that history is final.
+    """
+
+    def __init__(
+        self,
+        source: LiveSource,
+        request: LiveRequest,
+        store: DataStore,
+        open_stream: Callable[..., Stream],
+        refill: Refill | None,
+        *,
+        options: CollectorOptions,
+        settles: float = 0.0,
+        clock: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._request = request
+        self._store = store
+        self._open_stream = open_stream
+        self._options = options
+        self._clock = clock
+        self._monotonic = monotonic
+        self._queue = EventQueue(options.queue, options.policy, monotonic)
+        self._overlap = int(options.overlap * SECOND_NS)
+        self._keys = [(kind, symbol) for kind in request.kinds for symbol in request.symbols if symbol != "*"]
+        self._settles = int(settles * SECOND_NS)
+        self._gaps = _Gaps(refill, options.refill_after, self._settled_in, monotonic, self._request.stop)
+        self._lags = _Lags()
+        self._stream: Stream | None = None
+        self._connected = False
+        self._connected_ns = 0
+        self._last_ns: int | None = None
+        self._complete: dict[tuple[Kind, str], int] = {}  # up to where what was delivered or fetched is complete
+        self._counted: dict[tuple[Kind, str], int] = {}
+        self._receipts: list[Receipt] = []
+        self._rows = self._dropped = self._corrections = self._unmatched = self._connections = 0
+        self._rejected = 0
+        self._failed: BaseException | None = None
+        self._next_checkpoint = 0.0
+        self._measured: deque[tuple[float, int]] = deque([(monotonic(), 0)], maxlen=32)
+
+    # What the source calls, in its thread
+
+    def connected(self) -> None:
+        """Note that from now on everything is delivered."""
+        self._queue.put_event(Connected(self._clock()))
+
+    def disconnected(self, reason: str) -> None:
+        """Note that the connection ended."""
+        self._queue.put_event(Disconnected(reason))
+
+    def put(self, record: Record) -> None:
+        """Take a record."""
+        self._queue.put(record)
+
+    def correct(self, correction: Correction) -> None:
+        """Take a notice about an earlier trade."""
+        self._queue.put_event(correction)
+
+    def reject(self, raw: str, problem: str, kind: Kind) -> None:
+        """Take a message that is not a record."""
+        self._queue.put_event(Rejected(kind, raw, problem))
+
+    # The run
+
+    def run(self, on_status: Callable[[CollectorStatus], None] | None = None) -> CollectorReport:
+        """Collect until ``request.stop`` is set, and return what it came to. Everything taken from the source is durable then.
+
+        :param on_status: called about four times a second.
+        :raises SourceError: if the source refuses.
+        :raises DatabaseError: if the store fails.
+        """
+        self._resume()
+        feed = threading.Thread(target=self._feed, name="fpa-collector-feed", daemon=True)
+        self._lags.start(self._monotonic)
+        self._gaps.start()
+        feed.start()
+        try:
+            running = True
+            while running:
+                running = feed.is_alive()
+                self._handle(*self._queue.take(0.25))
+                self._checkpoint_if_due()
+                if on_status is not None:
+                    on_status(self.status())
+        finally:
+            self._request.stop.set()
+            self._queue.close()
+            feed.join()
+            with contextlib.suppress(DatabaseError) if self._stream_failed() else contextlib.nullcontext():
+                self._handle(*self._queue.take(0))
+                self._end_connection()
+            self._gaps.stop()
+            self._lags.stop()
+        if self._failed is not None:
+            raise self._failed
+        return self.report()
+
+    def _stream_failed(self) -> bool:
+        """Return whether an error of the store is on its way out already."""
+        import sys
+
+        return isinstance(sys.exc_info()[1], DatabaseError)
+
+    def _feed(self) -> None:
+        try:
+            self._source.live(self._request, self)
+        except BaseException as error:  # noqa: BLE001  # it is raised in the thread that called run()
+            self._failed = error
+
+    def _resume(self) -> None:
+        """Go on where the ledger ends, unless that is too long ago, and fill the holes it has."""
+        now = self._clock()
+        earliest = now - int(self._options.catch_up * SECOND_NS)
+        for kind, symbol in self._keys:
+            covered = union(
+                (one.start_ns, one.end_ns)
+                for one in self._store.coverage(kind, symbol)
+                if one.origin == self._source.origin and one.interval == _interval(kind)
+            )
+            recent = intersection(covered, [(earliest, now)])
+            if recent:
+                self._complete[kind, symbol] = recent[-1][1]
+                for hole in subtract([(recent[0][0], recent[-1][1])], recent):
+                    self._miss((kind, symbol), *hole)
+            elif covered:
+                _log.warning(
+                    "%s of %s: the last run ended too long ago to catch up; `fpa backfill` closes the gap",
+                    kind.name,
+                    symbol,
+                )
+
+    def _handle(self, items: Sequence[tuple[float | None, Any]], dropped: dict[tuple[str, str], Dropped]) -> None:
+        for (kind_name, symbol), what in dropped.items():
+            self._note_dropped(KINDS[kind_name], symbol, what)  # before anything later is taken for complete
+        rejected = []
+        for begun, item in items:
+            if begun is not None:
+                self._write(item, begun)
+            elif isinstance(item, Connected):
+                self._begin_connection(item.at_ns)
+            elif isinstance(item, Disconnected):
+                if not self._request.stop.is_set():
+                    _log.warning("%s: disconnected: %s", self._source.origin, item.reason)
+                self._end_connection()
+            elif isinstance(item, Correction):
+                self._apply(item)
+            else:
+                rejected.append(item)
+        if rejected:
+            self._quarantine(rejected)
+
+    def _write(self, record: Record, begun: float) -> None:
+        stream = self._stream
+        if stream is None:
+            stream = self._stream = self._begin_stream()
+        ticket = stream.write(record)
+        self._rows += 1
+        if self._rows % 16 == 0:
+            self._lags.add(ticket, begun)
+        at_ns = record.ts_ns
+        if at_ns is not None and (self._last_ns is None or at_ns > self._last_ns):
+            self._last_ns = at_ns
+        kind = kind_of(record)
+        key = (kind, getattr(record, kind.subject))
+        self._counted[key] = self._counted.get(key, 0) + 1
+
+    def _begin_stream(self) -> Stream:
+        options = self._options
+        return self._open_stream(source=self._source.origin, max_rows=options.max_rows, max_delay=options.max_delay)
+
+    def _begin_connection(self, at_ns: int) -> None:
+        if self._connected:
+            return
+        self._connected = True
+        self._connections += 1
+        self._connected_ns = at_ns
+        self._last_ns = None
+        self._counted.clear()
+        self._next_checkpoint = self._monotonic() + self._options.checkpoint
+        if self._stream is None:
+            self._stream = self._begin_stream()
+        end = at_ns + self._overlap
+        for key in self._keys:
+            if key in self._complete:
+                self._miss(key, self._complete[key], end)
+            self._complete[key] = end
+
+    def _end_connection(self) -> None:
+        if self._connected:
+            self._checkpoint()
+            # What came last may not have been all there was at that time.
+            for key in self._keys:
+                self._complete[key] = min(self._complete[key], self._reached())
+        self._connected = False
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+            self._receipts.append(stream.receipt)
+
+    def _reached(self) -> int:
+        """Return the time up to which this connection has delivered everything."""
+        return self._connected_ns if self._last_ns is None else max(self._connected_ns, self._last_ns) - self._overlap
+
+    def _checkpoint_if_due(self) -> None:
+        if self._connected and self._monotonic() >= self._next_checkpoint:
+            self._next_checkpoint = self._monotonic() + self._options.checkpoint
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        """Enter what was delivered without a break into the ledger, durably with the records themselves."""
+        assert self._stream is not None
+        reached = self._reached()
+        entries = []
+        for key in self._keys:
+            kind, symbol = key
+            if self._complete[key] < reached:
+                rows = self._counted.pop(key, 0)
+                entries.append(
+                    CoverageEntry(
+                        kind.name, symbol, _interval(kind), self._source.origin, self._complete[key], reached, rows
+                    )
+                )
+                self._complete[key] = reached
+        self._stream.cover(entries)
+
+    # Gaps
+
+    def _miss(self, key: tuple[Kind, str], start: int, end: int) -> None:
+        if start < end:
+            kind, symbol = key
+            self._gaps.add(
+                HistoryRequest(
+                    kind=kind, symbol=symbol, start=start, end=end, interval=_interval(kind), stop=self._request.stop
+                )
+            )
+
+    def _settled_in(self, end: int) -> float:
+        """Return in how many seconds the history up to an instant is final."""
+        return (end + self._settles - self._clock()) / SECOND_NS
+
+    def _note_dropped(self, kind: Kind, symbol: str, what: Dropped) -> None:
+        self._dropped += what.count
+        key = (kind, symbol)
+        start, end = what.first_ns - self._overlap, what.last_ns + self._overlap
+        _log.warning(
+            "%s: %d %s of %s were dropped, because the store is slower",
+            self._source.origin,
+            what.count,
+            kind.name,
+            symbol,
+        )
+        self._miss(key, start, end)
+        if key in self._complete:  # nothing of that time was delivered without a break
+            self._checkpoint_until(key, start)
+            self._complete[key] = max(self._complete[key], end)
+
+    def _checkpoint_until(self, key: tuple[Kind, str], until: int) -> None:
+        if self._stream is None or self._complete[key] >= until:
+            return
+        kind, symbol = key
+        self._stream.cover(
+            [CoverageEntry(kind.name, symbol, _interval(kind), self._source.origin, self._complete[key], until, 0)]
+        )
+
+    # What is not a record to store
+
+    def _apply(self, correction: Correction) -> None:
+        """Apply a correction to the stored trade: as a revision if its id stays, else by putting another trade in its place."""
+        if self._stream is not None:
+            self._stream.flush()
+        query = Query(
+            TRADES,
+            (correction.symbol,),
+            correction.at_ns - DAY_NS,
+            correction.at_ns + SECOND_NS,
+            {"exchange": correction.exchange, "trade_id": correction.trade_id},
+            limit=1,
+            reverse=True,
+        )
+        stored: Trade | None = Selection[Any](self._store, query).first()
+        if stored is None:
+            self._unmatched += 1
+            _log.warning(
+                "%s: a correction of trade %s of %s, which is not stored",
+                self._source.origin,
+                correction.trade_id,
+                correction.symbol,
+            )
+            return
+        self._corrections += 1
+        if correction.changes is None:
+            self._store.delete_trade(stored)
+            return
+        corrected = evolve(stored, **correction.changes)
+        if corrected.trade_id == stored.trade_id:
+            self._store.save(corrected, source=self._source.origin)
+        else:
+            self._store.update_trade(stored, corrected)
+
+    def _quarantine(self, rejected: Sequence[Rejected]) -> None:
+        with self._store.batch(source=self._source.origin) as batch:
+            batch.quarantine(
+                [rejected_row(one.kind, Reject(row, one.raw, one.problem)) for row, one in enumerate(rejected, 1)]
+            )
+        self._rejected += len(rejected)
+
+    # What it came to
+
+    def status(self) -> CollectorStatus:
+        """Return how it does now."""
+        now = self._monotonic()
+        if now - self._measured[-1][0] >= 0.5:
+            self._measured.append((now, self._rows))
+        begun, rows = next(((at, count) for at, count in self._measured if now - at <= 10), self._measured[-1])
+        rate = (self._rows - rows) / (now - begun) if now - begun > 0.1 else 0.0
+        receipts = [*self._receipts, *([] if self._stream is None else [self._stream.receipt])]
+        return CollectorStatus(
+            connected=self._connected,
+            rows=self._rows,
+            rate=rate,
+            lag_p50=self._lags.percentile(0.5),
+            lag_p99=self._lags.percentile(0.99),
+            waiting=len(self._queue),
+            quarantined=sum(receipt.quarantined for receipt in receipts) + self._rejected,
+            dropped=self._dropped,
+            corrections=self._corrections,
+            gaps=sum(not gap.fetched for gap in self._gaps.open),
+            refilled=self._gaps.closed,
+            connections=self._connections,
+        )
+
+    def report(self) -> CollectorReport:
+        """Return what it came to."""
+        return CollectorReport(
+            tuple(self._receipts),
+            tuple(self._gaps.receipts),
+            tuple(gap.request for gap in self._gaps.open),
+            self._dropped,
+            self._corrections,
+            self._unmatched,
+        )
+
+
+class _Gaps:
+    """Refills gaps, one after the other, in a thread of its own, when they are due."""
+
+    LONGEST = 300.0
+
+    def __init__(
+        self,
+        refill: Refill | None,
+        delay: float,
+        settled_in: Callable[[int], float],
+        monotonic: Callable[[], float],
+        stop: threading.Event,
+    ) -> None:
+        self._refill = refill
+        self._settled_in = settled_in
+        self._delay = delay
+        self._monotonic = monotonic
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self.open: list[_Gap] = []
+        self.closed = 0
+        self.receipts: list[Receipt] = []
+
+    def add(self, request: HistoryRequest) -> None:
+        with self._lock:
+            self.open.append(_Gap(request, self._monotonic() + self._delay))
+
+    def start(self) -> None:
+        if self._refill is not None:
+            self._thread = threading.Thread(target=self._run, name="fpa-collector-refill", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(min(0.1, self._delay or 0.1)):
+            self.refill_due()
+
+    def refill_due(self) -> None:
+        """Refill the gaps that are due now."""
+        assert self._refill is not None
+        now = self._monotonic()
+        with self._lock:
+            due = [gap for gap in self.open if gap.due <= now]
+        for gap in due:
+            if self._stop.is_set():
+                return
+            try:
+                self.receipts += self._refill(gap.request)
+            except (SourceError, DatabaseError) as error:
+                gap.tries += 1
+                gap.due = self._monotonic() + min(self.LONGEST, max(self._delay, 1.0) * 2**gap.tries)
+                _log.warning("a gap could not be refilled yet: %s", error.message)
+                continue
+            except FpaError as error:
+                _log.error("a gap cannot be refilled: %s", error.message)  # the message says all
+                gap.due = float("inf")
+                continue
+            if self._stop.is_set():
+                return  # perhaps not all of it
+            self.closed += not gap.fetched
+            gap.fetched = True
+            if (seconds := self._settled_in(gap.request.end)) > 0:
+                gap.due = self._monotonic() + seconds  # once more when it is final
+                continue
+            with self._lock:
+                self.open.remove(gap)
+
+
+def _interval(kind: Kind) -> str | None:
+    return LIVE_BARS if kind is BARS else None
