@@ -55,6 +55,7 @@ class AlpacaServer:
     :ivar rows: the rows of a history by kind (with the time frame of bars) and symbol: times and messages, in order of time.
     :ivar faults: what happens to the next requests, one each.
     :ivar requests: the requests for data so far: path and parameters.
+    :ivar fixed: the text of every answer, instead of what the server has.
     :ivar muted: whether nothing is sent to subscribers, while connections stay open.
     :ivar refuse: errors (code, text) to answer the next authentications with.
     """
@@ -70,6 +71,7 @@ class AlpacaServer:
     faults: deque[Fault] = field(factory=deque)
     refuse: deque[tuple[int, str]] = field(factory=deque)
     requests: list[tuple[str, dict[str, str]]] = field(factory=list)
+    fixed: str | None = None
     muted: bool = False
     remaining: int = 200
     _lock: threading.RLock = field(factory=threading.RLock)
@@ -171,6 +173,8 @@ class AlpacaServer:
 
     def answer(self, path: str, query: dict[str, str]) -> tuple[int, Any]:
         """Return the status and the body of an answer."""
+        if self.fixed is not None:
+            return 200, self.fixed
         parts = path.strip("/").split("/")
         if parts == ["v2", "account"]:
             return 200, self.account

@@ -80,7 +80,16 @@ def to_quote(symbol: str, message: Message, interval: str | None = None) -> Quot
 def to_trade(symbol: str, message: Message, interval: str | None = None) -> Trade:  # noqa: ARG001
     """Return a trade."""
     get = message.get
-    return Trade(symbol, _instant(message["t"]), message["p"], message["s"], _conditions(get("c")), get("x"), get("i"))
+    number = get("i")
+    return Trade(
+        symbol,
+        _instant(message["t"]),
+        message["p"],
+        message["s"],
+        _conditions(get("c")),
+        get("x"),
+        None if number is None else str(number),
+    )
 
 
 def to_bar(symbol: str, message: Message, interval: str | None = None) -> Bar:
