@@ -67,9 +67,9 @@ class CollectorOptions:
     queue: int = 65_536
     policy: Policy = Policy.BLOCK
     overlap: float = 1.0
-    refill_after: float = 5.0
+    refill_after: float = 2.0
     catch_up: float = 86_400.0
-    checkpoint: float = 15.0
+    checkpoint: float = 5.0
     max_rows: int = 1_024
     max_delay: float = 0.05
 

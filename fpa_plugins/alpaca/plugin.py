@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["AlpacaOptions", "create"]
 
 
+def _calendar(name: str | None) -> str | None:
+    return None if name is None or name.lower() in {"", "none"} else name
+
+
 @frozen
 class AlpacaOptions:
     """Keys of ``[sources.alpaca]``.
@@ -34,7 +38,7 @@ class AlpacaOptions:
     :ivar data_timeout: silence of a subscription after which a connection counts as broken, while the exchange is open: of quotes, three times
         as long for trades, and not less than 150 s for bars. None to wait for ever.
     :ivar reconnect: the first pause before a new connection, in seconds; it doubles up to 30 s.
-    :ivar calendar: the exchange whose sessions say when there are data; None if there are data at any time.
+    :ivar calendar: the exchange whose sessions say when there are data; ``none`` if there are data at any time.
     :ivar data_url: another address for market data; likewise *trading_url*, *stream_url* and *order_stream_url*.
     """
 
@@ -50,7 +54,7 @@ class AlpacaOptions:
     settles: Duration = field(default=900.0, validator=validators.ge(0))
     data_timeout: Duration | None = field(default=30.0, validator=validators.optional(validators.gt(0)))  # type: ignore[arg-type]
     reconnect: Duration = field(default=1.0, validator=validators.gt(0))
-    calendar: str | None = "XNYS"
+    calendar: str | None = field(default="XNYS", converter=_calendar)
     data_url: str | None = None
     trading_url: str | None = None
     stream_url: str | None = None

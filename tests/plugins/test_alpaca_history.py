@@ -305,7 +305,7 @@ def test_get_fetches_only_the_gaps(server: AlpacaServer, data: DataLayer) -> Non
     spans = [(query["start"], query["end"]) for _, query in server.requests[before:] if "page_token" not in query]
     assert [
         (ns_text(start), ns_text(start + 5 * hours - 1)),
-        (text(start + 10 * hours), ns_text(start + 15 * hours - 1)),
+        (ns_text(start + 10 * hours), ns_text(start + 15 * hours - 1)),
     ] == spans
     before = len(server.requests)
     empty = data.get(Bar, "MSFT", Instant(start), Instant(start + hours), via="alpaca")
