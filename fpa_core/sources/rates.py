@@ -12,6 +12,10 @@ from fpa_core.protocols import RateLimit
 __all__ = ["RateLimiter"]
 
 
+SHORTEST = 1e-6
+"""The shortest wait, in seconds."""
+
+
 class RateLimiter:
     """Lets at most so many requests begin in any window of time. Safe to use from many threads.
 
@@ -39,7 +43,7 @@ class RateLimiter:
             if len(self._begun) < self._limit.requests:
                 self._begun.append(now)
                 return 0.0
-            return self._begun[0] + self._limit.seconds - now
+            return max(SHORTEST, self._begun[0] + self._limit.seconds - now)  # which rounding may make nothing
 
     def pause(self, seconds: float) -> None:
         """Let no request begin for so many seconds, because the source asked for it."""

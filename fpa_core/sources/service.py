@@ -79,8 +79,8 @@ class Sources:
             self._opened[name] = self._of.source(name)
         source = self._opened[name]
         if needed not in source.capabilities:
-            able = {Capability.HISTORY: "a history", Capability.LIVE: "live data", Capability.ACCOUNT: "an account"}
-            raise DataError(f"the source {name!r} has no {able[needed].split()[-1]}", field="via", value=name)
+            lacks = {Capability.HISTORY: "history", Capability.LIVE: "live data", Capability.ACCOUNT: "account"}
+            raise DataError(f"the source {name!r} has no {lacks[needed]}", field="via", value=name)
         return source
 
     def history_source(self, name: str) -> HistorySource:
