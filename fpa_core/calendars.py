@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Sessions", "session_days", "sessions"]
+__all__ = ["Sessions", "session_dates", "session_days", "sessions"]
 
 _FROM = "1990-01-01"
+_EPOCH = datetime(1970, 1, 1).toordinal()  # noqa: DTZ001  # a date
+_DAY_NS = 86_400 * 10**9
 
 
 @frozen(eq=False)
@@ -69,8 +71,7 @@ def sessions(name: str) -> Sessions:
 def session_days(name: str) -> tuple[tuple[int, int], ...]:
     """Return the days of an exchange's sessions as ranges [start, end) in nanoseconds since 1970, sorted and apart.
 
-    A day is that of the exchange's time zone, from midnight to midnight: it has the trading before and after the regular hours, and the times
-    of daily bars. A session that begins the evening before extends its day. Half days are days; holidays and weekends are not.
+    A day is that of the exchange's time zone, from midnight to midnight, with the trading before and after the regular hours. A session that begins the evening before extends its day. Half days are days; holidays and weekends are not.
 
     :raises MissingDependencyError: if exchange_calendars is not installed.
     :raises ConfigError: if the exchange is unknown.
@@ -89,6 +90,23 @@ def session_days(name: str) -> tuple[tuple[int, int], ...]:
         else:
             days.append((start, end))
     return tuple(days)
+
+
+@functools.lru_cache(maxsize=32)
+def session_dates(name: str) -> tuple[tuple[int, int], ...]:
+    """Return the dates of an exchange's sessions as ranges [start, end), from midnight to midnight in UTC: daily bars are stored under them.
+
+    :raises MissingDependencyError: if exchange_calendars is not installed.
+    :raises ConfigError: if the exchange is unknown.
+    """
+    dates: list[tuple[int, int]] = []
+    for label in _calendar(name).sessions:
+        start = (label.toordinal() - _EPOCH) * _DAY_NS
+        if dates and dates[-1][1] == start:
+            dates[-1] = (dates[-1][0], start + _DAY_NS)
+        else:
+            dates.append((start, start + _DAY_NS))
+    return tuple(dates)
 
 
 @functools.lru_cache(maxsize=8)

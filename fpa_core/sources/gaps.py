@@ -7,12 +7,23 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from fpa_core.calendars import session_days
+from fpa_core.calendars import session_dates, session_days
+from fpa_core.intervals import is_dated, longest_ns
 from fpa_core.kinds import KINDS
 from fpa_core.protocols import CoverageEntry, HistoryRequest, HistorySource
 from fpa_core.sources.ranges import Range, intersection, subtract, total, union
 
-__all__ = ["Gap", "Plan", "PlannedFetch", "Subject", "expected_times", "find_gaps", "merge_coverage", "plan_fetches"]
+__all__ = [
+    "Gap",
+    "Plan",
+    "PlannedFetch",
+    "Subject",
+    "expected_times",
+    "find_gaps",
+    "merge_coverage",
+    "plan_fetches",
+    "settled_until",
+]
 
 
 @frozen(order=True)
@@ -65,16 +76,25 @@ def merge_coverage(entries: Iterable[CoverageEntry]) -> dict[Subject, list[Range
     return {subject: union(ranges) for subject, ranges in found.items()}
 
 
-def expected_times(calendar: str | None, start: int, end: int) -> list[Range]:
-    """Return when there may be data in [start, end): on the days of sessions; at any time without a calendar, or before and after its years.
+def settled_until(subject: Subject, now_ns: int, settles: float) -> int:
+    """Return the instant before which what a source has is final: *settles* seconds old, and of bars those that have ended by then."""
+    length = 0 if subject.interval is None else longest_ns(subject.interval)
+    return now_ns - int(settles * 1e9) - length
+
+
+def expected_times(subject: Subject, calendar: str | None, start: int, end: int) -> list[Range]:
+    """Return when a source may have data in [start, end): on the days of sessions, and daily bars under their dates.
+
+    Without a calendar, or before and after its years, at any time; bars of weeks and months, too.
 
     :raises MissingDependencyError: if there is a calendar, and exchange_calendars is not installed.
     :raises ConfigError: if the exchange is unknown.
     """
     whole = [(start, end)] if start < end else []
-    if calendar is None:
+    dated = subject.interval is not None and is_dated(subject.interval)
+    if calendar is None or (dated and not str(subject.interval).endswith("d")):
         return whole
-    days = session_days(calendar)
+    days = session_dates(calendar) if dated else session_days(calendar)
     outside = subtract(whole, [(days[0][0], days[-1][1])])
     return union([*intersection(whole, days), *outside])
 
@@ -86,7 +106,7 @@ def find_gaps(
 
     :param settled: the instant from which on nothing is final yet; later times are not gaps.
     """
-    expected = expected_times(calendar, start, min(end, settled))
+    expected = expected_times(subject, calendar, start, min(end, settled))
     missing = subtract(expected, covered)
     gaps: list[Gap] = []
     for first, last in missing:

@@ -12,6 +12,7 @@ from fpa_core.arrow.conversion import concat
 from fpa_core.exceptions import SourceError
 from fpa_core.ingest import ingest
 from fpa_core.protocols import Chunk, Correction, CoverageEntry, HistoryRequest, HistorySource, Page, Query, Receipt
+from fpa_core.sources.gaps import Subject, settled_until
 
 if TYPE_CHECKING:
     from fpa_core.store import DataStore
@@ -65,8 +66,9 @@ def fetch(
     :raises SourceError: if the source fails.
     """
     rows = 0
+    subject = Subject(request.kind.name, request.symbol, request.interval, source.origin)
     for part in parts(source.history(request), request.start, batch_rows):
-        final = min(part.until, clock() - int(source.settles * 1e9))
+        final = min(part.until, settled_until(subject, clock(), source.settles))
         receipt = _store(store, validator, source, request, part, final)
         rows += part.rows
         if advance is not None:

@@ -14,6 +14,7 @@ from attrs import define, evolve, field, frozen
 
 from fpa_core.exceptions import DatabaseError, FpaError, SourceError
 from fpa_core.ingest import rejected_row
+from fpa_core.intervals import longest_ns
 from fpa_core.kinds import BARS, KINDS, TRADES, Kind, kind_of
 from fpa_core.models import Record, Trade
 from fpa_core.protocols import (
@@ -365,16 +366,19 @@ class Collector:
             self._checkpoint()
             # What came last may not have been all there was at that time.
             for key in self._keys:
-                self._complete[key] = min(self._complete[key], self._reached())
+                self._complete[key] = min(self._complete[key], self._reached(key[0]))
         self._connected = False
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
             self._receipts.append(stream.receipt)
 
-    def _reached(self) -> int:
-        """Return the time up to which this connection has delivered everything."""
-        return self._connected_ns if self._last_ns is None else max(self._connected_ns, self._last_ns) - self._overlap
+    def _reached(self, kind: Kind) -> int:
+        """Return the time up to which this connection has delivered everything of a kind: a bar comes after its end."""
+        if self._last_ns is None:
+            return self._connected_ns
+        late = 2 * longest_ns(LIVE_BARS) if kind is BARS else self._overlap
+        return max(self._connected_ns, self._last_ns) - late
 
     def _checkpoint_if_due(self) -> None:
         if self._connected and self._monotonic() >= self._next_checkpoint:
@@ -384,10 +388,10 @@ class Collector:
     def _checkpoint(self) -> None:
         """Enter what was delivered without a break into the ledger, durably with the records themselves."""
         assert self._stream is not None
-        reached = self._reached()
         entries = []
         for key in self._keys:
             kind, symbol = key
+            reached = self._reached(kind)
             if self._complete[key] < reached:
                 rows = self._counted.pop(key, 0)
                 entries.append(
@@ -409,9 +413,10 @@ class Collector:
                 )
             )
 
-    def _settled_in(self, end: int) -> float:
-        """Return in how many seconds the history up to an instant is final."""
-        return (end + self._settles - self._clock()) / SECOND_NS
+    def _settled_in(self, request: HistoryRequest) -> float:
+        """Return in how many seconds a history is final."""
+        length = 0 if request.interval is None else longest_ns(request.interval)
+        return (request.end + length + self._settles - self._clock()) / SECOND_NS
 
     def _note_dropped(self, kind: Kind, symbol: str, what: Dropped) -> None:
         self._dropped += what.count
@@ -525,7 +530,7 @@ class _Gaps:
         self,
         refill: Refill | None,
         delay: float,
-        settled_in: Callable[[int], float],
+        settled_in: Callable[[HistoryRequest], float],
         monotonic: Callable[[], float],
         stop: threading.Event,
     ) -> None:
@@ -581,7 +586,7 @@ class _Gaps:
                 return  # perhaps not all of it
             self.closed += not gap.fetched
             gap.fetched = True
-            if (seconds := self._settled_in(gap.request.end)) > 0:
+            if (seconds := self._settled_in(gap.request)) > 0:
                 gap.due = self._monotonic() + seconds  # once more when it is final
                 continue
             with self._lock:

@@ -23,7 +23,7 @@ from fpa_core.protocols import (
     Receipt,
 )
 from fpa_core.sources.accounts import sync_account
-from fpa_core.sources.gaps import Gap, Plan, Subject, find_gaps, merge_coverage, plan_fetches
+from fpa_core.sources.gaps import Gap, Plan, Subject, find_gaps, merge_coverage, plan_fetches, settled_until
 from fpa_core.sources.history import fetch
 from fpa_core.sources.live import Collector, CollectorOptions
 
@@ -123,12 +123,14 @@ class Sources:
         """
         source = self.history_source(via)
         first, last = self._bounds(start, end)
-        settled = self._of.clock() - int(source.settles * 1e9)
+        now = self._of.clock()
         exchange = source.calendar if calendar == CALENDAR_OF_SOURCE else calendar
         found: list[Gap] = []
         for subject in self.subjects(via, what, symbols, interval):
             covered = [] if refetch else merge_coverage(self._entries(subject)).get(subject, [])
-            found += find_gaps(subject, covered, first, last, calendar=exchange, settled=settled)
+            found += find_gaps(
+                subject, covered, first, last, calendar=exchange, settled=settled_until(subject, now, source.settles)
+            )
         return found
 
     def _entries(self, subject: Subject) -> Sequence[CoverageEntry]:

@@ -9,11 +9,12 @@ from typing import Any
 
 from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import DataError, SourceError
+from fpa_core.intervals import is_dated, longest_ns
 from fpa_core.kinds import BARS, QUOTES, TRADES, Kind
 from fpa_core.models import Quote, Trade
-from fpa_core.numbers import ns_text, to_ns, to_seconds
+from fpa_core.numbers import ns_text, to_ns
 from fpa_core.protocols import Chunk, Correction, Estimate, HistoryRequest, Page, Reject
-from fpa_plugins.alpaca.messages import INVALID, RECORDS, TIMEFRAMES, cancellation, raw_text
+from fpa_plugins.alpaca.messages import INVALID, RECORDS, TIMEFRAMES, cancellation, date_of, midnight_of, raw_text
 from fpa_plugins.alpaca.rest import DataRest, Stopped, stopping
 
 __all__ = ["MarketDataClient"]
@@ -51,10 +52,15 @@ class MarketDataClient:
         """Yield the rows of a range. All pages but the last end within an instant, of which more rows may follow."""
         name = _supported(request.kind).name
         make = functools.partial(RECORDS[request.kind], request.symbol, interval=request.interval)
+        dated = request.kind is BARS and is_dated(_interval(request))
+        start, end = (midnight_of(at) if dated else at for at in (request.start, request.end))
+        if start >= end:
+            yield Page(None, request.end)
+            return
         parameters: dict[str, Any] = {
             "symbols": request.symbol,
-            "start": ns_text(request.start),
-            "end": ns_text(request.end - 1),  # Alpaca includes it
+            "start": ns_text(start),
+            "end": ns_text(end - 1),  # Alpaca includes it
             "limit": self._page_rows,
             "sort": "asc",
             "feed": self._feed,
@@ -80,7 +86,8 @@ class MarketDataClient:
             if token is None:
                 until = request.end
             elif messages:
-                until = max(until, to_ns(messages[-1]["t"]))
+                last_ns = to_ns(messages[-1]["t"])
+                until = max(until, date_of(last_ns) if dated else last_ns)
             yield Page(chunk, until, cancelled)
             if token is None:
                 return
@@ -116,9 +123,7 @@ def _interval(request: HistoryRequest) -> str:
 
 
 def _bars_per_day(interval: str) -> float:
-    if interval.endswith(("d", "w", "mo")):
-        return 1.0
-    return TRADED_SECONDS / to_seconds(interval)
+    return 1.0 if is_dated(interval) else TRADED_SECONDS * 10**9 / longest_ns(interval)
 
 
 def _rows(answer: Any, name: str, symbol: str) -> Sequence[Any]:

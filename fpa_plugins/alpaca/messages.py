@@ -9,10 +9,13 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from fpa_core.exceptions import DataError
+from fpa_core.intervals import is_dated
 from fpa_core.kinds import BARS, QUOTES, TRADES, Kind
 from fpa_core.models import Bar, Order, OrderStatus, OrderType, PortfolioSnapshot, Position, PositionSide, Quote, Trade
 from fpa_core.numbers import Instant, to_decimal, to_ns
@@ -25,6 +28,8 @@ __all__ = [
     "TIMEFRAMES",
     "cancellation",
     "correction",
+    "date_of",
+    "midnight_of",
     "raw_text",
     "to_order",
     "to_position",
@@ -44,6 +49,10 @@ INVALID = {"canceled", "incorrect"}
 """What the field ``u`` of a historical trade says if the trade is no longer valid."""
 
 Message = Mapping[str, Any]
+
+_NEW_YORK = ZoneInfo("America/New_York")
+_EPOCH = date(1970, 1, 1).toordinal()
+_DAY_NS = 86_400 * 10**9
 
 
 def _instant(value: Any) -> Instant:
@@ -92,18 +101,31 @@ def to_trade(symbol: str, message: Message, interval: str | None = None) -> Trad
     )
 
 
+def date_of(at: int) -> Instant:
+    """Return midnight in UTC of the date that an instant has in New York: bars of days and longer are stored under it, as those from files."""
+    return Instant((datetime.fromtimestamp(at // 10**9, _NEW_YORK).toordinal() - _EPOCH) * _DAY_NS)
+
+
+def midnight_of(date_ns: int) -> int:
+    """Return midnight in New York of the first date at or after an instant: where a bar that is stored there begins."""
+    day = datetime.fromordinal(-(-date_ns // _DAY_NS) + _EPOCH).replace(tzinfo=_NEW_YORK)
+    return int(day.timestamp()) * 10**9
+
+
 def to_bar(symbol: str, message: Message, interval: str | None = None) -> Bar:
     """Return a bar; those of the stream are of a minute."""
     get = message.get
+    length = interval or "1m"
+    at = _instant(message["t"])
     return Bar(
         symbol,
-        _instant(message["t"]),
+        date_of(at) if is_dated(length) else at,
         get("o"),
         get("h"),
         get("l"),
         message["c"],
         get("v"),
-        interval or "1m",
+        length,
         get("vw"),
         get("n"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,7 +35,7 @@ from fpa_core.protocols import (
     RateLimit,
     Reject,
 )
-from fpa_core.sources.gaps import Gap, Subject, expected_times, find_gaps, merge_coverage, plan_fetches
+from fpa_core.sources.gaps import Gap, Subject, expected_times, find_gaps, merge_coverage, plan_fetches, settled_until
 from fpa_core.sources.history import parts
 from fpa_core.sources.live import CollectorOptions
 from fpa_core.sources.queue import EventQueue, Policy
@@ -93,21 +93,42 @@ def test_session_days() -> None:
 
 
 SUBJECT = Subject("bars", "A", "1d", "acme")
+QUOTES_OF_A = Subject("quotes", "A", None, "acme")
 
 
-def test_a_missing_tuesday() -> None:
-    """Of a week with a holiday only the day that was not fetched is a gap."""
-    covered = [(day("2024-05-24"), day("2024-05-28")), (day("2024-05-29"), day("2024-06-01"))]
-    found = find_gaps(
-        SUBJECT, covered, day("2024-05-24"), day("2024-06-03"), calendar="XNYS", settled=day("2024-06-03")
-    )
-    assert [Gap(SUBJECT, day("2024-05-28"), day("2024-05-29"))] == found
+def date(text: str) -> int:
+    """Return midnight of a date in UTC, under which a daily bar is stored."""
+    return to_ns(f"{text}T00:00:00Z")
 
 
-def test_gaps_over_weekends_are_one() -> None:
+@pytest.mark.parametrize(("subject", "at"), [(QUOTES_OF_A, day), (SUBJECT, date)], ids=["quotes", "days"])
+def test_a_missing_tuesday(subject: Subject, at: Callable[[str], int]) -> None:
+    """Of a week with a holiday only the day that was not fetched is a gap: in New York for quotes, by its date for daily bars."""
+    covered = [(at("2024-05-24"), at("2024-05-28")), (at("2024-05-29"), at("2024-06-01"))]
+    found = find_gaps(subject, covered, at("2024-05-24"), at("2024-06-03"), calendar="XNYS", settled=at("2024-06-03"))
+    assert [Gap(subject, at("2024-05-28"), at("2024-05-29"))] == found
+
+
+@pytest.mark.parametrize(("subject", "at"), [(QUOTES_OF_A, day), (SUBJECT, date)], ids=["quotes", "days"])
+def test_gaps_over_weekends_are_one(subject: Subject, at: Callable[[str], int]) -> None:
     """What the exchange's calendar alone divides is one gap, and so one request."""
-    found = find_gaps(SUBJECT, [], day("2024-05-20"), day("2024-06-03"), calendar="XNYS", settled=day("2024-06-03"))
-    assert [Gap(SUBJECT, day("2024-05-20"), day("2024-06-01"))] == found
+    found = find_gaps(subject, [], at("2024-05-20"), at("2024-06-03"), calendar="XNYS", settled=at("2024-06-03"))
+    assert [Gap(subject, at("2024-05-20"), at("2024-06-01"))] == found
+
+
+def test_weeks_have_no_calendar() -> None:
+    """A week is expected under its first day, be that a holiday."""
+    weeks = Subject("bars", "A", "1w", "acme")
+    start, end = date("2024-05-27"), date("2024-05-28")
+    assert [Gap(weeks, start, end)] == find_gaps(weeks, [], start, end, calendar="XNYS", settled=end)
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"), [(None, 0), ("1s", 1), ("5m", 300), ("1d", 86_400), ("1w", 604_800), ("2mo", 62 * 86_400)]
+)
+def test_a_bar_is_final_after_its_end(interval: str | None, seconds: int) -> None:
+    """A bar that has not ended is not final, however old its beginning is."""
+    assert T0 - (900 + seconds) * SECOND == settled_until(Subject("bars", "A", interval, "acme"), T0, 900.0)
 
 
 def test_the_newest_is_no_gap() -> None:
@@ -120,7 +141,9 @@ def test_the_newest_is_no_gap() -> None:
 def test_outside_the_calendar() -> None:
     """Before the years of a calendar data are expected at any time."""
     start, end = to_ns("1985-01-01T00:00:00Z"), to_ns("1985-02-01T00:00:00Z")
-    assert [(start, end)] == expected_times("XNYS", start, end)
+    assert (
+        [(start, end)] == expected_times(SUBJECT, "XNYS", start, end) == expected_times(QUOTES_OF_A, "XNYS", start, end)
+    )
 
 
 @given(some_ranges, some_ranges, small, small)

@@ -125,11 +125,11 @@ def test_backfill(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> None:
     # 2024-05-27 is Memorial Day, 2024-07-03 a half day, 2024-07-04 a holiday.
     for day in ("2024-05-24", "2024-05-28", "2024-05-29", "2024-07-02", "2024-07-03", "2024-07-05"):
         server.add("bars/1Day", "AAPL", f"{day}T04:00:00Z", BAR)
-    whole = ["alpaca", "AAPL", "--start", "2024-05-24T04:00:00Z", "--end", "2024-07-08T04:00:00Z"]
+    whole = ["alpaca", "AAPL", "--start", "2024-05-24", "--end", "2024-07-08"]
     for start, end in (("2024-05-24", "2024-05-28"), ("2024-05-29", "2024-07-08")):
-        fpa("history", "alpaca", "AAPL", "--start", f"{start}T04:00:00Z", "--end", f"{end}T04:00:00Z")
+        fpa("history", "alpaca", "AAPL", "--start", start, "--end", end)
     (gap,) = json.loads(fpa("gaps", *whole, "--json").stdout)
-    assert ("2024-05-28T04:00:00Z", "2024-05-29T04:00:00Z") == (gap["start"], gap["end"])
+    assert ("2024-05-28T00:00:00Z", "2024-05-29T00:00:00Z") == (gap["start"], gap["end"])
     plan = json.loads(fpa("backfill", *whole, "--dry-run", "--json").stdout)
     assert (1, 1, 0.0) == (plan["requests"], plan["rows"], plan["seconds"])
     before = len(server.requests)
@@ -145,7 +145,7 @@ def test_backfill(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("server")
 def test_no_calendar(fpa: Fpa) -> None:
     """Without a calendar every hour that was not fetched is a gap; with one, no weekend is."""
-    whole = ["gaps", "alpaca", "AAPL", "--start", "2024-05-25T04:00:00Z", "--end", "2024-05-27", "--json"]
+    whole = ["gaps", "alpaca", "AAPL", "--start", "2024-05-25", "--end", "2024-05-27", "--json"]
     assert 1 == len(json.loads(fpa(*whole).stdout))
     assert 0 == len(json.loads(fpa(*whole, "--calendar", "XNYS").stdout))
 

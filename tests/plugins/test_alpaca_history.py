@@ -15,7 +15,7 @@ from fpa_core.exceptions import DataError, SourceError
 from fpa_core.kinds import BARS, ORDERS, QUOTES, TRADES
 from fpa_core.layer import DataLayer, open_layer
 from fpa_core.models import Bar, Quote, Trade
-from fpa_core.numbers import Instant, ns_text
+from fpa_core.numbers import Instant, ns_text, to_ns
 from fpa_core.protocols import Capability, HistoryRequest, RateLimit, SourceRequest
 
 pytest.importorskip("alpaca")
@@ -122,6 +122,21 @@ def test_the_end_is_excluded(server: AlpacaServer, source: Callable[..., Any]) -
         server.add("quotes", "AAPL", at, QUOTE)
     found = rows_of(source(), asked(end=T0 + MINUTE))
     assert [T0, T0 + MINUTE - 1] == [quote.ts_ns for quote in found]
+
+
+@pytest.mark.parametrize(("day", "hour"), [("2024-03-08", 5), ("2024-03-11", 4), ("2024-11-04", 5)])
+def test_days_are_stored_under_their_date(
+    server: AlpacaServer, source: Callable[..., Any], day: str, hour: int
+) -> None:
+    """A daily bar, which Alpaca stamps at midnight in New York, is stored under its date, as one of a file; ranges are of dates."""
+    date = to_ns(day, dates=True)
+    for number in (-1, 0, 1):
+        server.add("bars/1Day", "AAPL", date + number * 24 * 60 * MINUTE + hour * 60 * MINUTE, BAR)
+    (bar,) = rows_of(source(), asked(BARS, date, date + 24 * 60 * MINUTE, interval="1d"))
+    assert (date, "1d") == (bar.ts_ns, bar.interval)
+    before = len(server.requests)
+    assert [] == rows_of(source(), asked(BARS, date + 1, date + MINUTE, interval="1d"))
+    assert before == len(server.requests)  # no date begins in that range
 
 
 def test_nothing_there(source: Callable[..., Any]) -> None:
@@ -263,8 +278,8 @@ def test_latest(server: AlpacaServer, source: Callable[..., Any]) -> None:
 
 def test_read_for_ingest(server: AlpacaServer, source: Callable[..., Any]) -> None:
     """`fpa ingest --via alpaca` reads days of a symbol, and needs a start."""
-    server.add("bars/1Day", "AAPL", T0, BAR)
-    request = SourceRequest("AAPL", start=T0, end=T0 + MINUTE)
+    server.add("bars/1Day", "AAPL", "2024-05-01T04:00:00Z", BAR)
+    request = SourceRequest("AAPL", start=to_ns("2024-05-01", dates=True), end=T0)
     assert [1] == [chunk.table.num_rows for chunk in source().read(request)]
     with pytest.raises(DataError, match="start"):
         source().read(SourceRequest("AAPL"))
@@ -295,17 +310,17 @@ def test_fetched_once(server: AlpacaServer, data: DataLayer) -> None:
 def test_get_fetches_only_the_gaps(server: AlpacaServer, data: DataLayer) -> None:
     """`data.get` reads what is stored and asks for the rest alone; what is empty is not unknown."""
     hours = 24 * 60 * MINUTE
-    start = T0 - 40 * hours
+    start = to_ns("2024-03-12", dates=True)  # after the clocks of New York were set
     for number in range(30):
-        server.add("bars/1Day", "AAPL", start + number * hours, BAR | {"v": 100 + number})
+        server.add("bars/1Day", "AAPL", start + number * hours + 240 * MINUTE, BAR | {"v": 100 + number})
     data.sources.history("alpaca", Bar, "AAPL", start=start + 5 * hours, end=start + 10 * hours)
     before = len(server.requests)
     bars = data.get(Bar, "AAPL", Instant(start), Instant(start + 15 * hours), via="alpaca")
     assert list(range(100, 115)) == [bar.volume for bar in bars]
     spans = [(query["start"], query["end"]) for _, query in server.requests[before:] if "page_token" not in query]
     assert [
-        (ns_text(start), ns_text(start + 5 * hours - 1)),
-        (ns_text(start + 10 * hours), ns_text(start + 15 * hours - 1)),
+        (ns_text(start + 240 * MINUTE), ns_text(start + 5 * hours + 240 * MINUTE - 1)),
+        (ns_text(start + 10 * hours + 240 * MINUTE), ns_text(start + 15 * hours + 240 * MINUTE - 1)),
     ] == spans
     before = len(server.requests)
     empty = data.get(Bar, "MSFT", Instant(start), Instant(start + hours), via="alpaca")
