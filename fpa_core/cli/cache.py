@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core.cli.app import App, exit_code
-from fpa_core.cli.output import json_option, note, print_json, say, table
+from fpa_core.cli.output import json_option, note, print_json, say
+from fpa_core.cli.tables import table, wide_option
 from fpa_core.exceptions import FpaError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def cache() -> None:
 
 @cache.command("stats")
 @json_option
+@wide_option
 @click.pass_obj
 def cache_stats(app: App, /, as_json: bool) -> None:
     """Show cache statistics. A memory cache lives only as long as its process; hits and misses are counted per process."""

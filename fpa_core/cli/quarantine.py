@@ -10,7 +10,8 @@ import click
 
 from fpa_core.cli.app import App
 from fpa_core.cli.files import reading_options, said_options
-from fpa_core.cli.output import after_commit, data_output, json_option, note, print_json, say, table, when
+from fpa_core.cli.output import after_commit, data_output, json_option, note, print_json, say, when
+from fpa_core.cli.tables import table, wide_option
 from fpa_core.protocols import State
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def _given(conditions: dict[str, Any], ids: tuple[int, ...] = ()) -> dict[str, A
     "--limit", type=click.IntRange(1), default=50, show_default=True, help="The largest number of records to list."
 )
 @json_option
+@wide_option
 @click.pass_obj
 def quarantine_list(app: App, /, limit: int, state: str, as_json: bool, **conditions: Any) -> None:
     """List quarantined records, latest first, with the rules they broke."""

@@ -14,7 +14,8 @@ import click
 from fpa_core.cli.app import INTERRUPTED, App
 from fpa_core.cli.data import show_receipt
 from fpa_core.cli.files import KINDS
-from fpa_core.cli.output import json_option, note, print_json, progress_bar, say, table, when
+from fpa_core.cli.output import json_option, note, print_json, progress_bar, say, when
+from fpa_core.cli.tables import table, wide_option
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -27,8 +28,6 @@ __all__ = ["backfill", "coverage", "gaps", "history", "stream", "sync"]
 
 HISTORIES = ["quotes", "trades", "bars"]
 COUNTS = ("read", "inserted", "duplicate", "revised", "quarantined")
-SHOWN = 40
-"""Gaps that are listed."""
 
 _range_options: list[Callable[[Any], Any]] = [
     click.argument("via", metavar="SOURCE"),
@@ -298,6 +297,7 @@ def sync(app: App, /, via: str, everything: bool, as_json: bool) -> None:
 @click.command()
 @click.argument("kind", required=False, type=click.Choice(HISTORIES))
 @click.argument("symbol", required=False)
+@wide_option
 @json_option
 @click.pass_obj
 def coverage(app: App, /, kind: str | None, symbol: str | None, as_json: bool) -> None:
@@ -321,7 +321,7 @@ def coverage(app: App, /, kind: str | None, symbol: str | None, as_json: bool) -
     if as_json:
         print_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
-        table("", names, rows, empty="nothing was fetched yet")
+        table("", names, rows, empty="nothing was fetched yet", optional=(2,))
 
 
 def _find_gaps(app_data: Any, given: dict[str, Any], calendar: str | None, *, refetch: bool = False) -> list[Gap]:
@@ -342,6 +342,7 @@ def _find_gaps(app_data: Any, given: dict[str, Any], calendar: str | None, *, re
 @click.command()
 @_ranged
 @_calendar_option
+@wide_option
 @json_option
 @click.pass_obj
 def gaps(app: App, /, calendar: str | None, as_json: bool, **given: Any) -> None:
@@ -372,9 +373,7 @@ def _gap_row(gap: Gap) -> tuple[Any, ...]:
 
 def _show_gaps(found: Sequence[Gap]) -> None:
     names = ["kind", "symbol", "interval", "source", "start", "end"]
-    table("", names, [_gap_row(gap) for gap in found[:SHOWN]], empty="no gaps")
-    if len(found) > SHOWN:
-        note(f"showing the first {SHOWN} of {len(found):,} gaps; use --json for all")
+    table("", names, map(_gap_row, found), empty="no gaps", optional=(2,))
 
 
 @click.command()
@@ -382,6 +381,7 @@ def _show_gaps(found: Sequence[Gap]) -> None:
 @_calendar_option
 @click.option("--dry-run", is_flag=True, help="Show the plan, and fetch nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask before fetching.")
+@wide_option
 @json_option
 @click.pass_obj
 def backfill(app: App, /, calendar: str | None, dry_run: bool, yes: bool, as_json: bool, **given: Any) -> None:

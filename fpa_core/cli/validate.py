@@ -10,7 +10,8 @@ import click
 
 from fpa_core.cli.app import App
 from fpa_core.cli.files import file_options, said_options, targets_of
-from fpa_core.cli.output import json_option, note, print_json, progress_bar, say, table
+from fpa_core.cli.output import json_option, note, print_json, progress_bar, say
+from fpa_core.cli.tables import table, wide_option
 from fpa_core.protocols import Finding, Severity
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = ["validate"]
     "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write an HTML report to FILE."
 )
 @json_option
+@wide_option
 @click.pass_obj
 def validate(
     app: App, /, files: tuple[str, ...], strict: bool, html: Path | None, as_json: bool, **options: Any

@@ -58,7 +58,7 @@ class QuarantineQuery:
     :ivar ids: the ids of the records; ``batch`` the batch that rejected them.
     :ivar kind: the name of their kind.
     :ivar symbols: patterns of subjects, ``rules`` of the rules broken, ``origins`` of the origins of their batches (see
-        :mod:`fpa_core.protocols.patterns`): one of each must match; None for any.
+        :mod:`fpa_core.patterns`): one of each must match; None for any.
     :ivar states: their states; None for any.
     :ivar changed_by: the batch that set their state.
     :ivar limit: the maximum number of records; None for all.

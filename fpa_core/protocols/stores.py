@@ -41,7 +41,7 @@ class Query:
     """Which rows of a kind to read: every condition given must hold.
 
     :ivar subjects: symbols (or accounts, for snapshots); None for all, or for none beyond those of *patterns*.
-    :ivar patterns: patterns of subjects (see :mod:`fpa_core.protocols.patterns`), selected besides those of *subjects*.
+    :ivar patterns: patterns of subjects (see :mod:`fpa_core.patterns`), selected besides those of *subjects*.
     :ivar start_ns: first instant included; ``end_ns``: first instant excluded.
     :ivar equal: further columns, by field name, and the value each must have.
     :ivar batch: only rows that this batch, or a group of this stream, brought.

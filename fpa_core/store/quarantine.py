@@ -14,8 +14,8 @@ from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import DataError, ValidationError
 from fpa_core.kinds import KINDS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.models import PortfolioSnapshot
+from fpa_core.patterns import name_of
 from fpa_core.protocols import Batch, Finding, Quarantined, QuarantineQuery, Receipt, Severity, State, StoreBackend
-from fpa_core.protocols.patterns import name_of
 from fpa_core.serialization import from_dict
 
 if TYPE_CHECKING:

@@ -50,7 +50,7 @@ class ReadVerbs:
 
         :param what: a record class, or a kind's name such as ``"quotes"``.
         :param symbol: one or several; None for all. In one with ``*`` (any characters) or ``?`` (exactly one) a backslash makes the next
-            character mean itself (see :mod:`fpa_core.protocols.patterns`). For snapshots this is the account.
+            character mean itself (see :mod:`fpa_core.patterns`). For snapshots this is the account.
         :param start: first instant included, *end* first instant left out: aware datetime, ISO text, date (midnight UTC) or nanoseconds.
         :param as_known_at: read what was known at that moment: later batches, revisions and deletions do not count.
         :param batch: only rows brought by this batch.

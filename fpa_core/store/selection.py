@@ -10,8 +10,8 @@ from attrs import asdict, evolve, frozen
 
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import Kind, kind_of
+from fpa_core.patterns import name_of
 from fpa_core.protocols import Query
-from fpa_core.protocols.patterns import name_of
 
 if TYPE_CHECKING:
     import pandas as pd

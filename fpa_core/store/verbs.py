@@ -11,8 +11,8 @@ from fpa_core.arrow.conversion import from_values
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import Kind, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.patterns import escape
 from fpa_core.protocols import InventoryEntry, Query, Receipt, StoreBackend
-from fpa_core.protocols.patterns import escape
 from fpa_core.store.changing import Changes
 from fpa_core.store.selection import Selection
 

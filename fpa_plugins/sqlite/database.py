@@ -18,8 +18,8 @@ from fpa_core.engine.sql.session import Parameters, Wanted
 from fpa_core.engine.sql.tables import SqlTables
 from fpa_core.engine.tables import Reader, Writer
 from fpa_core.kinds import KINDS, Kind
+from fpa_core.patterns import start_of, text_after, translate
 from fpa_core.protocols import Capability, KindFigures, StoreDescription
-from fpa_core.protocols.patterns import start_of, text_after, translate
 from fpa_plugins.sqlite.connection import Pool, immediate, prepare_file
 from fpa_plugins.sqlite.errors import translated
 from fpa_plugins.sqlite.migrations import migrate

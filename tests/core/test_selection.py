@@ -21,7 +21,7 @@ from fpa_core.engine import catalog
 from fpa_core.exceptions import DataError
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import Instant
-from fpa_core.protocols.patterns import escape
+from fpa_core.patterns import escape
 from fpa_core.store import DataStore, selection, timeline
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 

@@ -147,15 +147,15 @@ def test_version(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nosuch"], "No such command 'nosuch'"),
-        (["query"], "Missing argument"),
+        (["nosuch"], "no such command 'nosuch'"),
+        (["query"], "missing argument"),
         (["query", "candles"], "'candles' is not one of"),
         (["query", "quotes", "--limit", "-1"], "--limit"),
         (["query", "quotes", "--where", "bid"], "'bid' is not COLUMN=VALUE"),
         (["query", "quotes", "--where", "colour=red"], "unknown column 'colour'; one of: timestamp, bid"),
         (["query", "quotes", "--where", "limit=5"], "unknown column 'limit'"),
         (["query", "quotes", "--where", "symbol=A"], "unknown column 'symbol'"),
-        (["ingest"], "Missing argument"),
+        (["ingest"], "missing argument"),
         (["ingest", "x.csv", "--kind", "candles"], "'candles' is not one of"),
         (["completion", "tcsh"], "'tcsh' is not one of"),
         (["quarantine", "show", "1"], "no record 1 in quarantine"),
@@ -171,7 +171,39 @@ def test_wrong_usage(run: Run, arguments: list[str], message: str) -> None:
     result = run(*arguments, expect=2)
     assert "" == result.stdout
     assert message in result.stderr
-    assert "Usage: fpa" in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert "  hint: fpa" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["ingset", "x.csv"], "did you mean ingest? See fpa --help"),
+        (["quarantine", "lst"], "fpa quarantine --help"),
+        (["redis"], "fpa --help"),
+    ],
+)
+def test_commands_that_are_nearly_right(run: Run, arguments: list[str], hint: str) -> None:
+    """A command with a slip of the keyboard is answered with the one that was meant; one that is like no other is not."""
+    result = run(*arguments, expect=2)
+    assert result.stderr.rstrip().endswith(hint)
+    assert "lst" not in arguments or "list" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "kind"),
+    [
+        (["inventory", "candles", "--json"], 2, "UsageError"),
+        (["ingest", "nowhere.csv", "--json"], 7, "DataError"),
+        (["--env", "prod", "config", "check", "--json"], 3, "ConfigError"),
+    ],
+)
+def test_errors_are_json_too(run: Run, arguments: list[str], code: int, kind: str) -> None:
+    """With --json a failure is an object on standard output as well, with what the message says and the exit code."""
+    result = run(*arguments, expect=code)
+    error = answer(result)["error"]
+    assert (kind, code) == (error["type"], error["exit_code"])
+    assert error["message"].splitlines()[0] in result.stderr
 
 
 # Exit codes
@@ -256,10 +288,27 @@ def test_config_check(run: Run, folder: Path) -> None:
     """The check tells that all is good, for people and machines, and touches no database."""
     assert "defaults (no fpa.toml): valid\n" == run("config", "check").stdout
     Path("fpa.toml").write_text("[env.prod.cache]\nttl = 5\n")
-    assert {"valid": True, "file": str(folder / "fpa.toml"), "env": "prod"} == answer(
+    assert {"valid": True, "file": str(folder / "fpa.toml"), "env": "prod", "environments": ["prod"]} == answer(
         run("--env", "prod", "config", "check", "--json")
     )
     assert not Path("portfolio.db").exists()
+
+
+def test_config_check_covers_every_overlay(run: Run) -> None:
+    """Mistakes of overlays that are not chosen are reported with their lines, those of the base once; their variables need not be set."""
+    overlays = ["[env.prod.store]", 'path = "${NOWHERE}/x.db"', "[env.prod.cach]", "[env.test.cache]", 'ttl = "soon"']
+    Path("fpa.toml").write_text("\n".join(["[store]", "pathh = 1", *overlays]))
+    shown = run("config", "check", expect=3).stderr
+    for expected in (
+        "3 problems",
+        "fpa.toml:2: store.pathh",
+        "fpa.toml:5: env.prod.cach: unknown section",
+        "fpa.toml:7: env.test.cache.ttl",
+    ):
+        assert expected in shown
+    shown = run("--env", "prod", "config", "check", expect=3).stderr
+    assert "4 problems" in shown
+    assert 1 == shown.count("NOWHERE is not set")
 
 
 SECRET = "hunter2-and-more"

@@ -27,8 +27,8 @@ from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import kind_of
 from fpa_core.models import Quote, Trade
 from fpa_core.numbers import Instant
+from fpa_core.patterns import escape
 from fpa_core.protocols import Capability, Receipt
-from fpa_core.protocols.patterns import escape
 from fpa_core.store import DataStore, Selection
 from fpa_core.store.batch import StoreBatch
 from fpa_core.store.stream import Stream

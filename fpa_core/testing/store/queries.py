@@ -13,8 +13,8 @@ from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.kinds import BARS, QUOTES, Kind, kind_of
 from fpa_core.models import Bar, Quote
 from fpa_core.numbers import Instant
+from fpa_core.patterns import escape
 from fpa_core.protocols import Query, StoreBackend
-from fpa_core.protocols.patterns import escape
 from fpa_core.store import DataStore
 from fpa_core.testing.contracts import Contract, holds
 from fpa_core.testing.store.base import Fresh, StoreTests, law
