@@ -11,8 +11,8 @@ from fpa_core.ingest import chunks_of, ingest
 from fpa_core.kinds import ORDERS
 from fpa_core.models import Order, OrderStatus, PortfolioSnapshot
 from fpa_core.numbers import Instant
+from fpa_core.patterns import escape
 from fpa_core.protocols import AccountRequest, AccountSource, Chunk, Query, Receipt
-from fpa_core.protocols.patterns import escape
 from fpa_core.store.selection import Selection
 
 if TYPE_CHECKING:
