@@ -284,7 +284,7 @@ def test_processes_write_at_once(schemas: Schemas, options: PostgresOptions) -> 
 
 
 NEXT = Migration(
-    len(known_migrations()) + 1, "notes", "CREATE TABLE notes (text text); INSERT INTO notes VALUES ('here')"
+    known_migrations()[-1].version + 1, "notes", "CREATE TABLE notes (text text); INSERT INTO notes VALUES ('here')"
 )
 
 
