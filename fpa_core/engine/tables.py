@@ -297,18 +297,22 @@ class QuarantineStore(QuarantineReader, Protocol):
 
 
 class CoverageReader(Protocol):
-    """The ledger of ranges of time that sources have delivered. It only grows: an undo is seen by the state of the batch."""
+    """The ledger of ranges of time that sources have delivered. An undo is seen by the state of the batch."""
 
     def find(self, kind: str | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
         """Return entries whose batch is not undone, by kind, subject, interval (None first), origin, start and batch."""
+        ...
+
+    def of_batch(self, batch: int) -> Sequence[CoverageEntry]:
+        """Return the entries of a batch, in any order."""
         ...
 
 
 class CoverageWriter(CoverageReader, Protocol):
     """The ledger, for whoever may change it."""
 
-    def add(self, entries: Sequence[CoverageEntry]) -> None:
-        """Add entries, whose batches are set."""
+    def replace(self, batch: int, entries: Sequence[CoverageEntry]) -> None:
+        """Put *entries*, whose batch is set, in the place of those of a batch."""
         ...
 
 

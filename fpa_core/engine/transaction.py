@@ -16,6 +16,7 @@ from attrs import define, evolve, field
 
 from fpa_core.arrow.conversion import to_table
 from fpa_core.engine.appending import Appender
+from fpa_core.engine.coverage import joined
 from fpa_core.engine.matched import MatchedRows, Owners
 from fpa_core.engine.multisets import MultisetWriter
 from fpa_core.engine.quarantine import QuarantineClaims, QuarantineWriter
@@ -239,8 +240,10 @@ class Transaction:
     # The batch itself
 
     def cover(self, entries: Sequence[CoverageEntry]) -> None:
-        """Enter ranges into the ledger."""
-        self._tables.coverage.add([evolve(one, batch=self.batch_id) for one in entries])
+        """Enter ranges into the ledger. Those of a stream's groups belong to the stream: they make its entries longer."""
+        root = self._owners.root
+        known = self._tables.coverage.of_batch(root)
+        self._tables.coverage.replace(root, joined([*known, *(evolve(one, batch=root) for one in entries)]))
 
     def finish(self, *, read: int, reading: str | None = None) -> None:
         """Note how many rows the source held, and how they were read."""

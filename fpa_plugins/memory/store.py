@@ -21,6 +21,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from fpa_core.engine.catalog import SegmentInfo
+from fpa_core.engine.coverage import coverage_order
 from fpa_core.engine.rows import Key, Range, Row, Shape, plain_value, shape_of
 from fpa_core.engine.tables import Reader, Sought, Writer
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
@@ -436,13 +437,13 @@ class _Coverage(_Part):
             for one in entries
             if kind in (None, one.kind) and subject in (None, one.subject)
         )
-        return sorted(
-            standing, key=lambda one: (one.kind, one.subject, one.interval or "", one.origin, one.start_ns, one.batch)
-        )
+        return sorted(standing, key=coverage_order)
 
-    def add(self, entries: Sequence[CoverageEntry]) -> None:
-        for one in entries:
-            self._tables.change("coverage", {one.batch: [*self._state.coverage.get(one.batch, ()), one]})
+    def of_batch(self, batch: int) -> Sequence[CoverageEntry]:
+        return self._state.coverage.get(batch, ())
+
+    def replace(self, batch: int, entries: Sequence[CoverageEntry]) -> None:
+        self._tables.change("coverage", {batch: list(entries)})
 
 
 class MemoryDatabase:

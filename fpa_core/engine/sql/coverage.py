@@ -30,8 +30,14 @@ class SqlCoverage:
         )
         return [CoverageEntry(*row) for row in self._session.query(sql, list(asked.values()))]
 
-    def add(self, entries: Sequence[CoverageEntry]) -> None:
-        """Add entries."""
+    def of_batch(self, batch: int) -> Sequence[CoverageEntry]:
+        """Return the entries of a batch."""
+        sql = f"SELECT {', '.join(_COLUMNS)} FROM coverage WHERE batch = ?"
+        return [CoverageEntry(*row) for row in self._session.query(sql, [batch])]
+
+    def replace(self, batch: int, entries: Sequence[CoverageEntry]) -> None:
+        """Put entries in the place of those of a batch."""
+        self._session.run("DELETE FROM coverage WHERE batch = ?", [batch])
         self._session.bulk(
             "coverage",
             _COLUMNS,

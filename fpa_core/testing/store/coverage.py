@@ -35,12 +35,6 @@ entries = st.lists(
 )
 
 
-def _in_order(found: list[CoverageEntry]) -> list[CoverageEntry]:
-    return sorted(
-        found, key=lambda one: (one.kind, one.subject, one.interval or "", one.origin, one.start_ns, one.batch)
-    )
-
-
 class CoverageTests(StoreTests):
     """The ledger says which ranges were fetched, so that empty is not unknown."""
 
@@ -72,31 +66,49 @@ class CoverageTests(StoreTests):
 
     @holds(Contract.C3)
     def test_groups_of_a_stream_cover(self, store: DataStore) -> None:
-        """A stream enters what it covers along with the records written before."""
-        with store.stream(source="acme") as stream:
+        """A stream enters what it covers along with the records written before; its groups make one entry longer."""
+        with store.stream(source="acme", max_delay=0) as stream:
             stream.write(Quote("A", Instant(5), 1, 2))
             stream.cover([evolve(ENTRY, rows=1)])
-        (found,) = store.coverage()
-        assert evolve(ENTRY, rows=1, batch=found.batch) == found
+            stream.flush()
+            stream.cover([evolve(ENTRY, start_ns=100, end_ns=200, rows=2), evolve(ENTRY, subject="B")])
+            stream.flush()
+            stream.cover([evolve(ENTRY, start_ns=300, end_ns=400)])
+        expected = [
+            evolve(ENTRY, end_ns=200, rows=3, batch=stream.batch),
+            evolve(ENTRY, start_ns=300, end_ns=400, batch=stream.batch),
+            evolve(ENTRY, subject="B", batch=stream.batch),
+        ]
+        assert expected == list(store.coverage())
         assert [Quote("A", Instant(5), 1, 2)] == store.get_quotes()
 
     @holds(Contract.C3)
     @law(st.lists(entries, max_size=3), cost=4)
     def test_the_ledger_in_order(self, fresh: Fresh, batches: list[list[CoverageEntry]]) -> None:
-        """The ledger returns all entries of all batches, in its order, also of one kind or symbol."""
+        """The ledger returns what every batch covers, in its order, also of one kind or symbol; within a batch ranges are apart."""
         with fresh() as store:
             entered = []
             for part in batches:
                 with store.batch(source="acme") as batch:
-                    batch.cover(part)
+                    for one in part:
+                        batch.cover([one])
                 entered += [evolve(one, batch=batch.id) for one in part]
-            assert _key(_in_order(entered)) == _key(list(store.coverage()))
-            some = [one for one in entered if (one.kind, one.subject) == ("bars", "A")]
-            assert _key(_in_order(some)) == _key(list(store.coverage("bars", "A")))
+            found = list(store.coverage())
+            assert sorted(map(_key, found)) == list(map(_key, found))
+            assert _instants(entered) == _instants(found)
+            assert sum(one.rows for one in entered) == sum(one.rows for one in found)
+            assert len(_instants(found)) == sum(one.end_ns - one.start_ns for one in found)
+            some = [one for one in found if (one.kind, one.subject) == ("bars", "A")]
+            assert some == list(store.coverage("bars", "A"))
 
 
-def _key(found: list[CoverageEntry]) -> list[tuple[object, ...]]:
-    """Return entries without what equal keys leave open: the order among themselves."""
-    order = [(one.kind, one.subject, one.interval or "", one.origin, one.start_ns, one.batch) for one in found]
-    assert sorted(order) == order
-    return sorted((*key, one.end_ns, one.rows) for key, one in zip(order, found, strict=True))
+def _key(one: CoverageEntry) -> tuple[object, ...]:
+    return one.kind, one.subject, one.interval or "", one.origin, one.start_ns, one.batch
+
+
+def _instants(found: list[CoverageEntry]) -> set[tuple[object, ...]]:
+    return {
+        (one.kind, one.subject, one.interval, one.origin, one.batch, at)
+        for one in found
+        for at in range(one.start_ns, one.end_ns)
+    }

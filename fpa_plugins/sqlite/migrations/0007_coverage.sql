@@ -1,4 +1,4 @@
--- The ledger: ranges of time of which a source has delivered all it has. It only grows; entries of undone batches do not count.
+-- The ledger: ranges of time of which a source has delivered all it has. Entries of undone batches do not count.
 CREATE TABLE coverage (
     kind TEXT NOT NULL,
     subject TEXT NOT NULL,
@@ -10,3 +10,4 @@ CREATE TABLE coverage (
     batch INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX coverage_by_subject ON coverage (kind, subject);
+CREATE INDEX coverage_by_batch ON coverage (batch);
