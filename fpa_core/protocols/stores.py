@@ -131,7 +131,7 @@ class CoverageEntry:
     :ivar origin: the source, as ``alpaca:iex``.
     :ivar start_ns: the first instant covered; ``end_ns`` the first that is not.
     :ivar rows: how many rows the source delivered for the range.
-    :ivar batch: the batch that brought them; given by the store. If it is undone, the entry does not count.
+    :ivar batch: the batch that brought them, of a group of a stream that of the stream; given by the store. If it is undone, the entry does not count.
     """
 
     kind: str

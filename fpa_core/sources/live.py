@@ -45,6 +45,8 @@ LIVE_BARS = "1m"
 
 DAY_NS = 86_400 * 10**9
 SECOND_NS = 10**9
+AHEAD_NS = 60 * SECOND_NS
+"""How far clocks may differ: a record that is further in the future has a wrong time."""
 LAGS = 4_096
 """The latest delays that percentiles are taken of."""
 
@@ -204,6 +206,8 @@ class Collector:
         self._stream: Stream | None = None
         self._connected = False
         self._connected_ns = 0
+        self._begun = False  # whether what this connection covers has begun
+        self._begin_by = 0.0
         self._last_ns: int | None = None
         self._complete: dict[tuple[Kind, str], int] = {}  # up to where what was delivered or fetched is complete
         self._counted: dict[tuple[Kind, str], int] = {}
@@ -334,8 +338,11 @@ class Collector:
         if self._rows % 16 == 0:
             self._lags.add(ticket, begun)
         at_ns = record.ts_ns
-        if at_ns is not None and (self._last_ns is None or at_ns > self._last_ns):
+        # A time in the future says nothing of how far the source has come.
+        if at_ns is not None and (self._last_ns is None or at_ns > self._last_ns) and at_ns < self._clock() + AHEAD_NS:
             self._last_ns = at_ns
+            if not self._begun:
+                self._begin_coverage(max(at_ns, self._connected_ns))
         kind = kind_of(record)
         key = (kind, getattr(record, kind.subject))
         self._counted[key] = self._counted.get(key, 0) + 1
@@ -353,8 +360,17 @@ class Collector:
         self._last_ns = None
         self._counted.clear()
         self._next_checkpoint = self._monotonic() + self._options.checkpoint
+        self._begun = False
+        self._begin_by = self._monotonic() + self._options.refill_after
         if self._stream is None:
             self._stream = self._begin_stream()
+
+    def _begin_coverage(self, at_ns: int) -> None:
+        """Note that a connection delivers everything from an instant on: that of its beginning by our clock, or of its first record, if that is later.
+
+        So a clock that is behind does not hide what was missed. If no record comes soon, the clock alone has to do.
+        """
+        self._begun = True
         end = at_ns + self._overlap
         for key in self._keys:
             if key in self._complete:
@@ -363,6 +379,8 @@ class Collector:
 
     def _end_connection(self) -> None:
         if self._connected:
+            if not self._begun:
+                self._begin_coverage(self._connected_ns)
             self._checkpoint()
             # What came last may not have been all there was at that time.
             for key in self._keys:
@@ -381,7 +399,13 @@ class Collector:
         return max(self._connected_ns, self._last_ns) - late
 
     def _checkpoint_if_due(self) -> None:
-        if self._connected and self._monotonic() >= self._next_checkpoint:
+        if not self._connected:
+            return
+        if not self._begun:
+            if self._monotonic() < self._begin_by:
+                return
+            self._begin_coverage(self._connected_ns)
+        if self._monotonic() >= self._next_checkpoint:
             self._next_checkpoint = self._monotonic() + self._options.checkpoint
             self._checkpoint()
 
@@ -420,6 +444,8 @@ class Collector:
 
     def _note_dropped(self, kind: Kind, symbol: str, what: Dropped) -> None:
         self._dropped += what.count
+        if self._connected and not self._begun:
+            self._begin_coverage(self._connected_ns)
         key = (kind, symbol)
         start, end = what.first_ns - self._overlap, what.last_ns + self._overlap
         _log.warning(
@@ -431,7 +457,7 @@ class Collector:
         )
         self._miss(key, start, end)
         if key in self._complete:  # nothing of that time was delivered without a break
-            self._checkpoint_until(key, start)
+            self._checkpoint_until(key, min(start, self._reached(kind)))
             self._complete[key] = max(self._complete[key], end)
 
     def _checkpoint_until(self, key: tuple[Kind, str], until: int) -> None:

@@ -423,6 +423,34 @@ def test_dropped_records_are_fetched(data: DataLayer, scripted: Scripted, clock:
     assert report.dropped == sum(one.inserted for one in report.refills)
 
 
+def test_a_clock_that_is_behind(data: DataLayer, scripted: Scripted) -> None:
+    """The first record of a connection tells when it began, if our clock is behind: what was missed before it is fetched."""
+    scripted.past = [Quote("A", Instant(T0 + number * SECOND), 1, 2) for number in range(9)]
+    with collect(data, refill_after=0.2) as running:
+        scripted.ready.wait(10)
+        scripted.sink.connected()
+        scripted.sink.put(scripted.past[0])
+        scripted.sink.disconnected("cut")
+        scripted.sink.connected()  # at second 8, but the clock stands
+        scripted.sink.put(scripted.past[8])
+        wait_until(lambda: running.collector.status().refilled == 1, "the refill")
+    assert 9 == data.select(Quote).count()
+
+
+def test_a_time_in_the_future(data: DataLayer, scripted: Scripted, clock: Clock) -> None:
+    """A record with a time in the future does not make the ledger claim what has not happened."""
+    with collect(data) as running:
+        scripted.ready.wait(10)
+        scripted.sink.connected()
+        scripted.sink.put(Quote("A", Instant(T0 + SECOND), 1, 2))
+        scripted.sink.put(Quote("A", Instant(T0 + 900 * DAY), 1, 2))
+        scripted.sink.put(Quote("A", Instant(T0 + 5 * SECOND), 1, 2))
+        wait_until(lambda: bool(data.store.coverage()), "the entry")
+    assert T0 + 4 * SECOND == max(one.end_ns for one in data.store.coverage())
+    assert clock() == T0
+    running.finished()
+
+
 def test_refills_are_tried_again(data: DataLayer, scripted: Scripted, clock: Clock) -> None:
     """A gap that cannot be fetched at once stays, and is fetched later."""
     scripted.failures = 1

@@ -12,6 +12,7 @@ from alpaca_replay import check_replay_of
 from alpaca_server import alpaca_server
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("seed", range(5))
 def test_replay_of_an_hour(tmp_path: Path, shared_data: Path, seed: int) -> None:
     """After the refill the store equals the source, row by row."""
