@@ -7,12 +7,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 
-from fpa_core.exceptions import DatabaseError, FpaError, SourceError
+from fpa_core.exceptions import DatabaseError
 from fpa_core.ingest import rejected_row
 from fpa_core.intervals import longest_ns
 from fpa_core.kinds import BARS, KINDS, TRADES, Kind, kind_of
@@ -27,14 +28,15 @@ from fpa_core.protocols import (
     Receipt,
     Reject,
 )
+from fpa_core.sources.delays import Delays
 from fpa_core.sources.queue import Connected, Disconnected, Dropped, EventQueue, Policy, Rejected
 from fpa_core.sources.ranges import intersection, subtract, union
+from fpa_core.sources.refills import Refill, Refills
 from fpa_core.store.selection import Selection
 
 if TYPE_CHECKING:
     from fpa_core.store import DataStore
     from fpa_core.store.stream import Stream
-    from fpa_core.store.tickets import Ticket
 
 __all__ = ["Collector", "CollectorOptions", "CollectorReport", "CollectorStatus"]
 
@@ -47,11 +49,6 @@ DAY_NS = 86_400 * 10**9
 SECOND_NS = 10**9
 AHEAD_NS = 60 * SECOND_NS
 """How far clocks may differ: a record that is further in the future has a wrong time."""
-LAGS = 4_096
-"""The latest delays that percentiles are taken of."""
-
-Refill = Callable[[HistoryRequest], Iterable[Receipt]]
-"""Fetches and stores a history; see :func:`fpa_core.sources.history.fetch`."""
 
 
 @frozen
@@ -119,52 +116,6 @@ class CollectorReport:
     unmatched: int
 
 
-@define(order=False)
-class _Gap:
-    request: HistoryRequest
-    due: float
-    tries: int = 0
-    fetched: bool = False
-
-
-@define
-class _Lags:
-    """Measures how long records take to become durable, in a thread of its own."""
-
-    values: deque[float] = field(factory=lambda: deque(maxlen=LAGS))
-    _tickets: deque[tuple[Ticket, float]] = field(factory=deque)
-    _wake: threading.Event = field(factory=threading.Event)
-    _ended: bool = False
-    _thread: threading.Thread | None = None
-
-    def start(self, monotonic: Callable[[], float]) -> None:
-        def run() -> None:
-            while not self._ended or self._tickets:
-                self._wake.wait(0.5)
-                self._wake.clear()
-                while self._tickets:
-                    ticket, begun = self._tickets.popleft()
-                    if ticket.wait(60) and ticket.exception(0) is None:
-                        self.values.append(monotonic() - begun)
-
-        self._thread = threading.Thread(target=run, name="fpa-collector-lag", daemon=True)
-        self._thread.start()
-
-    def add(self, ticket: Ticket, begun: float) -> None:
-        self._tickets.append((ticket, begun))
-        self._wake.set()
-
-    def stop(self) -> None:
-        self._ended = True
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(5)
-
-    def percentile(self, share: float) -> float | None:
-        values = sorted(self.values)
-        return values[min(len(values) - 1, int(len(values) * share))] if values else None
-
-
 class Collector:
     """Stores what a source delivers live, until it is told to stop. Made by :meth:`fpa_core.sources.service.Sources.collect`.
 
@@ -201,8 +152,8 @@ class Collector:
         self._overlap = int(options.overlap * SECOND_NS)
         self._keys = [(kind, symbol) for kind in request.kinds for symbol in request.symbols if symbol != "*"]
         self._settles = int(settles * SECOND_NS)
-        self._gaps = _Gaps(refill, options.refill_after, self._settled_in, monotonic, self._request.stop)
-        self._lags = _Lags()
+        self._gaps = Refills(refill, options.refill_after, self._settled_in, monotonic, self._request.stop)
+        self._lags = Delays()
         self._stream: Stream | None = None
         self._connected = False
         self._connected_ns = 0
@@ -262,24 +213,24 @@ class Collector:
                 self._checkpoint_if_due()
                 if on_status is not None:
                     on_status(self.status())
-        finally:
-            self._request.stop.set()
-            self._queue.close()
-            feed.join()
-            with contextlib.suppress(DatabaseError) if self._stream_failed() else contextlib.nullcontext():
-                self._handle(*self._queue.take(0))
-                self._end_connection()
-            self._gaps.stop()
-            self._lags.stop()
+        except BaseException:
+            self._end(feed, contextlib.suppress(DatabaseError))  # the first error says more
+            raise
+        self._end(feed, contextlib.nullcontext())
         if self._failed is not None:
             raise self._failed
         return self.report()
 
-    def _stream_failed(self) -> bool:
-        """Return whether an error of the store is on its way out already."""
-        import sys
-
-        return isinstance(sys.exc_info()[1], DatabaseError)
+    def _end(self, feed: threading.Thread, guard: AbstractContextManager[None]) -> None:
+        """End the connection, and make durable what it delivered."""
+        self._request.stop.set()
+        self._queue.close()
+        feed.join()
+        with guard:
+            self._handle(*self._queue.take(0))
+            self._end_connection()
+        self._gaps.stop()
+        self._lags.stop()
 
     def _feed(self) -> None:
         try:
@@ -545,78 +496,6 @@ class Collector:
             self._corrections,
             self._unmatched,
         )
-
-
-class _Gaps:
-    """Refills gaps, one after the other, in a thread of its own, when they are due."""
-
-    LONGEST = 300.0
-
-    def __init__(
-        self,
-        refill: Refill | None,
-        delay: float,
-        settled_in: Callable[[HistoryRequest], float],
-        monotonic: Callable[[], float],
-        stop: threading.Event,
-    ) -> None:
-        self._refill = refill
-        self._settled_in = settled_in
-        self._delay = delay
-        self._monotonic = monotonic
-        self._stop = stop
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self.open: list[_Gap] = []
-        self.closed = 0
-        self.receipts: list[Receipt] = []
-
-    def add(self, request: HistoryRequest) -> None:
-        with self._lock:
-            self.open.append(_Gap(request, self._monotonic() + self._delay))
-
-    def start(self) -> None:
-        if self._refill is not None:
-            self._thread = threading.Thread(target=self._run, name="fpa-collector-refill", daemon=True)
-            self._thread.start()
-
-    def stop(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(min(0.1, self._delay or 0.1)):
-            self.refill_due()
-
-    def refill_due(self) -> None:
-        """Refill the gaps that are due now."""
-        assert self._refill is not None
-        now = self._monotonic()
-        with self._lock:
-            due = [gap for gap in self.open if gap.due <= now]
-        for gap in due:
-            if self._stop.is_set():
-                return
-            try:
-                self.receipts += self._refill(gap.request)
-            except (SourceError, DatabaseError) as error:
-                gap.tries += 1
-                gap.due = self._monotonic() + min(self.LONGEST, max(self._delay, 1.0) * 2**gap.tries)
-                _log.warning("a gap could not be refilled yet: %s", error.message)
-                continue
-            except FpaError as error:
-                _log.error("a gap cannot be refilled: %s", error.message)  # the message says all
-                gap.due = float("inf")
-                continue
-            if self._stop.is_set():
-                return  # perhaps not all of it
-            self.closed += not gap.fetched
-            gap.fetched = True
-            if (seconds := self._settled_in(gap.request)) > 0:
-                gap.due = self._monotonic() + seconds  # once more when it is final
-                continue
-            with self._lock:
-                self.open.remove(gap)
 
 
 def _interval(kind: Kind) -> str | None:
