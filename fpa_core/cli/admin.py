@@ -29,7 +29,7 @@ def batches(app: App, /, limit: int, as_json: bool) -> None:
         found = data.store.batches(limit=limit)
     if as_json:
         entries = [asdict(batch) | {"recorded": when(batch.recorded_ns)} for batch in found]
-        print_json([{"source" if name == "origin" else name: value for name, value in e.items()} for e in entries])
+        print_json(entries)
         return
     counts = ("read", "inserted", "duplicate", "revised", "quarantined", "deleted")
     rows = [
@@ -43,7 +43,7 @@ def batches(app: App, /, limit: int, as_json: bool) -> None:
         ]
         for b in found
     ]
-    table("", ["batch", "recorded (UTC)", "source", "file", *counts, "undone by"], rows, empty="no batches yet")
+    table("", ["batch", "recorded (UTC)", "origin", "file", *counts, "undone by"], rows, empty="no batches yet")
 
 
 @click.command()
@@ -128,6 +128,25 @@ def config_show(app: App, /, as_json: bool) -> None:
     table("", ["key", "value", "from"], [[one.key, one.value, one.origin] for one in found])
 
 
+@config.command("schema")
+@click.pass_obj
+def config_schema(app: App, /) -> None:
+    """Print the JSON Schema of fpa.toml with the options of the installed plugins, for editors that complete and check TOML."""
+    from fpa_core.config.schema import schema
+
+    with app.open() as data:
+        plugins = data.plugins
+    print_json(
+        schema(
+            stores=plugins.stores.options,
+            caches=plugins.caches.options,
+            validators=plugins.validators.options,
+            sources=plugins.sources.options,
+            rules=plugins.rules.options,
+        )
+    )
+
+
 @config.command("check")
 @json_option
 @click.pass_obj
@@ -137,7 +156,7 @@ def config_check(app: App, /, as_json: bool) -> None:
     Environment variables must be set only for the chosen overlay.
     """
     from fpa_core import config
-    from fpa_core.parts import structured
+    from fpa_core.layer.components import structured
     from fpa_core.plugins import PluginManager
 
     tree = config.load(app.config, env=app.env)

@@ -58,6 +58,7 @@ _COMMANDS = {
     "sniff": ("fpa_core.cli.files", "Show how files would be read, without storing anything."),
     "formats": ("fpa_core.cli.files", "List the known file formats."),
     "validate": ("fpa_core.cli.validate", "Validate files without storing them, and report the findings."),
+    "audit": ("fpa_core.cli.audit", "Validate what is stored."),
     "query": ("fpa_core.cli.data", "Read stored records."),
     "latest": ("fpa_core.cli.data", "Show the last quote, trade and bars of a symbol."),
     "inventory": ("fpa_core.cli.data", "Show what is stored: rows, first and last time."),
@@ -90,12 +91,12 @@ class App:
     def open(self, *, lazy: bool = True) -> DataLayer:
         """Open the data layer. Its parts open on first use unless *lazy* is false."""
         from fpa_core import config, log
-        from fpa_core.layer import open_layer
+        from fpa_core.layer import open_tree
 
         # Configure logging before the layer, because loading plugins logs.
         tree = config.load(self.config, env=self.env)
         log.configure(tree.logging, self.log_level, secrets=tree.secrets)
-        return open_layer(self.config, env=self.env, lazy=lazy)
+        return open_tree(tree, lazy=lazy)
 
 
 class _Group(click.Group):

@@ -41,7 +41,7 @@ REMEMBERED = 1_000
 
 @click.command()
 @file_options
-@click.option("--source", help="Where the data come from, such as fxcm; stored with every row.")
+@click.option("--origin", help="Where the data come from, such as fxcm; stored with every row.")
 @click.option(
     "--via", metavar="SOURCE", help="Read from this source plugin; FILES are then its arguments, such as symbols."
 )
@@ -55,7 +55,7 @@ def ingest(
     app: App,
     /,
     files: tuple[str, ...],
-    source: str | None,
+    origin: str | None,
     dry_run: bool,
     as_json: bool,
     start: str | None,
@@ -83,7 +83,7 @@ def ingest(
                     else:
                         receipt = data.ingest(
                             target,
-                            source=source,
+                            origin=origin,
                             progress=progress,
                             start=start,
                             end=end,
@@ -219,7 +219,7 @@ def show_receipt(receipt: Receipt, target: str) -> None:
 )
 @click.option("--as-known-at", help="The data as known at that time, without later batches and corrections.")
 @click.option("--batch", type=int, help="Only rows of this batch.")
-@click.option("--source", help="Only rows from this source, such as files:fxcm or 'files:*'.")
+@click.option("--origin", help="Only rows of this origin, such as files:fxcm or 'files:*'.")
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="The output format."
 )

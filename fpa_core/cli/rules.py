@@ -88,7 +88,7 @@ def _rules(app: App) -> list[dict[str, Any]]:
 
 def _idle(app: App, rule: str) -> dict[str, Any]:
     """Describe a rule that plugins provide and that is disabled."""
-    from fpa_core.parts import rule_origins
+    from fpa_core.layer.components import rule_origins
 
     with app.open() as data:
         if rule not in data.plugins.rules:

@@ -131,7 +131,7 @@ def _show_fetched(receipts: Sequence[Receipt], kind: str, *, as_json: bool) -> N
         print_json({**totals, "batches": [receipt.batch for receipt in receipts]})
         return
     for receipt in receipts if len(receipts) <= 5 else []:
-        show_receipt(receipt, receipt.source)
+        show_receipt(receipt, receipt.origin)
     if not receipts:
         say("nothing to fetch: all of it was fetched before")
     elif len(receipts) > 5:
@@ -288,7 +288,7 @@ def sync(app: App, /, via: str, everything: bool, as_json: bool) -> None:
     if as_json:
         print_json(receipt.as_dict())
     else:
-        show_receipt(receipt, receipt.source)
+        show_receipt(receipt, receipt.origin)
 
 
 # The ledger

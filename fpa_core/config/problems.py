@@ -38,12 +38,12 @@ _MOST_LISTED = 24
 class Origin:
     """Where a value came from.
 
-    :ivar kind: the base of the file, an overlay of it, an environment variable, or the default.
+    :ivar kind: the base of the file, an overlay of it, an environment variable, an argument of the program, or the default.
     :ivar key: the path of keys as in the file; that of an overlay begins with ``env.NAME``.
     :ivar secret: whether the value holds a secret, and must not be displayed.
     """
 
-    kind: Literal["file", "overlay", "environment", "default"] = "default"
+    kind: Literal["file", "overlay", "environment", "argument", "default"] = "default"
     key: str = ""
     file: Path | None = None
     line: int | None = None
@@ -54,8 +54,8 @@ class Origin:
     def __str__(self) -> str:
         if self.kind == "environment":
             return f"environment variable {self.variable}"
-        if self.kind == "default":
-            return "default"
+        if self.kind in ("argument", "default"):
+            return self.kind
         where = self.file.name if self.file else "?"
         where = f"{where}:{self.line}" if self.line else where
         return f"{where} (env {self.env})" if self.kind == "overlay" else where

@@ -20,7 +20,7 @@ from fpa_core.protocols.feeds import (
     Page,
     RateLimit,
 )
-from fpa_core.protocols.quarantine import QuarantineCount, Quarantined, QuarantineQuery, State
+from fpa_core.protocols.quarantine import SHAPE, QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
 from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest
 from fpa_core.protocols.stores import (
@@ -51,6 +51,7 @@ from fpa_core.protocols.validators import (
 
 __all__ = [
     "RANKS",
+    "SHAPE",
     "AccountRequest",
     "AccountSource",
     "AccountState",

@@ -8,7 +8,10 @@ from typing import Any
 
 from attrs import frozen
 
-__all__ = ["QuarantineCount", "QuarantineQuery", "Quarantined", "State"]
+__all__ = ["SHAPE", "QuarantineCount", "QuarantineQuery", "Quarantined", "State"]
+
+SHAPE = "record.shape"
+"""The rule id of rows that could not be parsed into records."""
 
 
 class State(StrEnum):

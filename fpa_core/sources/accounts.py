@@ -12,8 +12,7 @@ from fpa_core.kinds import ORDERS
 from fpa_core.models import Order, OrderStatus, PortfolioSnapshot
 from fpa_core.numbers import Instant
 from fpa_core.patterns import escape
-from fpa_core.protocols import AccountRequest, AccountSource, Chunk, Query, Receipt
-from fpa_core.store.selection import Selection
+from fpa_core.protocols import AccountRequest, AccountSource, Chunk, Receipt
 
 if TYPE_CHECKING:
     import threading
@@ -33,16 +32,16 @@ def account_origin(source: AccountSource) -> str:
 
 def orders_since(store: DataStore, origin: str) -> int | None:
     """Return the time from which on orders have to be asked for: that of the oldest open one, else of the latest; None if none is stored."""
-    query = Query(ORDERS, origins=(escape(origin),))
+    own = escape(origin)
     opened = [
         order.ts_ns
         for status in _OPEN
-        for order in Selection[Order](store, evolve(query, equal={"status": status}))
+        for order in store.select(Order, origin=own, status=status)
         if order.ts_ns is not None
     ]
     if opened:
         return min(opened)
-    return max((order.ts_ns for order in Selection[Order](store, query) if order.ts_ns is not None), default=None)
+    return max((order.ts_ns for order in store.select(Order, origin=own) if order.ts_ns is not None), default=None)
 
 
 def sync_account(
@@ -71,7 +70,7 @@ def sync_account(
         from fpa_core.arrow.conversion import to_table
 
         chunks.append(Chunk(ORDERS, to_table(ORDERS, []), [], state.rejects))
-    return ingest(store, validator, iter(chunks), source=origin, check_first=False, before_commit=before_commit)
+    return ingest(store, validator, iter(chunks), origin=origin, check_first=False, before_commit=before_commit)
 
 
 def _timed(store: DataStore, snapshot: PortfolioSnapshot) -> PortfolioSnapshot:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from fpa_core.store.tickets import Ticket
+    from fpa_core.store.streams.acks import WriteFuture
 
 __all__ = ["Delays"]
 
@@ -23,7 +23,7 @@ class Delays:
     """Measures how long records take from their arrival until they are durable, in a thread of its own."""
 
     values: deque[float] = field(factory=lambda: deque(maxlen=LATEST))
-    _tickets: deque[tuple[Ticket, float]] = field(factory=deque)
+    _futures: deque[tuple[WriteFuture, float]] = field(factory=deque)
     _wake: threading.Event = field(factory=threading.Event)
     _ended: bool = False
     _thread: threading.Thread | None = None
@@ -32,20 +32,20 @@ class Delays:
         """Begin to measure."""
 
         def run() -> None:
-            while not self._ended or self._tickets:
+            while not self._ended or self._futures:
                 self._wake.wait(0.5)
                 self._wake.clear()
-                while self._tickets:
-                    ticket, begun = self._tickets.popleft()
-                    if ticket.wait(60) and ticket.exception(0) is None:
+                while self._futures:
+                    future, begun = self._futures.popleft()
+                    if future.wait(60) and future.exception(0) is None:
                         self.values.append(monotonic() - begun)
 
         self._thread = threading.Thread(target=run, name="fpa-collector-lag", daemon=True)
         self._thread.start()
 
-    def add(self, ticket: Ticket, begun: float) -> None:
+    def add(self, future: WriteFuture, begun: float) -> None:
         """Measure a record that arrived at a time."""
-        self._tickets.append((ticket, begun))
+        self._futures.append((future, begun))
         self._wake.set()
 
     def stop(self) -> None:

@@ -91,7 +91,7 @@ def _store(
         if covered.start_ns < covered.end_ns:
             batch.cover([covered])
 
-    receipt = ingest(store, validator, iter(part.chunks), source=source.origin, before_commit=finish, check_first=False)
+    receipt = ingest(store, validator, iter(part.chunks), origin=source.origin, before_commit=finish, check_first=False)
     return evolve(receipt, kind=request.kind.name)
 
 

@@ -16,15 +16,16 @@ from attrs import evolve, frozen
 from fpa_core.exceptions import DatabaseError
 from fpa_core.ingest import rejected_row
 from fpa_core.intervals import longest_ns
-from fpa_core.kinds import BARS, KINDS, TRADES, Kind, kind_of
+from fpa_core.kinds import BARS, KINDS, Kind, kind_of
 from fpa_core.models import Record, Trade
+from fpa_core.numbers import Instant
+from fpa_core.patterns import escape
 from fpa_core.protocols import (
     Correction,
     CoverageEntry,
     HistoryRequest,
     LiveRequest,
     LiveSource,
-    Query,
     Receipt,
     Reject,
 )
@@ -32,11 +33,10 @@ from fpa_core.sources.delays import Delays
 from fpa_core.sources.queue import Connected, Disconnected, Dropped, EventQueue, Policy, Rejected
 from fpa_core.sources.ranges import intersection, subtract, union
 from fpa_core.sources.refills import Refill, Refills
-from fpa_core.store.selection import Selection
 
 if TYPE_CHECKING:
     from fpa_core.store import DataStore
-    from fpa_core.store.stream import Stream
+    from fpa_core.store.streams.stream import Stream
 
 __all__ = ["Collector", "CollectorOptions", "CollectorReport", "CollectorStatus"]
 
@@ -284,10 +284,10 @@ class Collector:
         stream = self._stream
         if stream is None:
             stream = self._stream = self._begin_stream()
-        ticket = stream.write(record)
+        future = stream.write(record)
         self._rows += 1
         if self._rows % 16 == 0:
-            self._lags.add(ticket, begun)
+            self._lags.add(future, begun)
         at_ns = record.ts_ns
         # A time in the future says nothing of how far the source has come.
         if at_ns is not None and (self._last_ns is None or at_ns > self._last_ns) and at_ns < self._clock() + AHEAD_NS:
@@ -300,7 +300,7 @@ class Collector:
 
     def _begin_stream(self) -> Stream:
         options = self._options
-        return self._open_stream(source=self._source.origin, max_rows=options.max_rows, max_delay=options.max_delay)
+        return self._open_stream(origin=self._source.origin, max_rows=options.max_rows, max_delay=options.max_delay)
 
     def _begin_connection(self, at_ns: int) -> None:
         if self._connected:
@@ -425,16 +425,16 @@ class Collector:
         """Apply a correction to the stored trade: as a revision if its id stays, else by putting another trade in its place."""
         if self._stream is not None:
             self._stream.flush()
-        query = Query(
-            TRADES,
-            (correction.symbol,),
-            correction.at_ns - DAY_NS,
-            correction.at_ns + SECOND_NS,
-            {"exchange": correction.exchange, "trade_id": correction.trade_id},
+        stored = self._store.select(
+            Trade,
+            escape(correction.symbol),
+            start=Instant(correction.at_ns - DAY_NS),
+            end=Instant(correction.at_ns + SECOND_NS),
             limit=1,
-            reverse=True,
-        )
-        stored: Trade | None = Selection[Any](self._store, query).first()
+            latest_first=True,
+            exchange=correction.exchange,
+            trade_id=correction.trade_id,
+        ).first()
         if stored is None:
             self._unmatched += 1
             _log.warning(
@@ -450,12 +450,12 @@ class Collector:
             return
         corrected = evolve(stored, **correction.changes)
         if corrected.trade_id == stored.trade_id:
-            self._store.save(corrected, source=self._source.origin)
+            self._store.save(corrected, origin=self._source.origin)
         else:
             self._store.update_trade(stored, corrected)
 
     def _quarantine(self, rejected: Sequence[Rejected]) -> None:
-        with self._store.batch(source=self._source.origin) as batch:
+        with self._store.batch(origin=self._source.origin) as batch:
             batch.quarantine(
                 [rejected_row(one.kind, Reject(row, one.raw, one.problem)) for row, one in enumerate(rejected, 1)]
             )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from attrs import evolve, frozen
 
 from fpa_core.exceptions import DataError
+from fpa_core.ingest import notify_quarantined
 from fpa_core.intervals import interval_text
 from fpa_core.kinds import BARS, Kind, kind_of
 from fpa_core.numbers import to_ns
@@ -30,7 +31,7 @@ from fpa_core.sources.live import Collector, CollectorOptions
 if TYPE_CHECKING:
     from fpa_core.protocols import Source
     from fpa_core.store import DataStore
-    from fpa_core.store.stream import Stream
+    from fpa_core.store.streams.stream import Stream
     from fpa_core.validator import DataValidator
 
 __all__ = ["FetchProgress", "Sources"]
@@ -171,7 +172,7 @@ class Sources:
         of = self._of
         source = self.history_source(via)
         for receipt in fetch(of.store(), of.validator(), source, request, clock=of.clock, advance=advance):
-            of.notify("fpa_ingested", receipt=receipt)
+            notify_quarantined(of.store(), of.notify, receipt)
             yield receipt
 
     def history(
@@ -265,5 +266,5 @@ class Sources:
         """
         source: AccountSource = self._source(via, Capability.ACCOUNT)
         receipt = sync_account(self._of.store(), self._of.validator(), source, everything=everything, stop=stop)
-        self._of.notify("fpa_ingested", receipt=receipt)
+        notify_quarantined(self._of.store(), self._of.notify, receipt)
         return receipt

@@ -26,7 +26,7 @@ from fpa_core.protocols import Capability, KindFigures, StoreDescription
 from fpa_plugins.postgres.connection import Connection, Cursor, Pool
 from fpa_plugins.postgres.errors import translated
 from fpa_plugins.postgres.migrations import migrate
-from fpa_plugins.postgres.plugin import PostgresOptions
+from fpa_plugins.postgres.options import PostgresOptions
 from fpa_plugins.postgres.texts import array, decode_rows, encode, encode_rows, like, regex
 
 __all__ = ["PostgresDatabase", "PostgresSession"]

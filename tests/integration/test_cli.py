@@ -378,7 +378,7 @@ def test_config_and_env(run: Run, how: str) -> None:
 
 def test_ingest_for_people(run: Run) -> None:
     """One file is told in a few lines: counts, what was flagged, notes, and where to look further."""
-    lines = run("ingest", "quotes.csv", "--source", "fxcm").stdout.splitlines()
+    lines = run("ingest", "quotes.csv", "--origin", "fxcm").stdout.splitlines()
     assert lines[0].startswith("quotes.csv: quotes, batch 1, ")
     assert "  4 read, 4 inserted, 0 duplicate, 0 revised, 0 quarantined" == lines[1]
     assert ["  flagged 1 x quote.crossed", "  flagged 1 x quote.one_sided", "  flagged 1 x time.shared"] == lines[2:]
@@ -394,7 +394,7 @@ def test_ingest_for_machines(run: Run) -> None:
     found = answer(run("ingest", "bars.csv", "--json"))
     assert dict(zip(COUNTS, (4, 2, 0, 0, 2), strict=True)) == {name: found[name] for name in COUNTS}
     assert (1, "bars", "bars.csv", "files", {}, []) == tuple(
-        found[name] for name in ("batch", "kind", "file", "source", "warnings", "notes")
+        found[name] for name in ("batch", "kind", "file", "origin", "warnings", "notes")
     )
     assert 0 <= found["seconds"] < 60
 
@@ -421,12 +421,12 @@ def test_ingest_many_for_people(run: Run) -> None:
 def test_ingest_hints(run: Run) -> None:
     """What a file leaves open is said with options."""
     Path("prices.csv").write_text("timestamp,close\n1986-01-02T00:00:00Z,25.56\n")
-    run("ingest", "prices.csv", "--kind", "bars", "--symbol", "WTI", "--interval", "1d", "--source", "eia")
+    run("ingest", "prices.csv", "--kind", "bars", "--symbol", "WTI", "--interval", "1d", "--origin", "eia")
     assert [("WTI", "bars", 1)] == [(e["symbol"], e["kind"], e["rows"]) for e in answer(run("inventory", "--json"))]
     Path("positions.csv").write_text("symbol,quantity,market_value,timestamp\nA,1,2,1986-01-02T00:00:00Z\n")
     run("ingest", "positions.csv", "--account", "margin")
     assert "A,1,2,,,,1986-01-02T00:00:00Z,margin" in run("query", "positions", "--format", "csv").stdout
-    assert ["files", "files:eia"] == [batch["source"] for batch in answer(run("batches", "--json"))]
+    assert ["files", "files:eia"] == [batch["origin"] for batch in answer(run("batches", "--json"))]
 
 
 # validate
@@ -656,7 +656,7 @@ def test_batches_and_undo(filled: Run) -> None:
     assert "already undone, by batch 4" in filled("undo", "1", expect=7).stderr
     assert "there is no batch 99" in filled("undo", "99", expect=7).stderr
     again = answer(filled("undo", "4", "--json"))
-    assert ("undo:4", ["batch 4 undone: 4 rows changed"]) == (again["source"], again["notes"])
+    assert ("undo:4", ["batch 4 undone: 4 rows changed"]) == (again["origin"], again["notes"])
     assert 4 == len(filled("query", "quotes", "--format", "jsonl").stdout.splitlines())
     assert 1 == len(answer(filled("batches", "--limit", "1", "--json")))
 

@@ -78,7 +78,7 @@ def data(server: AlpacaServer, tmp_path: Path) -> Iterator[DataLayer]:
 def test_sync(data: DataLayer) -> None:
     """Totals, positions and orders are one batch, exact, with the broker's words beside ours."""
     receipt = data.sources.sync("alpaca")
-    assert ("alpaca:account", 4, 0) == (receipt.source, receipt.inserted, receipt.quarantined)
+    assert ("alpaca:account", 4, 0) == (receipt.origin, receipt.inserted, receipt.quarantined)
     snapshot = data.store.get_latest_snapshot()
     assert snapshot is not None
     assert ("PA3X", "USD", "103820.56", "-23140.2", "262113.632", "291.32") == (

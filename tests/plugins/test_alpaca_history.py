@@ -293,7 +293,7 @@ def test_fetched_once(server: AlpacaServer, data: DataLayer) -> None:
     for number in range(12):
         server.add("quotes", "AAPL", T0 + number * 5 * MINUTE, QUOTE)
     (receipt,) = data.sources.history("alpaca", Quote, "AAPL", start=T0, end=T0 + 60 * MINUTE)
-    assert (12, "alpaca:iex", "quotes") == (receipt.inserted, receipt.source, receipt.kind)
+    assert (12, "alpaca:iex", "quotes") == (receipt.inserted, receipt.origin, receipt.kind)
     (entry,) = data.store.coverage("quotes", "AAPL")
     assert (T0, T0 + 60 * MINUTE, 12) == (entry.start_ns, entry.end_ns, entry.rows)
     asked_so_far = len(server.requests)

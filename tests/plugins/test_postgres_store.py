@@ -122,9 +122,9 @@ def test_texts_are_kept_whole(store: DataStore) -> None:
     """NUL, which PostgreSQL cannot hold, and the characters that stand for it come back from the quarantine and from batches."""
     text = "a\0b\1c\2d\3e\4\\'\"%_{},é\U0001f600\n"
     record = Quarantined("quotes", f"S{text}", 5, 3, text, ({"rule": text, "message": text},), cells={text: text})
-    with store.batch(source=text, file=text) as batch:
+    with store.batch(origin=text, file=text) as batch:
         batch.quarantine([record])
-    with store.batch(source="again") as again:
+    with store.batch(origin="again") as again:
         assert [] == again.quarantine([record])
     (found,) = store.quarantined()
     assert (record.subject, record.raw, record.findings, record.cells) == (

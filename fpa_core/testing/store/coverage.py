@@ -42,13 +42,13 @@ class CoverageTests(StoreTests):
     def test_the_ledger_knows_what_was_fetched(self, store: DataStore) -> None:
         """A range is in the ledger with its rows and its batch, also if it has none; a batch that fails enters nothing."""
         assert [] == list(store.coverage())
-        with store.batch(source="acme") as batch:
+        with store.batch(origin="acme") as batch:
             batch.write(QUOTES, to_table(QUOTES, [Quote("A", Instant(5), 1, 2)]))
             batch.cover([evolve(ENTRY, rows=1), evolve(ENTRY, subject="B")])
         assert [evolve(ENTRY, rows=1, batch=batch.id), evolve(ENTRY, subject="B", batch=batch.id)] == store.coverage()
         assert [evolve(ENTRY, subject="B", batch=batch.id)] == store.coverage("quotes", "B")
         assert [] == store.coverage(BARS)
-        with contextlib.suppress(ZeroDivisionError), store.batch(source="acme") as failing:
+        with contextlib.suppress(ZeroDivisionError), store.batch(origin="acme") as failing:
             failing.cover([evolve(ENTRY, subject="C")])
             raise ZeroDivisionError
         assert [] == store.coverage("quotes", "C")
@@ -56,7 +56,7 @@ class CoverageTests(StoreTests):
     @holds(Contract.C3, Capability.UNDO)
     def test_an_undone_batch_covers_nothing(self, store: DataStore) -> None:
         """What an undone batch fetched is unknown again; undoing the undo makes it known once more."""
-        with store.batch(source="acme") as batch:
+        with store.batch(origin="acme") as batch:
             batch.cover([ENTRY])
         undone = store.undo(batch.id)
         assert [] == store.coverage()
@@ -67,7 +67,7 @@ class CoverageTests(StoreTests):
     @holds(Contract.C3)
     def test_groups_of_a_stream_cover(self, store: DataStore) -> None:
         """A stream enters what it covers along with the records written before; its groups make one entry longer."""
-        with store.stream(source="acme", max_delay=0) as stream:
+        with store.stream(origin="acme", max_delay=0) as stream:
             stream.write(Quote("A", Instant(5), 1, 2))
             stream.cover([evolve(ENTRY, rows=1)])
             stream.flush()
@@ -89,7 +89,7 @@ class CoverageTests(StoreTests):
         with fresh() as store:
             entered = []
             for part in batches:
-                with store.batch(source="acme") as batch:
+                with store.batch(origin="acme") as batch:
                     for one in part:
                         batch.cover([one])
                 entered += [evolve(one, batch=batch.id) for one in part]

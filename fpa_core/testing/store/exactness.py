@@ -229,7 +229,7 @@ class ExactnessTests(StoreTests):
                 expected = plain.select(kind).to_list()
                 table = plain.select(kind).to_arrow("scaled")
                 for store, form in ((scaled, table), (texts, _in_texts(kind, rows))):
-                    with store.batch(source="form") as batch:
+                    with store.batch(origin="form") as batch:
                         batch.write(kind, form)
                 with few.batch() as batch:
                     batch.write_records(kind, rows)
