@@ -30,6 +30,9 @@ _frames.setLevel(logging.INFO)  # at DEBUG the frames are logged, and the first 
 POLL = 0.1
 """Seconds between two looks at whether to stop, or whether a subscription is silent."""
 
+LONGEST_SILENCE = 3_600.0
+"""Seconds up to which the allowed silence of names that are seldom traded grows."""
+
 REFUSALS = 3
 """How often in a row, before the first subscription, another connection may be in the way."""
 
@@ -47,6 +50,9 @@ _KINDS: Mapping[str, tuple[Kind, str | None]] = {
 class Silence:
     """Tells when a subscription has been silent for too long.
 
+    Each time it does, the silence allowed for that kind doubles, up to an hour, until the exchange closes: names that are seldom traded are not
+    connected to again and again.
+
     :param timeouts: seconds of silence allowed by kind; a kind without is never silent.
     :param is_open: whether there should be data now.
     """
@@ -58,6 +64,7 @@ class Silence:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._timeouts = timeouts
+        self._allowed = dict(timeouts)
         self._is_open = is_open
         self._monotonic = monotonic
         self._last: dict[Kind, float] = {}
@@ -76,10 +83,14 @@ class Silence:
         if not self._last:
             return None
         if not self._is_open():
+            self._allowed = dict(self._timeouts)
             self.begin()
             return None
         now = self._monotonic()
-        return next((kind for kind, last in self._last.items() if now - last >= self._timeouts[kind]), None)
+        silent = next((kind for kind, last in self._last.items() if now - last >= self._allowed[kind]), None)
+        if silent is not None:
+            self._allowed[silent] = max(self._timeouts[silent], min(LONGEST_SILENCE, 2 * self._allowed[silent]))
+        return silent
 
     def end(self) -> None:
         """Wait for nothing."""

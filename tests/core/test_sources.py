@@ -16,6 +16,7 @@ from live_collector import Running, wait_until
 
 from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.calendars import session_days
+from fpa_core.cli.sources import status_text
 from fpa_core.exceptions import ConfigError, DataError, SourceError
 from fpa_core.kinds import BARS, QUOTES, TRADES
 from fpa_core.layer import DataLayer, open_layer
@@ -37,7 +38,7 @@ from fpa_core.protocols import (
 )
 from fpa_core.sources.gaps import Gap, Subject, expected_times, find_gaps, merge_coverage, plan_fetches, settled_until
 from fpa_core.sources.history import parts
-from fpa_core.sources.live import CollectorOptions
+from fpa_core.sources.live import CollectorOptions, CollectorStatus
 from fpa_core.sources.queue import EventQueue, Policy
 from fpa_core.sources.ranges import intersection, subtract, total, union
 from fpa_core.sources.rates import RateLimiter
@@ -536,3 +537,11 @@ def test_get_and_its_ledger(data: DataLayer, scripted: Scripted) -> None:
     assert 0 == data.get(Bar, "A", Instant(T0 - 10 * SECOND), Instant(T0), via="acme", interval="60m").count()
     assert [(QUOTES, None), (BARS, "1h")] == [(one.kind, one.interval) for one in scripted.asked]
     assert TRADES not in {one.kind for one in scripted.asked}
+
+
+def test_status_in_a_line() -> None:
+    """The status of a collector is one line; what is nothing to tell is left out."""
+    status = CollectorStatus(True, 1_204_311, 4_998.2, 0.036, 0.0762, 3, 2, 0, 0, 0, 0, 1)
+    assert "connected  1,204,311 rows  4,998/s  lag p50 36 ms, p99 76 ms  2 quarantined" == status_text(status)
+    status = CollectorStatus(False, 0, 0.0, None, None, 0, 0, 7, 0, 1, 2, 3)
+    assert "not connected  0 rows  0/s  0 quarantined  7 dropped  gaps: 1 open, 2 refilled" == status_text(status)

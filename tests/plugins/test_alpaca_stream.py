@@ -252,13 +252,11 @@ def test_silence() -> None:
     assert silence.broken() is None
     silence.begin()
     for at, kind, expected in (
-        (29, None, None),
-        (30, None, QUOTES),
-        (30, QUOTES, None),
-        (59, QUOTES, None),
-        (88, None, None),
-        (90, QUOTES, TRADES),
-        (90, TRADES, None),
+        (29, QUOTES, None),
+        (58, QUOTES, None),
+        (88, None, QUOTES),
+        (88, QUOTES, None),
+        (90, None, TRADES),
     ):
         now[0] = at
         if kind is not None:
@@ -269,6 +267,25 @@ def test_silence() -> None:
     assert silence.broken() is None
     is_open[0] = True
     assert silence.broken() is None  # it begins to count when the exchange opens
+    now[0] += 30
+    assert QUOTES is silence.broken()
+
+
+def test_seldom_traded() -> None:
+    """Each time that a silence counted, twice as long a one is allowed, up to an hour; the next session begins anew."""
+    now, is_open = [0.0], [True]
+    silence = Silence({QUOTES: 30.0}, lambda: is_open[0], lambda: now[0])
+    found = []
+    silence.begin()
+    for second in range(20_000):
+        now[0] = second
+        if silence.broken() is not None:
+            found.append(second)
+            silence.begin()
+    assert [30, 90, 210, 450, 930, 1_890, 3_810, 7_410, 11_010, 14_610, 18_210] == found
+    is_open[0] = False
+    assert silence.broken() is None
+    is_open[0] = True
     now[0] += 30
     assert QUOTES is silence.broken()
 
