@@ -20,6 +20,7 @@ from fpa_core.protocols.feeds import (
     Page,
     RateLimit,
 )
+from fpa_core.protocols.maintenance import MigrationPlan, MigrationStep, Problem, Space, StoreFile, Tick
 from fpa_core.protocols.quarantine import SHAPE, QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
 from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest
@@ -72,7 +73,10 @@ __all__ = [
     "LiveRequest",
     "LiveSink",
     "LiveSource",
+    "MigrationPlan",
+    "MigrationStep",
     "Page",
+    "Problem",
     "QuarantineCount",
     "QuarantineQuery",
     "Quarantined",
@@ -89,14 +93,17 @@ __all__ = [
     "Sniffed",
     "Source",
     "SourceRequest",
+    "Space",
     "State",
     "StoreBackend",
     "StoreDescription",
+    "StoreFile",
     "StoreStream",
     "StoreTransaction",
     "StoredBars",
     "StoredOrder",
     "Tally",
+    "Tick",
     "Usage",
     "ValidatorBackend",
     "Verdict",

@@ -28,3 +28,7 @@ class Capability(StrEnum):
     """A source that delivers as things happen (:class:`~fpa_core.protocols.LiveSource`)."""
     ACCOUNT = "account"
     """A source that knows an account (:class:`~fpa_core.protocols.AccountSource`)."""
+    BACKUP = "backup"
+    """A store that can copy itself to a file while it is written to."""
+    COMPACT = "compact"
+    """A store that can give back the space that nothing uses."""
