@@ -46,7 +46,7 @@ def replay(
         validator=lambda: data.validator,
         source=lambda _: source,
         stream=data.stream,
-        notify=data.plugins.notify,
+        plugins=data.plugins,
         clock=clock,
     )
     stop = threading.Event()

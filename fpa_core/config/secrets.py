@@ -36,7 +36,7 @@ class SecretPath(type(Path())):  # type: ignore[misc]  # the path of this system
         return f"Path('{MASK}')"
 
 
-_CREDENTIAL = r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|authorization)"
+_CREDENTIAL = r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|signing[_-]?key|authorization)"
 _CREDENTIAL_NAME = re.compile(_CREDENTIAL, re.IGNORECASE)
 # The password ends at the last @ of the authority, because an @ in it is often not percent-encoded.
 _URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/]+(?=@)", re.IGNORECASE)

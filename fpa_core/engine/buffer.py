@@ -39,12 +39,12 @@ KEPT_OPEN = 64
 T = TypeVar("T")
 
 
-def insert_runs(tables: Writer, runs: SubjectRuns, batch: int) -> None:
-    """Insert rows as hot ones at times at which no other rows are."""
+def insert_runs(tables: Writer, runs: SubjectRuns, batch: int, first_seq: int = 0) -> None:
+    """Insert rows as hot ones; no rows of their subjects and times have the places from *first_seq* on."""
     if len(runs):
         kind = runs.kind
         values = plain_columns(kind, runs.table())
-        places = runs.ranks().tolist()
+        places = (runs.ranks() + first_seq).tolist()
         added = ([batch] * len(places), [None] * len(places))
         tables.rows.insert(kind, zip(*values, places, *added, strict=True))
 
@@ -141,9 +141,9 @@ class OpenSegment:
 
     def claim_run(self, rows: pa.RecordBatch, times: Numbers) -> bool:
         """Claim a run of the segment that equals *rows*; return False, and claim nothing, if there is none."""
-        start = int(np.searchsorted(self.times, times[0], "left"))
-        while start < len(self.times) and self.claimed[start] and self.times[start] == times[0]:
-            start += 1
+        start, stop = self.span(times[0])
+        claimed = self.claimed[start:stop]
+        start = stop if claimed.all() else start + int(claimed.argmin())
         end = start + len(times)
         if end > len(self.times) or self.claimed[start:end].any() or not np.array_equal(self.times[start:end], times):
             return False
@@ -152,11 +152,14 @@ class OpenSegment:
         self.claimed[start:end] = True
         return True
 
-    def at(self, ts_ns: int) -> Iterator[Stored[Row]]:
-        """Yield the rows at a time."""
-        start, end = (int(np.searchsorted(self.times, ts_ns, side)) for side in ("left", "right"))
-        for row in range(start, end):
-            yield Stored(SealedPlace(self, row), self._contents[row], bool(self.claimed[row]))
+    def span(self, ts_ns: int) -> tuple[int, int]:
+        """Return the first row at a time, and the row after the last."""
+        return int(np.searchsorted(self.times, ts_ns, "left")), int(np.searchsorted(self.times, ts_ns, "right"))
+
+    def unclaimed(self, start: int, end: int) -> Iterator[Stored[Row]]:
+        """Yield the rows from *start* to *end* that are not claimed."""
+        for row in (start + np.flatnonzero(~self.claimed[start:end])).tolist():
+            yield Stored(SealedPlace(self, row), self._contents[row], claimed=False)
 
     @functools.cached_property
     def _contents(self) -> list[Row]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 from attrs import frozen
 
 from fpa_core.arrow import columns
+from fpa_core.engine.damage import decoding
 from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import Kind
 from fpa_core.numbers import ns_text
 from fpa_core.segments.layout import checksum_of
 from fpa_core.segments.reader import Segment
 
-__all__ = ["LEAST_ROWS", "SEGMENT_ROWS", "SegmentInfo", "last_record", "opened", "rows_of"]
+__all__ = ["LEAST_ROWS", "SEGMENT_ROWS", "SegmentInfo", "last_record", "last_values", "opened", "rows_of"]
 
 SEGMENT_ROWS = 16_384
 """Rows of a full segment: enough to compress well, few enough to be read for a single row."""
@@ -115,8 +117,15 @@ def _shared_names(subject: str) -> pa.Array:
 
 def last_record(info: SegmentInfo, names: Sequence[str]) -> pa.RecordBatch:
     """Return the columns named of the last row of a segment without reading it."""
-    values = json.loads(info.last_row)
     types = {"time": columns.TIME, "integer": pa.int64()}
     by_name = info.kind.by_name
-    arrays = [pa.array([values.get(name)], types.get(by_name[name].type, pa.string())) for name in names]
+    values = last_values(info.last_row, info)
+    with decoding("segments", info):
+        arrays = [pa.array([values.get(name)], types.get(by_name[name].type, pa.string())) for name in names]
     return pa.RecordBatch.from_arrays(arrays, names=list(names))
+
+
+def last_values(last_row: str, segment: object) -> dict[str, Any]:
+    """Return the values of the last row of a segment, by public column names, from what the catalog says of it."""
+    with decoding("segments", segment):
+        return dict(json.loads(last_row))

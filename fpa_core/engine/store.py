@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from fpa_core.engine import compaction, scan
 from fpa_core.engine.appending import Appender
+from fpa_core.engine.asked import check_quarantine_query, check_query, check_values
 from fpa_core.engine.segment_cache import SegmentCache
 from fpa_core.engine.stream import EngineStream
 from fpa_core.engine.tables import Database
@@ -49,17 +50,20 @@ class EngineStore:
 
     def close(self) -> None:
         """Seal what is worth it, if that is the policy, and release the database."""
-        if self._seal_rows is not None and self._written and self.database.is_open():
-            # Whoever is writing at this moment will seal when it closes.
-            with contextlib.suppress(DatabaseBusyError):
-                for kind in KINDS.values():
-                    self.seal(kind, least=self._seal_rows)
-        self._written = False
-        self._segments.clear()
-        self.database.close()
+        try:
+            if self._seal_rows is not None and self._written and self.database.is_open():
+                # Whoever is writing at this moment will seal when it closes.
+                with contextlib.suppress(DatabaseBusyError):
+                    for kind in KINDS.values():
+                        self.seal(kind, least=self._seal_rows)
+        finally:
+            self._written = False
+            self._segments.clear()
+            self.database.close()
 
     def seal(self, kind: Kind, *, subject: str | None = None, least: int = 1) -> Sealed:
         """Move hot rows of quotes and trades into segments, and merge small segments."""
+        check_values({"symbol": subject})
         if not kind.multiset or Capability.SEAL not in self.capabilities:
             return Sealed()
         return compaction.seal(self.database, kind, subject=subject, least=least)
@@ -86,15 +90,18 @@ class EngineStore:
         self, query: Query, rows: int = 16_384, *, columns: Sequence[str] | None = None, scaled: bool = False
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of *query* in order."""
+        check_query(query)
         with self.database.reader(f"read {query.kind.name}") as tables:
             yield from scan.scan(tables, query, rows, columns, scaled=scaled, cache=self._segments)
 
     def latest(self, kind: Kind, subject: str) -> Sequence[Any] | None:
         """Return the values of the last row of a multiset's subject; None if only a scan can tell."""
+        check_values({"symbol": subject})
         return self.database.latest(kind, subject)
 
     def count(self, query: Query) -> int:
         """Count the rows of *query*."""
+        check_query(query)
         with self.database.reader(f"count {query.kind.name}") as tables:
             return scan.count(tables, query)
 
@@ -110,6 +117,7 @@ class EngineStore:
 
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         """Return batches, latest first."""
+        check_values({"batch": batch, "limit": limit})
         with self.database.reader("list batches") as tables:
             return tables.batches.find(batch=batch, limit=limit, children=children)
 
@@ -120,11 +128,13 @@ class EngineStore:
 
     def quarantined(self, query: QuarantineQuery) -> Generator[Quarantined, None, None]:
         """Yield rejected records."""
+        check_quarantine_query(query)
         with self.database.reader("read the quarantine") as tables:
             yield from tables.quarantine.select(query)
 
     def count_quarantined(self, query: QuarantineQuery) -> Sequence[QuarantineCount]:
         """Count rejected records."""
+        check_quarantine_query(query)
         with self.database.reader("count the quarantine") as tables:
             return tables.quarantine.count(query)
 

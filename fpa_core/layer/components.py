@@ -245,7 +245,7 @@ class Components:
             validator=lambda: self.validator,
             source=self.source,
             stream=stream,
-            notify=self.plugins.notify,
+            plugins=self.plugins,
             clock=self._clock,
         )
 

@@ -156,7 +156,7 @@ class DataLayer:
             max_rejected=max_rejected,
             said=made.said,
         )
-        notify_quarantined(self.store, self.plugins.notify, receipt)
+        notify_quarantined(self.store, self.plugins, receipt)
         return receipt
 
     def ingest_files(

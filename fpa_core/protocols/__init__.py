@@ -4,7 +4,15 @@ Core decides policy, and backends implement mechanism. A backend declares by its
 minimum. Protocols are structural: a backend need not derive from any class here, and uses only the value types.
 """
 
-from fpa_core.protocols.caches import CacheBackend, Entry, RemovalCause, RemovalListener, Usage
+from fpa_core.protocols.caches import (
+    MAX_KEY_LENGTH,
+    CacheBackend,
+    Entry,
+    MinimalCache,
+    RemovalCause,
+    RemovalListener,
+    Usage,
+)
 from fpa_core.protocols.capabilities import Capability
 from fpa_core.protocols.feeds import (
     AccountRequest,
@@ -23,7 +31,7 @@ from fpa_core.protocols.feeds import (
 from fpa_core.protocols.maintenance import MigrationPlan, MigrationStep, Problem, Space, StoreFile, Tick
 from fpa_core.protocols.quarantine import SHAPE, QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
-from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest
+from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest, is_shortened, shortened
 from fpa_core.protocols.stores import (
     Batch,
     CoverageEntry,
@@ -51,6 +59,7 @@ from fpa_core.protocols.validators import (
 )
 
 __all__ = [
+    "MAX_KEY_LENGTH",
     "RANKS",
     "SHAPE",
     "AccountRequest",
@@ -75,6 +84,7 @@ __all__ = [
     "LiveSource",
     "MigrationPlan",
     "MigrationStep",
+    "MinimalCache",
     "Page",
     "Problem",
     "QuarantineCount",
@@ -108,4 +118,6 @@ __all__ = [
     "ValidatorBackend",
     "Verdict",
     "WriteCounts",
+    "is_shortened",
+    "shortened",
 ]

@@ -29,6 +29,7 @@ from fpa_core.sources.history import fetch
 from fpa_core.sources.live import Collector, CollectorOptions
 
 if TYPE_CHECKING:
+    from fpa_core.plugins import PluginManager
     from fpa_core.protocols import Source
     from fpa_core.store import DataStore
     from fpa_core.store.streams.stream import Stream
@@ -51,7 +52,7 @@ class _Surroundings:
     validator: Callable[[], DataValidator]
     source: Callable[[str], Source]
     stream: Callable[..., Stream]
-    notify: Callable[..., None]
+    plugins: PluginManager
     clock: Callable[[], int]
 
 
@@ -65,10 +66,10 @@ class Sources:
         validator: Callable[[], DataValidator],
         source: Callable[[str], Source],
         stream: Callable[..., Stream],
-        notify: Callable[..., None],
+        plugins: PluginManager,
         clock: Callable[[], int],
     ) -> None:
-        self._of = _Surroundings(store, validator, source, stream, notify, clock)
+        self._of = _Surroundings(store, validator, source, stream, plugins, clock)
         self._opened: dict[str, Any] = {}
 
     def _source(self, name: str, needed: Capability) -> Any:
@@ -172,7 +173,7 @@ class Sources:
         of = self._of
         source = self.history_source(via)
         for receipt in fetch(of.store(), of.validator(), source, request, clock=of.clock, advance=advance):
-            notify_quarantined(of.store(), of.notify, receipt)
+            notify_quarantined(of.store(), of.plugins, receipt)
             yield receipt
 
     def history(
@@ -266,5 +267,5 @@ class Sources:
         """
         source: AccountSource = self._source(via, Capability.ACCOUNT)
         receipt = sync_account(self._of.store(), self._of.validator(), source, everything=everything, stop=stop)
-        notify_quarantined(self._of.store(), self._of.notify, receipt)
+        notify_quarantined(self._of.store(), self._of.plugins, receipt)
         return receipt

@@ -120,9 +120,9 @@ class StoreBatch:
         """Enter ranges of time that are fetched with this batch into the ledger."""
         self._transaction.cover(entries)
 
-    def finish(self, *, read: int, reading: str | None = None) -> None:
-        """Record how many rows were read, rejected ones included, and how (see :attr:`fpa_core.protocols.Batch.reading`)."""
-        self._transaction.finish(read=read, reading=reading)
+    def finish(self, *, read: int, reading: str | None = None, digest: str | None = None) -> None:
+        """Record how many rows were read, rejected ones included, how (see :attr:`fpa_core.protocols.Batch.reading`), and the digest of the file."""
+        self._transaction.finish(read=read, reading=reading, digest=digest)
         self._read = read
 
     def _mark(self, kind: Kind, subjects: Iterable[str] | None) -> None:

@@ -121,3 +121,19 @@ def test_imports_point_down():
     )
     assert 0 == ran.returncode, ran.stdout + ran.stderr
     assert "0 broken" in ran.stdout
+
+
+def test_sniffing_does_not_import_pandas(tmp_path):
+    """Looking at a file leaves pandas alone, which Arrow would import; a frame can be made afterwards."""
+    pytest.importorskip("pandas")
+    path = tmp_path / "t.csv"
+    path.write_text("symbol,timestamp,price,size\nA,2024-05-01T14:30:00Z,1,1\n", "utf-8")
+    sniffing = f"""
+import contextlib, io
+from fpa_core.cli.app import main
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+    main(["sniff", {str(path)!r}])
+"""
+    assert not loaded_by(sniffing) & {"pandas"}
+    framing = "import pyarrow as pa\nassert len(pa.table({'a': [1]}).to_pandas()) == 1"
+    assert {"pandas", "pyarrow"} <= loaded_by(sniffing + framing)
