@@ -31,9 +31,9 @@ from fpa_core.protocols import (
 from fpa_core.serialization import to_dict
 
 if TYPE_CHECKING:
-    from fpa_core.plugins import PluginManager
     import pyarrow as pa
 
+    from fpa_core.plugins import PluginManager
     from fpa_core.protocols import Receipt
     from fpa_core.store import DataStore
     from fpa_core.store.batch import StoreBatch
