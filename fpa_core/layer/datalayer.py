@@ -350,9 +350,11 @@ class DataLayer:
         The parameters are those of :meth:`ingest`.
         """
         from fpa_core.report import examine as report_on
+        from fpa_core.report import provenance_of
 
         made = Input(self._components, data, None, None, None, format, kind, symbol, interval, account, options)
-        return report_on(Path(data).name, self.validator, made.chunks(), progress=progress)
+        origin = provenance_of(data, self.config)
+        return report_on(Path(data).name, self.validator, made.chunks(), provenance=origin, progress=progress)
 
     # Closing
 
