@@ -240,6 +240,8 @@ class Collector:
 
     def _resume(self) -> None:
         """Go on where the ledger ends, unless that is too long ago, and fill the holes it has."""
+        if "*" in self._request.symbols:
+            _log.warning("all symbols are collected: what connections miss is neither known nor fetched")
         now = self._clock()
         earliest = now - int(self._options.catch_up * SECOND_NS)
         for kind, symbol in self._keys:

@@ -67,7 +67,14 @@ class Refills:
         self.receipts: list[Receipt] = []
 
     def add(self, request: HistoryRequest) -> None:
-        """Add a gap."""
+        """Add a gap; without a history it stays one."""
+        if self._refill is None:
+            _log.warning(
+                "%s of %s were missed, and the source has no history to fetch them from",
+                request.kind.name,
+                request.symbol,
+            )
+            return
         with self._lock:
             self.open.append(Missed(request, self._monotonic() + self._delay))
 

@@ -243,8 +243,10 @@ class Sources:
     ) -> Collector:
         """Return what collects live data of *symbols*; its ``run()`` collects until *stop* is set."""
         source: LiveSource = self._source(via, Capability.LIVE)
-        chosen: list[Kind] = [kind_of(kind) for kind in kinds]
-        request = LiveRequest(kinds=chosen, symbols=list(symbols), stop=stop or threading.Event())
+        chosen: list[Kind] = list(dict.fromkeys(kind_of(kind) for kind in kinds))
+        request = LiveRequest(
+            kinds=chosen, symbols=list(dict.fromkeys(symbols)), stop=threading.Event() if stop is None else stop
+        )
         refills = Capability.HISTORY in source.capabilities
         return Collector(
             source,
