@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from fpa_core.engine import compaction, scan
-from fpa_core.engine.appending import Appender
 from fpa_core.engine.asked import check_quarantine_query, check_query, check_values
 from fpa_core.engine.segment_cache import SegmentCache
-from fpa_core.engine.stream import EngineStream
 from fpa_core.engine.tables import Database
-from fpa_core.engine.transaction import Claims, Transaction, begin
 from fpa_core.exceptions import DatabaseBusyError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.protocols import (
@@ -29,11 +23,19 @@ from fpa_core.protocols import (
     StoreDescription,
 )
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fpa_core.engine.stream import EngineStream
+    from fpa_core.engine.transaction import Transaction
+
 __all__ = ["EngineStore"]
 
 
 class EngineStore:
     """See :class:`fpa_core.protocols.StoreBackend`.
+
+    What needs Arrow is imported when it is first used: a list of batches or an inventory does without.
 
     :param database: the backend's tables.
     :param seal_rows: on closing after a write, quotes and trades of a symbol with at least so many hot rows are sealed; None for never.
@@ -65,6 +67,8 @@ class EngineStore:
         check_values({"symbol": subject})
         if not kind.multiset or Capability.SEAL not in self.capabilities:
             return Sealed()
+        from fpa_core.engine import compaction
+
         return compaction.seal(self.database, kind, subject=subject, least=least)
 
     @contextlib.contextmanager
@@ -72,6 +76,9 @@ class EngineStore:
         self, *, origin: str, file: str | None = None, digest: str | None = None, replays: int | None = None
     ) -> Iterator[Transaction]:
         """Begin a batch."""
+        from fpa_core.engine.appending import Appender
+        from fpa_core.engine.transaction import Claims, Transaction, begin
+
         with self.database.writer("write a batch") as tables:
             batch = begin(tables, Batch(0, origin, 0, file=file, digest=digest, replays=replays))
             transaction = Transaction(tables, batch, Claims(), Appender(self.database))
@@ -81,6 +88,8 @@ class EngineStore:
 
     def stream(self, *, origin: str) -> EngineStream:
         """Begin a batch that is written in groups."""
+        from fpa_core.engine.stream import EngineStream
+
         stream = EngineStream(self.database, origin)
         self._written = True
         return stream
@@ -89,6 +98,8 @@ class EngineStore:
         self, query: Query, rows: int = 16_384, *, columns: Sequence[str] | None = None, scaled: bool = False
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of *query* in order."""
+        from fpa_core.engine import scan
+
         check_query(query)
         with self.database.reader(f"read {query.kind.name}") as tables:
             yield from scan.scan(tables, query, rows, columns, scaled=scaled, cache=self._segments)
@@ -100,6 +111,8 @@ class EngineStore:
 
     def count(self, query: Query) -> int:
         """Count the rows of *query*."""
+        from fpa_core.engine import scan
+
         check_query(query)
         with self.database.reader(f"count {query.kind.name}") as tables:
             return scan.count(tables, query)
