@@ -102,8 +102,11 @@ class App:
         self.log_level = log_level
         self.read_only = read_only
 
-    def open(self, *, lazy: bool = True) -> DataLayer:
-        """Open the data layer. Its parts open on first use unless *lazy* is false."""
+    def open(self, *, lazy: bool = True, existing: bool = False) -> DataLayer:
+        """Open the data layer. Its parts open on first use unless *lazy* is false.
+
+        :param existing: whether the database must exist, as for commands that only read: they do not create one in the wrong folder.
+        """
         from fpa_core import config, log
         from fpa_core.layer import open_tree
 
@@ -112,7 +115,10 @@ class App:
         tree = config.load(self.config, env=self.env, overrides=overrides)
         log.configure(tree.logging, self.log_level, secrets=tree.secrets)
         conceal(tree.secrets)
-        return open_tree(tree, lazy=lazy)
+        layer = open_tree(tree, lazy=lazy)
+        if existing:
+            layer.require_database()
+        return layer
 
 
 class _Group(click.Group):

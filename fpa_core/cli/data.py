@@ -242,7 +242,7 @@ def query(
     Decimals and times are printed exactly as stored. In CSV, a missing value is an empty cell.
     """
     conditions |= _conditions(kind, where)
-    with app.open() as data:
+    with app.open(existing=True) as data:
         if form == "table" and output is None:
             _show_rows(data, kind, symbol, limit, conditions)
             return
@@ -301,7 +301,7 @@ def latest(app: App, /, symbol: str, as_json: bool) -> None:
     """Show the last quote and trade of SYMBOL, and its last bar of each interval."""
     from fpa_core.serialization import to_dict
 
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = [record for kind in ("quotes", "trades") if (record := data.store.latest(symbol, kind)) is not None]
         intervals = sorted({bar.interval for bar in data.select("bars", symbol)})
         found += [data.select("bars", symbol, interval=each, limit=1, latest_first=True).first() for each in intervals]
@@ -330,7 +330,7 @@ def _kind(record: Any) -> str:
 @click.pass_obj
 def inventory(app: App, /, kind: str | None, as_json: bool) -> None:
     """Show what is stored, by kind and symbol: rows, first and last time."""
-    with app.open() as data:
+    with app.open(existing=True) as data:
         extents = data.store.inventory(kind)
     rows = [
         (extent.kind, extent.subject, extent.rows, when(extent.first_ns), when(extent.last_ns)) for extent in extents

@@ -204,14 +204,14 @@ class Components:
         self, symbols: Sequence[str], interval: str, start_ns: int, end_ns: int, *, last: int | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Yield stored bars, not from the cache; those of a batch being written are not seen."""
-        if "store" not in self.__dict__ and not self._has_database():
+        if "store" not in self.__dict__ and not self.has_database():
             return
         query = Query(
             BARS, tuple(symbols), start_ns, end_ns, {"interval": interval}, limit=last, reverse=last is not None
         )
         yield from self.store.backend.scan(query, BARS_AT_ONCE, columns=BAR_COLUMNS)
 
-    def _has_database(self) -> bool:
+    def has_database(self) -> bool:
         """Return whether the database exists, or may: validating a file must not create one."""
         path = getattr(self.config.store.options, "path", None)
         return path is None or Path(path).expanduser().exists()
