@@ -11,11 +11,13 @@ import sys
 import traceback
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 from fpa_core.config import LogFormat, LoggingSection, LogLevel, did_you_mean, redact
 from fpa_core.display import displayed, json_text
 from fpa_core.exceptions import ConfigError
+from fpa_core.outputs import append_to
 
 __all__ = ["JsonFormatter", "Redaction", "TextFormatter", "configure"]
 
@@ -123,6 +125,14 @@ class _StandardError(logging.StreamHandler[TextIO]):
         return sys.stderr
 
 
+class _PrivateFile(logging.FileHandler):
+    """Appends to a file that only its owner may read; a link is not followed, since it could lead to another file."""
+
+    def _open(self) -> TextIO:  # type: ignore[override]  # the standard library promises a wrapper, and uses a text file
+        descriptor = append_to(Path(self.baseFilename))
+        return open(descriptor, "a", encoding=self.encoding, errors=self.errors)  # noqa: PTH123 - it is a descriptor
+
+
 def configure(
     section: LoggingSection | None = None, level_override: str | None = None, *, secrets: Iterable[str] = ()
 ) -> None:
@@ -138,7 +148,7 @@ def configure(
     handlers: list[logging.Handler] = [_StandardError()]
     if section.file is not None:
         try:
-            handlers.append(logging.FileHandler(section.file, encoding="utf-8"))
+            handlers.append(_PrivateFile(section.file, encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"logging.file: {section.file} cannot be written: {error.strerror}") from None
     root = logging.getLogger(ROOT)

@@ -18,6 +18,7 @@ from fpa_core.config.merger import Merger
 from fpa_core.config.problems import KeyPath, Origin, Problem, did_you_mean, display, fail
 from fpa_core.config.tree import Tree
 from fpa_core.exceptions import ConfigError
+from fpa_core.outputs import why_distrusted
 
 __all__ = ["load"]
 
@@ -44,7 +45,7 @@ def load(
     :raises ConfigError: if the file cannot be read, is not valid TOML, or has no such overlay. Other problems are kept in the tree.
     """
     environ = os.environ if environ is None else environ
-    file = None if tables is not None else find() if path is None else Path(path).expanduser().absolute()
+    file = None if tables is not None else _found() if path is None else Path(path).expanduser().absolute()
     document, lines = (dict(tables or {}), {}) if file is None else _parse(file)
     overlays = document.pop("env", {})
     merger = Merger(file, lines)
@@ -71,6 +72,20 @@ def load(
             unset=frozenset(merger.unset),
         )
     )
+
+
+def _found() -> Path | None:
+    """Return the file of the current folder or of one above it.
+
+    :raises ConfigError: if others could have written it: it decides where data go, and nobody has named it.
+    """
+    file = find()
+    if file is not None and (reason := why_distrusted(file)):
+        raise ConfigError(
+            f"{file} is not used: {reason}",
+            hint=f"if you trust it, name it: --config {file}, or the variable FPA_CONFIG",
+        )
+    return file
 
 
 def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:

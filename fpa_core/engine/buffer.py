@@ -14,6 +14,7 @@ import pyarrow as pa
 from fpa_core.arrow.batches import equal_rows, to_decimal
 from fpa_core.engine import catalog
 from fpa_core.engine.catalog import SegmentInfo, opened, rows_of
+from fpa_core.engine.filters import BatchFilter
 from fpa_core.engine.matched import MatchedRows, Owners, as_rows
 from fpa_core.engine.merge import Stored
 from fpa_core.engine.rows import Row, plain_columns, shape_of
@@ -236,7 +237,8 @@ class MetSegments:
 
     def unseal(self, query: Query) -> None:
         """Turn the segments that may hold rows of *query* back into hot rows; what was recognised stays so."""
-        with_rows = list(self._tables.segments.find(query))
+        batches = BatchFilter.of(self._tables, query)
+        with_rows = [info for info in self._tables.segments.find(query) if batches.meets(info)]
         for some in _in_parts(with_rows):
             contents = self._tables.segments.contents([info.id for info in some])
             segments = [(info, opened(info, contents.get(info.id))) for info in some]

@@ -18,24 +18,29 @@ The engine relies on this:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 from attrs import frozen
 
 from fpa_core.engine.catalog import SegmentInfo
 from fpa_core.engine.rows import Key, Range, Row
+from fpa_core.exceptions import DatabaseError
 from fpa_core.kinds import Kind
 from fpa_core.protocols import (
     Batch,
     Capability,
     InventoryEntry,
+    Problem,
     QuarantineCount,
     Quarantined,
     QuarantineQuery,
     Query,
+    Space,
     StoreDescription,
+    Tick,
     WriteCounts,
 )
 
@@ -52,6 +57,7 @@ __all__ = [
     "SegmentWriter",
     "Sought",
     "Writer",
+    "unsupported",
 ]
 
 
@@ -107,6 +113,10 @@ class RowReader(Protocol):
 
     def history_at(self, kind: Kind, keys: Sequence[Key]) -> Iterable[Row]:
         """Return the history under each of *keys*: whole rows, then the batch that retired each and the reason; by ``seq``, then as they became known."""
+        ...
+
+    def history(self, kind: Kind) -> Generator[list[Row], None, None]:
+        """Yield the whole history, in any order: rows as in :meth:`history_at`."""
         ...
 
     def retired_by(self, kind: Kind, batch: int) -> Generator[list[Row], None, None]:
@@ -188,6 +198,10 @@ class BatchReader(Protocol):
         """Return batches, latest first: one by its id, or all; children only with *children*."""
         ...
 
+    def scan(self, size: int = 4_096) -> Generator[Sequence[Batch], None, None]:
+        """Yield all batches, children too, by id, in lists of at most *size*."""
+        ...
+
     def family(self, query: Query) -> Sequence[int]:
         """Return the ids, in order, that ``query.batch`` (with its children) and ``query.origins`` allow; one of them is given."""
         ...
@@ -220,6 +234,10 @@ class BatchWriter(BatchReader, Protocol):
         self, batch: int, *, recorded_ns: int | None, read: int, counts: WriteCounts, quarantined: int, deleted: int
     ) -> bool:
         """Set when a batch was recorded, unless it is None, and add to its counts; return whether it exists and is not undone."""
+        ...
+
+    def set_recorded(self, batch: int, recorded_ns: int) -> None:
+        """Correct when a batch was recorded."""
         ...
 
     def set_reading(self, batch: int, reading: str) -> None:
@@ -369,6 +387,28 @@ class Database(Protocol):
         """Return what and where the database is, without a secret."""
         ...
 
+    # Maintenance
+
+    def inspect(self) -> Iterator[Problem]:
+        """Yield what is wrong with the database below its tables: pages, indexes, the schema, references."""
+        ...
+
+    def salvager(self, operation: str) -> AbstractContextManager[Writer]:
+        """Open the latest state as :meth:`writer` does, to take out what is damaged: damaged pages are read as they are."""
+        ...
+
+    def copy_to(self, path: Path, tick: Tick) -> None:
+        """Write one state of the store to a new or an empty file, while others write; with the capability BACKUP."""
+        ...
+
+    def space(self) -> Space:
+        """Return the size of the store; with the capability COMPACT."""
+        ...
+
+    def compact(self) -> None:
+        """Give back the space that nothing uses; with the capability COMPACT. Killed at any point, nothing is lost."""
+        ...
+
     def is_open(self) -> bool:
         """Return whether this process may still use it."""
         ...
@@ -376,3 +416,12 @@ class Database(Protocol):
     def close(self) -> None:
         """Release files and connections; calling it twice does nothing."""
         ...
+
+
+def unsupported(store: str, capability: Capability) -> DatabaseError:
+    """Return the error of an operation whose capability a store does not declare."""
+    return DatabaseError(
+        f"the store {store!r} does not offer {capability.value!r}",
+        hint="use the tools of its own server, or copy the records to a store that does",
+        operation=str(capability.value),
+    )

@@ -76,6 +76,15 @@ class CachedReads:
             self._missed.update(changed_tags(changed))
         self._repeat_missed()
 
+    def forget(self) -> None:
+        """Drop all answers, since the store is another one now; if the cache fails, that is a warning."""
+        try:
+            self._cache().clear()
+        except (CacheError, OSError) as error:
+            _log.warning(
+                "the cache still holds answers of the store before: empty it with `fpa cache clear`: %s", error
+            )
+
     def _usable(self) -> bool:
         """Return whether the cache may be used; one that failed is tried again after :data:`RETRY_AFTER`."""
         if not self._failed and not self._missed:

@@ -23,6 +23,7 @@ from fpa_core.protocols import Sniffed
 if TYPE_CHECKING:
     from fpa_core.cache import DataCache
     from fpa_core.config import Config
+    from fpa_core.operations import CheckReport, Operations
     from fpa_core.plugins import PluginManager
     from fpa_core.protocols import Receipt, Source
     from fpa_core.quarantine import Quarantine
@@ -80,6 +81,18 @@ class DataLayer:
     def quarantine(self) -> Quarantine:
         """The rejected records."""
         return self._components.quarantine
+
+    @property
+    def operations(self) -> Operations:
+        """Operations on the store as a whole: checks, backups, restores, compaction, migrations."""
+        return self._components.operations
+
+    def check(self, *, repair: bool = False) -> CheckReport:
+        """Check the whole store, and return what is wrong with it.
+
+        :param repair: also mend what can be mended without loss; see :meth:`fpa_core.operations.Operations.check`.
+        """
+        return self.operations.check(repair=repair)
 
     @property
     def formats(self) -> Mapping[str, FormatOffer]:

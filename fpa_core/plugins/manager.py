@@ -18,6 +18,7 @@ from fpa_core.formats import Format, FormatOffer, Prepare
 from fpa_core.plugins.discovery import Candidate, discover, normalised, unmet
 from fpa_core.plugins.linting import HOOKS, lint
 from fpa_core.plugins.registry import Registration, Registry, check_backend, check_rule
+from fpa_core.protocols import StoreFile
 
 if TYPE_CHECKING:
     import click
@@ -190,6 +191,15 @@ class PluginManager:
             check_backend(what, name, factory, options)
             made.append(Registration(name, factory, options, plugin.name, plugin.distribution, plugin.version))
 
+        def register_store(
+            name: str,
+            factory: Callable[..., Any],
+            options: type[Any],
+            file: Callable[[Any], StoreFile] | None = None,
+        ) -> None:
+            register(name, factory, options)
+            made[-1] = attrs.evolve(made[-1], file=file)
+
         def register_rule(rule: type[Any]) -> None:
             try:
                 check_rule(rule)
@@ -207,6 +217,7 @@ class PluginManager:
             register(name, lambda: offer, Format)
 
         special: dict[str, Callable[..., None]] = {
+            "fpa_register_stores": register_store,
             "fpa_register_rules": register_rule,
             "fpa_register_formats": register_format,
         }

@@ -14,6 +14,7 @@ from fpa_core.protocols.caches import (
     Usage,
 )
 from fpa_core.protocols.capabilities import Capability
+from fpa_core.protocols.maintenance import MigrationPlan, MigrationStep, Problem, Space, StoreFile, Tick
 from fpa_core.protocols.quarantine import SHAPE, QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
 from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest
@@ -55,7 +56,10 @@ __all__ = [
     "Finding",
     "InventoryEntry",
     "KindFigures",
+    "MigrationPlan",
+    "MigrationStep",
     "MinimalCache",
+    "Problem",
     "QuarantineCount",
     "QuarantineQuery",
     "Quarantined",
@@ -71,14 +75,17 @@ __all__ = [
     "Sniffed",
     "Source",
     "SourceRequest",
+    "Space",
     "State",
     "StoreBackend",
     "StoreDescription",
+    "StoreFile",
     "StoreStream",
     "StoreTransaction",
     "StoredBars",
     "StoredOrder",
     "Tally",
+    "Tick",
     "Usage",
     "ValidatorBackend",
     "Verdict",

@@ -22,3 +22,7 @@ class Capability(StrEnum):
     """A store that can undo a whole batch."""
     SEAL = "seal"
     """A store that can move history to its own compact form."""
+    BACKUP = "backup"
+    """A store that can copy itself to a file while it is written to."""
+    COMPACT = "compact"
+    """A store that can give back the space that nothing uses."""

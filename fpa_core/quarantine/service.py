@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 
 from fpa_core.exceptions import DataError
-from fpa_core.export import FORMATS, Format, whole_file
+from fpa_core.export import FORMATS, Format
 from fpa_core.ingest import values_of_rows
+from fpa_core.outputs import whole_file
 from fpa_core.protocols import SHAPE, Chunk, Quarantined
 from fpa_core.quarantine.export import write_entries
 from fpa_core.quarantine.replay import fix, replay, retry

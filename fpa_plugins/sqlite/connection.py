@@ -12,6 +12,8 @@ from pathlib import Path
 import apsw
 
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
+from fpa_plugins.sqlite.pages import open_file
+from fpa_plugins.sqlite.read_only import ReadOnlyFile
 
 __all__ = ["Pool", "immediate", "prepare_file"]
 
@@ -84,9 +86,10 @@ class Pool:
     view of the data. Connections do not survive a fork; a child opens its own.
     """
 
-    def __init__(self, path: Path, *, synchronous: str, busy_timeout: float) -> None:
+    def __init__(self, path: Path, *, synchronous: str, busy_timeout: float, read_only: bool = False) -> None:
         self.path = path
         self.busy_timeout = busy_timeout
+        self.read_only = ReadOnlyFile(path) if read_only else None
         self._synchronous = synchronous
         self._reset()
 
@@ -116,7 +119,9 @@ class Pool:
 
     def connect(self) -> apsw.Connection:
         """Open a connection of one's own."""
-        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
+        if self.read_only is not None:
+            return self.read_only.connect(int(self.busy_timeout * 1000), f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection = open_file(str(self.path), apsw.SQLITE_OPEN_READWRITE)
         connection.set_busy_timeout(int(self.busy_timeout * 1000))
         # Plans do not depend on bound values: where they may, a statement is prepared anew each time it is given others, which takes
         # longer than most of them run.
@@ -137,15 +142,20 @@ class Pool:
         self._check()
         with self._lock:
             connection = self._readers.pop() if self._readers else None
+        if connection is not None and self.read_only is not None and self.read_only.is_stale(connection):
+            connection.close(True)
+            connection = None
         return connection or self.connect()
 
     def give_back(self, connection: apsw.Connection) -> None:
         """Take a connection back."""
         if self._closed or self._pid != os.getpid():
             connection.close(True)
-        else:
-            with self._lock:
-                self._readers.append(connection)
+            return
+        with self._lock:
+            self._readers.append(connection)
+        if self.read_only is not None:
+            self.read_only.check(connection)
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[apsw.Connection]:
@@ -154,6 +164,13 @@ class Pool:
         :raises DatabaseBusyError: when the wait takes longer than the busy timeout, or the thread is already writing.
         """
         self._check()
+        if self.read_only is not None:
+            raise DatabaseError(
+                f"{self.path} was opened for reading only",
+                hint="open it without read_only in [store], and without --read-only",
+                path=str(self.path),
+                operation="write",
+            )
         if not self._writing.acquire(timeout=self.busy_timeout):
             raise DatabaseBusyError(
                 f"{self.path}: another thread held the database for longer than {self.busy_timeout:g} s",

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import json
+import logging
 import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,17 +15,24 @@ from typing import Any
 import apsw
 
 from fpa_core.engine.rows import Row
+from fpa_core.engine.sql.inspection import dangling
 from fpa_core.engine.sql.session import Parameters, Wanted
 from fpa_core.engine.sql.tables import SqlTables
 from fpa_core.engine.tables import Reader, Writer
 from fpa_core.kinds import KINDS, Kind
+from fpa_core.outputs import why_distrusted
 from fpa_core.patterns import start_of, text_after, translate
-from fpa_core.protocols import Capability, KindFigures, StoreDescription
+from fpa_core.protocols import Capability, KindFigures, Problem, Space, StoreDescription, Tick
 from fpa_plugins.sqlite.connection import Pool, immediate, prepare_file
+from fpa_plugins.sqlite.copying import copy_database
 from fpa_plugins.sqlite.errors import translated
-from fpa_plugins.sqlite.migrations import migrate
+from fpa_plugins.sqlite.inspection import check_schema, inspect
+from fpa_plugins.sqlite.migrations import check_current, migrate
+from fpa_plugins.sqlite.pages import check_header, reserve_checksums
 
 __all__ = ["SqliteDatabase", "SqliteSession", "glob"]
+
+_log = logging.getLogger("fpa.store.sqlite")
 
 FEW = 16
 """Rows of ``wanted`` that are bound to the statement itself; more go through a temporary table."""
@@ -100,20 +108,42 @@ class SqliteDatabase:
     :param path: the file; it and its folder are made when missing.
     :param synchronous: ``full`` or ``normal``.
     :param busy_timeout: how long a writer waits for another one, in seconds.
-    :raises SchemaError: when the file is no database of ours, or of a newer version.
+    :param read_only: change nothing and make no file.
+    :raises SchemaError: when the file is no database of ours, of a newer version, or its schema was changed.
+    :raises CorruptionError: when it is damaged.
     :raises DatabaseError: when it cannot be opened.
     """
 
     capabilities = frozenset(
-        {Capability.PERSISTENT, Capability.SHARED, Capability.KNOWN_AT, Capability.UNDO, Capability.SEAL}
+        {
+            Capability.PERSISTENT,
+            Capability.SHARED,
+            Capability.KNOWN_AT,
+            Capability.UNDO,
+            Capability.SEAL,
+            Capability.BACKUP,
+            Capability.COMPACT,
+        }
     )
 
-    def __init__(self, path: Path, *, synchronous: str, busy_timeout: float) -> None:
+    def __init__(self, path: Path, *, synchronous: str, busy_timeout: float, read_only: bool = False) -> None:
         self.path = path.expanduser().absolute()
-        prepare_file(self.path)
-        self._pool = Pool(self.path, synchronous=synchronous, busy_timeout=busy_timeout)
-        with translated(self.path, "open"), self._pool.writer() as connection:
-            self.migration_backup = migrate(connection, self.path)
+        self.migration_backup: Path | None = None
+        if not read_only:
+            prepare_file(self.path)
+        if self.path.exists() and (reason := why_distrusted(self.path)):
+            _log.warning("%s: %s: somebody else may have changed what it holds", self.path, reason)
+        self._pool = Pool(self.path, synchronous=synchronous, busy_timeout=busy_timeout, read_only=read_only)
+        with translated(self.path, "open"):
+            check_header(self.path)
+            if read_only:
+                with self._pool.reader() as connection:
+                    check_current(connection, self.path)
+                    check_schema(connection, self.path)
+            else:
+                with self._pool.writer() as connection:
+                    self.migration_backup = migrate(connection, self.path)
+                    check_schema(connection, self.path)
 
     @contextlib.contextmanager
     def reader(self, operation: str) -> Iterator[Reader]:
@@ -123,7 +153,9 @@ class SqliteDatabase:
             try:
                 yield SqlTables(SqliteSession(connection))
             finally:
-                connection.execute("ROLLBACK")
+                # After an error of the disk the engine has rolled back already; a second failure must not hide the first.
+                with contextlib.suppress(apsw.SQLError):
+                    connection.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def writer(self, operation: str) -> Iterator[Writer]:
@@ -162,6 +194,41 @@ class SqliteDatabase:
                 bytes=int(connection.pragma("page_count")) * int(connection.pragma("page_size")),
                 kinds={name: _figures(connection, name) for name in KINDS},
             )
+
+    def inspect(self) -> Iterator[Problem]:
+        """Yield what is wrong with the file and between its tables."""
+        with translated(self.path, "check"), self._pool.reader() as connection:
+            yield from inspect(connection, self.path)
+            yield from dangling(SqliteSession(connection), str(self.path))
+
+    @contextlib.contextmanager
+    def salvager(self, operation: str) -> Iterator[Writer]:
+        """Open the latest state for writing; pages that do not match their checksums are read as they are."""
+        with translated(self.path, operation), self._pool.writer() as connection:
+            connection.execute("PRAGMA checksum_verification = OFF").fetchall()
+            try:
+                with immediate(connection):
+                    yield SqlTables(SqliteSession(connection))
+            finally:
+                connection.execute("PRAGMA checksum_verification = ON").fetchall()
+
+    def copy_to(self, path: Path, tick: Tick) -> None:
+        """Copy one state, page by page; writers go on meanwhile."""
+        with translated(self.path, "back up"), self._pool.reader() as connection:
+            copy_database(connection, path, tick)
+
+    def space(self) -> Space:
+        """Return the size of the file, and of its free pages."""
+        with translated(self.path, "describe"), self._pool.reader() as connection:
+            size = int(connection.pragma("page_size"))
+            return Space(int(connection.pragma("page_count")) * size, int(connection.pragma("freelist_count")) * size)
+
+    def compact(self) -> None:
+        """Rewrite the file without its free pages, in one transaction."""
+        with translated(self.path, "compact"), self._pool.writer() as connection:
+            reserve_checksums(connection)  # for a file of before there were any
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def is_open(self) -> bool:
         """Return whether this process may still use it."""

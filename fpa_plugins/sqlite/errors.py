@@ -41,6 +41,12 @@ def _ours(error: apsw.Error, path: Path, operation: str) -> DatabaseError:
         kind, problem, hint = SchemaError, " is not an SQLite database, or is encrypted", "give another path"
     elif isinstance(error, apsw.CorruptError):
         kind, problem, hint = CorruptionError, f" is damaged: {error}", "restore it from a backup"
+    elif isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA:
+        kind, problem = (
+            CorruptionError,
+            f" is damaged: a page that was needed to {operation} does not match its checksum",
+        )
+        hint = "`fpa store check` says what is damaged; `fpa store restore BACKUP --replace` puts a backup in its place"
     elif isinstance(error, apsw.ReadOnlyError):
         problem = f" cannot be written: {error}"
     elif isinstance(error, apsw.FullError):

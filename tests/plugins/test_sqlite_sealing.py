@@ -221,3 +221,16 @@ def test_the_short_way_agrees_with_a_scan(store: DataStore, settled: bool) -> No
         values = store.backend.latest(kind, "A")  # type: ignore[attr-defined]
         assert values is not None
         assert last == from_values(kind, values) == store.select(kind, "A").to_list()[-1]
+
+
+def test_undo_leaves_segments_of_other_batches_sealed(tmp_path: Path) -> None:
+    """Undoing a batch makes only those segments hot again that hold a row of it."""
+    with DataStore(open_store(SqliteOptions(path=tmp_path / "test.db"))) as store:
+        store.save([Quote("A", Instant(i), 1, 2) for i in range(8)])
+        store.save([Trade("B", Instant(i), 1, 2) for i in range(8)])
+        store.seal()
+        later = store.save([Quote("A", Instant(100 + i), 1, 2) for i in range(8)])
+        store.seal()
+        store.undo(later.batch)
+        kinds = store.backend.describe().kinds
+        assert (8, 8) == (kinds["quotes"].sealed, kinds["trades"].sealed)

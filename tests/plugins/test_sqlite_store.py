@@ -36,6 +36,8 @@ def test_describe(store: DataStore, backend: StoreBackend) -> None:
         Capability.KNOWN_AT,
         Capability.UNDO,
         Capability.SEAL,
+        Capability.BACKUP,
+        Capability.COMPACT,
     } == backend.capabilities
 
 
