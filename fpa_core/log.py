@@ -5,6 +5,7 @@ Importing this module installs no handlers. A program with its own logging only 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import sys
@@ -128,9 +129,21 @@ class _StandardError(logging.StreamHandler[TextIO]):
 class _PrivateFile(logging.FileHandler):
     """Appends to a file that only its owner may read; a link is not followed, since it could lead to another file."""
 
+    _told = False
+
     def _open(self) -> TextIO:  # type: ignore[override]  # the standard library promises a wrapper, and uses a text file
         descriptor = append_to(Path(self.baseFilename))
         return open(descriptor, "a", encoding=self.encoding, errors=self.errors)  # noqa: PTH123 - it is a descriptor
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the standard library's name
+        """Say once that lines cannot be written, as on a full disk, and go on; standard error has them, too."""
+        del record
+        if not self._told:
+            self._told = True
+            with contextlib.suppress(OSError):
+                sys.stderr.write(
+                    f"fpa: the log file {displayed(self.baseFilename)} cannot be written: {sys.exc_info()[1]}\n"
+                )
 
 
 def configure(
@@ -154,7 +167,8 @@ def configure(
     root = logging.getLogger(ROOT)
     for handler in list(root.handlers):
         root.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):  # what a full disk did not take has been told
+            handler.close()
     redaction = Redaction(secrets)
     for handler in handlers:
         handler.addFilter(redaction)

@@ -6,6 +6,7 @@ Commands are imported when they are called, so that ``fpa --help`` is fast.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import re
 import sys
@@ -54,6 +55,9 @@ NOTHING_STORED = 9
 
 INTERRUPTED = 130
 """The exit code after an interrupt, as in shells: 128 plus the signal number."""
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG}
+"""Errors of a disk, which do not say which file they are about."""
 
 DISTRIBUTION = "financial-portfolio-automation"
 
@@ -202,7 +206,10 @@ def _run(arguments: list[str] | None) -> Any:
         if any(frame.f_code is click.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
             with writing():
                 raise
-        raise
+        if error.filename is None and error.errno not in _DISK:
+            raise
+        where = f"{displayed(str(error.filename))}: " if error.filename is not None else ""
+        raise OutputError(f"{where}{error.strerror}") from error
 
 
 def _usage_error(error: click.ClickException) -> UsageError:

@@ -23,6 +23,7 @@ from fpa_core.outputs import why_distrusted
 __all__ = ["load"]
 
 _DEEPEST = 32
+_MOST_BYTES = 16 * 2**20
 
 
 def load(
@@ -45,6 +46,12 @@ def load(
     :raises ConfigError: if the file cannot be read, is not valid TOML, or has no such overlay. Other problems are kept in the tree.
     """
     environ = os.environ if environ is None else environ
+    try:
+        folder = Path.cwd()
+    except OSError as error:
+        raise ConfigError(
+            f"the current folder cannot be used: {error.strerror}", hint="change to one that exists"
+        ) from None
     file = None if tables is not None else _found() if path is None else Path(path).expanduser().absolute()
     document, lines = (dict(tables or {}), {}) if file is None else _parse(file)
     overlays = document.pop("env", {})
@@ -62,7 +69,7 @@ def load(
     return early_sections(
         Tree(
             path=file,
-            folder=Path.cwd() if file is None else file.parent,
+            folder=folder if file is None else file.parent,
             env=env,
             environments=tuple(overlays),
             values=merger.values,
@@ -90,7 +97,13 @@ def _found() -> Path | None:
 
 def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     try:
-        text = file.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+        if file.exists() and not file.is_file():  # a pipe would be waited for, and a device may have no end
+            raise ConfigError(f"{file}: the configuration cannot be read: it is not a regular file")
+        with file.open("rb") as stream:
+            content = stream.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ConfigError(f"{file}: the configuration cannot be read: it has more than {_MOST_BYTES:,} bytes")
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
         document = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{file}: the configuration cannot be read: {error.strerror}") from None

@@ -240,8 +240,8 @@ class BatchWriter(BatchReader, Protocol):
         """Correct when a batch was recorded."""
         ...
 
-    def set_reading(self, batch: int, reading: str) -> None:
-        """Keep how the file of a batch was read."""
+    def set_file(self, batch: int, *, digest: str | None, reading: str | None) -> None:
+        """Keep the digest of a batch's file and how it was read; what is None stays as it is."""
         ...
 
     def set_undoes(self, batch: int, undoes: int) -> None:
@@ -299,11 +299,15 @@ class QuarantineStore(QuarantineReader, Protocol):
         ...
 
     def set_findings(self, records: Sequence[Quarantined], *, by: int) -> None:
-        """Give open records other findings, and keep what they were in their history."""
+        """Give open records other findings, and keep what they were in their history; those that have these findings are left as they are."""
         ...
 
-    def restore_states(self, batch: int, *, by: int) -> None:
-        """Give the records whose present state is of *batch* the state and findings they had before."""
+    def restore_states(self, batches: Sequence[int], *, by: int) -> None:
+        """Give the records that *batches* brought or changed what they are by the batches that count: those neither undone nor themselves an undo.
+
+        A record is undone if the batch that brought it is. Else it has the state and the findings that the last batch that counts gave it, or those
+        that it came with. What it was stays in its history; one that is so already is left as it is.
+        """
         ...
 
     def keep_matches(self, batch: int, matches: Sequence[tuple[str, str, int, int, int]]) -> None:

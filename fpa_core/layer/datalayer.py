@@ -159,7 +159,7 @@ class DataLayer:
             max_rejected=max_rejected,
             said=made.said,
         )
-        if receipt.quarantined:
+        if receipt.quarantined and self.plugins.has_listeners("fpa_quarantined"):
             rejected = self.store.iter_quarantined(in_order=True, batch=receipt.batch)
             while records := list(itertools.islice(rejected, NOTIFIED_AT_ONCE)):
                 self.plugins.notify("fpa_quarantined", batch=receipt.batch, records=records)
@@ -314,9 +314,11 @@ class DataLayer:
         The parameters are those of :meth:`ingest`.
         """
         from fpa_core.report import examine as report_on
+        from fpa_core.report import provenance_of
 
         made = Input(self._components, data, None, None, None, format, kind, symbol, interval, account, options)
-        return report_on(Path(data).name, self.validator, made.chunks(), progress=progress)
+        origin = provenance_of(data, self.config)
+        return report_on(Path(data).name, self.validator, made.chunks(), provenance=origin, progress=progress)
 
     # Closing
 

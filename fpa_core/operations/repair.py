@@ -45,7 +45,7 @@ def _set_aside(database: Database, problems: Iterable[Problem]) -> Iterator[Prob
             batches = [one for page in tables.batches.scan() for one in page if first <= one.id <= last]
             # A batch of its own says what is missing from now on, and since when.
             note = {"segment": problem.where, "first": first, "last": last, "rows": problem.rows}
-            tables.batches.set_reading(begin(tables, Batch(0, SET_ASIDE, 0)).id, json.dumps(note))
+            tables.batches.set_file(begin(tables, Batch(0, SET_ASIDE, 0)).id, digest=None, reading=json.dumps(note))
         where = "nothing of it could be read" if kept is None else f"its bytes are in {kept}"
         yield evolve(
             problem,

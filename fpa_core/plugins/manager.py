@@ -133,6 +133,10 @@ class PluginManager:
             except (Exception, SystemExit):
                 logger.exception("%s failed in %s", self._plugins[implementation.plugin_name], hook)
 
+    def has_listeners(self, hook: str) -> bool:
+        """Return whether a plugin implements a notification hook, so that its arguments are worth their making."""
+        return bool(getattr(self._pluggy.hook, hook).get_hookimpls())
+
     def register_commands(self, cli: click.Group) -> None:
         """Add the commands of plugins. If a plugin fails or replaces a command, its commands are removed."""
         hook = "fpa_register_commands"

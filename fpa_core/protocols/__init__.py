@@ -17,7 +17,7 @@ from fpa_core.protocols.capabilities import Capability
 from fpa_core.protocols.maintenance import MigrationPlan, MigrationStep, Problem, Space, StoreFile, Tick
 from fpa_core.protocols.quarantine import SHAPE, QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
-from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest
+from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest, is_shortened, shortened
 from fpa_core.protocols.stores import (
     Batch,
     InventoryEntry,
@@ -90,4 +90,6 @@ __all__ = [
     "ValidatorBackend",
     "Verdict",
     "WriteCounts",
+    "is_shortened",
+    "shortened",
 ]

@@ -26,3 +26,5 @@ class Capability(StrEnum):
     """A store that can copy itself to a file while it is written to."""
     COMPACT = "compact"
     """A store that can give back the space that nothing uses."""
+    SESSIONS = "sessions"
+    """A validator that knows when the market of a symbol was open (`ValidatorBackend.sessions`)."""

@@ -352,8 +352,9 @@ class _Batches(_Part):
     def set_recorded(self, batch: int, recorded_ns: int) -> None:
         self._set(batch, recorded_ns=recorded_ns)
 
-    def set_reading(self, batch: int, reading: str) -> None:
-        self._set(batch, reading=reading)
+    def set_file(self, batch: int, *, digest: str | None, reading: str | None) -> None:
+        given = {"digest": digest, "reading": reading}
+        self._set(batch, **{name: value for name, value in given.items() if value is not None})
 
     def set_undoes(self, batch: int, undoes: int) -> None:
         self._set(batch, undoes=undoes)
@@ -423,12 +424,23 @@ class _Quarantine(_Part):
     def set_findings(self, records: Sequence[Quarantined], *, by: int) -> None:
         findings = {record.id: record.findings for record in records}
         opened = self._selected(QuarantineQuery(ids=tuple(findings), states=(State.OPEN,)))
-        self._replace([evolve(one, findings=findings[one.id]) for one in opened], by)
+        self._replace(
+            [evolve(one, findings=findings[one.id]) for one in opened if one.findings != findings[one.id]], by
+        )
 
-    def restore_states(self, batch: int, *, by: int) -> None:
-        before = {one.id: one for one in reversed(self._state.rejected_before.get(batch, ()))}  # the first of each
-        present = [before.get(one.id, one) for one in self._selected(QuarantineQuery(changed_by=batch))]
-        self._replace(present, by)
+    def restore_states(self, batches: Sequence[int], *, by: int) -> None:
+        asked, known = set(batches), self._state.batches
+        changed = {one.id for batch in asked for one in self._state.rejected_before.get(batch, ())}
+        present = {one.id: one for _, one in self._state.rejected.values() if one.batch in asked or one.id in changed}
+        past = itertools.chain.from_iterable(self._state.rejected_before.values())
+        versions: dict[int, Quarantined] = {}
+        for one in sorted((*past, *present.values()), key=lambda one: one.changed_by or 0):
+            changer = None if one.changed_by is None else known[one.changed_by]
+            if one.id in present and (changer is None or changer.undone_by is changer.undoes is None):
+                versions[one.id] = one
+        undone = {one.id for one in versions.values() if known[one.batch].undone_by is not None}
+        now = [evolve(one, state=str(State.UNDONE)) if one.id in undone else one for one in versions.values()]
+        self._replace([one for one in now if evolve(one, changed_by=present[one.id].changed_by) != present[one.id]], by)
 
     def _replace(self, records: Sequence[Quarantined], by: int) -> int:
         present, log = self._state.rejected, self._state.rejected_before

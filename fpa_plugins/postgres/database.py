@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from psycopg.pq import TransactionStatus
 
+from fpa_core.engine.catalog import last_values
 from fpa_core.engine.rows import Row
 from fpa_core.engine.sql.inspection import dangling
 from fpa_core.engine.sql.session import Parameters, Wanted
@@ -219,7 +219,7 @@ class PostgresDatabase:
             return values
         if last_row is None:
             return None
-        by_name = json.loads(last_row)
+        by_name = last_values(last_row, f"{kind.name} of {subject}")
         return [by_name.get(column.name) for column in kind.columns]
 
     def describe(self) -> StoreDescription:

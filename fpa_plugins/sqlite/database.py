@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import json
 import logging
 import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -14,11 +13,14 @@ from typing import Any
 
 import apsw
 
+from fpa_core.engine.catalog import last_values
+from fpa_core.engine.damage import damaged
 from fpa_core.engine.rows import Row
 from fpa_core.engine.sql.inspection import dangling
 from fpa_core.engine.sql.session import Parameters, Wanted
 from fpa_core.engine.sql.tables import SqlTables
 from fpa_core.engine.tables import Reader, Writer
+from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.outputs import why_distrusted
 from fpa_core.patterns import start_of, text_after, translate
@@ -52,13 +54,22 @@ class SqliteSession:
 
     def query(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Return all rows of a statement."""
-        return self.connection.execute(sql, parameters).fetchall()
+        try:
+            return self.connection.execute(sql, parameters).fetchall()
+        except UnicodeDecodeError as error:
+            raise _not_text(sql, error) from error
 
     def stream(self, sql: str, parameters: Parameters = (), *, size: int = 16_384) -> Generator[list[Row], None, None]:
         """Yield the rows of a statement. The connection stays at its moment for as long as the cursor is open."""
         with contextlib.closing(self.connection.execute(sql, parameters)) as cursor:
-            while page := list(itertools.islice(cursor, size)):
+            while page := self._page(sql, cursor, size):
                 yield page
+
+    def _page(self, sql: str, cursor: apsw.Cursor, size: int) -> list[Row]:
+        try:
+            return list(itertools.islice(cursor, size))
+        except UnicodeDecodeError as error:
+            raise _not_text(sql, error) from error
 
     def run(self, sql: str, parameters: Parameters = ()) -> int:
         """Run a statement and return how many rows it changed."""
@@ -90,6 +101,12 @@ class SqliteSession:
         if after := text_after(start):
             return f"({column} GLOB ? AND {column} >= ? AND {column} < ?)", [glob(pattern), start, after]
         return f"{column} GLOB ?", [glob(pattern)]
+
+
+def _not_text(sql: str, error: UnicodeDecodeError) -> CorruptionError:
+    """Return the error for bytes in the place of a text: the driver names neither row nor column."""
+    tables = dict.fromkeys(re.findall(r"\bFROM ([a-z_]+)", sql))
+    return damaged(" or ".join(tables), "some key", f"the bytes {bytes(error.object[:24])!r} are no text in UTF-8")
 
 
 @functools.lru_cache(maxsize=256)
@@ -153,20 +170,25 @@ class SqliteDatabase:
             try:
                 yield SqlTables(SqliteSession(connection))
             finally:
-                # After an error of the disk the engine has rolled back already; a second failure must not hide the first.
-                with contextlib.suppress(apsw.SQLError):
-                    connection.execute("ROLLBACK")
+                # The engine has rolled back already if the disk failed; a second error would hide the first.
+                if connection.in_transaction:
+                    with contextlib.suppress(apsw.Error):
+                        connection.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def writer(self, operation: str) -> Iterator[Writer]:
         """Open the latest state, with the write lock from the start."""
         with translated(self.path, operation), self._pool.writer() as connection, immediate(connection):
+            self._pool.check_place()
             yield SqlTables(SqliteSession(connection))
+            self._pool.check_place()
 
     def version(self) -> object | None:
-        """Return what differs after any change: the first number by other connections, the second by the writing one."""
+        """Return what differs after any change: the first number by other connections, the second by the writing one; they begin anew with it."""
         connection = self._pool.writing_connection
-        return None if connection is None else (connection.pragma("data_version"), connection.total_changes())
+        return (
+            None if connection is None else (connection, connection.pragma("data_version"), connection.total_changes())
+        )
 
     def latest(self, kind: Kind, subject: str) -> Sequence[Any] | None:
         """Return the values of the last row: a statement or two, each of which sees one state, and nothing is decoded."""
@@ -179,7 +201,7 @@ class SqliteDatabase:
                     return list(row[2:])
             for row in connection.execute(sealed, (subject,)).fetchall():
                 if row[1] is None or row[1] < row[0]:
-                    by_name = json.loads(row[2])
+                    by_name = last_values(row[2], f"{kind.name} of {subject}")
                     return [by_name.get(column.name) for column in kind.columns]
             return None
 

@@ -105,9 +105,10 @@ class SqlBatches:
         """Correct when a batch was recorded."""
         self._session.run("UPDATE batches SET recorded_ns = ? WHERE id = ?", [recorded_ns, batch])
 
-    def set_reading(self, batch: int, reading: str) -> None:
-        """Keep how the file of a batch was read."""
-        self._session.run("UPDATE batches SET reading = ? WHERE id = ?", [reading, batch])
+    def set_file(self, batch: int, *, digest: str | None, reading: str | None) -> None:
+        """Keep the digest of a batch's file and how it was read."""
+        sql = "UPDATE batches SET digest = coalesce(?, digest), reading = coalesce(?, reading) WHERE id = ?"
+        self._session.run(sql, [digest, reading, batch])
 
     def set_undoes(self, batch: int, undoes: int) -> None:
         """Keep which batch a batch undoes."""
