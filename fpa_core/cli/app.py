@@ -47,6 +47,7 @@ EXIT_CODES: dict[type[FpaError], int] = {
     exceptions.CacheError: 6,
     exceptions.DataError: 7,
     OutputError: 8,
+    exceptions.SourceError: 10,
 }
 """Exit codes by error. Others: 0 success, 1 findings of severity error (``fpa validate``, ``fpa store check``), 2 wrong usage, 9 every row rejected, 130 interrupted."""
 
@@ -74,6 +75,12 @@ _COMMANDS = {
     "query": ("fpa_core.cli.data", "Read stored records."),
     "latest": ("fpa_core.cli.data", "Show the last quote, trade and bars of a symbol."),
     "inventory": ("fpa_core.cli.data", "Show what is stored: rows, first and last time."),
+    "history": ("fpa_core.cli.sources", "Fetch the history of symbols from a source."),
+    "stream": ("fpa_core.cli.sources", "Store what a source delivers live."),
+    "sync": ("fpa_core.cli.sources", "Store the account of a source."),
+    "coverage": ("fpa_core.cli.sources", "Show which ranges of time were fetched."),
+    "gaps": ("fpa_core.cli.sources", "Show what was not fetched yet."),
+    "backfill": ("fpa_core.cli.sources", "Plan what is missing, and fetch it."),
     "batches": ("fpa_core.cli.admin", "List the stored batches, latest first."),
     "undo": ("fpa_core.cli.admin", "Undo a batch."),
     "quarantine": ("fpa_core.cli.quarantine", "Review quarantined records, and fix, replay or discard them."),
@@ -160,7 +167,7 @@ def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 success; 1 validate, audit or store check found errors; 2 wrong usage; 3 configuration; 4 plugin; 5 database; "
-    "6 cache; 7 unreadable data; 8 output cannot be written; 9 every row was rejected; 130 interrupted.",
+    "6 cache; 7 unreadable data; 8 output cannot be written; 9 every row was rejected; 10 source; 130 interrupted.",
 )
 @click.option(
     "--config",

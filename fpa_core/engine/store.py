@@ -14,6 +14,7 @@ from fpa_core.kinds import KINDS, Kind
 from fpa_core.protocols import (
     Batch,
     Capability,
+    CoverageEntry,
     InventoryEntry,
     QuarantineCount,
     Quarantined,
@@ -132,6 +133,11 @@ class EngineStore:
         check_values({"batch": batch, "limit": limit})
         with self.database.reader("list batches") as tables:
             return tables.batches.find(batch=batch, limit=limit, children=children)
+
+    def coverage(self, kind: Kind | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
+        """Return the ledger of fetched ranges."""
+        with self.database.reader("read the ledger of fetched ranges") as tables:
+            return tables.coverage.find(None if kind is None else kind.name, subject)
 
     def quarantined(self, query: QuarantineQuery) -> Generator[Quarantined, None, None]:
         """Yield rejected records."""

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from fpa_core.plugins import PluginManager, Registration
     from fpa_core.protocols import Source
     from fpa_core.quarantine import Quarantine
+    from fpa_core.sources.service import Sources
     from fpa_core.store import DataStore
+    from fpa_core.store.streams.stream import Stream
     from fpa_core.validator import DataValidator
 
 __all__ = ["Components", "rule_origins", "structured"]
@@ -228,6 +230,24 @@ class Components:
                 ) from error
         source: Source = registration.create(options)
         return source
+
+    @_Lazy
+    def sources(self) -> Sources:
+        """Return what can be done with sources."""
+        from fpa_core.ingest import LiveValidator
+        from fpa_core.sources.service import Sources
+
+        def stream(**options: Any) -> Stream:
+            return self.store.stream(record_filter=LiveValidator(self.validator, self.plugins.notify), **options)
+
+        return Sources(
+            store=lambda: self.store,
+            validator=lambda: self.validator,
+            source=self.source,
+            stream=stream,
+            plugins=self.plugins,
+            clock=self._clock,
+        )
 
     @_Lazy
     def operations(self) -> Operations:

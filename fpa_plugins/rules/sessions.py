@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field, frozen
 
+from fpa_core.calendars import sessions
 from fpa_core.config import Duration
 from fpa_core.numbers import ns_text, to_seconds
 from fpa_core.protocols import Failure
 from fpa_core.validator import FLAG, INFO, PairRule, Rule
-from fpa_plugins.rules.calendars import sessions
 from fpa_plugins.rules.intervals import DAY, interval_ns
 
 if TYPE_CHECKING:
