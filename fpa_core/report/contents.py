@@ -131,10 +131,14 @@ def _measure(report: FileReport) -> str:
     if report.gaps.by_calendar:
         return "Gaps are measured within the sessions of the calendar: nights, weekends and holidays do not count."
     if assumed := report.gaps.assumed:
-        breaks = "1 break was" if assumed == 1 else f"{assumed:,} breaks were"
+        breaks = (
+            "1 break was taken for a night, a weekend"
+            if assumed == 1
+            else f"{assumed:,} breaks were taken for nights, weekends"
+        )
         return (
-            f"No calendar is set (parameter calendar of the rule time.gap), so {breaks} taken for nights, weekends or up to {HOLIDAYS} "
-            "holidays and not listed."
+            f"No calendar is set (parameter calendar of the rule time.gap), so {breaks} or up to {HOLIDAYS} holidays "
+            "and not listed."
         )
     return ""
 

@@ -55,7 +55,8 @@ def _overview(reports: Sequence[FileReport]) -> Html:
             tag("a", name(report.name), href=f"#file{number}"),
             verdict(report),
             tag(
-                "small", f"{report.rows:,} rows, {report.refused:,} would be rejected, {report.warned:,} with warnings"
+                "small",
+                f"{report.rows:,} row{'' if report.rows == 1 else 's'}, {report.refused:,} would be rejected, {report.warned:,} with warnings",
             ),
         )
         for number, report in enumerate(reports)
