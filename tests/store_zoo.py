@@ -142,6 +142,9 @@ class Innocent:
     def inventory(self, kind: Kind) -> Sequence[InventoryEntry]:
         return self.inner.inventory(kind)
 
+    def row_ranges(self, query: Query, parts: int) -> Sequence[InventoryEntry]:
+        return self.inner.row_ranges(query, parts)
+
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         return self.inner.batches(batch=batch, limit=limit, children=children)
 

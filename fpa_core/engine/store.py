@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from fpa_core.engine import compaction, scan
+from fpa_core.engine import compaction, row_ranges, scan
 from fpa_core.engine.appending import Appender
 from fpa_core.engine.segment_cache import SegmentCache
 from fpa_core.engine.stream import EngineStream
@@ -106,6 +106,11 @@ class EngineStore:
             other = found.get(entry.subject)
             found[entry.subject] = entry if other is None else other + entry
         return [found[subject] for subject in sorted(found)]
+
+    def row_ranges(self, query: Query, parts: int) -> Sequence[InventoryEntry]:
+        """Return where the rows of *query* lie, from the catalog and the indexes."""
+        with self.database.reader("look where rows lie") as tables:
+            return row_ranges.row_ranges(tables, query, parts)
 
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         """Return batches, latest first."""

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
+from attrs import evolve, field, fields_dict, frozen
+
 from fpa_core import config as configuration
 from fpa_core.config import Section
-from fpa_core.exceptions import ConfigError
+from fpa_core.exceptions import ConfigError, DatabaseError
 from fpa_core.formats import Format, FormatOffer
 from fpa_core.kinds import BARS, kind_of
 from fpa_core.protocols import Chunk, Query, SourceRequest
@@ -23,12 +25,12 @@ if TYPE_CHECKING:
     from fpa_core.layer.cached_reads import CachedReads
     from fpa_core.models import Order
     from fpa_core.plugins import PluginManager, Registration
-    from fpa_core.protocols import Source
+    from fpa_core.protocols import Source, StoreBackend
     from fpa_core.quarantine import Quarantine
     from fpa_core.store import DataStore
     from fpa_core.validator import DataValidator
 
-__all__ = ["Components", "rule_origins", "structured"]
+__all__ = ["Components", "StoreOpener", "rule_origins", "structured"]
 
 T = TypeVar("T")
 
@@ -81,6 +83,50 @@ class _Lazy(Generic[T]):
             return values[self._name]
 
 
+@frozen
+class StoreOpener:
+    """Opens a store for reading in another process; it can be pickled.
+
+    The repr does not show the options, which may have a password.
+
+    :ivar backend: the name of the store's plugin.
+    :ivar block: plugins not to load.
+    """
+
+    backend: str
+    options: Any = field(repr=False)
+    block: tuple[str, ...] = ()
+
+    def __call__(self) -> StoreBackend:
+        """Open the store, without making or changing anything if its plugin has the option ``read_only``.
+
+        :raises DatabaseError: if the database cannot be opened from here.
+        :raises PluginError: if the plugin is not installed here.
+        """
+        from fpa_core.plugins import PluginManager
+
+        options = self.options
+        path = getattr(options, "path", None)
+        if isinstance(path, Path) and not path.exists():
+            raise DatabaseError(
+                f"there is no database at {path} on this machine",
+                hint="put it where all workers reach it under one path, or use a store on a server",
+                path=str(path),
+                operation="open",
+            )
+        if "read_only" in fields_dict(type(options)):
+            options = evolve(options, read_only=True)
+        backend: StoreBackend = PluginManager(block=self.block).stores.require(self.backend).create(options)
+        return backend
+
+
+def _with_absolute_paths(options: Any) -> Any:
+    """Return the options of a store with each relative path made absolute: another process may run in another folder."""
+    paths = {name: getattr(options, name) for name in fields_dict(type(options))}
+    relative = {name: path for name, path in paths.items() if isinstance(path, Path)}
+    return evolve(options, **{name: path.expanduser().absolute() for name, path in relative.items()})
+
+
 class Components:
     """The store, cache and validator of a layer, and what connects them.
 
@@ -106,6 +152,7 @@ class Components:
             self.plugins.stores.require(chosen.backend).create(chosen.options),
             clock=self._clock,
             read_through=self._cached_reads.read,
+            reopen=StoreOpener(chosen.backend, _with_absolute_paths(chosen.options), self.config.plugins.block),
         )
         store.on_change(self._cached_reads.invalidate)
         store.on_commit(lambda receipt: self.plugins.notify("fpa_ingested", receipt=receipt))

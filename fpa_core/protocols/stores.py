@@ -313,6 +313,15 @@ class StoreBackend(Protocol):
         """Return one entry for each subject, in their order."""
         ...
 
+    def row_ranges(self, query: Query, parts: int) -> Sequence[InventoryEntry]:
+        """Return ranges of time of subjects, by subject and first time, that hold all rows of *query*, with about how many each has, without reading them.
+
+        Each subject with rows has a range; ranges of one subject may overlap.
+
+        :param parts: ranges are small enough that the rows can be divided into so many about equal parts between them.
+        """
+        ...
+
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         """Return batches, latest first; the groups of streams only with *children*, or by their ids."""
         ...
