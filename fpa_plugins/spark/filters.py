@@ -123,10 +123,14 @@ class Conditions:
 
 
 def _nanoseconds(value: Any, unit: int) -> int | None:
-    """Return the time that a filter compares with; None if it is not certain which one that is."""
-    if unit == 1:
-        return value if type(value) is int and MIN_NS < value <= MAX_NS else None
+    """Return the time that a filter compares with; None if it is not certain which one that is.
+
+    Spark gives an instant as a datetime, Sail as the number of units.
+    """
+    if type(value) is int:
+        ns = value * unit
+        return ns if MIN_NS < ns <= MAX_NS else None
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
-        with contextlib.suppress(DataError):  # outside the range of times, which Spark's is larger than
+        with contextlib.suppress(DataError):  # outside the range of times, which is smaller than Spark's
             return to_ns(value)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 from attrs import frozen
 from pyspark.sql.datasource import DataSource, DataSourceReader, Filter, InputPartition
 
-from fpa_core.arrow.interchange import SCALE, conform, interchange_schema
+from fpa_core.arrow.interchange import MICROSECONDS, SCALE, conform, interchange_schema
 from fpa_core.config import did_you_mean
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import KINDS, Kind, kind_of
@@ -78,23 +79,27 @@ class FpaDataSource(DataSource):
         """Return the name of the format."""
         return "fpa"
 
-    def schema(self) -> str:
-        """Return the columns and types, in Spark's words."""
-        options = _Options.of(dict(self.options))
-        names = {pa.string(): "STRING", pa.int64(): "BIGINT"}
-        return ", ".join(
-            f"{field.name} "
-            + (
-                f"DECIMAL({field.type.precision}, {field.type.scale})"
-                if pa.types.is_decimal(field.type)
-                else names.get(field.type, "TIMESTAMP")
-            )
-            for field in interchange_schema(options.kind, options.scale)
-        )
+    def schema(self) -> Any:
+        """Return the columns and their types."""
+        schema = _schema(_Options.of(dict(self.options)))
+        if "pysail" in sys.modules:  # Sail wants Arrow's types: it reads Spark's words for an instant as a time without a zone
+            return schema
+        return ", ".join(f"{field.name} {_spark_type(field.type)}" for field in schema)
 
     def reader(self, schema: object) -> FpaReader:  # noqa: ARG002  # it is the one returned above
         """Return a reader."""
         return FpaReader(_Options.of(dict(self.options)))
+
+
+def _schema(options: _Options) -> pa.Schema:
+    """Return the schema, with columns that may all be null: Spark takes them so."""
+    return pa.schema([field.with_nullable(True) for field in interchange_schema(options.kind, options.scale)])
+
+
+def _spark_type(arrow: pa.DataType) -> str:
+    if pa.types.is_decimal(arrow):
+        return f"DECIMAL({arrow.precision}, {arrow.scale})"
+    return {pa.string(): "STRING", pa.int64(): "BIGINT", MICROSECONDS: "TIMESTAMP"}[arrow]
 
 
 class FpaReader(DataSourceReader):
@@ -133,7 +138,7 @@ class FpaReader(DataSourceReader):
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a partition."""
         part: Partition | None = partition.value
-        schema = interchange_schema(self._options.kind, self._options.scale)
+        schema = _schema(self._options)
         if part is None:
             yield pa.RecordBatch.from_pylist([], schema=schema)
             return
