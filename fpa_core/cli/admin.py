@@ -128,6 +128,25 @@ def config_show(app: App, /, as_json: bool) -> None:
     table("", ["key", "value", "from"], [[one.key, one.value, one.origin] for one in found])
 
 
+@config.command("schema")
+@click.pass_obj
+def config_schema(app: App, /) -> None:
+    """Print the JSON Schema of fpa.toml with the options of the installed plugins, for editors that complete and check TOML."""
+    from fpa_core.config.schema import schema
+
+    with app.open() as data:
+        plugins = data.plugins
+    print_json(
+        schema(
+            stores=plugins.stores.options,
+            caches=plugins.caches.options,
+            validators=plugins.validators.options,
+            sources=plugins.sources.options,
+            rules=plugins.rules.options,
+        )
+    )
+
+
 @config.command("check")
 @json_option
 @click.pass_obj

@@ -14,7 +14,7 @@ from fpa_core.config.build import structure, structure_rules
 from fpa_core.config.effective import Setting, settings
 from fpa_core.config.finder import FILE_NAME, find
 from fpa_core.config.loader import load
-from fpa_core.config.problems import Origin, Problem, closest_match, did_you_mean, fail
+from fpa_core.config.problems import Origin, Problem, closest_match, did_you_mean, fail, one_of
 from fpa_core.config.secrets import EnvString, Secret, redact
 from fpa_core.config.sections import (
     LEVELS,
@@ -57,6 +57,7 @@ __all__ = [
     "fail",
     "find",
     "load",
+    "one_of",
     "redact",
     "settings",
     "structure",

@@ -11,7 +11,7 @@ import attrs
 
 from fpa_core.config.merger import CORE_KEYS, merge
 from fpa_core.config.overrides import check_classes, check_levels, rule_of
-from fpa_core.config.problems import KeyPath, Problem, did_you_mean, display, fail, key_text
+from fpa_core.config.problems import KeyPath, Problem, did_you_mean, display, fail, key_text, one_of
 from fpa_core.config.secrets import MASK, Secret, redact
 from fpa_core.config.sections import (
     DEFAULT_TTL,
@@ -226,7 +226,7 @@ class _Builder:
         if name in known:
             return True
         value = self.value((*path, key)) if key else {}
-        expected = f"unknown {what}; expected one of: {', '.join(sorted(known)) or 'none'}"
+        expected = f"unknown {what}; expected {one_of(sorted(known), among='fpa rules' if what == 'rule' else None)}"
         hints = () if isinstance(value, Secret) else (did_you_mean(name, known), self._explain(name))
         hint = " ".join(hint for hint in hints if hint) or None
         if value == {}:  # the name is the key of the table itself

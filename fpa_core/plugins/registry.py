@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from fpa_core.config import did_you_mean
+from fpa_core.config import did_you_mean, one_of
 from fpa_core.exceptions import FpaError, MissingDependencyError, PluginError
 
 __all__ = ["Registration", "Registry", "check_backend", "check_rule"]
@@ -85,7 +85,8 @@ class Registry(Mapping[str, Registration]):
         try:
             return self._entries[name]
         except KeyError:
-            known = f"known: {', '.join(sorted(self))}" if self else "none are known"
+            many = f"fpa {self.what}s" if self.what in {"rule", "format"} else None
+            known = f"expected {one_of(sorted(self), among=many)}"
             hints = [hint for hint in (did_you_mean(name, self), self._explain(name)) if hint]
             raise PluginError(f"unknown {self.what} {name!r}; {known}", hint=" ".join(hints) or None) from None
 

@@ -8,6 +8,7 @@ from typing import Any, TypedDict, TypeVar
 
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import Kind, kind_of
+from fpa_core.numbers import to_ns
 from fpa_core.patterns import name_of
 from fpa_core.protocols import QuarantineQuery, Query, State
 
@@ -124,8 +125,6 @@ def make_query(
 
     :raises DataError: for a time without a zone, an unknown column, a negative limit, or an invalid pattern.
     """
-    from fpa_core.numbers import to_ns
-
     kind = kind_of(what)
     named = {one: name_of(one) for one in _as_tuple(symbol) or ()}
     origins = _as_tuple(origin)

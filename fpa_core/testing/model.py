@@ -137,7 +137,7 @@ class Model:
                 self._revise(batch, record, there)
 
     def _count(self, batch: int, record: Any, there: list[Row]) -> None:
-        """Match a record with an equal row that its batch was not matched with yet; add it if there is none."""
+        """Match a record with an equal row that its batch has not matched yet; add it if there is none."""
         for row in there:
             if row.record == record and self.root(batch) not in row.known_to:
                 row.known_to.add(self.root(batch))
@@ -267,7 +267,7 @@ def venue_id(record: Any) -> tuple[Any, ...] | None:
 
 
 def _slot(row: Row) -> tuple[Any, ...]:
-    """Return what only one version of stands."""
+    """Return the key of which only one version is live."""
     return row.key, venue_id(row.record)
 
 

@@ -297,7 +297,7 @@ def _unpacked(head: bytes) -> bytes | None:
 
 
 def _filled(stream: Readable, size: int) -> bytes:
-    """Return *size* bytes, or all there are: a decompressor may give less than it is asked for."""
+    """Return *size* bytes, or fewer at the end: a decompressor may return less than requested."""
     parts: list[bytes] = []
     while size > 0 and (block := bytes(stream.read(size))):
         parts.append(block)

@@ -62,7 +62,7 @@ class SqliteSession:
         self.connection.executemany(_insert(table, tuple(columns)), rows)
 
     def wanted(self, rows: Sequence[Wanted]) -> tuple[str, list[Any]]:
-        """Make *rows* a relation: a common table expression, or a temporary table that hides behind no name of ours."""
+        """Make *rows* a relation: a common table expression or, for many rows, a temporary table."""
         if not rows:
             return "WITH wanted (n, a, b, x, y, z) AS (SELECT NULL, NULL, NULL, NULL, NULL, NULL WHERE FALSE) ", []
         if len(rows) <= FEW:

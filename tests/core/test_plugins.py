@@ -368,12 +368,12 @@ def test_the_same_module_under_two_names_is_a_failure_of_the_second():
 def test_what_is_unknown_is_told_with_what_is_known():
     """The near miss, the list, and the failed plugin that may have provided it are all in the error."""
     found = manager(Point("acme", ImportError("no driver")), Point("good", stores("sqlite", "duck")))
-    with pytest.raises(PluginError, match=r"unknown store 'sqlit'; known: duck, sqlite") as caught:
+    with pytest.raises(PluginError, match=r"unknown store 'sqlit'; expected one of: duck, sqlite") as caught:
         found.stores.require("sqlit")
     assert caught.value.hint is not None
     assert "did you mean sqlite?" in caught.value.hint
     assert "plugin acme of acme 1.2, which failed, may provide it: ImportError: no driver" in caught.value.hint
-    with pytest.raises(PluginError, match="unknown cache 'x'; none are known"):
+    with pytest.raises(PluginError, match="unknown cache 'x'; expected one of: none"):
         manager().caches.require("x")
     assert manager().explain("x") is None
 

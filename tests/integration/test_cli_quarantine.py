@@ -42,7 +42,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         assert expect == result.exit_code, result.output
         return result
 
-    invoke("ingest", "bars.csv", "--source", "fxcm")
+    invoke("ingest", "bars.csv", "--origin", "fxcm")
     return invoke
 
 
@@ -62,7 +62,7 @@ def ids(run: Run, *options: str) -> list[int]:
         (("--symbol", "*"), 2),
         (("--rule", "record.*"), 1),
         (("--kind", "quotes"), 0),
-        (("--source", "files:*"), 3),
+        (("--origin", "files:*"), 3),
         (("--batch", "1", "--rule", "bar.range"), 2),
         (("--state", "discarded"), 0),
         (("--state", "any", "--limit", "2"), 2),
@@ -91,7 +91,7 @@ def test_fix(run: Run) -> None:
     assert "A,2024-05-01T13:31:00Z,1,2,0.5,2,,1m,," in run("query", "bars", "A", "--format", "csv").stdout
     (shapeless,) = ids(run, "--rule", "record.shape")
     fixed = answer(run("quarantine", "fix", shapeless, "timestamp=2024-05-01T13:32:00Z", "--json"))
-    assert (1, "files:fxcm", 3) == (fixed["inserted"], fixed["source"], fixed["batch"])
+    assert (1, "files:fxcm", 3) == (fixed["inserted"], fixed["origin"], fixed["batch"])
     assert "fixed by batch 3" in run("quarantine", "show", shapeless).stdout
 
 
