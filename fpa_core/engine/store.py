@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from fpa_core.engine import compaction, row_ranges, scan
+from fpa_core.engine import changes, compaction, row_ranges, scan
 from fpa_core.engine.appending import Appender
 from fpa_core.engine.segment_cache import SegmentCache
 from fpa_core.engine.stream import EngineStream
@@ -111,6 +111,11 @@ class EngineStore:
         """Return where the rows of *query* lie, from the catalog and the indexes."""
         with self.database.reader("look where rows lie") as tables:
             return row_ranges.row_ranges(tables, query, parts)
+
+    def changed_parts(self, kind: Kind, spans: Sequence[tuple[int, int]], after: int, upto: int) -> set[int] | None:
+        """Return in which parts of time rows differ between two batches; see :func:`fpa_core.engine.changes.changed_parts`."""
+        with self.database.reader("look for changes") as tables:
+            return changes.changed_parts(tables, kind, spans, after, upto)
 
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         """Return batches, latest first."""

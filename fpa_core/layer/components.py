@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from fpa_core.config import Config, Tree
     from fpa_core.layer.cached_reads import CachedReads
     from fpa_core.models import Order
-    from fpa_core.plugins import PluginManager, Registration
-    from fpa_core.protocols import Source, StoreBackend
+    from fpa_core.plugins import PluginManager, Registration, Registry
+    from fpa_core.protocols import Lake, Source, StoreBackend
     from fpa_core.quarantine import Quarantine
     from fpa_core.store import DataStore
     from fpa_core.validator import DataValidator
@@ -52,6 +52,7 @@ def structured(tree: Tree, plugins: PluginManager) -> Config:
         caches=plugins.caches.options,
         validators=plugins.validators.options,
         sources=plugins.sources.options,
+        lakes=plugins.lakes.options,
         rules=plugins.rules.options,
         explain=plugins.explain,
     )
@@ -257,18 +258,27 @@ class Components:
 
     def source(self, name: str) -> Source:
         """Return a source; see :meth:`fpa_core.DataLayer.source`."""
-        section: Section = self.config.sources.get(name, Section(backend=name))
-        registration = self.plugins.sources.require(section.backend)
+        source: Source = self._named("source", name, self.config.sources, self.plugins.sources)
+        return source
+
+    def lake(self, name: str) -> Lake:
+        """Open a lake, with the options of ``[lakes.NAME]``."""
+        lake: Lake = self._named("lake", name, self.config.lakes, self.plugins.lakes)
+        return lake
+
+    @staticmethod
+    def _named(what: str, name: str, sections: Mapping[str, Section], offered: Registry) -> Any:
+        section = sections.get(name, Section(backend=name))
+        registration = offered.require(section.backend)
         options = section.options
         if options is None:
             try:
                 options = registration.options()
             except TypeError as error:
                 raise ConfigError(
-                    f"the source {name!r} needs options: {error}", hint=f"add [sources.{name}]"
+                    f"the {what} {name!r} needs options: {error}", hint=f"add [{what}s.{name}]"
                 ) from error
-        source: Source = registration.create(options)
-        return source
+        return registration.create(options)
 
     def close(self) -> None:
         """Close what was opened; calling it twice does nothing."""

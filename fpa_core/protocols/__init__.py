@@ -6,6 +6,7 @@ minimum. Protocols are structural: a backend need not derive from any class here
 
 from fpa_core.protocols.caches import CacheBackend, Entry, RemovalCause, RemovalListener, Usage
 from fpa_core.protocols.capabilities import Capability
+from fpa_core.protocols.lakes import Lake, LakeFile, LakeState, LakeTable
 from fpa_core.protocols.quarantine import SHAPE, QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
 from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest
@@ -46,6 +47,10 @@ __all__ = [
     "Finding",
     "InventoryEntry",
     "KindFigures",
+    "Lake",
+    "LakeFile",
+    "LakeState",
+    "LakeTable",
     "QuarantineCount",
     "QuarantineQuery",
     "Quarantined",

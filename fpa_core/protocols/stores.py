@@ -322,6 +322,14 @@ class StoreBackend(Protocol):
         """
         ...
 
+    def changed_parts(self, kind: Kind, spans: Sequence[tuple[int, int]], after: int, upto: int) -> set[int] | None:
+        """Return in which parts of time, at least, rows known at the batch *upto* differ from those known at the batch *after*; None for in all.
+
+        :param spans: ranges of time, both ends included, in order and apart. Part ``2 n + 1`` is span *n*; part 0 is the time before the first span, and
+            part ``2 n + 2`` the time after span *n*, to the next one if there is one.
+        """
+        ...
+
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         """Return batches, latest first; the groups of streams only with *children*, or by their ids."""
         ...

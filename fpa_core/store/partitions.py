@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fpa_core.arrow.decimals import Prices
 
-__all__ = ["Partition", "divide", "pinned"]
+__all__ = ["Partition", "cut_times", "divide"]
 
 ROWS = 16_384
 
@@ -69,7 +69,7 @@ class Partition:
         return decimals.table_of(kind, names, scaled, prices)
 
 
-def pinned(backend: StoreBackend, query: Query) -> Query | None:
+def _pinned(backend: StoreBackend, query: Query) -> Query | None:
     """Return *query* as of the last batch, so that what is written later does not change its rows; None if there is no batch.
 
     A store that cannot read the past gets the query as it is.
@@ -115,7 +115,7 @@ def divide(
             hint="use the store of a layer that fpa_core.open() made, or pass reopen= to DataStore",
             operation="divide a selection",
         )
-    fixed = pinned(backend, query)
+    fixed = _pinned(backend, query)
     if fixed is None:
         return []
     made = [
@@ -123,6 +123,16 @@ def divide(
         for queries, size in _parts(backend, evolve(fixed, reverse=False), parts, by_time=by_time)
     ]
     return [_reversed(partition) for partition in reversed(made)] if query.reverse else made
+
+
+def cut_times(backend: StoreBackend, query: Query, rows: int) -> list[int]:
+    """Return the times at which to cut *query* so that each part has about *rows* rows; empty if it has no more than that."""
+    total = sum(entry.rows for entry in backend.row_ranges(query, 1))
+    parts = -(-total // rows)
+    if parts < 2:
+        return []
+    starts = [queries[0].start_ns for queries, _ in _parts(backend, query, parts, by_time=True)]
+    return [start for start in starts[1:] if start is not None]
 
 
 def _reversed(partition: Partition) -> Partition:
