@@ -7,13 +7,14 @@ one commit. What it is about to do is kept beside the table as a plan, so that o
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from attrs import asdict, field, frozen
+from attrs import asdict, frozen
 
 from fpa_core.arrow.interchange import SCALE, conform, interchange_schema
 from fpa_core.exceptions import CorruptionError, DatabaseError, DataError, SchemaError
@@ -63,6 +64,10 @@ class Publication:
         return asdict(self)
 
 
+_Range: TypeAlias = tuple[int | None, int | None]
+"""The first instant included and the first excluded; None without a bound."""
+
+
 @frozen
 class _Plan:
     """A publication that has begun.
@@ -70,7 +75,7 @@ class _Plan:
     :ivar name: of its own; its files bear it.
     :ivar base: the version of the table that it replaces.
     :ivar remove: the paths of the files that it replaces.
-    :ivar ranges: the time of each new file: the first instant included, the first excluded; None without a bound.
+    :ivar ranges: the time of each new file.
     """
 
     name: str
@@ -78,7 +83,7 @@ class _Plan:
     recorded_ns: int
     base: str | None
     remove: tuple[str, ...]
-    ranges: tuple[tuple[int | None, int | None], ...] = field(converter=lambda ranges: tuple(map(tuple, ranges)))
+    ranges: tuple[_Range, ...]
 
     def file(self, number: int) -> str:
         return f"{self.name}-{number:05}.parquet"
@@ -242,11 +247,11 @@ class _Run:
 
     def _planned(self, last: Batch, state: LakeState | None) -> _Plan:
         files = self._table.files()
-        ranges: list[tuple[int | None, int | None]] = [(None, None)]
+        ranges: list[_Range] = [(None, None)]
         remove = [one.path for one in files]
         if state is not None:
             spans = [(one.first_ns, one.last_ns) for one in files]
-            if any(later[0] <= earlier[1] for earlier, later in zip(spans, spans[1:], strict=False)):
+            if any(later[0] <= earlier[1] for earlier, later in itertools.pairwise(spans)):
                 raise DatabaseError(
                     f"files of the table {self._table.name} overlap in time, so this program did not write them",
                     hint="replace all of it with --replace",
@@ -258,7 +263,7 @@ class _Run:
                 ranges = list(_ranges(parts, spans))
                 remove = [one.path for number, one in enumerate(files) if 2 * number + 1 in parts]
         cut = [piece for start, end in ranges for piece in self._cut(last.recorded_ns, start, end)]
-        return _Plan(uuid.uuid4().hex, last.id, last.recorded_ns, self._table.version(), tuple(remove), cut)
+        return _Plan(uuid.uuid4().hex, last.id, last.recorded_ns, self._table.version(), tuple(remove), tuple(cut))
 
     def _with_small_files(self, parts: set[int], files: Sequence[LakeFile]) -> set[int]:
         """Add the file before, or at the beginning the one after, a time in which rows were added, if it has room: there would be ever more files."""
@@ -269,10 +274,9 @@ class _Run:
                 added.add(neighbour)
         return added
 
-    def _cut(self, known_at_ns: int, start: int | None, end: int | None) -> Iterator[tuple[int | None, int | None]]:
+    def _cut(self, known_at_ns: int, start: int | None, end: int | None) -> Iterator[_Range]:
         cuts = cut_times(self._backend, self._query(known_at_ns, start, end), self._file_rows)
-        for first, last in zip([start, *cuts], [*cuts, end], strict=True):
-            yield first, last
+        yield from itertools.pairwise([start, *cuts, end])
 
     # Writing
 
@@ -369,11 +373,11 @@ def _read_plan(text: str) -> _Plan | None:
             f"a publication of another version of this program (plan {version}) has not ended",
             hint="end it with that version",
         )
-    values["remove"] = tuple(values["remove"])
+    values |= {"remove": tuple(values["remove"]), "ranges": tuple((start, end) for start, end in values["ranges"])}
     return _Plan(**values)
 
 
-def _ranges(parts: set[int], spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int | None, int | None]]:
+def _ranges(parts: set[int], spans: Sequence[tuple[int, int]]) -> Iterator[_Range]:
     """Yield the time of each run of parts that follow each other; see :func:`fpa_core.engine.changes.changed_parts`."""
     for part in sorted(parts):
         if part - 1 in parts:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fpa_core.arrow import columns
-from fpa_core.arrow.decimals import Width
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import Kind
 
@@ -76,16 +76,11 @@ def _microseconds(times: pa.Array) -> pa.Array:
 
 def _decimals(kind: Kind, array: pa.Array, own: pa.Field, wanted: pa.Decimal128Type) -> pa.Array:
     scale = columns.scale_of(own)
-    width = Width()
-    if scale is None:
-        array = columns.as_numeric(array)  # the fewest digits that hold all values
-    width.see(array, scale)
-    before = max([width.before, *(len(str(peak)) - places for places, peak in width.peaks.items())])
     try:
         # Arrow's own casts overflow in silence for some numbers that are too wide.
-        if before > DIGITS - wanted.scale:
+        if _digits_before(array, scale) > DIGITS - wanted.scale:
             raise pa.ArrowInvalid("too many digits before the point")
-        found = array if scale is None else columns.from_scaled(array, scale)
+        found = columns.as_numeric(array) if scale is None else columns.from_scaled(array, scale)
         return found if found.type == wanted else found.cast(wanted)
     except pa.ArrowInvalid as error:
         raise DataError(
@@ -93,3 +88,12 @@ def _decimals(kind: Kind, array: pa.Array, own: pa.Field, wanted: pa.Decimal128T
             hint="choose another scale for decimal columns",
             field=own.name,
         ) from error
+
+
+def _digits_before(array: pa.Array, scale: int | None) -> int:
+    """Return the most digits before the point, from the first that is not zero."""
+    if scale is None:
+        return columns.max_digits(pc.utf8_ltrim(columns.as_texts(array), "-0"))[0]
+    ends = pc.min_max(array)
+    peak = max((abs(ends[name].as_py() or 0) for name in ("min", "max")), default=0)
+    return (len(str(peak)) if peak else 0) - scale

@@ -18,7 +18,9 @@ COLUMNS = ("table", "rows", "files", "written", "added", "removed", "resumed", "
 
 @click.command()
 @click.argument("kinds", nargs=-1, type=click.Choice(KINDS))
-@click.option("--to", "lake", required=True, metavar="LAKE", help="A lake of [lakes.NAME], or a plugin such as iceberg.")
+@click.option(
+    "--to", "lake", required=True, metavar="LAKE", help="A lake of [lakes.NAME], or a plugin such as iceberg."
+)
 @click.option("--scale", type=int, help="Digits after the point of decimal columns. Default: as the table has, or 18.")
 @click.option("--file-rows", type=click.IntRange(min=1), help="About how many rows a file may have. Default: 1000000.")
 @click.option("--replace", is_flag=True, help="Write all files again, whatever the table holds.")

@@ -168,8 +168,7 @@ def _rule(cls: type[Any]) -> Schema:
 
 def _named(section: str, classes: Classes) -> Schema:
     variants = [
-        _variant(Section, CORE_KEYS[section], name, options, default=True)
-        for name, options in sorted(classes.items())
+        _variant(Section, CORE_KEYS[section], name, options, default=True) for name, options in sorted(classes.items())
     ]
     return {"anyOf": variants} if variants else {"type": "object"}
 

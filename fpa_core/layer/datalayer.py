@@ -334,9 +334,7 @@ class DataLayer:
         from fpa_core.publish import FILE_ROWS, publish, published_kinds
 
         with contextlib.closing(self._components.lake(to)) as lake:
-            chosen = list(dict.fromkeys(map(kind_of, kinds))) or published_kinds(
-                self.store, lake, list(KINDS.values())
-            )
+            chosen = list(dict.fromkeys(map(kind_of, kinds))) or published_kinds(self.store, lake, list(KINDS.values()))
             return [
                 publish(
                     self.store,

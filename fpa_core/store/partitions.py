@@ -195,9 +195,7 @@ def _by_subject(query: Query, subjects: Sequence[str], since: Place, until: Plac
         yield _within(query, None, until[1], (until[0],))
 
 
-def _within(
-    query: Query, start_ns: int | None, end_ns: int | None, subjects: tuple[str, ...] | None = None
-) -> Query:
+def _within(query: Query, start_ns: int | None, end_ns: int | None, subjects: tuple[str, ...] | None = None) -> Query:
     if subjects is not None:
         query = evolve(query, subjects=subjects, patterns=())
     return evolve(

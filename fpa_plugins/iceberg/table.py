@@ -75,7 +75,9 @@ class IcebergTable:
 
     def _file(self, file: DataFile) -> LakeFile:
         place = self._table.schema().find_field("ts_ns").field_id
-        first_ns, last_ns = (from_bytes(LongType(), bounds[place]) for bounds in (file.lower_bounds, file.upper_bounds))
+        first_ns, last_ns = (
+            int(from_bytes(LongType(), bounds[place])) for bounds in (file.lower_bounds, file.upper_bounds)
+        )
         return LakeFile(file.file_path, file.record_count, first_ns, last_ns)
 
     def _path(self, name: str) -> str:
@@ -132,11 +134,13 @@ class IcebergTable:
     def read(self, file: LakeFile) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a file."""
         schema = self.schema
-        with self._translated("read a file"), self._table.io.new_input(file.path).open() as stream:
-            with parquet.ParquetFile(stream, page_checksum_verification=True) as opened:
-                for batch in opened.iter_batches(GROUP_ROWS):
-                    for part in pa.Table.from_batches([batch]).cast(schema).to_batches():
-                        yield part
+        with (
+            self._translated("read a file"),
+            self._table.io.new_input(file.path).open() as stream,
+            parquet.ParquetFile(stream, page_checksum_verification=True) as opened,
+        ):
+            for batch in opened.iter_batches(GROUP_ROWS):
+                yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
 
     # The plan
 

@@ -52,7 +52,7 @@ class Conditions:
 
     def take(self, condition: Filter) -> bool:
         """Take over a filter completely, or return False and change nothing."""
-        path = getattr(condition, "attribute", ())
+        path: tuple[str, ...] = getattr(condition, "attribute", ())
         name = path[0] if len(path) == 1 else ""
         column = self.kind.by_name.get(name)
         if isinstance(condition, IsNotNull):  # Spark adds it to every comparison

@@ -82,7 +82,9 @@ class FpaDataSource(DataSource):
     def schema(self) -> Any:
         """Return the columns and their types."""
         schema = _schema(_Options.of(dict(self.options)))
-        if "pysail" in sys.modules:  # Sail wants Arrow's types: it reads Spark's words for an instant as a time without a zone
+        if (
+            "pysail" in sys.modules
+        ):  # Sail wants Arrow's types: it reads Spark's words for an instant as a time without a zone
             return schema
         return ", ".join(f"{field.name} {_spark_type(field.type)}" for field in schema)
 
@@ -121,7 +123,7 @@ class FpaReader(DataSourceReader):
         if pushed.nothing:
             return [InputPartition(None)]
         with open_layer(options.path, env=options.env, lazy=True) as data:
-            select = data.store.select
+            select: Any = data.store.select  # the columns of the conditions are known only now
             own = select(
                 options.kind, options.symbol, start=options.start, end=options.end, as_known_at=options.as_known_at
             ).query
@@ -131,7 +133,7 @@ class FpaReader(DataSourceReader):
                 start=max((ns for ns in (own.start_ns, pushed.start_ns) if ns is not None), default=None),
                 end=min((ns for ns in (own.end_ns, pushed.end_ns) if ns is not None), default=None),
                 as_known_at=options.as_known_at,
-                **pushed.equal,  # type: ignore[arg-type]  # names of columns of the kind
+                **pushed.equal,
             )
             return [InputPartition(part) for part in selection.partitions(options.partitions)] or [InputPartition(None)]
 

@@ -88,9 +88,7 @@ conditions = st.fixed_dictionaries(
 )
 
 
-@given(
-    st.lists(st.lists(st.one_of(few_quotes, some_quotes), max_size=40), max_size=3), conditions, st.integers(1, 9)
-)
+@given(st.lists(st.lists(st.one_of(few_quotes, some_quotes), max_size=40), max_size=3), conditions, st.integers(1, 9))
 def test_partitions_are_the_selection(batches: list[list[Quote]], given_: dict[str, Any], parts: int) -> None:
     """The rows of the partitions, in order, are those of the selection, each once, whatever it selects."""
     with holding(*batches) as store:
@@ -108,9 +106,7 @@ def test_any_time_and_price(quotes: list[Quote], parts: int, by_time: bool) -> N
         assert list(selection) == rows_of(selection.partitions(parts))
 
 
-@given(
-    st.lists(some_bars, max_size=60), st.integers(1, 6), st.sampled_from([None, "1m", "5m"]), st.booleans()
-)
+@given(st.lists(some_bars, max_size=60), st.integers(1, 6), st.sampled_from([None, "1m", "5m"]), st.booleans())
 def test_bars(bars: list[Bar], parts: int, interval: str | None, reverse: bool) -> None:
     """Bars, which have versions and several intervals at one time, are divided alike."""
     with holding(bars) as store:
@@ -149,7 +145,9 @@ def test_an_empty_store_has_no_partitions() -> None:
 @pytest.mark.parametrize("skew", [1, 40])
 def test_partitions_are_even(skew: int) -> None:
     """One big symbol among small ones, with most rows in a small part of its time, is divided so that no part has much more than its share."""
-    big = [Quote("BIG", Instant(n if n < 1_800 else 1_800 + skew * 1_000 * (n - 1_800)), n, n + 1) for n in range(2_000)]
+    big = [
+        Quote("BIG", Instant(n if n < 1_800 else 1_800 + skew * 1_000 * (n - 1_800)), n, n + 1) for n in range(2_000)
+    ]
     small = [Quote(f"S{n:02}", Instant(n), 1, 2) for n in range(40)]
     with holding(small[:20], big, small[20:]) as store:
         for order in ("symbol", "time"):

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import strategies as own
+from attrs import astuple
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,6 +138,12 @@ def test_the_table_is_the_store(history: list[tuple[str, Any]], layout: tuple[in
                 assert stored(store) == rows(lake)
 
 
+def fits(value: Decimal | None) -> bool:
+    """Return whether a decimal of 38 digits with 18 after the point holds a value."""
+    scaled = Decimal(0) if value is None else value.scaleb(18)
+    return scaled == scaled.to_integral_value() and abs(scaled) < Decimal(10) ** 38
+
+
 @given(st.lists(own.quotes(), max_size=12), st.lists(own.quotes(), max_size=6))
 def test_any_rows(first: list[Quote], second: list[Quote]) -> None:
     """Rows of any symbol, time and price are in the table to the last digit and nanosecond, or it says that a price does not fit and stays as it was."""
@@ -146,8 +153,8 @@ def test_any_rows(first: list[Quote], second: list[Quote]) -> None:
             store.save(quotes)
             try:
                 publish(store, lake, QUOTES, file_rows=3)
-            except DataError as error:
-                assert "does not fit a decimal" in str(error)
+            except DataError:
+                assert not all(fits(price) for quote in store.get_quotes() for price in astuple(quote)[2:6])
                 assert before == rows(lake)
                 return
             found, before = content(lake), rows(lake)
@@ -168,7 +175,9 @@ def test_versions(batches: list[list[int]]) -> None:
         if batches:
             found = content(lake, "bars")
             expected = {bar.ts_ns: bar.volume for bar in store.get_bars()}
-            assert expected == dict(zip(found.column("ts_ns").to_pylist(), found.column("volume").to_pylist(), strict=True))
+            assert expected == dict(
+                zip(found.column("ts_ns").to_pylist(), found.column("volume").to_pylist(), strict=True)
+            )
             assert len(expected) == found.num_rows
 
 
@@ -201,15 +210,11 @@ def test_digests(quotes: list[Quote], sizes: list[int], changed: int) -> None:
         row = changed % len(quotes)
         for name in schema.names:
             values = whole.column(name).to_pylist()
-            other = list(values)
             field = schema.field(name)
-            other[row] = {pa.string(): "?", pa.int64(): 7}.get(field.type, None) if values[row] != "?" else "!"
-            if field.type not in (pa.string(), pa.int64()):
-                other[row] = None if values[row] is not None else Decimal(0)
-                if pa.types.is_timestamp(field.type):
-                    continue
-            if other[row] == values[row]:
-                continue
+            if pa.types.is_timestamp(field.type):
+                continue  # as ts_ns
+            others = {pa.string(): ("?", "!"), pa.int64(): (7, 8)}.get(field.type, (None, Decimal(0)))
+            other = [*values[:row], next(one for one in others if one != values[row]), *values[row + 1 :]]
             table = whole.set_column(
                 schema.get_field_index(name), field.with_nullable(True), pa.array(other, field.type)
             )
@@ -267,7 +272,14 @@ def check_equal(folder: Path) -> None:
     """Compare the table, as Polars reads it, with the store."""
     with contextlib.closing(lake_at(folder / "lake")) as lake:
         location = lake._catalog.load_table(("fpa", "trades")).metadata_location
-    columns = [pl.col("symbol"), pl.col("ts_ns"), pl.col("price"), pl.col("size"), pl.col("trade_id"), pl.col("exchange")]
+    columns = [
+        pl.col("symbol"),
+        pl.col("ts_ns"),
+        pl.col("price"),
+        pl.col("size"),
+        pl.col("trade_id"),
+        pl.col("exchange"),
+    ]
     found = pl.scan_iceberg(location).select(columns).collect().sort("symbol", "ts_ns").to_arrow()
     with opened(folder / "store.db") as store:
         expected = store.select(Trade).to_arrow()
@@ -286,7 +298,7 @@ def test_killed_half_way(big: Path) -> None:
     data = big / "lake" / "fpa" / "trades" / "data"
     deadline = time.monotonic() + 120
     while len(list(data.glob("*.parquet"))) < 4 and process.poll() is None and time.monotonic() < deadline:
-        process.wait(0.01) if process.poll() is not None else time.sleep(0.005)
+        time.sleep(0.005)
     process.kill()
     process.communicate()
     assert process.returncode not in (0, 1), "it was not killed in time"
@@ -325,7 +337,16 @@ def test_killed_in_the_commit(moment: str, tmp_path: Path) -> None:
     )
     with opened(tmp_path / "store.db") as store:
         store.save([Quote("A", Instant(BASE + n), n, n + 1) for n in range(100)])
-        arguments = ["--config", str(tmp_path / "fpa.toml"), "publish", "--to", "iceberg", "--file-rows", "30", "quotes"]
+        arguments = [
+            "--config",
+            str(tmp_path / "fpa.toml"),
+            "publish",
+            "--to",
+            "iceberg",
+            "--file-rows",
+            "30",
+            "quotes",
+        ]
         done = subprocess.run(
             [sys.executable, "-c", DIES, moment, *arguments], capture_output=True, text=True, check=False
         )
@@ -457,7 +478,7 @@ def test_another_program_changed_the_table() -> None:
         publish(store, lake, QUOTES)
         table = lake._catalog.load_table(("fpa", "quotes"))
         table.append(table.scan().to_arrow())
-        with pytest.raises(DatabaseError, match="another program has changed the table fpa.quotes"):
+        with pytest.raises(DatabaseError, match=r"another program has changed the table fpa\.quotes"):
             publish(store, lake, QUOTES)
         publish(store, lake, QUOTES, replace=True)
         assert stored(store) == rows(lake)
@@ -475,7 +496,9 @@ def test_two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def overtaken(*arguments: Any) -> Any:
             monkeypatch.setattr(SqlCatalog, "commit_table", commit)
-            with contextlib.closing(IcebergLake(IcebergOptions(warehouse=lake._where.removeprefix("file://")))) as second:
+            with contextlib.closing(
+                IcebergLake(IcebergOptions(warehouse=lake._where.removeprefix("file://")))
+            ) as second:
                 publish(store, second, QUOTES)
             return commit(*arguments)
 
@@ -492,7 +515,9 @@ def test_a_file_that_is_damaged() -> None:
     with both() as (store, lake):
         store.save(quotes_of(range(20)))
         publish(store, lake, QUOTES)
-        (path,) = [Path(file.path.removeprefix("file://")) for file in lake.table("quotes", interchange_schema(QUOTES)).files()]
+        (path,) = [
+            Path(file.path.removeprefix("file://")) for file in lake.table("quotes", interchange_schema(QUOTES)).files()
+        ]
         damaged = bytearray(path.read_bytes())
         damaged[len(damaged) // 4] ^= 1
         path.write_bytes(damaged)
@@ -509,13 +534,21 @@ def test_half_a_file_and_half_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(DatabaseBusyError):
                 publish(store, lake, QUOTES, file_rows=20)
         folder = Path(lake._where.removeprefix("file://")) / "fpa" / "quotes"
-        first, second = sorted((folder / "data").glob("*.parquet"))
+        first, _ = sorted((folder / "data").glob("*.parquet"))
         first.write_bytes(first.read_bytes()[:-20])
         done = publish(store, lake, QUOTES, file_rows=20, verify=True)
         assert (1, 2, 40) == (done.resumed, done.added, done.verified)
         (folder / "metadata" / "fpa-plan.json").write_text('{"plan": 1, "na')
         assert 0 == publish(store, lake, QUOTES).written
-        stale = {"plan": 1, "name": "stale", "batch": 1, "recorded_ns": 5, "base": None, "remove": [], "ranges": [[None, None]]}
+        stale = {
+            "plan": 1,
+            "name": "stale",
+            "batch": 1,
+            "recorded_ns": 5,
+            "base": None,
+            "remove": [],
+            "ranges": [[None, None]],
+        }
         (folder / "metadata" / "fpa-plan.json").write_text(json.dumps(stale))
         (folder / "data" / "stale-00000.parquet").write_bytes(b"half")
         assert 0 == publish(store, lake, QUOTES).written
@@ -529,7 +562,9 @@ def test_a_catalog_is_needed_for_places_on_a_network() -> None:
     """A warehouse on an object store needs a catalog, and no password of one is shown."""
     with pytest.raises(DatabaseError, match="needs a catalog"):
         IcebergLake(IcebergOptions(warehouse="s3://bucket/x"))
-    options = IcebergOptions(catalog="postgresql+psycopg://me:hunter2@127.0.0.1:1/x", properties={"s3.secret": "hunter2"})
+    options = IcebergOptions(
+        catalog="postgresql+psycopg://me:hunter2@127.0.0.1:1/x", properties={"s3.secret": "hunter2"}
+    )
     assert "hunter2" not in repr(options)
 
 
@@ -558,7 +593,10 @@ def test_pyiceberg_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def layered(folder: Path) -> fpa_core.DataLayer:
     return fpa_core.open(
-        config={"store": {"path": str(folder / "s.db")}, "lakes": {"here": {"backend": "iceberg", "warehouse": str(folder / "lake")}}}
+        config={
+            "store": {"path": str(folder / "s.db")},
+            "lakes": {"here": {"backend": "iceberg", "warehouse": str(folder / "lake")}},
+        }
     )
 
 

@@ -179,8 +179,8 @@ def test_every_column_is_exact(session: SparkSession, tmp_path: Path) -> None:
             assert getattr(quote, name) == row[name]
 
 
-def test_problems_are_said(session: SparkSession, database: Path, tmp_path: Path) -> None:
-    """A missing or unknown option, a scale that is too small, and a path without a database are errors that say so."""
+def test_problems_are_said(session: SparkSession, database: Path) -> None:
+    """A missing or unknown option, and a scale that is too small are errors that say so."""
 
     def message(frame: Any) -> str:
         with pytest.raises(Exception) as caught:  # noqa: PT011  # what Sail makes of ours
@@ -232,7 +232,7 @@ def test_spark_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyspark.sql.datasource", None)
     monkeypatch.delitem(sys.modules, "fpa_plugins.spark.source", raising=False)
     monkeypatch.delitem(sys.modules, "fpa_plugins.spark.filters", raising=False)
-    with pytest.raises(MissingDependencyError, match="needs pyspark 4.1 or newer"):
+    with pytest.raises(MissingDependencyError, match=r"needs pyspark 4\.1 or newer"):
         plugin.register(object())
 
 
@@ -324,7 +324,12 @@ def test_what_the_reading_names_is_not_widened(tmp_path: Path) -> None:
     """A symbol or a time that the options name stays in force beside pushed filters."""
     with fpa_core.open(tmp_path / "q.db") as data:
         data.store.save([Quote(symbol, Instant(n), 1, 2) for symbol in "AB" for n in range(10)])
-    options = {"kind": "quotes", "path": str(tmp_path / "q.db"), "symbol": "A*", "start": "1970-01-01T00:00:00.000000004Z"}
+    options = {
+        "kind": "quotes",
+        "path": str(tmp_path / "q.db"),
+        "symbol": "A*",
+        "start": "1970-01-01T00:00:00.000000004Z",
+    }
     reader = FpaDataSource(options).reader(None)
     asked = [EqualTo(("symbol",), "B"), GreaterThan(("ts_ns",), 1), LessThan(("ts_ns",), 7)]
     assert [asked[0]] == list(reader.pushFilters(asked))
