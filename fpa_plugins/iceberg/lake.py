@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -56,8 +55,8 @@ class IcebergLake:
     def __init__(self, options: IcebergOptions) -> None:
         self._namespace = options.namespace
         warehouse, catalog = options.warehouse, str(options.catalog)
-        if "://" not in warehouse:
-            folder = Path(warehouse).expanduser().absolute()
+        if not warehouse:
+            folder = options.folder.expanduser().absolute()
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:

@@ -62,7 +62,7 @@ def opened(path: Path, **options: Any) -> DataStore:
 
 
 def lake_at(folder: Path, **options: Any) -> IcebergLake:
-    return IcebergLake(IcebergOptions(warehouse=str(folder), **options))
+    return IcebergLake(IcebergOptions(folder=folder, **options))
 
 
 @contextlib.contextmanager
@@ -95,47 +95,7 @@ def stored(store: DataStore) -> list[tuple[Any, ...]]:
     )
 
 
-# The law
-
-few_quotes = st.builds(
-    Quote, st.sampled_from("AB"), st.integers(0, 40).map(Instant), st.integers(1, 3), st.integers(4, 5)
-)
-steps = st.one_of(
-    st.tuples(st.just("save"), st.lists(few_quotes, min_size=1, max_size=12)),
-    st.tuples(st.just("stream"), st.lists(few_quotes, min_size=1, max_size=4)),
-    st.tuples(st.just("delete"), st.tuples(st.integers(0, 40), st.integers(1, 20))),
-    st.tuples(st.just("undo"), st.integers(0, 3)),
-    st.tuples(st.just("seal"), st.none()),
-    st.tuples(st.just("publish"), st.none()),
-    st.tuples(st.just("replace"), st.none()),
-)
-
-
-@given(st.lists(steps, min_size=1, max_size=10), st.sampled_from([(2, 3), (10**9, 16_384)]))
-def test_the_table_is_the_store(history: list[tuple[str, Any]], layout: tuple[int, int]) -> None:
-    """After any history of saves, streams, deletions, undoings and sealings, a publication leaves in the table what the store holds."""
-    with pytest.MonkeyPatch.context() as patch, both() as (store, lake):
-        patch.setattr(catalog, "LEAST_ROWS", layout[0])
-        patch.setattr(catalog, "SEGMENT_ROWS", layout[1])
-        for verb, what in [*history, ("publish", None)]:
-            if verb == "save":
-                store.save(what)
-            elif verb == "stream":
-                with store.stream(max_delay=0) as stream:
-                    for quote in what:
-                        stream.write(quote).result()
-            elif verb == "delete":
-                start, length = what
-                store.delete(store.select(Quote, start=Instant(start), end=Instant(start + length)))
-            elif verb == "undo":
-                open_ones = [batch.id for batch in store.batches() if batch.undone_by is None and batch.undoes is None]
-                if len(open_ones) > what:
-                    store.undo(open_ones[what])
-            elif verb == "seal":
-                store.seal()
-            else:
-                publish(store, lake, QUOTES, file_rows=5, replace=verb == "replace", verify=True)
-                assert stored(store) == rows(lake)
+# What is in the table
 
 
 def fits(value: Decimal | None) -> bool:
@@ -249,7 +209,7 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("big")
     (folder / "fpa.toml").write_text(
         '[store]\npath = "store.db"\n[validator]\nlevel = "off"\n[lakes.iceberg]\n'
-        f'warehouse = "{(folder / "lake").as_posix()}"\n'
+        'folder = "lake"\n'
     )
     with fpa_core.open(folder) as data:
         assert ROWS == data.ingest(many(), kind="trades").inserted
@@ -333,7 +293,7 @@ main(sys.argv[2:])
 def test_killed_in_the_commit(moment: str, tmp_path: Path) -> None:
     """A publication killed just before the catalog changes publishes nothing and writes nothing twice; one killed just after has published all, and the next finds that."""
     (tmp_path / "fpa.toml").write_text(
-        f'[store]\npath = "store.db"\n[lakes.iceberg]\nwarehouse = "{(tmp_path / "lake").as_posix()}"\n'
+        '[store]\npath = "store.db"\n[lakes.iceberg]\nfolder = "lake"\n'
     )
     with opened(tmp_path / "store.db") as store:
         store.save([Quote("A", Instant(BASE + n), n, n + 1) for n in range(100)])
@@ -497,7 +457,7 @@ def test_two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         def overtaken(*arguments: Any) -> Any:
             monkeypatch.setattr(SqlCatalog, "commit_table", commit)
             with contextlib.closing(
-                IcebergLake(IcebergOptions(warehouse=lake._where.removeprefix("file://")))
+                lake_at(Path(lake._where.removeprefix("file://")))
             ) as second:
                 publish(store, second, QUOTES)
             return commit(*arguments)
@@ -595,7 +555,7 @@ def layered(folder: Path) -> fpa_core.DataLayer:
     return fpa_core.open(
         config={
             "store": {"path": str(folder / "s.db")},
-            "lakes": {"here": {"backend": "iceberg", "warehouse": str(folder / "lake")}},
+            "lakes": {"here": {"backend": "iceberg", "folder": str(folder / "lake")}},
         }
     )
 
@@ -620,7 +580,7 @@ def test_the_layer_publishes(tmp_path: Path) -> None:
 
 def test_a_store_in_memory_is_published(tmp_path: Path) -> None:
     """A store in memory can be published, too, and its repeated names of kinds count once."""
-    with fpa_core.open(":memory:", lakes__here__backend="iceberg", lakes__here__warehouse=str(tmp_path)) as data:
+    with fpa_core.open(":memory:", lakes__here__backend="iceberg", lakes__here__folder=str(tmp_path)) as data:
         data.store.save(quotes_of(range(2)))
         (done,) = data.publish("here", Quote, "quotes")
         assert 20 == done.rows

@@ -107,7 +107,7 @@ def test_publish_with_a_catalog_on_the_server(server: Server, tmp_path: Path) ->
     url = f"postgresql+psycopg://fpa:{quote(PASSWORD, safe='')}@127.0.0.1:{server.port}/postgres"
     config = {
         "store": {"backend": "postgres", "dsn": server.dsn(), "schema": "published"},
-        "lakes": {"iceberg": {"warehouse": str(tmp_path / "lake"), "catalog": url}},
+        "lakes": {"iceberg": {"folder": str(tmp_path / "lake"), "catalog": url}},
     }
     with fpa_core.open(config=config) as data:
         for first in (0, 50):
