@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         DataError,
         FpaError,
         PluginError,
+        SourceError,
         ValidationError,
     )
     from fpa_core.hookspecs import hookimpl
@@ -66,6 +67,7 @@ __all__ = [
     "Selection",
     "Severity",
     "Side",
+    "SourceError",
     "TimeInForce",
     "Trade",
     "ValidationError",
@@ -82,6 +84,7 @@ _HOMES = {
         "DatabaseError",
         "FpaError",
         "PluginError",
+        "SourceError",
         "ValidationError",
     ),
     "hookspecs": ("hookimpl",),

@@ -18,9 +18,18 @@ from attrs import evolve
 
 from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.exceptions import DatabaseError
-from fpa_core.kinds import BARS, ORDERS, QUOTES, TRADES, Kind
+from fpa_core.kinds import BARS, KINDS, ORDERS, QUOTES, TRADES, Kind
 from fpa_core.numbers import MIN_NS, Instant
-from fpa_core.protocols import Batch, InventoryEntry, Quarantined, QuarantineQuery, Query, Sealed, WriteCounts
+from fpa_core.protocols import (
+    Batch,
+    CoverageEntry,
+    InventoryEntry,
+    Quarantined,
+    QuarantineQuery,
+    Query,
+    Sealed,
+    WriteCounts,
+)
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 __all__ = ["ZOO", "Innocent", "open_animal"]
@@ -70,8 +79,11 @@ class Transaction:
     def undo(self, batch_id: int) -> int:
         return self.store.undo(self.inner, batch_id)
 
-    def finish(self, *, read: int, reading: str | None = None) -> None:
-        self.inner.finish(read=read, reading=reading)
+    def cover(self, entries: Sequence[CoverageEntry]) -> None:
+        self.store.cover(self.inner, entries)
+
+    def finish(self, **given: Any) -> None:
+        self.inner.finish(**given)
 
 
 class Stream:
@@ -129,6 +141,12 @@ class Innocent:
 
     def undo(self, inner: Any, batch_id: int) -> int:
         return inner.undo(batch_id)
+
+    def cover(self, inner: Any, entries: Sequence[CoverageEntry]) -> None:
+        inner.cover(entries)
+
+    def coverage(self, kind: Kind | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
+        return self.inner.coverage(kind, subject)
 
     def asked(self, query: Query) -> Query:
         return query
@@ -508,6 +526,21 @@ class HidesDiscarded(Innocent, contract="C4", test="test_discarded_records_stay"
         return (one for one in self.inner.quarantined(query) if one.state != "discarded")
 
 
+class DiscardsForGood(Innocent, contract="C4", test="test_undoing_a_discard_again_and_again"):
+    """Reopens discarded records only the first time that the batch which discarded them is undone."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.undone: set[int] = set()
+
+    def undo(self, inner, batch_id):
+        changed = inner.undo(batch_id)
+        if batch_id in self.undone:
+            inner.discard(QuarantineQuery())
+        self.undone.add(batch_id)
+        return changed
+
+
 class ReplaysOldVersions(Innocent, contract="C4", test="test_a_later_version_stands_when_an_earlier_one_is_replayed"):
     """Puts a replayed version above a later one."""
 
@@ -718,3 +751,25 @@ class DeclaresNothing(Innocent):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.capabilities = frozenset()
+
+
+class ForgetsEmptyRanges(Innocent, contract="C3", test="test_the_ledger_knows_what_was_fetched"):
+    """Enters only ranges with rows into the ledger."""
+
+    def cover(self, inner: Any, entries: Sequence[CoverageEntry]) -> None:
+        inner.cover([one for one in entries if one.rows])
+
+
+class CoversAfterUndo(Innocent, contract="C3", test="test_an_undone_batch_covers_nothing"):
+    """Keeps ranges of undone batches in the ledger."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.entered: list[CoverageEntry] = []
+
+    def cover(self, inner: Any, entries: Sequence[CoverageEntry]) -> None:
+        inner.cover(entries)
+        self.entered += [evolve(one, batch=inner.batch_id) for one in entries]
+
+    def coverage(self, kind: Kind | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
+        return [one for one in self.entered if kind in (None, KINDS[one.kind]) and subject in (None, one.subject)]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fpa_core.layer import DataLayer
     from fpa_core.protocols import Receipt
 
-__all__ = ["ingest", "inventory", "latest", "query"]
+__all__ = ["ingest", "inventory", "latest", "query", "show_receipt"]
 
 FORMATS = ["table", "csv", "jsonl", "parquet"]
 COUNTS = ("read", "inserted", "duplicate", "revised", "quarantined")
@@ -101,7 +101,7 @@ def ingest(
             entries.append(entry)
             if shown is not None and not as_json:
                 with after_commit(_stored(entries)):
-                    _show_receipt(shown, target)
+                    show_receipt(shown, target)
     with after_commit(_stored(entries)):
         _show_totals(entries, as_json=as_json, dry_run=dry_run)
     if failed is not None:
@@ -188,7 +188,8 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{counts[name]:,} {name}" for name in COUNTS)
 
 
-def _show_receipt(receipt: Receipt, target: str) -> None:
+def show_receipt(receipt: Receipt, target: str) -> None:
+    """Print a receipt."""
     rate = f"{receipt.read / receipt.seconds:,.0f} rows/s" if receipt.seconds else ""
     name = receipt.file or target
     say(f"{name}: {receipt.kind or 'records'}, batch {receipt.batch}, {receipt.seconds:.2f} s, {rate}")

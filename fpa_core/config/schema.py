@@ -19,6 +19,7 @@ from fpa_core.config.merger import CORE_KEYS
 from fpa_core.config.sections import (
     DURATION,
     LIFETIME,
+    BackupSection,
     CacheSection,
     LoggingSection,
     PluginsSection,
@@ -71,6 +72,7 @@ def schema(
         "validator": _validator(validators, rules),
         "plugins": _table(PluginsSection),
         "logging": _table(LoggingSection),
+        "backup": _table(BackupSection),
         "sources": {"type": "object", "additionalProperties": _named("sources", sources)},
         "formats": {"type": "object", "additionalProperties": _table(Format)},
         "lakes": {"type": "object", "additionalProperties": _named("lakes", lakes or {})},

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from fpa_core.config import Config, Tree
     from fpa_core.layer.cached_reads import CachedReads
     from fpa_core.models import Order
+    from fpa_core.operations import Operations
     from fpa_core.plugins import PluginManager, Registration, Registry
     from fpa_core.protocols import Lake, Source, StoreBackend
     from fpa_core.quarantine import Quarantine
+    from fpa_core.sources.service import Sources
     from fpa_core.store import DataStore
+    from fpa_core.store.streams.stream import Stream
     from fpa_core.validator import DataValidator
 
 __all__ = ["Components", "StoreOpener", "rule_origins", "structured"]
@@ -171,7 +174,10 @@ class Components:
         from fpa_core.cache.configured import make_cache
 
         caches = self.plugins.caches
-        return make_cache(self.config.cache, lambda name, options: caches.require(name).create(options))
+        chosen = self.config.cache
+        if self.config.read_only:  # a cache of any other kind would write somewhere
+            chosen = evolve(chosen, backend="memory", options=caches.require("memory").options())
+        return make_cache(chosen, lambda name, options: caches.require(name).create(options))
 
     def open_cache(self) -> None:
         """Open the cache now; if it cannot be opened, log a warning, and read from the store until it can."""
@@ -279,6 +285,43 @@ class Components:
                     f"the {what} {name!r} needs options: {error}", hint=f"add [{what}s.{name}]"
                 ) from error
         return registration.create(options)
+
+    @_Lazy
+    def sources(self) -> Sources:
+        """Return what can be done with sources."""
+        from fpa_core.ingest import LiveValidator
+        from fpa_core.sources.service import Sources
+
+        def stream(**options: Any) -> Stream:
+            return self.store.stream(record_filter=LiveValidator(self.validator, self.plugins.notify), **options)
+
+        return Sources(
+            store=lambda: self.store,
+            validator=lambda: self.validator,
+            source=self.source,
+            stream=stream,
+            plugins=self.plugins,
+            clock=self._clock,
+        )
+
+    @_Lazy
+    def operations(self) -> Operations:
+        """Make the operations on the store as a whole."""
+        from fpa_core.operations import Operations
+
+        return Operations(
+            self.config,
+            self.plugins,
+            lambda: self.store.backend,
+            is_open=lambda: "store" in self.__dict__,
+            close=self._close_store,
+            forget=self._cached_reads.forget,
+        )
+
+    def _close_store(self) -> None:
+        """Close the store, which is opened again when it is next used."""
+        if (store := self.__dict__.pop("store", None)) is not None:
+            store.close()
 
     def close(self) -> None:
         """Close what was opened; calling it twice does nothing."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 from fpa_core.display import displayed
 from fpa_core.exceptions import DataError
 from fpa_core.formats import FormatOffer, FormatOptions
-from fpa_core.ingest import LiveValidator, Progress, examine, ingest
+from fpa_core.ingest import LiveValidator, Progress, examine, ingest, notify_quarantined
 from fpa_core.kinds import KINDS, Kind, kind_of
 from fpa_core.layer.components import Components
 from fpa_core.layer.inputs import Input, files_of, with_positions
@@ -24,11 +23,13 @@ from fpa_core.protocols import Sniffed
 if TYPE_CHECKING:
     from fpa_core.cache import DataCache
     from fpa_core.config import Config
+    from fpa_core.operations import CheckReport, Operations
     from fpa_core.plugins import PluginManager
     from fpa_core.protocols import Receipt, Source
     from fpa_core.publish import Publication
     from fpa_core.quarantine import Quarantine
     from fpa_core.report import FileReport
+    from fpa_core.sources.service import Sources
     from fpa_core.store import DataStore, Selection
     from fpa_core.store.queries import ColumnConditions, SelectOptions
     from fpa_core.store.streams.stream import AsyncStream, Stream
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["DataLayer"]
 
 T = TypeVar("T")
-
-NOTIFIED_AT_ONCE = 1_000
-"""Maximum number of rejected records in one notification."""
 
 
 class DataLayer:
@@ -82,6 +80,18 @@ class DataLayer:
     def quarantine(self) -> Quarantine:
         """The rejected records."""
         return self._components.quarantine
+
+    @property
+    def operations(self) -> Operations:
+        """Operations on the store as a whole: checks, backups, restores, compaction, migrations."""
+        return self._components.operations
+
+    def check(self, *, repair: bool = False) -> CheckReport:
+        """Check the whole store, and return what is wrong with it.
+
+        :param repair: also mend what can be mended without loss; see :meth:`fpa_core.operations.Operations.check`.
+        """
+        return self.operations.check(repair=repair)
 
     @property
     def formats(self) -> Mapping[str, FormatOffer]:
@@ -148,10 +158,7 @@ class DataLayer:
             max_rejected=max_rejected,
             said=made.said,
         )
-        if receipt.quarantined:
-            rejected = self.store.iter_quarantined(in_order=True, batch=receipt.batch)
-            while records := list(itertools.islice(rejected, NOTIFIED_AT_ONCE)):
-                self.plugins.notify("fpa_quarantined", batch=receipt.batch, records=records)
+        notify_quarantined(self.store, self.plugins, receipt)
         return receipt
 
     def ingest_files(
@@ -219,6 +226,48 @@ class DataLayer:
             self.stream, origin=origin, max_rows=max_rows, max_delay=max_delay, max_waiting=max_waiting
         )
         return AsyncStream(begin)
+
+    # Sources
+
+    @property
+    def sources(self) -> Sources:
+        """History, live data and accounts of the configured sources."""
+        return self._components.sources
+
+    @overload
+    def get(
+        self, what: type[T], symbol: str | Sequence[str], start: Any, end: Any = None, *, via: str, **options: Any
+    ) -> Selection[T]: ...
+
+    @overload
+    def get(
+        self, what: Kind | str, symbol: str | Sequence[str], start: Any, end: Any = None, *, via: str, **options: Any
+    ) -> Selection[Any]: ...
+
+    def get(
+        self,
+        what: Any,
+        symbol: str | Sequence[str],
+        start: Any,
+        end: Any = None,
+        *,
+        via: str,
+        interval: str | None = None,
+        **options: Any,
+    ) -> Selection[Any]:
+        """Return the rows of a range as :meth:`select` does, after fetching from a source what of it is not stored yet.
+
+        :param end: the first instant excluded; None for now.
+        :param via: the source.
+        :param interval: that of bars; a day unless another is given.
+        :param options: those of :meth:`fpa_core.sources.service.Sources.history`.
+        :raises SourceError: if the source fails.
+        """
+        (first, *_) = self.sources.subjects(via, what, symbol, interval)
+        self.sources.history(via, what, symbol, start=start, end=end, interval=interval, **options)
+        if first.interval is None:
+            return self.select(what, symbol, start=start, end=end)
+        return self.select(what, symbol, start=start, end=end, interval=first.interval)
 
     # Reading and validating
 
@@ -303,9 +352,11 @@ class DataLayer:
         The parameters are those of :meth:`ingest`.
         """
         from fpa_core.report import examine as report_on
+        from fpa_core.report import provenance_of
 
         made = Input(self._components, data, None, None, None, format, kind, symbol, interval, account, options)
-        return report_on(Path(data).name, self.validator, made.chunks(), progress=progress)
+        origin = provenance_of(data, self.config)
+        return report_on(Path(data).name, self.validator, made.chunks(), provenance=origin, progress=progress)
 
     # Publishing
 

@@ -4,14 +4,38 @@ Core decides policy, and backends implement mechanism. A backend declares by its
 minimum. Protocols are structural: a backend need not derive from any class here, and uses only the value types.
 """
 
-from fpa_core.protocols.caches import CacheBackend, Entry, RemovalCause, RemovalListener, Usage
+from fpa_core.protocols.caches import (
+    MAX_KEY_LENGTH,
+    CacheBackend,
+    Entry,
+    MinimalCache,
+    RemovalCause,
+    RemovalListener,
+    Usage,
+)
 from fpa_core.protocols.capabilities import Capability
+from fpa_core.protocols.feeds import (
+    AccountRequest,
+    AccountSource,
+    AccountState,
+    Correction,
+    Estimate,
+    HistoryRequest,
+    HistorySource,
+    LiveRequest,
+    LiveSink,
+    LiveSource,
+    Page,
+    RateLimit,
+)
 from fpa_core.protocols.lakes import Lake, LakeFile, LakeState, LakeTable
+from fpa_core.protocols.maintenance import MigrationPlan, MigrationStep, Problem, Space, StoreFile, Tick
 from fpa_core.protocols.quarantine import SHAPE, QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
-from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest
+from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest, is_shortened, shortened
 from fpa_core.protocols.stores import (
     Batch,
+    CoverageEntry,
     InventoryEntry,
     KindFigures,
     Query,
@@ -36,25 +60,43 @@ from fpa_core.protocols.validators import (
 )
 
 __all__ = [
+    "MAX_KEY_LENGTH",
     "RANKS",
     "SHAPE",
+    "AccountRequest",
+    "AccountSource",
+    "AccountState",
     "Batch",
     "CacheBackend",
     "Capability",
     "Chunk",
+    "Correction",
+    "CoverageEntry",
     "Entry",
+    "Estimate",
     "Failure",
     "Finding",
+    "HistoryRequest",
+    "HistorySource",
     "InventoryEntry",
     "KindFigures",
     "Lake",
     "LakeFile",
     "LakeState",
     "LakeTable",
+    "LiveRequest",
+    "LiveSink",
+    "LiveSource",
+    "MigrationPlan",
+    "MigrationStep",
+    "MinimalCache",
+    "Page",
+    "Problem",
     "QuarantineCount",
     "QuarantineQuery",
     "Quarantined",
     "Query",
+    "RateLimit",
     "Receipt",
     "Reject",
     "Rejection",
@@ -66,16 +108,21 @@ __all__ = [
     "Sniffed",
     "Source",
     "SourceRequest",
+    "Space",
     "State",
     "StoreBackend",
     "StoreDescription",
+    "StoreFile",
     "StoreStream",
     "StoreTransaction",
     "StoredBars",
     "StoredOrder",
     "Tally",
+    "Tick",
     "Usage",
     "ValidatorBackend",
     "Verdict",
     "WriteCounts",
+    "is_shortened",
+    "shortened",
 ]

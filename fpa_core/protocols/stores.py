@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Batch",
+    "CoverageEntry",
     "InventoryEntry",
     "KindFigures",
     "Query",
@@ -120,6 +121,27 @@ class WriteCounts:
             self.revised + other.revised,
             self.repeated + other.repeated,
         )
+
+
+@frozen
+class CoverageEntry:
+    """A range of time of which a source has delivered all it has: without rows, there are none.
+
+    :ivar subject: the symbol; ``interval`` that of bars, None for other kinds.
+    :ivar origin: the source, as ``alpaca:iex``.
+    :ivar start_ns: the first instant covered; ``end_ns`` the first that is not.
+    :ivar rows: how many rows the source delivered for the range.
+    :ivar batch: the batch that brought them, of a group of a stream that of the stream; given by the store. If it is undone, the entry does not count.
+    """
+
+    kind: str
+    subject: str
+    interval: str | None
+    origin: str
+    start_ns: int
+    end_ns: int
+    rows: int
+    batch: int = 0
 
 
 @frozen
@@ -237,10 +259,15 @@ class StoreTransaction(Protocol):
         """
         ...
 
-    def finish(self, *, read: int, reading: str | None = None) -> None:
+    def cover(self, entries: Sequence[CoverageEntry]) -> None:
+        """Enter ranges of time that this batch, with earlier ones, covers into the ledger; their ``batch`` is set."""
+        ...
+
+    def finish(self, *, read: int, reading: str | None = None, digest: str | None = None) -> None:
         """Record how many rows were read from the source for this batch, including the rejected ones.
 
         :param reading: how they were read, as JSON text; the store keeps it as :attr:`Batch.reading`.
+        :param digest: the digest of the file, if it was not known when the batch was begun.
         """
         ...
 
@@ -332,6 +359,13 @@ class StoreBackend(Protocol):
 
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         """Return batches, latest first; the groups of streams only with *children*, or by their ids."""
+        ...
+
+    def coverage(self, kind: Kind | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
+        """Return the ledger of fetched ranges, of one kind or symbol or of all, without those of undone batches.
+
+        By kind, symbol, interval (None first), origin, start, and batch.
+        """
         ...
 
     def quarantined(self, query: QuarantineQuery) -> Iterator[Quarantined]:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from fpa_core.arrow.conversion import to_table
 from fpa_core.kinds import KINDS, ORDERS, POSITIONS, Kind
-from fpa_core.protocols import Quarantined, QuarantineQuery, Query, Receipt, StoreTransaction, WriteCounts
+from fpa_core.protocols import (
+    CoverageEntry,
+    Quarantined,
+    QuarantineQuery,
+    Query,
+    Receipt,
+    StoreTransaction,
+    WriteCounts,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -108,9 +116,13 @@ class StoreBatch:
         """Mark the open records that *query* selects as discarded, and return how many they were."""
         return self._transaction.discard(query)
 
-    def finish(self, *, read: int, reading: str | None = None) -> None:
-        """Record how many rows were read, rejected ones included, and how (see :attr:`fpa_core.protocols.Batch.reading`)."""
-        self._transaction.finish(read=read, reading=reading)
+    def cover(self, entries: Sequence[CoverageEntry]) -> None:
+        """Enter ranges of time that are fetched with this batch into the ledger."""
+        self._transaction.cover(entries)
+
+    def finish(self, *, read: int, reading: str | None = None, digest: str | None = None) -> None:
+        """Record how many rows were read, rejected ones included, how (see :attr:`fpa_core.protocols.Batch.reading`), and the digest of the file."""
+        self._transaction.finish(read=read, reading=reading, digest=digest)
         self._read = read
 
     def _mark(self, kind: Kind, subjects: Iterable[str] | None) -> None:

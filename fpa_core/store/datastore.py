@@ -19,7 +19,17 @@ from fpa_core.kinds import BARS, KINDS, QUOTES, SNAPSHOTS, TRADES, Kind, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import to_ns, to_seconds
 from fpa_core.patterns import escape
-from fpa_core.protocols import Batch, Capability, InventoryEntry, Quarantined, Query, Receipt, Sealed, StoreBackend
+from fpa_core.protocols import (
+    Batch,
+    Capability,
+    CoverageEntry,
+    InventoryEntry,
+    Quarantined,
+    Query,
+    Receipt,
+    Sealed,
+    StoreBackend,
+)
 from fpa_core.store.batch import StoreBatch
 from fpa_core.store.derived.views import QuotedTrades, ResampledBars
 from fpa_core.store.notifications import Changed
@@ -369,6 +379,12 @@ class DataStore:
             return [astuple(entry) for entry in self.backend.inventory(kind)]
 
         return self._rows.cached(lambda: f"{kind.name}:inventory", load, Query(kind))
+
+    def coverage(
+        self, what: Kind | str | type[Any] | None = None, symbol: str | None = None
+    ) -> Sequence[CoverageEntry]:
+        """Return the ledger: the ranges of time that sources have delivered completely, so that no rows there means that there are none."""
+        return self.backend.coverage(None if what is None else kind_of(what), symbol)
 
     def batches(self, *, limit: int | None = None, children: bool = False) -> list[Batch]:
         """Return the batches, latest first; the groups of streams, which are batches of their own, only with *children*."""

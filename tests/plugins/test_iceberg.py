@@ -35,7 +35,6 @@ import fpa_core
 from fpa_core.arrow.columns import from_scaled
 from fpa_core.arrow.digest import RowDigest
 from fpa_core.arrow.interchange import interchange_schema
-from fpa_core.engine import catalog
 from fpa_core.exceptions import (
     CorruptionError,
     DatabaseBusyError,
@@ -208,8 +207,7 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a store of two million trades, and a configuration for it."""
     folder = tmp_path_factory.mktemp("big")
     (folder / "fpa.toml").write_text(
-        '[store]\npath = "store.db"\n[validator]\nlevel = "off"\n[lakes.iceberg]\n'
-        'folder = "lake"\n'
+        '[store]\npath = "store.db"\n[validator]\nlevel = "off"\n[lakes.iceberg]\nfolder = "lake"\n'
     )
     with fpa_core.open(folder) as data:
         assert ROWS == data.ingest(many(), kind="trades").inserted
@@ -292,9 +290,7 @@ main(sys.argv[2:])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_in_the_commit(moment: str, tmp_path: Path) -> None:
     """A publication killed just before the catalog changes publishes nothing and writes nothing twice; one killed just after has published all, and the next finds that."""
-    (tmp_path / "fpa.toml").write_text(
-        '[store]\npath = "store.db"\n[lakes.iceberg]\nfolder = "lake"\n'
-    )
+    (tmp_path / "fpa.toml").write_text('[store]\npath = "store.db"\n[lakes.iceberg]\nfolder = "lake"\n')
     with opened(tmp_path / "store.db") as store:
         store.save([Quote("A", Instant(BASE + n), n, n + 1) for n in range(100)])
         arguments = [
@@ -456,9 +452,7 @@ def test_two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def overtaken(*arguments: Any) -> Any:
             monkeypatch.setattr(SqlCatalog, "commit_table", commit)
-            with contextlib.closing(
-                lake_at(Path(lake._where.removeprefix("file://")))
-            ) as second:
+            with contextlib.closing(lake_at(Path(lake._where.removeprefix("file://")))) as second:
                 publish(store, second, QUOTES)
             return commit(*arguments)
 

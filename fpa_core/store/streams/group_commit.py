@@ -122,6 +122,8 @@ class GroupCommitter:
             if SNAPSHOTS in by_kind:  # as they came: a position that was rejected was held all the same
                 self._writer.drop_sold(batch, (one for one in group.records if isinstance(one, PortfolioSnapshot)))
             kept = batch.quarantine(rejected) if rejected else ()
+            if group.covers:
+                batch.cover(group.covers)
             batch.complete_receipt(lambda receipt: evolve(receipt, kind=kind, warnings=warnings))
             notifying.enter_context(self._writer.notifications.pending())  # before the commit
         self._kinds.update(by_kind)

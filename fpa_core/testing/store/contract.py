@@ -9,6 +9,7 @@ from fpa_core.store import DataStore
 from fpa_core.testing.contracts import Contract, holds
 from fpa_core.testing.store.base import StoreTests
 from fpa_core.testing.store.batches import BatchTests
+from fpa_core.testing.store.coverage import CoverageTests
 from fpa_core.testing.store.crashes import CrashTests
 from fpa_core.testing.store.exactness import ExactnessTests
 from fpa_core.testing.store.history import HistoryTests
@@ -45,6 +46,7 @@ class StoreContract(
     VersionTests,
     BatchTests,
     HistoryTests,
+    CoverageTests,
     QuarantineTests,
     ExactnessTests,
     QueryTests,
