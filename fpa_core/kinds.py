@@ -96,6 +96,10 @@ class Kind:
     def __repr__(self) -> str:
         return f"<Kind {self.name}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the name: in another process it is that process's own kind."""
+        return kind_of, (self.name,)
+
     @property
     def singular(self) -> str:
         """The name for one record."""

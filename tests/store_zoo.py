@@ -160,6 +160,12 @@ class Innocent:
     def inventory(self, kind: Kind) -> Sequence[InventoryEntry]:
         return self.inner.inventory(kind)
 
+    def changed_parts(self, *given: Any) -> set[int] | None:
+        return self.inner.changed_parts(*given)
+
+    def row_ranges(self, query: Query, parts: int) -> Sequence[InventoryEntry]:
+        return self.inner.row_ranges(query, parts)
+
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         return self.inner.batches(batch=batch, limit=limit, children=children)
 

@@ -311,6 +311,19 @@ def test_sources_are_documented(plugins: PluginManager):
     assert {} == documented
 
 
+def test_lakes_are_documented(plugins: PluginManager):
+    """Each key of a lake has a row with its default, and there are no others."""
+    first, *rest = re.split(r'^With `backend = "([a-z]+)"`:$', section("configuration.md", "lakes"), flags=re.MULTILINE)
+    assert ["backend"] == list(rows(first))
+    documented = dict(zip(rest[::2], rest[1::2], strict=True))
+    for name, options in plugins.lakes.options.items():
+        table = rows(documented.pop(name))
+        assert settings_of(options).keys() == table.keys()
+        for key, default in settings_of(options).items():
+            assert (shown(default) if not isinstance(default, attrs.Factory) else "`{}`") == table[key][2], key
+    assert {} == documented
+
+
 def test_the_template_has_every_key(plugins: PluginManager):
     """The commented file that ``fpa init`` writes mentions every key that the reference does of sections and default backends."""
     text = config.template()

@@ -142,6 +142,7 @@ def config_schema(app: App, /) -> None:
             caches=plugins.caches.options,
             validators=plugins.validators.options,
             sources=plugins.sources.options,
+            lakes=plugins.lakes.options,
             rules=plugins.rules.options,
         )
     )

@@ -88,6 +88,7 @@ _COMMANDS = {
     "rules": ("fpa_core.cli.rules", "List the enabled validation rules."),
     "config": ("fpa_core.cli.admin", "Show or check the configuration."),
     "store": ("fpa_core.cli.storage", "Check, back up, restore, compact or migrate the database."),
+    "publish": ("fpa_core.cli.publish", "Publish what is stored as tables of a lake."),
     "cache": ("fpa_core.cli.cache", "Inspect, warm, invalidate or clear the cache."),
     "completion": ("fpa_core.cli.setup", "Print a completion script for a shell."),
 }

@@ -128,6 +128,21 @@ class EngineStore:
             found[entry.subject] = entry if other is None else other + entry
         return [found[subject] for subject in sorted(found)]
 
+    def row_ranges(self, query: Query, parts: int) -> Sequence[InventoryEntry]:
+        """Return where the rows of *query* lie, from the catalog and the indexes."""
+        from fpa_core.engine import row_ranges
+
+        check_query(query)
+        with self.database.reader("look where rows lie") as tables:
+            return row_ranges.row_ranges(tables, query, parts)
+
+    def changed_parts(self, kind: Kind, spans: Sequence[tuple[int, int]], after: int, upto: int) -> set[int] | None:
+        """Return in which parts of time rows differ between two batches; see :func:`fpa_core.engine.changes.changed_parts`."""
+        from fpa_core.engine import changes
+
+        with self.database.reader("look for changes") as tables:
+            return changes.changed_parts(tables, kind, spans, after, upto)
+
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         """Return batches, latest first."""
         check_values({"batch": batch, "limit": limit})

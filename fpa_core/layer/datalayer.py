@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import time
@@ -14,7 +15,7 @@ from fpa_core.display import displayed
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.formats import FormatOffer, FormatOptions
 from fpa_core.ingest import LiveValidator, Progress, examine, ingest, notify_quarantined
-from fpa_core.kinds import Kind
+from fpa_core.kinds import KINDS, Kind, kind_of
 from fpa_core.layer.components import Components
 from fpa_core.layer.inputs import Input, files_of, with_positions
 from fpa_core.protocols import Sniffed
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fpa_core.operations import CheckReport, Operations
     from fpa_core.plugins import PluginManager
     from fpa_core.protocols import Receipt, Source
+    from fpa_core.publish import Publication
     from fpa_core.quarantine import Quarantine
     from fpa_core.report import FileReport
     from fpa_core.sources.service import Sources
@@ -369,6 +371,48 @@ class DataLayer:
         made = Input(self._components, data, None, None, None, format, kind, symbol, interval, account, options)
         origin = provenance_of(data, self.config)
         return report_on(Path(data).name, self.validator, made.chunks(), provenance=origin, progress=progress)
+
+    # Publishing
+
+    def publish(
+        self,
+        to: str,
+        *kinds: Kind | str | type[Any],
+        scale: int | None = None,
+        file_rows: int | None = None,
+        replace: bool = False,
+        verify: bool = False,
+        progress: Callable[[Kind], Progress] | None = None,
+    ) -> list[Publication]:
+        """Bring tables of a lake to the last batch of the store: all of a table's changes in one commit, or none.
+
+        :param to: the lake, of ``[lakes.NAME]`` or the name of a plugin's, such as ``iceberg``.
+        :param kinds: the kinds to publish; none for all that the store has rows of, or the lake a table.
+        :param scale: digits after the point of decimal columns; None for those a table has, or 18 for a new one.
+        :param file_rows: about how many rows a file may have; None for a million.
+        :param replace: write all files again, whatever the tables hold.
+        :param verify: compare the whole tables with the store afterwards, not only the new files.
+        :param progress: called for each kind; returns what is called with the number of rows written and the share of files done.
+        :raises DataError: if a value does not fit the decimal columns.
+        :raises DatabaseError: if a table belongs to another store, was changed by another program, or cannot be written.
+        """
+        from fpa_core.publish import FILE_ROWS, publish, published_kinds
+
+        with contextlib.closing(self._components.lake(to)) as lake:
+            chosen = list(dict.fromkeys(map(kind_of, kinds))) or published_kinds(self.store, lake, list(KINDS.values()))
+            return [
+                publish(
+                    self.store,
+                    lake,
+                    kind,
+                    scale=scale,
+                    file_rows=FILE_ROWS if file_rows is None else file_rows,
+                    replace=replace,
+                    verify=verify,
+                    progress=None if progress is None else progress(kind),
+                )
+                for kind in chosen
+            ]
 
     # Closing
 

@@ -28,6 +28,7 @@ from fpa_core.protocols.feeds import (
     Page,
     RateLimit,
 )
+from fpa_core.protocols.lakes import Lake, LakeFile, LakeState, LakeTable
 from fpa_core.protocols.maintenance import MigrationPlan, MigrationStep, Problem, Space, StoreFile, Tick
 from fpa_core.protocols.quarantine import SHAPE, QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
@@ -79,6 +80,10 @@ __all__ = [
     "HistorySource",
     "InventoryEntry",
     "KindFigures",
+    "Lake",
+    "LakeFile",
+    "LakeState",
+    "LakeTable",
     "LiveRequest",
     "LiveSink",
     "LiveSource",

@@ -340,6 +340,23 @@ class StoreBackend(Protocol):
         """Return one entry for each subject, in their order."""
         ...
 
+    def row_ranges(self, query: Query, parts: int) -> Sequence[InventoryEntry]:
+        """Return ranges of time of subjects, by subject and first time, that hold all rows of *query*, with about how many each has, without reading them.
+
+        Each subject with rows has a range; ranges of one subject may overlap.
+
+        :param parts: ranges are small enough that the rows can be divided into so many about equal parts between them.
+        """
+        ...
+
+    def changed_parts(self, kind: Kind, spans: Sequence[tuple[int, int]], after: int, upto: int) -> set[int] | None:
+        """Return in which parts of time, at least, rows known at the batch *upto* differ from those known at the batch *after*; None for in all.
+
+        :param spans: ranges of time, both ends included, in order and apart. Part ``2 n + 1`` is span *n*; part 0 is the time before the first span, and
+            part ``2 n + 2`` the time after span *n*, to the next one if there is one.
+        """
+        ...
+
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         """Return batches, latest first; the groups of streams only with *children*, or by their ids."""
         ...

@@ -67,13 +67,19 @@ class DataStore:
     :param backend: the database.
     :param clock: the present time in nanoseconds, for records without a time.
     :param read_through: answers repeated reads from a cache; None to read from the database every time.
+    :param reopen: opens the same database in another process, for :meth:`Selection.partitions`; it can be pickled. None if that is not known.
     :ivar writer: the parts of a write that ingest and quarantine share.
     """
 
     def __init__(
-        self, backend: StoreBackend, *, clock: Callable[[], int] = time.time_ns, read_through: ReadThrough | None = None
+        self,
+        backend: StoreBackend,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        read_through: ReadThrough | None = None,
+        reopen: Callable[[], StoreBackend] | None = None,
     ) -> None:
-        self._rows = RowReader(backend, read_through)
+        self._rows = RowReader(backend, read_through, reopen)
         self.writer = BatchWriter(self._rows, clock)
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fpa_core.arrow.decimals import Prices
+    from fpa_core.store.partitions import Partition
 
 __all__ = ["Selection"]
 
@@ -194,6 +195,18 @@ class Selection(Generic[R]):
     def count(self) -> int:
         """Count the rows without reading them."""
         return self._cached("count", lambda: self.rows.backend.count(self.query))
+
+    def partitions(self, parts: int) -> list[Partition]:
+        """Divide the rows into at most *parts* about equal partitions, which other processes or machines read by themselves.
+
+        Their rows, in order, are the rows of the selection as it is now, each once. Nothing is read to divide them.
+
+        :raises DataError: if *parts* is not positive, or the selection has a limit.
+        :raises DatabaseError: if other processes cannot open the store, as one in memory.
+        """
+        from fpa_core.store.partitions import divide
+
+        return divide(self.rows, self.query, parts, self.columns, by_time=self.by_time)
 
     def first(self) -> R | None:
         """Return the first record, or None."""
