@@ -154,9 +154,9 @@ class Parts:
         )
         return self.source("files").read(request)
 
-    def _stored_order(self, order_id: str) -> Order | None:
+    def _stored_order(self, order_id: str, account: str) -> Order | None:
         """Look an order up; the store opens when one is judged, not before."""
-        return self.store.get_order(order_id)
+        return self.store.get_order(order_id, account)
 
     @functools.cached_property
     def formats(self) -> Mapping[str, FormatOffer]:

@@ -37,7 +37,7 @@ _log = logging.getLogger("fpa.store")
 
 
 class DataStore(ReadVerbs, RecordVerbs, DerivedVerbs, QuarantineVerbs):
-    """Records of all six kinds in a database.
+    """Records of all kinds in a database.
 
     Every write is a batch: all or nothing, durable when the call returns, and answered by a :class:`~fpa_core.protocols.Receipt`. What is
     replaced or deleted stays in the history. Safe to use from many threads.
@@ -156,7 +156,7 @@ class DataStore(ReadVerbs, RecordVerbs, DerivedVerbs, QuarantineVerbs):
         """Give an order its times: the stored ones where nothing else is new, so that saving it twice changes nothing."""
         if record.ts_ns is not None and record.updated_ns is not None:
             return record
-        stored = self.get_order(record.order_id)
+        stored = self.get_order(record.order_id, record.account)
         submitted, updated = record.ts_ns, record.updated_ns
         if stored is not None:
             submitted = stored.ts_ns if submitted is None else submitted

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from fpa_core.exceptions import DatabaseBusyError
-from fpa_core.kinds import SNAPSHOTS, Kind
+from fpa_core.identity import IdMaker
+from fpa_core.kinds import KINDS, SNAPSHOTS, Kind
 from fpa_core.models import PortfolioSnapshot
 from fpa_core.protocols import Quarantined, Receipt, WriteCounts
 from fpa_core.store.batch import StoreBatch
@@ -24,6 +25,9 @@ __all__ = ["Journal"]
 
 TRIES = 3
 """How often a group is tried while other writers hold the database; each time takes as long as the store's busy timeout."""
+
+
+_MADE = frozenset(kind.record for kind in KINDS.values() if kind.made_id is not None)
 
 
 class Journal:
@@ -40,6 +44,7 @@ class Journal:
         self._stream = store.backend.stream(origin=source)
         self.id = self._stream.batch_id
         self._kinds: set[Kind] = set()
+        self._ids = IdMaker()
         self._counts = WriteCounts()
         self._rows = 0
         self._quarantined = 0
@@ -49,6 +54,8 @@ class Journal:
 
     def write(self, group: Group) -> None:
         """Make a group durable; nothing that is cached afterwards is older."""
+        if not _MADE.isdisjoint(map(type, group.records)):
+            group.records = self._ids.complete_records(group.records)  # once, however often the group is tried
         records, refused = self._judged(group)
         for left in reversed(range(TRIES)):
             try:

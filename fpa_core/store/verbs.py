@@ -10,7 +10,7 @@ from attrs import evolve
 from fpa_core.arrow.conversion import from_values
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import Kind, kind_of
-from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.models import Bar, CashFlow, CorporateAction, Fill, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.protocols import InventoryEntry, Query, Receipt, StoreBackend
 from fpa_core.protocols.patterns import escape
 from fpa_core.store.changing import Changes
@@ -136,12 +136,25 @@ class RecordVerbs(Changes):
     # Orders
 
     def save_order(self, order: Order) -> Receipt:
-        """Save an order; a later version of the same ``order_id`` replaces the stored one, an earlier one does not."""
+        """Save an order; a later version of the same id and account replaces the stored one, an earlier one does not."""
         return self.save(order)
 
-    def get_order(self, order_id: str) -> Order | None:
-        """Return an order as it stands, or None."""
-        return next(iter(self.select(Order, order_id=order_id)), None)
+    def get_order(self, order_id: str, account: str | None = None) -> Order | None:
+        """Return an order as it stands, or None.
+
+        :raises DataError: when several accounts have an order of that id, and none is named.
+        """
+        found = self._orders(order_id, account).to_list()
+        if len(found) > 1:
+            accounts = ", ".join(order.account for order in found)
+            raise DataError(
+                f"the accounts {accounts} have an order {order_id!r} each", hint="say which account", field="account"
+            )
+        return found[0] if found else None
+
+    def _orders(self, order_id: str, account: str | None) -> Selection[Order]:
+        equal = {} if account is None else {"account": account}
+        return self.select(Order, order_id=order_id, **equal)
 
     def get_orders(
         self,
@@ -150,27 +163,119 @@ class RecordVerbs(Changes):
         start_time: Any = None,
         end_time: Any = None,
         limit: int | None = None,
+        account: str | None = None,
     ) -> list[Order]:
-        """Return orders in the order in which they were submitted, of one status or of all."""
-        equal = {} if status is None else {"status": status}
+        """Return orders in the order in which they were submitted, of one status and account or of all."""
+        equal = {name: value for name, value in (("status", status), ("account", account)) if value is not None}
         return self.select(Order, symbol, start=start_time, end=end_time, limit=limit, **equal).to_list()
 
     def update_order(self, order: Order) -> Receipt:
         """Save a later version of a stored order.
 
-        :raises DataError: when there is no order of that id.
+        :raises DataError: when there is no order of that id and account.
         """
-        if self.get_order(order.order_id) is None:
+        if self.get_order(order.order_id, order.account) is None:
             raise DataError(
                 f"there is no order {order.order_id!r} to update", hint="save_order() adds one", field="order_id"
             )
         return self.save(order)
 
-    def delete_order(self, order_id: str) -> Receipt:
-        """Delete an order."""
-        if (order := self.get_order(order_id)) is None:
+    def delete_order(self, order_id: str, account: str | None = None) -> Receipt:
+        """Delete an order.
+
+        :raises DataError: when there is none, or several accounts have one of that id, and none is named.
+        """
+        if (order := self.get_order(order_id, account)) is None:
             raise DataError(f"there is no order {order_id!r} to delete", field="order_id", value=order_id)
         return self._delete_one(order)
+
+    # Fills
+
+    def save_fill(self, fill: Fill) -> Receipt:
+        """Save a fill; one without an id is taken for a fill equal to it that is stored already."""
+        return self.save(fill)
+
+    def save_fills(self, fills: Iterable[Fill]) -> Receipt:
+        """Save fills as one batch; equal ones without ids are kept as often as they occur."""
+        return self.save(fills)
+
+    def get_fills(
+        self,
+        symbol: str | Sequence[str] | None = None,
+        account: str | None = None,
+        start_time: Any = None,
+        end_time: Any = None,
+        limit: int | None = None,
+    ) -> list[Fill]:
+        """Return fills by symbol and time, of one account or of all."""
+        equal = {} if account is None else {"account": account}
+        return self.select(Fill, symbol, start=start_time, end=end_time, limit=limit, **equal).to_list()
+
+    def update_fill(self, fill: Fill) -> Receipt:
+        """Replace the stored fill of the same id and account."""
+        return self._update(fill)
+
+    def delete_fill(self, fill: Fill) -> Receipt:
+        """Delete the fill of that id and account."""
+        return self._delete_one(fill)
+
+    # Cash flows
+
+    def save_cash_flow(self, flow: CashFlow) -> Receipt:
+        """Save a cash flow; one without an id is taken for one equal to it that is stored already."""
+        return self.save(flow)
+
+    def save_cash_flows(self, flows: Iterable[CashFlow]) -> Receipt:
+        """Save cash flows as one batch; equal ones without ids are kept as often as they occur."""
+        return self.save(flows)
+
+    def get_cash_flows(
+        self,
+        account: str | None = None,
+        flow_type: str | None = None,
+        start_time: Any = None,
+        end_time: Any = None,
+        limit: int | None = None,
+    ) -> list[CashFlow]:
+        """Return cash flows by account and time, of one type or of all."""
+        equal = {} if flow_type is None else {"flow_type": flow_type}
+        return self.select(CashFlow, account, start=start_time, end=end_time, limit=limit, **equal).to_list()
+
+    def update_cash_flow(self, flow: CashFlow) -> Receipt:
+        """Replace the stored cash flow of the same id and account."""
+        return self._update(flow)
+
+    def delete_cash_flow(self, flow: CashFlow) -> Receipt:
+        """Delete the cash flow of that id and account."""
+        return self._delete_one(flow)
+
+    # Corporate actions
+
+    def save_corporate_action(self, action: CorporateAction) -> Receipt:
+        """Save a corporate action; a different one of the same symbol, type and ex-date is replaced."""
+        return self.save(action)
+
+    def save_corporate_actions(self, actions: Iterable[CorporateAction]) -> Receipt:
+        """Save corporate actions as one batch."""
+        return self.save(actions)
+
+    def get_corporate_actions(
+        self,
+        symbol: str | Sequence[str] | None = None,
+        start_time: Any = None,
+        end_time: Any = None,
+        limit: int | None = None,
+    ) -> list[CorporateAction]:
+        """Return corporate actions by symbol and ex-date."""
+        return self.select(CorporateAction, symbol, start=start_time, end=end_time, limit=limit).to_list()
+
+    def update_corporate_action(self, action: CorporateAction) -> Receipt:
+        """Replace the stored corporate action of the same symbol, type and ex-date."""
+        return self._update(action)
+
+    def delete_corporate_action(self, action: CorporateAction) -> Receipt:
+        """Delete the corporate action of that symbol, type and ex-date."""
+        return self._delete_one(action)
 
     # Positions
 
