@@ -166,8 +166,7 @@ CORPORATE_ACTIONS = _kind("corporate_actions", models.CorporateAction, ("symbol"
 CASH = _kind("cash", models.CashFlow, ("transaction_id", "account"), subject="account", made_id="transaction_id")
 
 KINDS = {
-    kind.name: kind
-    for kind in (QUOTES, TRADES, BARS, ORDERS, POSITIONS, SNAPSHOTS, FILLS, CORPORATE_ACTIONS, CASH)
+    kind.name: kind for kind in (QUOTES, TRADES, BARS, ORDERS, POSITIONS, SNAPSHOTS, FILLS, CORPORATE_ACTIONS, CASH)
 }
 """All kinds by name."""
 

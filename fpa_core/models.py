@@ -279,9 +279,7 @@ class CashFlow:
     """
 
     ts_ns: int = field(converter=to_instant, alias="timestamp")
-    flow_type: CashFlowType = field(
-        converter=to_own_flow_type, metadata={"convert": to_flow_type, "raw": "type_raw"}
-    )
+    flow_type: CashFlowType = field(converter=to_own_flow_type, metadata={"convert": to_flow_type, "raw": "type_raw"})
     amount: Decimal = field(converter=to_number)
     currency: str = field(converter=to_name, default="USD")
     account: str = field(converter=to_name, default="default")

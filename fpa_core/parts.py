@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fpa_core.config import Config, Tree
     from fpa_core.models import Order
     from fpa_core.plugins import PluginManager, Registration
+    from fpa_core.portfolio import Portfolio
     from fpa_core.protocols import Source
     from fpa_core.quarantine import Quarantine
     from fpa_core.store import DataStore
@@ -127,6 +128,13 @@ class Parts:
         from fpa_core.quarantine import Quarantine
 
         return Quarantine(self.store, lambda: self.validator, self.plugins.notify, self._read_rows)
+
+    @functools.cached_property
+    def portfolio(self) -> Portfolio:
+        """What accounts hold, have earned, and are worth."""
+        from fpa_core.portfolio import Portfolio
+
+        return Portfolio(self.store, self._clock)
 
     def _read_rows(
         self,

@@ -83,6 +83,8 @@ class CashFlowType(StrEnum):
     """One side of an exchange of currencies."""
     ADJUSTMENT = "adjustment"
     """A correction by the broker, or cash paid for a fraction of a share."""
+    PROCEEDS = "proceeds"
+    """Cash for shares that a merger took: the other side of a corporate action, and so no income."""
 
 
 class CorporateActionType(StrEnum):
@@ -163,6 +165,7 @@ _FLOWS = {
     CashFlowType.TAX: "taxes withholding withholdingtax foreigntax foreigntaxpaid nraadj nrataxadj divtw divft nrawithholding stampduty",
     CashFlowType.CONVERSION: "currencyconversion fx fxconversion forex currencyexchange exchange convert",
     CashFlowType.ADJUSTMENT: "adj adjustments cashinlieu cil correction misc",
+    CashFlowType.PROCEEDS: "merger cashmerger mergerproceeds redemption",
 }
 _ACTIONS = {
     CorporateActionType.SPLIT: "splits stocksplit forwardsplit forwardsplits reversesplit reversesplits stockdividend stockdividends unitsplit spl",
@@ -201,7 +204,8 @@ def _exact(words: Iterable[StrEnum]) -> dict[str, StrEnum]:
 
 
 _EXACT: dict[Words, dict[str, StrEnum]] = {
-    words: _exact(words) for words in (Side, OrderType, OrderStatus, PositionSide, TimeInForce, CashFlowType, CorporateActionType)
+    words: _exact(words)
+    for words in (Side, OrderType, OrderStatus, PositionSide, TimeInForce, CashFlowType, CorporateActionType)
 }
 _OWN: dict[Words, dict[str, StrEnum]] = {words: _own(words) for words in _EXACT}
 _FOREIGN: dict[Words, dict[str, StrEnum]] = {

@@ -38,7 +38,13 @@ _NO_ID = {"0", *NULLS}
 _WHOLE = re.compile(r"(\d+)\.0*", re.ASCII)
 _ROUNDED = re.compile(r"\d(?:\.\d+)?[eE]\+?\d+", re.ASCII)
 _EXACT_FLOAT = 2**53
-_RAW = {"status": "status_raw", "order_type": "type_raw", "side": "side_raw", "flow_type": "type_raw", "action_type": "type_raw"}
+_RAW = {
+    "status": "status_raw",
+    "order_type": "type_raw",
+    "side": "side_raw",
+    "flow_type": "type_raw",
+    "action_type": "type_raw",
+}
 _HINTS = {
     "is not an ISO-8601 time": "give the format of times, such as --time-format '%d.%m.%Y %H:%M'",
     "is not a time written": "give the format of times, such as --time-format '%d.%m.%Y %H:%M'",

@@ -105,7 +105,14 @@ class SqliteDatabase:
     """
 
     capabilities = frozenset(
-        {Capability.PERSISTENT, Capability.SHARED, Capability.KNOWN_AT, Capability.UNDO, Capability.SEAL}
+        {
+            Capability.PERSISTENT,
+            Capability.SHARED,
+            Capability.KNOWN_AT,
+            Capability.HISTORY,
+            Capability.UNDO,
+            Capability.SEAL,
+        }
     )
 
     def __init__(self, path: Path, *, synchronous: str, busy_timeout: float) -> None:

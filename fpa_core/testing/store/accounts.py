@@ -93,7 +93,9 @@ class AccountTests(StoreTests):
     def test_accounts_are_apart(self, store: DataStore) -> None:
         """Fills, cash flows and orders of two accounts with equal ids and values are different records; undoing one leaves the other."""
         for account in "XY":
-            store.save([Fill("A", Instant(1), "buy", 9, 1, account, "1"), CashFlow(Instant(1), "fee", -1, "USD", account)])
+            store.save(
+                [Fill("A", Instant(1), "buy", 9, 1, account, "1"), CashFlow(Instant(1), "fee", -1, "USD", account)]
+            )
         batch = store.batches()[0].id
         store.undo(batch)
         assert ["X"] == [fill.account for fill in store.get_fills()]

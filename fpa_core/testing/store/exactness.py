@@ -71,7 +71,24 @@ RECORDS: list[Any] = [
     Position("A", "-1.5", "1E-9", None, timestamp=Instant(7), account="X"),
     Order("1", "A", "5.5", "sell", "limit", limit_price="1E-12", timestamp=Instant(7), updated_at=Instant(8)),
     PortfolioSnapshot(Instant(7), "10.01", positions=[Position("A", 1, 1, 1), Position("B", "0.1", 9, 9)]),
-    Fill("A", Instant(7), "sell", "1E-12", "0.001", "X", "x'7", "1", "-0.25", "EUR", "BNB", 100, "-7.1", "maker", "N", "SLD"),
+    Fill(
+        "A",
+        Instant(7),
+        "sell",
+        "1E-12",
+        "0.001",
+        "X",
+        "x'7",
+        "1",
+        "-0.25",
+        "EUR",
+        "BNB",
+        100,
+        "-7.1",
+        "maker",
+        "N",
+        "SLD",
+    ),
     CorporateAction("A", Instant(7), "spinoff", 1, 3, None, "EUR", "B", "0.25", Instant(8), Instant(9), "Spin-off"),
     CashFlow(Instant(7), "tax", "-0.015", "EUR", "X", "A", "7", "order 1", "Withholding"),
 ]
@@ -205,7 +222,11 @@ class ExactnessTests(StoreTests):
                         kind.name, escape(symbol), start=record.ts_ns, end=record.ts_ns + 1, **_key(record)
                     )
                     found = part.to_list()
-                if kind.name not in {"quotes", "positions", "snapshots"} and record not in found and record in records[:number]:
+                if (
+                    kind.name not in {"quotes", "positions", "snapshots"}
+                    and record not in found
+                    and record in records[:number]
+                ):
                     continue  # a version that was replaced before, delivered again
                 if kind.name == "snapshots" and not record.positions:
                     record = evolve(record, positions=found[0].positions)  # noqa: PLW2901 - positions may be saved on their own

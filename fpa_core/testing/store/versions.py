@@ -133,10 +133,23 @@ class VersionTests(StoreTests):
             ),
             *(Fill("A", Instant(0), "buy", 1, 1, a, f) for a in "XY" for f in ("1", "2")),
             *(CashFlow(Instant(0), "fee", -1, "USD", a, transaction_id=f) for a in "XY" for f in ("1", "2")),
-            *(CorporateAction(s, Instant(t), a) for s in "AB" for t in (0, 1) for a in ("dividend", "special_dividend")),
+            *(
+                CorporateAction(s, Instant(t), a)
+                for s in "AB"
+                for t in (0, 1)
+                for a in ("dividend", "special_dividend")
+            ),
         ]
         assert len(records) == store.save(records).inserted
-        kinds = [(Bar, 8), (Position, 8), (PortfolioSnapshot, 4), (Order, 4), (Fill, 4), (CashFlow, 4), (CorporateAction, 8)]
+        kinds = [
+            (Bar, 8),
+            (Position, 8),
+            (PortfolioSnapshot, 4),
+            (Order, 4),
+            (Fill, 4),
+            (CashFlow, 4),
+            (CorporateAction, 8),
+        ]
         for what, count in kinds:
             assert count == store.select(what).count()
 
