@@ -58,8 +58,8 @@ def by_symbol(
 def _parts(
     walk: Walk, fills: Iterable[Fill], flows: Iterable[CashFlow], marks: Marks, start_ns: int, end_ns: int
 ) -> Iterator[Part]:
-    yield from _unrealized(walk, marks, start_ns - 1, Fraction(-1))
-    yield from _unrealized(walk, marks, end_ns, Fraction(1))
+    yield from _unrealized(walk, marks, start_ns - 1, Fraction(-1), closing=True)
+    yield from _unrealized(walk, marks, end_ns, Fraction(1), closing=False)
     for closing in walk.book.closings:
         if closing.closed_ns >= start_ns:
             yield closing.symbol, closing.currency, "realized", closing.gain
@@ -71,10 +71,10 @@ def _parts(
             yield flow.symbol or "", flow.currency, INCOME[flow.flow_type], Fraction(flow.amount)
 
 
-def _unrealized(walk: Walk, marks: Marks, at_ns: int, sign: Fraction) -> Iterator[Part]:
-    walk.moment(at_ns, marks)  # raises for a price that is not there
+def _unrealized(walk: Walk, marks: Marks, at_ns: int, sign: Fraction, *, closing: bool) -> Iterator[Part]:
+    walk.moment(at_ns, marks, closing=closing)  # raises for a price that is not there
     for symbol, own, lots in walk.book.places():
-        mark = marks.at(symbol, at_ns)
+        mark = marks.at(symbol, at_ns, closing=closing)
         assert mark is not None
         for lot in lots:
             yield symbol, own, "unrealized", sign * (mark.price * lot.quantity * lot.multiplier - lot.basis)

@@ -23,6 +23,9 @@ __all__ = ["ANSWER_PLACES", "PnL", "Valued", "change", "change_in_one", "money_w
 ANSWER_PLACES = 12
 """Decimal places of a rate of return that is found by search."""
 
+LARGEST_RATE = 10**18
+"""The largest rate that is searched for: a twelfth more in one day is as much in a year, compounded."""
+
 YEAR_NS = 365 * 86_400 * 10**9
 """A year as rates of return by dates count it: 365 days."""
 
@@ -95,9 +98,11 @@ def change_in_one(key: str, before: Moment, after: Moment, currency: str, rates:
     for own in sorted({*before.currencies, *after.currencies}):
         row = change(key, before, after, own)
         for name in names:
-            sums[name] += turned(Fraction(getattr(row, name)), own, after.ts_ns)
+            sums[name] += turned(Fraction(getattr(row, name)), own, after.known_ns)
         external = after.external.get(own, Fraction(0)) - before.external.get(own, Fraction(0))
-        moved += turned(after.equity(own) - external, own, after.ts_ns) - turned(before.equity(own), own, before.ts_ns)
+        moved += turned(after.equity(own) - external, own, after.known_ns) - turned(
+            before.equity(own), own, before.known_ns
+        )
     return PnL(
         key=key,
         currency=currency,
@@ -146,7 +151,9 @@ def money_weighted(points: Sequence[Valued]) -> Decimal:
     It solves ``sum of F(i) (1 + r)^((T - t(i)) / 365 days) = E(T)`` by bisection (internal rate of return by dates, as XIRR of spreadsheets;
     CFA Institute, GIPS 2020, 2.A.26), and is rounded to :data:`ANSWER_PLACES` places. The equity of the first point counts as put in.
 
-    :raises DataError: if no rate, or none below a million, solves it.
+    A span of less than a year is annualised, too.
+
+    :raises DataError: if no rate, or none below :data:`LARGEST_RATE`, solves it.
     """
     if len(points) < 2:
         raise DataError("a rate of return needs a beginning and an end", field="points")
@@ -165,11 +172,11 @@ def money_weighted(points: Sequence[Valued]) -> Decimal:
             total = _CONTEXT.add(total, _CONTEXT.multiply(_decimal(amount), _CONTEXT.power(growth, years)))
         return total
 
-    low, high = Decimal("-0.999999999"), Decimal(1)
+    low, high = Decimal("-0." + "9" * 40), Decimal(1)
     below = value(low)
     while (below < 0) == (value(high) < 0):
         high *= 10
-        if high > 10**6:
+        if high > LARGEST_RATE:
             raise DataError(
                 "no rate of return solves the flows of the account",
                 hint="ask for the time-weighted one",

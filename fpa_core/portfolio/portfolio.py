@@ -232,12 +232,12 @@ class Portfolio:
 
             fills, flows, end_ns = records.fills, records.flows, records.at_ns
             return by_symbol(walk, fills, flows, marks, start_ns=begun, end_ns=end_ns, convert=told)
-        before = walk.moment(begun - 1, marks)
+        before = walk.moment(begun - 1, marks, closing=True)
         zone = zone_of(tz)
         edges = [records.at_ns] if by == "account" else list(_edges(by, begun, records.at_ns, zone))
         rows: list[PnL] = []
         for edge in edges:
-            after = walk.moment(edge, marks)
+            after = walk.moment(edge, marks, closing=edge < records.at_ns)
             key = _key(by, edge, "", records.account, zone)
             if currency is not None:
                 rows.append(change_in_one(key, before, after, currency, converter))
@@ -278,10 +278,10 @@ class Portfolio:
         edges = [records.at_ns] if every is None else list(_edges(every, begun, records.at_ns, zone_of(tz)))
         before: Moment | None = None
         if first is not None:
-            before = walk.moment(begun - 1, marks)
+            before = walk.moment(begun - 1, marks, closing=True)
         points: list[EquityPoint] = []
         for edge in edges:
-            moment = walk.moment(edge, marks)
+            moment = walk.moment(edge, marks, closing=edge < records.at_ns)
             points += _points(records.account, before, moment, currency, converter)
             before = moment
         return points
@@ -496,7 +496,7 @@ def _points(
         return moment.external.get(own, Fraction(0)) - earlier
 
     def turned(amount: Fraction, own: str) -> Fraction:
-        return amount if currency is None else rates.convert(amount, own, currency, moment.ts_ns)
+        return amount if currency is None else rates.convert(amount, own, currency, moment.known_ns)
 
     rows: list[tuple[str, Fraction, Fraction, Fraction]] = [
         (

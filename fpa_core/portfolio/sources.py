@@ -76,12 +76,15 @@ class StoredMarks:
     def _ways(self, symbol: str) -> list[_Way]:
         """Return how a price of a symbol may be found beside its daily bars."""
         if symbol not in self._others:
-            ways: tuple[tuple[Kind, _Way], ...]
-            ways = ((BARS, self._bar), (TRADES, self._trade), (QUOTES, self._quote))
-            held = [
-                look for kind, look in ways if self._store.select(kind, escape(symbol), limit=1, **self._known).first()
-            ]
-            self._others[symbol] = held
+            ways: tuple[tuple[Kind, _Way], ...] = (
+                (BARS, self._bar),
+                (TRADES, self._trade),
+                (QUOTES, self._quote),
+            )
+            self._others[symbol] = held = []
+            for kind, look in ways:
+                if self._store.select(kind, escape(symbol), limit=1, **self._known).first() is not None:
+                    held.append(look)
         return self._others[symbol]
 
     def _bar(self, symbol: str, at_ns: int) -> Mark | None:

@@ -107,16 +107,20 @@ class Marks:
             if action.action_type is CorporateActionType.SPLIT and action.ratio is not None:
                 self._splits[action.symbol].append((action.ts_ns, action.ratio))
 
-    def at(self, symbol: str, at_ns: int) -> Mark | None:
-        """Return the last price that was known at an instant."""
+    def at(self, symbol: str, at_ns: int, *, closing: bool = False) -> Mark | None:
+        """Return the last price that was known at an instant.
+
+        :param closing: the instant is the last one of a day or another period, whose close counts although it is known only at the next one.
+        """
+        known_ns = at_ns + closing
         if symbol in self._given:
             times, prices = self._given[symbol]
-            place = bisect.bisect_right(times, at_ns) - 1
+            place = bisect.bisect_right(times, known_ns) - 1
             if place < 0:
                 return None
             # One that holds at any time is of now, after every split.
             return Mark(prices[place], times[place] if len(times) > 1 or times[0] > -(2**63) else at_ns)
-        mark = None if self._lookup is None else self._lookup(symbol, at_ns)
+        mark = None if self._lookup is None else self._lookup(symbol, known_ns)
         if mark is None:
             return None
         price = mark.price
@@ -130,12 +134,14 @@ class Marks:
 class Moment:
     """An account at an instant, in fractions, by currency.
 
+    :ivar known_ns: until when prices and rates counted.
     :ivar external: all money that was put in so far, less what was taken out; ``converted`` one side of exchanges of currencies.
     :ivar income: what was earned or paid so far, by what it is counted as and by currency.
     :ivar basis: the cost of what is open; ``realized`` the gains of what was closed.
     """
 
     ts_ns: int
+    known_ns: int
     cash: dict[str, Fraction] = field(factory=dict)
     market_value: dict[str, Fraction] = field(factory=dict)
     external: dict[str, Fraction] = field(factory=dict)
@@ -155,7 +161,9 @@ class Moment:
 
     def into(self, currency: str, rates: Rates) -> Fraction:
         """Return the equity of all currencies in one, at the rates of its instant."""
-        return sum((rates.convert(self.equity(one), one, currency, self.ts_ns) for one in self.currencies), Fraction(0))
+        return sum(
+            (rates.convert(self.equity(one), one, currency, self.known_ns) for one in self.currencies), Fraction(0)
+        )
 
 
 Event: TypeAlias = Fill | CorporateAction | CashFlow
@@ -219,16 +227,17 @@ class Walk:
         elif event.flow_type in INCOME:
             self._income[INCOME[event.flow_type], event.currency] += amount
 
-    def moment(self, at_ns: int, marks: Marks) -> Moment:
+    def moment(self, at_ns: int, marks: Marks, *, closing: bool = False) -> Moment:
         """Return what the account is at an instant, which is not earlier than the one before.
 
+        :param closing: see :meth:`Marks.at`.
         :raises DataError: if there is no price of something that is held then.
         """
         self.to(at_ns)
         value: dict[str, Fraction] = defaultdict(Fraction)
         basis: dict[str, Fraction] = defaultdict(Fraction)
         for symbol, currency, lots in self.book.places():
-            mark = marks.at(symbol, at_ns)
+            mark = marks.at(symbol, at_ns, closing=closing)
             if mark is None:
                 raise DataError(
                     f"there is no price of {symbol} at {ns_text(at_ns)} or before",
@@ -241,6 +250,7 @@ class Walk:
                 basis[currency] += lot.basis
         return Moment(
             at_ns,
+            at_ns + closing,
             dict(self.ledger.balances),
             dict(value),
             dict(self._external),
