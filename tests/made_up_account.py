@@ -60,8 +60,8 @@ def made_up_year(seed: int) -> Year:
     while day <= LAST:
         corporate(year, day, prices)
         if day.weekday() < 5:
-            for symbol in prices:
-                prices[symbol] = max(CENT, (prices[symbol] * Decimal(chance.randint(970, 1032)) / 1000).quantize(CENT))
+            for symbol, price in prices.items():
+                prices[symbol] = max(CENT, (price * Decimal(chance.randint(970, 1032)) / 1000).quantize(CENT))
             rate = (rate * Decimal(chance.randint(9970, 10031)) / 10000).quantize(Decimal("0.0001"))
             trade(year, chance, day, prices)
             close(year, day, prices, rate)

@@ -50,6 +50,7 @@ _COMMANDS = {
     "validate": ("fpa_core.cli.validate", "Validate files without storing them, and report the findings."),
     "query": ("fpa_core.cli.data", "Read stored records."),
     "latest": ("fpa_core.cli.data", "Show the last quote, trade and bars of a symbol."),
+    "portfolio": ("fpa_core.cli.portfolio", "Show what accounts hold, have earned, and are worth."),
     "inventory": ("fpa_core.cli.data", "Show what is stored: rows, first and last time."),
     "batches": ("fpa_core.cli.admin", "List the stored batches, latest first."),
     "undo": ("fpa_core.cli.admin", "Undo a batch."),

@@ -217,6 +217,7 @@ def _show_receipt(receipt: Receipt, target: str) -> None:
     "--where", multiple=True, metavar="COLUMN=VALUE", help="A further condition, such as interval=1m; repeatable."
 )
 @click.option("--as-known-at", help="The data as known at that time, without later batches and corrections.")
+@click.option("--adjust", type=click.Choice(["splits", "all"]), help="Adjust prices for splits, or also for dividends.")
 @click.option("--batch", type=int, help="Only rows of this batch.")
 @click.option("--source", help="Only rows from this source, such as files:fxcm or 'files:*'.")
 @click.option(

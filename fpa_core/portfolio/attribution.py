@@ -8,8 +8,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TypeAlias
 
+from fpa_core.amounts import decimal_of
 from fpa_core.models import CashFlow, Fill
-from fpa_core.portfolio.amounts import decimal_of
 from fpa_core.portfolio.ledger import INCOME
 from fpa_core.portfolio.performance import PnL
 from fpa_core.portfolio.valuation import Marks, Walk
@@ -47,6 +47,7 @@ def by_symbol(
             key=symbol,
             currency=currency,
             **{name: decimal_of(amounts.get(name, Fraction(0))) for name in _NAMES},
+            fx=Decimal(0),
             total=decimal_of(sum(amounts.values(), Fraction(0))),
             unexplained=Decimal(0),
         )

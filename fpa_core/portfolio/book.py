@@ -16,10 +16,10 @@ from typing import Literal, TypeAlias, TypeVar
 
 from attrs import define, evolve, frozen
 
+from fpa_core.amounts import decimal_of, fraction_of
 from fpa_core.exceptions import DataError
 from fpa_core.models import CorporateAction, CorporateActionType, Fill, Side
 from fpa_core.numbers import ns_text
-from fpa_core.portfolio.amounts import decimal_of, fraction_of
 
 __all__ = ["Book", "Closing", "Disposal", "Lot", "Method", "OpenLot", "in_order"]
 

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from fractions import Fraction
 
+from fpa_core.amounts import fraction_of
 from fpa_core.models import CashFlow, CashFlowType, Fill
-from fpa_core.portfolio.amounts import fraction_of
 
 __all__ = ["EXTERNAL", "INCOME", "Ledger", "movements"]
 

@@ -13,9 +13,10 @@ from fractions import Fraction
 
 from attrs import frozen
 
+from fpa_core.amounts import decimal_of
 from fpa_core.exceptions import DataError
 from fpa_core.numbers import ns_text
-from fpa_core.portfolio.amounts import Rates, decimal_of
+from fpa_core.portfolio.rates import Rates
 from fpa_core.portfolio.valuation import Moment
 
 __all__ = ["ANSWER_PLACES", "PnL", "Valued", "change", "change_in_one", "money_weighted", "time_weighted"]
@@ -39,9 +40,9 @@ class PnL:
     :ivar key: the period (``2024-05-01``, ``2024-05``), the symbol (empty for what belongs to none), or the account.
     :ivar realized: gains of what was closed, fees of fills included; ``unrealized`` the change of the gains of what is open.
     :ivar dividends: likewise interest, fees, taxes and other: as they were booked, what was paid below zero.
+    :ivar fx: where currencies are converted, what the change of their rates made, and what exchanging them cost.
     :ivar total: all of it together.
-    :ivar unexplained: what equity changed by beyond it: cash of mergers that was not booked or was booked twice, and, where currencies are
-        converted, the change of their rates.
+    :ivar unexplained: what equity changed by beyond it: cash of mergers that was not booked, or was booked twice.
     """
 
     key: str
@@ -53,6 +54,7 @@ class PnL:
     fees: Decimal
     taxes: Decimal
     other: Decimal
+    fx: Decimal
     total: Decimal
     unexplained: Decimal
 
@@ -81,6 +83,7 @@ def change(key: str, before: Moment, after: Moment, currency: str) -> PnL:
         realized=decimal_of(realized),
         unrealized=decimal_of(unrealized),
         **{name: decimal_of(amount) for name, amount in income.items()},
+        fx=Decimal(0),
         total=decimal_of(total),
         unexplained=decimal_of(moved - total),
     )
@@ -92,7 +95,7 @@ def change_in_one(key: str, before: Moment, after: Moment, currency: str, rates:
     def turned(amount: Fraction, own: str, at_ns: int) -> Fraction:
         return rates.convert(amount, own, currency, at_ns)
 
-    names = ("realized", "unrealized", "dividends", "interest", "fees", "taxes", "other", "total")
+    names = ("realized", "unrealized", "dividends", "interest", "fees", "taxes", "other", "total", "unexplained")
     sums = dict.fromkeys(names, Fraction(0))
     moved = Fraction(0)
     for own in sorted({*before.currencies, *after.currencies}):
@@ -103,12 +106,9 @@ def change_in_one(key: str, before: Moment, after: Moment, currency: str, rates:
         moved += turned(after.equity(own) - external, own, after.known_ns) - turned(
             before.equity(own), own, before.known_ns
         )
-    return PnL(
-        key=key,
-        currency=currency,
-        **{name: decimal_of(amount) for name, amount in sums.items()},
-        unexplained=decimal_of(moved - sums["total"]),
-    )
+    fx = moved - sums["total"] - sums["unexplained"]
+    sums["total"] += fx
+    return PnL(key=key, currency=currency, fx=decimal_of(fx), **{name: decimal_of(sums[name]) for name in names})
 
 
 @frozen

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from attrs import evolve, frozen
 
+from fpa_core.amounts import decimal_of
 from fpa_core.arrow.conversion import from_values
 from fpa_core.converters import Number
 from fpa_core.exceptions import DatabaseError, DataError
@@ -28,11 +29,11 @@ from fpa_core.models import (
     Position,
 )
 from fpa_core.numbers import from_ns, to_ns
-from fpa_core.portfolio.amounts import Rates, decimal_of
 from fpa_core.portfolio.attribution import by_symbol
 from fpa_core.portfolio.book import Book, Lot, Method, in_order
 from fpa_core.portfolio.ledger import EXTERNAL
 from fpa_core.portfolio.performance import PnL, Valued, change, change_in_one, money_weighted, time_weighted
+from fpa_core.portfolio.rates import Rates
 from fpa_core.portfolio.reconciliation import Discrepancy, explain_quantity, reconcile
 from fpa_core.portfolio.sources import StoredMarks
 from fpa_core.portfolio.valuation import EquityPoint, Holding, Marks, Moment, Walk, holdings_of
@@ -186,7 +187,9 @@ class Portfolio:
             key = _key(by, closing.closed_ns, closing.symbol, records.account, zone)
             sums[key, closing.currency] += closing.gain
         zero = Decimal(0)
-        rest = dict.fromkeys(("unrealized", "dividends", "interest", "fees", "taxes", "other", "unexplained"), zero)
+        rest = dict.fromkeys(
+            ("unrealized", "dividends", "interest", "fees", "taxes", "other", "fx", "unexplained"), zero
+        )
         return [
             PnL(key=key, currency=currency, realized=decimal_of(gain), total=decimal_of(gain), **rest)
             for (key, currency), gain in sorted(sums.items())

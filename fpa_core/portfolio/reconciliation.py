@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from attrs import frozen
 
+from fpa_core.amounts import decimal_of, fraction_of
 from fpa_core.models import (
     CashFlow,
     CashFlowType,
@@ -21,7 +22,6 @@ from fpa_core.models import (
     Position,
 )
 from fpa_core.numbers import decimal_text, ns_text
-from fpa_core.portfolio.amounts import decimal_of, fraction_of
 from fpa_core.portfolio.ledger import movements
 from fpa_core.portfolio.valuation import Walk
 

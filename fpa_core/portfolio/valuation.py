@@ -12,13 +12,14 @@ from typing import TypeAlias
 
 from attrs import define, field, frozen
 
+from fpa_core.amounts import decimal_of
 from fpa_core.converters import Number
 from fpa_core.exceptions import DataError
 from fpa_core.models import CashFlow, CashFlowType, CorporateAction, CorporateActionType, Fill
 from fpa_core.numbers import ns_text, to_decimal
-from fpa_core.portfolio.amounts import Rates, decimal_of
 from fpa_core.portfolio.book import Book, Method, OpenLot, in_order
 from fpa_core.portfolio.ledger import EXTERNAL, INCOME, Ledger
+from fpa_core.portfolio.rates import Rates
 
 __all__ = ["EquityPoint", "Holding", "Mark", "Marks", "Moment", "Walk", "holdings_of"]
 

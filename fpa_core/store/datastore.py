@@ -189,6 +189,8 @@ class DataStore(ReadVerbs, RecordVerbs, DerivedVerbs, QuarantineVerbs):
             raise DataError(
                 "what was known in the past cannot be deleted", hint="select without as_known_at", field="as_known_at"
             )
+        if selection.adjust is not None:
+            raise DataError("adjusted rows cannot be deleted", hint="select without adjust", field="adjust")
         if selection.by_time and query.limit is not None:
             raise DataError(
                 "a limit over several symbols cannot be deleted", hint='select without order="time"', field="order"

@@ -44,6 +44,7 @@ class ReadVerbs:
         *,
         columns: Sequence[str] | None = None,
         order: str = "symbol",
+        adjust: str | None = None,
         **conditions: Any,
     ) -> Selection[Any]:
         """Describe rows to read; nothing is read yet.
@@ -59,6 +60,8 @@ class ReadVerbs:
         :param limit: at most so many rows; with *latest_first* the last ones, newest first.
         :param columns: the columns of Arrow forms, in this order.
         :param order: ``"symbol"``: by symbol, then time; ``"time"``: by time over all symbols.
+        :param adjust: ``"splits"`` or ``"all"`` (splits and cash dividends): prices and sizes adjusted for the corporate actions that are known
+            (*as_known_at* counts), see :mod:`fpa_core.store.adjust`; None for prices as they are stored.
 
         Any further condition is a column and the value it must have, as ``interval="1m"``.
         """
@@ -67,7 +70,11 @@ class ReadVerbs:
             self._require(Capability.KNOWN_AT)
         if order not in ("symbol", "time"):
             raise DataError(f"order: {order!r} is none of: symbol, time", field="order", value=order)
-        return Selection(self, query, check_columns(query.kind, columns), by_time=order == "time")  # type: ignore[arg-type]
+        if adjust is not None:
+            from fpa_core.store.adjust import Adjuster
+
+            Adjuster(self, query, adjust)  # type: ignore[arg-type]  # which refuses what cannot be adjusted
+        return Selection(self, query, check_columns(query.kind, columns), by_time=order == "time", adjust=adjust)  # type: ignore[arg-type]
 
     def read(self, key: Callable[[], str], load: Callable[[], T], query: Query) -> T:
         """Answer a read from the cache, where there is one, else by *load*."""

@@ -12,9 +12,9 @@ from attrs import evolve
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from fpa_core.amounts import decimal_of
 from fpa_core.models import CashFlow, CorporateAction, Fill
 from fpa_core.numbers import Instant
-from fpa_core.portfolio.amounts import decimal_of
 from fpa_core.portfolio.book import Book, in_order
 from fpa_core.portfolio.performance import Valued, change, money_weighted, time_weighted
 from fpa_core.portfolio.valuation import Marks, Walk

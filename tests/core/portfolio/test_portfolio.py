@@ -96,7 +96,8 @@ def test_a_price_before_a_split_is_divided(store, portfolio):
 def test_a_difference_to_a_snapshot_is_explained(store, portfolio):
     """What the last snapshot has otherwise than the fills is told with its likely cause."""
 
-    def after(*records, quantity, at=day(7, 0)):
+    def after(*records, quantity, on=7):
+        at = day(on, 0)
         batch = store.save(
             [BOUGHT, SOLD, *records, Position("AAPL", quantity, None, None, timestamp=at, account="main")]
         )
@@ -106,7 +107,7 @@ def test_a_difference_to_a_snapshot_is_explained(store, portfolio):
 
     assert (6, 0, "") == ((one := after(quantity=6)).stated, one.difference, one.explanation)
     assert "2024-05-06T15:00:00Z is not in it yet" in after(quantity=10).explanation
-    assert "2024-05-06T15:00:00Z is in it already" in after(quantity=6, at=day(5, 0)).explanation
+    assert "2024-05-06T15:00:00Z is in it already" in after(quantity=6, on=5).explanation
     split = CorporateAction("AAPL", day(6, 23), "split", 4)
     assert "split of 2024-05-06T23:00:00Z is not in it yet" in after(split, quantity=6).explanation
     assert "a split may be missing" in after(quantity=24).explanation
@@ -209,8 +210,8 @@ def test_returns_of_one_currency(store, portfolio):
     assert portfolio.returns("main", "money_weighted", **ask) > 2
     with pytest.raises(DataError, match="no price of AAPL"):
         portfolio.returns("main")
+    store.save(evolve(BOUGHT, account="other", timestamp=day(1)))
     with pytest.raises(DataError, match="worth 0 after the flow"):
-        store.save(evolve(BOUGHT, account="other", timestamp=day(1)))
         portfolio.returns("other", **ask)
 
 

@@ -131,6 +131,9 @@ def test_gains_add_up(year, portfolio, account):
             assert row.total == pytest.approx(sum(parts), abs=Decimal("1e-12"))
             sums[row.currency] += row.total
         assert expected == {name: cents(amount) for name, amount in sums.items()}, by
+    months = portfolio.pnl(account, "month", currency="USD")
+    assert cents(model.dollars(equity, end) - model.put_in(0, end)) == cents(sum(row.total for row in months))
+    assert any(row.fx for row in months)
 
 
 def test_everything_reconciles(portfolio, account):

@@ -1,47 +1,18 @@
-"""Exact amounts: fractions inside, decimals outside; and rates of exchange, which are given or stored, never guessed."""
+"""Rates of exchange, which are given or stored, never guessed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from fractions import Fraction
 
 from fpa_core.converters import Number
 from fpa_core.exceptions import DataError
-from fpa_core.numbers import MAX_DIGITS, ns_text, to_decimal
+from fpa_core.numbers import ns_text, to_decimal
 
-__all__ = ["PLACES", "Rates", "StoredRate", "decimal_of", "fraction_of"]
-
-PLACES = 18
-"""Decimal places that an amount is rounded to, half to even, if no decimal is equal to it: a third of a share, an average price."""
+__all__ = ["Rates", "StoredRate"]
 
 StoredRate = Callable[[str, int], Fraction | None]
 """Returns the price of a pair of currencies, by its symbol, at an instant; None if there is none."""
-
-
-def fraction_of(value: Decimal | None) -> Fraction:
-    """Return a decimal as a fraction; a missing one is 0."""
-    return Fraction(0) if value is None else Fraction(value)
-
-
-def decimal_of(value: Fraction) -> Decimal:
-    """Return a fraction as the decimal that is equal to it, or, if there is none, rounded half to even to :data:`PLACES` places."""
-    places = _places(value.denominator)
-    if places is None or places > MAX_DIGITS:
-        places = PLACES
-    return Decimal(f"{round(value * 10**places)}E-{places}")  # as text, because that is never rounded to a context
-
-
-def _places(denominator: int) -> int | None:
-    """Return how many decimal places a fraction in lowest terms with this denominator has; None if they never end."""
-    counts = []
-    for prime in (2, 5):
-        count = 0
-        while denominator % prime == 0:
-            denominator //= prime
-            count += 1
-        counts.append(count)
-    return max(counts) if denominator == 1 else None
 
 
 class Rates:
