@@ -147,7 +147,7 @@ def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Lay
         places,
         needed,
         fills,
-        tuple(name for name in others if not name.startswith(("../", "(key)", "(path)"))),
+        tuple(name for name in others if not name.startswith(("../", "(key)", "(path)", "(made)"))),
         times,
         style,
         None if form.scale is None else to_decimal(form.scale),

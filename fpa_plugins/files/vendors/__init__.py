@@ -10,6 +10,7 @@ from fpa_plugins.files.vendors import (
     databento,
     equities,
     forex,
+    histories,
     massive,
     platforms,
     publishers,
@@ -18,7 +19,7 @@ from fpa_plugins.files.vendors import (
 
 __all__ = ["BUILT_IN"]
 
-_FAMILIES = (crypto, tardis, databento, massive, alpaca, equities, publishers, forex, platforms, brokers)
+_FAMILIES = (crypto, tardis, databento, massive, alpaca, equities, publishers, forex, platforms, brokers, histories)
 
 BUILT_IN: tuple[FormatOffer, ...] = tuple(offer for family in _FAMILIES for offer in family.FORMATS)
 """All of them; their names are unique."""
