@@ -114,7 +114,7 @@ _CHARGES = {squeezed(word) for word in ["commission", "comm", "comm_fee", "fees_
 _EXECUTIONS = {
     squeezed(word)
     for word in [
-        *("commission", "comm", "comm_fee", "fees_comm", "ib_commission", "fee", "fees", "order_id", "exec_id"),
+        *("commission", "comm", "comm_fee", "fees_comm", "ib_commission", "fee", "fees", "exec_id"),
         *("execution_id", "fill_id", "account", "account_id", "account_number", "client_account_id", "realized_pl"),
         *("realized_pnl", "proceeds", "fill_price", "net_amount", "net_cash"),
     ]
@@ -185,6 +185,8 @@ def kind_by_columns(
         fit.remove(FILLS)
     if bars >= _OHL | {"close"} and BARS in fit:  # a row with a high and a low is not a single trade
         fit = [kind for kind in fit if kind is not TRADES]
+    if not any(kind in fit for kind in _PORTFOLIO if kind is not FILLS):
+        _refuse_book_events(keys, source)
     if not any(kind in fit for kind in _PORTFOLIO):
         _refuse_own(keys, source)
     if len(fit) == 1:
@@ -209,7 +211,7 @@ def kind_by_columns(
 def _is_plain(kind: Kind, keys: set[str], mapped: frozenset[str]) -> bool:
     """Return whether columns show more than the fields of *kind*, which rows of another kind may have, too."""
     if kind is FILLS:
-        own = {"fee", "account", "order_id", "fill_id"}
+        own = {"fee", "account", "fill_id"}
         return bool(keys & _EXECUTIONS or mapped & own) and "status" not in keys
     if kind is CORPORATE_ACTIONS:
         return bool(keys & _EX_DATES)
@@ -249,9 +251,9 @@ def _refuse_others(names: Sequence[str], keys: set[str], source: str, *, asked: 
         )
 
 
-def _refuse_own(keys: set[str], source: str) -> None:
-    """Reject the user's own orders and executions, which are not market trades."""
-    if "orderid" in keys and keys & {"action", "sequence"}:
+def _refuse_book_events(keys: set[str], source: str) -> None:
+    """Reject events of an order book, which have prices, sides and order ids."""
+    if "orderid" in keys and keys & {"action", "sequence"} and not keys & _CHARGES:
         raise DataError(
             f"{source}: order_id beside {'action' if 'action' in keys else 'sequence'} means events of an order book, which are not supported",
             source=source,
@@ -262,6 +264,10 @@ def _refuse_own(keys: set[str], source: str) -> None:
             hint="if these are market trades nevertheless, use --ignore action",
             source=source,
         )
+
+
+def _refuse_own(keys: set[str], source: str) -> None:
+    """Reject the user's own orders and executions, which are not market trades."""
     told = [word for key, word in _OWN.items() if key in keys]
     if told and (keys & _SIDES or keys & _CHARGES):
         raise DataError(

@@ -16,7 +16,18 @@ from attrs import evolve
 from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import DatabaseError, DataError, MissingDependencyError
 from fpa_core.kinds import BARS, KINDS, ORDERS, POSITIONS, QUOTES, TRADES, Kind, kind_of
-from fpa_core.models import Bar, Order, OrderStatus, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.models import (
+    Bar,
+    CashFlow,
+    CorporateAction,
+    Fill,
+    Order,
+    OrderStatus,
+    PortfolioSnapshot,
+    Position,
+    Quote,
+    Trade,
+)
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Capability, Query, StoreBackend
 from fpa_core.store import DataStore
@@ -523,8 +534,10 @@ def test_unknown_kind(store: DataStore) -> None:
 
 def test_save_all_kinds_at_once(store: DataStore) -> None:
     """Records of all kinds make one batch; the position of the snapshot counts, and the kind is left open."""
-    receipt = store.save([*RECORDS[:4], SNAPSHOT], source="broker")
-    assert (6, 6, None, "broker") == (receipt.read, receipt.inserted, receipt.kind, receipt.source)
+    account = [Fill("A", 1_714_573_800_000_000_000, "buy", 1, 2), CashFlow(1_714_573_800_000_000_000, "fee", -1)]
+    action = CorporateAction("A", 1_714_573_800_000_000_000, "split", 2)
+    receipt = store.save([*RECORDS[:4], SNAPSHOT, *account, action], source="broker")
+    assert (9, 9, None, "broker") == (receipt.read, receipt.inserted, receipt.kind, receipt.source)
     assert dict.fromkeys(KINDS, 1) == {name: store.select(name).count() for name in KINDS}
     store.undo(receipt.batch)
     assert dict.fromkeys(KINDS, 0) == {name: store.select(name).count() for name in KINDS}

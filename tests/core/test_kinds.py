@@ -181,7 +181,9 @@ def test_what_is_no_kind_is_refused(what, shown):
     with pytest.raises(DataError) as caught:
         kind_of(what)
     assert f"unknown kind of record: {shown}" == caught.value.message
-    assert "kinds: quotes, trades, bars, orders, positions, snapshots" == caught.value.hint
+    assert (
+        "kinds: quotes, trades, bars, orders, positions, snapshots, fills, corporate_actions, cash" == caught.value.hint
+    )
     assert what is caught.value.value
 
 
@@ -284,6 +286,9 @@ def test_columns_left_out_keep_their_defaults(kind):
         ORDERS: Order("1", "A", None, "buy", "market"),
         POSITIONS: Position("A", 1, None, None),
         SNAPSHOTS: PortfolioSnapshot(T, 1),
+        FILLS: Fill("A", T, "buy", 1, 2),
+        CORPORATE_ACTIONS: CorporateAction("A", T, "split"),
+        CASH: CashFlow(T, "deposit", 1),
     }[kind]
     attributes = fields(kind.record)
     needed = [column.name for column in kind.columns if column.required and not can_be_left_out(attributes, column)]

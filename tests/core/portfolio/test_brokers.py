@@ -30,7 +30,9 @@ def account_of(year: Year) -> tuple[list, list]:
         if (fill.account, fill.currency) == ("main", "USD") and fill.ts_ns // (60 * 10**9) % 60 == 0
     ]
     flows = [
-        flow for flow in year.flows if (flow.account, flow.currency) == ("main", "USD") and flow.flow_type != "conversion"
+        flow
+        for flow in year.flows
+        if (flow.account, flow.currency) == ("main", "USD") and flow.flow_type != "conversion"
     ]
     return fills, flows
 
@@ -91,9 +93,38 @@ def fidelity(folder: Path, fills: list, flows: list) -> list[Path]:
         word = "YOU BOUGHT" if one.side == "buy" else "YOU SOLD"
         signed = one.quantity if one.side == "buy" else -one.quantity
         fees = ["", one.fee] if one.fee > Decimal("0.5") else [one.fee, ""]
-        rows.append([f"{when(one):%m/%d/%Y}", f"{word} {one.symbol}", one.symbol, "", "Cash", signed, one.price, *fees, "", one.amount, ""])
+        rows.append(
+            [
+                f"{when(one):%m/%d/%Y}",
+                f"{word} {one.symbol}",
+                one.symbol,
+                "",
+                "Cash",
+                signed,
+                one.price,
+                *fees,
+                "",
+                one.amount,
+                "",
+            ]
+        )
     for one in flows:
-        rows.append([f"{when(one):%m/%d/%Y}", words[one.flow_type], one.symbol or "", "", "Cash", "", "", "", "", "", one.amount, ""])
+        rows.append(
+            [
+                f"{when(one):%m/%d/%Y}",
+                words[one.flow_type],
+                one.symbol or "",
+                "",
+                "Cash",
+                "",
+                "",
+                "",
+                "",
+                "",
+                one.amount,
+                "",
+            ]
+        )
     header = [
         *("Run Date", "Action", "Symbol", "Description", "Type", "Quantity", "Price ($)", "Commission ($)", "Fees ($)"),
         *("Accrued Interest ($)", "Amount ($)", "Settlement Date"),
@@ -120,10 +151,28 @@ def ibkr(folder: Path, fills: list, flows: list) -> list[Path]:
         *("Quantity", "TradePrice", "NetCash", "IBCommission", "IBCommissionCurrency"),
     ]
     cash = [
-        ["main", "USD", one.symbol or "", "", f"{when(one):%Y%m%d;%H%M%S}", one.amount, words[one.flow_type], 100 + place]
+        [
+            "main",
+            "USD",
+            one.symbol or "",
+            "",
+            f"{when(one):%Y%m%d;%H%M%S}",
+            one.amount,
+            words[one.flow_type],
+            100 + place,
+        ]
         for place, one in enumerate(flows)
     ]
-    columns = ["ClientAccountID", "CurrencyPrimary", "Symbol", "Description", "DateTime", "Amount", "Type", "TransactionID"]
+    columns = [
+        "ClientAccountID",
+        "CurrencyPrimary",
+        "Symbol",
+        "Description",
+        "DateTime",
+        "Amount",
+        "Type",
+        "TransactionID",
+    ]
     return [write(folder / "trades.csv", header, trades), write(folder / "cash.csv", columns, cash)]
 
 
@@ -158,7 +207,9 @@ def answers(data: DataLayer) -> dict[str, object]:
         "lots": [(lot.symbol, lot.quantity, cents(lot.cost)) for lot in ask.lots("main")],
         "realized": [(r.key, cents(r.realized)) for r in ask.realized("main", "symbol")],
         "pnl": [(r.key, cents(r.total)) for r in ask.pnl("main", "symbol")],
-        "months": [(r.key, cents(r.total), cents(r.unexplained)) for r in ask.pnl("main", "month", tz="America/New_York")],
+        "months": [
+            (r.key, cents(r.total), cents(r.unexplained)) for r in ask.pnl("main", "month", tz="America/New_York")
+        ],
         "equity": [
             (e.ts_ns, cents(e.cash), cents(e.equity), cents(e.external))
             for e in ask.equity("main", every="month", tz="America/New_York")
