@@ -9,9 +9,9 @@ from typing import Any
 from attrs import evolve
 from hypothesis import strategies as st
 
-from fpa_core.arrow.conversion import to_table
-from fpa_core.kinds import kind_of
-from fpa_core.models import CashFlow, Fill
+from fpa_core.arrow.conversion import from_values, to_table
+from fpa_core.kinds import ORDERS, kind_of
+from fpa_core.models import CashFlow, Fill, Order
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Capability
 from fpa_core.store import DataStore
@@ -100,3 +100,26 @@ class AccountTests(StoreTests):
         store.undo(batch)
         assert ["X"] == [fill.account for fill in store.get_fills()]
         assert ["X"] == [flow.account for flow in store.get_cash_flows()]
+
+    @holds(Contract.C3, Capability.HISTORY, Capability.UNDO)
+    def test_every_version_is_listed(self, store: DataStore) -> None:
+        """The history of a key has each version with the batch that brought it and the one that ended it, in the order in which they were known."""
+        new = Order("1", "A", 5, "buy", "market", timestamp=Instant(0), updated_at=Instant(1))
+        filled = evolve(new, status="filled", filled_quantity=5, updated_at=Instant(3))
+        late = evolve(new, filled_quantity=2, updated_at=Instant(2))
+        first, second, third = (store.save(version).batch for version in (new, filled, late))
+        store.save(evolve(new, account="other"))
+        key = {"order_id": "1", "account": "default"}
+        versions = store.backend.history(ORDERS, key)
+        assert [new, filled, late] == [from_values(ORDERS, version.values) for version in versions]
+        assert [first, second, third] == [version.batch for version in versions]
+        assert [(second, "revised"), (None, None), (third, "outdated")] == [
+            (version.retired_by, version.reason) for version in versions
+        ]
+        times = {batch.id: batch.recorded_ns for batch in store.batches()}
+        assert [times[first], times[second], times[third]] == [version.known_ns for version in versions]
+        undo = store.undo(second).batch
+        current = [version for version in store.backend.history(ORDERS, key) if version.retired_by is None]
+        assert [late] == [from_values(ORDERS, version.values) for version in current]
+        assert undo in {version.retired_by for version in store.backend.history(ORDERS, key)}
+        assert [] == list(store.backend.history(ORDERS, key | {"account": "nobody"}))

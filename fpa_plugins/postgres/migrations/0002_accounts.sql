@@ -33,6 +33,5 @@ CREATE TABLE cash (
     type_raw text COLLATE "C", batch bigint NOT NULL, since bigint, PRIMARY KEY (account, transaction_id)
 );
 CREATE TABLE cash_history (LIKE cash, retired_by bigint NOT NULL, reason text COLLATE "C" NOT NULL);
-CREATE INDEX cash_history_by_key ON cash_history (transaction_id, account);
-CREATE INDEX cash_by_id ON cash (transaction_id, account);
+CREATE INDEX cash_history_by_key ON cash_history (account, transaction_id);
 CREATE INDEX cash_by_time ON cash (account, ts_ns);

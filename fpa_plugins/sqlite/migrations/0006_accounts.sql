@@ -134,7 +134,7 @@ CREATE TABLE cash (
     type_raw TEXT,
     batch INTEGER NOT NULL,
     since INTEGER,
-    PRIMARY KEY (transaction_id, account)
+    PRIMARY KEY (account, transaction_id)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE cash_history (
     account TEXT NOT NULL,
@@ -151,7 +151,7 @@ CREATE TABLE cash_history (
     retired_by INTEGER NOT NULL,
     reason TEXT NOT NULL
 ) STRICT;
-CREATE INDEX cash_history_by_key ON cash_history (transaction_id, account);
+CREATE INDEX cash_history_by_key ON cash_history (account, transaction_id);
 CREATE INDEX fills_by_symbol ON fills (symbol, ts_ns);
 CREATE INDEX fills_by_account ON fills (account, ts_ns);
 CREATE INDEX fills_by_order ON fills (order_id) WHERE order_id IS NOT NULL;
