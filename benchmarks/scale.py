@@ -108,7 +108,7 @@ def _write(rows: int, folder: Path) -> dict[str, float]:
 
     taken = 0.0
     with DataStore(open_store(SqliteOptions(path=folder / "scale.db"))) as store:
-        with store.batch(source="scale") as batch:
+        with store.batch(origin="scale") as batch:
             for table in synthetic.chunks(rows):
                 given = as_kind(Rows("chunk", "quotes", table, synthetic.SCALES))
                 begun = time.perf_counter()

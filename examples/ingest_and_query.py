@@ -25,13 +25,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         ticks = Path(folder) / "ticks.csv"
         ticks.write_text(TICKS, encoding="utf-8")
-        with fpa_core.open(environ={"FPA_STORE__PATH": str(Path(folder) / "example.db")}) as data:
-            receipt = data.ingest(ticks, source="example")
+        with fpa_core.open(Path(folder) / "example.db") as data:
+            receipt = data.ingest(ticks, origin="example")
             print(f"file: {receipt.read} read, {receipt.inserted} inserted, {receipt.quarantined} quarantined")
             for record in data.store.quarantined():
                 print(f"  row {record.row}: {record.findings[0]['message']}")
 
-            live = data.ingest(Quote("AAPL", "2024-05-01T13:30:03Z", bid="169.58", ask="169.61"), source="live")
+            live = data.ingest(Quote("AAPL", "2024-05-01T13:30:03Z", bid="169.58", ask="169.61"), origin="live")
             print(f"live: {live.inserted} inserted as batch {live.batch}")
 
             selection = data.select(Quote, "AAPL", start="2024-05-01", end="2024-05-02")

@@ -16,7 +16,7 @@ def main() -> None:
     """Keep a small portfolio."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "portfolio.db")
-        with fpa_core.open(environ={"FPA_STORE__PATH": path}) as data:
+        with fpa_core.open(path) as data:
             store = data.store
 
             submitted = Order(
@@ -48,7 +48,7 @@ def main() -> None:
                     side="long",
                 )
                 snapshot = PortfolioSnapshot(f"{day}T20:00:00Z", value + 5000, cash=5000, positions=[position])
-                receipt = data.ingest(snapshot, source="broker")
+                receipt = data.ingest(snapshot, origin="broker")
                 print(day, snapshot.total_value, receipt.inserted, "rows")
 
             first = store.get_portfolio_snapshots()[0]

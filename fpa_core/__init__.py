@@ -1,6 +1,6 @@
 """Exact, checked and cached market data and portfolio records, on backends of your choice.
 
-The names below are the public surface. Each is imported when it is first used, so that importing the package stays cheap.
+The names below, and ``open``, are the public surface. Each is imported when it is first used, so that importing the package stays cheap.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from fpa_core.hookspecs import hookimpl
-    from fpa_core.layer import DataLayer
-    from fpa_core.layer import open_layer as open
+    from fpa_core.layer import DataLayer, open_layer
     from fpa_core.models import (
         Bar,
         CashFlow,
@@ -44,6 +43,8 @@ if TYPE_CHECKING:
     from fpa_core.protocols import Receipt, Severity
     from fpa_core.store import DataStore, Selection
     from fpa_core.validator import DataValidator, Rule, ValidationResult
+
+    open = open_layer  # noqa: A001  # `fpa_core.open()` is how one begins
 
 __all__ = [
     "Bar",
@@ -80,7 +81,6 @@ __all__ = [
     "ValidationError",
     "ValidationResult",
     "hookimpl",
-    "open",
 ]
 
 _HOMES = {
@@ -132,4 +132,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "open"})

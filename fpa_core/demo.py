@@ -12,7 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from fpa_core.layer import DataLayer, open_layer
+from fpa_core import config
+from fpa_core.layer import DataLayer, open_tree
 from fpa_core.models import Order, PortfolioSnapshot, Position
 from fpa_core.numbers import ns_text, to_ns
 
@@ -57,10 +58,11 @@ def run(
     paths = make_day(folder, quotes=quotes, seed=seed)
     summary: dict[str, Any] = {"folder": str(folder), "seed": seed, "files": []}
     # Ignore environment variables, which may name a production database.
-    with open_layer(settings, environ={}) as data:
+    # Without the variables of the process, which could name a database of the user.
+    with open_tree(config.load(settings, environ={})) as data:
         log.configure(data.config.logging, log_level, secrets=data.config.secrets)
         for path in paths:
-            receipt = data.ingest(path, source="demo")
+            receipt = data.ingest(path, origin="demo")
             summary["files"].append(receipt.as_dict())
             say(
                 f"\n{path.name}: {receipt.read:,} rows read, {receipt.inserted:,} stored, {receipt.duplicate:,} duplicates, "
@@ -184,7 +186,7 @@ def _save_portfolio(data: DataLayer, say: Callable[[str], Any]) -> dict[str, Any
         )  # fmt: skip
         total += shares * price
     snapshot = PortfolioSnapshot(CLOSE, total, buying_power=2 * CASH, cash=CASH, positions=positions)
-    receipt = data.ingest([*orders, snapshot], source="demo")
+    receipt = data.ingest([*orders, snapshot], origin="demo")
     say(
         f"\nportfolio: {len(orders)} orders, {len(positions)} positions and a snapshot of {total:,.2f} USD stored as batch {receipt.batch}"
     )
@@ -193,20 +195,20 @@ def _save_portfolio(data: DataLayer, say: Callable[[str], Any]) -> dict[str, Any
 
 
 def _ingest_again(data: DataLayer, path: Path, say: Callable[[str], Any]) -> dict[str, Any]:
-    receipt = data.ingest(path, source="demo")
+    receipt = data.ingest(path, origin="demo")
     say(f"\n{path.name} ingested a second time: {receipt.inserted} inserted, {receipt.duplicate:,} duplicates.")
     return receipt.as_dict()
 
 
 def _compare_reads(data: DataLayer, say: Callable[[str], Any]) -> dict[str, Any]:
     """Measure reading one hour of quotes from the database and from the cache."""
-    hour = {"start": "2024-05-01T14:00:00Z", "end": "2024-05-01T15:00:00Z"}
+    hour = data.select("quotes", "AAPL", start="2024-05-01T14:00:00Z", end="2024-05-01T15:00:00Z")
     begun = time.perf_counter()
-    rows = data.select("quotes", "AAPL", **hour).to_list()
+    rows = hour.to_list()
     first = time.perf_counter() - begun
     begun = time.perf_counter()
     for _ in range(CACHED_READS):
-        data.select("quotes", "AAPL", **hour).to_list()
+        hour.to_list()
     cached = (time.perf_counter() - begun) / CACHED_READS
     say(
         f"\nan hour of AAPL, {len(rows):,} quotes: {first * 1e3:.2f} ms from the database, {cached * 1e3:.3f} ms from the cache ({first / cached:,.0f} x)"

@@ -17,9 +17,8 @@ from fpa_core.identity import IdMaker
 from fpa_core.kinds import ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.models import PortfolioSnapshot
 from fpa_core.numbers import to_decimal
-from fpa_core.protocols import Chunk, Finding, Quarantined, Reject, Rejection, Severity, Tally
+from fpa_core.protocols import SHAPE, Chunk, Finding, Quarantined, Reject, Rejection, Severity, Tally
 from fpa_core.serialization import to_dict
-from fpa_core.store.quarantine import SHAPE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,14 +30,13 @@ if TYPE_CHECKING:
     from fpa_core.validator.engine import ValidationRun
 
 __all__ = [
-    "SHAPE",
-    "LiveGate",
+    "LiveValidator",
     "Progress",
     "as_chunks",
     "chunks_of",
     "examine",
     "ingest",
-    "refused_record",
+    "rejected_record",
     "with_times",
 ]
 
@@ -58,7 +56,7 @@ def ingest(
     validator: DataValidator,
     chunks: Iterator[Chunk],
     *,
-    source: str,
+    origin: str,
     path: Path | None = None,
     progress: Progress | None = None,
     max_rejected: int | str | None = None,
@@ -83,7 +81,7 @@ def ingest(
     read = empty = left_out = 0
     reading: Mapping[str, Any] = {}
     name, digest = (None, None) if path is None else (path.name, _digest(path))
-    with store.batch(source=source, file=name, digest=digest) as batch:
+    with store.batch(origin=origin, file=name, digest=digest) as batch:
         for chunk in itertools.chain(first, chunks):
             kinds[chunk.kind] = None
             notes += chunk.notes
@@ -97,18 +95,24 @@ def ingest(
                 progress(read, chunk.progress)
         limit.check(tally, read, whole=True)
         batch.finish(read=read, reading=json.dumps({**reading, "said": said or {}}) if reading and tally.rows else None)
+        batch.complete_receipt(
+            lambda receipt: evolve(
+                receipt,
+                rejected=tally.rows,
+                kind=next(iter(kinds)).name if len(kinds) == 1 else None,
+                warnings=warnings,
+                rejections=tuple(tally.most_frequent()),
+                notes=(*notes, *_skipped(empty, left_out), *_explain(batch, kinds)),
+            )
+        )
+    return batch.receipt
+
+
+def _skipped(empty: int, left_out: int) -> Iterator[str]:
     if empty:
-        notes.append(f"{empty:,} empty rows were skipped")
+        yield f"{empty:,} empty rows were skipped"
     if left_out:
-        notes.append(f"{left_out:,} rows of other types, which the format does not read, were skipped")
-    return evolve(
-        batch.receipt,
-        rejected=tally.rows,
-        kind=next(iter(kinds)).name if len(kinds) == 1 else None,
-        warnings=warnings,
-        rejections=tuple(tally.most_frequent()),
-        notes=(*notes, *_explain(batch, kinds)),
-    )
+        yield f"{left_out:,} rows of other types, which the format does not read, were skipped"
 
 
 def _with_ids(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -270,8 +274,8 @@ def chunks_of(store: DataStore, records: Any) -> Iterator[Chunk]:
         rows.setdefault(kind, []).append(row)
         if kind is SNAPSHOTS:
             held += [row] * len(record.positions)
-    rows.setdefault(POSITIONS, []).extend(held)  # after the standalone positions, in the order of store.grouped()
-    for kind, group in store.grouped(whole).items():
+    rows.setdefault(POSITIONS, []).extend(held)  # after the standalone positions, in the order of grouped()
+    for kind, group in store.writer.grouped(whole).items():
         yield Chunk(kind, to_table(kind, group), rows[kind], records=group)
 
 
@@ -293,28 +297,27 @@ def as_chunks(store: Callable[[], DataStore], found: Iterable[Any]) -> Iterator[
         count += len(records)
 
 
-class LiveGate:
-    """Checks the records of a live stream against the rules, and notifies plugins; see :class:`fpa_core.store.stream.Gate`."""
+class LiveValidator:
+    """Checks the records of a live stream against the rules; see :class:`fpa_core.store.streams.record_filter.RecordFilter`.
+
+    :param notify: notifies plugins.
+    """
 
     def __init__(self, validator: DataValidator, notify: Callable[..., None]) -> None:
         self._validator = validator
         self._notify = notify
         self._memory: dict[str, Any] = {}
 
-    def judge(self, record: Any, row: int) -> tuple[Sequence[Finding], Quarantined | None]:
+    def check(self, record: Any, row: int) -> tuple[Sequence[Finding], Quarantined | None]:
         """Return the findings on a record, and its quarantine entry if it breaks a rule of severity error, else None."""
         findings = self._validator.check(record, self._memory)
         if not any(finding.severity is Severity.ERROR for finding in findings):
             return findings, None
-        return findings, refused_record(record, row, findings)
+        return findings, rejected_record(record, row, findings)
 
-    def refused(self, batch: int, records: Sequence[Quarantined]) -> None:
+    def rejected(self, batch: int, records: Sequence[Quarantined]) -> None:
         """Notify plugins of quarantined records."""
         self._notify("fpa_quarantined", batch=batch, records=records)
-
-    def ended(self, receipt: Receipt) -> None:
-        """Notify plugins of the receipt of the stream."""
-        self._notify("fpa_ingested", receipt=receipt)
 
 
 def _take(
@@ -329,7 +332,7 @@ def _take(
     split = examination.split(chunk.kind, chunk.table, chunk.records)
     batch.write(chunk.kind, split.accepted)
     if chunk.kind is SNAPSHOTS and chunk.records is not None:
-        store.drop_sold(batch, [chunk.records[row] for row in split.accepted_rows])
+        store.writer.drop_sold(batch, [chunk.records[row] for row in split.accepted_rows])
     for rule, count in split.flagged.items():
         warnings[rule] = warnings.get(rule, 0) + count
     kept_out = [_unshaped(chunk.kind, reject) for reject in chunk.rejects]
@@ -351,7 +354,7 @@ def _take(
         batch.quarantine(kept_out)
 
 
-def refused_record(record: Any, row: int | None, findings: Sequence[Finding]) -> Quarantined:
+def rejected_record(record: Any, row: int | None, findings: Sequence[Finding]) -> Quarantined:
     """Return the quarantine entry of a record."""
     from fpa_core.arrow.conversion import to_table
 

@@ -11,9 +11,10 @@ import itertools
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, TypeAlias
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields, frozen
 
 from fpa_core.converters import (
     CashFlowType,
@@ -51,7 +52,7 @@ from fpa_core.converters import (
     with_field_context,
 )
 from fpa_core.exceptions import DataError
-from fpa_core.numbers import EXACT, from_ns
+from fpa_core.numbers import EXACT, from_ns, ns_text
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -95,6 +96,25 @@ def _positions(value: Iterable[Position]) -> tuple[Position, ...]:
     return positions
 
 
+_TIMES = frozenset({"timestamp", "updated_at", "record_date", "payable_date"})
+
+
+def _repr(record: Any) -> str:
+    """Return the expression that makes an equal record; missing values and other defaults are left out."""
+    arguments: list[str] = []
+    for attribute in fields(type(record)):
+        value = getattr(record, attribute.name)
+        if value == attribute.default:
+            continue
+        if attribute.alias in _TIMES:
+            value = ns_text(value)
+        elif isinstance(value, (Decimal, StrEnum)):
+            value = str(value)
+        named = bool(arguments) or attribute.alias in _TIMES
+        arguments.append(f"{attribute.alias}={value!r}" if named else repr(value))
+    return f"{type(record).__name__}({', '.join(arguments)})"
+
+
 @with_field_context
 @frozen(weakref_slot=False)
 class Quote:
@@ -109,6 +129,8 @@ class Quote:
     bid_exchange: str | None = field(converter=to_text_or_none, default=None)
     ask_exchange: str | None = field(converter=to_text_or_none, default=None)
     conditions: str | None = field(converter=to_text_or_none, default=None)
+
+    __repr__ = _repr
 
     @property
     def timestamp(self) -> datetime:
@@ -143,6 +165,8 @@ class Trade:
     trade_id: str | None = field(converter=to_id_or_none, default=None)
     side: Side | None = field(converter=to_side_or_none, default=None)
 
+    __repr__ = _repr
+
     @property
     def timestamp(self) -> datetime:
         """When, as an aware UTC datetime (whole microseconds; :attr:`ts_ns` is exact)."""
@@ -164,6 +188,8 @@ class Bar:
     interval: str = field(converter=to_interval)
     vwap: Decimal | None = field(converter=to_number_or_none, default=None)
     trade_count: int | None = field(converter=to_count_or_none, default=None)
+
+    __repr__ = _repr
 
     @property
     def timestamp(self) -> datetime:
@@ -203,6 +229,8 @@ class Order:
     type_raw: str | None = field(converter=to_text_or_none, default=None)
     side_raw: str | None = field(converter=to_text_or_none, default=None)
     account: str = field(converter=to_name, default="default")
+
+    __repr__ = _repr
 
     @property
     def timestamp(self) -> datetime | None:
@@ -249,6 +277,8 @@ class Fill:
     exchange: str | None = field(converter=to_text_or_none, default=None)
     side_raw: str | None = field(converter=to_text_or_none, default=None)
 
+    __repr__ = _repr
+
     @property
     def timestamp(self) -> datetime:
         """When, as an aware UTC datetime (whole microseconds; :attr:`ts_ns` is exact)."""
@@ -288,6 +318,8 @@ class CashFlow:
     reference: str | None = field(converter=to_text_or_none, default=None)
     type_raw: str | None = field(converter=to_text_or_none, default=None)
 
+    __repr__ = _repr
+
     @property
     def timestamp(self) -> datetime:
         """When it was booked, as an aware UTC datetime (whole microseconds; :attr:`ts_ns` is exact)."""
@@ -325,6 +357,8 @@ class CorporateAction:
     payable_ns: int | None = field(converter=to_instant_or_none, alias="payable_date", default=None)
     type_raw: str | None = field(converter=to_text_or_none, default=None)
 
+    __repr__ = _repr
+
     @property
     def timestamp(self) -> datetime:
         """The ex-date, as an aware UTC datetime (whole microseconds; :attr:`ts_ns` is exact)."""
@@ -357,6 +391,8 @@ class Position:
     side: PositionSide | None = field(converter=to_position_side_or_none, default=None)
     asset_class: str | None = field(converter=to_text_or_none, default=None)
 
+    __repr__ = _repr
+
     @property
     def timestamp(self) -> datetime | None:
         """As of when, as an aware UTC datetime (whole microseconds; :attr:`ts_ns` is exact)."""
@@ -377,6 +413,8 @@ class PortfolioSnapshot:
     cash: Decimal | None = field(converter=to_number_or_none, default=None)
     currency: str = field(converter=to_name, default="USD")
     account: str = field(converter=to_name, default="default")
+
+    __repr__ = _repr
 
     def __attrs_post_init__(self) -> None:
         held = sorted(

@@ -64,8 +64,8 @@ class Transaction:
     def discard(self, query: QuarantineQuery) -> int:
         return self.inner.discard(query)
 
-    def refuse_again(self, records: Sequence[Quarantined]) -> None:
-        self.inner.refuse_again(records)
+    def reject_again(self, records: Sequence[Quarantined]) -> None:
+        self.inner.reject_again(records)
 
     def undo(self, batch_id: int) -> int:
         return self.store.undo(self.inner, batch_id)
@@ -462,8 +462,8 @@ class MiscountsTheInventory(Innocent, contract="C3", test="test_inventory"):
         return [evolve(one, rows=times[one.subject]) for one in self.inner.inventory(kind)]
 
 
-class IgnoresSources(Innocent, contract="C3", test="test_rows_by_source"):
-    """Reads rows of any source."""
+class IgnoresOrigins(Innocent, contract="C3", test="test_rows_by_origin"):
+    """Reads rows of any origin."""
 
     def asked(self, query):
         return evolve(query, origins=None)

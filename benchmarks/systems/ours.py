@@ -77,7 +77,7 @@ class Ours(System):
         return with_scales(self.rows)
 
     def write(self, given: pa.Table) -> None:
-        with self.store.batch(source="benchmark") as batch:
+        with self.store.batch(origin="benchmark") as batch:
             batch.write(self.kind, given)
 
     def close(self) -> None:

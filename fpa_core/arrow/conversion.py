@@ -179,7 +179,7 @@ def _draft(kind: Kind) -> type[Any]:
 
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Disable the garbage collector while a list of records grows; none of them is garbage, and scanning them takes longer than the rest.
+    """Disable the garbage collector while a list of records grows: scanning them, none of which is garbage, takes longer than making them.
 
     Only the caller that disables it enables it again, so it cannot stay disabled, whatever the order of threads.
     """

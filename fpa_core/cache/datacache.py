@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
-from fpa_core.cache.answers import Hit, Miss, MissReason
-from fpa_core.cache.bulk_loading import BulkLoading
+from fpa_core.cache.answers import Hit, Miss, MissReason, WarmReport
+from fpa_core.cache.bulk_loading import BulkLoading, BulkRequest
 from fpa_core.cache.entry_reader import EntryReader, Found
 from fpa_core.cache.keys import EVERYTHING, SEPARATOR, Pattern, fences_of
-from fpa_core.cache.loading import Loading
+from fpa_core.cache.loading import Loading, Request
+from fpa_core.cache.memoize import memoize
 from fpa_core.cache.removals import Removal, Removals
 from fpa_core.cache.stats import CacheStats, Count
 from fpa_core.cache.sweeper import Sweeper
 from fpa_core.cache.ttl import UNSET, Lifetimes, Ttl, Unset, duration
 from fpa_core.cache.values import SIZES, FrozenValue
-from fpa_core.cache.verbs import LoadingVerbs
+from fpa_core.cache.warming import awarm, warm
 from fpa_core.exceptions import CacheError
 from fpa_core.protocols import CacheBackend, Capability, Entry, RemovalCause
 
 __all__ = ["DataCache"]
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+WARM_JITTER = 0.1
+"""Minimum jitter of warmed values, so that values loaded together do not expire together."""
 
 _UNTAGGED: Final[Mapping[str, int]] = {}
 
@@ -32,7 +40,7 @@ def _nothing(_: str) -> None:
     """Do nothing, in place of a quick lookup."""
 
 
-class DataCache(LoadingVerbs):
+class DataCache:
     """Values under text keys, with lifetimes, tags, and one load at a time for each key; safe for threads and asyncio.
 
     Records, lists and tuples of them, Arrow tables, bytes, Decimal, datetime, and JSON values can be cached. A stored None is a value. Lists
@@ -92,7 +100,7 @@ class DataCache(LoadingVerbs):
         self._quick: Callable[[str], Entry | None] = backend.get if quick else _nothing
         self._fixed_ttl = lifetimes.fixed_ttl if quick else None
         self._hit, self._stored = self._counters.hit, self._counters.stored
-        self._sweeper = None if sweep_every is None else Sweeper(self, duration(sweep_every, "sweep_every"))
+        self._sweeper = None if sweep_every is None else Sweeper(self.purge, duration(sweep_every, "sweep_every"))
 
     # Reading
 
@@ -199,6 +207,121 @@ class DataCache(LoadingVerbs):
         """Delete every key of this namespace; return how many there were."""
         return self._remove_matching("*", RemovalCause.EXPLICIT)
 
+    # Loading
+
+    def get_or_load(
+        self,
+        key: str,
+        loader: Callable[[], T],
+        ttl: Ttl | Unset = UNSET,
+        *,
+        tags: Iterable[str] = (),
+        kind: str | None = None,
+    ) -> T:
+        """Return the value; if there is none, load and store it.
+
+        One caller loads, and the others wait for its value or its error. A value whose key or tags were invalidated during the load is
+        returned to the callers that asked before, but not stored.
+
+        :raises CacheError: if the loader, directly or through others, waits for its own key.
+        """
+        value: T = self._loading.get(self._request(key, loader, ttl, tags, kind))
+        return value
+
+    async def aget_or_load(
+        self,
+        key: str,
+        loader: Callable[[], Awaitable[T] | T],
+        ttl: Ttl | Unset = UNSET,
+        *,
+        tags: Iterable[str] = (),
+        kind: str | None = None,
+    ) -> T:
+        """Do the same as :meth:`get_or_load` without blocking the event loop. If the leading task is cancelled, a waiting one takes over."""
+        value: T = await self._loading.aget(self._request(key, loader, ttl, tags, kind))
+        return value
+
+    def get_or_load_many(
+        self,
+        keys: Iterable[str],
+        loader: Callable[[Sequence[str]], Mapping[str, T]],
+        ttl: Ttl | Unset = UNSET,
+        *,
+        tags: Iterable[str] = (),
+        kind: str | None = None,
+    ) -> dict[str, T]:
+        """Return the values by key, in the order of *keys*; missing ones are loaded together and stored.
+
+        The loader gets the missing keys and returns a mapping of them to values. A key it leaves out is left out of the result, and nothing is
+        stored for it. Each key has its single flight: a key that another caller is loading is not passed to this loader.
+
+        :raises CacheError: if the loader does not return a mapping, or waits for one of its own keys.
+        """
+        found = self._bulk.get(request := self._many(keys, loader, ttl, tags, kind))
+        return {key: found[full] for full, key in request.keys.items() if full in found}
+
+    async def aget_or_load_many(
+        self,
+        keys: Iterable[str],
+        loader: Callable[[Sequence[str]], Awaitable[Mapping[str, T]] | Mapping[str, T]],
+        ttl: Ttl | Unset = UNSET,
+        *,
+        tags: Iterable[str] = (),
+        kind: str | None = None,
+    ) -> dict[str, T]:
+        """Do the same as :meth:`get_or_load_many` without blocking the event loop."""
+        found = await self._bulk.aget(request := self._many(keys, loader, ttl, tags, kind))
+        return {key: found[full] for full, key in request.keys.items() if full in found}
+
+    def cached(
+        self,
+        *,
+        ttl: Ttl | Unset = UNSET,
+        tags: Iterable[str] | Callable[..., Iterable[str]] = (),
+        kind: str | None = None,
+    ) -> Callable[[F], F]:
+        """Decorate a function or coroutine function so that calls with equal arguments are answered from the cache.
+
+        :param tags: texts, or a function from the call's arguments to texts.
+        """
+
+        def decorate(function: F) -> F:
+            return memoize(
+                function,
+                load=partial(self.get_or_load, ttl=ttl, kind=kind),
+                aload=partial(self.aget_or_load, ttl=ttl, kind=kind),
+                delete=self.delete,
+                tags=tags,
+            )
+
+        return decorate
+
+    def warm_cache(
+        self,
+        loader: Callable[[str], Any],
+        keys: Iterable[str],
+        *,
+        ttl: Ttl | Unset = UNSET,
+        tags: Iterable[str] = (),
+        kind: str | None = None,
+        workers: int = 4,
+    ) -> WarmReport:
+        """Load the keys that are not fresh, *workers* at a time; one that fails does not stop the rest."""
+        return warm(self.contains, loader, keys, self._warmer(self._loading.get, ttl, tags, kind), workers)
+
+    async def awarm_cache(
+        self,
+        loader: Callable[[str], Any],
+        keys: Iterable[str],
+        *,
+        ttl: Ttl | Unset = UNSET,
+        tags: Iterable[str] = (),
+        kind: str | None = None,
+        workers: int = 16,
+    ) -> WarmReport:
+        """Do the same as :meth:`warm_cache` on the running event loop."""
+        return await awarm(self.contains, loader, keys, self._warmer(self._loading.aget, ttl, tags, kind), workers)
+
     # Invalidating
 
     def invalidate_tags(self, *tags: str) -> None:
@@ -254,6 +377,10 @@ class DataCache(LoadingVerbs):
                 self._sweeper.stop()
             self._backend.close()
 
+    def __repr__(self) -> str:
+        namespace = self._prefix.removesuffix(SEPARATOR)
+        return f"<DataCache {namespace!r} on {type(self._backend).__name__}>"
+
     def __enter__(self) -> Self:
         return self
 
@@ -263,6 +390,34 @@ class DataCache(LoadingVerbs):
         self.close()
 
     # Inside
+
+    def _request(
+        self,
+        key: str,
+        loader: Callable[[], Any],
+        ttl: Ttl | Unset,
+        tags: Iterable[str],
+        kind: str | None,
+        *,
+        jitter: float | None = None,
+    ) -> Request:
+        return Request(self._full(key), loader, ttl, self._reader.tag_names(tags), kind, jitter)
+
+    def _many(
+        self,
+        keys: Iterable[str],
+        loader: Callable[[Sequence[str]], Any],
+        ttl: Ttl | Unset,
+        tags: Iterable[str],
+        kind: str | None,
+    ) -> BulkRequest:
+        return BulkRequest({self._full(key): key for key in keys}, loader, ttl, self._reader.tag_names(tags), kind)
+
+    def _warmer(
+        self, get: Callable[[Request], Any], ttl: Ttl | Unset, tags: Iterable[str], kind: str | None
+    ) -> Callable[[str, Callable[[], Any]], Any]:
+        names = tuple(tags)
+        return lambda key, load: get(self._request(key, load, ttl, names, kind, jitter=WARM_JITTER))
 
     def _full(self, key: str) -> str:
         if not isinstance(key, str):

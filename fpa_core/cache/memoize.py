@@ -5,15 +5,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 from fpa_core.cache.codec import encode
 from fpa_core.cache.keys import make_key
-from fpa_core.cache.ttl import Ttl, Unset
-
-if TYPE_CHECKING:
-    from fpa_core.cache.verbs import LoadingVerbs
 
 __all__ = ["memoize"]
 
@@ -21,14 +17,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def memoize(
-    cache: LoadingVerbs,
     function: F,
     *,
-    ttl: Ttl | Unset,
+    load: Callable[..., Any],
+    aload: Callable[..., Awaitable[Any]],
+    delete: Callable[[str], bool],
     tags: Iterable[str] | Callable[..., Iterable[str]],
-    kind: str | None,
 ) -> F:
-    """Wrap *function*, or coroutine function, so that calls with equal arguments are answered from *cache*.
+    """Wrap a function or coroutine function so that calls with equal arguments are answered from a cache.
+
+    :param load: ``get_or_load`` of the cache, called with the key, the loader and ``tags``; *aload* is ``aget_or_load``.
+    :param delete: deletes a key.
+    :param tags: the tags, or a function from the call's arguments to them.
 
     The wrapper has ``key(...)``, the cache key of those arguments, and ``invalidate(...)``, which deletes their result.
     """
@@ -48,30 +48,21 @@ def memoize(
     if inspect.iscoroutinefunction(function):
 
         async def awrapper(*args: Any, **kwargs: Any) -> Any:
-            return await cache.aget_or_load(
-                key(*args, **kwargs),
-                functools.partial(function, *args, **kwargs),
-                ttl=ttl,
-                tags=tags_of(*args, **kwargs),
-                kind=kind,
-            )
+            loader = functools.partial(function, *args, **kwargs)
+            return await aload(key(*args, **kwargs), loader, tags=tags_of(*args, **kwargs))
 
         wrapper = awrapper
     else:
 
         def swrapper(*args: Any, **kwargs: Any) -> Any:
-            return cache.get_or_load(
-                key(*args, **kwargs),
-                functools.partial(function, *args, **kwargs),
-                ttl=ttl,
-                tags=tags_of(*args, **kwargs),
-                kind=kind,
+            return load(
+                key(*args, **kwargs), functools.partial(function, *args, **kwargs), tags=tags_of(*args, **kwargs)
             )
 
         wrapper = swrapper
 
     wrapped: Any = functools.wraps(function)(wrapper)
     wrapped.key = key
-    wrapped.invalidate = lambda *args, **kwargs: cache.delete(key(*args, **kwargs))
+    wrapped.invalidate = lambda *args, **kwargs: delete(key(*args, **kwargs))
     result: F = wrapped
     return result

@@ -6,12 +6,9 @@ import logging
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from fpa_core.exceptions import CacheError
-
-if TYPE_CHECKING:
-    from fpa_core.cache.datacache import DataCache
 
 __all__ = ["Sweeper"]
 
@@ -23,31 +20,32 @@ _running: weakref.WeakSet[Sweeper] = weakref.WeakSet()
 class Sweeper:
     """Purges a cache periodically until it is closed or garbage-collected.
 
-    The thread is a daemon and references the cache weakly, so it keeps neither the process nor the cache alive. A purge that fails is
+    The thread is a daemon and references the object of *purge*, the cache, weakly, so it keeps neither the process nor the cache alive. A purge that fails is
     logged, and tried again at the next time. A forked child gets its own thread.
 
+    :param purge: a method of the cache that frees expired entries.
     :param seconds: time between two purges.
     """
 
-    _cache: weakref.ref[DataCache]
+    _purge: weakref.WeakMethod[Callable[[], object]]
     _stop: threading.Event
 
-    def __init__(self, cache: DataCache, seconds: float) -> None:
+    def __init__(self, purge: Callable[[], object], seconds: float) -> None:
         if not seconds > 0:
             raise CacheError(f"sweep_every must be more than 0 seconds, not {seconds!r}")
         self._seconds = seconds
-        self.start(cache)
+        self.start(purge)
         _running.add(self)
 
-    def start(self, cache: DataCache | None = None) -> None:
-        """Start the thread; *cache* is None in a forked child, which sweeps the same cache as its parent."""
-        cache = self._cache() if cache is None else cache
-        if cache is None:
+    def start(self, purge: Callable[[], object] | None = None) -> None:
+        """Start the thread; *purge* is None in a forked child, which sweeps the same cache as its parent."""
+        purge = self._purge() if purge is None else purge
+        if purge is None:
             return
         self._stop = stop = threading.Event()  # the parent's may be locked for ever in the child
-        self._cache = weakref.ref(cache, lambda _: stop.set())
+        self._purge = weakref.WeakMethod(purge, lambda _: stop.set())
         threading.Thread(
-            target=_sweep, args=(self._cache, stop, self._seconds), name="fpa-cache-sweeper", daemon=True
+            target=_sweep, args=(self._purge, stop, self._seconds), name="fpa-cache-sweeper", daemon=True
         ).start()
 
     def stop(self) -> None:
@@ -56,17 +54,17 @@ class Sweeper:
         self._stop.set()
 
 
-def _sweep(reference: weakref.ref[DataCache], stop: threading.Event, seconds: float) -> None:
+def _sweep(reference: weakref.WeakMethod[Callable[[], object]], stop: threading.Event, seconds: float) -> None:
     while not stop.wait(seconds):
-        cache = reference()
-        if cache is None:
+        purge = reference()
+        if purge is None:
             return
         try:
-            cache.purge()
+            purge()
         except Exception:
             if not stop.is_set():  # closed during the purge
                 logger.exception("sweeping the cache failed; next try in %s s", seconds)
-        del cache  # so that the wait does not keep it alive
+        del purge  # so that the wait does not keep it alive
 
 
 def _restart() -> None:

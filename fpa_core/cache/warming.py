@@ -7,13 +7,10 @@ import contextvars
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fpa_core.cache.answers import WarmReport
 from fpa_core.exceptions import CacheError
-
-if TYPE_CHECKING:
-    from fpa_core.cache.verbs import LoadingVerbs
 
 __all__ = ["awarm", "warm"]
 
@@ -21,17 +18,25 @@ _LOADED, _PRESENT, _UNSTORED = "loaded", "present", "unstored"
 
 
 def warm(
-    cache: LoadingVerbs, load: Callable[[str], Any], keys: Iterable[str], fetch: Callable[..., Any], workers: int
+    contains: Callable[[str], bool],
+    load: Callable[[str], Any],
+    keys: Iterable[str],
+    fetch: Callable[..., Any],
+    workers: int,
 ) -> WarmReport:
-    """Warm with threads that end with this call; *fetch* is ``get_or_load`` with its other arguments bound."""
+    """Warm with threads that end with this call.
+
+    :param contains: returns whether a key has a fresh value.
+    :param fetch: ``get_or_load`` with its other arguments bound.
+    """
     _check(workers)
 
     def one(key: str) -> str | Exception:
         try:
-            if cache.contains(key):
+            if contains(key):
                 return _PRESENT
             fetch(key, lambda: load(key))
-            return _LOADED if cache.contains(key) else _UNSTORED
+            return _LOADED if contains(key) else _UNSTORED
         except Exception as error:  # noqa: BLE001 - reported, and the other keys continue
             return error
 
@@ -47,23 +52,23 @@ def warm(
 
 
 async def awarm(
-    cache: LoadingVerbs,
+    contains: Callable[[str], bool],
     load: Callable[[str], Any],
     keys: Iterable[str],
     fetch: Callable[..., Awaitable[Any]],
     workers: int,
 ) -> WarmReport:
-    """Warm with at most *workers* loads at once on the running event loop."""
+    """Warm with at most *workers* loads at once on the running event loop; the parameters are those of :func:`warm`."""
     _check(workers)
     free = asyncio.Semaphore(workers)
 
     async def one(key: str) -> str | Exception:
         async with free:
             try:
-                if cache.contains(key):
+                if contains(key):
                     return _PRESENT
                 await fetch(key, lambda: load(key))
-                return _LOADED if cache.contains(key) else _UNSTORED
+                return _LOADED if contains(key) else _UNSTORED
             except Exception as error:  # noqa: BLE001 - as for threads
                 return error
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import after_commit, json_option, note, print_json, say, table, when
+from fpa_core.cli.output import after_commit, json_option, note, print_json, say, when
+from fpa_core.cli.tables import table, wide_option
+from fpa_core.exceptions import ConfigError
 
 __all__ = ["batches", "config", "plugins", "undo"]
 
@@ -17,6 +19,7 @@ __all__ = ["batches", "config", "plugins", "undo"]
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="The largest number of batches to list."
 )
 @json_option
+@wide_option
 @click.pass_obj
 def batches(app: App, /, limit: int, as_json: bool) -> None:
     """List the stored batches, latest first."""
@@ -26,7 +29,7 @@ def batches(app: App, /, limit: int, as_json: bool) -> None:
         found = data.store.batches(limit=limit)
     if as_json:
         entries = [asdict(batch) | {"recorded": when(batch.recorded_ns)} for batch in found]
-        print_json([{"source" if name == "origin" else name: value for name, value in e.items()} for e in entries])
+        print_json(entries)
         return
     counts = ("read", "inserted", "duplicate", "revised", "quarantined", "deleted")
     rows = [
@@ -40,7 +43,7 @@ def batches(app: App, /, limit: int, as_json: bool) -> None:
         ]
         for b in found
     ]
-    table("", ["batch", "recorded (UTC)", "source", "file", *counts, "undone by"], rows, empty="no batches yet")
+    table("", ["batch", "recorded (UTC)", "origin", "file", *counts, "undone by"], rows, empty="no batches yet")
 
 
 @click.command()
@@ -60,6 +63,7 @@ def undo(app: App, /, batch: int, as_json: bool) -> None:
 
 @click.command()
 @json_option
+@wide_option
 @click.pass_obj
 def plugins(app: App, /, as_json: bool) -> None:
     """List plugins, what each provides, and the error of those that failed to load."""
@@ -84,6 +88,8 @@ def plugins(app: App, /, as_json: bool) -> None:
     for report in reports:
         if report.error:
             note(f"{report.name}: {report.error}")
+        for name, reason in report.refused.items():
+            note(f"{report.name}: {name} is not used: {reason}")
 
 
 def _offer(hook: str, names: Sequence[str]) -> str:
@@ -98,6 +104,7 @@ def config() -> None:
 
 @config.command("show")
 @json_option
+@wide_option
 @click.pass_obj
 def config_show(app: App, /, as_json: bool) -> None:
     """Show every effective setting and its origin; secrets are masked."""
@@ -121,14 +128,53 @@ def config_show(app: App, /, as_json: bool) -> None:
     table("", ["key", "value", "from"], [[one.key, one.value, one.origin] for one in found])
 
 
+@config.command("schema")
+@click.pass_obj
+def config_schema(app: App, /) -> None:
+    """Print the JSON Schema of fpa.toml with the options of the installed plugins, for editors that complete and check TOML."""
+    from fpa_core.config.schema import schema
+
+    with app.open() as data:
+        plugins = data.plugins
+    print_json(
+        schema(
+            stores=plugins.stores.options,
+            caches=plugins.caches.options,
+            validators=plugins.validators.options,
+            sources=plugins.sources.options,
+            rules=plugins.rules.options,
+        )
+    )
+
+
 @config.command("check")
 @json_option
 @click.pass_obj
 def config_check(app: App, /, as_json: bool) -> None:
-    """Check the configuration without opening anything; all problems are reported at once."""
-    with app.open() as data:
-        path = data.config.path
+    """Check the configuration with every overlay, without opening anything; all problems are reported at once.
+
+    Environment variables must be set only for the chosen overlay.
+    """
+    from fpa_core import config
+    from fpa_core.layer.components import structured
+    from fpa_core.plugins import PluginManager
+
+    tree = config.load(app.config, env=app.env)
+    problems: dict[str, object] = {}
+    for env in (tree.env, *(each for each in tree.environments if each != tree.env)):
+        # Without an overlay the base alone is checked.
+        chosen = env == tree.env
+        checked = tree if chosen else config.load(app.config, env=env, demand_variables=False)
+        try:
+            section = checked.plugins
+            structured(checked, PluginManager(block=section.block, required=section.required, strict=section.strict))
+        except ConfigError as error:
+            problems |= {str(problem): problem for problem in error.problems or (error.message,)}
+    if problems:
+        config.fail(list(problems.values()))
     if as_json:
-        print_json({"valid": True, "file": None if path is None else str(path), "env": data.config.env})
+        file = None if tree.path is None else str(tree.path)
+        print_json({"valid": True, "file": file, "env": tree.env, "environments": list(tree.environments)})
     else:
-        say(f"{path or 'defaults (no fpa.toml)'}: valid")
+        overlays = f", with {', '.join(tree.environments)}" if tree.environments else ""
+        say(f"{tree.path or 'defaults (no fpa.toml)'}: valid{overlays}")

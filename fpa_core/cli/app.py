@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core import exceptions
-from fpa_core.cli.output import OutputError, note, open_standard_streams, show_error, writing
+from fpa_core.cli.output import OutputError, note, open_standard_streams, print_json, show_error, writing
 from fpa_core.display import displayed
 from fpa_core.exceptions import FpaError
 
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["EXIT_CODES", "NOTHING_STORED", "App", "cli", "main"]
 
+
+class UsageError(FpaError):
+    """Raised for a wrong command line."""
+
+
 EXIT_CODES: dict[type[FpaError], int] = {
+    UsageError: 2,
     exceptions.ConfigError: 3,
     exceptions.PluginError: 4,
     exceptions.DatabaseError: 5,
@@ -41,6 +48,8 @@ INTERRUPTED = 130
 
 DISTRIBUTION = "financial-portfolio-automation"
 
+_UNKNOWN = re.compile("No such command '([^']*)'$")
+
 _COMMANDS = {
     "init": ("fpa_core.cli.setup", "Write a commented fpa.toml."),
     "demo": ("fpa_core.cli.setup", "Generate a day of sample data and show how the layer handles it."),
@@ -48,6 +57,7 @@ _COMMANDS = {
     "sniff": ("fpa_core.cli.files", "Show how files would be read, without storing anything."),
     "formats": ("fpa_core.cli.files", "List the known file formats."),
     "validate": ("fpa_core.cli.validate", "Validate files without storing them, and report the findings."),
+    "audit": ("fpa_core.cli.audit", "Validate what is stored."),
     "query": ("fpa_core.cli.data", "Read stored records."),
     "latest": ("fpa_core.cli.data", "Show the last quote, trade and bars of a symbol."),
     "portfolio": ("fpa_core.cli.portfolio", "Show what accounts hold, have earned, and are worth."),
@@ -75,12 +85,12 @@ class App:
     def open(self, *, lazy: bool = True) -> DataLayer:
         """Open the data layer. Its parts open on first use unless *lazy* is false."""
         from fpa_core import config, log
-        from fpa_core.layer import open_layer
+        from fpa_core.layer import open_tree
 
         # Configure logging before the layer, because loading plugins logs.
         tree = config.load(self.config, env=self.env)
         log.configure(tree.logging, self.log_level, secrets=tree.secrets)
-        return open_layer(self.config, env=self.env, lazy=lazy)
+        return open_tree(tree, lazy=lazy)
 
 
 class _Group(click.Group):
@@ -104,10 +114,6 @@ class _Group(click.Group):
         except KeyboardInterrupt:
             note("interrupted")
             ctx.exit(INTERRUPTED)
-        except click.ClickException as error:
-            # The message quotes the argument, which may be a file name with control characters.
-            error.message = displayed(error.message, keep="\n\t")  # type: ignore[misc]  # there is no other way in
-            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         _add_plugin_commands(self, ctx)
@@ -160,25 +166,58 @@ def cli(ctx: click.Context, config: str | None, env: str | None, log_level: str 
     ctx.obj = App(config, env, log_level)
 
 
-def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line. An :class:`FpaError` becomes a message and an exit code."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit. An error becomes a message, with ``--json`` a JSON object too, and an exit code."""
     open_standard_streams()
     try:
-        return _run(arguments)
-    except FpaError as error:
-        show_error(error)
-        sys.exit(exit_code(error))
+        sys.exit(_run(arguments))
+    except (FpaError, click.ClickException) as error:
+        known = _usage_error(error) if isinstance(error, click.ClickException) else error
+        show_error(known)
+        if "--json" in (sys.argv[1:] if arguments is None else arguments) and not isinstance(known, OutputError):
+            print_json({"error": _as_dict(known)})
+        sys.exit(exit_code(known))
+    except click.Abort:
+        note("aborted")
+        sys.exit(1)
 
 
 def _run(arguments: list[str] | None) -> Any:
     try:
-        return cli.main(args=arguments, prog_name="fpa")
+        return cli.main(args=arguments, prog_name="fpa", standalone_mode=False)
     except OSError as error:
         # Click itself prints help texts and versions, and plugin commands print with it.
         if any(frame.f_code is click.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
             with writing():
                 raise
         raise
+
+
+def _usage_error(error: click.ClickException) -> UsageError:
+    """Return an error of click as one of ours: with the closest command for an unknown one, and where help is."""
+    from fpa_core.config import did_you_mean
+
+    # The message quotes the argument, which may be a file name with control characters.
+    message = displayed(" ".join(error.format_message().rstrip(".").split("\n\t")))
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return UsageError(message)
+    hint = f"{context.command_path} --help"
+    if isinstance(context.command, click.Group) and (unknown := _UNKNOWN.match(message)):
+        meant = did_you_mean(unknown[1], context.command.list_commands(context))
+        hint = f"{meant} See {hint}" if meant else hint
+    return UsageError(message[:1].lower() + message[1:], hint=hint)
+
+
+def _as_dict(error: FpaError) -> dict[str, Any]:
+    """Return an error for machines."""
+    return {
+        "type": type(error).__name__,
+        "message": displayed(error.message, keep="\n"),
+        "hint": error.hint,
+        "problems": [str(problem) for problem in getattr(error, "problems", ())],
+        "exit_code": exit_code(error),
+    }
 
 
 def exit_code(error: FpaError) -> int:

@@ -10,11 +10,12 @@ import click
 
 from fpa_core.cli.app import App, exit_code
 from fpa_core.cli.files import KINDS
-from fpa_core.cli.output import json_option, note, print_json, say, table
+from fpa_core.cli.output import json_option, note, print_json, say
+from fpa_core.cli.tables import table, wide_option
 from fpa_core.exceptions import FpaError
 
 if TYPE_CHECKING:
-    from fpa_core.layer import DataLayer
+    from fpa_core.store import Selection
 
 __all__ = ["cache"]
 
@@ -32,6 +33,7 @@ def cache() -> None:
 
 @cache.command("stats")
 @json_option
+@wide_option
 @click.pass_obj
 def cache_stats(app: App, /, as_json: bool) -> None:
     """Show cache statistics. A memory cache lives only as long as its process; hits and misses are counted per process."""
@@ -142,7 +144,14 @@ def cache_invalidate(app: App, /, pattern: str | None, tags: tuple[str, ...], as
 @json_option
 @click.pass_obj
 def cache_warm(
-    app: App, /, kind: str, symbols: tuple[str, ...], form: str, as_json: bool, **range_: str | None
+    app: App,
+    /,
+    kind: str,
+    symbols: tuple[str, ...],
+    form: str,
+    as_json: bool,
+    start: str | None,
+    end: str | None,
 ) -> None:
     """Read KIND of each of SYMBOLS, or of all symbols, so that programs find the results in the cache.
 
@@ -155,7 +164,7 @@ def cache_warm(
         before = data.cache.get_stats()
         for symbol in wanted:
             try:
-                _read(data, kind, symbol, form, range_)
+                _read(data.select(kind, symbol, start=start, end=end), form)
             except FpaError as problem:
                 failed[symbol], error = str(problem), problem
         since = data.cache.get_stats() - before
@@ -172,8 +181,7 @@ def cache_warm(
         sys.exit(exit_code(error))
 
 
-def _read(data: DataLayer, kind: str, symbol: str, form: str, range_: dict[str, str | None]) -> None:
-    selection = data.select(kind, symbol, **range_)
+def _read(selection: Selection[Any], form: str) -> None:
     {"records": selection.to_list, "arrow": selection.to_arrow, "count": selection.count}[form]()
 
 

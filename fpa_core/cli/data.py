@@ -19,10 +19,10 @@ from fpa_core.cli.output import (
     progress_bar,
     say,
     show_error,
-    table,
     text_rows,
     when,
 )
+from fpa_core.cli.tables import table, wide_option
 from fpa_core.exceptions import DataError, FpaError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ REMEMBERED = 1_000
 
 @click.command()
 @file_options
-@click.option("--source", help="Where the data come from, such as fxcm; stored with every row.")
+@click.option("--origin", help="Where the data come from, such as fxcm; stored with every row.")
 @click.option(
     "--via", metavar="SOURCE", help="Read from this source plugin; FILES are then its arguments, such as symbols."
 )
@@ -55,7 +55,7 @@ def ingest(
     app: App,
     /,
     files: tuple[str, ...],
-    source: str | None,
+    origin: str | None,
     dry_run: bool,
     as_json: bool,
     start: str | None,
@@ -83,7 +83,7 @@ def ingest(
                     else:
                         receipt = data.ingest(
                             target,
-                            source=source,
+                            origin=origin,
                             progress=progress,
                             start=start,
                             end=end,
@@ -219,11 +219,12 @@ def _show_receipt(receipt: Receipt, target: str) -> None:
 @click.option("--as-known-at", help="The data as known at that time, without later batches and corrections.")
 @click.option("--adjust", type=click.Choice(["splits", "all"]), help="Adjust prices for splits, or also for dividends.")
 @click.option("--batch", type=int, help="Only rows of this batch.")
-@click.option("--source", help="Only rows from this source, such as files:fxcm or 'files:*'.")
+@click.option("--origin", help="Only rows of this origin, such as files:fxcm or 'files:*'.")
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="The output format."
 )
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
+@wide_option
 @click.pass_obj
 def query(
     app: App,
@@ -282,11 +283,10 @@ def _show_rows(data: DataLayer, kind: str, symbol: str | None, limit: int | None
     # Read a screenful through the cache, as programs do; read more in bounded memory.
     through_cache = bound is not None and bound <= REMEMBERED
     batches = selection.to_arrow("text").to_batches() if through_cache else selection.batches(prices="text")
-    rows = [row for batch in batches for row in text_rows(selection.query.kind, batch)]
+    rows = (row for batch in batches for row in text_rows(selection.query.kind, batch))
     names = [column.name for column in selection.query.kind.columns]
-    used = [i for i, name in enumerate(names) if i < 3 or any(row[i] is not None for row in rows)]
-    table("", [names[i] for i in used], [[row[i] for i in used] for row in rows], empty=f"no {kind}")
-    if limit is None and len(rows) == SHOWN:
+    shown = table("", names, rows, empty=f"no {kind}", optional=range(3, len(names)))
+    if limit is None and shown == SHOWN:
         total = data.select(kind, symbol, **conditions).count()
         if total > SHOWN:
             note(f"showing the first {SHOWN} of {total:,} rows; use --limit for more, or --format csv for all")
@@ -295,6 +295,7 @@ def _show_rows(data: DataLayer, kind: str, symbol: str | None, limit: int | None
 @click.command()
 @click.argument("symbol")
 @json_option
+@wide_option
 @click.pass_obj
 def latest(app: App, /, symbol: str, as_json: bool) -> None:
     """Show the last quote and trade of SYMBOL, and its last bar of each interval."""
@@ -325,6 +326,7 @@ def _kind(record: Any) -> str:
 @click.command()
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 @json_option
+@wide_option
 @click.pass_obj
 def inventory(app: App, /, kind: str | None, as_json: bool) -> None:
     """Show what is stored, by kind and symbol: rows, first and last time."""

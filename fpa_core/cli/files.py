@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core.cli.app import App, exit_code
-from fpa_core.cli.output import json_option, print_json, say, show_error, table
+from fpa_core.cli.output import json_option, print_json, say, show_error
+from fpa_core.cli.tables import table, wide_option
 from fpa_core.exceptions import DataError, FpaError
 
 if TYPE_CHECKING:
@@ -245,6 +246,7 @@ def _parts(found: Sniffed) -> list[str]:
 @click.command()
 @click.argument("name", required=False)
 @json_option
+@wide_option
 @click.pass_obj
 def formats(app: App, /, name: str | None, as_json: bool) -> None:
     """List the known file formats, or show the format NAME. Formats are built in, from plugins, or from [formats.NAME] in fpa.toml."""

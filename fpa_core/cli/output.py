@@ -1,4 +1,4 @@
-"""Output of commands: tables for people, JSON for machines, and a progress bar on terminals only."""
+"""Output of commands: text for people, JSON for machines, and a progress bar on terminals only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
@@ -33,7 +33,7 @@ __all__ = [
     "progress_bar",
     "say",
     "show_error",
-    "table",
+    "style",
     "text_rows",
     "when",
     "writing",
@@ -151,50 +151,6 @@ class _Terminal:
         return '"'.join(shown)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str = "nothing") -> None:
-    """Print rows under headings; columns of numbers are flush right."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    content = [list(row) for row in rows]
-    if not content:
-        say(f"{title}: {empty}" if title else empty)
-        return
-    grid = Table(
-        title=Text(displayed(title)) if title else None,
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-        box=None,
-        pad_edge=False,
-    )
-    for i, name in enumerate(columns):
-        numeric = all(isinstance(row[i], (int, float)) or row[i] in (None, "") or _is_number(row[i]) for row in content)
-        grid.add_column(Text(displayed(name)), justify="right" if numeric else "left", overflow="fold")
-    for row in content:
-        grid.add_row(*(Text(displayed(_cell(value))) for value in row))
-    # A pipe has no width, so lines are not folded there. Padding of the last column is stripped.
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 10_000, highlight=False)
-    with writing():
-        with console.capture() as capture:  # which writes an empty text to the file
-            console.print(grid)
-        # Not splitlines(), which splits at more than line feeds.
-        click.echo("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, str) and value.replace(".", "", 1).lstrip("-").isdigit()
-
-
 def text_rows(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str | None, ...]]:
     """Yield the rows of a batch as text, with exact decimals and times."""
     from fpa_core.arrow import columns
@@ -209,9 +165,14 @@ def note(text: str) -> None:
     _to_standard_error(displayed(text))
 
 
+def style(text: str, **options: Any) -> str:
+    """Return *text* as :func:`click.style` does; unchanged if the variable ``NO_COLOR`` is set (see https://no-color.org)."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, **options)
+
+
 def show_error(error: FpaError) -> None:
     """Print an error and its hint on standard error."""
-    _to_standard_error(f"{click.style('error:', fg='red', bold=True)} {displayed_error(error)}")
+    _to_standard_error(f"{style('error:', fg='red', bold=True)} {displayed_error(error)}")
 
 
 def _to_standard_error(text: str) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, print_json, say, table, when
+from fpa_core.cli.output import json_option, print_json, say, when
+from fpa_core.cli.tables import table, wide_option
 
 if TYPE_CHECKING:
     from fpa_core.portfolio import Discrepancy, Grouping
@@ -68,12 +69,14 @@ def portfolio() -> None:
 @_method
 @_prices
 @click.option(
-    "--source",
+    "--from",
+    "from_",
     type=click.Choice(["fills", "snapshots"]),
     default="fills",
     show_default=True,
     help="Count fills, or take the last snapshot.",
 )
+@wide_option
 @json_option
 @click.pass_obj
 def positions(app: App, /, as_json: bool, prices: Sequence[str], **asked: Any) -> None:
@@ -99,6 +102,7 @@ def positions(app: App, /, as_json: bool, prices: Sequence[str], **asked: Any) -
 @_as_of
 @_known
 @_method
+@wide_option
 @json_option
 @click.pass_obj
 def lots(app: App, /, as_json: bool, **asked: Any) -> None:
@@ -127,6 +131,7 @@ def lots(app: App, /, as_json: bool, **asked: Any) -> None:
 @_known
 @_method
 @_tz
+@wide_option
 @json_option
 @click.pass_obj
 def realized(app: App, /, as_json: bool, by: Grouping | None, **asked: Any) -> None:
@@ -163,6 +168,7 @@ def realized(app: App, /, as_json: bool, by: Grouping | None, **asked: Any) -> N
 @_prices
 @_converted
 @_tz
+@wide_option
 @json_option
 @click.pass_obj
 def pnl(app: App, /, as_json: bool, by: Grouping, prices: Sequence[str], rates: Sequence[str], **asked: Any) -> None:
@@ -199,6 +205,7 @@ def pnl(app: App, /, as_json: bool, by: Grouping, prices: Sequence[str], rates: 
 @_prices
 @_converted
 @_tz
+@wide_option
 @json_option
 @click.pass_obj
 def equity(app: App, /, as_json: bool, prices: Sequence[str], rates: Sequence[str], **asked: Any) -> None:
@@ -246,6 +253,7 @@ def returns(app: App, /, as_json: bool, prices: Sequence[str], rates: Sequence[s
 @portfolio.command()
 @click.argument("order")
 @click.option("--account", help="Its account, if several have an order of that id.")
+@wide_option
 @json_option
 @click.pass_obj
 def history(app: App, /, order: str, account: str | None, as_json: bool) -> None:
@@ -273,6 +281,7 @@ def history(app: App, /, order: str, account: str | None, as_json: bool) -> None
 @_account
 @_as_of
 @_known
+@wide_option
 @json_option
 @click.pass_obj
 def reconcile(app: App, /, as_json: bool, **asked: Any) -> None:

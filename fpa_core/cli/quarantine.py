@@ -10,7 +10,8 @@ import click
 
 from fpa_core.cli.app import App
 from fpa_core.cli.files import KINDS, reading_options, said_options
-from fpa_core.cli.output import after_commit, data_output, json_option, note, print_json, say, table, when
+from fpa_core.cli.output import after_commit, data_output, json_option, note, print_json, say, when
+from fpa_core.cli.tables import table, wide_option
 from fpa_core.protocols import State
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def quarantine() -> None:
 def _conditions(command: Any) -> Any:
     """Add the options that select records; a record must match all that are given."""
     for option in (
-        click.option("--source", help="Only records of batches from this source, such as files:fxcm or 'files:*'."),
+        click.option("--origin", help="Only records of batches of this origin, such as files:fxcm or 'files:*'."),
         click.option("--rule", help="Only records that broke this rule, such as quote.crossed or 'quote.*'."),
         click.option("--symbol", help="Only records of this symbol, or of a pattern such as 'SPX*'."),
         click.option("--kind", type=click.Choice(KINDS), help="Only records of this kind."),
@@ -40,8 +41,12 @@ def _conditions(command: Any) -> Any:
     return command
 
 
-_waive = click.option(
-    "--waive", multiple=True, metavar="RULE", help="Ignore this rule, and store records that break it; repeatable."
+_ignore_rule = click.option(
+    "--ignore-rule",
+    "ignore_rules",
+    multiple=True,
+    metavar="RULE",
+    help="Ignore this rule, and store records that break it; repeatable.",
 )
 _ids = click.argument("ids", nargs=-1, type=int, metavar="[ID]...")
 
@@ -64,6 +69,7 @@ def _given(conditions: dict[str, Any], ids: tuple[int, ...] = ()) -> dict[str, A
     "--limit", type=click.IntRange(1), default=50, show_default=True, help="The largest number of records to list."
 )
 @json_option
+@wide_option
 @click.pass_obj
 def quarantine_list(app: App, /, limit: int, state: str, as_json: bool, **conditions: Any) -> None:
     """List quarantined records, latest first, with the rules they broke."""
@@ -112,18 +118,18 @@ def quarantine_show(app: App, /, record: int, as_json: bool) -> None:
 @quarantine.command("replay")
 @_ids
 @_conditions
-@_waive
+@_ignore_rule
 @json_option
 @click.pass_obj
 def quarantine_replay(
-    app: App, /, ids: tuple[int, ...], waive: tuple[str, ...], as_json: bool, **conditions: Any
+    app: App, /, ids: tuple[int, ...], ignore_rules: tuple[str, ...], as_json: bool, **conditions: Any
 ) -> None:
     """Validate open records again with the enabled rules, and store those that pass: all, those given by ID, or those that match the options.
 
     Records that do not pass stay in quarantine.
     """
     with app.open() as data:
-        receipts = data.quarantine.replay(waive=waive, **_given(conditions, ids))
+        receipts = data.quarantine.replay(ignore_rules=ignore_rules, **_given(conditions, ids))
     with after_commit(f"stored: {len(receipts)} batches"):
         _answer(receipts, as_json=as_json)
 
@@ -143,7 +149,7 @@ def _answer(receipts: Any, *, as_json: bool) -> None:
 
 
 def _show(receipt: Receipt) -> None:
-    origin = receipt.file or receipt.source
+    origin = receipt.file or receipt.origin
     say(f"{origin}: {receipt.kind or 'records'}, batch {receipt.batch}")
     stay = f", {receipt.quarantined:,} still quarantined" if receipt.quarantined else ""
     counts = f"{receipt.inserted:,} inserted, {receipt.duplicate:,} duplicate, {receipt.revised:,} revised"
@@ -155,16 +161,16 @@ def _show(receipt: Receipt) -> None:
 @quarantine.command("retry")
 @click.option("--batch", type=int, required=True, help="The batch that rejected the rows.")
 @reading_options
-@_waive
+@_ignore_rule
 @json_option
 @click.pass_obj
-def quarantine_retry(app: App, /, batch: int, waive: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def quarantine_retry(app: App, /, batch: int, ignore_rules: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Parse the unreadable rows of a batch again with other options, such as --tz or --column, and store those that now give records.
 
     Options that are not given keep their values from the ingest of the file. Rows that still cannot be parsed stay in quarantine.
     """
     with app.open() as data:
-        receipt = data.quarantine.retry(batch, waive=waive, **said_options(options))
+        receipt = data.quarantine.retry(batch, ignore_rules=ignore_rules, **said_options(options))
     with after_commit(f"stored: batch {receipt.batch}"):
         _answer([receipt], as_json=as_json)
 
@@ -172,10 +178,12 @@ def quarantine_retry(app: App, /, batch: int, waive: tuple[str, ...], as_json: b
 @quarantine.command("fix")
 @click.argument("record", type=int, metavar="ID")
 @click.argument("changes", nargs=-1, required=True, metavar="COLUMN=VALUE...")
-@_waive
+@_ignore_rule
 @json_option
 @click.pass_obj
-def quarantine_fix(app: App, /, record: int, changes: tuple[str, ...], waive: tuple[str, ...], as_json: bool) -> None:
+def quarantine_fix(
+    app: App, /, record: int, changes: tuple[str, ...], ignore_rules: tuple[str, ...], as_json: bool
+) -> None:
     """Change values of an open record, validate it again, and store it. COLUMN= with nothing after the sign removes the value.
 
     If it still breaks a rule of severity error, nothing is changed and the exit code is 1.
@@ -187,7 +195,7 @@ def quarantine_fix(app: App, /, record: int, changes: tuple[str, ...], waive: tu
             raise click.BadParameter(f"{change!r} is not of the form COLUMN=VALUE", param_hint="COLUMN=VALUE")
         values[name] = value
     with app.open() as data:
-        receipt = data.quarantine.fix(record, values, waive=waive)
+        receipt = data.quarantine.fix(record, values, ignore_rules=ignore_rules)
     with after_commit(f"stored: batch {receipt.batch}"):
         if as_json:
             print_json(receipt.as_dict())

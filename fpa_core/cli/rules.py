@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, print_json, say, table
+from fpa_core.cli.output import json_option, print_json, say
+from fpa_core.cli.tables import table, wide_option
 from fpa_core.display import displayed
 
 __all__ = ["rules"]
@@ -17,6 +18,7 @@ __all__ = ["rules"]
 
 @click.group(invoke_without_command=True)
 @json_option
+@wide_option
 @click.pass_context
 def rules(ctx: click.Context, as_json: bool) -> None:
     """List the enabled validation rules with their parameters."""
@@ -86,7 +88,7 @@ def _rules(app: App) -> list[dict[str, Any]]:
 
 def _idle(app: App, rule: str) -> dict[str, Any]:
     """Describe a rule that plugins provide and that is disabled."""
-    from fpa_core.parts import rule_origins
+    from fpa_core.layer.components import rule_origins
 
     with app.open() as data:
         if rule not in data.plugins.rules:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, print_json, say, table
+from fpa_core.cli.output import json_option, print_json, say
+from fpa_core.cli.tables import table, wide_option
 
 __all__ = ["store"]
 
@@ -17,6 +18,7 @@ def store() -> None:
 
 @store.command("stats")
 @json_option
+@wide_option
 @click.pass_obj
 def store_stats(app: App, /, as_json: bool) -> None:
     """Show database statistics: single (hot) and sealed rows of each kind, and bytes per sealed row."""

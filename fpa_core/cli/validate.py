@@ -10,14 +10,15 @@ import click
 
 from fpa_core.cli.app import App
 from fpa_core.cli.files import file_options, said_options, targets_of
-from fpa_core.cli.output import json_option, note, print_json, progress_bar, say, table
+from fpa_core.cli.output import json_option, note, print_json, progress_bar, say, when
+from fpa_core.cli.tables import table, wide_option
 from fpa_core.protocols import Finding, Severity
 
 if TYPE_CHECKING:
     from fpa_core.report import FileReport
     from fpa_core.validator import ValidationResult
 
-__all__ = ["validate"]
+__all__ = ["show_result", "validate"]
 
 
 @click.command()
@@ -27,6 +28,7 @@ __all__ = ["validate"]
     "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write an HTML report to FILE."
 )
 @json_option
+@wide_option
 @click.pass_obj
 def validate(
     app: App, /, files: tuple[str, ...], strict: bool, html: Path | None, as_json: bool, **options: Any
@@ -50,7 +52,7 @@ def validate(
             broken |= not result.is_valid or (strict and bool(result.warnings))
             entries.append({"file": str(file)} | result.as_dict())
             if not as_json:
-                _show(file, result)
+                show_result(file.name, result)
     if html is not None:
         _write(html, reports)
     if as_json:
@@ -70,7 +72,11 @@ def _write(target: Path, reports: list[FileReport]) -> None:
     note(f"report written to {target}")
 
 
-def _show(file: Path, result: ValidationResult) -> None:
+def show_result(what: str, result: ValidationResult, *, stored: bool = False) -> None:
+    """Print the rules that were broken, the worst first, each with its first finding, and the rules that every row passed.
+
+    :param stored: whether the rows are stored ones, which have no position in a file.
+    """
     verdict = "valid" if result.is_valid else "invalid"
     first: dict[str, Finding] = {}
     for finding in result.findings:
@@ -79,19 +85,27 @@ def _show(file: Path, result: ValidationResult) -> None:
     broken = [(rule, tally, first.get(rule)) for rule, tally in result.counts.items() if tally.failed]
     broken.sort(key=lambda each: (order.index(each[2].severity) if each[2] else len(order), -each[1].failed))
     rows = [
-        [rule, str(finding.severity) if finding else "", tally.evaluated, tally.failed, _example(finding)]
+        [
+            rule,
+            str(finding.severity) if finding else "",
+            tally.evaluated,
+            tally.failed,
+            _example(result, finding, stored=stored),
+        ]
         for rule, tally, finding in broken
     ]
-    title = f"{file.name}: {result.rows:,} rows, {verdict}"
+    title = f"{what}: {result.rows:,} rows, {verdict}"
     table(title, ["rule", "severity", "checked", "failed", "first"], rows, empty="no findings")
     held = [rule for rule, tally in result.counts.items() if tally.evaluated and not tally.failed]
     if held:
         say(f"passed by every row: {', '.join(held)}")
 
 
-def _example(finding: Finding | None) -> str:
+def _example(result: ValidationResult, finding: Finding | None, *, stored: bool) -> str:
     if finding is None:
         return ""
-    seen = ", ".join(f"{name} {'missing' if value is None else value}" for name, value in finding.observed.items())
-    place = "" if finding.row is None else f"row {finding.row + 1}: "
-    return f"{place}{seen or finding.message}"
+    if stored:
+        place = f"{finding.subject} {when(finding.ts_ns)}: "
+    else:
+        place = "" if finding.row is None else f"row {finding.row + 1}: "
+    return place + result.sentence(finding)

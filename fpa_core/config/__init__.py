@@ -10,11 +10,11 @@ All problems are reported in one :class:`~fpa_core.exceptions.ConfigError`.
 
 from __future__ import annotations
 
-from fpa_core.config.build import structure
+from fpa_core.config.build import structure, structure_rules
 from fpa_core.config.effective import Setting, settings
 from fpa_core.config.finder import FILE_NAME, find
 from fpa_core.config.loader import load
-from fpa_core.config.problems import Origin, Problem, closest_match, did_you_mean
+from fpa_core.config.problems import Origin, Problem, closest_match, did_you_mean, fail, one_of
 from fpa_core.config.secrets import EnvString, Secret, redact
 from fpa_core.config.sections import (
     LEVELS,
@@ -54,11 +54,14 @@ __all__ = [
     "ValidatorSection",
     "closest_match",
     "did_you_mean",
+    "fail",
     "find",
     "load",
+    "one_of",
     "redact",
     "settings",
     "structure",
+    "structure_rules",
     "template",
 ]
 

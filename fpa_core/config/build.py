@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
 
 from fpa_core.config.merger import CORE_KEYS, merge
-from fpa_core.config.overrides import check_levels, rule_of
-from fpa_core.config.problems import KeyPath, Problem, did_you_mean, display, fail, key_text
+from fpa_core.config.overrides import check_classes, check_levels, rule_of
+from fpa_core.config.problems import KeyPath, Problem, did_you_mean, display, fail, key_text, one_of
 from fpa_core.config.secrets import MASK, Secret, redact
 from fpa_core.config.sections import (
     DEFAULT_TTL,
@@ -25,7 +26,7 @@ from fpa_core.config.tree import Tree
 from fpa_core.formats import Format
 from fpa_core.kinds import KINDS
 
-__all__ = ["early_sections", "structure"]
+__all__ = ["early_sections", "structure", "structure_rules"]
 
 T = TypeVar("T")
 Classes = Mapping[str, type[Any]]
@@ -88,6 +89,21 @@ def structure(
         origins=tree.origins,
         secrets=tree.secrets,
     )
+
+
+def structure_rules(section: ValidatorSection, rules: Classes) -> ValidatorSection:
+    """Return a section made in Python after the checks that ``[validator]`` of a file gets.
+
+    :param section: its rules are tables of parameters by rule id, or rules already made.
+    :param rules: rule classes by id.
+    :raises ConfigError: with all problems.
+    """
+    values = {"validator": {"rules": dict(section.rules)}}
+    builder = _Builder(Tree(None, Path(), None, (), values, {}, frozenset()), None)
+    made = builder.rules(section, rules)
+    if builder.problems:
+        fail(builder.problems)
+    return made
 
 
 def _with_rule_ids(tree: Tree, rules: Classes) -> Tree:
@@ -175,7 +191,13 @@ class _Builder:
         """Return ``[validator]`` with an instance of each rule it configures."""
         path = ("validator",)
         section: ValidatorSection = self.section(path, "validator", classes, ValidatorSection())
+        return self.rules(section, rules)
+
+    def rules(self, section: ValidatorSection, rules: Classes) -> ValidatorSection:
+        """Return *section* with an instance of each rule in ``[validator.rules]``."""
+        path = ("validator",)
         check_levels(self, section, rules)
+        check_classes(self, section)
         made = {
             rule: rule_of(self, (*path, "rules", rule), rules[rule], section.classes)
             for rule in section.rules
@@ -204,7 +226,7 @@ class _Builder:
         if name in known:
             return True
         value = self.value((*path, key)) if key else {}
-        expected = f"unknown {what}; expected one of: {', '.join(sorted(known)) or 'none'}"
+        expected = f"unknown {what}; expected {one_of(sorted(known), among='fpa rules' if what == 'rule' else None)}"
         hints = () if isinstance(value, Secret) else (did_you_mean(name, known), self._explain(name))
         hint = " ".join(hint for hint in hints if hint) or None
         if value == {}:  # the name is the key of the table itself
@@ -231,7 +253,9 @@ class _Builder:
             return otherwise
 
     def report(self, path: KeyPath, value: Any, expected: str, hint: str | None = None) -> None:
-        """Record a problem of the value at *path*."""
+        """Record a problem of the value at *path*, unless it is the lack of a variable, which is known already."""
+        if any(path[:length] in self._tree.unset for length in range(1, len(path) + 1)):
+            return
         origin, rest = self._tree.origin(path)
         key = origin.key + key_text(rest, inside=bool(origin.key))
         name = next((str(part) for part in reversed(path) if isinstance(part, str)), "")

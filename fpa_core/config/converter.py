@@ -164,8 +164,11 @@ class ConfigConverter:
 
     def _union_hook(self, target: Any) -> Hook:
         arms = [arm for arm in get_args(target) if arm is not types.NoneType]
+        optional = len(arms) < len(get_args(target))
 
         def structure(value: Any, _: Any) -> Any:
+            if value is None and optional:  # in values given in Python; TOML has no null
+                return None
             found: list[ConversionError] = []
             for arm in sorted(arms, key=_least_general(value)) if isinstance(value, EnvString) else arms:
                 try:

@@ -30,6 +30,8 @@ def load(
     environ: Mapping[str, str] | None = None,
     *,
     tables: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    demand_variables: bool = True,
 ) -> Tree:
     """Read and merge the configuration.
 
@@ -37,6 +39,8 @@ def load(
     :param env: the overlay to apply; None uses ``FPA_ENV``.
     :param environ: the environment variables; None for those of the process.
     :param tables: the content of a file, used instead of one; None to read a file.
+    :param overrides: tables that override all else, environment variables included.
+    :param demand_variables: whether a ``${NAME}`` that is not set is a problem; if not, the values with it are not checked.
     :raises ConfigError: if the file cannot be read, is not valid TOML, or has no such overlay. Other problems are kept in the tree.
     """
     environ = os.environ if environ is None else environ
@@ -51,7 +55,9 @@ def load(
     if env is not None:
         merger.apply(_overlay(overlays, env, file, lines), Origin("overlay", file=file, env=env))
     merger.apply(merger.variables(environ), Origin("environment"))
-    merger.expand(environ)
+    merger.apply(dict(overrides or {}), Origin("argument"))
+    merger.expand(environ, demand=demand_variables)
+    merger.check_names(environ)
     return early_sections(
         Tree(
             path=file,
@@ -62,6 +68,7 @@ def load(
             origins=merger.origins,
             secrets=frozenset(merger.secrets),
             problems=tuple(merger.problems),
+            unset=frozenset(merger.unset),
         )
     )
 

@@ -44,7 +44,8 @@ _SINGLE_TTL = ("cache", "ttl", "default")
 _PREFIX = "FPA_"
 _MOST_PARTS = 16
 _REFERENCE = re.compile(r"\$(\$?)\{([^{}]*)\}")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.ASCII | re.DOTALL)
+"""A variable, and after ``:-`` the text to use if it is not set or empty, as in shells."""
 
 
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,6 +82,8 @@ class Merger:
         self.origins: dict[KeyPath, Origin] = {}
         self.secrets: set[str] = set()
         self.problems: list[Problem] = []
+        self.unset: set[KeyPath] = set()
+        self._referenced: set[str] = set()
 
     def apply(self, layer: dict[str, Any], origin: Origin) -> None:
         """Merge *layer* onto the values; *origin* is completed for each of its keys."""
@@ -137,27 +140,49 @@ class Merger:
             self._variables[parts] = variable
         return layer
 
-    def expand(self, environ: Mapping[str, str]) -> None:
-        """Replace each ``${NAME}`` in the texts of the file by the environment variable, as a secret."""
-        self.values = {key: self._expand(value, (key,), environ) for key, value in self.values.items()}
+    def expand(self, environ: Mapping[str, str], *, demand: bool = True) -> None:
+        """Replace each ``${NAME}`` or ``${NAME:-default}`` in the texts of the file by the environment variable, as a secret.
 
-    def _expand(self, value: Any, path: KeyPath, environ: Mapping[str, str]) -> Any:
+        :param demand: whether a variable that is not set is a problem.
+        """
+        self.values = {key: self._expand(value, (key,), environ, demand) for key, value in self.values.items()}
+
+    def check_names(self, environ: Mapping[str, str]) -> None:
+        """Report variables such as ``FPA_STORE_PATH`` that would be ignored for want of a second underscore."""
+        for variable in sorted(environ.keys() - self._referenced):
+            section, _, key = variable.removeprefix(_PREFIX).lower().partition("_")
+            if variable.startswith(_PREFIX) and section in SECTIONS and key and not key.startswith("_"):
+                meant = f"{_PREFIX}{section}__{key}".upper()
+                self._reject(variable, "not used: two underscores separate section and key", f"did you mean {meant}?")
+
+    def _expand(self, value: Any, path: KeyPath, environ: Mapping[str, str], demand: bool) -> Any:
         if isinstance(value, dict):
-            return {key: self._expand(item, (*path, key), environ) for key, item in value.items()}
+            return {key: self._expand(item, (*path, key), environ, demand) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._expand(item, path, environ) for item in value]
+            return [self._expand(item, path, environ, demand) for item in value]
         if not isinstance(value, str) or isinstance(value, EnvString) or "${" not in value:
             return value
-        named = {name for escaped, name in _REFERENCE.findall(value) if not escaped}
-        for name in sorted(named):
-            if not _NAME.fullmatch(name):
-                self._lacking(path, f"${{{name}}}", "expected the name of an environment variable between ${ and }")
-            elif name not in environ:
-                self._lacking(path, f"${{{name}}}", f"the environment variable {name} is not set")
-        text = _REFERENCE.sub(lambda match: f"${{{match[2]}}}" if match[1] else environ.get(match[2], ""), value)
-        if not named:
+        references = {inside for escaped, inside in _REFERENCE.findall(value) if not escaped}
+        given: dict[str, str] = {}
+        for inside in sorted(references):
+            if (match := _NAME.fullmatch(inside)) is None:
+                self._lacking(path, f"${{{inside}}}", "expected the name of an environment variable between ${ and }")
+                continue
+            name, default = match.groups()
+            self._referenced.add(name)
+            if default is not None:
+                given[inside] = environ.get(name) or default
+            elif name in environ:
+                given[inside] = environ[name]
+            else:
+                self.unset.add(path)
+                if demand:
+                    why = f"the environment variable {name} is not set"
+                    self._lacking(path, f"${{{inside}}}", why, f"write ${{{name}:-default}} to do without it")
+        text = _REFERENCE.sub(lambda match: f"${{{match[2]}}}" if match[1] else given.get(match[2], ""), value)
+        if not references:
             return text
-        self.secrets |= {text, *(environ[name] for name in named if name in environ)} - {""}
+        self.secrets |= {text, *given.values()} - {""}
         path = self._nearest(path)
         self.origins[path] = evolve(self.origins[path], secret=True)
         return Secret(text)
@@ -194,6 +219,6 @@ class Merger:
     def _reject(self, variable: str, expected: str, hint: str | None = None) -> None:
         self.problems.append(Problem(None, None, f"environment variable {variable}", None, expected, hint))
 
-    def _lacking(self, path: KeyPath, reference: str, why: str) -> None:
+    def _lacking(self, path: KeyPath, reference: str, why: str, hint: str | None = None) -> None:
         origin = self.origins[self._nearest(path)]
-        self.problems.append(Problem(origin.file, origin.line, origin.key, f'"{reference}"', why))
+        self.problems.append(Problem(origin.file, origin.line, origin.key, f'"{reference}"', why, hint))

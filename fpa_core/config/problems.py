@@ -13,25 +13,37 @@ from attrs import frozen
 from fpa_core.config.secrets import MASK, Secret, is_secret_name, redact
 from fpa_core.exceptions import ConfigError
 
-__all__ = ["DEFAULT", "KeyPath", "Origin", "Problem", "closest_match", "did_you_mean", "display", "fail", "key_text"]
+__all__ = [
+    "DEFAULT",
+    "KeyPath",
+    "Origin",
+    "Problem",
+    "closest_match",
+    "did_you_mean",
+    "display",
+    "fail",
+    "key_text",
+    "one_of",
+]
 
 KeyPath = tuple[str | int, ...]
 """The path to a value: keys, and positions in lists."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _LONGEST = 80
+_MOST_LISTED = 24
 
 
 @frozen
 class Origin:
     """Where a value came from.
 
-    :ivar kind: the base of the file, an overlay of it, an environment variable, or the default.
+    :ivar kind: the base of the file, an overlay of it, an environment variable, an argument of the program, or the default.
     :ivar key: the path of keys as in the file; that of an overlay begins with ``env.NAME``.
     :ivar secret: whether the value holds a secret, and must not be displayed.
     """
 
-    kind: Literal["file", "overlay", "environment", "default"] = "default"
+    kind: Literal["file", "overlay", "environment", "argument", "default"] = "default"
     key: str = ""
     file: Path | None = None
     line: int | None = None
@@ -42,8 +54,8 @@ class Origin:
     def __str__(self) -> str:
         if self.kind == "environment":
             return f"environment variable {self.variable}"
-        if self.kind == "default":
-            return "default"
+        if self.kind in ("argument", "default"):
+            return self.kind
         where = self.file.name if self.file else "?"
         where = f"{where}:{self.line}" if self.line else where
         return f"{where} (env {self.env})" if self.kind == "overlay" else where
@@ -78,7 +90,7 @@ class Problem:
         return f"{text} ({self.hint})" if self.hint else text
 
 
-def fail(problems: Sequence[Problem]) -> NoReturn:
+def fail(problems: Sequence[object]) -> NoReturn:
     """Raise one error that lists all *problems*.
 
     :raises ConfigError: always.
@@ -122,12 +134,42 @@ def display(value: Any, name: str = "", secrets: Iterable[str] = ()) -> str:
 
 
 def closest_match(word: str, known: Iterable[str]) -> str | None:
-    """Return the word of *known* that is closest to *word*; None if none is close."""
-    import difflib
+    """Return the word of *known* that is closest to *word*; None if none can be meant: at most one letter in three differs."""
+    folded = str(word).casefold()[:_LONGEST]
+    most = max(1, len(folded) // 3)
+    near = [(_edits(folded, name.casefold(), most), name) for name in known if abs(len(name) - len(folded)) <= most]
+    edits, name = min(near, key=lambda each: each[0], default=(most + 1, ""))
+    return name if edits <= most else None
 
-    by_fold = {name.casefold(): name for name in known}
-    matches = difflib.get_close_matches(str(word).casefold()[:_LONGEST], by_fold, n=1, cutoff=0.6)
-    return by_fold[matches[0]] if matches else None
+
+def _edits(one: str, other: str, most: int) -> int:
+    """Return how many letters to insert, drop, replace, or exchange with the next make *other* of *one*; any larger number beyond *most*.
+
+    The optimal string alignment distance.
+    """
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        last, before, row = before, row, [i]
+        for j, wanted in enumerate(other, 1):
+            edits = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+                edits = min(edits, last[j - 2] + 1)
+            row.append(edits)
+        if min(row) > most:
+            return most + 1
+    return row[-1]
+
+
+def one_of(known: Iterable[str], *, among: str | None = None) -> str:
+    """Return the known words for a message: all of them if they are few, else their number.
+
+    :param among: the command that lists them, for words that may be many.
+    """
+    words = list(known)
+    if len(words) <= _MOST_LISTED:
+        return f"one of: {', '.join(words) or 'none'}"
+    return f"one of {len(words)} (see `{among}`)" if among else f"one of: {', '.join(words[:_MOST_LISTED])}, ..."
 
 
 def did_you_mean(word: Any, known: Iterable[str]) -> str | None:

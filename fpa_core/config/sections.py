@@ -104,7 +104,7 @@ class LevelProfile:
     """``[validator.levels.NAME]``, a level that the user defines.
 
     :ivar extends: the level it starts from: a built-in one, or another of the user's.
-    :ivar rules: severities by rule id or glob, or ``off``; if several patterns match, the last one applies.
+    :ivar rules: severities by rule id or pattern, or ``off``; if several patterns match, the last one applies.
     """
 
     extends: str = "standard"
@@ -117,7 +117,7 @@ class ValidatorSection:
 
     :ivar rules: the instances of those rules that the configuration mentions, by id.
     :ivar levels: the user's own levels, by name.
-    :ivar classes: globs of symbols by the name of their class.
+    :ivar classes: patterns of symbols by the name of their class.
     """
 
     backend: str = "rules"

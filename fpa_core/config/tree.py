@@ -21,6 +21,7 @@ class Tree:
     :ivar folder: the base of relative paths: the folder of the file, or the current one.
     :ivar environments: the overlays in the file.
     :ivar problems: the problems so far; :func:`~fpa_core.config.structure` reports them together with its own.
+    :ivar unset: the paths of values that need an environment variable which is not set; they cannot be checked.
     :ivar plugins: the ``[plugins]`` section, needed before anything else; the defaults if it has problems.
     :ivar logging: the ``[logging]`` section, likewise.
     """
@@ -33,6 +34,7 @@ class Tree:
     origins: Mapping[KeyPath, Origin] = field(repr=False)
     secrets: frozenset[str] = field(repr=False)
     problems: tuple[Problem, ...] = ()
+    unset: frozenset[KeyPath] = frozenset()
     plugins: PluginsSection = field(factory=PluginsSection)
     logging: LoggingSection = field(factory=LoggingSection)
 

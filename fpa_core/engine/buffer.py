@@ -219,7 +219,7 @@ class MetSegments:
         return claimed
 
     def keep_claims(self) -> None:
-        """Note the rows recognised by their place, since they may be hot, or in other segments, when they are asked for again."""
+        """Record the matched rows by their place, since they may be hot, or in other segments, when they are read again."""
         for some in _in_parts(list(self._claims.values())):
             contents = self._tables.segments.contents([info.id for info, _ in some])
             for info, claimed in some:

@@ -1,4 +1,4 @@
-"""Rejected rows in little room: what many of them share is kept once, what follows from their text is not kept at all.
+"""Store rejected rows compactly: what many of them share is kept once, and what follows from their raw text is not kept.
 
 Findings are a text in which numbers and quoted values are left out (these are the arguments of each row); a row's cells are a layout, which is
 a list of names and, where it is so, how the cells follow from the row's own text. Each way is taken only if it gives back exactly what was given.

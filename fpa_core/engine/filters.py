@@ -37,7 +37,7 @@ class BatchFilter:
         return cls(last, np.array(tables.batches.family(query), np.int64) if asked else None)
 
     def covers(self, info: SegmentInfo) -> bool:
-        """Return whether all rows of a segment come from them, as far as the catalog tells."""
+        """Return whether all rows of a segment certainly come from these batches, by the catalog alone."""
         one = info.first_batch == info.last_batch
         return (self.last is None or info.last_batch <= self.last) and (
             self.among is None or (one and info.first_batch in self.among)

@@ -1,4 +1,4 @@
-"""Which stored rows the rows of one batch were recognised as: each stored row may stand for one arriving row only."""
+"""Track which stored rows the rows of one batch were matched with: each stored row matches one arriving row only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing quotes and trades: each distinct row as often as the fullest batch holds it, in bulk wherever nothing is stored yet.
+"""Write quotes and trades: each distinct row is stored as often as the fullest batch holds it, in bulk where nothing is stored yet.
 
 A chunk of rows takes one way: it is divided by subject, the store is asked once where its rows lie, and rows that lie among stored ones are
 compared with those, while all others wait to fill segments.

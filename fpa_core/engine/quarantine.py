@@ -131,7 +131,7 @@ class QuarantineWriter:
         """Discard the open records of *query*."""
         return self._tables.quarantine.set_state(evolve(query, states=(State.OPEN,)), State.DISCARDED, by=self._batch)
 
-    def refuse_again(self, records: Sequence[Quarantined]) -> None:
+    def reject_again(self, records: Sequence[Quarantined]) -> None:
         """Note new findings of open records."""
         if records:
             self._tables.quarantine.set_findings(records, by=self._batch)

@@ -70,7 +70,7 @@ class Shape:
 
     @property
     def venue_id(self) -> tuple[int, ...]:
-        """Where the venue's id stands in a content, its last part first; empty if the kind has none."""
+        """The positions of the venue's id in a row's content, its last part first; empty if the kind has none."""
         places = [self.content.index(name) for name in self.kind.venue_id]
         return tuple(places[-1:] + places[:-1])
 
@@ -80,7 +80,7 @@ class Shape:
         return None if not places or content[places[0]] is None else tuple(content[place] for place in places)
 
     def place(self, column: str) -> int:
-        """Return where a column stands in a row."""
+        """Return the position of a column in a row."""
         return self.columns.index(column)
 
 

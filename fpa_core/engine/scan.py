@@ -7,6 +7,7 @@ import contextlib
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from operator import attrgetter
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -90,12 +91,16 @@ class _Scan:
                 return
             hot = self.tables.rows.subjects(query, known=self.batch_filter.last)
             for subject, own in self._by_subject(itertools.chain([first], infos), hot):
-                part = evolve(query, subjects=(subject,), patterns=(), limit=None)
-                for window, info in (_windows_back if query.reverse else _windows)(part, own):
+                for start_ns, end_ns, info in (_windows_back if query.reverse else _windows)(query, own):
+                    within = self._within(subject, start_ns, end_ns) if subject in hot else None
                     if info is not None:
-                        yield self._merged(window, info, hot=subject in hot)
-                    elif subject in hot:
-                        yield from self._hot(window)
+                        yield self._merged(info, within)
+                    elif within is not None:
+                        yield from self._hot(within)
+
+    def _within(self, subject: str, start_ns: int | None, end_ns: int | None) -> Query:
+        """Return the query for the rows of a subject in some time."""
+        return evolve(self.query, subjects=(subject,), patterns=(), start_ns=start_ns, end_ns=end_ns, limit=None)
 
     def _by_subject(self, infos: Iterable[SegmentInfo], hot: set[str]) -> Iterator[tuple[str, Iterable[SegmentInfo]]]:
         """Yield each subject that has rows, in order, with its segments, which are looked up as they are needed."""
@@ -129,14 +134,15 @@ class _Scan:
         scanning = query.limit is None and (query.start_ns is None or query.end_ns is None)
         return self.cache.get(info, lambda: _read(self.tables, info), scanning=scanning)
 
-    def _merged(self, query: Query, info: SegmentInfo, *, hot: bool) -> pa.RecordBatch:
-        """Return the rows of a segment that satisfy *query*, and the hot rows among them."""
+    def _merged(self, info: SegmentInfo, within: Query | None) -> pa.RecordBatch:
+        """Return the rows of a segment that satisfy the query, and the hot rows among them, if *within* asks for them."""
+        query = self.query
         cached = self._segment(info)
         segment = cached.segment
         start, end = _span(segment, info, query)
         mask = matching(segment, info, query, self.batch_filter, start, end)
-        late = list(self._hot(evolve(query, reverse=False), ["ts_ns", "seq"])) if hot else []
-        if mask is None and not late and (limit := self.query.limit) is not None:
+        late = [] if within is None else list(self._hot(evolve(within, reverse=False), ["ts_ns", "seq"]))
+        if mask is None and not late and (limit := query.limit) is not None:
             start, end = (max(start, end - limit), end) if query.reverse else (start, min(end, start + limit))
         batch = cached.rows(start, end, self.names, scaled=self.scaled and not late)
         if mask is not None:
@@ -153,32 +159,36 @@ def _read(tables: Reader, info: SegmentInfo) -> Segment:
     return opened(info, tables.segments.contents([info.id]).get(info.id))
 
 
-def _windows(query: Query, infos: Iterable[SegmentInfo]) -> Iterator[tuple[Query, SegmentInfo | None]]:
+_Window: TypeAlias = tuple[int | None, int | None, SegmentInfo | None]
+"""A half-open range of time, and the segment that lies in it, if one does."""
+
+
+def _windows(query: Query, infos: Iterable[SegmentInfo]) -> Iterator[_Window]:
     """Divide the time of *query* into that of each segment, and what lies between."""
-    start = query.start_ns
+    start, end_ns = query.start_ns, query.end_ns
     for info in infos:
         if start is None or start < info.first_ns:
-            yield evolve(query, start_ns=start, end_ns=info.first_ns), None
+            yield start, info.first_ns, None
         first = info.first_ns if start is None else max(start, info.first_ns)
-        end = info.last_ns + 1 if query.end_ns is None else min(info.last_ns + 1, query.end_ns)
-        yield evolve(query, start_ns=first, end_ns=end), info
+        end = info.last_ns + 1 if end_ns is None else min(info.last_ns + 1, end_ns)
+        yield first, end, info
         start = end
-    if start is None or start < (MAX_NS + 1 if query.end_ns is None else query.end_ns):
-        yield evolve(query, start_ns=start), None
+    if start is None or start < (MAX_NS + 1 if end_ns is None else end_ns):
+        yield start, end_ns, None
 
 
-def _windows_back(query: Query, infos: Iterable[SegmentInfo]) -> Iterator[tuple[Query, SegmentInfo | None]]:
+def _windows_back(query: Query, infos: Iterable[SegmentInfo]) -> Iterator[_Window]:
     """Divide as :func:`_windows` does, the last part first."""
-    end = query.end_ns
+    start_ns, end = query.start_ns, query.end_ns
     for info in infos:
         if info.last_ns + 1 < (MAX_NS + 1 if end is None else end):
-            yield evolve(query, start_ns=info.last_ns + 1, end_ns=end), None
-        first = info.first_ns if query.start_ns is None else max(query.start_ns, info.first_ns)
+            yield info.last_ns + 1, end, None
+        first = info.first_ns if start_ns is None else max(start_ns, info.first_ns)
         last = info.last_ns + 1 if end is None else min(info.last_ns + 1, end)
-        yield evolve(query, start_ns=first, end_ns=last), info
+        yield first, last, info
         end = first
-    if query.start_ns is None or end is None or query.start_ns < end:
-        yield evolve(query, end_ns=end), None
+    if start_ns is None or end is None or start_ns < end:
+        yield start_ns, end, None
 
 
 def _span(segment: Segment, info: SegmentInfo, query: Query) -> tuple[int, int]:

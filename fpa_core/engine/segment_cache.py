@@ -1,4 +1,4 @@
-"""Segments read lately, decoded, in bounded memory: whoever looks at an hour looks at it again."""
+"""Cache decoded segments in bounded memory, since a range that was read is likely to be read again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["CachedSegment", "SegmentCache"]
 
 
 class CachedSegment:
-    """A segment read. Of one that is kept, each column is decoded as a whole when it is first asked for, and parts of it are views."""
+    """A segment in memory. If it is kept, each column is decoded as a whole on first use, and ranges of it are views."""
 
     def __init__(self, info: SegmentInfo, segment: Segment) -> None:
         self.segment = segment
@@ -53,7 +53,7 @@ class SegmentCache:
         self._bytes = 0
 
     def get(self, info: SegmentInfo, read: Callable[[], Segment], *, scanning: bool = False) -> CachedSegment:
-        """Return a segment, and keep it; the longest unused ones go if there is no room.
+        """Return a segment and keep it, evicting the least recently used ones if there is no room.
 
         :param scanning: whether it is one of many that are read together: it does not evict others.
         """

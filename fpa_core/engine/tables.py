@@ -115,7 +115,7 @@ class RowReader(Protocol):
 
 
 class RowWriter(RowReader, Protocol):
-    """The hot rows and their history, for whoever may change them."""
+    """The hot rows and their history, within a write transaction."""
 
     def insert(self, kind: Kind, rows: Iterable[Row]) -> None:
         """Add whole rows whose keys (with ``seq`` for a multiset) are free."""
@@ -170,7 +170,7 @@ class SegmentReader(Protocol):
 
 
 class SegmentWriter(SegmentReader, Protocol):
-    """Segments, for whoever may change them."""
+    """Segments, within a write transaction."""
 
     def add(self, segments: Sequence[tuple[SegmentInfo, bytes]]) -> None:
         """Add segments; the store gives the ids."""
@@ -185,7 +185,7 @@ class BatchReader(Protocol):
     """Batches: what each brought, and what became of it."""
 
     def find(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
-        """Return batches, latest first: one by its id, or those that are no children, or, with *children*, all."""
+        """Return batches, latest first: one by its id, or all; children only with *children*."""
         ...
 
     def family(self, query: Query) -> Sequence[int]:
@@ -210,7 +210,7 @@ class BatchReader(Protocol):
 
 
 class BatchWriter(BatchReader, Protocol):
-    """Batches, for whoever may change them."""
+    """Batches, within a write transaction."""
 
     def add(self, batch: Batch) -> int:
         """Add a batch and return its id, which is larger than every earlier one; ``batch.id`` is not looked at."""
@@ -270,7 +270,7 @@ class QuarantineReader(Protocol):
 
 
 class QuarantineStore(QuarantineReader, Protocol):
-    """Rejected records, for whoever may change them."""
+    """Rejected records, within a write transaction."""
 
     def add(self, records: Sequence[tuple[int, Quarantined]]) -> None:
         """Add records, each with its digest; ids and batches are set."""

@@ -188,9 +188,9 @@ class Transaction:
         """Mark open records as discarded."""
         return self._quarantine.discard(query)
 
-    def refuse_again(self, records: Sequence[Quarantined]) -> None:
+    def reject_again(self, records: Sequence[Quarantined]) -> None:
         """Note what is wrong with open records now."""
-        self._quarantine.refuse_again(records)
+        self._quarantine.reject_again(records)
         self._quarantined += len(records)
 
     # Deleting and undoing

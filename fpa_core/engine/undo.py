@@ -1,4 +1,4 @@
-"""Taking a batch back: what it brought goes, and what it replaced or removed returns, as if the batch had never been.
+"""Undo a batch: remove the rows it brought, and restore those it replaced or removed, as if it had never been written.
 
 Batches are taken back in any order, and an undo can itself be undone. A batch *counts* unless it is undone. A row returns if the batch that brought
 it counts and the one that removed it does not; of rows of which one version stands (natural keys, trades with an id), the last such version
@@ -80,7 +80,7 @@ class _Restoration:
         return row[: len(self._shape.key)]
 
     def _identity(self, row: Row) -> Hashable | None:
-        """Return what only one version of stands; None for a row that is counted."""
+        """Return the key of which only one version is live; None for a row of a multiset."""
         return self._shape.id_of(row[self._shape.contents]) if self._kind.multiset else self._key(row)
 
     def _undone(self, rows: Iterable[Row]) -> dict[int, int]:
@@ -134,7 +134,7 @@ class _Restoration:
             self._unseal(Query(self._kind, (info.subject,), info.first_ns, info.last_ns + 1))
 
     def _restore_versions(self, keys: Iterable[Key]) -> int:
-        """Restore the last version that counts of whatever has none standing under *keys*."""
+        """Restore the last version that counts of each of *keys* that has no live version."""
         distinct = list(dict.fromkeys(keys))
         if not distinct:
             return 0

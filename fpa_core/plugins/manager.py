@@ -35,6 +35,7 @@ class Plugin:
     :ivar status: ``loaded``, ``failed`` or ``blocked``; a blocked plugin is not imported.
     :ivar error: why it failed, in one line; ``traceback`` has the details.
     :ivar provides: the names it registered, by hook; empty for hooks without names.
+    :ivar refused: the rules it registered that cannot be used, with the reason; the rest of the plugin is used.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Plugin:
     error: str | None = None
     traceback: str | None = attrs.field(default=None, repr=False)
     provides: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    refused: Mapping[str, str] = attrs.field(factory=dict)
 
     def __str__(self) -> str:
         came_from = f" of {self.distribution} {self.version}" if self.distribution else ""
@@ -104,6 +106,9 @@ class PluginManager:
 
     def explain(self, name: str) -> str | None:
         """Return which failed or blocked plugins may have provided *name*; None if there are none."""
+        for plugin in self._plugins.values():
+            if name in plugin.refused:
+                return f"{plugin}: {plugin.refused[name]}"
         absent = [plugin for plugin in self._plugins.values() if plugin.status != "loaded"]
         candidates = [plugin for plugin in absent if plugin.name == name] or absent
         reasons = [
@@ -164,7 +169,7 @@ class PluginManager:
             for registration in registrations:
                 self._registries[hook].add(registration)
         provides = {hook: tuple(registration.name for registration in made) for hook, made in offers.items()}
-        self._plugins[key] = attrs.evolve(plugin, provides=provides)
+        self._plugins[key] = attrs.evolve(self._plugins[key], provides=provides)
 
     def _collect(self, key: str) -> dict[str, list[Registration]]:
         """Return the registrations of a plugin by hook; they take effect only after all of its hooks have returned."""
@@ -186,8 +191,14 @@ class PluginManager:
             made.append(Registration(name, factory, options, plugin.name, plugin.distribution, plugin.version))
 
         def register_rule(rule: type[Any]) -> None:
-            check_rule(rule)
-            register(rule.id, rule, rule)
+            try:
+                check_rule(rule)
+            except PluginError as error:
+                if self._strict:
+                    raise
+                self._refuse(key, rule, error)
+            else:
+                register(rule.id, rule, rule)
 
         def register_format(name: str, form: Format, description: str = "", prepare: Prepare | None = None) -> None:
             if not isinstance(form, Format):
@@ -200,6 +211,13 @@ class PluginManager:
             "fpa_register_formats": register_format,
         }
         return special.get(hook, register)
+
+    def _refuse(self, key: str, rule: Any, error: PluginError) -> None:
+        """Do without one rule of a plugin, and report why."""
+        plugin = self._plugins[key]
+        name = getattr(rule, "id", None) or getattr(rule, "__name__", repr(rule))
+        self._plugins[key] = attrs.evolve(plugin, refused={**plugin.refused, str(name): str(error)})
+        logger.warning("%s: %s", plugin, error)
 
     def _implementations(self, hook: str) -> list[tuple[str, pluggy.HookImpl]]:
         """Return the implementations of *hook*, each with the key of its plugin, in the order of the plugins."""

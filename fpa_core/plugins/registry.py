@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from fpa_core.config import did_you_mean
+from fpa_core.config import did_you_mean, one_of
 from fpa_core.exceptions import FpaError, MissingDependencyError, PluginError
 
 __all__ = ["Registration", "Registry", "check_backend", "check_rule"]
@@ -85,7 +85,8 @@ class Registry(Mapping[str, Registration]):
         try:
             return self._entries[name]
         except KeyError:
-            known = f"known: {', '.join(sorted(self))}" if self else "none are known"
+            many = f"fpa {self.what}s" if self.what in {"rule", "format"} else None
+            known = f"expected {one_of(sorted(self), among=many)}"
             hints = [hint for hint in (did_you_mean(name, self), self._explain(name)) if hint]
             raise PluginError(f"unknown {self.what} {name!r}; {known}", hint=" ".join(hints) or None) from None
 
@@ -124,15 +125,13 @@ def check_backend(what: str, name: Any, factory: Any, options: Any) -> None:
 def check_rule(rule: Any) -> None:
     """Check a rule class.
 
-    :raises PluginError: if it is invalid.
+    :raises PluginError: with all problems, if it cannot be used.
     """
-    name = getattr(rule, "__name__", repr(rule))
-    _check_class(f"the rule {name}", rule)
-    for attribute, example in (("id", "acme.round_lot"), ("kind", "quotes")):
-        value = getattr(rule, attribute, None)
-        several = isinstance(value, tuple) and attribute == "kind"  # one rule may judge several kinds
-        if not value or not all(isinstance(one, str) for one in (value if several else (value,))):
-            raise PluginError(f'the rule {name} has no {attribute}; add {attribute}: ClassVar[str] = "{example}"')
+    from fpa_core.validator import rule_problems
+
+    _check_class(f"the rule {getattr(rule, '__name__', repr(rule))}", rule)
+    if problems := rule_problems(rule):
+        raise PluginError(f"the rule {rule.__name__} cannot be used: {'; '.join(problems)}")
 
 
 def _check_class(what: str, cls: Any) -> None:

@@ -29,6 +29,7 @@ from fpa_core.models import (
     Position,
 )
 from fpa_core.numbers import from_ns, to_ns
+from fpa_core.patterns import escape
 from fpa_core.portfolio.attribution import by_symbol
 from fpa_core.portfolio.book import Book, Lot, Method, in_order
 from fpa_core.portfolio.ledger import EXTERNAL
@@ -38,7 +39,6 @@ from fpa_core.portfolio.reconciliation import Discrepancy, explain_quantity, rec
 from fpa_core.portfolio.sources import StoredMarks
 from fpa_core.portfolio.valuation import EquityPoint, Holding, Marks, Moment, Walk, holdings_of
 from fpa_core.protocols import Capability
-from fpa_core.protocols.patterns import escape
 from fpa_core.store import DataStore
 
 __all__ = ["Grouping", "OrderVersion", "Portfolio", "Prices"]
@@ -122,7 +122,7 @@ class Portfolio:
         *,
         as_of: Any = None,
         as_known_at: Any = None,
-        source: Literal["fills", "snapshots"] = "fills",
+        from_: Literal["fills", "snapshots"] = "fills",
         method: Method = "fifo",
         prices: Prices | None = None,
     ) -> list[Holding]:
@@ -131,15 +131,15 @@ class Portfolio:
         Each holding is compared with the last snapshot at or before *as_of*: ``difference`` is what the fills say beyond it at its time, and
         ``explanation`` what may have caused it.
 
-        :param source: ``"fills"`` counts fills and corporate actions; ``"snapshots"`` takes the quantities, values and costs of the last
+        :param from_: ``"fills"`` counts fills and corporate actions; ``"snapshots"`` takes the quantities, values and costs of the last
             snapshot, and nothing that came later.
         """
-        if source not in ("fills", "snapshots"):
-            raise DataError(f"source: {source!r} is unknown", hint="one of: fills, snapshots", field="source")
+        if from_ not in ("fills", "snapshots"):
+            raise DataError(f"from_: {from_!r} is unknown", hint="one of: fills, snapshots", field="from_")
         records = self._records(account, as_of, as_known_at)
         stated = self._stated(records.account, records.at_ns, as_known_at)
         marks = self._marks(prices, records, as_known_at)
-        if source == "snapshots":
+        if from_ == "snapshots":
             return [_stated_holding(position) for position in stated]
         holdings = list(holdings_of(records.book(method), marks, records.at_ns))
         return list(_compared(holdings, stated, records)) if stated else holdings

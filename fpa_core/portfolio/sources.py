@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fpa_core.kinds import BARS, QUOTES, TRADES, Kind
 from fpa_core.models import Bar, Quote, Trade
+from fpa_core.patterns import escape
 from fpa_core.portfolio.valuation import Mark
-from fpa_core.protocols.patterns import escape
 
 if TYPE_CHECKING:
     from fpa_core.store import DataStore

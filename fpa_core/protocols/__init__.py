@@ -6,7 +6,7 @@ minimum. Protocols are structural: a backend need not derive from any class here
 
 from fpa_core.protocols.caches import CacheBackend, Entry, RemovalCause, RemovalListener, Usage
 from fpa_core.protocols.capabilities import Capability
-from fpa_core.protocols.quarantine import QuarantineCount, Quarantined, QuarantineQuery, State
+from fpa_core.protocols.quarantine import SHAPE, QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
 from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest
 from fpa_core.protocols.stores import (
@@ -37,6 +37,7 @@ from fpa_core.protocols.validators import (
 
 __all__ = [
     "RANKS",
+    "SHAPE",
     "Batch",
     "CacheBackend",
     "Capability",

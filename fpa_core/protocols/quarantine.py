@@ -8,7 +8,10 @@ from typing import Any
 
 from attrs import frozen
 
-__all__ = ["QuarantineCount", "QuarantineQuery", "Quarantined", "State"]
+__all__ = ["SHAPE", "QuarantineCount", "QuarantineQuery", "Quarantined", "State"]
+
+SHAPE = "record.shape"
+"""The rule id of rows that could not be parsed into records."""
 
 
 class State(StrEnum):
@@ -58,7 +61,7 @@ class QuarantineQuery:
     :ivar ids: the ids of the records; ``batch`` the batch that rejected them.
     :ivar kind: the name of their kind.
     :ivar symbols: patterns of subjects, ``rules`` of the rules broken, ``origins`` of the origins of their batches (see
-        :mod:`fpa_core.protocols.patterns`): one of each must match; None for any.
+        :mod:`fpa_core.patterns`): one of each must match; None for any.
     :ivar states: their states; None for any.
     :ivar changed_by: the batch that set their state.
     :ivar limit: the maximum number of records; None for all.

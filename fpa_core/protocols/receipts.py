@@ -30,7 +30,7 @@ class Receipt:
     """The outcome of one batch. ``read`` is the sum of inserted, duplicate, revised and quarantined.
 
     :ivar batch: id of the batch in the store, used by ``as_known_at`` and undo.
-    :ivar source: where it came from; ``file`` the name of the file, if it was one.
+    :ivar origin: where it came from, as ``files:fxcm``; ``file`` the name of the file, if it was one.
     :ivar kind: the kind of its records; None for a batch of several kinds.
     :ivar duplicate: rows that the store, or the same batch, already had; they were not added.
     :ivar revised: rows that replaced an earlier version, which remains in the history.
@@ -48,7 +48,7 @@ class Receipt:
     revised: int
     quarantined: int
     batch: int
-    source: str
+    origin: str
     kind: str | None = None
     file: str | None = None
     warnings: dict[str, int] = field(factory=dict)

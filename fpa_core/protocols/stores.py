@@ -1,4 +1,4 @@
-"""What a database must do: batches in, rows out, and an account of both."""
+"""The protocol of stores: batches in, rows out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def _end(ns: int | None) -> int | None:
-    """Return the end of a range, or none where it lies beyond all times: backends need not count further than 64 bits."""
+    """Return the end of a range, or None if it is after all times: backends need not count further than 64 bits."""
     return None if ns is None or ns > MAX_NS else ns
 
 
@@ -40,8 +40,8 @@ def _end(ns: int | None) -> int | None:
 class Query:
     """Which rows of a kind to read: every condition given must hold.
 
-    :ivar subjects: symbols (or accounts, for snapshots); None for all, or for none beyond those of *patterns*.
-    :ivar patterns: patterns of subjects (see :mod:`fpa_core.protocols.patterns`), selected besides those of *subjects*.
+    :ivar subjects: symbols (or accounts, for snapshots); None for all, or if there are patterns, for those of *patterns* only.
+    :ivar patterns: patterns of subjects (see :mod:`fpa_core.patterns`), selected besides those of *subjects*.
     :ivar start_ns: first instant included; ``end_ns``: first instant excluded.
     :ivar equal: further columns, by field name, and the value each must have.
     :ivar batch: only rows that this batch, or a group of this stream, brought.
@@ -65,7 +65,7 @@ class Query:
 
     @property
     def only(self) -> tuple[str, ...] | None:
-        """The subjects that rows can have, where they are known without asking the store."""
+        """The subjects that rows can have; None if only the store knows."""
         return None if self.patterns else self.subjects
 
 
@@ -77,11 +77,11 @@ class Batch:
     :ivar origin: where the data came from, as ``files:fxcm``, ``alpaca:sip`` or ``api``.
     :ivar recorded_ns: when the store recorded it: from then on a reader could see its rows. A stream's is when it began.
     :ivar file: name of the file, and ``digest`` its SHA-256, where there is one.
-    :ivar undone_by: the batch that took this one back.
-    :ivar replays: the earlier batch whose refused rows this one puts into the tables.
+    :ivar undone_by: the batch that undid this one.
+    :ivar replays: the earlier batch whose rejected rows this one stores.
     :ivar reading: how its file was read, as JSON text, which a store keeps as it is; None if it was no file.
     :ivar parent: of a group of a stream, the batch of the stream, whose counts are the sums of its groups'; None for any other batch.
-    :ivar undoes: the batch that this one took back.
+    :ivar undoes: the batch that this one undid.
     """
 
     id: int
@@ -220,24 +220,24 @@ class StoreTransaction(Protocol):
         ...
 
     def delete(self, query: Query) -> int:
-        """Take the rows that *query* selects out of what reads return, keep them in the history, and return how many they were."""
+        """Delete the rows that *query* selects, keep them in the history, and return how many they were."""
         ...
 
     def quarantine(self, records: Sequence[Quarantined]) -> Sequence[Quarantined]:
-        """Keep records that were refused, and return those that were not there already, with their ids.
+        """Put rejected records into the quarantine, and return those that were not there already, with their ids.
 
-        The multiset rule holds here, too: of equal records (kind, text and cells) the quarantine keeps as many as the fullest batch had, whatever
-        became of them since, unless their batch was undone.
+        The multiset rule applies: of equal records (kind, text and cells) the quarantine keeps as many as the fullest batch had, whatever their
+        state now, unless their batch was undone.
         """
         ...
 
     def replay(self, kind: Kind, table: pa.Table, ids: Sequence[int], *, fixed: bool = False) -> WriteCounts:
-        """Put refused rows of the batch that this one replays into the tables; *ids* are their open records, in the order of the rows.
+        """Store rejected rows of the batch that this one replays; *ids* are their open records, in the order of the rows.
 
-        They are written as rows of that batch: what it brought itself is not taken for one of them, and a version that it or a later batch brought
-        stands. So all that was refused and replayed, and all that was not refused, are together what the batch would have brought without rules.
+        They are written as rows of that batch: its own rows do not count as one of them, and a version of that or a later batch is kept. So the
+        replayed rows and the accepted rows are together what the batch would have stored without rules.
 
-        :param fixed: the rows were changed; so they are news, and replace an earlier version.
+        :param fixed: whether the rows were changed; they then replace an earlier version.
         """
         ...
 
@@ -245,20 +245,19 @@ class StoreTransaction(Protocol):
         """Mark the open records that *query* selects as discarded, and return how many they were."""
         ...
 
-    def refuse_again(self, records: Sequence[Quarantined]) -> None:
-        """Note the findings of open records that were judged again and refused."""
+    def reject_again(self, records: Sequence[Quarantined]) -> None:
+        """Update the findings of open records that were checked again and rejected."""
         ...
 
     def undo(self, batch_id: int) -> int:
-        """Take back what an earlier batch brought: rows it inserted go, rows it revised return to what they were. Return the rows changed.
+        """Undo an earlier batch: delete the rows it inserted, restore those it revised or deleted. Return the number of rows changed.
 
-        The records it refused are marked as undone, and what was replayed of them goes, too. Records to which it gave another state get back the one
-        they had.
+        The records it rejected are marked as undone, and their replays are undone, too. Records whose state it set get back their former state.
         """
         ...
 
     def finish(self, *, read: int, reading: str | None = None) -> None:
-        """Record how many rows were read from the source for this batch, the refused ones included.
+        """Record how many rows were read from the source for this batch, including the rejected ones.
 
         :param reading: how they were read, as JSON text; the store keeps it as :attr:`Batch.reading`.
         """
@@ -266,7 +265,7 @@ class StoreTransaction(Protocol):
 
 
 class StoreStream(Protocol):
-    """A batch that is written in groups, each durable on its own: what one connection to a live source brings."""
+    """A batch written in groups, each durable on its own: the records of one connection to a live source."""
 
     batch_id: int
 
@@ -294,7 +293,7 @@ class StoreBackend(Protocol):
     ) -> AbstractContextManager[StoreTransaction]:
         """Begin a batch; on leaving the context it is committed and durable, on an error nothing of it is left.
 
-        :param replays: the batch whose refused rows it will put into the tables.
+        :param replays: the batch whose rejected rows it will store.
         :raises DatabaseBusyError: when another writer does not finish in time.
         """
         ...
@@ -323,7 +322,10 @@ class StoreBackend(Protocol):
         ...
 
     def latest(self, kind: Kind, subject: str) -> Sequence[Any] | None:
-        """Return the values of the last row of a multiset's subject, by the kind's columns, if that is quicker than a scan; else None."""
+        """Return the values of the last row of a subject by the kind's columns, if that is quicker than a scan; else None.
+
+        Called for kinds that are multisets only.
+        """
         ...
 
     def history(self, kind: Kind, key: Mapping[str, Any]) -> Sequence[StoredVersion]:
@@ -334,7 +336,7 @@ class StoreBackend(Protocol):
         ...
 
     def inventory(self, kind: Kind) -> Sequence[InventoryEntry]:
-        """Return what is there, one entry a subject, in their order."""
+        """Return one entry for each subject, in their order."""
         ...
 
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
@@ -342,11 +344,11 @@ class StoreBackend(Protocol):
         ...
 
     def quarantined(self, query: QuarantineQuery) -> Iterator[Quarantined]:
-        """Yield the refused records that *query* selects, as they are when the first is fetched."""
+        """Yield the rejected records that *query* selects, as they are when the first is fetched."""
         ...
 
     def count_quarantined(self, query: QuarantineQuery) -> Sequence[QuarantineCount]:
-        """Count the refused records that *query* selects, by batch, kind and state, in this order; its limit does not count."""
+        """Count the rejected records that *query* selects, by batch, kind and state, in this order; its limit is ignored."""
         ...
 
     def seal(self, kind: Kind, *, subject: str | None = None, least: int = 1) -> Sealed:

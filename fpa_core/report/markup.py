@@ -32,7 +32,7 @@ def join(parts: Iterable[Content], between: str = "") -> Html:
 
 
 def tag(element: str, *contents: Content, **attributes: Content) -> Html:
-    """Return an element; an underscore in an attribute's name stands for a hyphen, one at its end is dropped, and an attribute of None is left out."""
+    """Return an element. In the names of attributes, underscores become hyphens, and one at the end is dropped; attributes that are None are omitted."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
         for key, value in attributes.items()

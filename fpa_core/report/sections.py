@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fpa_core.numbers import ns_text
-from fpa_core.protocols import Severity, Tally
+from fpa_core.protocols import SHAPE, Severity, Tally
 from fpa_core.report import charts
 from fpa_core.report.contents import profiles, timeline
 from fpa_core.report.gathering import Example, FileReport
 from fpa_core.report.markup import Content, Html, join, name, tag
 from fpa_core.report.tables import heads, names, share
-from fpa_core.store.quarantine import SHAPE
 
 __all__ = ["sections", "verdict"]
 

@@ -1,4 +1,4 @@
-"""Keeping records: the store people use, the selections they read, and the rules by which rows are merged."""
+"""DataStore, and the selections it reads."""
 
 from fpa_core.store.datastore import DataStore
 from fpa_core.store.selection import Selection

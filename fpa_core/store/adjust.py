@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-from attrs import frozen
+from attrs import evolve, frozen
 
 from fpa_core.amounts import decimal_of
 from fpa_core.arrow import columns
+from fpa_core.arrow.conversion import from_table
 from fpa_core.arrow.parsing import decimal_column
 from fpa_core.exceptions import DataError
-from fpa_core.kinds import BARS, QUOTES, TRADES, Kind
+from fpa_core.kinds import BARS, CORPORATE_ACTIONS, QUOTES, TRADES, Kind
 from fpa_core.models import Bar, CorporateAction, CorporateActionType
 from fpa_core.numbers import decimal_text, ns_text
-from fpa_core.protocols.patterns import escape
+from fpa_core.protocols import Query
 
 if TYPE_CHECKING:
-    from fpa_core.protocols import Query
-    from fpa_core.store.datastore import DataStore
+    from fpa_core.store.row_reader import RowReader
 
-__all__ = ["MODES", "Adjust", "Adjuster", "Factors", "factors_of"]
+__all__ = ["MODES", "Adjust", "Adjuster", "Factors", "check_adjust", "factors_of"]
 
 Adjust: TypeAlias = Literal["splits", "all"]
 """What prices are adjusted for: splits, or splits and cash dividends."""
@@ -104,37 +104,42 @@ def _close(action: CorporateAction, close_before: Callable[[int], Decimal | None
     return Fraction(close)
 
 
-class Adjuster:
-    """Adjusts the rows of one query.
+def check_adjust(kind: Kind, mode: str) -> None:
+    """Check what is asked for.
 
     :raises DataError: for an unknown mode, or a kind without prices.
     """
+    if mode not in MODES:
+        raise DataError(f"adjust: {mode!r} is unknown", hint="one of: splits, all", field="adjust", value=mode)
+    if kind not in PRICES:
+        raise DataError(f"{kind.name} have no prices to adjust", hint="bars, trades and quotes have", field="adjust")
 
-    def __init__(self, store: DataStore, query: Query, mode: Any) -> None:
-        if mode not in MODES:
-            raise DataError(f"adjust: {mode!r} is unknown", hint="one of: splits, all", field="adjust", value=mode)
-        if query.kind not in PRICES:
-            raise DataError(
-                f"{query.kind.name} have no prices to adjust", hint="bars, trades and quotes have", field="adjust"
-            )
-        self._store = store
+
+class Adjuster:
+    """Adjusts the rows of one query."""
+
+    def __init__(self, rows: RowReader, query: Query, mode: Any) -> None:
+        self._rows = rows
         self._query = query
         self._mode: Adjust = mode
-        self._known = {} if query.known_at_ns is None else {"as_known_at": query.known_at_ns}
         self._factors: dict[str, Factors] = {}
 
     def of(self, symbol: str) -> Factors:
         """Return the factors of a symbol, from the actions and closes known to the query."""
         if symbol not in self._factors:
-            actions = self._store.select(CorporateAction, escape(symbol), **self._known).to_list()
+            actions: list[CorporateAction] = list(self._records(Query(CORPORATE_ACTIONS, (symbol,))))
             self._factors[symbol] = factors_of(actions, lambda ts_ns: self._close_before(symbol, ts_ns), self._mode)
         return self._factors[symbol]
 
     def _close_before(self, symbol: str, ts_ns: int) -> Decimal | None:
-        bar = self._store.select(
-            Bar, escape(symbol), end=ts_ns, limit=1, latest_first=True, interval="1d", **self._known
-        ).first()
+        query = Query(BARS, (symbol,), end_ns=ts_ns, equal={"interval": "1d"}, limit=1, reverse=True)
+        bar: Bar | None = next(self._records(query), None)
         return None if bar is None else bar.close
+
+    def _records(self, query: Query) -> Iterator[Any]:
+        known = evolve(query, known_at_ns=self._query.known_at_ns)
+        for batch in self._rows.backend.scan(known, scaled=True):
+            yield from from_table(query.kind, batch)
 
     def batches(self, batches: Iterator[pa.RecordBatch], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield rows with adjusted prices and sizes, with the columns *names*; the batches have :data:`NEEDED`, too."""

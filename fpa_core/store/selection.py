@@ -1,17 +1,17 @@
-"""A selection: which rows to read, described now and read when asked for."""
+"""A selection of rows, described now and read when it is iterated or turned into something."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from attrs import asdict, evolve, frozen
 
-from fpa_core.exceptions import DataError
-from fpa_core.kinds import Kind, kind_of
+from fpa_core.numbers import MAX_NS, MIN_NS, ns_text
+from fpa_core.patterns import escape
 from fpa_core.protocols import Query
-from fpa_core.protocols.patterns import name_of
+from fpa_core.store.row_reader import RowReader
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,105 +19,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fpa_core.arrow.decimals import Prices
-    from fpa_core.store.datastore import DataStore
 
-__all__ = ["ReadThrough", "Selection", "check_columns", "make_query"]
+__all__ = ["Selection"]
 
 ROWS = 16_384
 """Rows of a batch unless asked otherwise: as many as a full segment has."""
 
 HELD = 500_000
-"""Rows kept in memory while their types are found out."""
+"""Maximum number of rows :meth:`Selection.reader` keeps in memory until it knows their decimal types."""
 
 R = TypeVar("R")
 T = TypeVar("T")
-
-
-class ReadThrough(Protocol):
-    """Answers a read from memory where it can: returns what *load* would, for the key and the rows the query names."""
-
-    def __call__(self, key: str, load: Callable[[], T], query: Query) -> T:
-        """Return the value."""
-        ...
-
-
-def make_query(
-    what: Kind | str | type[Any],
-    symbol: str | Sequence[str] | None = None,
-    *,
-    start: Any = None,
-    end: Any = None,
-    as_known_at: Any = None,
-    batch: int | None = None,
-    source: str | Sequence[str] | None = None,
-    limit: int | None = None,
-    latest_first: bool = False,
-    **equal: Any,
-) -> Query:
-    """Check what a caller asked for and return it as a query.
-
-    :raises DataError: for times without a zone, unknown columns, a negative limit.
-    """
-    from fpa_core.numbers import to_ns
-
-    kind = kind_of(what)
-    named = {one: name_of(one) for one in _several(symbol)}
-    sources = _several(source)
-    for pattern in sources:
-        name_of(pattern)  # refuses what is no pattern
-    if limit is not None and (not isinstance(limit, int) or limit < 0):
-        raise DataError(f"limit: a whole number from 0 is needed, not {limit!r}", field="limit", value=limit)
-    conditions = {}
-    for name, value in equal.items():
-        column = kind.by_name.get(name) or kind.by_field.get(name)
-        if column is None:
-            raise DataError(
-                f"{kind.name} have no column {name!r}", hint=f"columns: {', '.join(kind.by_name)}", field=name
-            )
-        try:
-            # A question may be about any time, so an integer is taken as nanoseconds, however small.
-            convert = to_ns if column.type == "time" else column.convert
-            conditions[column.field] = None if value is None else convert(value)
-        except DataError as error:
-            problem = error.message.split(": ", 1)[-1]
-            raise DataError(f"{name}: {problem}", hint=error.hint, field=name, value=value) from None
-
-    def instant(value: Any, name: str) -> int | None:
-        return None if value is None else to_ns(value, name, dates=True)
-
-    return Query(
-        kind,
-        None if symbol is None else tuple(dict.fromkeys(name for name in named.values() if name is not None)),
-        instant(start, "start"),
-        instant(end, "end"),
-        conditions,
-        batch,
-        instant(as_known_at, "as_known_at"),
-        limit,
-        latest_first,
-        patterns=tuple(one for one, name in named.items() if name is None),
-        origins=None if source is None else sources,
-    )
-
-
-def _several(texts: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Return one text or many as a tuple."""
-    return () if texts is None else (texts,) if isinstance(texts, str) else tuple(texts)
-
-
-def check_columns(kind: Kind, names: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the columns asked for.
-
-    :raises DataError: for one that *kind* does not have, or none at all.
-    """
-    if names is None:
-        return None
-    found = tuple(dict.fromkeys(_several(names)))
-    unknown = [name for name in found if name not in kind.by_name]
-    if unknown or not found:
-        problem = f"{kind.name} have no column {unknown[0]!r}" if unknown else "columns: at least one is needed"
-        raise DataError(problem, hint=f"columns: {', '.join(kind.by_name)}", field="columns", value=names)
-    return found
 
 
 @frozen
@@ -128,15 +40,27 @@ class Selection(Generic[R]):
     Results that are held in one piece (:meth:`to_list`, :meth:`to_arrow`, :meth:`count`) may come from the cache; iteration,
     :meth:`batches` and :meth:`reader` read the store, in bounded memory. What reads Arrow streams reads a selection: DuckDB, polars, pandas.
 
+    :ivar rows: where they are read.
     :ivar columns: the columns of Arrow forms; None for all. Records always have all.
     :ivar adjust: what prices and sizes are adjusted for, see :mod:`fpa_core.store.adjust`; None for those that are stored.
     """
 
-    store: DataStore
+    rows: RowReader
     query: Query
     columns: tuple[str, ...] | None = None
     by_time: bool = False
     adjust: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Selection of {self.query.kind.name}{''.join(f', {each}' for each in _described(self))}>"
+
+    def _repr_html_(self) -> str:
+        """Return the first rows as an HTML table, for notebooks."""
+        from fpa_core.store.preview import PREVIEWED, html_preview
+
+        limit = PREVIEWED + 1 if self.query.limit is None else min(self.query.limit, PREVIEWED + 1)
+        head = evolve(self, query=evolve(self.query, limit=limit))
+        return html_preview(repr(self), self.query.kind, self.names, head.batches(prices="text"))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -149,32 +73,32 @@ class Selection(Generic[R]):
     def _records(self) -> Iterator[list[R]]:
         whole = evolve(self, columns=None)
         for batch in whole._read(ROWS):  # noqa: SLF001  # it is the same class
-            yield self.store.records(self.query, batch)
+            yield self.rows.records(self.query, batch)
 
     def _read(self, rows: int, *, scaled: bool = True) -> Iterator[pa.RecordBatch]:
         if self.adjust is None:
             return self._stored(rows, scaled=scaled)
         from fpa_core.store.adjust import NEEDED, Adjuster
 
-        adjuster = Adjuster(self.store, self.query, self.adjust)
+        adjuster = Adjuster(self.rows, self.query, self.adjust)
         whole = evolve(self, columns=tuple(dict.fromkeys((*self.names, *NEEDED))), adjust=None)
         return adjuster.batches(whole._stored(rows, scaled=scaled), self.names)  # noqa: SLF001  # it is the same class
 
     def _stored(self, rows: int, *, scaled: bool = True) -> Iterator[pa.RecordBatch]:
-        backend = self.store.backend
+        backend = self.rows.backend
         if not self.by_time:
             return backend.scan(self.query, rows, columns=self.columns, scaled=scaled)
         kind = self.query.kind
 
-        def together(batches: Sequence[pa.RecordBatch]) -> pa.Table:
+        from fpa_core.arrow import decimals
+        from fpa_core.store import timeline
+
+        def as_table(batches: Sequence[pa.RecordBatch]) -> pa.Table:
             return decimals.table_of(
                 kind, batches[0].schema.names, [decimals.narrowed(kind, one) for one in batches], "scaled"
             )
 
-        from fpa_core.arrow import decimals
-        from fpa_core.store import timeline
-
-        return timeline.by_time(backend, self.query, rows, self.names, together)
+        return timeline.by_time(backend, self.query, rows, self.names, as_table)
 
     def scan(self, rows: int = ROWS) -> Iterator[pa.RecordBatch]:
         """Yield Arrow batches of at most *rows* as the store has them, with decimals as scaled integers wherever these hold them."""
@@ -237,7 +161,7 @@ class Selection(Generic[R]):
 
     def to_list(self) -> list[R]:
         """Return all records."""
-        records: Sequence[R] = self._remembered("records", lambda: tuple(self))
+        records: Sequence[R] = self._cached("records", lambda: tuple(self))
         return list(records)
 
     def to_arrow(self, prices: Prices = "decimal") -> pa.Table:
@@ -253,7 +177,7 @@ class Selection(Generic[R]):
         def load() -> pa.Table:
             return decimals.table_of(kind, self.names, list(self.scan(ROWS)), prices)
 
-        return self._remembered(f"table:{prices}", load)
+        return self._cached(f"table:{prices}", load)
 
     def to_pandas(self, prices: Prices = "decimal") -> pd.DataFrame:
         """Return a pandas frame; decimals stay decimals unless *prices* says otherwise."""
@@ -280,20 +204,49 @@ class Selection(Generic[R]):
 
     def count(self) -> int:
         """Count the rows without reading them."""
-        return self._remembered("count", lambda: self.store.backend.count(self.query))
+        return self._cached("count", lambda: self.rows.backend.count(self.query))
 
     def first(self) -> R | None:
         """Return the first record, or None."""
         limit = 1 if self.query.limit is None else min(self.query.limit, 1)
         return next(iter(evolve(self, query=evolve(self.query, limit=limit))), None)
 
-    def _remembered(self, form: str, load: Callable[[], T]) -> T:
+    def _cached(self, form: str, load: Callable[[], T]) -> T:
         if self.adjust is not None:  # the tags of an answer do not tell of corporate actions
             return load()
-        return self.store.read(lambda: self._key(form), load, self.query)
+        return self.rows.cached(lambda: self._key(form), load, self.query)
 
     def _key(self, form: str) -> str:
         parts = asdict(self.query, recurse=False) | {"kind": self.query.kind.name, "form": form}
         parts["equal"] = {name: str(value) for name, value in self.query.equal.items()}
         parts |= {"columns": self.columns, "by_time": self.by_time}
         return f"{self.query.kind.name}:{form}:{parts!r}"
+
+
+def _described(selection: Selection[R]) -> Iterator[str]:
+    """Yield the conditions of a selection as they are given to ``select``."""
+    query = selection.query
+    symbols = (*map(escape, query.subjects or ()), *query.patterns)
+    if query.subjects is not None or query.patterns:
+        yield f"symbol={symbols[0]!r}" if len(symbols) == 1 else f"symbol={list(symbols)!r}"
+    for name, ns in (("start", query.start_ns), ("end", query.end_ns), ("as_known_at", query.known_at_ns)):
+        if ns is not None:
+            yield f"{name}={_time(ns)!r}"
+    for name, value in query.equal.items():
+        column = query.kind.by_field[name]
+        shown = _time(value) if column.type == "time" and value is not None else value
+        yield f"{column.name}={shown if shown is None else str(shown)!r}"
+    for name, given in (("batch", query.batch), ("origin", query.origins), ("limit", query.limit)):
+        if given is not None:
+            yield f"{name}={list(given) if isinstance(given, tuple) else given!r}"
+    if query.reverse:
+        yield "latest_first=True"
+    if selection.by_time:
+        yield "order='time'"
+    if selection.columns is not None:
+        yield f"columns={list(selection.columns)!r}"
+
+
+def _time(ns: int) -> str | int:
+    """Return a time as ISO text, or in nanoseconds if it is outside the range of times."""
+    return ns_text(ns) if MIN_NS < ns <= MAX_NS else ns

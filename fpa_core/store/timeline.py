@@ -1,7 +1,6 @@
-"""Rows of many subjects in order of time, in bounded memory, over any backend.
+"""Read the rows of many subjects in order of time, in bounded memory, from any backend.
 
-A backend yields rows subject by subject. Here time is divided into windows that hold few enough rows to be sorted, and each is read by
-itself.
+A backend yields rows subject by subject. So time is divided into windows with few enough rows to be sorted, and each is read separately.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from fpa_core.protocols import Query, StoreBackend
 __all__ = ["by_time"]
 
 MOST = 500_000
-"""Rows sorted at once; more only where they share one nanosecond."""
+"""Maximum number of rows sorted at once; more only if they share one nanosecond."""
 
 
 def by_time(
@@ -27,13 +26,14 @@ def by_time(
     query: Query,
     rows: int,
     names: Sequence[str],
-    together: Callable[[Sequence[pa.RecordBatch]], pa.Table],
+    as_table: Callable[[Sequence[pa.RecordBatch]], pa.Table],
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of *query* by time, then subject, then arrival; the other way round where it asks for the latest first.
+    """Yield the rows of *query* by time, then subject, then arrival; in reverse if it asks for the latest first.
 
-    Each window is read as it stands when its turn comes. The limit counts over all subjects.
+    Each window is a read of its own, so rows written meanwhile may appear. The limit counts over all subjects.
 
-    :param together: makes one table of batches with the columns *names*.
+    :param rows: the maximum number of rows of a batch.
+    :param as_table: makes one table of batches with the columns *names*.
     """
     needed = list(dict.fromkeys([*names, "timestamp"]))
     left = query.limit
@@ -41,7 +41,7 @@ def by_time(
         batches = list(backend.scan(window, columns=needed, scaled=True))
         if not batches:
             continue
-        table = together(batches)
+        table = as_table(batches)
         times = columns.times_as_ns(table.column("timestamp").combine_chunks()).to_numpy()
         order = np.argsort(-1 - times if query.reverse else times, kind="stable")  # -1 - t: as -t, and never too large
         ordered = table.select(names).take(pa.array(order if left is None else order[:left]))
@@ -56,7 +56,7 @@ def _windows(backend: StoreBackend, query: Query) -> Iterator[Query]:
     """Halve the time of *query* until no part has too many rows."""
     first = MIN_NS if query.start_ns is None else query.start_ns
     end = MAX_NS + 1 if query.end_ns is None else query.end_ns
-    # Counting without further conditions takes no look at rows; rows that were known but are no more are only found with them.
+    # Counting without further conditions reads no rows. Rows known in the past that no longer exist are only found with them.
     bound = query if query.known_at_ns is not None else evolve(query, equal={}, batch=None, origins=None)
     if end - first <= 1 or backend.count(bound) <= MOST:
         yield query

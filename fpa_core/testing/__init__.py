@@ -15,6 +15,8 @@ A store plugin's whole test file::
         def store_factory(self, tmp_path):
             return lambda name: partial(open_store, AcmeOptions(path=tmp_path / name))
 
+:func:`check_rule` tests a rule of one's own.
+
 Needs the extra ``testing``: pytest and Hypothesis.
 """
 
@@ -23,6 +25,7 @@ import pytest
 pytest.register_assert_rewrite("fpa_core.testing.store")
 
 from fpa_core.testing.contracts import Contract  # noqa: E402  # after asserts are prepared
+from fpa_core.testing.rules import check_rule  # noqa: E402
 from fpa_core.testing.store import StoreContract, StoreMachine  # noqa: E402
 
-__all__ = ["Contract", "StoreContract", "StoreMachine"]
+__all__ = ["Contract", "StoreContract", "StoreMachine", "check_rule"]

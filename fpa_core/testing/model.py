@@ -67,7 +67,7 @@ class Question:
     by_time: bool
     columns: list[int]
     batch: int | None
-    source: str | None
+    origin: str | None
     known: int | None
     at: int
 
@@ -87,15 +87,15 @@ class Model:
     """All rows, current and former, and the batches."""
 
     rows: list[Row] = field(factory=list)
-    sources: dict[int, str] = field(factory=dict)
+    origins: dict[int, str] = field(factory=dict)
     brought: dict[int, Brought] = field(factory=dict)
     undone: dict[int, int] = field(factory=dict)
     undoes: dict[int, int] = field(factory=dict)
     parents: dict[int, int] = field(factory=dict)
 
-    def begin(self, batch: int, source: str, parent: int | None = None) -> Brought:
+    def begin(self, batch: int, origin: str, parent: int | None = None) -> Brought:
         """Add a batch and return its counts."""
-        self.sources[batch] = source
+        self.origins[batch] = origin
         self.brought[batch] = Brought()
         if parent is not None:
             self.parents[batch] = parent
@@ -120,7 +120,7 @@ class Model:
             and (question.start is None or question.start <= row.record.ts_ns)
             and (question.end is None or row.record.ts_ns < question.end)
             and (question.batch is None or row.batch in self.family(question.batch))
-            and (question.source is None or fnmatchcase(self.sources[row.batch], question.source))
+            and (question.origin is None or fnmatchcase(self.origins[row.batch], question.origin))
         ]
         if question.by_time:
             rows.sort(key=lambda row: row.record.ts_ns)
@@ -137,7 +137,7 @@ class Model:
                 self._revise(batch, record, there)
 
     def _count(self, batch: int, record: Any, there: list[Row]) -> None:
-        """Match a record with an equal row that its batch was not matched with yet; add it if there is none."""
+        """Match a record with an equal row that its batch has not matched yet; add it if there is none."""
         for row in there:
             if row.record == record and self.root(batch) not in row.known_to:
                 row.known_to.add(self.root(batch))
@@ -267,7 +267,7 @@ def venue_id(record: Any) -> tuple[Any, ...] | None:
 
 
 def _slot(row: Row) -> tuple[Any, ...]:
-    """Return what only one version of stands."""
+    """Return the key of which only one version is live."""
     return row.key, venue_id(row.record)
 
 

@@ -1,8 +1,7 @@
-"""Filters and overrides of rules: the parameter ``where``, and overrides by symbol, glob or class of symbols."""
+"""Filters and overrides of rules: the parameter ``where``, and overrides by symbol, pattern or class of symbols."""
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ import attrs
 from fpa_core.exceptions import DataError, FpaError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.numbers import to_decimal, to_ns
+from fpa_core.patterns import compiled, is_pattern, matches
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fpa_core.validator.vectors import Columns
 
-__all__ = ["CLASS", "Override", "Problem", "Where", "is_glob", "where_problems"]
+__all__ = ["CLASS", "Override", "Problem", "Where", "pattern_problem", "where_problems"]
 
 CLASS = "class:"
 """The prefix of an override for a class of symbols."""
@@ -31,20 +31,24 @@ Problem = tuple[tuple[str, ...], Any, str]
 _BOUNDS = ("min", "max")
 
 
-def is_glob(pattern: str) -> bool:
-    """Return whether *pattern* contains wildcards."""
-    return any(letter in pattern for letter in "*?[")
+def pattern_problem(pattern: str) -> str | None:
+    """Return what is wrong with a pattern; None if it can be used."""
+    try:
+        compiled(pattern)
+    except DataError as error:
+        return f"not allowed: {error}"
+    return None
 
 
 @attrs.frozen
-class _Globs:
-    """Accepts a text that matches one of several glob patterns, case-sensitively."""
+class _Patterns:
+    """Accepts a text that matches one of several patterns."""
 
     patterns: tuple[str, ...]
 
     @functools.cached_property
     def _match(self) -> Callable[[str], object]:
-        return re.compile("|".join(f"(?:{fnmatch.translate(pattern)})" for pattern in self.patterns)).match
+        return re.compile("|".join(f"(?:{compiled(each).pattern})" for each in self.patterns), re.DOTALL).fullmatch
 
     def accepts(self, value: Any) -> bool:
         return value is not None and self._match(value) is not None
@@ -66,7 +70,7 @@ class _Bounds:
 class Where:
     """The condition under which a rule applies to a record: every given field matches. A missing value never matches.
 
-    :param conditions: by public name of the field: one glob or several for a text; a table with ``min`` and ``max`` for a number or a time.
+    :param conditions: by public name of the field: one pattern or several for a text; a table with ``min`` and ``max`` for a number or a time.
     :raises DataError: with all problems.
     """
 
@@ -76,7 +80,7 @@ class Where:
             raise DataError(f"where: {message}", hint='write it like where = { symbol = "BTC*", size = { min = 1 } }')
         kind = KINDS[next(iter(kinds))]
         self._tests = {
-            kind.by_name[name].field: _Globs(_texts(wanted))
+            kind.by_name[name].field: _Patterns(_texts(wanted))
             if kind.by_name[name].type == "text"
             else _Bounds(*[_read(kind, name, wanted.get(bound)) for bound in _BOUNDS])
             for name, wanted in conditions.items()
@@ -92,7 +96,7 @@ class Where:
 
         applies = np.ones(len(columns), np.bool_)
         for field, test in self._tests.items():
-            if isinstance(test, _Globs):
+            if isinstance(test, _Patterns):
                 codes, names = columns.codes(field)
                 accepted = np.array([test.accepts(name) for name in names], np.bool_)
                 applies &= accepted[codes] if len(names) else False
@@ -110,8 +114,8 @@ class Where:
 class Override:
     """Other parameters for some symbols.
 
-    :ivar name: the key in the configuration: a symbol, a glob, or ``class:NAME``.
-    :ivar patterns: its globs.
+    :ivar name: the key in the configuration: a symbol, a pattern, or ``class:NAME``.
+    :ivar patterns: the symbols it applies to.
     :ivar rule: the rule with those parameters; None if it is disabled.
     """
 
@@ -121,14 +125,12 @@ class Override:
 
     @property
     def rank(self) -> int:
-        """0 for a symbol, 1 for a glob, 2 for a class: the first that matches applies."""
-        return 2 if self.name.startswith(CLASS) else 1 if is_glob(self.name) else 0
+        """0 for a symbol, 1 for a pattern, 2 for a class: the first that matches applies."""
+        return 2 if self.name.startswith(CLASS) else 1 if is_pattern(self.name) else 0
 
     def fits(self, subject: str | None) -> bool:
         """Return whether it applies to a symbol (for snapshots, an account)."""
-        if subject is None:
-            return False
-        return any(subject == each or fnmatch.fnmatchcase(subject, each) for each in self.patterns)
+        return subject is not None and any(matches(each, subject) for each in self.patterns)
 
 
 def where_problems(conditions: Any, kinds: Iterable[str]) -> list[Problem]:
@@ -145,8 +147,9 @@ def where_problems(conditions: Any, kinds: Iterable[str]) -> list[Problem]:
             ]
             problems.append(((name,), wanted, f"unknown field; expected one of: {', '.join(common)}"))
         elif "text" in types:
-            if not _texts(wanted):
+            if not (patterns := _texts(wanted)):
                 problems.append(((name,), wanted, 'expected a text such as "BTC*", or a list of texts'))
+            problems += [((name,), each, problem) for each in patterns if (problem := pattern_problem(each))]
         elif not isinstance(wanted, Mapping) or not wanted:
             problems.append(((name,), wanted, "expected a table with min, max or both"))
         else:

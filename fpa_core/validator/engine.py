@@ -76,11 +76,14 @@ class DataValidator:
         self.backend = backend
         self.level = level
         self._now_ns = now_ns
-        self._examples = examples
+        self.examples = examples
         self._stored = stored
         self._stored_bars = stored_bars
         self._origins = origins or {}
         self._described: tuple[object, Sequence[Mapping[str, Any]]] | None = None
+
+    def __repr__(self) -> str:
+        return f"<DataValidator at level {self.level}, {len(self.rules())} rules>"
 
     def check(self, record: Record, memory: MutableMapping[str, Any] | None = None) -> tuple[Finding, ...]:
         """Return the findings of one record; the fastest way for live data.
@@ -128,18 +131,20 @@ class DataValidator:
                     builder.flag(finding.rule, 0 if refused else 1)
         return builder.result(self.rules())
 
-    def start_run(self) -> ValidationRun:
-        """Return a new run for tables that arrive in chunks."""
-        return self._start_run()
+    def start_run(self, *, against_store: bool = True) -> ValidationRun:
+        """Return a new run for tables that arrive in chunks.
 
-    def _start_run(self, examples: int | None = None, others: Mapping[str, pa.Table] | None = None) -> ValidationRun:
+        :param against_store: whether rules may compare with stored records; not if these are what is validated.
+        """
+        return self._start_run(against_store=against_store)
+
+    def _start_run(self, examples: int | None = None, *, against_store: bool = True) -> ValidationRun:
         return ValidationRun(
             self.backend,
             self._now_ns,
-            examples or self._examples,
-            stored=self._stored,
-            stored_bars=self._stored_bars,
-            others=others,
+            examples or self.examples,
+            stored=self._stored if against_store else None,
+            stored_bars=self._stored_bars if against_store else None,
             rules=self.rules,
         )
 
@@ -179,8 +184,10 @@ class DataValidator:
             records[SNAPSHOTS.name] = list(consistency.with_positions(seen, held))
         results = []
         for name, table in tables.items():
-            run = self._start_run(others={other: tables[other] for other in tables if other != name})
-            run.validate(name, table, records.get(name))
+            run = self._start_run()
+            run.validate(
+                name, table, records.get(name), others={other: tables[other] for other in tables if other != name}
+            )
             results.append(run.result())
         return merged(results)
 

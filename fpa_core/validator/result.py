@@ -75,6 +75,22 @@ class ValidationResult:
             return finding.severity
         return Severity.WARNING if finding.severity is Severity.ERROR else Severity.INFO
 
+    def sentence(self, finding: Finding) -> str:
+        """Return what is wrong, in a sentence: what the rule says of the record, or what it expects and what it got."""
+        expected = next((rule.get("summary") for rule in self.rules if rule["id"] == finding.rule), None)
+        text = finding.message.rstrip(".")
+        seen = ", ".join(
+            f"{name} {'missing' if value is None else value}"
+            for name, value in finding.observed.items()
+            if value is None or str(value) not in text
+        )
+        if finding.message == expected:
+            text = f"expected: {text[:1].lower()}{text[1:]}"
+            text += f"; got: {seen}" if seen else ""
+        elif seen:
+            text += f" ({seen})"
+        return f"{text}; before: {finding.related}" if finding.related and finding.related not in text else text
+
     def to_arrow(self) -> pa.Table:
         """Return the findings as a table, with a row for each field of each finding.
 
@@ -189,9 +205,12 @@ def _tolerates(most: float | None, tally: Tally) -> bool:
     return tally.failed <= (most if isinstance(most, int) else most * tally.evaluated)
 
 
-def merged(results: Iterable[ValidationResult]) -> ValidationResult:
-    """Return the results of several kinds of record as one; row positions remain those within each kind."""
-    builder = ResultBuilder()
+def merged(results: Iterable[ValidationResult], examples: int | None = None) -> ValidationResult:
+    """Return several results as one; row positions remain those within each.
+
+    :param examples: number of findings to keep of each rule; None for all.
+    """
+    builder = ResultBuilder(examples)
     rules: dict[str, Mapping[str, Any]] = {}
     for result in results:
         builder.rows += result.rows

@@ -109,8 +109,8 @@ class Rule:
     :ivar severity: replaces the severity of the level.
     :ivar stop: whether no further rules are applied to a live record that breaks this rule as an error.
     :ivar tolerate: how many records may break the rule while the result is still valid: a number, or a fraction of those evaluated.
-    :ivar where: the records it applies to, by field: globs for a text; ``min`` and ``max`` for a number or a time.
-    :ivar overrides: other parameters by symbol, glob, or ``class:NAME``; for snapshots, by account.
+    :ivar where: the records it applies to, by field: patterns for a text; ``min`` and ``max`` for a number or a time.
+    :ivar overrides: other parameters by symbol, pattern, or ``class:NAME``; for snapshots, by account.
     """
 
     id: ClassVar[str]
@@ -164,7 +164,7 @@ class Rule:
         return where_problems(conditions, (cls.kind,) if isinstance(cls.kind, str) else cls.kind)
 
     def adapted(self, where: Mapping[str, Any], overrides: Mapping[str, tuple[Sequence[str], Rule]]) -> Self:
-        """Return this rule with a filter and with overrides: by name, the globs and the rule with other parameters."""
+        """Return this rule with a filter and with overrides: by name, the patterns and the rule with other parameters."""
         several = [Override(name, tuple(patterns), rule) for name, (patterns, rule) in overrides.items()]
         return attrs.evolve(self, where=where, overrides=sorted(several, key=lambda each: each.rank))
 
@@ -246,9 +246,9 @@ def rule_problems(rule: Any) -> list[str]:
     if not kinds or (unknown := [kind for kind in kinds if kind not in KINDS]):
         problems.append(f"kind: {unknown if kinds else 'nothing'} is not one of {', '.join(KINDS)}")
     else:
-        known = [{attribute.name for attribute in attrs.fields(KINDS[kind].record)} for kind in kinds]
+        known = [[attribute.name for attribute in attrs.fields(KINDS[kind].record)] for kind in kinds]
         problems += [
-            f"fields: {name!r} is not a field of {kind}"
+            f"fields: {name!r} is not a field of {kind}; expected some of: {', '.join(names)}"
             for kind, names in zip(kinds, known, strict=True)
             for name in rule.fields
             if name not in names

@@ -25,7 +25,6 @@ class ValidationRun:
     """Validates tables that arrive in chunks, and counts over all of them in bounded memory.
 
     :param stored: looks up the order that is stored under an id; ``stored_bars`` looks up stored bars.
-    :param others: other tables by the name of their kind, for rules of scope ``dataset``.
     :param rules: returns descriptions of the enabled rules.
     """
 
@@ -37,14 +36,12 @@ class ValidationRun:
         *,
         stored: StoredOrder | None = None,
         stored_bars: StoredBars | None = None,
-        others: Mapping[str, pa.Table] | None = None,
         rules: Callable[[], Sequence[Mapping[str, Any]]] = list,
     ) -> None:
         self._backend = backend
         self._now_ns = now_ns
         self._stored = stored
         self._stored_bars = stored_bars
-        self._others = others
         self._rules = rules
         self._memory: dict[str, Any] = {}
         self._builder = ResultBuilder(examples)
@@ -67,16 +64,32 @@ class ValidationRun:
         rows = np.flatnonzero(accepted.to_numpy(zero_copy_only=False))
         return Split(table.filter(accepted), rows, self._explain(kind, table, records, broken, refused), flagged)
 
-    def validate(self, kind: Kind | str, table: pa.Table, records: Sequence[Any] | None = None) -> None:
-        """Validate the rows without splitting them; *records* as for :meth:`split`."""
-        broken = self._validate(kind_of(kind), table, records)
+    def validate(
+        self,
+        kind: Kind | str,
+        table: pa.Table,
+        records: Sequence[Any] | None = None,
+        *,
+        others: Mapping[str, pa.Table] | None = None,
+    ) -> None:
+        """Validate the rows without splitting them; *records* as for :meth:`split`.
+
+        :param others: other tables by the name of their kind, for rules of scope ``dataset``.
+        """
+        broken = self._validate(kind_of(kind), table, records, others)
         self._flag(broken, _refused(broken))
 
     def result(self) -> ValidationResult:
         """Return the result so far."""
         return self._builder.result(self._rules())
 
-    def _validate(self, kind: Kind, table: pa.Table, records: Sequence[Any] | None) -> list[Verdict]:
+    def _validate(
+        self,
+        kind: Kind,
+        table: pa.Table,
+        records: Sequence[Any] | None,
+        others: Mapping[str, pa.Table] | None = None,
+    ) -> list[Verdict]:
         """Validate the rows, update the result, and return the verdicts with failures."""
         verdicts = self._backend.validate(
             kind,
@@ -86,7 +99,7 @@ class ValidationRun:
             now_ns=self._now_ns(),
             stored=self._stored,
             stored_bars=self._stored_bars,
-            others=self._others,
+            others=others,
         )
         broken = []
         for verdict in verdicts:

@@ -14,12 +14,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import pyarrow as pa
 from attrs import frozen
 
 from fpa_core.exceptions import DataError
+from fpa_plugins.files.readable import Readable
 
 __all__ = ["HEAD", "Content", "contents_of", "named"]
 
@@ -46,18 +47,6 @@ _DAMAGES = (
     pa.ArrowException,
 )
 """Errors raised for archives that are truncated, damaged or encrypted."""
-
-
-class Readable(Protocol):
-    """A binary stream that can be read from its beginning."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes; empty at the end."""
-        ...
-
-    def close(self) -> None:
-        """Release the resources."""
-        ...
 
 
 @frozen
@@ -308,7 +297,7 @@ def _unpacked(head: bytes) -> bytes | None:
 
 
 def _filled(stream: Readable, size: int) -> bytes:
-    """Return *size* bytes, or all there are: a decompressor may give less than it is asked for."""
+    """Return *size* bytes, or fewer at the end: a decompressor may return less than requested."""
     parts: list[bytes] = []
     while size > 0 and (block := bytes(stream.read(size))):
         parts.append(block)

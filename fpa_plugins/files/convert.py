@@ -134,7 +134,7 @@ class Converter:
     def _read(
         self, layout: Layout, column: Column, rows: Rows, arrays: Mapping[str, pa.Array], raws: dict[str, pa.Array]
     ) -> tuple[pa.Array, Problems]:
-        """Return the exact values of a column, and which of its cells are none."""
+        """Return the exact values of a column, and which of its cells could not be read."""
         places = layout.places[column.name]
         cells = joined(rows, places)
         values = layout.form.values.get(column.name)
@@ -183,7 +183,7 @@ class Converter:
         return pa.array(utc, pa.int64()).cast(columns.TIME), problems
 
     def _ids(self, texts: pa.Array, *, is_float: bool) -> pa.Array:
-        """Return ids as their source had them, before spreadsheets and floats; what stands for no id, or was rounded, is none."""
+        """Return ids as they were before a spreadsheet or a float changed them; placeholders and rounded ids become missing."""
         trimmed = pc.utf8_trim_whitespace(texts)
         folded = pc.utf8_lower(trimmed)
         trimmed = pc.if_else(pc.is_in(folded, pa.array(sorted(_NO_ID))), None, trimmed)
@@ -218,7 +218,7 @@ class Converter:
         return decimal_column(values)
 
     def _filled_in(self, layout: Layout, name: str) -> None:
-        """Remember to tell that cells without a value got the one that was said."""
+        """Record a note that empty cells were filled with the value the user gave."""
         if getattr(layout.form, name) is not None and name not in self._told:
             self._told.add(name)
             self._pending.append(f"cells of {name} without a value were read as {layout.fills[name]}, as requested")
@@ -244,7 +244,7 @@ def _of_days(layout: Layout, intervals: pa.Array | None, count: int) -> Any:
 
 
 def _mapped(cells: pa.Array, values: Mapping[str, str]) -> pa.Array:
-    """Return texts with the words of a vendor in place of its own; an empty one says nothing."""
+    """Return texts with the vendor's words replaced by ours; an empty replacement means missing."""
     texts, _ = texts_of(cells)
     words = {key.strip().lower(): value or None for key, value in values.items()}
     encoded = texts.dictionary_encode()
@@ -260,7 +260,7 @@ def _reject(rows: Rows, index: int, problems: list[str], cells: Mapping[str, str
 
 
 def _cells(layout: Layout, rows: Rows, indexes: list[int], arrays: Mapping[str, pa.Array]) -> Iterator[dict[str, str]]:
-    """Yield the cells of rows by the names of the kind's columns: what could be read in plain form, else as it stands in the file."""
+    """Yield the cells of rows by the names of the kind's columns: converted if that succeeded, else as in the file."""
     filled = {name: _fill_text(layout.kind, name, value) for name, value in layout.fills.items()}
     taken, places = rows.take(indexes), pa.array(indexes, pa.int64())
     plain = {"decimal": columns.as_texts, "time": columns.times_as_texts}
@@ -340,7 +340,7 @@ def _converted(layout: Layout, column: Column, texts: pa.Array) -> tuple[pa.Arra
 
 
 def _foreign(array: pa.Array, texts: pa.Array) -> pa.Array:
-    """Return the broker's words where they differ from ours in more than their writing."""
+    """Return the broker's words where they differ from ours in more than case and punctuation."""
     if not len(texts):
         return texts
     words = pc.replace_substring_regex(pc.utf8_lower(texts), r"[\s_-]+", "")

@@ -7,7 +7,7 @@ import importlib
 from typing import IO, Any
 
 from fpa_core.exceptions import DataError, MissingDependencyError
-from fpa_plugins.files.containers import Readable
+from fpa_plugins.files.readable import Readable
 
 __all__ = ["write_csv"]
 

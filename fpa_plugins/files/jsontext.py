@@ -147,7 +147,7 @@ def _rows(
 
 
 def _stranger(value: Any) -> str | None:
-    """Return why a value is no word and no whole number; None where it is one, or missing."""
+    """Return why a value is neither a string nor an integer; None if it is one of them, or missing."""
     if value is None or type(value) is str:
         return None
     if isinstance(value, Fraction):
@@ -184,7 +184,7 @@ def read_objects(objects: Iterable[dict[str, Any]], rows_at_once: int) -> Iterat
 
 @mutable
 class _Found:
-    """What stands around the rows of a document: its plain members by path."""
+    """The scalar members around the rows of a document, by path."""
 
     outer: dict[str, str] = field(factory=dict)
 
@@ -213,7 +213,7 @@ def read_document(opened: Callable[[], Stream], rows_at_once: int) -> Iterator[R
 
 
 def read_mapping(document: Mapping[Any, Any], name: str, rows_at_once: int) -> Iterator[Rows]:
-    """Yield the rows of a mapping of Python as :func:`read_document` yields those of the document that it stands for.
+    """Yield the rows of a Python mapping as :func:`read_document` yields those of the equivalent JSON document.
 
     :raises DataError: when nothing in it is a row.
     """
@@ -224,7 +224,7 @@ def read_mapping(document: Mapping[Any, Any], name: str, rows_at_once: int) -> I
 
 
 def _rows_of_document(scanner: Scanner | Values, found: _Found, rows_at_once: int) -> Iterator[Rows]:
-    """Yield the rows of a document with what stands around them, which *found* holds."""
+    """Yield the rows of a document together with the members around them, which *found* collects."""
     names: dict[str, None] = {}
     objects: list[dict[str, Any]] = []
     held = 0
@@ -322,7 +322,7 @@ def _walk_member(
     leaves: list[tuple[str, dict[str, Any]]],
     depth: int,
 ) -> Iterator[_Row]:
-    """Yield the rows in the member *name*; what is no row goes to *found* and *leaves*."""
+    """Yield the rows in the member *name*; other values are added to *found* and *leaves*."""
     start = scanner.peek()
     if start == "[":
         yield from _walk_list(scanner, name if path is not None else None, path or name)

@@ -1,4 +1,4 @@
-"""The values of JSON, one after the other, from a text or from the objects of Python that it stands for.
+"""Iterate over the values of a JSON text, or of the equivalent Python objects.
 
 Numbers stay the text they are written as, so that no digit is lost.
 """
@@ -45,7 +45,7 @@ DECODER = json.JSONDecoder(parse_float=Fraction, parse_int=str, parse_constant=_
 
 
 def plain(value: Any) -> Any:
-    """Return a value of Python as JSON would hold it: numbers by their shortest text, and what is no value as None."""
+    """Return a Python value as JSON would hold it: numbers by their shortest text, NaN and other missing values as None."""
     if value is None or isinstance(value, (str, bool)):
         return value
     if isinstance(value, Mapping):
@@ -58,7 +58,7 @@ def plain(value: Any) -> Any:
 
 
 def _plain_number(value: Any) -> str | None:
-    """Return the text of a number that may be a fraction, or of anything else; None for what is no value."""
+    """Return a number, or any other value, as text; None for a missing value."""
     if isinstance(value, Decimal):
         return None if value.is_nan() else Fraction(str(value))
     text = repr(value) if type(value) is float else str(value)
@@ -80,7 +80,7 @@ class Scanner:
         self._ended = False
 
     def peek(self) -> str:
-        """Return the next character that is no space; an empty text at the end."""
+        """Return the next non-space character; an empty string at the end."""
         while True:
             match = _SPACE.match(self._text, self._place)
             self._place = match.end() if match else self._place

@@ -208,7 +208,7 @@ def _mapped(form: Format, names: Sequence[str], source: str) -> dict[str, tuple[
 
 
 def _place(wanted: str, names: Sequence[str]) -> int | None:
-    """Return the place of a column: of that name to the letter, else without regard to case and marks; a ``*`` at its end stands for any rest."""
+    """Return the index of a column: one with exactly this name, else one that differs only in case and punctuation. A ``*`` at the end matches any rest."""
     if wanted in names:
         return names.index(wanted)
     if wanted.endswith("*"):
@@ -221,7 +221,7 @@ def _place(wanted: str, names: Sequence[str]) -> int | None:
 
 
 def _by_name(kind: Kind, rows: Rows, taken: Mapping[str, tuple[int, ...]], source: str) -> dict[str, tuple[int, ...]]:
-    """Return the places of the fields that the columns' names tell, the surest word winning."""
+    """Return the index of the column of each field, by the names of the columns; the most specific name wins."""
     names = rows.names
     used = {place for found in taken.values() for place in found}
     chosen: dict[str, tuple[int, ...]] = {}
@@ -281,7 +281,7 @@ def _date_and_clock(rows: Rows, places: Sequence[int]) -> tuple[int, int] | None
 
 
 def _index_of_times(rows: Rows) -> int | None:
-    """Return the place of a column without a name that is an index of times; plain counts are none."""
+    """Return the index of an unnamed column that holds times, as pandas writes its index; row numbers are ignored."""
     for place, name in enumerate(rows.names[:2]):
         if squeezed(name) in INDEX_NAMES:
             cells = rows.cells[place]
@@ -298,7 +298,7 @@ def _default(kind: Kind, column: Column) -> object:
 
 
 def _fills(kind: Kind, reading: Reading) -> dict[str, object]:
-    """Return what stands in for missing values: what the user says, and the defaults of the model."""
+    """Return the values to use for missing cells: those the user gave, and the defaults of the model."""
     form = reading.form
     stem = reading.file.split(".")[0]
     given: dict[str, object] = {

@@ -17,7 +17,7 @@ __all__ = ["Recognised", "recognise", "with_file_name"]
 
 @frozen
 class Recognised:
-    """The format of a file: what the user says, on top of what the format does.
+    """The format of a file: the recognised one, with the user's options on top.
 
     :ivar offer: the format that was named or recognised; None for none.
     :ivar date: what the name of the file says of the day, as ``20131007``.
@@ -87,7 +87,7 @@ def _named(offers: Mapping[str, FormatOffer], name: str, source: str) -> FormatO
 
 
 def with_file_name(form: Format, offer: FormatOffer, file: str) -> Recognised:
-    """Return a format with what the name of the file tells: what the user says comes first."""
+    """Return a format with the values found in the file's name; the user's options take precedence."""
     match = offer.format.match
     found = re.search(match.file, file, re.IGNORECASE) if match is not None and match.file else None
     if found is None:

@@ -81,7 +81,7 @@ class RowFormats:
         )
 
     def _parts(self, recognised: Recognised, rows: Rows) -> Iterator[tuple[Recognised, Rows]]:
-        """Yield the rows of each format apart, by the column that tells it."""
+        """Yield the rows of each format separately, divided by the column that names the format."""
         form = recognised.form
         if form.divide_by not in rows.names:
             raise DataError(

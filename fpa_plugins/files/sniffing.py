@@ -1,4 +1,4 @@
-"""What the reader sees in a file, said for people and as a table of ``fpa.toml``."""
+"""Describe what the reader sees in a file, for people and as a table of ``fpa.toml``."""
 
 from __future__ import annotations
 

@@ -277,7 +277,7 @@ def _lines_of(text: str, *, cut: bool) -> list[str]:
 
 
 def _with_names(dialect: Dialect, source: str) -> Dialect:
-    """Return a dialect whose names fit the rows.
+    """Return a dialect with one name for each cell of the rows.
 
     :raises DataError: if there is no header, and no names are given.
     """

@@ -92,7 +92,7 @@ class Stream:
             yield b"".join((whole, *rest))
 
     def blocks(self, size: int) -> Iterator[bytes]:
-        """Yield the content in blocks of about *size* bytes, wherever they end."""
+        """Yield the content in blocks of about *size* bytes, which may end anywhere."""
         while data := self._read(size):
             yield data
 

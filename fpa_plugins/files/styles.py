@@ -23,7 +23,7 @@ __all__ = ["Reading", "is_of_days", "joined", "number_style", "sample_of", "time
 
 @frozen(kw_only=True)
 class Reading:
-    """The context of reading a file, besides its columns.
+    """The context in which a file is read, apart from its columns.
 
     :ivar form: the options of the user and the format.
     :ivar format_name: the name of the recognised or given format; None if there is none.

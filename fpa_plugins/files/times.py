@@ -109,7 +109,7 @@ def _present(cells: pa.Array) -> npt.NDArray[np.bool_]:
 
 
 def _numbers(array: pa.Array) -> tuple[Nanoseconds, npt.NDArray[np.bool_]]:
-    """Return integers and which of them are there; 0 stands for the others."""
+    """Return the values as integers, 0 where missing, and which of them are present."""
     if not array.null_count:
         return array.to_numpy(), np.ones(len(array), np.bool_)
     return pc.fill_null(array, 0).to_numpy(), _present(array)

@@ -242,7 +242,7 @@ def unit_of(text: str, latest: int) -> str | None:
 
 
 def exact(text: str) -> Decimal | None:
-    """Return the number that a text is; None where it is none."""
+    """Return a text as a number; None if it is not one."""
     try:
         return to_decimal(text)
     except DataError:

@@ -77,7 +77,7 @@ def tuple_names(names: Sequence[str]) -> Wide | None:
 
 
 def stacked_header(lines: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], int] | None:
-    """Return the names, as pairs, and the lines that the two or three lines of a stacked header make; None where there is none.
+    """Return the names of a stacked header of two or three lines, as pairs, and its number of lines; None if the header is not stacked.
 
     yfinance writes the fields, then the symbols, then the name of the index.
     """

@@ -141,7 +141,7 @@ LONGEST_NAME = 256
 
 
 def squeezed(name: str) -> str:
-    """Return a name without regard to case and to all that is no letter or digit."""
+    """Return a name in lower case, with only its letters and digits."""
     return _squeezed(name) if len(name) <= LONGEST_NAME else _squeezed.__wrapped__(name)
 
 

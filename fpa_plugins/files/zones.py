@@ -1,4 +1,4 @@
-"""Local times and UTC, a whole column at a time, by the rules of :mod:`zoneinfo`.
+"""Convert local times to UTC, a whole column at a time, by the rules of :mod:`zoneinfo`.
 
 The offset of a zone hardly ever changes within an hour: it is asked for once for each hour that occurs, and for each value only in the few
 hours in which clocks are set.

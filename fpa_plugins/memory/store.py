@@ -25,6 +25,7 @@ from fpa_core.engine.rows import Key, Range, Row, Shape, plain_value, shape_of
 from fpa_core.engine.tables import Reader, Sought, Writer
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_core.kinds import KINDS, Kind
+from fpa_core.patterns import compiled
 from fpa_core.protocols import (
     Batch,
     Capability,
@@ -38,7 +39,6 @@ from fpa_core.protocols import (
     StoreDescription,
     WriteCounts,
 )
-from fpa_core.protocols.patterns import compiled
 
 __all__ = ["MemoryDatabase"]
 

@@ -15,7 +15,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
-from fpa_plugins.postgres.plugin import PostgresOptions
+from fpa_plugins.postgres.options import PostgresOptions
 
 __all__ = ["Connection", "Cursor", "Pool"]
 

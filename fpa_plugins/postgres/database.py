@@ -21,12 +21,12 @@ from fpa_core.engine.sql.tables import SqlTables
 from fpa_core.engine.tables import Reader, Writer
 from fpa_core.exceptions import DatabaseError
 from fpa_core.kinds import KINDS, Kind
+from fpa_core.patterns import start_of, text_after
 from fpa_core.protocols import Capability, KindFigures, StoreDescription
-from fpa_core.protocols.patterns import start_of, text_after
 from fpa_plugins.postgres.connection import Connection, Cursor, Pool
 from fpa_plugins.postgres.errors import translated
 from fpa_plugins.postgres.migrations import migrate
-from fpa_plugins.postgres.plugin import PostgresOptions
+from fpa_plugins.postgres.options import PostgresOptions
 from fpa_plugins.postgres.texts import array, decode_rows, encode, encode_rows, like, regex
 
 __all__ = ["PostgresDatabase", "PostgresSession"]

@@ -1,4 +1,4 @@
-"""What the driver's errors mean, in ours: with the server, what was being done, and how to mend it; never with a password."""
+"""Translate the driver's errors into ours, with the server, the operation and how to fix it; never with a password."""
 
 from __future__ import annotations
 

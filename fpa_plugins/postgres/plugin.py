@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from attrs import field, frozen, validators
-
-from fpa_core.config import Duration, Secret
 from fpa_core.exceptions import MissingDependencyError
 from fpa_core.hookspecs import Register, hookimpl
+from fpa_plugins.postgres.options import PostgresOptions
 
 if TYPE_CHECKING:
     from fpa_core.protocols import StoreBackend
 
 __all__ = ["PostgresOptions"]
-
-
-@frozen
-class PostgresOptions:
-    """Keys of ``[store]`` with ``backend = "postgres"``.
-
-    :ivar dsn: where the database is, as ``postgresql://user:password@host:5432/database`` or in libpq's words; what it leaves out is taken from
-        libpq's variables and files (``PGHOST``, ``PGPASSWORD``, ``~/.pgpass``). It is never shown.
-    :ivar schema: the schema that holds the tables; made when missing.
-    :ivar busy_timeout: how long a writer waits for another one, in seconds or as text such as ``"30s"``.
-    :ivar statement_timeout: how long one statement may take, the wait for another writer aside.
-    :ivar synchronous: ``full``: an acknowledged batch survives a crash of the server; ``normal``: the last moments before one may be lost.
-    :ivar pool_size: idle connections kept open for reading; more are opened when needed.
-    :ivar seal_rows: on closing after a write, quotes and trades of a symbol with at least so many single rows are sealed into segments.
-    :ivar read_cache: bytes of memory for sealed rows that were read for a range of time, decoded, so that reading it again is faster; 0 for none.
-    """
-
-    dsn: str = field(default="", converter=Secret)
-    schema: str = field(default="fpa", validator=validators.matches_re(r"[a-z_][a-z0-9_]{0,62}"))
-    busy_timeout: Duration = field(default=30.0, validator=validators.ge(0))
-    statement_timeout: Duration = field(default=600.0, validator=validators.gt(0))
-    synchronous: Literal["full", "normal"] = "full"
-    pool_size: int = field(default=4, validator=validators.ge(0))
-    seal_rows: int | None = field(default=8_192, validator=validators.optional(validators.ge(1)))  # type: ignore[arg-type]
-    read_cache: int = field(default=64 * 2**20, validator=validators.ge(0))
 
 
 def open_store(options: PostgresOptions) -> StoreBackend:

@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any
 
 from fpa_core.engine.rows import Row
-from fpa_core.protocols.patterns import translate
+from fpa_core.patterns import translate
 
 __all__ = ["array", "decode_rows", "encode", "encode_rows", "like", "regex"]
 

@@ -33,7 +33,7 @@ class Sessions:
     closes: Sequence[int]
 
     def number(self, ts_ns: int) -> int | None:
-        """Return the number of the session that contains a time, its end included; -1 if there is none, None outside the calendar."""
+        """Return the number of the session that contains a time, its end included; -1 between sessions, None outside the calendar."""
         if not self.opens[0] <= ts_ns <= self.closes[-1]:
             return None
         place = bisect_right(self.opens, ts_ns) - 1

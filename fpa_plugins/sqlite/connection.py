@@ -62,7 +62,7 @@ def immediate(connection: apsw.Connection) -> Iterator[None]:
 
 
 class _Loan:
-    """A context with a connection for reading; it is entered thousands of times a second, and so is no generator."""
+    """A context with a connection for reading. It is entered thousands of times a second, so it is a class and not a generator."""
 
     __slots__ = ("_connection", "_pool")
 

@@ -18,8 +18,8 @@ from fpa_core.engine.sql.session import Parameters, Wanted
 from fpa_core.engine.sql.tables import SqlTables
 from fpa_core.engine.tables import Reader, Writer
 from fpa_core.kinds import KINDS, Kind
+from fpa_core.patterns import start_of, text_after, translate
 from fpa_core.protocols import Capability, KindFigures, StoreDescription
-from fpa_core.protocols.patterns import start_of, text_after, translate
 from fpa_plugins.sqlite.connection import Pool, immediate, prepare_file
 from fpa_plugins.sqlite.errors import translated
 from fpa_plugins.sqlite.migrations import migrate
@@ -62,7 +62,7 @@ class SqliteSession:
         self.connection.executemany(_insert(table, tuple(columns)), rows)
 
     def wanted(self, rows: Sequence[Wanted]) -> tuple[str, list[Any]]:
-        """Make *rows* a relation: a common table expression, or a temporary table that hides behind no name of ours."""
+        """Make *rows* a relation: a common table expression or, for many rows, a temporary table."""
         if not rows:
             return "WITH wanted (n, a, b, x, y, z) AS (SELECT NULL, NULL, NULL, NULL, NULL, NULL WHERE FALSE) ", []
         if len(rows) <= FEW:

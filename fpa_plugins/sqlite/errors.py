@@ -1,4 +1,4 @@
-"""What the engine's errors mean, in ours: with the path, what was being done, and how to mend it."""
+"""Translate the engine's errors into ours, with the path, the operation and how to fix it."""
 
 from __future__ import annotations
 

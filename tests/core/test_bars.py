@@ -22,7 +22,8 @@ from fpa_core.exceptions import DataError
 from fpa_core.kinds import BARS, QUOTES, TRADES
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import EXACT, MIN_NS, Instant
-from fpa_core.store import DataStore, bars
+from fpa_core.store import DataStore
+from fpa_core.store.derived import resample
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 SECOND = 10**9
@@ -86,7 +87,7 @@ def test_bars_of_trades(rows: list[Trade], interval: str, cut: int) -> None:
     """Bars of trades are those of the model, from one batch and from many."""
     table = to_table(TRADES, ordered(rows)).combine_chunks()
     for size in (cut, 1_000):
-        made = list(bars.fold(table.to_batches(size), interval, "trades"))
+        made = list(resample.resample(table.to_batches(size), interval, "trades"))
         expected = model(ordered(rows), interval)
         assert expected == [bar for part in made for bar in from_table(BARS, part)]
         assert all(part.num_rows for part in made)
@@ -97,7 +98,7 @@ def test_bars_of_mids(rows: list[Quote], interval: str, cut: int) -> None:
     """Bars of the middle of quotes leave out those with a side missing, and have no volume."""
     table = to_table(QUOTES, ordered(rows)).combine_chunks()
     for size in (cut, 1_000):
-        made = list(bars.fold(table.to_batches(size), interval, "mid"))
+        made = list(resample.resample(table.to_batches(size), interval, "mid"))
         assert model(two_sided(rows), interval) == [bar for part in made for bar in from_table(BARS, part)]
 
 
@@ -135,7 +136,7 @@ def test_sums_beyond_64_bits() -> None:
     rows = [Trade("A", Instant(ts), "922337203685.4775807", "9223372036854775807") for ts in range(6)]
     table = to_table(TRADES, rows).combine_chunks()
     for size in (1, 2, 6):
-        parts = bars.fold(table.to_batches(size), "1m", "trades")
+        parts = resample.resample(table.to_batches(size), "1m", "trades")
         assert model(rows, "1m") == from_table(BARS, concat(BARS, list(parts)))
 
 

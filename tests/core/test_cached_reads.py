@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import fpa_core
-from fpa_core.cached_reads import CachedReads
 from fpa_core.exceptions import CacheError, DatabaseError
 from fpa_core.kinds import QUOTES
 from fpa_core.layer import DataLayer
+from fpa_core.layer.cached_reads import CachedReads
 from fpa_core.models import Quote
 from fpa_core.protocols import Query
 
@@ -47,7 +47,7 @@ def data(monkeypatch: pytest.MonkeyPatch, now: list[float]) -> Iterator[tuple[Da
     """Open a layer whose cache can be made to fail."""
     with fpa_core.open(":memory:") as layer:
         cache = Failing(layer.cache, monkeypatch)
-        reads = layer._cached_reads
+        reads = layer._components._cached_reads
         reads._monotonic = lambda: now[0]
         yield layer, cache
 

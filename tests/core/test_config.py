@@ -513,6 +513,38 @@ def test_an_unset_secret_is_a_problem_only_where_it_is_used(tmp_path):
     assert problem.expected == "the environment variable FPA_PASSWORD is not set"
 
 
+@pytest.mark.parametrize(
+    ("environ", "dsn"), [({}, "db:a:-b"), ({"DSN": ""}, "db:a:-b"), ({"DSN": "other"}, "db:other")]
+)
+def test_references_with_a_default(tmp_path, environ, dsn):
+    """The text after ``:-`` is used if the variable is not set or empty, and may hold anything but braces."""
+    text = '[store]\nbackend = "postgres"\ndsn = "db:${DSN:-a:-b}"\n'
+    config = structure(load(write(tmp_path, text), environ=environ), **REGISTRIES)
+    assert dsn == config.store.options.dsn
+
+
+def test_an_unset_variable_is_one_problem(tmp_path):
+    """What is made of a value that is missing is not reported as a second problem, and is not checked if that is asked for."""
+    file = write(tmp_path, '[store]\nbackend = "${BACKEND}"\n[cache]\nttl = "${TTL}"\n')
+    with pytest.raises(ConfigError) as caught:
+        structure(load(file, environ={}), **REGISTRIES)
+    assert ["BACKEND is not set", "TTL is not set"] == [
+        each.expected[-len(name) - 11 :] for each, name in zip(caught.value.problems, ("BACKEND", "TTL"), strict=True)
+    ]
+    structure(load(file, environ={}, demand_variables=False), **REGISTRIES)
+
+
+@pytest.mark.parametrize("variable", ["FPA_STORE_PATH", "FPA_CACHE_TTL"])
+def test_a_variable_with_one_underscore_is_reported(tmp_path, variable):
+    """It would be ignored, so it is an error with the name that was meant; unless the file refers to it."""
+    (problem,) = load(
+        write(tmp_path, ""), environ={variable: "x", "FPA_ENVIRONMENT": "y", "FPA_SHARED_DATA": "z"}
+    ).problems
+    assert f"environment variable {variable}" == problem.key
+    assert f"did you mean {variable[:9]}_{variable[9:]}?" == problem.hint
+    assert not load(write(tmp_path, f'[store]\nkey = "${{{variable}}}"\n'), environ={variable: "x"}).problems
+
+
 def test_dollars_that_are_no_references(tmp_path):
     """A doubled dollar is a plain one before a brace, other dollars are nothing special, and a bad name is an error."""
     config = build(tmp_path, '[store]\nbackend = "postgres"\ndsn = "$${X} $HOME ${"\n')

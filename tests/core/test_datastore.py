@@ -321,7 +321,7 @@ def test_a_position_without_a_time_names_none(store: DataStore) -> None:
     store.save([POSITION, evolve(POSITION, timestamp=Instant(2))])
     timeless = evolve(POSITION, timestamp=None, quantity=5)
     for verb in (store.update_position, store.delete_position):
-        with pytest.raises(DataError, match="a position without a time does not tell which one is meant"):
+        with pytest.raises(DataError, match="a position without a time does not identify a stored one"):
             verb(timeless)
     assert [POSITION, evolve(POSITION, timestamp=Instant(2))] == store.get_positions()
 
@@ -536,8 +536,8 @@ def test_save_all_kinds_at_once(store: DataStore) -> None:
     """Records of all kinds make one batch; the position of the snapshot counts, and the kind is left open."""
     account = [Fill("A", 1_714_573_800_000_000_000, "buy", 1, 2), CashFlow(1_714_573_800_000_000_000, "fee", -1)]
     action = CorporateAction("A", 1_714_573_800_000_000_000, "split", 2)
-    receipt = store.save([*RECORDS[:4], SNAPSHOT, *account, action], source="broker")
-    assert (9, 9, None, "broker") == (receipt.read, receipt.inserted, receipt.kind, receipt.source)
+    receipt = store.save([*RECORDS[:4], SNAPSHOT, *account, action], origin="broker")
+    assert (9, 9, None, "broker") == (receipt.read, receipt.inserted, receipt.kind, receipt.origin)
     assert dict.fromkeys(KINDS, 1) == {name: store.select(name).count() for name in KINDS}
     store.undo(receipt.batch)
     assert dict.fromkeys(KINDS, 0) == {name: store.select(name).count() for name in KINDS}
@@ -555,19 +555,19 @@ def test_undo_receipt(store: DataStore) -> None:
     first = store.save([QUOTE, BAR])
     receipt = store.undo(first.batch)
     assert (f"batch {first.batch} undone: 2 rows changed",) == receipt.notes
-    assert (first.batch + 1, f"undo:{first.batch}") == (receipt.batch, receipt.source)
+    assert (first.batch + 1, f"undo:{first.batch}") == (receipt.batch, receipt.origin)
     assert [None, receipt.batch] == [batch.undone_by for batch in store.batches()]
 
 
 def test_receipt_of_a_batch_in_calls(store: DataStore) -> None:
     """A batch written in several calls has one receipt, which is there when the context has ended."""
-    with store.batch(source="files:x", file="x.csv", digest="00") as batch:
+    with store.batch(origin="files:x", file="x.csv", digest="00") as batch:
         assert 1 == batch.write(QUOTES, to_table(QUOTES, [QUOTE])).inserted
         assert 1 == batch.write(TRADES, to_table(TRADES, [TRADE])).inserted
         assert 0 < batch.receipt.seconds
         batch.finish(read=9)
     receipt = batch.receipt
-    assert (9, 2, "files:x", "x.csv") == (receipt.read, receipt.inserted, receipt.source, receipt.file)
+    assert (9, 2, "files:x", "x.csv") == (receipt.read, receipt.inserted, receipt.origin, receipt.file)
     assert receipt.seconds == batch.receipt.seconds > 0
     assert {"read": 9, "notes": [], "batch": batch.id} == {
         key: receipt.as_dict()[key] for key in ("read", "notes", "batch")
@@ -665,7 +665,7 @@ def test_missing_capability(backend: StoreBackend, act: Callable[[DataStore], An
 def test_the_past_cannot_be_deleted(store: DataStore) -> None:
     """A selection of what was known at an earlier time is for reading."""
     store.save(QUOTE)
-    with pytest.raises(DataError, match="what was known in the past cannot be deleted"):
+    with pytest.raises(DataError, match="rows as they were known in the past cannot be deleted"):
         store.delete(store.select(Quote, as_known_at=store.batches()[0].recorded_ns))
     assert [QUOTE] == store.get_quotes()
 

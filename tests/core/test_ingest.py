@@ -92,9 +92,9 @@ def test_records_of_all_kinds(layer: DataLayer, listener: Listener) -> None:
         CashFlow(Instant(1), "fee", -1),
         CorporateAction("A", Instant(1), "split", 2),
     ]
-    receipt = layer.ingest([QUOTE, Trade("A", Instant(1), 1, 1), GOOD, order, snapshot, *account], source="broker")
+    receipt = layer.ingest([QUOTE, Trade("A", Instant(1), 1, 1), GOOD, order, snapshot, *account], origin="broker")
     assert (9, 9, 0, 0, 0) == counts(receipt)
-    assert (None, "broker", None) == (receipt.kind, receipt.source, receipt.file)
+    assert (None, "broker", None) == (receipt.kind, receipt.origin, receipt.file)
     assert dict.fromkeys(KINDS, 1) == {kind: layer.select(kind).count() for kind in KINDS}
     assert [snapshot] == layer.select(PortfolioSnapshot).to_list()
     assert ([receipt], []) == (listener.ingested, listener.quarantined)
@@ -103,7 +103,7 @@ def test_records_of_all_kinds(layer: DataLayer, listener: Listener) -> None:
 def test_one_record(layer: DataLayer) -> None:
     """One record needs no list, and the receipt names its kind; without a source the batch is from the program."""
     receipt = layer.ingest(QUOTE)
-    assert ((1, 1, 0, 0, 0), "quotes", "api") == (counts(receipt), receipt.kind, receipt.source)
+    assert ((1, 1, 0, 0, 0), "quotes", "api") == (counts(receipt), receipt.kind, receipt.origin)
 
 
 def test_records_may_come_from_a_generator(layer: DataLayer) -> None:
@@ -221,9 +221,9 @@ A,1970-01-01T00:04:00Z,1,2,0.5,2,5,1m,red
 def test_a_file_with_everything_in_it(layer: DataLayer, tmp_path: Path, listener: Listener) -> None:
     """Of a file, every row is accounted for: stored, repeated, revised, refused by a rule, or no record at all."""
     path = file(tmp_path, MIXED)
-    receipt = layer.ingest(path, source="fxcm")
+    receipt = layer.ingest(path, origin="fxcm")
     assert (7, 2, 1, 1, 3) == counts(receipt)
-    assert ("bars", "files:fxcm", "data.csv") == (receipt.kind, receipt.source, receipt.file)
+    assert ("bars", "files:fxcm", "data.csv") == (receipt.kind, receipt.origin, receipt.file)
     columns, repeats, revisions = receipt.notes
     assert "columns not read: colour" == columns
     assert (
@@ -323,7 +323,7 @@ def test_an_error_in_the_middle_leaves_nothing(layer: DataLayer) -> None:
         raise DataError("the file ends in the middle")
 
     with pytest.raises(DataError, match="in the middle"):
-        ingest(layer.store, layer.validator, chunks(), source="files")
+        ingest(layer.store, layer.validator, chunks(), origin="files")
     assert ([], [], [], 0) == (
         layer.store.batches(), layer.store.quarantined(), layer.store.get_quotes(), layer.select(Quote).count(),
     )  # fmt: skip

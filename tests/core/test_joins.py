@@ -16,7 +16,8 @@ from fpa_core.engine import catalog
 from fpa_core.exceptions import DataError
 from fpa_core.models import Quote, Trade
 from fpa_core.numbers import MAX_NS, MIN_NS, Instant
-from fpa_core.store import DataStore, derived
+from fpa_core.store import DataStore
+from fpa_core.store.derived import views
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 COLUMNS = ("bid", "ask", "bid_size", "ask_size")
@@ -91,15 +92,15 @@ def test_the_last_of_equal_times_counts() -> None:
         assert [None, 6, 6] == bids
 
 
-def test_quotes_of_one_source(store: DataStore) -> None:
+def test_quotes_of_one_origin(store: DataStore) -> None:
     """The quotes may be those of one venue alone, and those known at the time the trades were."""
     store.save(Trade("A", Instant(5), 1, 1))
-    store.save(Quote("A", Instant(4), 1, 2), source="files:x")
+    store.save(Quote("A", Instant(4), 1, 2), origin="files:x")
     then = store.batches()[0].recorded_ns
-    store.save(Quote("A", Instant(5), 3, 4), source="files:y")
+    store.save(Quote("A", Instant(5), 3, 4), origin="files:y")
     selection = store.select(Trade)
     assert [3, 1, 3] == [
-        next(iter(store.join_quotes(selection, source=source)))[1].bid for source in (None, "files:x", "files:*")
+        next(iter(store.join_quotes(selection, origin=origin)))[1].bid for origin in (None, "files:x", "files:*")
     ]
     assert [1] == [quote.bid for _, quote in store.join_quotes(store.select(Trade, as_known_at=then))]
 
@@ -112,7 +113,7 @@ def test_join_of_nothing(store: DataStore) -> None:
     store.save(Trade("A", Instant(5), 1, 1))
     table = pa.table(store.join_quotes(store.select(Trade, columns=["price"])))
     assert ([5], [None]) == (table["timestamp"].cast(pa.int64()).to_pylist(), table["bid"].to_pylist())
-    assert empty.to_arrow().num_columns == table.num_columns == 8 + len(derived.QUOTE_COLUMNS)
+    assert empty.to_arrow().num_columns == table.num_columns == 8 + len(views.QUOTE_COLUMNS)
 
 
 def test_only_trades_are_joined(store: DataStore) -> None:

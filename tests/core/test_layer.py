@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.plugins import PluginManager
+from fpa_core.plugins.registry import Registration
 from fpa_core.protocols import Capability, Chunk, SourceRequest
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
@@ -49,7 +52,7 @@ class Scans:
         self.number = 0
         self.meanwhile: Any = None
         self._backend = layer.store.backend
-        layer.store.backend = self  # type: ignore[assignment]
+        layer.store._rows.backend = self  # type: ignore[assignment]
 
     def scan(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Yield what the backend does."""
@@ -68,12 +71,12 @@ class Scans:
 
 
 def test_open_with_defaults(layer: DataLayer, tmp_path: Path) -> None:
-    """Without any configuration the database lies in the current folder, and all three parts are open."""
+    """Without any configuration the database lies in the current folder."""
     assert (tmp_path / "portfolio.db").is_file()
     assert (None, None, "sqlite", "memory") == (
         layer.config.path, layer.config.env, layer.config.store.backend, layer.config.cache.backend,
     )  # fmt: skip
-    assert {"store", "cache", "validator"} <= vars(layer).keys()
+    assert {"store", "cache", "validator"} <= vars(layer._components).keys()
 
 
 def test_open_finds_the_file_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,14 +103,143 @@ def test_open_with_an_overlay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, h
     assert (tmp_path / "test.db").is_file()
 
 
-def test_open_with_variables_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Overrides and secrets come from the variables that are given, and from no others."""
-    monkeypatch.setenv("FPA_STORE__PATH", str(tmp_path / "process.db"))
+def test_open_with_further_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables that are given add to those of the process, and override them."""
+    monkeypatch.setenv("FPA_CACHE__JITTER", "0.5")
+    monkeypatch.setenv("FPA_CACHE__TTL", "9s")
     path = write(tmp_path, '[store]\npath = "${NAME}.db"\n')
     with fpa_core.open(path, environ={"NAME": "secret-name", "FPA_CACHE__TTL": "7s"}) as data:
-        assert 7.0 == data.config.cache.ttl["default"]
+        assert (7.0, 0.5) == (data.config.cache.ttl["default"], data.config.cache.jitter)
     assert (tmp_path / "secret-name.db").is_file()
-    assert not (tmp_path / "process.db").exists()
+
+
+def test_open_a_folder(tmp_path: Path) -> None:
+    """A folder stands for the configuration in it."""
+    path = write(tmp_path, '[store]\npath = "mine.db"\n')
+    with fpa_core.open(tmp_path) as data:
+        assert path == data.config.path
+
+
+@pytest.mark.parametrize("name", ["mine.db", "mine.sqlite", "MINE.SQLITE3"])
+def test_open_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A database file is opened with the defaults for all else, whatever the configuration around it says of the store."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FPA_STORE__PATH", "process.db")
+    write(tmp_path, '[store]\npath = "other.db"\n[validator]\nlevel = "strict"\n')
+    with fpa_core.open(name) as data:
+        assert (None, "sqlite", "standard") == (
+            data.config.path,
+            data.config.store.backend,
+            data.config.validator.level,
+        )
+        data.ingest(QUOTE)
+    with fpa_core.open(tmp_path / name) as data:
+        assert [QUOTE] == data.select(Quote).to_list()
+    assert {name, "fpa.toml"} == {each.name for each in tmp_path.iterdir()}
+
+
+def test_open_with_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration may be given as values, with overlays, variables and secrets as in a file; keywords override them."""
+    monkeypatch.chdir(tmp_path)
+    values = {"store": {"path": "${NAME}.db"}, "env": {"test": {"cache": {"ttl": "3s"}}}}
+    with fpa_core.open(config=values, env="test", environ={"NAME": "mine"}, cache__jitter=0.25) as data:
+        assert (3.0, 0.25) == (data.config.cache.ttl["default"], data.config.cache.jitter)
+        assert (tmp_path / "mine.db").is_file()
+    with fpa_core.open(config=values, environ={"NAME": "mine"}, store__path=tmp_path / "keyword.db"):
+        assert (tmp_path / "keyword.db").is_file()
+    with pytest.raises(ConfigError, match=r"store.pth.*did you mean path"):
+        fpa_core.open(":memory:", store__backend="sqlite", store__pth="x.db")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'lasy'"):
+        fpa_core.open(":memory:", lasy=True)
+    with pytest.raises(ConfigError, match="conflicts with another setting"):
+        fpa_core.open(":memory:", cache__ttl="1m", cache__ttl__bars="2m")
+    with pytest.raises(ConfigError, match="only one of them"):
+        fpa_core.open("x.db", config={})
+
+
+class WatchedLock:
+    """A lock that counts those who come to it."""
+
+    def __init__(self) -> None:
+        self.came = threading.Semaphore(0)
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self.came.release()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_threads_open_one_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that use a lazy layer at the same moment open one store, one cache and one validator."""
+    monkeypatch.chdir(tmp_path)
+    create, opened = Registration.create, list[str]()
+    with fpa_core.open(lazy=True) as data:
+        lock = data._components.lock = WatchedLock()  # type: ignore[assignment]
+
+        def slow(registration: Registration, *args: Any) -> Any:
+            if not opened:  # the first waits for the others
+                assert all(lock.came.acquire(timeout=10) for _ in range(4))
+            opened.append(registration.name)
+            return create(registration, *args)
+
+        monkeypatch.setattr(Registration, "create", slow)
+        with ThreadPoolExecutor(4) as pool:
+            parts = [pool.submit(lambda: (data.store, data.cache, data.validator, data.quarantine)) for _ in range(4)]
+        found = [part.result() for part in parts]
+    assert [1, 1, 1, 1] == [len({id(each) for each in same}) for same in zip(*found, strict=True)]
+    assert 1 == opened.count("sqlite") == opened.count("memory")
+
+
+def test_plugins_are_notified_of_every_commit(layer: DataLayer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each committed batch is one notification with the receipt that the caller gets; sealing is none."""
+    told: list[Any] = []
+    monkeypatch.setattr(
+        layer.plugins, "notify", lambda hook, **given: told.append(given["receipt"]) if hook == "fpa_ingested" else None
+    )
+    other = evolve(QUOTE, timestamp=Instant(2))
+    receipts = [
+        layer.ingest([QUOTE, evolve(BAR, symbol="B", low=3)]),
+        layer.store.save(other),
+        layer.store.update_quote(other, evolve(other, ask="1.3")),
+        layer.store.save(BAR),
+        layer.store.update_bar(evolve(BAR, close=2)),
+        layer.store.delete_bar(BAR),
+        layer.store.delete(layer.select(Quote, end=2)),
+    ]
+    receipts.append(layer.store.undo(receipts[-1].batch))
+    assert 1 == receipts[0].quarantined
+    (rejected,) = layer.quarantine.list()
+    receipts += layer.quarantine.replay(ignore_rules=[each["rule"] for each in rejected.findings])
+    with layer.store.batch(origin="mine") as batch:
+        batch.write_records(QUOTES, [evolve(QUOTE, symbol="B")])
+    receipts.append(batch.receipt)
+    layer.store.seal()
+    assert receipts == told
+    with contextlib.suppress(ZeroDivisionError), layer.store.batch() as batch:
+        batch.write_records(QUOTES, [evolve(QUOTE, symbol="C")])
+        _ = 1 / 0
+    assert receipts == told
+    assert [] == layer.store.get_quotes("C")
+
+
+def test_the_parts_describe_themselves(tmp_path: Path) -> None:
+    """The reprs of the layer and its parts are one short line without a secret, and open nothing."""
+    path = write(tmp_path, '[store]\nbackend = "postgres"\ndsn = "postgresql://fpa:hunter2@nowhere/fpa"\n')
+    with fpa_core.open(path, lazy=True) as data:
+        assert f"<DataLayer {path}: store postgres, cache memory, validator standard>" == repr(data)
+    with fpa_core.open(":memory:") as data, data.stream(origin="feed", max_delay="1h") as stream:
+        assert "<DataLayer without a file: store memory, cache memory, validator standard>" == repr(data)
+        assert ["<DataStore on EngineStore>", "<Quarantine of <DataStore on EngineStore>>"] == [
+            repr(data.store), repr(data.quarantine),
+        ]  # fmt: skip
+        assert "<DataCache 'fpa' on MemoryCache>" == repr(data.cache)
+        assert f"<DataValidator at level standard, {len(data.validator.rules())} rules>" == repr(data.validator)
+        stream.write(QUOTE)
+        assert f"<Stream 'feed', batch {stream.batch}, 1 waiting>" == repr(stream)
+    assert f"<Stream 'feed', batch {stream.batch}, closed>" == repr(stream)
 
 
 def test_lazy_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

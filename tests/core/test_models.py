@@ -370,6 +370,24 @@ def test_copies_are_equal(record):
         assert (record, hash(record), repr(record)) == (twin, hash(twin), repr(twin))
 
 
+@given(records())
+def test_reprs_make_equal_records(record):
+    """The repr of a record is the expression that makes an equal one, on one printable line."""
+    names = {cls.__name__: cls for cls in CLASSES}
+    assert record == eval(repr(record), names)
+    assert repr(record).isprintable()
+
+
+def test_reprs_are_short():
+    """A repr leaves out what is missing; times are ISO text and numbers their digits."""
+    assert f"Quote('A', timestamp={TEXT!r}, bid='1.10', ask=None)" == repr(Quote("A", T, "1.10", None))
+    held = Position("A", 1, None, None, side="long")
+    assert (
+        f"PortfolioSnapshot(timestamp={TEXT!r}, total_value='5', positions=(Position('A', quantity='1', market_value=None, "
+        f"cost_basis=None, timestamp={TEXT!r}, side='long'),))"
+    ) == repr(PortfolioSnapshot(T, 5, positions=[held]))
+
+
 @given(any_decimals(), instants())
 def test_equality_is_of_values(number, ns):
     """Records with equal numbers in different spellings are equal and hash alike; another time makes another record."""

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from fpa_core.engine.sql.statements import subject_condition
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import QUOTES
+from fpa_core.patterns import compiled, escape, name_of
 from fpa_core.protocols import Query
-from fpa_core.protocols.patterns import compiled, escape, name_of
 from fpa_plugins.sqlite.database import SqliteSession, glob
 
 texts = st.text(st.sampled_from("AB*?[]\\é-^"), max_size=6)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import sys
 import types
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 import click
@@ -15,8 +15,10 @@ import pytest
 from fpa_core import hookimpl
 from fpa_core.exceptions import DataError, MissingDependencyError, PluginError
 from fpa_core.hookspecs import GROUP, hookspec
+from fpa_core.models import Trade
 from fpa_core.plugins import PluginManager
 from fpa_core.plugins.linting import HOOKS
+from fpa_core.validator import Rule
 
 
 @attrs.frozen
@@ -26,13 +28,18 @@ class Options:
     size: int = 1
 
 
-@attrs.frozen
-class RoundLot:
-    """A fake rule."""
+@attrs.frozen(kw_only=True)
+class RoundLot(Rule):
+    """The size of a trade is a multiple of the lot."""
 
-    id: ClassVar[str] = "acme.round_lot"
-    kind: ClassVar[str] = "trades"
+    id = "acme.round_lot"
+    kind = "trades"
+    fields = ("size",)
     lot: int = 100
+
+    def check(self, trade: Trade) -> bool:
+        """Return whether it is."""
+        return trade.size % self.lot == 0
 
 
 class Distribution:
@@ -274,20 +281,6 @@ def test_the_hooks_are_those_of_the_specification():
 
 
 @attrs.frozen
-class NoId:
-    """A rule without an id."""
-
-    kind: ClassVar[str] = "trades"
-
-
-@attrs.frozen
-class NoKind:
-    """A rule without a kind."""
-
-    id: ClassVar[str] = "acme.x"
-
-
-@attrs.frozen
 class Unresolved:
     """Options whose annotations cannot be resolved."""
 
@@ -309,14 +302,47 @@ def offering(*arguments: Any) -> types.SimpleNamespace:
         (offering("x", print, Options()), "must be an attrs class"),
         (offering("x", print, Unresolved), "annotation cannot be resolved"),
         (offering("x"), "TypeError"),
-        (rules(int), "the rule int must be an attrs class"),
-        (rules(NoId), "the rule NoId has no id"),
-        (rules(NoKind), "the rule NoKind has no kind"),
     ],
 )
 def test_offers_that_cannot_be_used_are_told(broken, message):
     """A wrong registration fails its own plugin, when it is made and not when it is used."""
     assert message in error_of(broken)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"id": "round"}, "id: 'round' is not of the form vendor.name"),
+        ({"kind": "tradez"}, "kind: ['tradez'] is not one of quotes"),
+        (
+            {"fields": ("timestamp",)},
+            "fields: 'timestamp' is not a field of trades; expected some of: symbol, ts_ns, price, size",
+        ),
+    ],
+)
+def test_a_rule_that_cannot_be_used_is_left_out_alone(changed, message, caplog):
+    """The report names the rule, what is wrong and the fields there are; the other rules of its plugin are used."""
+    wrong = type("Wrong", (RoundLot,), {"id": "acme.wrong", **changed})
+    good = type("Good", (RoundLot,), {"id": "acme.good"})
+    found = manager(Point("acme", rules(wrong, good)))
+    (report,) = found.plugins
+    assert ("loaded", None, ("acme.good",)) == (report.status, report.error, report.provides["fpa_register_rules"])
+    assert [wrong.id] == list(report.refused)
+    assert message in report.refused[wrong.id]
+    assert message in caplog.text
+    with pytest.raises(PluginError, match=r"cannot be used") as caught:
+        found.rules.require(wrong.id)
+    assert message in str(caught.value)
+    with pytest.raises(PluginError, match="cannot be used"):
+        manager(Point("acme", rules(wrong, good)), strict=True)
+
+
+@pytest.mark.parametrize("offered", [int, Options, 5])
+def test_what_is_no_rule_is_left_out(offered):
+    """What is not a class of rules is refused with its name, and nothing else is."""
+    (report,) = manager(Point("acme", rules(offered, RoundLot))).plugins
+    assert ("acme.round_lot",) == report.provides["fpa_register_rules"]
+    assert 1 == len(report.refused)
 
 
 def test_a_name_offered_twice_always_raises():
@@ -342,12 +368,12 @@ def test_the_same_module_under_two_names_is_a_failure_of_the_second():
 def test_what_is_unknown_is_told_with_what_is_known():
     """The near miss, the list, and the failed plugin that may have provided it are all in the error."""
     found = manager(Point("acme", ImportError("no driver")), Point("good", stores("sqlite", "duck")))
-    with pytest.raises(PluginError, match=r"unknown store 'sqlit'; known: duck, sqlite") as caught:
+    with pytest.raises(PluginError, match=r"unknown store 'sqlit'; expected one of: duck, sqlite") as caught:
         found.stores.require("sqlit")
     assert caught.value.hint is not None
     assert "did you mean sqlite?" in caught.value.hint
     assert "plugin acme of acme 1.2, which failed, may provide it: ImportError: no driver" in caught.value.hint
-    with pytest.raises(PluginError, match="unknown cache 'x'; none are known"):
+    with pytest.raises(PluginError, match="unknown cache 'x'; expected one of: none"):
         manager().caches.require("x")
     assert manager().explain("x") is None
 

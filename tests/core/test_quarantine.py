@@ -33,7 +33,7 @@ from fpa_core.numbers import Instant
 from fpa_core.plugins import PluginManager
 from fpa_core.protocols import Quarantined, SourceRequest
 from fpa_core.quarantine import COLUMNS
-from fpa_core.store.quarantine import values_of
+from fpa_core.quarantine.replay import values_of
 from fpa_core.validator import ERROR, Rule
 
 GOOD = Quote("A", Instant(1), "1.10", "1.20")
@@ -220,23 +220,23 @@ def test_a_finding_about_a_series_stands_while_the_rule_does(strict: DataLayer, 
     assert bars == standard.store.get_bars()
 
 
-def test_a_rule_can_be_waived(strict: DataLayer) -> None:
-    """A record may be stored in spite of a rule, which is counted; a rule that is not in force cannot be waived."""
+def test_a_rule_can_be_ignored(strict: DataLayer) -> None:
+    """A record may be stored in spite of a rule, which is counted; a rule that is not in force cannot be ignored."""
     strict.ingest([CROSSED])
-    (receipt,) = strict.quarantine.replay(waive=["quote.crossed"])
+    (receipt,) = strict.quarantine.replay(ignore_rules=["quote.crossed"])
     assert (1, {"quote.crossed": 1}) == (receipt.inserted, receipt.warnings)
     with pytest.raises(DataError, match=r"'quote\.crosed' is unknown or disabled"):
-        strict.quarantine.replay(waive=["quote.crosed"])
+        strict.quarantine.replay(ignore_rules=["quote.crosed"])
 
 
 def test_replay_knows_its_batch(strict: DataLayer, standard: DataLayer) -> None:
-    """Each batch that refused something has a batch of its own for the replay: of the same source, and taken back with it."""
-    for place, source in enumerate(["one", "two"]):
-        strict.ingest([GOOD, evolve(CROSSED, timestamp=Instant(place))], source=source)
+    """Each batch that refused something has a batch of its own for the replay: of the same origin, and taken back with it."""
+    for place, origin in enumerate(["one", "two"]):
+        strict.ingest([GOOD, evolve(CROSSED, timestamp=Instant(place))], origin=origin)
     receipts = standard.quarantine.replay()
-    assert [(3, "one"), (4, "two")] == [(receipt.batch, receipt.source) for receipt in receipts]
+    assert [(3, "one"), (4, "two")] == [(receipt.batch, receipt.origin) for receipt in receipts]
     assert [2, 1, None, None] == [batch.replays for batch in standard.store.batches()]
-    assert 2 == standard.select(Quote, source="one").count()
+    assert 2 == standard.select(Quote, origin="one").count()
     undone = standard.store.undo(1)
     assert [GOOD] != standard.store.get_quotes()
     assert [evolve(CROSSED, timestamp=Instant(1))] == standard.store.get_quotes()
@@ -294,7 +294,7 @@ def test_a_snapshot_is_replayed_with_its_positions(tmp_path: Path) -> None:
         with data.stream() as stream:
             stream.write(snapshot)
         assert (1, 0) == (stream.receipt.quarantined, data.select(Position).count())
-        (receipt,) = data.quarantine.replay(waive=["snapshot.total"])
+        (receipt,) = data.quarantine.replay(ignore_rules=["snapshot.total"])
         assert (3, 2, 0, 0, 1) == counts(receipt)
         assert [evolve(snapshot, positions=positions[:1])] == data.select(PortfolioSnapshot).to_list()
         assert [("positions", "B", 1)] == [(r.kind, r.subject, r.row) for r in data.quarantine.list(state="open")]
@@ -305,7 +305,7 @@ def test_orders_go_forward_only(strict: DataLayer) -> None:
     order = Order("1", "A", 0, "buy", "market", timestamp=Instant(1), updated_at=Instant(1))
     strict.ingest(order)
     strict.ingest(later := evolve(order, quantity=5, updated_at=Instant(2)))
-    (receipt,) = strict.quarantine.replay(waive=["order.quantity"])
+    (receipt,) = strict.quarantine.replay(ignore_rules=["order.quantity"])
     assert (1, later) == (receipt.revised, strict.store.get_order("1"))
 
 
@@ -351,8 +351,8 @@ def test_a_replay_that_fails_changes_nothing(strict: DataLayer, standard: DataLa
     def fail(*_: Any) -> None:
         raise OSError("disk")
 
-    monkeypatch.setattr("fpa_core.store.quarantine._Replay.receipt", lambda _: None)
-    monkeypatch.setattr("fpa_core.engine.transaction.Transaction.refuse_again", fail)
+    monkeypatch.setattr("fpa_core.quarantine.replay._Replay.complete", lambda _: None)
+    monkeypatch.setattr("fpa_core.engine.transaction.Transaction.reject_again", fail)
     with pytest.raises(OSError, match="disk"):
         standard.quarantine.replay()
     assert ([GOOD], {"open": 1}) == (standard.store.get_quotes(), states(standard))
@@ -374,7 +374,7 @@ def filled(strict: DataLayer, tmp_path: Path) -> DataLayer:
     """Ingest a file with a row of each fault."""
     path = tmp_path / "quotes.csv"
     path.write_text(FILE, encoding="utf-8")
-    assert (4, 1, 0, 0, 3) == counts(strict.ingest(path, source="fxcm"))
+    assert (4, 1, 0, 0, 3) == counts(strict.ingest(path, origin="fxcm"))
     return strict
 
 
@@ -387,10 +387,10 @@ def test_fix_what_is_no_record(filled: DataLayer, tmp_path: Path) -> None:
     record = by_row(filled)[2]
     assert {"symbol": "A", "timestamp": "yesterday", "bid": "1.1", "ask": "1.15", "bid_size": "7"} == values_of(record)
     receipt = filled.quarantine.fix(record.id, {"timestamp": "1970-01-01T00:00:02Z"})
-    assert ((1, 1, 0, 0, 0), "files:fxcm", "quotes.csv") == (counts(receipt), receipt.source, receipt.file)
+    assert ((1, 1, 0, 0, 0), "files:fxcm", "quotes.csv") == (counts(receipt), receipt.origin, receipt.file)
     assert Quote("A", Instant(2 * 10**9), "1.1", "1.15", 7) in filled.store.get_quotes()
     assert "fixed" == filled.quarantine.get(record.id).state
-    assert (4, 0, 4, 0, 0) == counts(filled.ingest(tmp_path / "quotes.csv", source="fxcm"))
+    assert (4, 0, 4, 0, 0) == counts(filled.ingest(tmp_path / "quotes.csv", origin="fxcm"))
 
 
 def test_fix_a_row_without_cells(filled: DataLayer) -> None:
@@ -451,7 +451,7 @@ def test_discard_keeps_the_record(strict: DataLayer) -> None:
     """What is discarded stays, marked with the batch that did it, does not come again, and can be reopened."""
     strict.ingest([CROSSED, evolve(CROSSED, symbol="B")])
     receipt = strict.quarantine.discard(symbol="B")
-    assert ("1 refused records discarded",) == receipt.notes
+    assert ("1 rejected records discarded",) == receipt.notes
     record = strict.quarantine.get(2)
     assert ("discarded", receipt.batch) == (record.state, record.changed_by)
     assert 0 == strict.ingest([CROSSED, evolve(CROSSED, symbol="B")]).quarantined
@@ -463,13 +463,13 @@ def test_discard_keeps_the_record(strict: DataLayer) -> None:
 @pytest.mark.parametrize("verb", ["discard", "replay"])
 def test_a_limit_selects_nothing(strict: DataLayer, verb: str) -> None:
     """Which records a limit would leave out is chance, so it is refused where records are changed."""
-    with pytest.raises(DataError, match="a limit cannot say which"):
+    with pytest.raises(DataError, match="a limit cannot select"):
         getattr(strict.quarantine, verb)(limit=1)
 
 
 def test_discard_wants_a_condition(strict: DataLayer) -> None:
     """Nothing says all."""
-    with pytest.raises(DataError, match="must be said"):
+    with pytest.raises(DataError, match="must be selected"):
         strict.quarantine.discard()
 
 
@@ -484,8 +484,8 @@ def test_discard_wants_a_condition(strict: DataLayer) -> None:
         ({"symbol": ["AB", "Z"]}, [5, 4, 2]),
         ({"rule": "quote.*"}, [4, 3, 2, 1]),
         ({"rule": "quote.spread"}, [2]),
-        ({"source": "files:*"}, []),
-        ({"source": ["one", "x"]}, [2, 1]),
+        ({"origin": "files:*"}, []),
+        ({"origin": ["one", "x"]}, [2, 1]),
         ({"id": [1, 5, 9]}, [5, 1]),
         ({"id": 3}, [3]),
         ({"state": "open", "batch": 2, "symbol": "AB"}, [4]),
@@ -494,11 +494,11 @@ def test_discard_wants_a_condition(strict: DataLayer) -> None:
     ],
 )
 def test_conditions(strict: DataLayer, conditions: dict[str, Any], found: list[int]) -> None:
-    """Every condition must hold; symbols, rules and sources take patterns, and several."""
+    """Every condition must hold; symbols, rules and origins take patterns, and several."""
     wide = Quote("AB", Instant(1), 1, 2)
-    strict.ingest([CROSSED, wide], source="one")
+    strict.ingest([CROSSED, wide], origin="one")
     strict.ingest(
-        [evolve(CROSSED, ask="1.1"), evolve(CROSSED, symbol="AB"), Trade("Z", Instant(1), 1, 0)], source="two"
+        [evolve(CROSSED, ask="1.1"), evolve(CROSSED, symbol="AB"), Trade("Z", Instant(1), 1, 0)], origin="two"
     )
     assert found == [record.id for record in strict.quarantine.list(**conditions)]
     conditions.pop("limit", None)
@@ -567,7 +567,7 @@ def test_plugins_hear_of_what_was_put_in(tmp_path: Path) -> None:
     with open_at(tmp_path, "strict", extra=[listener]) as data:
         data.ingest(bad)
         data.ingest(bad)
-        data.quarantine.replay(waive=["quote.crossed"])
+        data.quarantine.replay(ignore_rules=["quote.crossed"])
     assert [
         ("ingested", 1), ("quarantined 1", list(range(1, 1_001))), ("quarantined 1", list(range(1_001, 1_501))),
         ("ingested", 2), ("ingested", 3),
@@ -595,10 +595,10 @@ def test_many_equal_rows(strict: DataLayer, tmp_path: Path) -> None:
 
 def test_records_survive_json() -> None:
     """The values of a record as they are kept are those of its table."""
-    from fpa_core.ingest import refused_record
+    from fpa_core.ingest import rejected_record
 
     bar = Bar("A", Instant(1), None, None, None, "1.50", None, "1d", trade_count=3)
-    kept = refused_record(bar, 1, ())
+    kept = rejected_record(bar, 1, ())
     assert [bar] == from_table(kind_of(bar), to_table(kind_of(bar), [bar]))
     assert {
         "symbol": "A",
@@ -627,7 +627,7 @@ def test_memory_does_not_grow_with_what_is_refused(tmp_path: Path) -> None:
         with open_at(tmp_path, "strict", f"{name}.db", [("counting", Counting)]) as data:
             chunks = data.source("files").read(SourceRequest(str(path), chunk_rows=500))
             tracemalloc.start()
-            receipt = ingest(data.store, data.validator, chunks, source="files")
+            receipt = ingest(data.store, data.validator, chunks, origin="files")
             _, most = tracemalloc.get_traced_memory()
             tracemalloc.stop()
             assert rows == receipt.quarantined

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import inspect
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -19,10 +20,13 @@ from hypothesis import strategies as st
 from fpa_core.arrow import columns
 from fpa_core.engine import catalog
 from fpa_core.exceptions import DataError
+from fpa_core.kinds import KINDS
+from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import Instant
-from fpa_core.protocols.patterns import escape
+from fpa_core.patterns import escape
 from fpa_core.store import DataStore, selection, timeline
+from fpa_core.store.queries import ColumnConditions, SelectOptions
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 DECIMALS = ("bid", "ask", "bid_size", "ask_size")
@@ -39,14 +43,14 @@ def _layout(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def holding(*batches: Any, sources: Any = ()) -> Iterator[DataStore]:
+def holding(*batches: Any, origins: Any = ()) -> Iterator[DataStore]:
     """Lend a store of its own, which holds the records of each batch, to one example of a property."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True)))
         options = SqliteOptions(path=folder / "test.db", synchronous="normal")
         store = stack.enter_context(DataStore(open_store(options)))
         for number, records in enumerate(batches):
-            store.save(records, source=sources[number] if sources else "api")
+            store.save(records, origin=origins[number] if origins else "api")
         yield store
 
 
@@ -92,26 +96,26 @@ def test_an_escaped_star() -> None:
 @given(
     st.lists(st.tuples(st.sampled_from(["files:a", "files:b", "api"]), st.lists(few_quotes, max_size=5)), max_size=4)
 )
-def test_sources(batches: list[tuple[str, list[Quote]]]) -> None:
-    """A selection by source holds the rows whose batch came from there, whether it is named or matched."""
-    with holding(*(rows for _, rows in batches), sources=[source for source, _ in batches]) as store:
-        for source in ("files:a", "files:*", ["api", "files:b"], "nowhere", []):
-            wanted = [source] if isinstance(source, str) else source
+def test_origins(batches: list[tuple[str, list[Quote]]]) -> None:
+    """A selection by origin holds the rows whose batch came from there, whether it is named or matched."""
+    with holding(*(rows for _, rows in batches), origins=[origin for origin, _ in batches]) as store:
+        for origin in ("files:a", "files:*", ["api", "files:b"], "nowhere", []):
+            wanted = [origin] if isinstance(origin, str) else origin
             numbers = [
                 batch.id for batch in store.batches() if any(fnmatch.fnmatchcase(batch.origin, one) for one in wanted)
             ]
             expected = [quote for number in numbers for quote in store.select(Quote, batch=number)]
-            found = store.select(Quote, source=source)
+            found = store.select(Quote, origin=origin)
             assert sorted(map(str, expected)) == sorted(map(str, found))
             assert len(expected) == found.count()
 
 
-def test_latest_of_a_source() -> None:
-    """The last row of one source is found behind later ones of another."""
+def test_latest_of_an_origin() -> None:
+    """The last row of one origin is found behind later ones of another."""
     with holding(
-        [Quote("A", Instant(1), 1, 2)], [Quote("A", Instant(2), 1, 2)] * 5, sources=["files:x", "files:y"]
+        [Quote("A", Instant(1), 1, 2)], [Quote("A", Instant(2), 1, 2)] * 5, origins=["files:x", "files:y"]
     ) as store:
-        latest = store.select(Quote, "A", source="files:x", limit=1, latest_first=True)
+        latest = store.select(Quote, "A", origin="files:x", limit=1, latest_first=True)
         assert [1] == [quote.ts_ns for quote in latest]
 
 
@@ -167,9 +171,9 @@ def test_columns(quotes: list[Quote], names: list[str]) -> None:
         ({"columns": []}, "columns: at least one is needed"),
         ({"order": "size"}, "order: 'size' is none of: symbol, time"),
         ({"symbol": "A*\\"}, "the pattern 'A\\*\\\\\\\\' ends in a backslash"),
-        ({"source": "?\\"}, "the pattern .* ends in a backslash"),
+        ({"origin": "?\\"}, "the pattern .* ends in a backslash"),
     ],
-    ids=["column", "no columns", "order", "symbol", "source"],
+    ids=["column", "no columns", "order", "symbol", "origin"],
 )
 def test_what_makes_no_sense(store: DataStore, conditions: dict[str, Any], message: str) -> None:
     """A selection that makes no sense is refused when it is made."""
@@ -269,3 +273,36 @@ def test_frames_in_any_form() -> None:
         assert [1.5] == store.select(Quote).to_pandas("float")["bid"].tolist()
         assert [125] == store.select(Trade).to_polars("scaled")["price"].to_list()
         assert [Decimal("1.25")] == pl.DataFrame(store.select(Trade))["price"].to_list()
+
+
+def test_a_selection_describes_itself() -> None:
+    """The repr of a selection names what was asked for as it is asked, and its preview shows the first rows, escaped."""
+    with holding([Quote("<A>", Instant(ts), f"1.{ts:02}", None, conditions="&\u202e") for ts in range(12)]) as store:
+        assert "<Selection of quotes>" == repr(store.select(Quote))
+        found = store.select(
+            Quote, ["<A>", "B*"], start=5, end="2024-05-01", limit=11, latest_first=True, order="time",
+            origin="api", columns=["timestamp", "symbol", "bid", "conditions"], conditions=None,
+        )  # fmt: skip
+        assert (
+            "<Selection of quotes, symbol=['<A>', 'B*'], start='1970-01-01T00:00:00.000000005Z', end='2024-05-01T00:00:00Z', "
+            "conditions=None, origin=['api'], limit=11, latest_first=True, order='time', "
+            "columns=['timestamp', 'symbol', 'bid', 'conditions']>"
+        ) == repr(found)
+        preview = store.select(Quote, columns=["timestamp", "symbol", "bid", "conditions"], order="time")._repr_html_()
+        row = "<tr><td>1970-01-01T00:00:00.000000001Z</td><td>&lt;A&gt;</td><td>1.01</td><td>&amp;\\u202e</td></tr>"
+        assert row in preview
+        assert 10 == preview.count("<tr><td>")
+        assert "the first 10 rows" in preview
+        assert "0 rows" in store.select(Quote, "none")._repr_html_()
+        assert 3 == store.select(Quote, limit=3)._repr_html_().count("<tr><td>")
+
+
+def test_select_shows_its_parameters() -> None:
+    """Completion and help see each parameter, on the store and on the layer; type checkers know each column of each kind."""
+    options = {"start", "end", "as_known_at", "batch", "origin", "limit", "latest_first", "columns", "order"}
+    for cls in (DataStore, DataLayer):
+        parameters = inspect.signature(cls.select).parameters
+        assert options == {name for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY}
+    columns_of_all = {name for kind in KINDS.values() for name in kind.by_name} - {"symbol"}
+    assert columns_of_all == ColumnConditions.__optional_keys__
+    assert columns_of_all | options == SelectOptions.__optional_keys__

@@ -24,9 +24,9 @@ from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trad
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Finding, Severity, StoreBackend
 from fpa_core.store import DataStore
-from fpa_core.store.journal import TRIES
-from fpa_core.store.stream import Stream
-from fpa_core.store.tickets import Fate
+from fpa_core.store.streams.acks import WriteOutcome
+from fpa_core.store.streams.group_commit import TRIES
+from fpa_core.store.streams.stream import Stream
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 NEVER = "10h"
@@ -100,12 +100,12 @@ def disk(backend: StoreBackend, monkeypatch: pytest.MonkeyPatch) -> Disk:
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
 def test_every_kind_of_record(store: DataStore, record: Any) -> None:
     """A record of any kind is in the store once its ticket says so, and delivered again it adds nothing."""
-    with store.stream(source="live", max_delay=0) as first, store.stream(max_delay=0) as second:
-        assert Fate.STORED == first.write(record).result(AT_MOST)
+    with store.stream(origin="live", max_delay=0) as first, store.stream(max_delay=0) as second:
+        assert WriteOutcome.STORED == first.write(record).result(AT_MOST)
         assert [record] == store.select(type(record)).to_list()
-        assert Fate.STORED == second.write(record).result(AT_MOST)
+        assert WriteOutcome.STORED == second.write(record).result(AT_MOST)
     rows = 1 + len(getattr(record, "positions", ()))
-    assert (rows, 0, "live") == (first.receipt.inserted, first.receipt.duplicate, first.receipt.source)
+    assert (rows, 0, "live") == (first.receipt.inserted, first.receipt.duplicate, first.receipt.origin)
     assert (0, rows) == (second.receipt.inserted, second.receipt.duplicate)
     assert [record] == store.select(type(record)).to_list()
 
@@ -145,8 +145,8 @@ def test_full_group_is_committed(store: DataStore) -> None:
 def test_group_is_committed_in_time(store: DataStore) -> None:
     """A group is committed when its first record has waited for the delay, and no earlier."""
     now = 100.0
-    options: dict[str, Any] = {"source": "live", "max_rows": 100, "max_waiting": 100, "gate": None}
-    with Stream(store, max_delay=5.0, clock=lambda: 1, monotonic=lambda: now, **options) as stream:
+    options: dict[str, Any] = {"origin": "live", "max_rows": 100, "max_waiting": 100, "record_filter": None}
+    with Stream(store.writer, max_delay=5.0, monotonic=lambda: now, **options) as stream:
         ticket = stream.write(quote(1))
         for now in (104.0, 104.9):  # noqa: B007  # the stream reads it
             with stream._work:
@@ -185,15 +185,15 @@ def test_ticket_tells_its_state(store: DataStore) -> None:
     """A ticket shows whether it waits, and a wait for it has an end."""
     with store.stream(max_delay=NEVER) as stream:
         ticket = stream.write(quote(1))
-        assert "<Ticket waiting>" == repr(ticket)
+        assert "<WriteFuture waiting>" == repr(ticket)
         with pytest.raises(TimeoutError, match="within 0 s"):
             ticket.result(0)
-    assert ("<Ticket stored>", None, ()) == (repr(ticket), ticket.exception(), ticket.findings())
+    assert ("<WriteFuture stored>", None, ()) == (repr(ticket), ticket.exception(), ticket.findings())
 
 
 def test_one_batch_and_its_counts(store: DataStore) -> None:
     """All groups of a stream are one batch, whose counts are as durable as its rows."""
-    with store.stream(source="alpaca:sip", max_delay=0) as stream:
+    with store.stream(origin="alpaca:sip", max_delay=0) as stream:
         for ts in (1, 2, 2):
             stream.write(quote(ts)).wait(AT_MOST)
             (batch,) = store.batches()
@@ -251,7 +251,7 @@ def test_many_threads(store: DataStore) -> None:
             thread.start()
         for thread in threads:
             thread.join(AT_MOST)
-        assert {Fate.STORED} == {ticket.result(AT_MOST) for ticket in tickets.values()}
+        assert {WriteOutcome.STORED} == {ticket.result(AT_MOST) for ticket in tickets.values()}
     for number in range(8):
         assert list(range(200)) == [row.bid for row in store.get_quotes(f"S{number}")]
 
@@ -262,7 +262,7 @@ def test_many_threads(store: DataStore) -> None:
 def test_back_pressure(store: DataStore, disk: Disk) -> None:
     """When too many records wait for the disk a write waits, says so when its time is up, and goes on once there is room."""
     disk.go.clear()
-    with store.stream(source="live", max_rows=2, max_delay=NEVER, max_waiting=4) as stream:
+    with store.stream(origin="live", max_rows=2, max_delay=NEVER, max_waiting=4) as stream:
         for ts in range(4):
             stream.write(quote(ts))
         with pytest.raises(DatabaseBusyError, match=r"stream of live had no room .* 4 are waiting"):
@@ -307,7 +307,7 @@ def test_busy_database_is_tried_again(store: DataStore, disk: Disk) -> None:
     disk.failures = [DatabaseBusyError("busy")] * (TRIES - 1)
     with store.stream(max_rows=3, max_delay=NEVER) as stream:
         tickets = [stream.write(row) for row in (quote(1), quote(1), quote(2))]
-        assert [Fate.STORED] * 3 == [ticket.result(AT_MOST) for ticket in tickets]
+        assert [WriteOutcome.STORED] * 3 == [ticket.result(AT_MOST) for ticket in tickets]
     assert (TRIES, 3, 3) == (disk.groups, stream.receipt.inserted, store.select(Quote).count())
 
 
@@ -322,7 +322,7 @@ def test_what_cannot_be_stored_fails(store: DataStore, disk: Disk, error: Except
         disk.groups, disk.failures = 0, [error] * TRIES
         ticket = stream.write(quote(2))
         assert error is ticket.exception(AT_MOST)
-        assert "<Ticket failed>" == repr(ticket)
+        assert "<WriteFuture failed>" == repr(ticket)
         for call in (ticket.result, ticket.findings):
             with pytest.raises(type(error)):
                 call()
@@ -407,7 +407,7 @@ def test_closing_the_store_ends_its_streams(tmp_path: Path) -> None:
     options = SqliteOptions(path=tmp_path / "test.db")
     with DataStore(open_store(options)) as store:
         ticket = store.stream(max_delay=NEVER).write(quote(1))
-    assert Fate.STORED == ticket.result(0)
+    assert WriteOutcome.STORED == ticket.result(0)
     with DataStore(open_store(options)) as store:
         assert [quote(1)] == store.get_quotes()
 
@@ -419,17 +419,17 @@ def test_async_stream(store: DataStore) -> None:
     """On an event loop a write is awaited for room, its ticket for durability, and the end for all."""
 
     async def main() -> Any:
-        async with store.astream(source="live", max_rows=2, max_delay=NEVER) as stream:
+        async with store.astream(origin="live", max_rows=2, max_delay=NEVER) as stream:
             tickets = [await stream.write(quote(ts)) for ts in (1, 2)]
-            assert Fate.STORED == await tickets[0]
+            assert WriteOutcome.STORED == await tickets[0]
             tickets.append(await stream.write(quote(3)))
             assert not tickets[2].done()
             await stream.flush()
-            assert [Fate.STORED] * 3 == [await ticket for ticket in tickets]
+            assert [WriteOutcome.STORED] * 3 == [await ticket for ticket in tickets]
             await stream.write(quote(4))
         return stream.receipt
 
-    assert ("live", 4) == ((receipt := asyncio.run(main())).source, receipt.inserted)
+    assert ("live", 4) == ((receipt := asyncio.run(main())).origin, receipt.inserted)
     assert 4 == store.select(Quote).count()
 
 
@@ -452,7 +452,7 @@ def test_event_loop_is_not_blocked(store: DataStore, disk: Disk) -> None:
 def test_who_stops_waiting_stops_nobody_else(store: DataStore) -> None:
     """A task that is cancelled while it awaits a ticket leaves the others, and the record, alone."""
 
-    async def main() -> Fate:
+    async def main() -> WriteOutcome:
         async with store.astream(max_delay=NEVER) as stream:
             ticket = await stream.write(quote(1))
             with pytest.raises(TimeoutError):
@@ -462,10 +462,10 @@ def test_who_stops_waiting_stops_nobody_else(store: DataStore) -> None:
             await stream.flush()
             return await other
 
-    async def _await(ticket: Any) -> Fate:
+    async def _await(ticket: Any) -> WriteOutcome:
         return await ticket  # type: ignore[no-any-return]
 
-    assert Fate.STORED == asyncio.run(main())
+    assert WriteOutcome.STORED == asyncio.run(main())
 
 
 def test_loop_that_is_gone(store: DataStore) -> None:
@@ -479,7 +479,7 @@ def test_loop_that_is_gone(store: DataStore) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             loop.run_until_complete(task)
         loop.close()
-    assert Fate.STORED == ticket.result(AT_MOST)
+    assert WriteOutcome.STORED == ticket.result(AT_MOST)
 
 
 async def _ending(ticket: Any) -> None:
@@ -519,9 +519,9 @@ def layer(tmp_path: Path) -> Iterator[fpa_core.DataLayer]:
 def test_stream_is_validated(layer: fpa_core.DataLayer) -> None:
     """What breaks a rule is quarantined in the same batch, its ticket tells, and the receipt adds up."""
     good, bad = bar(), bar("B", low=3)
-    with layer.stream(source="live", max_delay=0) as stream:
+    with layer.stream(origin="live", max_delay=0) as stream:
         tickets = [stream.write(bar) for bar in (good, bad)]
-        assert [Fate.STORED, Fate.QUARANTINED] == [ticket.result(AT_MOST) for ticket in tickets]
+        assert [WriteOutcome.STORED, WriteOutcome.QUARANTINED] == [ticket.result(AT_MOST) for ticket in tickets]
         assert {"bar.range"} <= {finding.rule for finding in tickets[1].findings()}
     assert [good] == layer.store.get_bars()
     (kept,) = layer.store.quarantined(batch=stream.batch)
@@ -562,7 +562,7 @@ def test_position_of_a_snapshot_is_refused(layer: fpa_core.DataLayer, monkeypatc
     snapshot = PortfolioSnapshot(Instant(1), 240, positions=[held("A"), held("B")])
     with layer.stream(max_delay=0) as stream:
         ticket = stream.write(snapshot)
-        assert Fate.QUARANTINED == ticket.result(AT_MOST)
+        assert WriteOutcome.QUARANTINED == ticket.result(AT_MOST)
     assert found in ticket.findings()
     assert [evolve(snapshot, positions=[snapshot.positions[0]])] == layer.store.get_portfolio_snapshots()
     assert (3, 2, 1) == (stream.receipt.read, stream.receipt.inserted, stream.receipt.quarantined)
@@ -574,20 +574,27 @@ def test_warnings_are_counted(layer: fpa_core.DataLayer, monkeypatch: pytest.Mon
     monkeypatch.setattr(layer.validator, "check", lambda *_: (found,))
     with layer.stream(max_delay=0) as stream:
         ticket = stream.write(quote(1))
-        assert (Fate.STORED, (found,)) == (ticket.result(AT_MOST), ticket.findings())
+        assert (WriteOutcome.STORED, (found,)) == (ticket.result(AT_MOST), ticket.findings())
     assert {"quote.odd": 1} == stream.receipt.warnings
 
 
 def test_plugins_hear_of_a_stream(layer: fpa_core.DataLayer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plugins are told of what is quarantined as it is, and of the stream at its end."""
+    """Plugins are notified of each group with its own receipt, then of what it quarantined, before the writes are acknowledged."""
     told: list[Any] = []
     monkeypatch.setattr(layer.plugins, "notify", lambda hook, **given: told.append((hook, given)))
 
     async def main() -> Any:
         async with layer.astream(max_delay=0) as stream:
             await (await stream.write(bar("B", low=3)))
-            assert ["fpa_quarantined"] == [hook for hook, _ in told]
+            assert ["fpa_ingested", "fpa_quarantined"] == [hook for hook, _ in told]
+            await (await stream.write(bar("A", low=1)))
         return stream.receipt
 
-    receipt = asyncio.run(main())
-    assert ("fpa_ingested", {"receipt": receipt}) == told[1]
+    total = asyncio.run(main())
+    first, second = [given["receipt"] for hook, given in told if hook == "fpa_ingested"]
+    children = [batch.id for batch in layer.store.batches(children=True) if batch.parent == total.batch]
+    assert {first.batch, second.batch} == set(children)
+    assert [(1, 0, 1, "bars"), (1, 1, 0, "bars")] == [
+        (one.read, one.inserted, one.quarantined, one.kind or "bars") for one in (first, second)
+    ]
+    assert (2, 1, 1) == (total.read, total.inserted, total.quarantined)

@@ -147,15 +147,15 @@ def test_version(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nosuch"], "No such command 'nosuch'"),
-        (["query"], "Missing argument"),
+        (["nosuch"], "no such command 'nosuch'"),
+        (["query"], "missing argument"),
         (["query", "candles"], "'candles' is not one of"),
         (["query", "quotes", "--limit", "-1"], "--limit"),
         (["query", "quotes", "--where", "bid"], "'bid' is not COLUMN=VALUE"),
         (["query", "quotes", "--where", "colour=red"], "unknown column 'colour'; one of: timestamp, bid"),
         (["query", "quotes", "--where", "limit=5"], "unknown column 'limit'"),
         (["query", "quotes", "--where", "symbol=A"], "unknown column 'symbol'"),
-        (["ingest"], "Missing argument"),
+        (["ingest"], "missing argument"),
         (["ingest", "x.csv", "--kind", "candles"], "'candles' is not one of"),
         (["completion", "tcsh"], "'tcsh' is not one of"),
         (["quarantine", "show", "1"], "no record 1 in quarantine"),
@@ -171,7 +171,39 @@ def test_wrong_usage(run: Run, arguments: list[str], message: str) -> None:
     result = run(*arguments, expect=2)
     assert "" == result.stdout
     assert message in result.stderr
-    assert "Usage: fpa" in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert "  hint: fpa" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["ingset", "x.csv"], "did you mean ingest? See fpa --help"),
+        (["quarantine", "lst"], "fpa quarantine --help"),
+        (["redis"], "fpa --help"),
+    ],
+)
+def test_commands_that_are_nearly_right(run: Run, arguments: list[str], hint: str) -> None:
+    """A command with a slip of the keyboard is answered with the one that was meant; one that is like no other is not."""
+    result = run(*arguments, expect=2)
+    assert result.stderr.rstrip().endswith(hint)
+    assert "lst" not in arguments or "list" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "kind"),
+    [
+        (["inventory", "candles", "--json"], 2, "UsageError"),
+        (["ingest", "nowhere.csv", "--json"], 7, "DataError"),
+        (["--env", "prod", "config", "check", "--json"], 3, "ConfigError"),
+    ],
+)
+def test_errors_are_json_too(run: Run, arguments: list[str], code: int, kind: str) -> None:
+    """With --json a failure is an object on standard output as well, with what the message says and the exit code."""
+    result = run(*arguments, expect=code)
+    error = answer(result)["error"]
+    assert (kind, code) == (error["type"], error["exit_code"])
+    assert error["message"].splitlines()[0] in result.stderr
 
 
 # Exit codes
@@ -256,10 +288,27 @@ def test_config_check(run: Run, folder: Path) -> None:
     """The check tells that all is good, for people and machines, and touches no database."""
     assert "defaults (no fpa.toml): valid\n" == run("config", "check").stdout
     Path("fpa.toml").write_text("[env.prod.cache]\nttl = 5\n")
-    assert {"valid": True, "file": str(folder / "fpa.toml"), "env": "prod"} == answer(
+    assert {"valid": True, "file": str(folder / "fpa.toml"), "env": "prod", "environments": ["prod"]} == answer(
         run("--env", "prod", "config", "check", "--json")
     )
     assert not Path("portfolio.db").exists()
+
+
+def test_config_check_covers_every_overlay(run: Run) -> None:
+    """Mistakes of overlays that are not chosen are reported with their lines, those of the base once; their variables need not be set."""
+    overlays = ["[env.prod.store]", 'path = "${NOWHERE}/x.db"', "[env.prod.cach]", "[env.test.cache]", 'ttl = "soon"']
+    Path("fpa.toml").write_text("\n".join(["[store]", "pathh = 1", *overlays]))
+    shown = run("config", "check", expect=3).stderr
+    for expected in (
+        "3 problems",
+        "fpa.toml:2: store.pathh",
+        "fpa.toml:5: env.prod.cach: unknown section",
+        "fpa.toml:7: env.test.cache.ttl",
+    ):
+        assert expected in shown
+    shown = run("--env", "prod", "config", "check", expect=3).stderr
+    assert "4 problems" in shown
+    assert 1 == shown.count("NOWHERE is not set")
 
 
 SECRET = "hunter2-and-more"
@@ -329,7 +378,7 @@ def test_config_and_env(run: Run, how: str) -> None:
 
 def test_ingest_for_people(run: Run) -> None:
     """One file is told in a few lines: counts, what was flagged, notes, and where to look further."""
-    lines = run("ingest", "quotes.csv", "--source", "fxcm").stdout.splitlines()
+    lines = run("ingest", "quotes.csv", "--origin", "fxcm").stdout.splitlines()
     assert lines[0].startswith("quotes.csv: quotes, batch 1, ")
     assert "  4 read, 4 inserted, 0 duplicate, 0 revised, 0 quarantined" == lines[1]
     assert ["  flagged 1 x quote.crossed", "  flagged 1 x quote.one_sided", "  flagged 1 x time.shared"] == lines[2:]
@@ -345,7 +394,7 @@ def test_ingest_for_machines(run: Run) -> None:
     found = answer(run("ingest", "bars.csv", "--json"))
     assert dict(zip(COUNTS, (4, 2, 0, 0, 2), strict=True)) == {name: found[name] for name in COUNTS}
     assert (1, "bars", "bars.csv", "files", {}, []) == tuple(
-        found[name] for name in ("batch", "kind", "file", "source", "warnings", "notes")
+        found[name] for name in ("batch", "kind", "file", "origin", "warnings", "notes")
     )
     assert 0 <= found["seconds"] < 60
 
@@ -372,12 +421,12 @@ def test_ingest_many_for_people(run: Run) -> None:
 def test_ingest_hints(run: Run) -> None:
     """What a file leaves open is said with options."""
     Path("prices.csv").write_text("timestamp,close\n1986-01-02T00:00:00Z,25.56\n")
-    run("ingest", "prices.csv", "--kind", "bars", "--symbol", "WTI", "--interval", "1d", "--source", "eia")
+    run("ingest", "prices.csv", "--kind", "bars", "--symbol", "WTI", "--interval", "1d", "--origin", "eia")
     assert [("WTI", "bars", 1)] == [(e["symbol"], e["kind"], e["rows"]) for e in answer(run("inventory", "--json"))]
     Path("positions.csv").write_text("symbol,quantity,market_value,timestamp\nA,1,2,1986-01-02T00:00:00Z\n")
     run("ingest", "positions.csv", "--account", "margin")
     assert "A,1,2,,,,1986-01-02T00:00:00Z,margin" in run("query", "positions", "--format", "csv").stdout
-    assert ["files", "files:eia"] == [batch["source"] for batch in answer(run("batches", "--json"))]
+    assert ["files", "files:eia"] == [batch["origin"] for batch in answer(run("batches", "--json"))]
 
 
 # validate
@@ -607,7 +656,7 @@ def test_batches_and_undo(filled: Run) -> None:
     assert "already undone, by batch 4" in filled("undo", "1", expect=7).stderr
     assert "there is no batch 99" in filled("undo", "99", expect=7).stderr
     again = answer(filled("undo", "4", "--json"))
-    assert ("undo:4", ["batch 4 undone: 4 rows changed"]) == (again["source"], again["notes"])
+    assert ("undo:4", ["batch 4 undone: 4 rows changed"]) == (again["origin"], again["notes"])
     assert 4 == len(filled("query", "quotes", "--format", "jsonl").stdout.splitlines())
     assert 1 == len(answer(filled("batches", "--limit", "1", "--json")))
 

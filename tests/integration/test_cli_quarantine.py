@@ -42,7 +42,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         assert expect == result.exit_code, result.output
         return result
 
-    invoke("ingest", "bars.csv", "--source", "fxcm")
+    invoke("ingest", "bars.csv", "--origin", "fxcm")
     return invoke
 
 
@@ -62,7 +62,7 @@ def ids(run: Run, *options: str) -> list[int]:
         (("--symbol", "*"), 2),
         (("--rule", "record.*"), 1),
         (("--kind", "quotes"), 0),
-        (("--source", "files:*"), 3),
+        (("--origin", "files:*"), 3),
         (("--batch", "1", "--rule", "bar.range"), 2),
         (("--state", "discarded"), 0),
         (("--state", "any", "--limit", "2"), 2),
@@ -91,7 +91,7 @@ def test_fix(run: Run) -> None:
     assert "A,2024-05-01T13:31:00Z,1,2,0.5,2,,1m,," in run("query", "bars", "A", "--format", "csv").stdout
     (shapeless,) = ids(run, "--rule", "record.shape")
     fixed = answer(run("quarantine", "fix", shapeless, "timestamp=2024-05-01T13:32:00Z", "--json"))
-    assert (1, "files:fxcm", 3) == (fixed["inserted"], fixed["source"], fixed["batch"])
+    assert (1, "files:fxcm", 3) == (fixed["inserted"], fixed["origin"], fixed["batch"])
     assert "fixed by batch 3" in run("quarantine", "show", shapeless).stdout
 
 
@@ -101,13 +101,13 @@ def test_replay(run: Run) -> None:
     assert "bars.csv: bars, batch 2\n  3 validated: 0 inserted, 0 duplicate, 0 revised, 3 still quarantined\n" == text
     told = answer(run("quarantine", "replay", "--json", *ids(run, "--symbol", "B"), FPA_VALIDATOR__LEVEL="lenient"))
     assert (1, 1, 0, 3) == (told["read"], told["inserted"], told["quarantined"], told["batches"][0]["batch"])
-    text = run("quarantine", "replay", "--waive", "bar.range", "--batch", "1").stdout
+    text = run("quarantine", "replay", "--ignore-rule", "bar.range", "--batch", "1").stdout
     assert "1 inserted" in text
     assert "1 still quarantined" in text
     assert "flagged 1 x bar.range" in text
     run("quarantine", "discard", "--batch", "1", "--yes")
     assert "nothing to replay\n" == run("quarantine", "replay").stdout
-    assert "is unknown or disabled" in run("quarantine", "replay", "--waive", "bar.rang", expect=7).stderr
+    assert "is unknown or disabled" in run("quarantine", "replay", "--ignore-rule", "bar.rang", expect=7).stderr
 
 
 def test_replay_of_several_batches(run: Run) -> None:
@@ -124,7 +124,7 @@ def test_discard(run: Run) -> None:
     refusal = run("quarantine", "discard", "--rule", "bar.*", expect=2).stderr
     assert "this would discard 2 records; confirm with --yes" in refusal
     assert (
-        "2 refused records discarded (as batch 2)\n" == run("quarantine", "discard", "--rule", "bar.*", "--yes").stdout
+        "2 rejected records discarded (as batch 2)\n" == run("quarantine", "discard", "--rule", "bar.*", "--yes").stdout
     )
     assert {"discarded": 0, "batch": None} == answer(run("quarantine", "discard", "--rule", "bar.*", "--yes", "--json"))
     assert "nothing to discard\n" == run("quarantine", "discard", 99, "--yes").stdout

@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fpa_core.cli import app
-from fpa_core.cli.output import table
+from fpa_core.cli.tables import table
 from fpa_core.config import LogFormat, LoggingSection
 from fpa_core.display import displayed, displayed_error, json_text
 from fpa_core.exceptions import ConfigError, DataError

@@ -211,7 +211,7 @@ def test_its_commands_are_commands(fpa: Fpa, tmp_path: Path) -> None:
     assert fpa(site, "greet", "--help").stdout.startswith("Usage: fpa greet")
     fpa(site, "ingest", "trades.csv")
     assert "hello, 1 batches\n" == fpa(site, "greet").stdout
-    assert "No such command" in fpa(site, "greet", toml='[plugins]\nblock = ["acme"]\n', expect=2).stderr
+    assert "no such command" in fpa(site, "greet", toml='[plugins]\nblock = ["acme"]\n', expect=2).stderr
 
 
 def test_commands_and_failures_within_the_process(

@@ -158,7 +158,7 @@ def test_an_installed_source(python: Fpa, tmp_path: Path) -> None:
         "import fpa_core\n"
         "with fpa_core.open() as data:\n"
         "    receipt = data.ingest('AAPL', via='mysource', start='2024-05-01', end='2024-05-03')\n"
-        "    print(receipt.inserted, receipt.source)\n"
+        "    print(receipt.inserted, receipt.origin)\n"
     )
     assert "2 mysource\n" == python("-c", program).stdout
     assert EXPECTED == stored(tmp_path, "bars")

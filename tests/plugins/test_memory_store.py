@@ -147,7 +147,7 @@ class Driver:
         refused = self.open_records(number)
         with self.store.transaction(origin="judge") as batch:
             if again:
-                batch.refuse_again([evolve(one, findings=({"rule": "b.c", "message": "'x' 1"},)) for one in refused])
+                batch.reject_again([evolve(one, findings=({"rule": "b.c", "message": "'x' 1"},)) for one in refused])
             return batch.discard(QuarantineQuery(ids=tuple(one.id for one in refused[::2])))
 
     def seal(self, least: int) -> Any:

@@ -170,10 +170,10 @@ def test_levels_of_ones_own():
 @pytest.mark.parametrize(
     ("level", "levels", "problem"),
     [
-        ("mine", {}, "'mine' is not one of off, lenient, standard, strict"),
-        ("a", {"a": LevelProfile("b")}, "'b' is not one of off, lenient, standard, strict, a"),
-        ("a", {"a": LevelProfile("b"), "b": LevelProfile("a")}, "a extends b extends a: a circular definition"),
-        ("a", {"a": LevelProfile(rules={"quote.nothing": "off"})}, "'quote.nothing' matches no rule"),
+        ("mine", {}, 'validator.level = "mine": expected one of off, lenient, standard, strict'),
+        ("a", {"a": LevelProfile("b")}, 'a.extends = "b": expected one of off, lenient, standard, strict, a'),
+        ("a", {"a": LevelProfile("b"), "b": LevelProfile("a")}, "circular definition: a extends b extends a"),
+        ("a", {"a": LevelProfile(rules={"quote.nothing": "off"})}, 'quote.nothing": no rule matches'),
     ],
 )
 def test_levels_that_cannot_be(level, levels, problem):
@@ -192,12 +192,29 @@ def test_every_problem_at_once():
     }
     with pytest.raises(ConfigError) as caught:
         judge(quote__spread=values)
-    problems = "\n".join(caught.value.problems)
+    problems = "\n".join(map(str, caught.value.problems))
     for expected in (
-        '"quote.spread".tolerate: ', ".where.symbl: unknown field", ".where.symbol: expected a text", ".where.bid: expected a table",
-        ".where.ask.mn: unknown key", ".where.ask.max: not allowed", ".where.timestamp.min: not allowed",
-        '.overrides."IBM".max_re: unknown parameter', '.overrides."IBM".where: unknown parameter',
-        '.overrides."class:stocks": unknown class', '.overrides."SPY".expected a table', '.overrides."X".max_rel: ',
+        '"quote.spread".tolerate = 1.5: not allowed: ', '.where.symbl = "A": unknown field', ".where.symbol = 3: expected a text",
+        ".where.bid = 7: expected a table", ".where.ask.mn = 1: unknown key", '.where.ask.max = "x": not allowed',
+        '.where.timestamp.min = "noon": not allowed', ".overrides.IBM.max_re = 1: unknown key", ".overrides.IBM.where: unknown key",
+        '.overrides."class:stocks": unknown class', ".overrides.SPY = 3: expected a table", '.overrides.X.max_rel = "x": ',
     ):  # fmt: skip
         assert expected in problems, expected
     assert 12 == len(caught.value.problems)
+
+
+def test_patterns_are_those_of_queries():
+    """In filters, overrides and classes brackets stand for themselves, as in a query, and a backslash takes a wildcard's meaning away."""
+    records = [quote(symbol) for symbol in ("BRK[B]", "BRKB", "X*", "XY")]
+    assert [(0, "warning")] == failed(judge(quote__spread={**WIDE, "where": {"symbol": "BRK[B]"}}), records)
+    assert [(2, "warning")] == failed(judge(quote__spread={**WIDE, "where": {"symbol": [r"?\*"]}}), records)
+    for name in ("BRK[B]", "BRK[?]", r"*[B\]"):
+        adapted = {"max_rel": "0.5", "overrides": {name: WIDE}}
+        assert [(0, "warning")] == failed(judge(quote__spread=adapted), records[:2])
+
+
+@pytest.mark.parametrize("place", [{"where": {"symbol": "A*\\"}}, {"overrides": {"A*\\": {}}}])
+def test_patterns_that_end_in_a_backslash(place):
+    """A pattern that ends in a backslash is reported with its place."""
+    with pytest.raises(ConfigError, match="ends in a backslash"):
+        judge(quote__spread=place)

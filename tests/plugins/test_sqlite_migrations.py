@@ -210,7 +210,7 @@ def test_quarantine_of_an_old_database(tmp_path: Path) -> None:
             (one.cells, one.findings[0]["rule"]) for one in found
         ]
         assert 3 == len(list(store.backend.quarantined(QuarantineQuery(rules=("form*",)))))
-        with store.batch(source="again") as batch:
+        with store.batch(origin="again") as batch:
             assert [4] == [one.id for one in batch.quarantine([row] * 4)]
             batch.finish(read=4, reading='{"format": "csv"}')
         assert '{"format": "csv"}' == store.batches()[0].reading

@@ -37,7 +37,7 @@ def migrations_in(package: str) -> list[Migration]:
 
 
 def pending(steps: Sequence[Migration], applied: Sequence[tuple[int, str, str]], path: str) -> list[Migration]:
-    """Return the steps that were not taken yet.
+    """Return the migrations that have not been applied.
 
     :param applied: number, name and checksum of those that were, in order.
     :param path: the database file or server, for errors.

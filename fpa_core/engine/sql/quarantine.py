@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
+from fpa_core import patterns
 from fpa_core.engine.condensed import CellLayouts, cells_of, digest, findings_of, split_findings
 from fpa_core.engine.rows import Row
 from fpa_core.engine.sql.session import Session, wanted_row
 from fpa_core.engine.sql.statements import matching_origins
 from fpa_core.engine.tables import Sought
-from fpa_core.protocols import QuarantineCount, Quarantined, QuarantineQuery, patterns
+from fpa_core.protocols import QuarantineCount, Quarantined, QuarantineQuery
 
 __all__ = ["SqlQuarantine"]
 

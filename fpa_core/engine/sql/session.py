@@ -54,7 +54,7 @@ class Session(Protocol):
         ...
 
     def matches(self, column: str, pattern: str) -> tuple[str, list[Any]]:
-        """Return the condition that a column matches a pattern (see :mod:`fpa_core.protocols.patterns`), and its parameters.
+        """Return the condition that a column matches a pattern (see :mod:`fpa_core.patterns`), and its parameters.
 
         If the pattern begins with plain text, the condition is one that an index on the column serves.
         """

@@ -27,7 +27,7 @@ class BatchTests(StoreTests):
     def test_batches_list_what_they_brought(self, store: DataStore) -> None:
         """Every batch is listed with its source, file, digest and counts, and its rows can be selected by it."""
         store.save(Quote("A", Instant(1), 1, 2))
-        with store.batch(source="files:fxcm", file="x.csv", digest="abc") as batch:
+        with store.batch(origin="files:fxcm", file="x.csv", digest="abc") as batch:
             batch.write(QUOTES, to_table(QUOTES, [Quote("A", Instant(1), 1, 2), Quote("A", Instant(2), 1, 2)]))
             assert (batch.counts.inserted, batch.counts.duplicate, batch.counts.revised) == (1, 1, 0)
             batch.finish(read=3, reading='{"delimiter": ","}')

@@ -33,7 +33,7 @@ def _in_a_batch(opener: Opener, ready: Connection) -> None:
     """Acknowledge one batch, and wait in the middle of another one to be killed."""
     store = DataStore(opener())
     store.save([*ROWS[:100], BAR])
-    with store.batch(source="killed") as batch:
+    with store.batch(origin="killed") as batch:
         batch.write(QUOTES, to_table(QUOTES, ROWS))
         batch.write(BARS, to_table(BARS, [REVISED]))
         batch.quarantine([Quarantined("bars", "A", 5, 3, "{}", ())])

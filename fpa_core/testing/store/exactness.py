@@ -15,8 +15,8 @@ from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.kinds import QUOTES, TRADES, Kind, kind_of
 from fpa_core.models import Bar, CashFlow, CorporateAction, Fill, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import MAX_NS, MIN_NS, Instant
+from fpa_core.patterns import escape
 from fpa_core.protocols import Capability, Query
-from fpa_core.protocols.patterns import escape
 from fpa_core.store import DataStore
 from fpa_core.testing import strategies as own
 from fpa_core.testing.contracts import Contract, holds
@@ -255,7 +255,7 @@ class ExactnessTests(StoreTests):
                 expected = plain.select(kind).to_list()
                 table = plain.select(kind).to_arrow("scaled")
                 for store, form in ((scaled, table), (texts, _in_texts(kind, rows))):
-                    with store.batch(source="form") as batch:
+                    with store.batch(origin="form") as batch:
                         batch.write(kind, form)
                 with few.batch() as batch:
                     batch.write_records(kind, rows)

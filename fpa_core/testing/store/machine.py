@@ -27,11 +27,11 @@ from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import kind_of
 from fpa_core.models import Quote, Trade
 from fpa_core.numbers import Instant
+from fpa_core.patterns import escape
 from fpa_core.protocols import Capability, Receipt
-from fpa_core.protocols.patterns import escape
 from fpa_core.store import DataStore, Selection
 from fpa_core.store.batch import StoreBatch
-from fpa_core.store.stream import Stream
+from fpa_core.store.streams.stream import Stream
 from fpa_core.testing import strategies as own
 from fpa_core.testing.contracts import Contract, holds
 from fpa_core.testing.model import Model, Question, Row
@@ -41,7 +41,7 @@ __all__ = ["BrokenOff", "MachineTests", "StoreMachine", "calls", "run_machine", 
 
 KINDS: tuple[type[Any], ...] = (Quote, Trade)
 SYMBOLS = ("A", "B*")
-SOURCES = ("files:one", "files:two", "live")
+ORIGINS = ("files:one", "files:two", "live")
 LAST = 6
 """Rows have times from 0 to this one, or as much later than the last stored row."""
 
@@ -88,7 +88,7 @@ questions = st.builds(
     st.booleans(),
     st.lists(st.integers(0, 8), min_size=1, max_size=3),
     now_and_then(numbers),
-    now_and_then(st.sampled_from([*SOURCES, "files:*"])),
+    now_and_then(st.sampled_from([*ORIGINS, "files:*"])),
     now_and_then(numbers),
     st.integers(-1, 3 * LAST),
 )
@@ -131,20 +131,20 @@ class StoreMachine(RuleBasedStateMachine):
 
     # What is done to it
 
-    @rule(given=calls, ahead=st.booleans(), source=st.sampled_from(SOURCES))
-    def ingest(self, given: Calls, ahead: bool, source: str) -> None:
+    @rule(given=calls, ahead=st.booleans(), origin=st.sampled_from(ORIGINS))
+    def ingest(self, given: Calls, ahead: bool, origin: str) -> None:
         """Store rows in several calls of one batch."""
         calls = self.shifted(given, ahead)
-        with self.store.batch(source=source) as batch:
+        with self.store.batch(origin=origin) as batch:
             write(batch, calls)
-        self.learn(batch.receipt, source, rows_of(calls))
+        self.learn(batch.receipt, origin, rows_of(calls))
 
     @precondition(lambda self: self.delivered)
     @rule(which=numbers, start=st.integers(0, 8), end=st.integers(1, 30), as_table=st.booleans())
     def ingest_again(self, which: int, start: int, end: int, as_table: bool) -> None:
         """Store all or some rows of an earlier batch again."""
         rows = self.delivered[which % len(self.delivered)][start:end]
-        with self.store.batch(source="files:one") as batch:
+        with self.store.batch(origin="files:one") as batch:
             write(batch, [(rows, as_table)])
         self.learn(batch.receipt, "files:one", rows)
 
@@ -155,7 +155,7 @@ class StoreMachine(RuleBasedStateMachine):
         if again is not None and self.delivered:
             rows = [*self.delivered[again % len(self.delivered)][:6], *rows]
         if self.stream is None:
-            self.stream = self.store.stream(source="live", max_rows=10**6, max_delay="1h")
+            self.stream = self.store.stream(origin="live", max_rows=10**6, max_delay="1h")
             self.model.begin(self.stream.batch, "live")
         tickets = [self.stream.write(row) for row in rows]
         if rows and self.stream.batch in self.model.undone:
@@ -184,11 +184,11 @@ class StoreMachine(RuleBasedStateMachine):
         """Seal everything, or one kind or symbol."""
         self.store.seal(what, symbol=symbol, least=least)
 
-    @precondition(lambda self: self.model.sources and Capability.UNDO in self.capabilities)
+    @precondition(lambda self: self.model.origins and Capability.UNDO in self.capabilities)
     @rule(which=numbers, late=st.booleans())
     def undo(self, which: int, late: bool) -> None:
         """Undo any batch, an undo or a deletion too; half of the time one of the last three."""
-        known = sorted(self.model.sources.keys() - self.model.parents.keys())
+        known = sorted(self.model.origins.keys() - self.model.parents.keys())
         target = known[-1 - which % min(3, len(known))] if late else known[which % len(known)]
         if target in self.model.undone:
             with pytest.raises(DataError, match="already undone"):
@@ -312,7 +312,7 @@ class StoreMachine(RuleBasedStateMachine):
             latest_first=question.latest_first,
             order="time" if question.by_time else "symbol",
             batch=question.batch,
-            source=question.source,
+            origin=question.origin,
             as_known_at=recorded[0] if recorded else None,
             **further,
         )
@@ -320,7 +320,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def of_these_batches(self, question: Question) -> Question:
         """Return the question with indexes of batches replaced by their ids."""
-        ids = sorted(self.model.sources)
+        ids = sorted(self.model.origins)
         batch, known = (
             ids[which % len(ids)] if which is not None and ids else None for which in (question.batch, question.known)
         )
@@ -336,9 +336,9 @@ class StoreMachine(RuleBasedStateMachine):
             for rows, as_table in given
         ]
 
-    def learn(self, receipt: Receipt, source: str, rows: list[Any]) -> None:
+    def learn(self, receipt: Receipt, origin: str, rows: list[Any]) -> None:
         """Store rows in the model, as a new batch, and compare the counts."""
-        self.model.begin(receipt.batch, source)
+        self.model.begin(receipt.batch, origin)
         self.model.arrive(receipt.batch, rows)
         self.compare(receipt)
         self.delivered.append(rows)

@@ -156,7 +156,7 @@ class MultisetTests(StoreTests):
     def test_records_and_tables_are_counted_alike(self, fresh: Fresh, rows: list[Any], size: int) -> None:
         """Rows written as records give the counts and the contents of the same rows written as tables."""
         with fresh() as one, fresh() as other:
-            for kind, group in one.grouped(rows).items():
+            for kind, group in one.writer.grouped(rows).items():
                 calls = [group[start : start + size] for start in range(0, len(group), size)]
                 with one.batch() as tables, other.batch() as records:
                     for call in calls:

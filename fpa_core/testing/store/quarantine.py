@@ -114,10 +114,10 @@ class QuarantineTests(StoreTests):
 
     @holds(Contract.C4)
     def test_rejected_records_can_be_selected(self, store: DataStore) -> None:
-        """Rejected records are found by batch, id, kind, symbol, rule, source and state, latest first or in order; they are counted alike."""
-        with store.batch(source="files:one") as first:
+        """Rejected records are found by batch, id, kind, symbol, rule, origin and state, latest first or in order; they are counted alike."""
+        with store.batch(origin="files:one") as first:
             first.quarantine([_rejected("a", 2, subject="BRK[B]"), _rejected("b", 1, kind="quotes", subject="BRKB")])
-        with store.batch(source="live") as second:
+        with store.batch(origin="live") as second:
             second.quarantine([_rejected("c", 1, subject="A", findings=({"rule": "trade.price", "message": ""},))])
         assert [one.raw for one in store.iter_quarantined(in_order=True)] == ["b", "a", "c"]
         assert {"a", "b"} == {one.raw for one in store.quarantined()[1:]}
@@ -132,10 +132,10 @@ class QuarantineTests(StoreTests):
             ({"symbol": ["A", "BRKB"]}, "bc"),
             ({"rule": "format"}, "ab"),
             ({"rule": "trade.*"}, "c"),
-            ({"source": "files:*"}, "ab"),
+            ({"origin": "files:*"}, "ab"),
             ({"state": "open"}, "abc"),
             ({"state": ["discarded", "undone"]}, ""),
-            ({"kind": "trades", "source": "live"}, "c"),
+            ({"kind": "trades", "origin": "live"}, "c"),
         ]
         for condition, expected in conditions:
             assert expected == "".join(sorted(one.raw for one in store.quarantined(**condition))), condition
@@ -176,7 +176,7 @@ class QuarantineTests(StoreTests):
         """Rows that were rejected and replayed are, with those that were not, what the batch would have brought without rules."""
         good, bad = ([row for row, rejected in rows if rejected is which] for which in (False, True))
         with fresh() as store:
-            with store.batch(source="files:one") as batch:
+            with store.batch(origin="files:one") as batch:
                 batch.write(QUOTES, to_table(QUOTES, good))
                 batch.quarantine(
                     [_rejected(json.dumps(to_dict(row)), number, kind="quotes") for number, row in enumerate(bad)]
@@ -229,7 +229,7 @@ class QuarantineTests(StoreTests):
             batch.quarantine([_rejected("bar", 3, kind="bars")])
         (kept,) = store.quarantined()
         with store.backend.transaction(origin="judge") as transaction:
-            transaction.refuse_again([evolve(kept, findings=({"rule": "second"},))])
+            transaction.reject_again([evolve(kept, findings=({"rule": "second"},))])
             assert 1 == transaction.discard(QuarantineQuery(ids=(kept.id,)))
         store.undo(transaction.batch_id)
         assert [("open", kept.findings)] == [(one.state, one.findings) for one in store.quarantined()]
@@ -308,5 +308,5 @@ class QuarantineTests(StoreTests):
         (rejected,) = store.quarantined()
         now = ({"rule": "quote.crossed", "message": "still crossed"},)
         with store.batch(replays=first.id) as replay:
-            replay.refuse_again([evolve(rejected, findings=now)])
+            replay.reject_again([evolve(rejected, findings=now)])
         assert [("open", now, rejected.id)] == [(one.state, one.findings, one.id) for one in store.quarantined()]

@@ -13,8 +13,8 @@ from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.kinds import BARS, QUOTES, Kind, kind_of
 from fpa_core.models import Bar, Quote
 from fpa_core.numbers import Instant
+from fpa_core.patterns import escape
 from fpa_core.protocols import Query, StoreBackend
-from fpa_core.protocols.patterns import escape
 from fpa_core.store import DataStore
 from fpa_core.testing.contracts import Contract, holds
 from fpa_core.testing.store.base import Fresh, StoreTests, law
@@ -25,7 +25,7 @@ __all__ = ["QueryTests"]
 
 SYMBOLS = ["BRK", "BRK*", "BRK?", "BRK[B]", "BRKB", "*", "?", "[", "\\", "BRK\\*", "%", "_", "brk"]
 
-SOURCES = ("files:one", "files:two", "live")
+ORIGINS = ("files:one", "files:two", "live")
 
 
 @frozen
@@ -38,7 +38,7 @@ class Asked:
     end: int | None
     equal: dict[str, Any]
     batch: int | None
-    sources: tuple[str, ...] | None
+    origins: tuple[str, ...] | None
     limit: int | None
     reverse: bool
 
@@ -58,10 +58,10 @@ asked = st.builds(
 
 
 def _answer(rows: list[tuple[Any, int, str]], query: Query) -> list[Any]:
-    """Return the records that *query* selects of all, each with its batch and the source of this."""
+    """Return the records that *query* selects of all, each with its batch and the origin of that."""
     found = [
         record
-        for record, batch, source in rows
+        for record, batch, origin in rows
         if (
             (query.subjects is None and not query.patterns)
             or record.symbol in (query.subjects or ())
@@ -71,7 +71,7 @@ def _answer(rows: list[tuple[Any, int, str]], query: Query) -> list[Any]:
         and (query.end_ns is None or record.ts_ns < query.end_ns)
         and all(getattr(record, name) == value for name, value in query.equal.items())
         and query.batch in {None, batch}
-        and (query.origins is None or any(fnmatchcase(source, pattern) for pattern in query.origins))
+        and (query.origins is None or any(fnmatchcase(origin, pattern) for pattern in query.origins))
     ]
     return (found[::-1] if query.reverse else found)[: query.limit]
 
@@ -88,19 +88,19 @@ class QueryTests(StoreTests):
     def test_queries_against_a_plain_list(self, fresh: Fresh, batches: list[list[Any]], questions: list[Asked]) -> None:
         """Any query gives what a search of a plain list gives, and counting it gives the number of its rows."""
         with fresh() as store:
-            sources = {}
-            for records, source in zip(batches, SOURCES, strict=False):
-                sources[store.save(records, source=source).batch] = source
+            origins = {}
+            for records, origin in zip(batches, ORIGINS, strict=False):
+                origins[store.save(records, origin=origin).batch] = origin
             for kind in (QUOTES, BARS):
-                owners = {number: _scanned(store.backend, Query(kind, batch=number)) for number in sources}
+                owners = {number: _scanned(store.backend, Query(kind, batch=number)) for number in origins}
                 rows = []
                 for record in _scanned(store.backend, Query(kind)):  # the order is what other tests check
                     number = next(one for one in owners if record in owners[one])
                     owners[number].remove(record)
-                    rows.append((record, number, sources[number]))
+                    rows.append((record, number, origins[number]))
                 assert not any(owners.values()), "rows by batch are not the rows of all batches"
                 for question in questions:
-                    query = self._query(kind, question, sorted(sources))
+                    query = self._query(kind, question, sorted(origins))
                     found = _scanned(store.backend, query, 3)
                     assert _answer(rows, query) == found
                     assert len(found) == store.backend.count(query)
@@ -117,7 +117,7 @@ class QueryTests(StoreTests):
             limit=question.limit,
             reverse=question.reverse,
             patterns=question.patterns,
-            origins=question.sources,
+            origins=question.origins,
         )
 
     @holds(Contract.C1)
@@ -273,13 +273,13 @@ class QueryTests(StoreTests):
             }
 
     @holds(Contract.C3)
-    def test_rows_by_source(self, store: DataStore) -> None:
-        """Rows can be selected by the source of the batch that brought them first."""
+    def test_rows_by_origin(self, store: DataStore) -> None:
+        """Rows can be selected by the origin of the batch that brought them first."""
         rows = [Quote("A", Instant(ts), 1, 2) for ts in range(4)]
-        store.save(rows[:2], source="files:one")
-        store.save(rows[1:3], source="files:two")
-        store.save(rows[3:], source="live")
-        assert rows[:2] == store.select(Quote, source="files:one").to_list()
-        assert rows[:3] == store.select(Quote, source="files:*").to_list()
-        assert rows[2:] == store.select(Quote, source=["live", "files:two"]).to_list()
-        assert store.select(Quote, source="api").to_list() == []
+        store.save(rows[:2], origin="files:one")
+        store.save(rows[1:3], origin="files:two")
+        store.save(rows[3:], origin="live")
+        assert rows[:2] == store.select(Quote, origin="files:one").to_list()
+        assert rows[:3] == store.select(Quote, origin="files:*").to_list()
+        assert rows[2:] == store.select(Quote, origin=["live", "files:two"]).to_list()
+        assert store.select(Quote, origin="api").to_list() == []

@@ -143,7 +143,7 @@ _MONTHS = ("%b %d, %Y", "%d %b %Y", "%d-%b-%Y")
 
 
 def _days(cells: pa.Array, day_first: bool | None) -> Iterable[date]:
-    """Yield the dates that cells plainly show; the order of 01/02/2024 is the one that *day_first* says or any of them shows."""
+    """Yield the dates in cells; the order of day and month is given by *day_first*, or by any unambiguous cell."""
     import pyarrow as pa
 
     from fpa_plugins.files.cells import texts_of
@@ -221,7 +221,7 @@ def one_series(rows: Rows, said: Format) -> Rows:  # noqa: ARG001 - every one is
 
 
 def _index(names: Sequence[str], name: str) -> int:
-    """Return the place of a column: of that very name, else without regard to case, as formats are recognised.
+    """Return the index of a column: one with exactly this name, else one that differs only in case, as when formats are recognised.
 
     :raises DataError: when there is none.
     """

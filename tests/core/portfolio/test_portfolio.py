@@ -120,7 +120,7 @@ def test_a_difference_to_a_snapshot_is_explained(store, portfolio):
         msft.stated,
         msft.explanation,
     )
-    (stated,) = portfolio.positions("main", source="snapshots")
+    (stated,) = portfolio.positions("main", from_="snapshots")
     assert ("MSFT", 5) == (stated.symbol, stated.quantity)
     store.undo(other.batch)
 
@@ -256,7 +256,7 @@ def test_an_account_is_named_or_the_only_one(store, portfolio):
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
-        (lambda portfolio: portfolio.positions(source="x"), "fills, snapshots"),
+        (lambda portfolio: portfolio.positions(from_="x"), "fills, snapshots"),
         (lambda portfolio: portfolio.pnl(by="week"), "day, month, year"),
         (lambda portfolio: portfolio.equity(every="week"), "day, month, year"),
         (lambda portfolio: portfolio.returns(method="simple"), "time_weighted, money_weighted"),

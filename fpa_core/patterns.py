@@ -1,4 +1,4 @@
-"""Patterns of symbols and origins, and their translation to the pattern languages of backends.
+"""Patterns of symbols, origins, rule ids and other names, and their translation to the pattern languages of backends.
 
 In a pattern ``*`` matches any number of characters, ``?`` exactly one, and a backslash escapes the character after it. All else, brackets
 too, matches itself, because symbols such as ``BRK[B]`` exist. A text without ``*`` and ``?`` is not a pattern and is taken literally,
@@ -15,16 +15,29 @@ from collections.abc import Callable, Iterator
 
 from fpa_core.exceptions import DataError
 
-__all__ = ["compiled", "escape", "name_of", "start_of", "text_after", "translate"]
+__all__ = ["compiled", "escape", "is_pattern", "matches", "name_of", "start_of", "text_after", "translate"]
 
 _TOKEN = re.compile(r"\\(.)|([*?])|([^\\*?]+)", re.DOTALL)
 _SPECIAL = re.compile(r"([*?\\])")
 _LAST_BEFORE_SURROGATES, _LAST_SURROGATE = 0xD7FF, 0xDFFF
 
 
+def is_pattern(text: str) -> bool:
+    """Return whether *text* is a pattern rather than a name."""
+    return "*" in text or "?" in text
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Return whether *name* matches *pattern*, case-sensitively.
+
+    :raises DataError: if the pattern ends in a backslash.
+    """
+    return compiled(pattern).fullmatch(name) is not None
+
+
 def escape(name: str) -> str:
     """Return the pattern that matches only *name*."""
-    return _SPECIAL.sub(r"\\\1", name) if _has_special(name) else name
+    return _SPECIAL.sub(r"\\\1", name) if is_pattern(name) else name
 
 
 def name_of(pattern: str) -> str | None:
@@ -64,7 +77,7 @@ def translate(pattern: str, *, many: str, one: str, literal: Callable[[str], str
 
 def _parts(pattern: str) -> Iterator[tuple[bool, str]]:
     """Yield the parts of a pattern, and whether each is special."""
-    if not _has_special(pattern):
+    if not is_pattern(pattern):
         yield False, pattern
         return
     position = 0
@@ -77,10 +90,6 @@ def _parts(pattern: str) -> Iterator[tuple[bool, str]]:
         escaped, special, plain = token.groups()
         yield bool(special), special or escaped or plain
         position = token.end()
-
-
-def _has_special(text: str) -> bool:
-    return "*" in text or "?" in text
 
 
 @functools.lru_cache(maxsize=256)

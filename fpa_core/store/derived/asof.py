@@ -1,7 +1,7 @@
-"""Trades beside the quote that prevailed: the last one at or before the time of the trade.
+"""Join trades with the prevailing quote: the last one at or before the time of the trade.
 
-Of quotes at the very time of a trade, the last to arrive counts. Trades are taken batch by batch, and the quotes of each symbol in them
-stream past: memory is bounded by the batch.
+Of several quotes at the time of a trade, the last to arrive counts. Trades come in batches, and the quotes of each symbol in a batch are read
+once, in order: memory is bounded by the batch.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ import pyarrow as pa
 from fpa_core.arrow import columns
 from fpa_core.kinds import QUOTES
 
-__all__ = ["QuotesOf", "prevailing"]
+__all__ = ["QuotesOf", "asof_join"]
 
 Times = npt.NDArray[np.int64]
 
 _NULL = {"decimal": pa.decimal128(38, 0), "time": columns.TIME, "integer": pa.int64(), "text": pa.string()}
 
 QuotesOf = Callable[[str, int, int], Iterable[pa.RecordBatch]]
-"""Returns the quotes of a symbol from the one that prevails at a first time on, to a last time and including it, in order."""
+"""Returns the quotes of a symbol in order: from the one that prevails at the first time to the last time, inclusive."""
 
 
-def prevailing(
+def asof_join(
     trades: pa.RecordBatch, quotes_of: QuotesOf, names: Sequence[str], tolerance_ns: int | None = None
 ) -> pa.Table:
-    """Return, row by row, the quote that prevailed at each trade; all null where there was none, or it was older than the tolerance.
+    """Return the prevailing quote of each trade, in the order of the trades; all null if there is none, or it is older than the tolerance.
 
-    :param names: the columns of the quotes, the time among them.
+    :param names: the columns of the quotes, including the time.
     """
     nothing = pa.RecordBatch.from_arrays([pa.nulls(0, _NULL[QUOTES.by_name[name].type]) for name in names], list(names))
     times = columns.times_as_ns(trades.column("timestamp")).to_numpy()
@@ -44,7 +44,7 @@ def prevailing(
         symbol = codes.dictionary[int(numbers[rows[0]])].as_py()
         first, last = int(times[rows[0]]), int(times[rows[-1]])
         parts += _matched(times[rows], quotes_of(symbol, first, last), nothing, tolerance_ns)
-    table = _together(parts or [nothing])
+    table = _concatenated(parts or [nothing])
     if (order[1:] < order[:-1]).any():
         back = np.empty(len(order), np.int64)
         back[order] = np.arange(len(order))
@@ -55,11 +55,11 @@ def prevailing(
 def _matched(
     times: Times, batches: Iterable[pa.RecordBatch], nothing: pa.RecordBatch, tolerance_ns: int | None
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the quotes of one symbol that prevailed at *times*, which ascend, in as many batches as it takes."""
+    """Yield the quotes of one symbol that prevailed at *times*, which ascend, in one or more batches."""
     held = nothing
     done = 0
     for batch in batches:
-        # What lies before this batch is settled by the one before it; equal times are not: the later quote counts.
+        # Trades before this batch get their quote from the one before it. Those at its first time do not: the later quote counts.
         upto = int(np.searchsorted(times, _ns(batch)[0], "left"))
         if upto > done:
             yield _taken(times[done:upto], held, tolerance_ns)
@@ -70,14 +70,14 @@ def _matched(
 
 
 def _taken(times: Times, quotes: pa.RecordBatch, tolerance_ns: int | None) -> pa.RecordBatch:
-    """Return the last of *quotes* at or before each time."""
+    """Return the last of *quotes* at or before each time; null if there is none."""
     if not quotes.num_rows:
         return quotes.take(pa.nulls(len(times), pa.int64()))
     quoted = _ns(quotes)
     rows = np.searchsorted(quoted, times, "right") - 1
     missing = rows < 0
     if tolerance_ns is not None:
-        # Their distance may take one bit more than they do; it is never negative.
+        # The difference is never negative, but may need 64 bits without a sign.
         age = times.view(np.uint64) - quoted[np.maximum(rows, 0)].view(np.uint64)
         missing |= age > np.uint64(min(tolerance_ns, 2**64 - 1))
     return quotes.take(pa.array(rows, mask=missing))
@@ -88,8 +88,8 @@ def _ns(batch: pa.RecordBatch) -> Times:
     return times
 
 
-def _together(parts: Sequence[pa.RecordBatch]) -> pa.Table:
-    """Return quotes of any decimal types as one table."""
+def _concatenated(parts: Sequence[pa.RecordBatch]) -> pa.Table:
+    """Return quotes as one table, whatever their decimal types."""
     names = parts[0].schema.names
     arrays = []
     for name in names:

@@ -1,4 +1,4 @@
-"""What a store derives from quotes and trades when asked: bars, and trades beside their quotes. Nothing of it is kept."""
+"""Derived tables as lazy views: bars of trades or quotes, and trades with their quotes. Nothing of them is stored."""
 
 from __future__ import annotations
 
@@ -9,26 +9,24 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from fpa_core.arrow.conversion import concat, from_table
-from fpa_core.exceptions import DataError
 from fpa_core.kinds import BARS, QUOTES, TRADES, Column
 from fpa_core.models import Bar, Quote, Trade
-from fpa_core.numbers import to_seconds
 from fpa_core.store.selection import Selection
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fpa_core.store.bars import From
+    from fpa_core.store.derived.resample import From
 
-__all__ = ["DerivedBars", "DerivedVerbs", "QuotedTrades"]
+__all__ = ["QuotedTrades", "ResampledBars"]
 
 QUOTE_COLUMNS = ("timestamp", "bid", "ask", "bid_size", "ask_size")
-"""What a joined table shows of the quote; its time is called ``quote_timestamp`` there."""
+"""The columns of the quote in a joined table; its time is named ``quote_timestamp`` there."""
 
 
 @frozen
-class DerivedBars:
-    """Bars made of a selection's rows, by symbol and time; made anew each time they are asked for."""
+class ResampledBars:
+    """Bars of the rows of a selection, by symbol and time; made each time they are read."""
 
     rows: Selection[Any]
     interval: str
@@ -38,10 +36,10 @@ class DerivedBars:
         return itertools.chain.from_iterable(from_table(BARS, table) for table in self.tables())
 
     def tables(self) -> Iterator[pa.Table]:
-        """Yield the bars as they are made, in bounded memory; the type of a decimal column may differ from one table to the next."""
-        from fpa_core.store import bars
+        """Yield the bars in bounded memory; the type of a decimal column may differ from one table to the next."""
+        from fpa_core.store.derived.resample import resample
 
-        return bars.fold(self.rows.scan(), self.interval, self.from_)
+        return resample(self.rows.scan(), self.interval, self.from_)
 
     def to_list(self) -> list[Bar]:
         """Return all bars."""
@@ -63,7 +61,7 @@ class DerivedBars:
 
 @frozen
 class QuotedTrades:
-    """Trades, each with the quote that prevailed: the last one at or before its time, at equal times the last to arrive."""
+    """Trades, each with the prevailing quote: the last one at or before its time; of several at that time, the last to arrive."""
 
     trades: Selection[Trade]
     quotes: Selection[Quote]
@@ -72,9 +70,9 @@ class QuotedTrades:
     def __iter__(self) -> Iterator[tuple[Trade, Quote | None]]:
         names = tuple(QUOTES.by_name)
         for batch, quotes in self._joined(names):
-            there = quotes.column("timestamp").is_valid()
-            found = iter(from_table(QUOTES, quotes.filter(there)))
-            for trade, quoted in zip(from_table(TRADES, batch), there.to_pylist(), strict=True):
+            present = quotes.column("timestamp").is_valid()
+            found = iter(from_table(QUOTES, quotes.filter(present)))
+            for trade, quoted in zip(from_table(TRADES, batch), present.to_pylist(), strict=True):
                 yield trade, next(found) if quoted else None
 
     def tables(self) -> Iterator[pa.Table]:
@@ -112,10 +110,10 @@ class QuotedTrades:
 
     def _joined(self, names: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, pa.Table]]:
         from fpa_core.arrow import columns
-        from fpa_core.store import joins
+        from fpa_core.store.derived.asof import asof_join
 
         def quotes_of(symbol: str, first: int, last: int) -> Iterable[pa.RecordBatch]:
-            backend = self.quotes.store.backend
+            backend = self.quotes.rows.backend
             query = evolve(self.quotes.query, subjects=(symbol,))
             before = evolve(query, end_ns=first + 1, limit=1, reverse=True)
             found = next(iter(backend.scan(before, columns=["timestamp"])), None)
@@ -123,68 +121,7 @@ class QuotedTrades:
             return backend.scan(evolve(query, start_ns=start, end_ns=last + 1), columns=names)
 
         for batch in self.trades.batches():
-            yield batch, joins.prevailing(batch, quotes_of, names, self.tolerance_ns)
-
-
-class DerivedVerbs:
-    """The verbs for what is derived."""
-
-    if TYPE_CHECKING:
-
-        def select(self, what: Any, symbol: str | Sequence[str] | None = None, **conditions: Any) -> Selection[Any]:
-            """Describe rows to read."""
-            ...
-
-    def bars(
-        self,
-        symbol: str | Sequence[str] | None = None,
-        interval: str = "1m",
-        *,
-        from_: From = "trades",
-        start: Any = None,
-        end: Any = None,
-        source: str | Sequence[str] | None = None,
-        as_known_at: Any = None,
-    ) -> DerivedBars:
-        """Describe bars of trades, or of the middle of quotes; nothing is read yet.
-
-        A bar holds the rows from its own time on, up to the start of the next one, in UTC; weeks begin on Monday. There is none where there is no
-        row. All is exact but ``vwap``, which is rounded to 18 digits, half to even. Every trade counts, whatever its conditions; of quotes, those
-        with both sides, and bars of these have no volume.
-
-        :param symbol: as for :meth:`select`; so are *start*, *end*, *source* and *as_known_at*, which say what rows count.
-        :raises DataError: for what is no interval.
-        """
-        from fpa_core.store import bars
-
-        bars.check_from(from_)
-        conditions = {"start": start, "end": end, "source": source, "as_known_at": as_known_at}
-        kind = TRADES if from_ == "trades" else QUOTES
-        rows = self.select(kind, symbol, columns=bars.NEEDED[from_], **conditions)
-        return DerivedBars(rows, BARS.by_name["interval"].convert(interval), from_)
-
-    def join_quotes(
-        self,
-        trades: Selection[Trade],
-        tolerance: Any = None,
-        *,
-        source: str | Sequence[str] | None = None,
-    ) -> QuotedTrades:
-        """Describe trades, each with the quote that prevailed: the last one at or before it; nothing is read yet.
-
-        Of quotes at the very time of the trade, the last to arrive counts. A selection of what was known in the past is joined with the quotes
-        known then.
-
-        :param trades: a selection of trades; all of their columns are read.
-        :param tolerance: how old a quote may be, as ``"1s"``; None for any age.
-        :param source: only quotes of this source, as for :meth:`select`.
-        :raises DataError: when the selection is not of trades.
-        """
-        if trades.query.kind is not TRADES:
-            raise DataError(f"trades are joined with quotes, not {trades.query.kind.name}", field="trades")
-        quotes = self.select(QUOTES, source=source, as_known_at=trades.query.known_at_ns)
-        tolerance_ns = None if tolerance is None else round(to_seconds(tolerance, "tolerance") * 10**9)
-        return QuotedTrades(evolve(trades, columns=None), quotes, tolerance_ns)
+            yield batch, asof_join(batch, quotes_of, names, self.tolerance_ns)
 
 
 def _field(column: Column) -> pa.Field:

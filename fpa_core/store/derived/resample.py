@@ -1,8 +1,8 @@
-"""Bars from trades, or from the middle of quotes: exact, in bounded memory, however the rows are cut into batches.
+"""Resample trades, or the mid prices of quotes, to bars: exactly, in bounded memory, however the rows are cut into batches.
 
-A row is a bar of its own: open, high, low and close are its price. Bars of bars are bars again, so rows fold into bars within a batch,
-and the last bar of a batch with the first of the next, by one and the same rule. Prices are integers at one scale while this goes on: 64-bit
-ones as long as no sum can pass 64 bits, Python's own beyond.
+Each row is taken as a bar whose open, high, low and close are its price. Bars of one interval combine to a bar, so the same step combines the
+rows of a batch, and the last bar of a batch with the first of the next. Prices are integers of one scale meanwhile: of 64 bits as long as no sum
+can exceed them, otherwise Python integers.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from fpa_core.exceptions import DataError
 from fpa_core.kinds import BARS
 from fpa_core.numbers import EXACT
 
-__all__ = ["NEEDED", "VWAP", "From", "check_from", "fold", "runs"]
+__all__ = ["NEEDED", "VWAP", "From", "check_from", "resample", "runs"]
 
 From: TypeAlias = Literal["trades", "mid"]
-"""What bars are made of: the prices of trades, or half of bid plus ask."""
+"""The prices of bars: those of trades, or the mid prices of quotes."""
 
 NEEDED = {"trades": ("symbol", "timestamp", "price", "size"), "mid": ("symbol", "timestamp", "bid", "ask")}
-"""The columns that bars of each sort are made of."""
+"""The columns needed for each."""
 
 VWAP = Context(prec=18, rounding=ROUND_HALF_EVEN)
-"""How the one quotient in a bar, the volume-weighted average price, is rounded. Everything else is exact."""
+"""The rounding of the volume-weighted average price, the only quotient in a bar. Everything else is exact."""
 
 Integers: TypeAlias = npt.NDArray[Any]
-"""Of 64 bits, or Python's own where these are too few."""
+"""Of 64 bits, or Python integers if these are too few."""
 
 _SAFE = 2**62
 _UNIT_NS = {"s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9, "w": 7 * 86400 * 10**9}
@@ -45,19 +45,19 @@ _MONDAY = -3 * 86400 * 10**9
 
 
 def check_from(from_: str) -> None:
-    """Refuse what bars cannot be made of.
+    """Check that bars can be made of *from_*.
 
-    :raises DataError: it names what they can.
+    :raises DataError: if not; it names the values that are valid.
     """
     if from_ not in get_args(From):
         raise DataError(f"from_: {from_!r} is none of: {', '.join(get_args(From))}", field="from_", value=from_)
 
 
-def fold(batches: Iterable[pa.RecordBatch], interval: str, from_: From) -> Iterator[pa.Table]:
-    """Yield tables of bars of rows that come by symbol, then time; each bar is complete.
+def resample(batches: Iterable[pa.RecordBatch], interval: str, from_: From) -> Iterator[pa.Table]:
+    """Yield tables of complete bars of rows that come by symbol, then time.
 
-    :param batches: with the columns of :data:`NEEDED`, decimals preferably scaled (see :mod:`fpa_core.arrow.columns`).
-    :raises DataError: for what is no interval.
+    :param batches: rows with the columns of :data:`NEEDED`, decimals preferably scaled (see :mod:`fpa_core.arrow.columns`).
+    :raises DataError: if *interval* is invalid.
     """
     interval = BARS.by_name["interval"].convert(interval)
     start_of = _floor(interval)
@@ -67,10 +67,10 @@ def fold(batches: Iterable[pa.RecordBatch], interval: str, from_: From) -> Itera
         rows = rows_of(batch, start_of)
         if not len(rows.starts):
             continue
-        bars = _folded(rows)
+        bars = _combined(rows)
         if open_bar is not None:
             if open_bar[0] == symbol:
-                bars = _folded(_joined(open_bar[1], bars))
+                bars = _combined(_concatenated(open_bar[1], bars))
             else:
                 yield _table(*open_bar, interval)
         if len(bars.starts) > 1:
@@ -81,7 +81,7 @@ def fold(batches: Iterable[pa.RecordBatch], interval: str, from_: From) -> Itera
 
 
 def runs(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Yield the rows of each symbol of batches that come by symbol."""
+    """Yield the rows of each symbol; *batches* come by symbol."""
     for batch in batches:
         if not batch.num_rows:
             continue
@@ -97,9 +97,9 @@ def runs(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, pa.RecordBatc
 
 
 def _floor(interval: str) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
-    """Return what finds the start of the interval each time lies in; months are those of the calendar, in UTC."""
+    """Return a function from times to the starts of their intervals; months are calendar months in UTC."""
     match = re.fullmatch(r"(\d+)(\D+)", interval)
-    assert match is not None, "the converter of the interval let it through"
+    assert match is not None, "the converter accepted it"
     number, unit = int(match[1]), match[2]
 
     def start_of(times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -118,7 +118,7 @@ def _floor(interval: str) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.in
 
 @frozen(eq=False)
 class _Numbers:
-    """Integers and how many of their digits stand after the point."""
+    """Integers with a common number of decimal places."""
 
     values: Integers
     scale: int
@@ -134,13 +134,13 @@ class _Numbers:
         return cls(np.array([int(value.scaleb(scale, EXACT)) for value in decimals], object), scale)
 
     def at(self, scale: int) -> _Numbers:
-        """Return the same numbers at a scale that is not smaller."""
+        """Return the same numbers at an equal or larger scale."""
         factor = 10 ** (scale - self.scale)
         return self if factor == 1 else _Numbers(_within(self.values, factor) * factor, scale)
 
 
 def _within(values: Integers, times: int) -> Integers:
-    """Return *values* in a type that holds so many *times* the largest of them."""
+    """Return *values* in a type that holds the largest of them multiplied by *times*."""
     if values.dtype == object or not len(values):
         return values.astype(object)
     peak = max(-int(values.min()), int(values.max()))
@@ -149,7 +149,7 @@ def _within(values: Integers, times: int) -> Integers:
 
 @frozen(eq=False)
 class _Bars:
-    """Bars of one symbol in order of time, or rows, each taken for a bar; several may have one start until they are folded.
+    """Bars of one symbol in order of time, or rows taken as bars; several may share a start until they are combined.
 
     :ivar amount: the sum of price times size, at both scales together.
     """
@@ -198,7 +198,7 @@ def _of_trades(batch: pa.RecordBatch, start_of: Callable[[Any], Any]) -> _Bars:
 
 
 def _of_mids(batch: pa.RecordBatch, start_of: Callable[[Any], Any]) -> _Bars:
-    """Take quotes that have both sides."""
+    """Return the quotes with both sides as bars."""
     if batch.column("bid").null_count or batch.column("ask").null_count:
         batch = batch.filter(pc.and_(batch.column("bid").is_valid(), batch.column("ask").is_valid()))
     bid, ask = _Numbers.of(batch, "bid"), _Numbers.of(batch, "ask")
@@ -213,8 +213,8 @@ def _times(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
     return times
 
 
-def _folded(bars: _Bars) -> _Bars:
-    """Return bars with one for each start."""
+def _combined(bars: _Bars) -> _Bars:
+    """Return one bar for each start."""
     firsts = np.flatnonzero(np.concatenate([[True], bars.starts[1:] != bars.starts[:-1]]))
     lasts = np.append(firsts[1:], len(bars.starts)) - 1
 
@@ -234,7 +234,7 @@ def _folded(bars: _Bars) -> _Bars:
     )
 
 
-def _joined(one: _Bars, other: _Bars) -> _Bars:
+def _concatenated(one: _Bars, other: _Bars) -> _Bars:
     scale, size_scale = max(one.scale, other.scale), max(one.size_scale, other.size_scale)
     both = [bars.at(scale, size_scale) for bars in (one, other)]
     series: dict[str, Any] = {}
@@ -260,7 +260,7 @@ def _table(symbol: str, bars: _Bars, interval: str) -> pa.Table:
 
 
 def _vwap(bars: _Bars) -> Sequence[Decimal | None]:
-    """Return what was paid for one on the average; None where nothing changed hands."""
+    """Return the average price weighted by volume; None if the volume is zero."""
     assert bars.amount is not None
     assert bars.volume is not None
     return [

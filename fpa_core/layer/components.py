@@ -1,14 +1,12 @@
-"""The parts of a data layer, made of configuration and plugins when they are first used, and tied to one another."""
+"""The components of a data layer, made from the configuration and the plugins when they are first used."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import time
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from fpa_core import config as configuration
 from fpa_core.config import Section
@@ -21,8 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fpa_core.cache import DataCache
-    from fpa_core.cached_reads import CachedReads
     from fpa_core.config import Config, Tree
+    from fpa_core.layer.cached_reads import CachedReads
     from fpa_core.models import Order
     from fpa_core.plugins import PluginManager, Registration
     from fpa_core.portfolio import Portfolio
@@ -31,21 +29,21 @@ if TYPE_CHECKING:
     from fpa_core.store import DataStore
     from fpa_core.validator import DataValidator
 
-__all__ = ["Parts", "rule_origins", "structured"]
+__all__ = ["Components", "rule_origins", "structured"]
 
 T = TypeVar("T")
 
 BAR_COLUMNS = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
-"""What rules compare of stored bars."""
+"""The columns of stored bars that rules compare."""
 
 BARS_AT_ONCE = 512
-"""So few that the garbage collector does not look at the rows of a batch while they are made."""
+"""Rows of a batch: few enough that making them does not trigger the garbage collector."""
 
 
 def structured(tree: Tree, plugins: PluginManager) -> Config:
-    """Return the configuration that a tree of values is, by the options of what the plugins offer.
+    """Convert a tree of values to a configuration, with the options of the backends and rules of *plugins*.
 
-    :raises ConfigError: with every problem there is.
+    :raises ConfigError: with all problems.
     """
     return configuration.structure(
         tree,
@@ -58,21 +56,50 @@ def structured(tree: Tree, plugins: PluginManager) -> Config:
     )
 
 
-class Parts:
-    """What a data layer rests on: the store reads through the cache and tells it of changes, the validator looks orders up in the store.
+class _Lazy(Generic[T]):
+    """A property that is computed once, by the first thread that needs it, under the ``lock`` of its object."""
 
-    :ivar config: the configuration in force.
-    :ivar plugins: what was loaded, and what was not.
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type[Any]) -> T: ...
+
+    def __get__(self, instance: Any, owner: type[Any]) -> Any:
+        if instance is None:
+            return self
+        with instance.lock:
+            values = instance.__dict__  # which Python looks in before it comes here
+            if self._name not in values:
+                values[self._name] = self._make(instance)
+            return values[self._name]
+
+
+class Components:
+    """The store, cache and validator of a layer, and what connects them.
+
+    The store reads through the cache and invalidates what it changes there; the validator looks up orders and bars in the store.
+
+    :param clock: the present time in nanoseconds since 1970.
+    :ivar lock: held while a component is opened.
     """
 
-    def __init__(self, config: Config, plugins: PluginManager, *, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, config: Config, plugins: PluginManager, clock: Callable[[], int]) -> None:
         self.config = config
         self.plugins = plugins
+        self.lock = threading.RLock()
         self._clock = clock
 
-    @functools.cached_property
+    @_Lazy
     def store(self) -> DataStore:
-        """Where records are kept."""
+        """Open the store."""
         from fpa_core.store import DataStore
 
         chosen = self.config.store
@@ -82,29 +109,30 @@ class Parts:
             read_through=self._cached_reads.read,
         )
         store.on_change(self._cached_reads.invalidate)
+        store.on_commit(lambda receipt: self.plugins.notify("fpa_ingested", receipt=receipt))
         return store
 
-    @functools.cached_property
+    @_Lazy
     def _cached_reads(self) -> CachedReads:
-        from fpa_core.cached_reads import CachedReads
+        from fpa_core.layer.cached_reads import CachedReads
 
         return CachedReads(lambda: self.cache)
 
-    @functools.cached_property
+    @_Lazy
     def cache(self) -> DataCache:
-        """Where answers are remembered."""
+        """Open the cache."""
         from fpa_core.cache.configured import make_cache
 
         caches = self.plugins.caches
         return make_cache(self.config.cache, lambda name, options: caches.require(name).create(options))
 
     def open_cache(self) -> None:
-        """Open the cache now; if it fails, reads go to the store, with a warning, until it can be opened."""
+        """Open the cache now; if it cannot be opened, log a warning, and read from the store until it can."""
         self._cached_reads.open()
 
-    @functools.cached_property
+    @_Lazy
     def validator(self) -> DataValidator:
-        """What judges records."""
+        """Make the validator of the enabled rules."""
         from fpa_core.validator import DataValidator, base_level, configure
 
         chosen = self.config.validator
@@ -122,16 +150,16 @@ class Parts:
             origins={rule.id: rule_origins(self.config, offered.require(rule.id)) for rule in rules},
         )
 
-    @functools.cached_property
+    @_Lazy
     def quarantine(self) -> Quarantine:
-        """What was refused."""
+        """Return the quarantine of the store."""
         from fpa_core.quarantine import Quarantine
 
-        return Quarantine(self.store, lambda: self.validator, self.plugins.notify, self._read_rows)
+        return Quarantine(self.store, lambda: self.validator, self._read_rows)
 
-    @functools.cached_property
+    @_Lazy
     def portfolio(self) -> Portfolio:
-        """What accounts hold, have earned, and are worth."""
+        """Return the portfolio of the accounts in the store."""
         from fpa_core.portfolio import Portfolio
 
         return Portfolio(self.store, self._clock)
@@ -141,14 +169,14 @@ class Parts:
         rows: Sequence[Mapping[str, Any]],
         *,
         kind: str,
-        format: str | None = None,  # noqa: A002  # it is called so in the configuration, too
+        format: str | None = None,  # noqa: A002  # the name in the configuration
         symbol: str | None = None,
         interval: str | None = None,
         account: str | None = None,
         file: str | None = None,
         **options: Any,
     ) -> Iterator[Chunk]:
-        """Read rows of a file once more, with other options."""
+        """Parse rows of a file again, with other options."""
         request = SourceRequest(
             rows,
             kind_of(kind),
@@ -163,19 +191,19 @@ class Parts:
         return self.source("files").read(request)
 
     def _stored_order(self, order_id: str, account: str) -> Order | None:
-        """Look an order up; the store opens when one is judged, not before."""
+        """Return a stored order; the store is opened only when an order is checked."""
         return self.store.get_order(order_id, account)
 
-    @functools.cached_property
+    @_Lazy
     def formats(self) -> Mapping[str, FormatOffer]:
-        """How files can be read, by name: what the configuration says, then what plugins offer."""
+        """Return the formats of files by name."""
         own = {name: FormatOffer(name, form, "of fpa.toml") for name, form in self.config.formats.items()}
         return {name: offered.create() for name, offered in self.plugins.formats.items()} | own
 
     def _stored_bars(
         self, symbols: Sequence[str], interval: str, start_ns: int, end_ns: int, *, last: int | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Look bars up, past the cache: what a batch being written has brought is not seen."""
+        """Yield stored bars, not from the cache; those of a batch being written are not seen."""
         if "store" not in self.__dict__ and not self._has_database():
             return
         query = Query(
@@ -184,16 +212,12 @@ class Parts:
         yield from self.store.backend.scan(query, BARS_AT_ONCE, columns=BAR_COLUMNS)
 
     def _has_database(self) -> bool:
-        """Return whether there is a database, unless the options do not tell: judging a file does not make one."""
+        """Return whether the database exists, or may: validating a file must not create one."""
         path = getattr(self.config.store.options, "path", None)
         return path is None or Path(path).expanduser().exists()
 
     def source(self, name: str) -> Source:
-        """Return the source of that name, with the options of ``[sources.NAME]``.
-
-        :raises PluginError: when no plugin offers it.
-        :raises ConfigError: when it needs options and has none.
-        """
+        """Return a source; see :meth:`fpa_core.DataLayer.source`."""
         section: Section = self.config.sources.get(name, Section(backend=name))
         registration = self.plugins.sources.require(section.backend)
         options = section.options
@@ -209,22 +233,15 @@ class Parts:
 
     def close(self) -> None:
         """Close what was opened; calling it twice does nothing."""
-        with contextlib.ExitStack() as stack:  # the cache is closed even when the store cannot be
-            for name in ("cache", "store"):
-                if (part := self.__dict__.get(name)) is not None:
-                    stack.callback(part.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        with self.lock:
+            opened = [self.__dict__[name] for name in ("cache", "store") if name in self.__dict__]
+        with contextlib.ExitStack() as stack:  # closes the cache even if closing the store fails
+            for component in opened:
+                stack.callback(component.close)
 
 
 def rule_origins(config: Config, offer: Registration) -> dict[str, Any]:
-    """Return which plugin a rule came from, and where each of its keys in the configuration was set."""
+    """Return the plugin that offers a rule, and where each of its keys in the configuration was set."""
     path = ("validator", "rules", offer.name)
     origins = {
         ".".join(map(str, key[3:])): str(origin)

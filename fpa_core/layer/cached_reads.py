@@ -1,4 +1,4 @@
-"""Reads of the store through a cache that may fail: a cache makes reads faster, and must neither stop them nor make a stored batch look failed."""
+"""Read the store through a cache that may fail: a failing cache must neither stop reads nor make a stored batch look failed."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from fpa_core.exceptions import CacheError
 if TYPE_CHECKING:
     from fpa_core.cache import DataCache
     from fpa_core.protocols import Query
-    from fpa_core.store.batch import Changed
+    from fpa_core.store.notifications import Changed
 
 __all__ = ["CachedReads"]
 
 RETRY_AFTER = 1.0
-"""Seconds for which a cache that failed is left alone."""
+"""Seconds until a cache that failed is tried again."""
 
 T = TypeVar("T")
 _log = logging.getLogger("fpa.cache")
 
 
 class CachedReads:
-    """Answers reads from a cache, and ends answers that a change made old.
+    """Answers reads from a cache, and invalidates what a write changes.
 
-    When the cache fails, reads go to the store, with one warning. An invalidation that failed is remembered, and the cache is bypassed
-    by this process until it has been made up for: no answer is older than the last acknowledged write.
+    If the cache fails, one warning is logged, and reads go to the store. After a failed invalidation this process bypasses the cache until the
+    invalidation has been repeated: no answer is older than the last acknowledged write.
 
-    :param cache: opens the cache when it is first needed.
-    :param monotonic: the clock that says when a failed cache is tried again, in seconds.
+    :param cache: returns the cache, which it opens at the first call.
+    :param monotonic: seconds, for the time until a failed cache is tried again.
     """
 
     def __init__(self, cache: Callable[[], DataCache], monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -44,17 +44,17 @@ class CachedReads:
         self._retry_at = 0.0
 
     def open(self) -> None:
-        """Open the cache now; if it fails, that is a warning."""
+        """Open the cache now; log a warning if that fails."""
         try:
             self._cache()
         except (CacheError, OSError) as error:
             self._fail(error)
 
     def read(self, key: str, load: Callable[[], T], query: Query) -> T:
-        """Return the answer to a query: the cached one, or what *load* returns."""
+        """Return the cached answer to *query*, or what *load* returns."""
         if not self._usable():
             return load()
-        # What the store says in the middle of it is no failure of the cache.
+        # An error of the store during the load is not a failure of the cache.
         guarded = _Load(load)
         try:
             found = self._cache().get_or_load(key, guarded, tags=read_tags(query), kind=query.kind.name)
@@ -67,19 +67,19 @@ class CachedReads:
         return found
 
     def invalidate(self, changed: Changed) -> None:
-        """End the answers that depend on what was changed; if the cache fails, later."""
+        """Invalidate the answers that depend on what was changed; if the cache fails, repeat that later."""
         with self._lock:
             self._missed.update(changed_tags(changed))
-        self._make_up()
+        self._repeat_missed()
 
     def _usable(self) -> bool:
-        """Return whether the cache may be asked; one that failed is tried again after a while."""
+        """Return whether the cache may be used; one that failed is tried again after :data:`RETRY_AFTER`."""
         if not self._failed and not self._missed:
             return True
-        return self._monotonic() >= self._retry_at and self._make_up()
+        return self._monotonic() >= self._retry_at and self._repeat_missed()
 
-    def _make_up(self) -> bool:
-        """Do the invalidations that are due; return whether that worked."""
+    def _repeat_missed(self) -> bool:
+        """Repeat the invalidations that failed; return whether that worked."""
         with self._lock:
             due = frozenset(self._missed)
         try:
@@ -107,7 +107,7 @@ class CachedReads:
 
 
 class _Load(Generic[T]):
-    """Calls a loader, and remembers the error it raised."""
+    """Calls a loader, and keeps the error it raised."""
 
     def __init__(self, load: Callable[[], T]) -> None:
         self._load = load

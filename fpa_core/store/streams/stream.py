@@ -1,4 +1,4 @@
-"""The live stream: records written one at a time, from any thread, made durable in groups, each answered by a ticket."""
+"""Write records one at a time, from any thread or an event loop; a thread commits them in groups, and each write returns a future."""
 
 from __future__ import annotations
 
@@ -7,105 +7,88 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_core.kinds import KINDS, kind_of
-from fpa_core.protocols import Finding, Quarantined
-from fpa_core.store.journal import Journal
-from fpa_core.store.tickets import Group, Ticket
+from fpa_core.store.streams.acks import CommitGroup, WriteFuture
+from fpa_core.store.streams.group_commit import GroupCommitter
 
 if TYPE_CHECKING:
     from fpa_core.models import Record
     from fpa_core.protocols import Receipt
-    from fpa_core.store.datastore import DataStore
+    from fpa_core.store.streams.record_filter import RecordFilter
+    from fpa_core.store.writer import BatchWriter
 
-__all__ = ["AsyncStream", "Gate", "Stream"]
+__all__ = ["AsyncStream", "Stream"]
 
 _CLASSES = frozenset(kind.record for kind in KINDS.values())
 
 
-class Gate(Protocol):
-    """What judges the records of a stream before they are stored, all in one thread, in the order of their writing."""
-
-    def judge(self, record: Any, row: int) -> tuple[Sequence[Finding], Quarantined | None]:
-        """Return what is wrong with a record, and how it is to be kept aside if it must not be stored."""
-        ...
-
-    def refused(self, batch: int, records: Sequence[Quarantined]) -> None:
-        """Take note of records that have been kept aside."""
-        ...
-
-    def ended(self, receipt: Receipt) -> None:
-        """Take note of the end of the stream."""
-        ...
-
-
 class Stream:
-    """One connection to a live source: a batch that grows by groups. Made by :meth:`fpa_core.store.DataStore.stream`; a context manager.
+    """One connection to a live source, made by :meth:`fpa_core.store.DataStore.stream`; a context manager.
 
-    :ivar batch: its id.
+    :ivar batch: the id of its batch, the parent of the batches of its groups.
     """
 
     def __init__(
         self,
-        store: DataStore,
+        writer: BatchWriter,
         *,
-        source: str,
+        origin: str,
         max_rows: int,
         max_delay: float,
         max_waiting: int,
-        gate: Gate | None,
-        clock: Callable[[], int],
+        record_filter: RecordFilter | None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._journal = Journal(store, source, gate, clock)
-        self.batch = self._journal.id
-        self._source = source
+        self._committer = GroupCommitter(writer, origin, record_filter)
+        self.batch = self._committer.id
+        self._origin = origin
         self._max_rows = max_rows
         self._max_delay = max_delay
         self._max_waiting = max(max_waiting, max_rows)
         self._monotonic = monotonic
         self._pid = os.getpid()
         lock = threading.Lock()
-        self._work = threading.Condition(lock)  # what the writer waits for
-        self._room = threading.Condition(lock)  # what those wait for who write faster than the disk
-        self._filling = Group()
-        self._committing: Group | None = None
+        self._work = threading.Condition(lock)  # the writer waits for records
+        self._room = threading.Condition(lock)  # callers wait for room
+        self._filling = CommitGroup()
+        self._committing: CommitGroup | None = None
         self._closing = False
         self._error: BaseException | None = None
-        # A daemon, so that a stream left open does not keep a finished program alive; it is closed before the thread would be stopped.
+        # A daemon, so that a stream left open does not keep a finished program alive; atexit closes it before the thread is stopped.
         self._writer = threading.Thread(target=self._run, name=f"fpa-stream-{self.batch}", daemon=True)
         self._writer.start()
         atexit.register(self.close)
 
-    def write(self, record: Record, *, timeout: float | None = None) -> Ticket:
-        """Take a record to be stored, and return a ticket for it at once; while too many are waiting for the disk, this waits, too.
+    def write(self, record: Record, *, timeout: float | None = None) -> WriteFuture:
+        """Queue a record and return a future for it. If ``max_waiting`` records are queued, wait for room first, at most *timeout* seconds.
 
-        :raises DatabaseBusyError: when there is no room for *timeout* seconds; the record was not taken.
-        :raises DatabaseError: when the stream is closed, or has failed.
+        :raises DatabaseBusyError: if there is no room in time; the record was not queued.
+        :raises DatabaseError: if the stream is closed or has failed.
         """
         if type(record) not in _CLASSES:
-            kind_of(record)  # says what is wrong with it
+            kind_of(record)  # raises, with the reason
         with self._work if self._pid == os.getpid() else self._foreign():
             if self._is_full() and not self._room.wait_for(lambda: not self._is_full(), timeout):
                 raise DatabaseBusyError(
-                    f"the stream of {self._source} had no room for a record within {timeout:g} s: {self._waiting()} are waiting",
+                    f"the stream of {self._origin} had no room for a record within {timeout:g} s: {self._waiting()} are waiting",
                     hint="the database is slower than the source: raise max_waiting, or write less",
                     operation="write to a stream",
                 )
             return self._take(record)
 
-    def try_write(self, record: Record) -> Ticket | Group:
-        """Take a record if there is room; else return the group that must end before there may be some."""
+    def try_write(self, record: Record) -> WriteFuture | CommitGroup:
+        """Queue a record if there is room; otherwise return the group to wait for."""
         if type(record) not in _CLASSES:
             kind_of(record)
         with self._work if self._pid == os.getpid() else self._foreign():
             return (self._committing or self._filling) if self._is_full() else self._take(record)
 
-    def _take(self, record: Record) -> Ticket:
+    def _take(self, record: Record) -> WriteFuture:
         if self._error is not None or self._closing:
             raise self._stopped()
         group = self._filling
@@ -116,19 +99,19 @@ class Stream:
             self._work.notify()
         elif place + 1 == self._max_rows:
             self._work.notify()
-        return Ticket(group, place)
+        return WriteFuture(group, place)
 
     def _waiting(self) -> int:
-        """Count the records that are taken and not durable yet."""
+        """Return the number of records that are queued and not durable yet."""
         return len(self._filling.records) + (0 if self._committing is None else len(self._committing.records))
 
     def _is_full(self) -> bool:
         return self._waiting() >= self._max_waiting and self._error is None and not self._closing
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Commit what is waiting without delay, and wait until it is durable; false when *timeout* seconds pass first.
+        """Commit the queued records now and wait until they are durable, at most *timeout* seconds; return whether they are.
 
-        :raises DatabaseError: when it cannot be stored.
+        :raises DatabaseError: if they cannot be stored.
         """
         with self._work if self._pid == os.getpid() else self._foreign():
             if self._error is not None:
@@ -148,8 +131,8 @@ class Stream:
     def _run(self) -> None:
         while (group := self._next()) is not None:
             try:
-                self._journal.write(group)
-            except BaseException as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
+                self._committer.commit(group)
+            except BaseException as error:  # noqa: BLE001  # whatever it is, those who wait must get it
                 self._fail(error)
                 return
             with self._work:
@@ -157,8 +140,8 @@ class Stream:
                 self._room.notify_all()
             group.end()
 
-    def _next(self) -> Group | None:
-        """Return the next group to commit, once it is due; None at the end."""
+    def _next(self) -> CommitGroup | None:
+        """Return the next group once it is due; None at the end."""
         with self._work:
             while True:
                 group = self._filling
@@ -169,8 +152,8 @@ class Stream:
                     continue
                 left = group.due - self._monotonic()
                 if len(group.records) >= self._max_rows or left <= 0 or self._closing:
-                    # All that waits goes at once: the slower the disk, the larger the groups.
-                    self._filling, self._committing = Group(), group
+                    # All that is queued goes at once: the slower the disk, the larger the groups.
+                    self._filling, self._committing = CommitGroup(), group
                     return group
                 self._work.wait(min(left, threading.TIMEOUT_MAX))
 
@@ -178,16 +161,16 @@ class Stream:
         with self._work:
             self._error = error
             groups = [group for group in (self._committing, self._filling) if group is not None]
-            self._filling, self._committing = Group(), None
+            self._filling, self._committing = CommitGroup(), None
             self._room.notify_all()
         for group in groups:
             group.end(error)
 
     def _stopped(self) -> DatabaseError:
         if self._error is None:
-            return DatabaseError(f"the stream of {self._source} is closed", operation="write to a stream")
+            return DatabaseError(f"the stream of {self._origin} is closed", operation="write to a stream")
         stopped = DatabaseError(
-            f"the stream of {self._source} has stopped: {self._error}",
+            f"the stream of {self._origin} has stopped: {self._error}",
             hint="begin a new one, and write again what was not acknowledged",
             operation="write to a stream",
         )
@@ -196,7 +179,7 @@ class Stream:
 
     def _foreign(self) -> threading.Condition:
         raise DatabaseError(
-            f"the stream of {self._source} belongs to another process",
+            f"the stream of {self._origin} belongs to another process",
             hint="begin a stream after the fork, not before it",
             operation="write to a stream",
         )
@@ -205,13 +188,13 @@ class Stream:
 
     @property
     def receipt(self) -> Receipt:
-        """What the stream has come to so far; once it is closed, what it came to."""
-        return self._journal.receipt
+        """The outcome so far; once the stream is closed, the final one."""
+        return self._committer.receipt
 
     def close(self) -> None:
-        """Make durable what was written, and end; calling it twice does nothing.
+        """Make the queued records durable and end; calling it twice does nothing.
 
-        :raises DatabaseError: when something that was written could not be stored.
+        :raises DatabaseError: if a record could not be stored.
         """
         if self._pid != os.getpid():
             return
@@ -223,10 +206,14 @@ class Stream:
         if first:
             atexit.unregister(self.close)
             try:
-                self._journal.close()
+                self._committer.close()
             finally:
                 if self._error is not None:
                     raise self._stopped()
+
+    def __repr__(self) -> str:
+        state = "failed" if self._error is not None else "closed" if self._closing else f"{self._waiting()} waiting"
+        return f"<Stream {self._origin!r}, batch {self.batch}, {state}>"
 
     def __enter__(self) -> Self:
         return self
@@ -237,12 +224,12 @@ class Stream:
         try:
             self.close()
         except DatabaseError:
-            if error is None:  # else that one tells more
+            if error is None:  # otherwise that one is more useful
                 raise
 
 
 class AsyncStream:
-    """A stream for an event loop, which it never blocks. Made by :meth:`fpa_core.store.DataStore.astream`; an async context manager."""
+    """A stream for an event loop, which it never blocks; made by :meth:`fpa_core.store.DataStore.astream`; an async context manager."""
 
     def __init__(self, begin: Callable[[], Stream]) -> None:
         self._begin = begin
@@ -250,24 +237,24 @@ class AsyncStream:
 
     @property
     def stream(self) -> Stream:
-        """The stream behind it, which other threads may write to as well."""
+        """The underlying stream, which other threads may write to as well."""
         if self._stream is None:
             raise DatabaseError("the stream has not begun", hint="use `async with`", operation="write to a stream")
         return self._stream
 
-    async def write(self, record: Record) -> Ticket:
-        """Take a record, once there is room, and return its ticket; ``await`` that, too, where it matters when the record is durable."""
-        while isinstance(taken := self.stream.try_write(record), Group):
-            await taken.ending()
+    async def write(self, record: Record) -> WriteFuture:
+        """Queue a record once there is room, and return its future; await that as well to wait until the record is durable."""
+        while isinstance(taken := self.stream.try_write(record), CommitGroup):
+            await taken.wait_async()
         return taken
 
     async def flush(self) -> None:
-        """Commit what is waiting without delay, and wait until it is durable."""
+        """Commit the queued records now and wait until they are durable."""
         await asyncio.to_thread(self.stream.flush)
 
     @property
     def receipt(self) -> Receipt:
-        """What the stream has come to so far; at its end, what it came to."""
+        """The outcome so far; once the stream is closed, the final one."""
         return self.stream.receipt
 
     async def __aenter__(self) -> Self:

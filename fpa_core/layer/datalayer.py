@@ -1,0 +1,334 @@
+"""DataLayer: what store, cache and validator do together."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
+
+from fpa_core.display import displayed
+from fpa_core.exceptions import DataError
+from fpa_core.formats import FormatOffer, FormatOptions
+from fpa_core.ingest import LiveValidator, Progress, examine, ingest
+from fpa_core.kinds import Kind
+from fpa_core.layer.components import Components
+from fpa_core.layer.inputs import Input, files_of, with_positions
+from fpa_core.protocols import Sniffed
+
+if TYPE_CHECKING:
+    from fpa_core.cache import DataCache
+    from fpa_core.config import Config
+    from fpa_core.plugins import PluginManager
+    from fpa_core.portfolio import Portfolio
+    from fpa_core.protocols import Receipt, Source
+    from fpa_core.quarantine import Quarantine
+    from fpa_core.report import FileReport
+    from fpa_core.store import DataStore, Selection
+    from fpa_core.store.queries import ColumnConditions, SelectOptions
+    from fpa_core.store.streams.stream import AsyncStream, Stream
+    from fpa_core.validator import DataValidator, ValidationResult
+
+__all__ = ["DataLayer"]
+
+T = TypeVar("T")
+
+NOTIFIED_AT_ONCE = 1_000
+"""Maximum number of rejected records in one notification."""
+
+
+class DataLayer:
+    """Validated, stored and cached records, made by :func:`fpa_core.open`; a context manager, safe for threads.
+
+    The store, the cache and the validator are opened when they are first used.
+    """
+
+    def __init__(self, config: Config, plugins: PluginManager, *, clock: Callable[[], int] = time.time_ns) -> None:
+        self._components = Components(config, plugins, clock)
+
+    # Components
+
+    @property
+    def config(self) -> Config:
+        """The configuration."""
+        return self._components.config
+
+    @property
+    def plugins(self) -> PluginManager:
+        """The plugins that were loaded, and those that failed to load."""
+        return self._components.plugins
+
+    @property
+    def store(self) -> DataStore:
+        """The records. Reads go through the cache, and writes invalidate what they change there."""
+        return self._components.store
+
+    @property
+    def cache(self) -> DataCache:
+        """The cache."""
+        return self._components.cache
+
+    @property
+    def validator(self) -> DataValidator:
+        """The enabled rules."""
+        return self._components.validator
+
+    @property
+    def quarantine(self) -> Quarantine:
+        """The rejected records."""
+        return self._components.quarantine
+
+    @property
+    def portfolio(self) -> Portfolio:
+        """What the accounts in the store hold, have earned, and are worth."""
+        return self._components.portfolio
+
+    @property
+    def formats(self) -> Mapping[str, FormatOffer]:
+        """The formats of files by name: those of the configuration, then those of plugins."""
+        return self._components.formats
+
+    def source(self, name: str) -> Source:
+        """Return the source of that name, with the options of ``[sources.NAME]``.
+
+        :raises PluginError: if no plugin offers it.
+        :raises ConfigError: if it needs options and has none.
+        """
+        return self._components.source(name)
+
+    def open(self) -> None:
+        """Open store, cache and validator now. A cache that cannot be opened is a warning: reads go to the store until it can.
+
+        :raises DatabaseError: if the database cannot be opened.
+        """
+        _ = self.store, self.validator
+        self._components.open_cache()
+
+    # Writing
+
+    def ingest(
+        self,
+        data: Any,
+        *,
+        origin: str | None = None,
+        via: str | None = None,
+        start: Any = None,
+        end: Any = None,
+        format: str | None = None,  # noqa: A002  # the name in the configuration
+        kind: Kind | str | None = None,
+        symbol: str | None = None,
+        interval: str | None = None,
+        account: str | None = None,
+        max_rejected: int | str | None = None,
+        progress: Progress | None = None,
+        **options: Unpack[FormatOptions],
+    ) -> Receipt:
+        """Validate and store data as one batch, all or nothing, and invalidate what it changes in the cache.
+
+        :param data: a path or an open file; a frame of pandas or polars, an Arrow table or any object with an Arrow stream; dicts, or lists of
+            values; a record, or records of any kinds; with *via*, what that source takes, such as a symbol.
+        :param origin: where the data come from, as ``fxcm``; recorded with every row after the name of the source, as ``files:fxcm``.
+        :param via: the source to read from; *start* the first instant included, *end* the first instant excluded.
+        :param format: the format to read with, of ``[formats.NAME]`` or built in; None recognises it.
+        :param kind: the kind of the rows, if the columns do not determine it.
+        :param symbol: the symbol of a file without that column; likewise *interval* and *account*.
+        :param max_rejected: the number of rows that may be rejected, or their share as ``"1%"``; with more, nothing is stored. None for no limit.
+        :param progress: called with the number of rows read, and the share of the data from 0 to 1, or None if it is unknown.
+        :param options: how the rows are read, as ``tz="America/New_York"``; see :class:`fpa_core.formats.Format`.
+        :raises DataError: if the data cannot be read at all, or more rows are rejected than allowed. A row that cannot be parsed is quarantined.
+        """
+        made = Input(self._components, data, via, start, end, format, kind, symbol, interval, account, options)
+        receipt = ingest(
+            self.store,
+            self.validator,
+            made.chunks(),
+            origin=made.origin(origin),
+            path=made.path,
+            progress=progress,
+            max_rejected=max_rejected,
+            said=made.said,
+        )
+        if receipt.quarantined:
+            rejected = self.store.iter_quarantined(in_order=True, batch=receipt.batch)
+            while records := list(itertools.islice(rejected, NOTIFIED_AT_ONCE)):
+                self.plugins.notify("fpa_quarantined", batch=receipt.batch, records=records)
+        return receipt
+
+    def ingest_files(
+        self, *paths: str | os.PathLike[str], progress: Callable[[Path], Progress] | None = None, **options: Any
+    ) -> list[Receipt]:
+        """Ingest files, folders of files and globs such as ``day/*.csv``, each file as a batch of its own, in the order of their names.
+
+        The options are those of :meth:`ingest`.
+
+        :raises DataError: as :meth:`ingest` does; the files before that one are stored. Also for several files and one *symbol*, before any is stored.
+        """
+        files = files_of(*paths)
+        symbol = options.get("symbol")
+        if len(files) > 1 and symbol and "{name}" not in symbol:
+            raise DataError(
+                f"{len(files)} files and one symbol {symbol!r}: are they all of that symbol?",
+                hint="symbol='{name}' takes it from the name of each file; or ingest them one at a time",
+            )
+        return [self.ingest(path, progress=None if progress is None else progress(path), **options) for path in files]
+
+    def sniff(
+        self,
+        data: Any,
+        *,
+        format: str | None = None,  # noqa: A002
+        kind: Kind | str | None = None,
+        symbol: str | None = None,
+        interval: str | None = None,
+        account: str | None = None,
+        **options: Unpack[FormatOptions],
+    ) -> Sequence[Sniffed]:
+        """Return how each table in a file, or a table, would be read, from its first rows; nothing is stored.
+
+        The parameters are those of :meth:`ingest`.
+
+        :raises DataError: if it cannot be opened, or is not a table.
+        """
+        made = Input(self._components, data, None, None, None, format, kind, symbol, interval, account, options)
+        found: Sequence[Sniffed] = self.source("files").sniff(made.request())  # type: ignore[attr-defined]  # only this source can do it
+        return found
+
+    def stream(
+        self, *, origin: str = "api", max_rows: int = 256, max_delay: Any = "50ms", max_waiting: int = 16_384
+    ) -> Stream:
+        """Validate and store records one at a time as they come, from any thread, durably in groups.
+
+        The parameters are those of :meth:`fpa_core.store.DataStore.stream`. A record that breaks a rule of severity error is quarantined, which is
+        the outcome of its future.
+        """
+        return self.store.stream(
+            origin=origin,
+            max_rows=max_rows,
+            max_delay=max_delay,
+            max_waiting=max_waiting,
+            record_filter=LiveValidator(self.validator, self.plugins.notify),
+        )
+
+    def astream(
+        self, *, origin: str = "api", max_rows: int = 256, max_delay: Any = "50ms", max_waiting: int = 16_384
+    ) -> AsyncStream:
+        """Do the same as :meth:`stream` on an event loop."""
+        from fpa_core.store.streams.stream import AsyncStream
+
+        begin = functools.partial(
+            self.stream, origin=origin, max_rows=max_rows, max_delay=max_delay, max_waiting=max_waiting
+        )
+        return AsyncStream(begin)
+
+    # Reading and validating
+
+    @overload
+    def select(
+        self, what: type[T], symbol: str | Sequence[str] | None = None, **options: Unpack[SelectOptions]
+    ) -> Selection[T]: ...
+
+    @overload
+    def select(
+        self, what: Kind | str, symbol: str | Sequence[str] | None = None, **options: Unpack[SelectOptions]
+    ) -> Selection[Any]: ...
+
+    def select(
+        self,
+        what: Any,
+        symbol: str | Sequence[str] | None = None,
+        *,
+        start: Any = None,
+        end: Any = None,
+        as_known_at: Any = None,
+        batch: int | None = None,
+        origin: str | Sequence[str] | None = None,
+        limit: int | None = None,
+        latest_first: bool = False,
+        columns: Sequence[str] | None = None,
+        order: str = "symbol",
+        adjust: str | None = None,
+        **equal: Unpack[ColumnConditions],
+    ) -> Selection[Any]:
+        """Describe rows to read; nothing is read yet. The parameters are those of :meth:`fpa_core.store.DataStore.select`."""
+        selection: Selection[Any] = self.store.select(
+            what,
+            symbol,
+            start=start,
+            end=end,
+            as_known_at=as_known_at,
+            batch=batch,
+            origin=origin,
+            limit=limit,
+            latest_first=latest_first,
+            columns=columns,
+            order=order,
+            adjust=adjust,
+            **equal,
+        )
+        return selection
+
+    def validate(
+        self,
+        data: Any,
+        *,
+        kind: Kind | str | None = None,
+        symbol: str | None = None,
+        interval: str | None = None,
+        account: str | None = None,
+        format: str | None = None,  # noqa: A002
+        progress: Progress | None = None,
+        **options: Unpack[FormatOptions],
+    ) -> ValidationResult:
+        """Validate a file or records without storing them.
+
+        The parameters are those of :meth:`ingest`. Rows that cannot be parsed count under the rule ``record.shape``.
+        """
+        made = Input(self._components, data, None, None, None, format, kind, symbol, interval, account, options)
+        if made.holds_records:
+            return self.validator.validate(with_positions(made.data))
+        return examine(self.validator, made.chunks(), progress=progress)
+
+    def report(
+        self,
+        data: str | os.PathLike[str],
+        *,
+        kind: Kind | str | None = None,
+        symbol: str | None = None,
+        interval: str | None = None,
+        account: str | None = None,
+        format: str | None = None,  # noqa: A002
+        progress: Progress | None = None,
+        **options: Unpack[FormatOptions],
+    ) -> FileReport:
+        """Validate a file without storing it, and collect the content of :func:`fpa_core.report.page`: broken rules by time, examples, profiles, gaps.
+
+        The parameters are those of :meth:`ingest`.
+        """
+        from fpa_core.report import examine as report_on
+
+        made = Input(self._components, data, None, None, None, format, kind, symbol, interval, account, options)
+        return report_on(Path(data).name, self.validator, made.chunks(), progress=progress)
+
+    # Closing
+
+    def close(self) -> None:
+        """Close what was opened; calling it twice does nothing."""
+        self._components.close()
+
+    def __repr__(self) -> str:
+        config = self.config
+        cache = config.cache.backend if isinstance(config.cache.backend, str) else "+".join(config.cache.backend)
+        parts = f"store {config.store.backend}, cache {cache}, validator {config.validator.level}"
+        return f"<DataLayer {displayed(str(config.path or 'without a file'))}: {parts}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""Tables derived from stored rows when they are read: bars, and trades with their quotes."""

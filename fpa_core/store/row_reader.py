@@ -1,0 +1,74 @@
+"""Read rows from a backend as records, and repeated answers from a cache if there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from attrs import evolve
+
+from fpa_core.arrow.conversion import from_table
+from fpa_core.exceptions import DatabaseError
+from fpa_core.kinds import POSITIONS, SNAPSHOTS
+from fpa_core.protocols import Capability, Query, StoreBackend
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["ReadThrough", "RowReader"]
+
+T = TypeVar("T")
+
+
+class ReadThrough(Protocol):
+    """Answers a read from a cache: returns the cached value of *key*, or else what *load* returns."""
+
+    def __call__(self, key: str, load: Callable[[], T], query: Query) -> T:
+        """Return the value.
+
+        :param query: the rows the value depends on.
+        """
+        ...
+
+
+class RowReader:
+    """Reads the rows of a backend.
+
+    :param read_through: the cache; None to read from the backend every time.
+    """
+
+    def __init__(self, backend: StoreBackend, read_through: ReadThrough | None = None) -> None:
+        self.backend = backend
+        self.read_through = read_through
+
+    def cached(self, key: Callable[[], str], load: Callable[[], T], query: Query) -> T:
+        """Return the cached answer to *query*, or what *load* returns; *key* is only called if there is a cache."""
+        return load() if self.read_through is None else self.read_through(key(), load, query)
+
+    def records(self, query: Query, batch: pa.RecordBatch) -> list[Any]:
+        """Return the records of a batch of rows that *query* selected, snapshots with their positions."""
+        records = from_table(query.kind, batch)
+        if query.kind is not SNAPSHOTS or not records:
+            return records
+        held: dict[tuple[str, int], list[Any]] = {}
+        for account in {snapshot.account for snapshot in records}:
+            times = [snapshot.ts_ns for snapshot in records if snapshot.account == account]
+            positions = Query(
+                POSITIONS,
+                start_ns=min(times),
+                end_ns=max(times) + 1,
+                equal={"account": account},
+                known_at_ns=query.known_at_ns,
+            )
+            for found in self.backend.scan(positions, scaled=True):
+                for position in from_table(POSITIONS, found):
+                    held.setdefault((account, position.ts_ns), []).append(position)
+        return [evolve(one, positions=held.get((one.account, one.ts_ns), ())) for one in records]
+
+    def require(self, capability: Capability) -> None:
+        """Check that the backend has *capability*.
+
+        :raises DatabaseError: if it does not.
+        """
+        if capability not in self.backend.capabilities:
+            raise DatabaseError(f"this store cannot do that: its backend lacks the capability {capability!r}")
