@@ -214,7 +214,7 @@ def _is_plain(kind: Kind, keys: set[str], mapped: frozenset[str]) -> bool:
         own = {"fee", "account", "fill_id"}
         return bool(keys & _EXECUTIONS or mapped & own) and "status" not in keys
     if kind is CORPORATE_ACTIONS:
-        return bool(keys & _EX_DATES)
+        return bool(keys & _EX_DATES) or "actiontype" in keys
     return kind is not CASH or not (keys & (_PRICED | _EX_DATES) or {"price", "quantity"} & mapped)
 
 
