@@ -294,9 +294,22 @@ class DataStore:
     @overload
     def latest(self, symbol: str, what: str) -> Any: ...
 
-    def latest(self, symbol: str, what: Any = Quote) -> Any:
-        """Return the last record of a symbol, of the kind *what*; None if there is none."""
+    @overload
+    def latest(
+        self, symbol: list[str] | tuple[str, ...] | None, what: type[R], **equal: Unpack[ColumnConditions]
+    ) -> list[R]: ...
+
+    def latest(self, symbol: Any, what: Any = Quote, **equal: Unpack[ColumnConditions]) -> Any:
+        """Return the last record of a symbol, of the kind *what*; None if there is none.
+
+        :param symbol: several symbols, or None for all, give a list: the last record of each that has one, by symbol.
+        :param equal: with several symbols, further columns and the value each must have, as ``account="main"``.
+        :raises DataError: for an unknown column, or a condition beside one symbol.
+        """
         kind = kind_of(what)
+        if not isinstance(symbol, str):
+            return self._each(kind, symbol, None, equal)
+        _refuse_conditions(equal)
         if self._rows.read_through is None:
             return self._latest(kind, symbol)
         query = Query(kind, (symbol,), limit=1, reverse=True)
@@ -316,11 +329,37 @@ class DataStore:
     @overload
     def as_of(self, symbol: str, at: Any, what: str) -> Any: ...
 
-    def as_of(self, symbol: str, at: Any, what: Any = Quote) -> Any:
-        """Return the record of a symbol that prevailed at an instant: the last one at or before it; None if there is none."""
+    @overload
+    def as_of(
+        self, symbol: list[str] | tuple[str, ...] | None, at: Any, what: type[R], **equal: Unpack[ColumnConditions]
+    ) -> list[R]: ...
+
+    def as_of(self, symbol: Any, at: Any, what: Any = Quote, **equal: Unpack[ColumnConditions]) -> Any:
+        """Return the record of a symbol that prevailed at an instant: the last one at or before it; None if there is none.
+
+        :param symbol: several symbols, or None for all, give a list: the record of each that has one, by symbol.
+        :param equal: with several symbols, further columns and the value each must have, as ``account="main"``.
+        :raises DataError: for an unknown column, or a condition beside one symbol.
+        """
         # Not by select(): the end may be after the last valid instant, which to_ns() rejects.
-        query = Query(kind_of(what), (symbol,), end_ns=to_ns(at, "at", dates=True) + 1, limit=1, reverse=True)
+        end_ns = to_ns(at, "at", dates=True) + 1
+        if not isinstance(symbol, str):
+            return self._each(kind_of(what), symbol, end_ns, equal)
+        _refuse_conditions(equal)
+        query = Query(kind_of(what), (symbol,), end_ns=end_ns, limit=1, reverse=True)
         return Selection[Any](self._rows, query).first()
+
+    def _each(
+        self, kind: Kind, symbols: Sequence[str] | None, end_ns: int | None, equal: ColumnConditions
+    ) -> list[Any]:
+        """Return the last record of each symbol before *end_ns*."""
+        conditions = make_query(kind, **equal).equal
+        wanted = {entry.subject for entry in self.inventory(kind)}
+        if symbols is not None:
+            wanted &= set(symbols)
+        query = Query(kind, end_ns=end_ns, equal=conditions, limit=1, reverse=True)
+        found = (Selection[Any](self._rows, evolve(query, subjects=(symbol,))).first() for symbol in sorted(wanted))
+        return [record for record in found if record is not None]
 
     def bars(
         self,
@@ -746,3 +785,13 @@ class DataStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _refuse_conditions(equal: ColumnConditions) -> None:
+    if equal:
+        name = next(iter(equal))
+        raise DataError(
+            f"{name}: conditions go with several symbols, or None for all",
+            hint="give the symbol in a list",
+            field=name,
+        )

@@ -13,6 +13,7 @@ from made_up_account import made_up_year
 import fpa_core
 from fpa_core.cli.app import cli
 from fpa_core.layer import DataLayer
+from fpa_core.numbers import to_ns
 
 KINDS = ("fills", "cash", "corporate_actions", "orders")
 
@@ -57,11 +58,15 @@ def test_commands_tell_what_the_portfolio_tells(data):
     ask = data.portfolio
     end = ("--end", "2025-01-01")
     whole = {
-        ("positions", "main", "--as-of", "2025-01-01"): [str(one.unrealized) for one in ask.positions("main", as_of="2025-01-01")],
+        ("positions", "main", "--as-of", "2025-01-01"): [
+            str(one.unrealized) for one in ask.positions("main", as_of="2025-01-01")
+        ],
         ("lots", "ira", "--method", "lifo"): [str(one.cost) for one in ask.lots("ira", method="lifo")],
         ("realized", "main", *end): [str(one.gain) for one in ask.realized("main", end="2025-01-01")],
         ("realized", "main", "--by", "month"): [str(one.realized) for one in ask.realized("main", "month")],
-        ("pnl", "main", "--by", "symbol", *end): [str(one.total) for one in ask.pnl("main", "symbol", end="2025-01-01")],
+        ("pnl", "main", "--by", "symbol", *end): [
+            str(one.total) for one in ask.pnl("main", "symbol", end="2025-01-01")
+        ],
         ("equity", "main", "--every", "month", "--currency", "USD", *end): [
             str(one.equity) for one in ask.equity("main", every="month", currency="USD", end="2025-01-01")
         ],
@@ -77,7 +82,8 @@ def test_commands_tell_what_the_portfolio_tells(data):
         assert run("portfolio", *command)[0] == 0
 
 
-def test_returns_and_history(data):
+@pytest.mark.usefixtures("data")
+def test_returns_and_history():
     """A rate of return is one figure; the history of an order tells its versions with batch and time."""
     code, text = run("portfolio", "returns", "main", "--currency", "USD", "--end", "2025-01-01", "--json")
     assert (0, "time_weighted") == (code, json.loads(text)["method"])
@@ -98,7 +104,20 @@ def test_a_discrepancy_is_an_exit_code(data):
     assert run("portfolio", "reconcile", "main")[0] == 1
 
 
+@pytest.mark.usefixtures("data")
 @pytest.mark.parametrize("text", ["AAPL", "=5", "AAPL="])
-def test_a_price_that_is_no_pair_is_refused(data, text):
+def test_a_price_that_is_no_pair_is_refused(text):
     """A price without a symbol or a number is wrong usage."""
     assert run("portfolio", "positions", "main", "--price", text)[0] == 2
+
+
+def test_the_latest_rows_are_the_latest_by_time(data):
+    """The latest fills of all symbols are those of the last times, not of the last symbol; an order can be asked for."""
+    latest = sorted((fill.ts_ns for fill in data.store.get_fills()), reverse=True)[:5]
+
+    def times(*options):
+        _, text = run("query", "fills", "--latest-first", "--limit", "5", "--format", "jsonl", *options)
+        return [to_ns(json.loads(line)["timestamp"]) for line in text.splitlines()]
+
+    assert latest == times() == times("--order", "time")
+    assert latest != times("--order", "symbol")
