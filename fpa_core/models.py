@@ -365,6 +365,16 @@ class CorporateAction:
         return from_ns(self.ts_ns)
 
     @property
+    def record_date(self) -> datetime | None:
+        """When holders were recorded, as an aware UTC datetime."""
+        return None if self.record_ns is None else from_ns(self.record_ns)
+
+    @property
+    def payable_date(self) -> datetime | None:
+        """When it is paid, as an aware UTC datetime."""
+        return None if self.payable_ns is None else from_ns(self.payable_ns)
+
+    @property
     def ratio(self) -> Fraction | None:
         """New shares for one old share, exactly; None without a rate, or with a rate of 0."""
         from fractions import Fraction
