@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from fpa_core.models import Bar, CashFlow, Fill, Order, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.models import Bar, CashFlow, CorporateAction, Fill, Order, PortfolioSnapshot, Position, Quote, Trade
 
 __all__ = ["CASES", "Case"]
 
@@ -732,6 +732,34 @@ _HISTORIES: dict[str, Case] = {
             fee="2.45",
             amount="487.55",
         ),
+    ),
+    "alpaca.corporate_actions": Case(
+        (
+            CorporateAction(
+                *("NVDA", "2024-06-10T00:00Z", "split", "10", "1"),
+                record_date="2024-06-06T00:00Z",
+                payable_date="2024-06-07T00:00Z",
+                type_raw="forward_splits",
+            ),
+            CorporateAction("XYZ", "2024-09-02T00:00Z", "split", "1", "10", type_raw="reverse_splits"),
+            CorporateAction("S", "2024-09-03T00:00Z", "split", "1.05", "1", type_raw="stock_dividends"),
+            CorporateAction(
+                *("AAPL", "2024-05-10T00:00Z", "dividend"),
+                amount="0.25",
+                record_date="2024-05-13T00:00Z",
+                payable_date="2024-05-16T00:00Z",
+                type_raw="cash_dividends",
+            ),
+            CorporateAction("COST", "2023-12-27T00:00Z", "special_dividend", amount="15", type_raw="cash_dividends"),
+            CorporateAction(*("GE", "2024-04-02T00:00Z", "spinoff", "1", "4"), new_symbol="GEV", type_raw="spin_offs"),
+            CorporateAction(
+                *("VMW", "2023-11-22T00:00Z", "merger", "0.252", "1", "142.5"),
+                new_symbol="AVGO",
+                type_raw="stock_and_cash_mergers",
+            ),
+            CorporateAction("FB", "2022-06-09T00:00Z", "symbol_change", new_symbol="META", type_raw="name_changes"),
+        ),
+        set_aside=1,  # what is worthless is of no type of ours
     ),
     **_history(
         "alpaca.activities",

@@ -20,6 +20,7 @@ from fpa_plugins.files.vendors.transactions import (
     number_of,
     texts_or_none,
     transactions,
+    with_columns,
     with_word,
 )
 
@@ -464,8 +465,6 @@ _COINBASE_NAMES = {
 
 def _coinbase(rows: Rows) -> Rows:
     """Give columns one name that were renamed over the years; name a deposit of coins as what it is, and write a withdrawal below zero."""
-    import pyarrow as pa
-
     named = evolve(rows, names=tuple(_COINBASE_NAMES.get(name.strip(), name) for name in rows.names))
     words, assets = texts_or_none(named, "Transaction Type"), texts_or_none(named, "Asset")
     currencies, totals = texts_or_none(named, CURRENCY), texts_or_none(named, "Subtotal")
@@ -476,8 +475,7 @@ def _coinbase(rows: Rows) -> Rows:
         number = number_of(total)
         below = (word or "").lower() == "withdrawal" and number is not None
         amounts.append(decimal_text(-abs(number)) if below and number is not None else total)
-    arrays = [pa.array(made, pa.string()), pa.array(amounts, pa.string())]
-    return evolve(named, names=(*named.names, WORD, AMOUNT), cells=[*named.cells, *arrays])
+    return with_columns(named, {WORD: made, AMOUNT: amounts})
 
 
 # Facts: header lines of "Statements: transactions" (Coinbase) and "fills.csv" (Coinbase Exchange and Pro). What goes to a wallet or comes from one is

@@ -34,6 +34,7 @@ __all__ = [
     "number_of",
     "texts_or_none",
     "transactions",
+    "with_columns",
     "with_word",
 ]
 
@@ -82,22 +83,19 @@ def transactions(
         return second if number is not None and number < 0 else first
 
     def prepare(rows: Rows, said: Format) -> Rows:  # noqa: ARG001 - every one is told
-        import pyarrow as pa
-
         if before is not None:
             rows = before(rows)
         words = _texts(rows, word)
         signs = [None] * len(words) if amount is None else _texts(rows, amount)
         told = [meaning_of(text or "", sign) for text, sign in zip(words, signs, strict=True)]
         traded = [each in ("buy", "sell") for each in told]
-        made = {
+        made: dict[str, list[str | None]] = {
             ROW: [FILLS if one else CASH for one in traded],
             SIDE: [each if one else None for each, one in zip(told, traded, strict=True)],
             TYPE: [None if one else each for each, one in zip(told, traded, strict=True)],
             FEE: _fees(rows, fees, Decimal(-1 if charged_below_zero else 1)),
         }
-        arrays = [pa.array(values, pa.string()) for values in made.values()]
-        return evolve(rows, names=(*rows.names, *made), cells=[*rows.cells, *arrays])
+        return with_columns(rows, made)
 
     return prepare
 
@@ -146,11 +144,9 @@ def with_word(*names: str) -> Expand:
     """Return a function that joins the words of several columns, those that are there, by a blank, as :data:`WORD`."""
 
     def expand(rows: Rows) -> Rows:
-        import pyarrow as pa
-
         found = [texts_or_none(rows, name) for name in names]
         words = [" ".join(text for text in row if text) for row in zip(*found, strict=True)]
-        return evolve(rows, names=(*rows.names, WORD), cells=[*rows.cells, pa.array(words, pa.string())])
+        return with_columns(rows, {WORD: words})
 
     return expand
 
@@ -172,8 +168,6 @@ def exchanged(
     :param legs: word, currency and amount of each side, by the index of a row.
     :param replaced: rows that are nothing but an exchange.
     """
-    import pyarrow as pa
-
     own = [texts_or_none(rows, name) for name in (amount, currency, id_)]
     order: list[int] = []
     made: list[tuple[str | None, ...]] = []
@@ -184,13 +178,22 @@ def exchanged(
         for turned, into, number in legs.get(index, ()):
             order.append(index)
             made.append((turned, decimal_text(number), into, None))
-    taken = rows.take(order)
-    arrays = (
-        [pa.array(column, pa.string()) for column in zip(*made, strict=True)]
-        if made
-        else [pa.nulls(0, pa.string())] * 4
+    columns = zip(*made, strict=True) if made else ((),) * 4
+    return with_columns(rows.take(order), dict(zip((WORD, AMOUNT, CURRENCY, ID), columns, strict=True)))
+
+
+def with_columns(rows: Rows, made: Mapping[str, Sequence[str | None]]) -> Rows:
+    """Return rows with further columns of texts, by name."""
+    import pyarrow as pa
+
+    arrays = [pa.array(values, pa.string()) for values in made.values()]
+    width, strangers = len(rows.names), rows.strangers
+    return evolve(
+        rows,
+        names=(*rows.names, *made),
+        cells=[*rows.cells, *arrays],
+        strangers=lambda column: strangers(column) if column < width else {},
     )
-    return evolve(taken, names=(*taken.names, WORD, AMOUNT, CURRENCY, ID), cells=[*taken.cells, *arrays])
 
 
 def texts_or_none(rows: Rows, name: str) -> list[str | None]:
