@@ -155,6 +155,15 @@ def test_reconcile_tells_what_does_not_add_up(store, portfolio):
     assert (-1, True) == (short.difference, "its 1 fills say 10" in short.message)
 
 
+def test_what_is_not_kept_at_all_misses_nothing(store, portfolio):
+    """An account of which only snapshots are stored is checked for what they say of themselves."""
+    held = [Position("AAPL", 5, 500, None)]
+    store.save(PortfolioSnapshot(day(7), 1500, cash=1000, positions=held, account="main"))
+    assert [] == portfolio.reconcile("main")
+    store.save(PortfolioSnapshot(day(8), 1600, cash=1000, positions=held, account="main"))
+    assert [("snapshot", 1500, 1600)] == [(one.check, one.expected, one.found) for one in portfolio.reconcile("main")]
+
+
 def test_rates_are_given_or_stored_and_never_guessed(store, portfolio):
     """Amounts stay in their currency; converting takes a rate that is given or stored, or fails."""
     store.save([evolve(DEPOSIT, currency="EUR"), evolve(BOUGHT, currency="EUR", fee=None)])
