@@ -29,6 +29,7 @@ from fpa_core.words import (
 )
 
 __all__ = [
+    "MAX_NAME",
     "CashFlowType",
     "CorporateActionType",
     "Number",
@@ -74,6 +75,9 @@ Time: TypeAlias = datetime | int | str
 
 MAX_TEXT = 4096
 """The largest length of text in a field, in characters."""
+
+MAX_NAME = 256
+"""The largest length of a name, in characters. Two names make a key at most, and an index of PostgreSQL takes keys of up to 2,704 bytes."""
 
 T = TypeVar("T")
 
@@ -150,8 +154,14 @@ def to_id_or_none(value: str | None) -> str | None:
 
 def to_name(value: str) -> str:
     """Return a name, such as a symbol or an account."""
-    if type(value) is str and value.isalnum() and len(value) <= MAX_TEXT:
+    if type(value) is str and value.isalnum() and len(value) <= MAX_NAME:
         return value  # fast path: letters and digits are printable
+    if isinstance(value, str) and len(value) > MAX_NAME:
+        raise DataError(
+            f"value: a name of {len(value):,} characters is too long",
+            hint=f"a symbol, an account or an order id has at most {MAX_NAME} characters",
+            value=value,
+        )
     if not (text := to_text(value)) or text != text.strip() or not text.isprintable():
         raise DataError(
             f"value: {value!r} is not a name",

@@ -16,6 +16,7 @@ from fpa_core import config
 from fpa_core.layer import DataLayer, open_tree
 from fpa_core.models import Order, PortfolioSnapshot, Position
 from fpa_core.numbers import ns_text, to_ns
+from fpa_core.outputs import private_folder, whole_file, writable
 
 __all__ = ["make_day", "run"]
 
@@ -50,10 +51,12 @@ def run(
     from fpa_core import log
     from fpa_core.config import FILE_NAME, template
 
-    folder.mkdir(parents=True, exist_ok=True)
+    with writable(folder):
+        private_folder(folder)
     settings = folder / FILE_NAME
     if not settings.exists():
-        settings.write_text(template(), encoding="utf-8")
+        with whole_file(settings) as stream:
+            stream.write(template().encode())
     say(f"Generating a trading day of {len(PRICES)} symbols in {folder} (seed {seed}) ...")
     paths = make_day(folder, quotes=quotes, seed=seed)
     summary: dict[str, Any] = {"folder": str(folder), "seed": seed, "files": []}
@@ -146,7 +149,7 @@ def _money(tenths: int) -> str:
 
 
 def _write(path: Path, header: list[str], rows: Iterator[list[str]]) -> Path:
-    with path.open("wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
+    with whole_file(path) as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
         text = io.TextIOWrapper(packed, encoding="utf-8", newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(header)

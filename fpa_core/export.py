@@ -7,12 +7,10 @@ has nanosecond times, and decimals if one ``decimal128`` holds all values of the
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
@@ -24,8 +22,9 @@ from pyarrow import ipc, parquet
 from fpa_core.arrow import columns
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import Column, Kind
+from fpa_core.outputs import whole_file
 
-__all__ = ["FORMATS", "Format", "whole_file", "write"]
+__all__ = ["FORMATS", "Format", "write"]
 
 Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 
@@ -60,22 +59,6 @@ def write(
         return writer(kind, batches, target)
     with whole_file(Path(target)) as stream:
         return writer(kind, batches, stream)
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that replaces *path* once it is complete and synced to disk."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with draft.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}", source=str(path)) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _write_csv(kind: Kind, batches: Iterable[pa.RecordBatch], stream: BinaryIO) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import pluggy
 
 from fpa_core.formats import Format, Prepare
-from fpa_core.protocols import CacheBackend, Quarantined, Source, StoreBackend, ValidatorBackend
+from fpa_core.protocols import CacheBackend, Quarantined, Source, StoreBackend, StoreFile, ValidatorBackend
 
 if TYPE_CHECKING:
     import click
@@ -48,6 +48,18 @@ class Register(Protocol[B_contra]):
     def __call__(self, name: str, factory: Callable[[Any], B_contra], options: type[Any]) -> None: ...
 
 
+class RegisterStore(Protocol):
+    """Offers a store; *file* returns, for the options of a store that is one file, what backups and migrations need of it."""
+
+    def __call__(
+        self,
+        name: str,
+        factory: Callable[[Any], StoreBackend],
+        options: type[Any],
+        file: Callable[[Any], StoreFile] | None = None,
+    ) -> None: ...
+
+
 class RegisterValidator(Protocol):
     """Offers a validator; its *factory* also gets the configured rules, in the order of their priority."""
 
@@ -73,7 +85,7 @@ class RegisterFormat(Protocol):
 
 
 @hookspec
-def fpa_register_stores(register: Register[StoreBackend]) -> None:
+def fpa_register_stores(register: RegisterStore) -> None:
     """Offer databases for ``[store] backend``."""
 
 

@@ -17,7 +17,18 @@ from fpa_core.identity import IdMaker
 from fpa_core.kinds import ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.models import PortfolioSnapshot
 from fpa_core.numbers import to_decimal
-from fpa_core.protocols import SHAPE, Chunk, Finding, Quarantined, Reject, Rejection, Severity, Tally
+from fpa_core.protocols import (
+    SHAPE,
+    Chunk,
+    Finding,
+    Quarantined,
+    Reject,
+    Rejection,
+    Severity,
+    Tally,
+    is_shortened,
+    shortened,
+)
 from fpa_core.serialization import to_dict
 
 if TYPE_CHECKING:
@@ -71,17 +82,18 @@ def ingest(
     """
     limit = _Limit(max_rejected)
     chunks = _with_ids(chunks)
+    file = None if path is None else _File(path)
     # Read the first rows before the database is touched: an unreadable file fails here.
     first = _first_rows(chunks)
     examination = validator.start_run()
     tally = _Rejections()
+    room = _Room()
     kinds: dict[Kind, None] = {}
     notes: list[str] = []
     warnings: dict[str, int] = {}
     read = empty = left_out = 0
     reading: Mapping[str, Any] = {}
-    name, digest = (None, None) if path is None else (path.name, _digest(path))
-    with store.batch(origin=origin, file=name, digest=digest) as batch:
+    with store.batch(origin=origin, file=None if path is None else _name(path)) as batch:
         for chunk in itertools.chain(first, chunks):
             kinds[chunk.kind] = None
             notes += chunk.notes
@@ -89,12 +101,15 @@ def ingest(
             left_out += chunk.left_out
             reading = chunk.reading or reading
             read += chunk.table.num_rows + len(chunk.rejects)
-            _take(store, batch, examination, chunk, warnings, tally)
+            _take(store, batch, examination, chunk, warnings, tally, room)
             limit.check(tally, read)
             if progress is not None:
                 progress(read, chunk.progress)
         limit.check(tally, read, whole=True)
-        batch.finish(read=read, reading=json.dumps({**reading, "said": said or {}}) if reading and tally.rows else None)
+        how = json.dumps({**reading, "said": said or {}}) if reading and tally.rows else None
+        digest = None if file is None else file.digest()
+        batch.finish(read=read, reading=how, digest=digest)
+        notes += _not_kept(grown=file is not None and digest is None, in_part=room.in_part)
         batch.complete_receipt(
             lambda receipt: evolve(
                 receipt,
@@ -106,6 +121,14 @@ def ingest(
             )
         )
     return batch.receipt
+
+
+def _not_kept(*, grown: bool, in_part: int) -> Iterator[str]:
+    if grown:
+        yield "the file grew while it was being read, so its digest is not kept: ingest it again for the rest"
+    if in_part:
+        kept = f"{in_part:,} rejected rows are kept in part: their beginning, their length and their SHA-256"
+        yield f"{kept}; to read them again, ingest the file again"
 
 
 def _skipped(empty: int, left_out: int) -> Iterator[str]:
@@ -189,6 +212,34 @@ class _Rejections:
     def most_frequent(self, count: int = 10) -> list[Rejection]:
         """Return the most frequent reasons, the most frequent first."""
         return sorted(self._found.values(), key=lambda each: -each.rows)[:count]
+
+
+class _Room:
+    """The room for the texts of a batch's rejected rows: most are short, but a file of long ones must not become a database of its size.
+
+    :ivar in_part: how many rows were not kept whole.
+    """
+
+    CHARACTERS = 64 * 2**20
+    """Texts of rows that are kept whole."""
+
+    LEAST = 512
+    """Characters of a row that are always kept; rows without more take no room."""
+
+    def __init__(self) -> None:
+        self._left = self.CHARACTERS
+        self.in_part = 0
+
+    def fitted(self, reject: Reject) -> Reject:
+        """Return a rejected row as it is kept. What is kept in part has no cells: they might be taken for the row's own."""
+        size = len(reject.raw) + sum(map(len, (reject.cells or {}).values()))
+        if size > 2 * self.LEAST:
+            if size > self._left:
+                reject = evolve(reject, raw=shortened(reject.raw, self.LEAST), cells=None)
+            else:
+                self._left -= size
+        self.in_part += is_shortened(reject.raw)
+        return reject
 
 
 class _Limit:
@@ -327,6 +378,7 @@ def _take(
     chunk: Chunk,
     warnings: dict[str, int],
     tally: _Rejections,
+    room: _Room,
 ) -> None:
     """Write the valid rows of a chunk and quarantine the others."""
     split = examination.split(chunk.kind, chunk.table, chunk.records)
@@ -335,7 +387,7 @@ def _take(
         store.writer.drop_sold(batch, [chunk.records[row] for row in split.accepted_rows])
     for rule, count in split.flagged.items():
         warnings[rule] = warnings.get(rule, 0) + count
-    kept_out = [_unshaped(chunk.kind, reject) for reject in chunk.rejects]
+    kept_out = [_unshaped(chunk.kind, room.fitted(reject)) for reject in chunk.rejects]
     for reject in chunk.rejects:
         tally.add(_reason(reject), reject.row, reject.problem, reject.hint)
     for position, findings in split.refused:
@@ -363,9 +415,45 @@ def rejected_record(record: Any, row: int | None, findings: Sequence[Finding]) -
     return refused
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _name(path: Path) -> str:
+    """Return the name of a file as text; bytes in it that are none are escaped."""
+    return path.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+class _File:
+    """A file that is being read from now on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._before = self._state()
+
+    def _state(self) -> tuple[int, int, int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None  # whoever reads it says so
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+    def digest(self) -> str | None:
+        """Return the digest of what was read; None if the file has grown meanwhile, so that it is unknown how much of it was read.
+
+        :raises DataError: if the file was changed or replaced: what was read may be of both versions.
+        """
+        try:
+            with self._path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            digest = ""
+        before, after = self._before, self._state()
+        if digest and before == after:
+            return digest
+        if before is not None and after is not None and before[:2] == after[:2] and before[2] < after[2]:
+            return None
+        raise DataError(
+            f"{self._path}: the file was changed, replaced or removed while it was being read, so nothing was stored",
+            hint="ingest it again once whoever writes it is done",
+            source=str(self._path),
+        )
 
 
 def with_times(chunk: Chunk) -> Chunk:

@@ -5,17 +5,20 @@ Importing this module installs no handlers. A program with its own logging only 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import sys
 import traceback
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 from fpa_core.config import LogFormat, LoggingSection, LogLevel, did_you_mean, redact
 from fpa_core.display import displayed, json_text
 from fpa_core.exceptions import ConfigError
+from fpa_core.outputs import append_to
 
 __all__ = ["JsonFormatter", "Redaction", "TextFormatter", "configure"]
 
@@ -123,6 +126,26 @@ class _StandardError(logging.StreamHandler[TextIO]):
         return sys.stderr
 
 
+class _PrivateFile(logging.FileHandler):
+    """Appends to a file that only its owner may read; a link is not followed, since it could lead to another file."""
+
+    _told = False
+
+    def _open(self) -> TextIO:  # type: ignore[override]  # the standard library promises a wrapper, and uses a text file
+        descriptor = append_to(Path(self.baseFilename))
+        return open(descriptor, "a", encoding=self.encoding, errors=self.errors)  # noqa: PTH123 - it is a descriptor
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the standard library's name
+        """Say once that lines cannot be written, as on a full disk, and go on; standard error has them, too."""
+        del record
+        if not self._told:
+            self._told = True
+            with contextlib.suppress(OSError):
+                sys.stderr.write(
+                    f"fpa: the log file {displayed(self.baseFilename)} cannot be written: {sys.exc_info()[1]}\n"
+                )
+
+
 def configure(
     section: LoggingSection | None = None, level_override: str | None = None, *, secrets: Iterable[str] = ()
 ) -> None:
@@ -138,13 +161,14 @@ def configure(
     handlers: list[logging.Handler] = [_StandardError()]
     if section.file is not None:
         try:
-            handlers.append(logging.FileHandler(section.file, encoding="utf-8"))
+            handlers.append(_PrivateFile(section.file, encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"logging.file: {section.file} cannot be written: {error.strerror}") from None
     root = logging.getLogger(ROOT)
     for handler in list(root.handlers):
         root.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):  # what a full disk did not take has been told
+            handler.close()
     redaction = Redaction(secrets)
     for handler in handlers:
         handler.addFilter(redaction)

@@ -196,10 +196,6 @@ def _orders(count: int) -> bytes:
     return (head + "".join(lines)).encode()
 
 
-ONE_INSTANT = (
-    "more than 1,048,576 trades of one symbol at one instant are merged with all that are stored, a chunk at a time"
-)
-
 BOMBS = (
     Bomb("JSON Lines, new names on every line, 1.0 MB", "a.jsonl", lambda: _new_names(7_500), quick=True),
     Bomb("JSON Lines, new names on every line, 2.6 MB", "a.jsonl", lambda: _new_names(20_000), quick=True),
@@ -227,7 +223,7 @@ BOMBS = (
     Bomb("CSV, 250,000 equal rows of the wrong width", "a.csv", lambda: TRADES + TRADE + b"A,B\n" * 250_000),
     Bomb("CSV, 100,000 refused rows of different reasons", "a.csv", lambda: _reasons(100_000)),
     Bomb("CSV, 100,000 symbols x 1 row", "a.csv", lambda: _symbols(100_000)),
-    Bomb("CSV, 500,000 symbols x 1 row", "a.csv", lambda: _symbols(500_000), beyond="a symbol takes a sixth of a millisecond, most of it in the store"),
+    Bomb("CSV, 500,000 symbols x 1 row", "a.csv", lambda: _symbols(500_000)),
     Bomb("CSV, 20,000 versions of one order", "a.csv", lambda: _orders(20_000)),
     Bomb("CSV, one line of 100 MB", "a.csv", lambda: TRADES + TRADE + b"A" * (100 * MIB)),
     Bomb("CSV, 100 MB of line ends", "a.csv", lambda: TRADES + b"\n" * (100 * MIB) + TRADE),
@@ -235,7 +231,7 @@ BOMBS = (
     Bomb("CSV, a quote never closed on every line, 1 MB", "a.csv", lambda: TRADES + TRADE + b'"A,2024-05-01T14:30:00Z,1,1\n' * 37_001),
     Bomb("CSV, a stray quote on every line, 5 MB", "a.csv", lambda: TRADES + TRADE + b'"A"x,2024-05-01T14:30:00Z,1,1\n' * 170_000),
     Bomb("CSV, 20 MB of quotes", "a.csv", lambda: TRADES + TRADE + b'"' * (15 * MIB) + b"\n" + b'"' * (5 * MIB)),
-    Bomb("CSV, 2,000,000 trades of one instant", "a.csv", lambda: TRADES + TRADE * 2_000_000, beyond=ONE_INSTANT),
+    Bomb("CSV, 2,000,000 trades of one instant", "a.csv", lambda: TRADES + TRADE * 2_000_000),
     Bomb("CSV, UTF-16, 50 MB", "a.csv", lambda: (TRADES + TRADE * (25 * MIB // len(TRADE))).decode().encode("utf-16")),
     Bomb("CSV, numbers of 1,000,000 digits", "a.csv", lambda: TRADES + TRADE + (b"A,2024-05-01T14:30:00Z," + b"1" * 1_000_000 + b",1\n") * 20),
     Bomb("CSV, exponents of nine digits", "a.csv", lambda: TRADES + TRADE + b"A,2024-05-01T14:30:00Z,1e999999999,1\nA,2024-05-01T14:30:00Z,1,1e-999999999\n" * 20_000),
@@ -243,18 +239,18 @@ BOMBS = (
     Bomb("gzip, 10 GB of zeros", "a.csv.gz", lambda: _gzip(bytes(100 * MIB), 100)),
     Bomb("gzip, 10 GB of zeros after a header", "a.csv.gz", lambda: _gzip(bytes(100 * MIB), 100, TRADES + TRADE)),
     Bomb("Zstandard, 10 GB of zeros after a header", "a.csv.zst", lambda: _zstd(bytes(100 * MIB), 100, TRADES + TRADE)),
-    Bomb("Zstandard, 200,000,000 equal rows", "a.csv.zst", lambda: _zstd(TRADE * 1_000_000, 200, TRADES), beyond=ONE_INSTANT),
+    Bomb("Zstandard, 200,000,000 equal rows", "a.csv.zst", lambda: _zstd(TRADE * 1_000_000, 200, TRADES)),
     Bomb("Zstandard, 200,000,000 empty rows", "a.csv.zst", lambda: _zstd(b",,,\n" * 1_000_000, 200, TRADES + TRADE)),
     Bomb("Zstandard, 5 GB of line ends", "a.csv.zst", lambda: _zstd(b"\n" * (100 * MIB), 50, TRADES + TRADE)),
     Bomb("gzip, 1,000,000 rows with an unread cell of 10,000", "a.csv.gz", lambda: _gzip((TRADE[:-1] + b"," + b"x" * 10_000 + b"\n") * 10_000, 100, TRADES[:-1] + b",note_of_mine\n")),
-    Bomb("gzip, 1,000,000 rows with conditions of 10,000", "a.csv.gz", lambda: _gzip((TRADE[:-1] + b"," + b"x" * 10_000 + b"\n") * 10_000, 100, TRADES[:-1] + b",conditions\n" + TRADE[:-1] + b",x\n"), beyond="refused rows are kept whole, ten kilobytes each"),
+    Bomb("gzip, 1,000,000 rows with conditions of 10,000", "a.csv.gz", lambda: _gzip((TRADE[:-1] + b"," + b"x" * 10_000 + b"\n") * 10_000, 100, TRADES[:-1] + b",conditions\n" + TRADE[:-1] + b",x\n")),
     Bomb("bzip2, 1 GB of zeros after a header", "a.csv.bz2", lambda: [bz2.compress(TRADES + TRADE), *[bz2.compress(bytes(100 * MIB), 1)] * 10]),
     Bomb("xz, 1 GB of zeros after a header", "a.csv.xz", lambda: [lzma.compress(TRADES + TRADE), *[lzma.compress(bytes(100 * MIB), preset=0)] * 10]),
     Bomb("ZIP, 4 deep", "a.zip", lambda: _nested(5)),
     Bomb("ZIP, 3 deep", "a.zip", lambda: _nested(3), quick=True),
     Bomb("ZIP, 1 GB of zeros", "a.zip", lambda: _zip([("a.csv", (bytes(100 * MIB) for _ in range(10)))])),
     Bomb("ZIP, 3,000 members", "a.zip", lambda: _zip((f"{n}.csv", TRADES + TRADE) for n in range(3_000))),
-    Bomb("ZIP, 20,000 members", "a.zip", lambda: _zip((f"{n}.csv", TRADES + TRADE) for n in range(20_000)), beyond="each member takes two milliseconds, as any file does"),
+    Bomb("ZIP, 20,000 members", "a.zip", lambda: _zip((f"{n}.csv", TRADES + TRADE) for n in range(20_000))),
     Bomb("ZIP, 200 members of 1 MB", "a.zip", lambda: _zip((f"{n}.csv", TRADES + _rows(30_000, n)) for n in range(200))),
     Bomb("workbook, 1 GB", "a.xlsx", lambda: _workbook(1024 * MIB)),
     Bomb("workbook, 500 MB", "a.xlsx", lambda: _workbook(500 * MIB)),

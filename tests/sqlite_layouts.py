@@ -30,6 +30,8 @@ LAYOUTS: dict[str, dict[tuple[Any, str], int]] = {
         (compaction, "ROWS_AT_ONCE"): 6,
         (multisets, "ROWS_AT_ONCE"): 5,
         (multisets, "MERGED_AT_ONCE"): 3,
+        (multisets, "CROWD"): 2,
+        (multisets, "MOST_IN_CROWDS"): 5,
         (buffer, "MOST_HELD"): 6,
         (buffer, "KEPT_OPEN"): 1,
         (connection, "CACHE_KIB"): 16,  # so that a batch reaches the log before it is committed

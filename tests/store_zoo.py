@@ -70,8 +70,8 @@ class Transaction:
     def undo(self, batch_id: int) -> int:
         return self.store.undo(self.inner, batch_id)
 
-    def finish(self, *, read: int, reading: str | None = None) -> None:
-        self.inner.finish(read=read, reading=reading)
+    def finish(self, **given: Any) -> None:
+        self.inner.finish(**given)
 
 
 class Stream:
@@ -500,6 +500,21 @@ class HidesDiscarded(Innocent, contract="C4", test="test_discarded_records_stay"
 
     def quarantined(self, query):
         return (one for one in self.inner.quarantined(query) if one.state != "discarded")
+
+
+class DiscardsForGood(Innocent, contract="C4", test="test_undoing_a_discard_again_and_again"):
+    """Reopens discarded records only the first time that the batch which discarded them is undone."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.undone: set[int] = set()
+
+    def undo(self, inner, batch_id):
+        changed = inner.undo(batch_id)
+        if batch_id in self.undone:
+            inner.discard(QuarantineQuery())
+        self.undone.add(batch_id)
+        return changed
 
 
 class ReplaysOldVersions(Innocent, contract="C4", test="test_a_later_version_stands_when_an_earlier_one_is_replayed"):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fpa_core.exceptions import CorruptionError
 from fpa_core.numbers import decimal_text
 
 __all__ = [
@@ -96,11 +97,31 @@ def _any_has(texts: pa.Array, letter: str) -> bool:
 
 
 def as_numeric(column: pa.Array) -> pa.Array:
-    """Return *column* as Arrow decimals of one scale if possible, else unchanged as canonical text."""
+    """Return *column* as Arrow decimals of one scale if possible, else unchanged as canonical text.
+
+    :raises CorruptionError: if a text is not a number.
+    """
     if not pa.types.is_string(column.type):
         return column
     found = narrowest_decimal_type(column)
-    return column if found is None else column.cast(found)
+    try:
+        return column if found is None else column.cast(found)
+    except pa.ArrowInvalid as error:
+        raise _damaged(str(error)) from error
+
+
+def _damaged(problem: str) -> CorruptionError:
+    return CorruptionError(
+        f"a stored number is damaged: {problem}", hint="restore the database from a backup", operation="read a number"
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        Decimal(text)
+    except InvalidOperation:
+        return False
+    return True
 
 
 def as_texts(column: pa.Array) -> pa.Array:
@@ -147,7 +168,11 @@ def as_decimals(column: pa.Array, scale: int | None = None) -> list[Decimal | No
     """Return the values of a decimal column as Decimals in canonical form. If *scale* is given, the column has scaled integers."""
 
     def made(values: pa.Array) -> list[Decimal]:
-        return [Decimal(text) for text in as_texts(values if scale is None else from_scaled(values, scale)).to_pylist()]
+        texts = as_texts(values if scale is None else from_scaled(values, scale)).to_pylist()
+        try:
+            return list(map(Decimal, texts))
+        except InvalidOperation:
+            raise _damaged(next(repr(text) for text in texts if not _is_number(text))) from None
 
     return map_dictionary(column, made)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from attrs import NOTHING, field, fields, make_class
 
-from fpa_core.exceptions import DataError
+from fpa_core.exceptions import CorruptionError, DataError
 from fpa_core.kinds import Column, Kind
 from fpa_core.numbers import YEAR_1980, Instant
 
@@ -64,6 +64,7 @@ def from_table(kind: Kind, table: pa.Table | pa.RecordBatch) -> list[Any]:
     The values are not checked again, because they came from records.
 
     :raises DataError: if a required column is missing.
+    :raises CorruptionError: if a value is none that a record could have.
     """
     from fpa_core.arrow import columns
 
@@ -136,7 +137,16 @@ def _one(kind: Kind) -> tuple[Callable[..., Any], list[Callable[[Any], Any] | No
 def _words(kind: Kind, column: Column, texts: pa.Array) -> list[Any]:
     """Return texts as records hold them: words such as "buy" become enumeration members."""
     words: list[Any] = texts.to_pylist()
-    return [column.convert(word) for word in words] if _is_word(kind, column) else words
+    if not _is_word(kind, column):
+        return words
+    try:
+        return [column.convert(word) for word in words]
+    except DataError as error:
+        raise CorruptionError(
+            f"{kind.name}: a stored {column.name} is damaged: {error.message}",
+            hint="restore the database from a backup",
+            operation=f"read {kind.name}",
+        ) from error
 
 
 def _default(kind: Kind, column: Column) -> Any:

@@ -1,6 +1,7 @@
 """The cache: :class:`DataCache` and what it takes and answers."""
 
 from fpa_core.cache.answers import Hit, Miss, MissReason, WarmReport
+from fpa_core.cache.completed import CompletedCache
 from fpa_core.cache.datacache import DataCache
 from fpa_core.cache.keys import escape, make_key
 from fpa_core.cache.removals import Removal
@@ -11,6 +12,7 @@ from fpa_core.protocols import RemovalCause
 __all__ = [
     "UNSET",
     "CacheStats",
+    "CompletedCache",
     "DataCache",
     "Hit",
     "Miss",

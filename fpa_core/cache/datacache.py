@@ -23,7 +23,7 @@ from fpa_core.cache.ttl import UNSET, Lifetimes, Ttl, Unset, duration
 from fpa_core.cache.values import SIZES, FrozenValue
 from fpa_core.cache.warming import awarm, warm
 from fpa_core.exceptions import CacheError
-from fpa_core.protocols import CacheBackend, Capability, Entry, RemovalCause
+from fpa_core.protocols import MAX_KEY_LENGTH, CacheBackend, Capability, Entry, RemovalCause
 
 __all__ = ["DataCache"]
 
@@ -32,6 +32,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 WARM_JITTER = 0.1
 """Minimum jitter of warmed values, so that values loaded together do not expire together."""
+
+REMOVED_AT_ONCE: Final = 500
+"""Keys that a pattern removes in one call of the backend, so that others use it in between."""
 
 _UNTAGGED: Final[Mapping[str, int]] = {}
 
@@ -86,6 +89,7 @@ class DataCache:
         )
         self._backend = backend
         self._prefix = namespace + SEPARATOR
+        self._longest = MAX_KEY_LENGTH - len(self._prefix)
         self._clock = clock or (time.time if outlives else time.monotonic)
         self._reader = EntryReader(backend, self._prefix, self._clock, lifetimes)
         self._counters = self._reader.counters
@@ -161,7 +165,7 @@ class DataCache:
         :param kind: whose ``ttls`` entry applies if no *ttl* is given.
         :raises CacheError: if the key, value, tag or lifetime is invalid; the value's type is named.
         """
-        full = self._prefix + key if type(key) is str else self._full(key)
+        full = self._prefix + key if type(key) is str and len(key) <= self._longest else self._full(key)
         seconds = self._fixed_ttl if ttl is UNSET and kind is None and tags == () and not self._under_way else None
         if seconds is not None and (size := SIZES.get(type(value), 0)):
             now = self._clock()
@@ -341,7 +345,12 @@ class DataCache:
             for key in self._backend.keys(self._prefix + compiled.prefix)
             if compiled.matches(key[len(self._prefix) :])
         ]
-        removed = sum(self._remove(key, cause) for key in matching)
+        removed = 0
+        for start in range(0, len(matching), REMOVED_AT_ONCE):
+            existed = self._backend.delete_many(matching[start : start + REMOVED_AT_ONCE])
+            removed += len(existed)
+            for full in existed:
+                self._removals.notify(full, cause)
         self._end_copies(self._prefix + EVERYTHING)
         self._counters.add(Count.DELETES, removed)
         return removed
@@ -424,6 +433,9 @@ class DataCache:
             raise CacheError(
                 f"a cache key must be text, not {type(key).__name__}", hint="make_key joins parts to a key"
             )
+        if len(key) > self._longest:
+            problem = f"a cache key has at most {self._longest:,} characters, and this one has {len(key):,}"
+            raise CacheError(problem, hint="use a digest of what makes it long")
         return self._prefix + key
 
     def _drop(self, full: str) -> bool:

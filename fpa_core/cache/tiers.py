@@ -113,6 +113,16 @@ class TieredCache:
             self._end(key, write)
             self._l1.delete(key)
 
+    def delete_many(self, keys: Sequence[str]) -> Sequence[str]:
+        """Delete the entries of *keys*; return those for which there was one."""
+        writes = [(key, self._begin(key)) for key in keys]
+        try:
+            return self._l2.delete_many(keys)
+        finally:
+            for key, write in writes:
+                self._end(key, write)
+            self._l1.delete_many(keys)
+
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with *prefix*."""
         return self._l2.keys(prefix)

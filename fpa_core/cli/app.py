@@ -6,6 +6,7 @@ Commands are imported when they are called, so that ``fpa --help`` is fast.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import re
 import sys
@@ -15,7 +16,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core import exceptions
-from fpa_core.cli.output import OutputError, note, open_standard_streams, print_json, show_error, writing
+from fpa_core.cli.output import (
+    OutputError,
+    conceal,
+    masked,
+    note,
+    open_standard_streams,
+    print_json,
+    show_error,
+    writing,
+)
 from fpa_core.display import displayed
 from fpa_core.exceptions import FpaError
 
@@ -38,13 +48,16 @@ EXIT_CODES: dict[type[FpaError], int] = {
     exceptions.DataError: 7,
     OutputError: 8,
 }
-"""Exit codes by error. Others: 0 success, 1 findings of severity error (``fpa validate``), 2 wrong usage, 9 every row rejected, 130 interrupted."""
+"""Exit codes by error. Others: 0 success, 1 findings of severity error (``fpa validate``, ``fpa store check``), 2 wrong usage, 9 every row rejected, 130 interrupted."""
 
 NOTHING_STORED = 9
 """The exit code of an ingest that rejected every row."""
 
 INTERRUPTED = 130
 """The exit code after an interrupt, as in shells: 128 plus the signal number."""
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG}
+"""Errors of a disk, which do not say which file they are about."""
 
 DISTRIBUTION = "financial-portfolio-automation"
 
@@ -68,7 +81,7 @@ _COMMANDS = {
     "plugins": ("fpa_core.cli.admin", "List plugins, including those that failed to load."),
     "rules": ("fpa_core.cli.rules", "List the enabled validation rules."),
     "config": ("fpa_core.cli.admin", "Show or check the configuration."),
-    "store": ("fpa_core.cli.storage", "Show database statistics, or seal rows."),
+    "store": ("fpa_core.cli.storage", "Check, back up, restore, compact or migrate the database."),
     "cache": ("fpa_core.cli.cache", "Inspect, warm, invalidate or clear the cache."),
     "completion": ("fpa_core.cli.setup", "Print a completion script for a shell."),
 }
@@ -77,10 +90,11 @@ _COMMANDS = {
 class App:
     """The values of the global options; commands receive it with ``@click.pass_obj``."""
 
-    def __init__(self, config: str | None, env: str | None, log_level: str | None) -> None:
+    def __init__(self, config: str | None, env: str | None, log_level: str | None, *, read_only: bool = False) -> None:
         self.config = config
         self.env = env
         self.log_level = log_level
+        self.read_only = read_only
 
     def open(self, *, lazy: bool = True) -> DataLayer:
         """Open the data layer. Its parts open on first use unless *lazy* is false."""
@@ -88,8 +102,10 @@ class App:
         from fpa_core.layer import open_tree
 
         # Configure logging before the layer, because loading plugins logs.
-        tree = config.load(self.config, env=self.env)
+        overrides = {"store": {"read_only": True}} if self.read_only else None
+        tree = config.load(self.config, env=self.env, overrides=overrides)
         log.configure(tree.logging, self.log_level, secrets=tree.secrets)
+        conceal(tree.secrets)
         return open_tree(tree, lazy=lazy)
 
 
@@ -144,7 +160,7 @@ def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 success; 1 validate found errors; 2 wrong usage; 3 configuration; 4 plugin; 5 database; "
+    epilog="Exit codes: 0 success; 1 validate, audit or store check found errors; 2 wrong usage; 3 configuration; 4 plugin; 5 database; "
     "6 cache; 7 unreadable data; 8 output cannot be written; 9 every row was rejected; 130 interrupted.",
 )
 @click.option(
@@ -159,11 +175,12 @@ def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
     help="The log level; overrides [logging].",
 )
+@click.option("--read-only", is_flag=True, help="Change nothing in the database, and make no file beside it.")
 @click.version_option(package_name=DISTRIBUTION, prog_name="fpa")
 @click.pass_context
-def cli(ctx: click.Context, config: str | None, env: str | None, log_level: str | None) -> None:
+def cli(ctx: click.Context, config: str | None, env: str | None, log_level: str | None, read_only: bool) -> None:
     """Store, validate, cache and query market data and portfolio records, exactly."""
-    ctx.obj = App(config, env, log_level)
+    ctx.obj = App(config, env, log_level, read_only=read_only)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -190,7 +207,10 @@ def _run(arguments: list[str] | None) -> Any:
         if any(frame.f_code is click.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
             with writing():
                 raise
-        raise
+        if error.filename is None and error.errno not in _DISK:
+            raise
+        where = f"{displayed(str(error.filename))}: " if error.filename is not None else ""
+        raise OutputError(f"{where}{error.strerror}") from error
 
 
 def _usage_error(error: click.ClickException) -> UsageError:
@@ -213,9 +233,9 @@ def _as_dict(error: FpaError) -> dict[str, Any]:
     """Return an error for machines."""
     return {
         "type": type(error).__name__,
-        "message": displayed(error.message, keep="\n"),
-        "hint": error.hint,
-        "problems": [str(problem) for problem in getattr(error, "problems", ())],
+        "message": displayed(masked(error.message), keep="\n"),
+        "hint": None if error.hint is None else masked(error.hint),
+        "problems": [masked(str(problem)) for problem in getattr(error, "problems", ())],
         "exit_code": exit_code(error),
     }
 

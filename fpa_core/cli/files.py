@@ -174,6 +174,7 @@ def sniff(app: App, /, files: tuple[str, ...], as_json: bool, **options: Any) ->
     exit code is 7 if a file cannot be read.
     """
     options = said_options(options)
+    _load_arrow_alone()
     entries: list[dict[str, Any]] = []
     failed: FpaError | None = None
     with app.open() as data:
@@ -196,6 +197,32 @@ def sniff(app: App, /, files: tuple[str, ...], as_json: bool, **options: Any) ->
         print_json(entries)
     if failed is not None:
         sys.exit(exit_code(failed))
+
+
+class _WithoutPandas:
+    """A finder of modules that hides pandas."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        del path, target
+        if name == "pandas":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def _load_arrow_alone() -> None:
+    """Import Arrow and have it look for pandas in vain: it would import it at its first value, which takes as long as all else that sniffing does.
+
+    Where a frame is asked for, Arrow looks again.
+    """
+    if "pyarrow" in sys.modules:
+        return
+    finder: Any = _WithoutPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        import pyarrow as pa
+
+        pa.scalar(0)
+    finally:
+        sys.meta_path.remove(finder)
 
 
 def _show(found: Sniffed) -> None:

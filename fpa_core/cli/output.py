@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
     from fpa_core.ingest import Progress
     from fpa_core.kinds import Kind
+    from fpa_core.protocols import Tick
 
 __all__ = [
     "OutputError",
     "after_commit",
+    "conceal",
     "data_output",
     "json_option",
+    "masked",
     "note",
     "open_standard_streams",
     "print_json",
@@ -36,6 +39,7 @@ __all__ = [
     "style",
     "text_rows",
     "when",
+    "work_bar",
     "writing",
 ]
 
@@ -160,9 +164,27 @@ def text_rows(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str | None, .
     return zip(*cells, strict=True)
 
 
+_secrets: frozenset[str] = frozenset()
+
+
+def conceal(secrets: frozenset[str]) -> None:
+    """Mask these texts in remarks and errors from now on, such as a part of a path that came from a secret variable."""
+    global _secrets  # noqa: PLW0603 - there is one terminal
+    _secrets = secrets
+
+
+def masked(text: str) -> str:
+    """Return a text with the configured secrets masked."""
+    if not _secrets:
+        return text
+    from fpa_core.config import redact
+
+    return redact(text, _secrets)
+
+
 def note(text: str) -> None:
-    """Print a remark on standard error, separate from data. Control characters are escaped."""
-    _to_standard_error(displayed(text))
+    """Print a remark on standard error, separate from data. Control characters are escaped, and secrets masked."""
+    _to_standard_error(displayed(masked(text)))
 
 
 def style(text: str, **options: Any) -> str:
@@ -171,8 +193,8 @@ def style(text: str, **options: Any) -> str:
 
 
 def show_error(error: FpaError) -> None:
-    """Print an error and its hint on standard error."""
-    _to_standard_error(f"{style('error:', fg='red', bold=True)} {displayed_error(error)}")
+    """Print an error and its hint on standard error; secrets are masked."""
+    _to_standard_error(f"{style('error:', fg='red', bold=True)} {masked(displayed_error(error))}")
 
 
 def _to_standard_error(text: str) -> None:
@@ -213,3 +235,18 @@ def progress_bar(label: str) -> Iterator[Progress]:
             bar.update(task, completed=share or 0.0, rows=rows)
 
         yield advance
+
+
+@contextlib.contextmanager
+def work_bar(label: str) -> Iterator[Tick]:
+    """Show how much of something is done; only on a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _all: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(displayed(label), total=1.0)
+        yield lambda done, whole: bar.update(task, completed=done, total=whole or 1)

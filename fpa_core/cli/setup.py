@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -18,12 +19,15 @@ __all__ = ["completion", "demo", "init"]
 def init(folder: Path, force: bool) -> None:
     """Write a commented fpa.toml into DIR."""
     from fpa_core.config import FILE_NAME, template
+    from fpa_core.outputs import private_folder, whole_file, writable
 
     target = folder / FILE_NAME
-    if target.exists() and not force:
+    if os.path.lexists(target) and not force:
         raise click.UsageError(f"{target} already exists; use --force to overwrite it")
-    folder.mkdir(parents=True, exist_ok=True)
-    target.write_text(template(), encoding="utf-8")
+    with writable(folder):
+        private_folder(folder)
+    with whole_file(target) as stream:
+        stream.write(template().encode())
     say(f"{target} written, with a comment on every key. Next: fpa ingest FILE")
 
 

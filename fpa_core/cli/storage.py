@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, print_json, say
+from fpa_core.cli.operating import OPERATIONS
+from fpa_core.cli.output import json_option, masked, print_json, say
 from fpa_core.cli.tables import table, wide_option
 
 __all__ = ["store"]
@@ -13,7 +14,11 @@ __all__ = ["store"]
 
 @click.group()
 def store() -> None:
-    """Show database statistics, or seal rows."""
+    """Look after the database: check, back up, restore, compact, migrate; statistics and sealing."""
+
+
+for _command in OPERATIONS:
+    store.add_command(_command)
 
 
 @store.command("stats")
@@ -26,6 +31,8 @@ def store_stats(app: App, /, as_json: bool) -> None:
 
     with app.open() as data:
         told = asdict(data.store.backend.describe())
+    if told["path"] is not None:
+        told["path"] = masked(told["path"])
     kinds = told.pop("kinds", {})
     if as_json:
         print_json(told | {"kinds": kinds})

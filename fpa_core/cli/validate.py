@@ -64,7 +64,7 @@ def validate(
 def _write(target: Path, reports: list[FileReport]) -> None:
     import time
 
-    from fpa_core.export import whole_file
+    from fpa_core.outputs import whole_file
     from fpa_core.report import page
 
     with whole_file(target) as stream:

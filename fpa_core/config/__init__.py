@@ -18,6 +18,7 @@ from fpa_core.config.problems import Origin, Problem, closest_match, did_you_mea
 from fpa_core.config.secrets import EnvString, Secret, redact
 from fpa_core.config.sections import (
     LEVELS,
+    BackupSection,
     CacheSection,
     Config,
     Duration,
@@ -35,6 +36,7 @@ from fpa_core.config.tree import Tree
 __all__ = [
     "FILE_NAME",
     "LEVELS",
+    "BackupSection",
     "CacheSection",
     "Config",
     "Duration",

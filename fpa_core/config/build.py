@@ -15,6 +15,7 @@ from fpa_core.config.problems import KeyPath, Problem, did_you_mean, display, fa
 from fpa_core.config.secrets import MASK, Secret, redact
 from fpa_core.config.sections import (
     DEFAULT_TTL,
+    BackupSection,
     CacheSection,
     Config,
     LoggingSection,
@@ -73,6 +74,7 @@ def structure(
         name: builder.section(("sources", name), "source", sources, Section(backend=name))
         for name in tree.values.get("sources", {})
     }
+    backup = builder.table(("backup",), BackupSection)
     formats = {name: builder.table(("formats", name), Format) for name in tree.values.get("formats", {})}
     if builder.problems:
         fail(builder.problems)
@@ -82,6 +84,7 @@ def structure(
         validator=validator,
         plugins=tree.plugins,
         logging=tree.logging,
+        backup=backup or BackupSection(),
         sources=made,
         formats={name: form for name, form in formats.items() if form is not None},
         env=tree.env,

@@ -30,7 +30,7 @@ from fpa_core.config.scalars import (
     read_table,
     read_text,
 )
-from fpa_core.config.secrets import EnvString, Secret
+from fpa_core.config.secrets import EnvString, Secret, SecretPath
 from fpa_core.config.sections import DURATION, LIFETIME
 
 __all__ = ["ConfigConverter"]
@@ -205,7 +205,8 @@ class ConfigConverter:
             raise ConversionErrors(ConversionError(value, "expected a path; the home folder is unknown")) from None
         # Paths in variables are relative to the current folder, those in the file to its folder.
         in_shell = isinstance(value, EnvString) and not isinstance(value, Secret)
-        return path.absolute() if in_shell else self._folder / path
+        found = path.absolute() if in_shell else self._folder / path
+        return SecretPath(found) if isinstance(value, Secret) else found
 
 
 class _NeedsInstanceError(Exception):

@@ -43,6 +43,7 @@ def _walk(config: Config) -> Iterator[tuple[KeyPath, Any]]:
         yield from _section(("sources", name), source)
     yield from _leaves(("plugins",), config.plugins)
     yield from _leaves(("logging",), config.logging)
+    yield from _leaves(("backup",), config.backup)
 
 
 def _section(path: KeyPath, section: Any) -> Iterator[tuple[KeyPath, Any]]:

@@ -18,10 +18,12 @@ from fpa_core.config.merger import Merger
 from fpa_core.config.problems import KeyPath, Origin, Problem, did_you_mean, display, fail
 from fpa_core.config.tree import Tree
 from fpa_core.exceptions import ConfigError
+from fpa_core.outputs import why_distrusted
 
 __all__ = ["load"]
 
 _DEEPEST = 32
+_MOST_BYTES = 16 * 2**20
 
 
 def load(
@@ -44,7 +46,13 @@ def load(
     :raises ConfigError: if the file cannot be read, is not valid TOML, or has no such overlay. Other problems are kept in the tree.
     """
     environ = os.environ if environ is None else environ
-    file = None if tables is not None else find() if path is None else Path(path).expanduser().absolute()
+    try:
+        folder = Path.cwd()
+    except OSError as error:
+        raise ConfigError(
+            f"the current folder cannot be used: {error.strerror}", hint="change to one that exists"
+        ) from None
+    file = None if tables is not None else _found() if path is None else Path(path).expanduser().absolute()
     document, lines = (dict(tables or {}), {}) if file is None else _parse(file)
     overlays = document.pop("env", {})
     merger = Merger(file, lines)
@@ -61,7 +69,7 @@ def load(
     return early_sections(
         Tree(
             path=file,
-            folder=Path.cwd() if file is None else file.parent,
+            folder=folder if file is None else file.parent,
             env=env,
             environments=tuple(overlays),
             values=merger.values,
@@ -73,9 +81,29 @@ def load(
     )
 
 
+def _found() -> Path | None:
+    """Return the file of the current folder or of one above it.
+
+    :raises ConfigError: if others could have written it: it decides where data go, and nobody has named it.
+    """
+    file = find()
+    if file is not None and (reason := why_distrusted(file)):
+        raise ConfigError(
+            f"{file} is not used: {reason}",
+            hint=f"if you trust it, name it: --config {file}, or the variable FPA_CONFIG",
+        )
+    return file
+
+
 def _parse(file: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     try:
-        text = file.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+        if file.exists() and not file.is_file():  # a pipe would be waited for, and a device may have no end
+            raise ConfigError(f"{file}: the configuration cannot be read: it is not a regular file")
+        with file.open("rb") as stream:
+            content = stream.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ConfigError(f"{file}: the configuration cannot be read: it has more than {_MOST_BYTES:,} bytes")
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
         document = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{file}: the configuration cannot be read: {error.strerror}") from None

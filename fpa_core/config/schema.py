@@ -19,6 +19,7 @@ from fpa_core.config.merger import CORE_KEYS
 from fpa_core.config.sections import (
     DURATION,
     LIFETIME,
+    BackupSection,
     CacheSection,
     LoggingSection,
     PluginsSection,
@@ -63,6 +64,7 @@ def schema(*, stores: Classes, caches: Classes, validators: Classes, sources: Cl
         "validator": _validator(validators, rules),
         "plugins": _table(PluginsSection),
         "logging": _table(LoggingSection),
+        "backup": _table(BackupSection),
         "sources": {"type": "object", "additionalProperties": _sources(sources)},
         "formats": {"type": "object", "additionalProperties": _table(Format)},
     }

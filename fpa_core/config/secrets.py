@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from urllib.parse import quote
 
-__all__ = ["MASK", "EnvString", "Secret", "hide_credentials", "is_secret_name", "redact"]
+__all__ = ["MASK", "EnvString", "Secret", "SecretPath", "hide_credentials", "is_secret_name", "redact"]
 
 MASK = "***"
 """The replacement of a secret."""
@@ -28,7 +29,14 @@ class Secret(EnvString):
         return f"'{MASK}'"
 
 
-_CREDENTIAL = r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|authorization)"
+class SecretPath(type(Path())):  # type: ignore[misc]  # the path of this system
+    """A path of which a part came from a secret; its repr is masked, and so is that of any path made of it."""
+
+    def __repr__(self) -> str:
+        return f"Path('{MASK}')"
+
+
+_CREDENTIAL = r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|signing[_-]?key|authorization)"
 _CREDENTIAL_NAME = re.compile(_CREDENTIAL, re.IGNORECASE)
 # The password ends at the last @ of the authority, because an @ in it is often not percent-encoded.
 _URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/]+(?=@)", re.IGNORECASE)

@@ -14,6 +14,7 @@ from fpa_core.formats import Format
 
 __all__ = [
     "LEVELS",
+    "BackupSection",
     "CacheSection",
     "Config",
     "Duration",
@@ -152,6 +153,18 @@ class LoggingSection:
 
 
 @frozen
+class BackupSection:
+    """``[backup]``.
+
+    :ivar folder: where backups go.
+    :ivar keep: how many are kept there, the latest ones; None for all.
+    """
+
+    folder: Path = Path("backups")
+    keep: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
+
+
+@frozen
 class Config:
     """The whole configuration, checked and typed.
 
@@ -168,9 +181,15 @@ class Config:
     validator: ValidatorSection
     plugins: PluginsSection
     logging: LoggingSection
+    backup: BackupSection = BackupSection()
     sources: Mapping[str, Section] = field(factory=dict)
     formats: Mapping[str, Format] = field(factory=dict)
     env: str | None = None
     path: Path | None = None
     origins: Mapping[KeyPath, Origin] = field(factory=dict, repr=False)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the store is only read; stores that cannot be opened so have no such option."""
+        return getattr(self.store.options, "read_only", False) is True

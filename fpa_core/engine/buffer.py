@@ -13,10 +13,13 @@ import pyarrow as pa
 
 from fpa_core.arrow.batches import equal_rows, to_decimal
 from fpa_core.engine import catalog
-from fpa_core.engine.catalog import SegmentInfo, opened, rows_of
+from fpa_core.engine.catalog import SegmentInfo
+from fpa_core.engine.filters import BatchFilter
 from fpa_core.engine.matched import MatchedRows, Owners, as_rows
 from fpa_core.engine.merge import Stored
-from fpa_core.engine.rows import Row, plain_columns, shape_of
+from fpa_core.engine.plain_columns import plain_columns
+from fpa_core.engine.rows import Row, shape_of
+from fpa_core.engine.segment_rows import opened, rows_of
 from fpa_core.engine.segment_writer import PendingSegment, write_segments
 from fpa_core.engine.sorting import Mask, Numbers, SubjectRuns, join_runs
 from fpa_core.engine.tables import Writer
@@ -38,12 +41,12 @@ KEPT_OPEN = 64
 T = TypeVar("T")
 
 
-def insert_runs(tables: Writer, runs: SubjectRuns, batch: int) -> None:
-    """Insert rows as hot ones at times at which no other rows are."""
+def insert_runs(tables: Writer, runs: SubjectRuns, batch: int, first_seq: int = 0) -> None:
+    """Insert rows as hot ones; no rows of their subjects and times have the places from *first_seq* on."""
     if len(runs):
         kind = runs.kind
         values = plain_columns(kind, runs.table())
-        places = runs.ranks().tolist()
+        places = (runs.ranks() + first_seq).tolist()
         added = ([batch] * len(places), [None] * len(places))
         tables.rows.insert(kind, zip(*values, places, *added, strict=True))
 
@@ -140,9 +143,9 @@ class OpenSegment:
 
     def claim_run(self, rows: pa.RecordBatch, times: Numbers) -> bool:
         """Claim a run of the segment that equals *rows*; return False, and claim nothing, if there is none."""
-        start = int(np.searchsorted(self.times, times[0], "left"))
-        while start < len(self.times) and self.claimed[start] and self.times[start] == times[0]:
-            start += 1
+        start, stop = self.span(times[0])
+        claimed = self.claimed[start:stop]
+        start = stop if claimed.all() else start + int(claimed.argmin())
         end = start + len(times)
         if end > len(self.times) or self.claimed[start:end].any() or not np.array_equal(self.times[start:end], times):
             return False
@@ -151,11 +154,14 @@ class OpenSegment:
         self.claimed[start:end] = True
         return True
 
-    def at(self, ts_ns: int) -> Iterator[Stored[Row]]:
-        """Yield the rows at a time."""
-        start, end = (int(np.searchsorted(self.times, ts_ns, side)) for side in ("left", "right"))
-        for row in range(start, end):
-            yield Stored(SealedPlace(self, row), self._contents[row], bool(self.claimed[row]))
+    def span(self, ts_ns: int) -> tuple[int, int]:
+        """Return the first row at a time, and the row after the last."""
+        return int(np.searchsorted(self.times, ts_ns, "left")), int(np.searchsorted(self.times, ts_ns, "right"))
+
+    def unclaimed(self, start: int, end: int) -> Iterator[Stored[Row]]:
+        """Yield the rows from *start* to *end* that are not claimed."""
+        for row in (start + np.flatnonzero(~self.claimed[start:end])).tolist():
+            yield Stored(SealedPlace(self, row), self._contents[row], claimed=False)
 
     @functools.cached_property
     def _contents(self) -> list[Row]:
@@ -236,7 +242,8 @@ class MetSegments:
 
     def unseal(self, query: Query) -> None:
         """Turn the segments that may hold rows of *query* back into hot rows; what was recognised stays so."""
-        with_rows = list(self._tables.segments.find(query))
+        batches = BatchFilter.of(self._tables, query)
+        with_rows = [info for info in self._tables.segments.find(query) if batches.meets(info)]
         for some in _in_parts(with_rows):
             contents = self._tables.segments.contents([info.id for info in some])
             segments = [(info, opened(info, contents.get(info.id))) for info in some]

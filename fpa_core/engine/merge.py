@@ -1,4 +1,4 @@
-"""How arriving rows meet stored ones: the multiset and the revision rule, as pure functions that every backend shares.
+"""How arriving rows meet stored ones: the multiset and the revision rule, apart from any table, shared by every backend.
 
 A *content* is a row without its place: the tuple of its values apart from subject, time and sequence number, in the backend's own form. Equal
 rows have equal contents.
@@ -6,11 +6,12 @@ rows have equal contents.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from enum import Enum
 from typing import Any, Generic, NamedTuple, TypeVar
 
-__all__ = ["Action", "Outcome", "Stored", "merge_multiset", "merge_versions"]
+__all__ = ["Action", "MultisetMerge", "Outcome", "Stored", "merge_versions"]
 
 C = TypeVar("C", bound=Hashable)
 
@@ -41,7 +42,7 @@ class Stored(NamedTuple, Generic[C]):
 class Outcome(NamedTuple, Generic[C]):
     """The verdict on one arriving row.
 
-    :ivar stored: the row it duplicates or revises, without a place when that one arrived in the same call; None when there is none.
+    :ivar stored: the row it duplicates or revises, without a place if that one arrived in the same merge; None if there is none.
     :ivar repeated: a duplicate of a row of its own batch.
     """
 
@@ -51,56 +52,68 @@ class Outcome(NamedTuple, Generic[C]):
     repeated: bool = False
 
 
-def merge_multiset(
-    arriving: Sequence[C],
-    stored: Sequence[Stored[C]],
-    venue_id: Callable[[C], Hashable | None] | None = None,
-    is_known: Callable[[C], bool] = lambda _: False,
-) -> list[Outcome[C]]:
-    """Merge rows of one subject and time so that each distinct row is kept as often as the fullest batch holds it.
+class MultisetMerge(Generic[C]):
+    """Merges rows of one subject and time so that each distinct row is kept as often as the fullest batch holds it.
 
-    An arriving row is a duplicate of a stored row that no earlier row of its batch has claimed; where none is left it is new. Over a
-    whole batch this leaves max(stored, arriving) of each row, however the batch was cut into calls. A row with a venue id is unique
-    instead: the same id again is a duplicate if equal to the present version or an earlier one, and a revision if not.
+    An arriving row is a duplicate of a stored row that no earlier row of its batch has claimed; if none is left it is new. Over a
+    whole batch this leaves max(stored, arriving) of each row, however the batch is cut into calls: to one merge, which looks at the stored
+    rows once, or to several. A row with a venue id is unique instead: the same id again is a duplicate if equal to the present version or
+    an earlier one, and a revision if not.
 
-    :param arriving: contents in the order of arrival.
-    :param stored: the rows at that subject and time.
+    :param stored: the rows at that subject and time; those without an id that are claimed may be left out.
     :param venue_id: the id that makes a content unique, or None; left out where the kind has none.
-    :param is_known: whether a content with an id is in the history, replaced by a later version.
     """
-    unclaimed: dict[C, list[Stored[C]]] = {}
-    versions: dict[Hashable, Stored[C]] = {}
-    superseded: set[C] = set()
-    for row in stored:
-        if venue_id is not None and (identity := venue_id(row.content)) is not None:
-            versions[identity] = row
-        elif not row.claimed:
-            unclaimed.setdefault(row.content, []).append(row)
-    outcomes: list[Outcome[C]] = []
-    for content in arriving:
-        if venue_id is not None and (identity := venue_id(content)) is not None:
-            known = versions.get(identity)
-            if known is not None and known.content != content and (content in superseded or is_known(content)):
-                outcomes.append(Outcome(Action.DUPLICATE, content, repeated=content in superseded))
-                continue
-            if known is not None and known.content != content:
-                superseded.add(known.content)
-            outcomes.append(_merge_unique(content, identity, versions))
-        elif candidates := unclaimed.get(content):
-            outcomes.append(Outcome(Action.DUPLICATE, content, candidates.pop(0)))
-        else:
-            outcomes.append(Outcome(Action.INSERT, content))
-    return outcomes
 
+    def __init__(self, stored: Iterable[Stored[C]], venue_id: Callable[[C], Hashable | None] | None = None) -> None:
+        self._venue_id = venue_id
+        self._unclaimed: dict[C, deque[Stored[C]]] = {}
+        self._versions: dict[Hashable, Stored[C]] = {}
+        self._superseded: set[C] = set()
+        for row in stored:
+            if venue_id is not None and (identity := venue_id(row.content)) is not None:
+                self._versions[identity] = row
+            elif not row.claimed:
+                self._unclaimed.setdefault(row.content, deque()).append(row)
 
-def _merge_unique(content: C, identity: Hashable, versions: dict[Hashable, Stored[C]]) -> Outcome[C]:
-    """Merge a row that its venue's id makes unique, and remember it as the present version; one without a place came in this call."""
-    known = versions.get(identity)
-    if known is not None and known.content == content:
-        return Outcome(Action.DUPLICATE, content, known, repeated=known.claimed)
-    place = None if known is None else known.place
-    versions[identity] = Stored(place, content, claimed=True)
-    return Outcome(Action.INSERT if known is None else Action.REVISE, content, known)
+    @property
+    def has_ids(self) -> bool:
+        """Whether a row with a venue id was stored or has arrived."""
+        return bool(self._versions)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether every row without an id that arrives from now on is new."""
+        return not self._unclaimed
+
+    def merge(self, arriving: Iterable[C], is_known: Callable[[C], bool] = lambda _: False) -> list[Outcome[C]]:
+        """Return what becomes of rows, in the order of their arrival.
+
+        :param is_known: whether a content with an id is in the history, replaced by a later version.
+        """
+        outcomes: list[Outcome[C]] = []
+        for content in arriving:
+            if self._venue_id is not None and (identity := self._venue_id(content)) is not None:
+                outcomes.append(self._merge_unique(content, identity, is_known))
+            elif candidates := self._unclaimed.get(content):
+                outcomes.append(Outcome(Action.DUPLICATE, content, candidates.popleft()))
+                if not candidates:
+                    del self._unclaimed[content]
+            else:
+                outcomes.append(Outcome(Action.INSERT, content))
+        return outcomes
+
+    def _merge_unique(self, content: C, identity: Hashable, is_known: Callable[[C], bool]) -> Outcome[C]:
+        """Merge a row that its venue's id makes unique, and remember it as the present version; one without a place came with these rows."""
+        known = self._versions.get(identity)
+        if known is not None and known.content == content:
+            return Outcome(Action.DUPLICATE, content, known, repeated=known.claimed)
+        if known is not None:
+            if content in self._superseded or is_known(content):
+                return Outcome(Action.DUPLICATE, content, repeated=content in self._superseded)
+            self._superseded.add(known.content)
+        place = None if known is None else known.place
+        self._versions[identity] = Stored(place, content, claimed=True)
+        return Outcome(Action.INSERT if known is None else Action.REVISE, content, known)
 
 
 def merge_versions(
@@ -124,11 +137,11 @@ def merge_versions(
     current: C | None = stored.content if stored else None
     superseded: set[C] = set()  # versions that were current, or came too late, within this call
     of_this_batch = stored.claimed if stored else False
+    on_stored = stored  # until one that arrives takes its place
     for content in arriving:
-        on_stored = stored if not any(o.action in {Action.INSERT, Action.REVISE} for o in outcomes) else None
         if current is None:
             outcomes.append(Outcome(Action.INSERT, content))
-            current, of_this_batch = content, True
+            current, of_this_batch, on_stored = content, True, None
         elif content == current:
             outcomes.append(Outcome(Action.DUPLICATE, content, on_stored, repeated=of_this_batch))
         elif is_known is not None and (content in superseded or is_known(content)):
@@ -139,5 +152,5 @@ def merge_versions(
         else:
             outcomes.append(Outcome(Action.REVISE, content, on_stored))
             superseded.add(current)
-            current, of_this_batch = content, True
+            current, of_this_batch, on_stored = content, True, None
     return outcomes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +19,9 @@ from fpa_core.arrow.batches import combine_chunks, to_decimal
 from fpa_core.engine.buffer import MetSegments, OpenSegment, SealedPlace, SegmentBuffer, insert_runs, write_runs
 from fpa_core.engine.catalog import SegmentInfo
 from fpa_core.engine.matched import MatchedRows, Owners
-from fpa_core.engine.merge import Action, Stored, merge_multiset
-from fpa_core.engine.rows import Key, Range, Row, Shape, plain_columns, shape_of
+from fpa_core.engine.merge import Action, MultisetMerge, Stored
+from fpa_core.engine.plain_columns import plain_columns
+from fpa_core.engine.rows import Key, Range, Row, Shape, shape_of
 from fpa_core.engine.sorting import Mask, Numbers, SubjectRuns, partition
 from fpa_core.engine.tables import Writer
 from fpa_core.kinds import Kind
@@ -34,6 +35,12 @@ ROWS_AT_ONCE = 1_048_576
 MERGED_AT_ONCE = 65_536
 """Rows compared with stored ones at once, as Python values: few enough for the memory of a small machine."""
 
+CROWD = 4_096
+"""Rows of one subject and time that are looked at once in a batch, not at each chunk of it."""
+
+MOST_IN_CROWDS = 1_048_576
+"""Rows of crowds that are remembered: once there are more, they are looked at again."""
+
 Span = tuple[int, int]
 
 
@@ -45,6 +52,23 @@ class _Located(NamedTuple):
 
     def __bool__(self) -> bool:
         return self.hot is not None or bool(self.sealed)
+
+
+@define
+class _Instant:
+    """A subject and time at which rows arrive.
+
+    :ivar merge: what was stored there, apart from the rows that the batch was recognised as.
+    :ivar next_seq: the place of the next row.
+    :ivar rows: how many rows were looked at.
+    """
+
+    merge: MultisetMerge[Row]
+    next_seq: int
+    rows: int
+
+
+Crowds = dict[Key, _Instant]
 
 
 class MultisetWriter:
@@ -67,6 +91,7 @@ class MultisetWriter:
         self._stands = stands
         self._buffer = SegmentBuffer(tables, owners.batch)
         self._met = MetSegments(tables, owners, matched)
+        self._crowds: dict[Kind, Crowds] = defaultdict(dict)
 
     def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
         """Add rows; their subjects may be a dictionary."""
@@ -83,6 +108,10 @@ class MultisetWriter:
     def unseal(self, query: Query) -> None:
         """Make every row that *query* may select a hot one, so that it can be changed."""
         self.flush(query.kind)
+        self._unseal(query)
+
+    def _unseal(self, query: Query) -> None:
+        self._crowds.pop(query.kind, None)  # their rows get other places
         self._met.unseal(query)
 
     def keep_claims(self) -> None:
@@ -160,7 +189,7 @@ class MultisetWriter:
                 found = int(undecided.sum())
                 counts += WriteCounts(duplicate=last - first - found)
                 if found and _has_ids(runs.kind, runs.rows):  # one of them may revise a sealed row
-                    self._met.unseal(Query(runs.kind, (subject,), int(times[0]), int(times[-1]) + 1))
+                    self._unseal(Query(runs.kind, (subject,), int(times[0]), int(times[-1]) + 1))
                     contested[first:last] = undecided
                 elif found:
                     meets = self._meets(runs.times[first:last], hot, sealed)
@@ -179,6 +208,9 @@ class MultisetWriter:
             if number := int(chosen.sum()):
                 write(self._tables, runs.only(chosen), self._batch)
                 counts += WriteCounts(inserted=number)
+        crowded = self._insert_into_crowds(runs, contested)
+        counts += WriteCounts(inserted=int(crowded.sum()))
+        contested &= ~crowded
         return counts + self._merge(runs.only(contested), met) if contested.any() else counts
 
     def _claim(self, runs: SubjectRuns, first: int, last: int, hot: Span | None, sealed: Sequence[SegmentInfo]) -> Mask:
@@ -200,8 +232,27 @@ class MultisetWriter:
             meets |= (times >= hot[0]) & (times <= hot[1])
         for known in self._met.open(sealed):
             start, end = _within(times, known.info)
-            meets[start:end] |= np.isin(times[start:end], known.times)
+            nearest = np.searchsorted(known.times, times[start:end])  # within the segment's time, so below its length
+            meets[start:end] |= known.times[nearest] == times[start:end]
         return meets
+
+    def _insert_into_crowds(self, runs: SubjectRuns, contested: Mask) -> Mask:
+        """Insert rows at times at which the batch was recognised as all rows that others brought; return which they are."""
+        inserted = np.zeros(len(runs), bool)
+        crowds = self._crowds[runs.kind]
+        if not crowds or _has_ids(runs.kind, runs.rows):
+            return inserted
+        places = {subject: (start, end) for subject, start, end in runs}
+        for (subject, ts_ns), crowd in crowds.items():
+            start, end = places.get(subject, (0, 0))
+            first, last = (start + int(np.searchsorted(runs.times[start:end], ts_ns, side)) for side in _SIDES)
+            if crowd.merge.is_exhausted and first < last and contested[first:last].all():
+                chosen = np.zeros(len(runs), bool)
+                chosen[first:last] = True
+                insert_runs(self._tables, runs.only(chosen), self._batch, crowd.next_seq)
+                crowd.next_seq += last - first
+                inserted |= chosen
+        return inserted
 
     def _merge(self, runs: SubjectRuns, met: Mapping[str, Sequence[SegmentInfo]]) -> WriteCounts:
         """Compare rows with those stored at their times, some thousands at once; a time is taken as a whole."""
@@ -221,7 +272,8 @@ class MultisetWriter:
                 for subject, first, last in zip(part.subjects, part.firsts.tolist(), part.lasts.tolist(), strict=True)
                 if subject in met
             }
-            counts += _Merge(self._tables, self._owners, self._matched, self._stands).run(part, open_segments)
+            crowds = self._crowds[runs.kind]
+            counts += _Merge(self._tables, self._owners, self._matched, self._stands, crowds).run(part, open_segments)
             start = end
         return counts
 
@@ -234,6 +286,7 @@ class _Merge:
     owners: Owners
     matched: MatchedRows
     stands: Callable[[int], bool]
+    crowds: Crowds
     inserts: list[Row] = field(factory=list)
     retired: list[Key] = field(factory=list)
     history: list[Row] = field(factory=list)
@@ -245,13 +298,18 @@ class _Merge:
         kind = runs.kind
         shape = shape_of(kind)
         groups = _groups(runs)
+        remembered = {key: self.crowds[key] for key in groups if key in self.crowds}
+        unknown = [key for key in groups if key not in remembered]
         stored: dict[Key, list[Row]] = defaultdict(list)
-        for row in self.tables.rows.at(kind, list(groups)):
+        for row in self.tables.rows.at(kind, unknown):
             stored[row[:2]].append(row)
         own = self.owners.own(self.tables, {row[-2] for rows in stored.values() for row in rows})
         superseded = self._superseded(shape, groups, stored)
         spans = zip(runs.subjects, runs.firsts.tolist(), runs.lasts.tolist(), strict=True)
-        self.claimed = {name: self.matched.between(kind, name, first, last) for name, first, last in spans}
+        asked = {key[0] for key in unknown}
+        self.claimed = {
+            name: self.matched.between(kind, name, first, last) for name, first, last in spans if name in asked
+        }
         tally = dict.fromkeys(Action, 0)
         contents_of = shape.contents
         for key, contents in groups.items():
@@ -259,12 +317,15 @@ class _Merge:
             if (
                 len(hot) == len(contents) == 1
                 and key[0] not in met
+                and key not in remembered
                 and self._is_again(key, hot[0], contents[0], contents_of, own)
             ):
                 tally[Action.DUPLICATE] += 1
                 continue
-            for action in self._merge_key(shape, key, contents, hot, met.get(key[0], ()), own, superseded):
+            instant = remembered.get(key) or self._look(shape, key, hot, met.get(key[0], ()), own)
+            for action in self._merge_key(shape, key, contents, instant, hot, superseded):
                 tally[action] += 1
+            self._remember(key, instant, len(contents))
         self._apply(kind)
         return WriteCounts(tally[Action.INSERT], tally[Action.DUPLICATE], tally[Action.REVISE], self.repeated)
 
@@ -295,26 +356,39 @@ class _Merge:
                 found[row[:2]].add(row[shape.contents])
         return found
 
+    def _look(self, shape: Shape, key: Key, hot: Sequence[Row], met: Sequence[OpenSegment], own: set[int]) -> _Instant:
+        """Return what is stored at a subject and time."""
+        claimed = self.claimed[key[0]]
+        stored = [
+            Stored(row, row[shape.contents], row[-2] in own or (key[1], row[-3], row[-2]) in claimed) for row in hot
+        ]
+        last, rows = max((row[-3] for row in hot), default=-1), len(hot)
+        nearest = bisect.bisect_right(met, key[1], key=lambda one: one.info.first_ns) - 1
+        if nearest >= 0:  # segments are apart: no other can have this time
+            start, end = met[nearest].span(key[1])
+            stored = [*met[nearest].unclaimed(start, end), *stored]
+            last, rows = max(last, int(met[nearest].places[start:end].max(initial=-1))), rows + end - start
+        return _Instant(MultisetMerge(stored, shape.id_of if shape.venue_id else None), last + 1, rows)
+
+    def _remember(self, key: Key, instant: _Instant, arrived: int) -> None:
+        """Keep what is known of a time at which there are many rows, since those of the next chunk may be of that time, too."""
+        instant.rows += arrived
+        if instant.merge.has_ids:  # their places change with every revision
+            self.crowds.pop(key, None)
+        elif instant.rows >= CROWD:
+            self.crowds[key] = instant
+            if len(self.crowds) > 1 and sum(crowd.rows for crowd in self.crowds.values()) > MOST_IN_CROWDS:
+                self.crowds.clear()
+
     def _merge_key(
         self,
         shape: Shape,
         key: Key,
         contents: Sequence[Row],
+        instant: _Instant,
         hot: Sequence[Row],
-        met: Sequence[OpenSegment],
-        own: set[int],
         superseded: Mapping[Key, set[Row]],
     ) -> list[Action]:
-        claimed = self.claimed[key[0]]
-        known = [
-            Stored(row, row[shape.contents], row[-2] in own or (key[1], row[-3], row[-2]) in claimed) for row in hot
-        ]
-        nearest = bisect.bisect_right(met, key[1], key=lambda one: one.info.first_ns) - 1
-        sealed = (
-            list(met[nearest].at(key[1])) if nearest >= 0 else []
-        )  # segments are apart: no other can have this time
-        places = [int(one.place.segment.places[one.place.row]) for one in sealed]
-        next_seq = max([*places, *(row[-3] for row in hot)], default=-1) + 1
         stands = {shape.id_of(row[shape.contents]) for row in hot if self.stands(row[-2])}
         new: dict[Hashable, int] = {}  # where rows with an id stand among the inserts
 
@@ -323,14 +397,14 @@ class _Merge:
 
         actions = []
         id_of = shape.id_of if shape.venue_id else None
-        for outcome in merge_multiset(contents, [*sealed, *known], id_of, is_superseded):
+        for outcome in instant.merge.merge(contents, is_superseded):
             actions.append(outcome.action)
             self.repeated += outcome.repeated
             if outcome.action is Action.INSERT:
                 if id_of is not None:
                     new[id_of(outcome.content)] = len(self.inserts)
-                self.inserts.append((*key, *outcome.content, next_seq, self.owners.batch, None))
-                next_seq += 1
+                self.inserts.append((*key, *outcome.content, instant.next_seq, self.owners.batch, None))
+                instant.next_seq += 1
             elif outcome.action is Action.REVISE:
                 assert id_of is not None
                 assert outcome.stored is not None
@@ -367,6 +441,9 @@ class _Merge:
             self.tables.rows.insert(kind, self.inserts)
         for subject, rows in self.claims.items():
             self.matched.add(kind, subject, np.array(rows, np.int64))
+
+
+_SIDES: tuple[Literal["left", "right"], Literal["left", "right"]] = ("left", "right")
 
 
 def _within(times: Numbers, info: SegmentInfo) -> tuple[int, int]:

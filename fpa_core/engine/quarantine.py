@@ -136,11 +136,9 @@ class QuarantineWriter:
         if records:
             self._tables.quarantine.set_findings(records, by=self._batch)
 
-    def undo(self, batches: Sequence[int]) -> None:
-        """Mark what *batches* brought as undone, and give what they changed the state it had before."""
-        for batch in batches:
-            self._tables.quarantine.set_state(QuarantineQuery(batch=batch), State.UNDONE, by=self._batch)
-            self._tables.quarantine.restore_states(batch, by=self._batch)
+    def restore(self, batches: Sequence[int]) -> None:
+        """Give records their states of now that *batches* count no longer, or again."""
+        self._tables.quarantine.restore_states(batches, by=self._batch)
 
 
 def _likenesses(records: Sequence[Quarantined]) -> list[Likeness]:

@@ -14,10 +14,12 @@ import pyarrow as pa
 from attrs import evolve, frozen
 
 from fpa_core.arrow import columns
-from fpa_core.engine.catalog import SegmentInfo, last_record, opened
+from fpa_core.engine.catalog import SegmentInfo
+from fpa_core.engine.damage import decoding
 from fpa_core.engine.filters import BatchFilter, matching
 from fpa_core.engine.rows import Row
 from fpa_core.engine.segment_cache import CachedSegment, SegmentCache
+from fpa_core.engine.segment_rows import last_record, opened
 from fpa_core.engine.sorting import Numbers
 from fpa_core.engine.tables import Reader
 from fpa_core.kinds import Column, Kind
@@ -244,11 +246,21 @@ def hot_batches(
     asked = [*(column.field for column in wanted), *extra]
     with contextlib.closing(tables.rows.select(query, asked, known=known, size=rows)) as found:
         for some in found:
-            yield _record_batch(wanted, some, extra)
+            yield _record_batch(query.kind, wanted, some, extra)
 
 
-def _record_batch(wanted: Sequence[Column], rows: Sequence[Row], extra: Sequence[str]) -> pa.RecordBatch:
+def _record_batch(kind: Kind, wanted: Sequence[Column], rows: Sequence[Row], extra: Sequence[str]) -> pa.RecordBatch:
     """Return rows as Arrow; decimals stay the canonical texts they are (see :mod:`fpa_core.arrow.columns`)."""
+    try:
+        return _built(wanted, rows, extra)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        for row in rows:  # one of them is damaged: say which
+            with decoding(kind.name, row[: len(wanted)]):
+                _built(wanted, [row], extra)
+        raise
+
+
+def _built(wanted: Sequence[Column], rows: Sequence[Row], extra: Sequence[str]) -> pa.RecordBatch:
     arrays = []
     values_of = list(zip(*rows, strict=True))
     for column, values in zip(wanted, values_of, strict=False):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
+from fpa_core.engine.catalog import SegmentInfo
 
-from fpa_core.engine.catalog import SegmentInfo, rows_of
-from fpa_core.segments.reader import Segment
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fpa_core.segments.reader import Segment
 
 __all__ = ["CachedSegment", "SegmentCache"]
 
@@ -29,6 +33,8 @@ class CachedSegment:
 
     def rows(self, start: int, end: int, names: Sequence[str], *, scaled: bool) -> pa.RecordBatch:
         """Return rows with the columns named; *scaled* as for :meth:`fpa_core.segments.reader.Segment.array`."""
+        from fpa_core.engine.segment_rows import rows_of
+
         if self._whole is None:
             return rows_of(self._info, self.segment, start, end, names=names, scaled=scaled)
         key = (tuple(names), scaled)
@@ -48,9 +54,19 @@ class SegmentCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[int, bytes], CachedSegment] = OrderedDict()
         self._bytes = 0
+
+    def _owned(self) -> threading.Lock:
+        """Return the lock. A forked child begins anew: a thread that held the lock then is not there to release it."""
+        if self._pid != os.getpid():
+            self._begin()
+        return self._lock
 
     def get(self, info: SegmentInfo, read: Callable[[], Segment], *, scanning: bool = False) -> CachedSegment:
         """Return a segment and keep it, evicting the least recently used ones if there is no room.
@@ -58,13 +74,13 @@ class SegmentCache:
         :param scanning: whether it is one of many that are read together: it does not evict others.
         """
         key = (info.id, info.checksum)
-        with self._lock:
+        with self._owned():
             if (kept := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
                 return kept
         cached = CachedSegment(info, read())
         weight = cached.segment.weight
-        with self._lock:
+        with self._owned():
             room = self._max_bytes - (self._bytes if scanning else 0)
             if weight <= room and key not in self._kept:
                 cached.keep()
@@ -77,11 +93,11 @@ class SegmentCache:
 
     def kept(self) -> list[CachedSegment]:
         """Return what is kept, the longest unused first."""
-        with self._lock:
+        with self._owned():
             return list(self._kept.values())
 
     def clear(self) -> None:
         """Forget all."""
-        with self._lock:
+        with self._owned():
             self._kept.clear()
             self._bytes = 0

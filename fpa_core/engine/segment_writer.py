@@ -24,7 +24,7 @@ from fpa_core.segments.layout import checksum_of
 from fpa_core.segments.reader import ranks
 from fpa_core.segments.writer import Draft, draft_segment
 
-__all__ = ["PendingSegment", "write_segments"]
+__all__ = ["PendingSegment", "last_row_text", "write_segments"]
 
 AT_ONCE = 4
 """Segments compressed in one go: fewer, and threads would wait for each other at every one."""
@@ -85,7 +85,7 @@ class PendingSegment(NamedTuple):
             len(times),
             int(self.batches.min()),
             last_batch if self.since is None else max(last_batch, int(self.since.max())),
-            _last_row(self.kind, self.subject, self.rows),
+            last_row_text(self.kind, self.subject, self.rows),
             checksum_of(content),
             len(content),
         )
@@ -142,7 +142,7 @@ def _pieces(times: Numbers) -> Iterator[tuple[int, int]]:
             start = end
 
 
-def _last_row(kind: Kind, subject: str, rows: pa.RecordBatch) -> str:
+def last_row_text(kind: Kind, subject: str, rows: pa.RecordBatch) -> str:
     """Return the last row as JSON by public column names, without what is null."""
     values: dict[str, Any] = {kind.by_field[kind.subject].name: subject}
     for column, array in zip(rows.schema, rows.columns, strict=True):

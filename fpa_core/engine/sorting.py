@@ -15,9 +15,11 @@ from attrs import frozen
 
 from fpa_core.arrow import columns
 from fpa_core.arrow.batches import concat, to_decimal, to_scaled
-from fpa_core.engine.rows import plain_columns, shape_of
+from fpa_core.converters import MAX_NAME
+from fpa_core.engine.plain_columns import plain_columns
+from fpa_core.engine.rows import shape_of
 from fpa_core.exceptions import DataError
-from fpa_core.kinds import Kind
+from fpa_core.kinds import Column, Kind
 
 __all__ = ["Mask", "Numbers", "SortedRows", "SubjectRuns", "check_complete", "join_runs", "partition", "sort"]
 
@@ -188,16 +190,32 @@ def sort(kind: Kind, table: pa.Table) -> SortedRows:
 
 
 def check_complete(kind: Kind, table: pa.Table) -> None:
-    """Refuse a table with a null where there must be none.
+    """Refuse a table with a null where there must be none, or with a name that is too long for the index of a key.
 
     :raises DataError: it names the column and the row.
     """
     for column in kind.columns:
         array = table.column(column.name)
+        if column.type == "text" and (column.field in kind.key or column.field == kind.subject):
+            _check_names(kind, column, array)
         if column.required and array.null_count:
             row = pc.index(array.is_null(), True).as_py() + 1
             raise DataError(
                 f"{kind.singular}.{column.name}: a value is needed in every row", field=column.name, row=row
+            )
+
+
+def _check_names(kind: Kind, column: Column, names: pa.ChunkedArray) -> None:
+    for chunk in names.chunks:
+        distinct = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+        long = pc.greater(pc.utf8_length(distinct), MAX_NAME)
+        if pc.any(long).as_py():
+            name = distinct.filter(long)[0].as_py()
+            row = pc.index(names.cast(pa.string()), name).as_py() + 1
+            raise DataError(
+                f"{kind.singular}.{column.name}: a name of {len(name):,} characters is too long; at most {MAX_NAME} are allowed",
+                field=column.name,
+                row=row,
             )
 
 

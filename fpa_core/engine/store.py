@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from fpa_core.engine import compaction, scan
-from fpa_core.engine.appending import Appender
+from fpa_core.engine.asked import check_quarantine_query, check_query, check_values
 from fpa_core.engine.rows import plain_value, shape_of
 from fpa_core.engine.segment_cache import SegmentCache
-from fpa_core.engine.stream import EngineStream
 from fpa_core.engine.tables import Database
-from fpa_core.engine.transaction import Claims, Transaction, begin
 from fpa_core.exceptions import DatabaseBusyError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.protocols import (
@@ -30,11 +25,19 @@ from fpa_core.protocols import (
     StoredVersion,
 )
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fpa_core.engine.stream import EngineStream
+    from fpa_core.engine.transaction import Transaction
+
 __all__ = ["EngineStore"]
 
 
 class EngineStore:
     """See :class:`fpa_core.protocols.StoreBackend`.
+
+    What needs Arrow is imported when it is first used: a list of batches or an inventory does without.
 
     :param database: the backend's tables.
     :param seal_rows: on closing after a write, quotes and trades of a symbol with at least so many hot rows are sealed; None for never.
@@ -50,19 +53,24 @@ class EngineStore:
 
     def close(self) -> None:
         """Seal what is worth it, if that is the policy, and release the database."""
-        if self._seal_rows is not None and self._written and self.database.is_open():
-            # Whoever is writing at this moment will seal when it closes.
-            with contextlib.suppress(DatabaseBusyError):
-                for kind in KINDS.values():
-                    self.seal(kind, least=self._seal_rows)
-        self._written = False
-        self._segments.clear()
-        self.database.close()
+        try:
+            if self._seal_rows is not None and self._written and self.database.is_open():
+                # Whoever is writing at this moment will seal when it closes.
+                with contextlib.suppress(DatabaseBusyError):
+                    for kind in KINDS.values():
+                        self.seal(kind, least=self._seal_rows)
+        finally:
+            self._written = False
+            self._segments.clear()
+            self.database.close()
 
     def seal(self, kind: Kind, *, subject: str | None = None, least: int = 1) -> Sealed:
         """Move hot rows of quotes and trades into segments, and merge small segments."""
+        check_values({"symbol": subject})
         if not kind.multiset or Capability.SEAL not in self.capabilities:
             return Sealed()
+        from fpa_core.engine import compaction
+
         return compaction.seal(self.database, kind, subject=subject, least=least)
 
     @contextlib.contextmanager
@@ -70,6 +78,9 @@ class EngineStore:
         self, *, origin: str, file: str | None = None, digest: str | None = None, replays: int | None = None
     ) -> Iterator[Transaction]:
         """Begin a batch."""
+        from fpa_core.engine.appending import Appender
+        from fpa_core.engine.transaction import Claims, Transaction, begin
+
         with self.database.writer("write a batch") as tables:
             batch = begin(tables, Batch(0, origin, 0, file=file, digest=digest, replays=replays))
             transaction = Transaction(tables, batch, Claims(), Appender(self.database))
@@ -79,6 +90,8 @@ class EngineStore:
 
     def stream(self, *, origin: str) -> EngineStream:
         """Begin a batch that is written in groups."""
+        from fpa_core.engine.stream import EngineStream
+
         stream = EngineStream(self.database, origin)
         self._written = True
         return stream
@@ -87,15 +100,20 @@ class EngineStore:
         self, query: Query, rows: int = 16_384, *, columns: Sequence[str] | None = None, scaled: bool = False
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of *query* in order."""
+        from fpa_core.engine import scan
+
+        check_query(query)
         with self.database.reader(f"read {query.kind.name}") as tables:
             yield from scan.scan(tables, query, rows, columns, scaled=scaled, cache=self._segments)
 
     def latest(self, kind: Kind, subject: str) -> Sequence[Any] | None:
         """Return the values of the last row of a multiset's subject; None if only a scan can tell."""
+        check_values({"symbol": subject})
         return self.database.latest(kind, subject)
 
     def history(self, kind: Kind, key: Mapping[str, Any]) -> Sequence[StoredVersion]:
         """Return every version of the record with a key, in the order in which they became known."""
+        check_values(key)
         shape = shape_of(kind)
         place = tuple(plain_value(kind, name, key[name]) for name in shape.key)
         columns = [shape.place(column.field) for column in kind.columns]
@@ -126,6 +144,9 @@ class EngineStore:
 
     def count(self, query: Query) -> int:
         """Count the rows of *query*."""
+        from fpa_core.engine import scan
+
+        check_query(query)
         with self.database.reader(f"count {query.kind.name}") as tables:
             return scan.count(tables, query)
 
@@ -141,16 +162,19 @@ class EngineStore:
 
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         """Return batches, latest first."""
+        check_values({"batch": batch, "limit": limit})
         with self.database.reader("list batches") as tables:
             return tables.batches.find(batch=batch, limit=limit, children=children)
 
     def quarantined(self, query: QuarantineQuery) -> Generator[Quarantined, None, None]:
         """Yield rejected records."""
+        check_quarantine_query(query)
         with self.database.reader("read the quarantine") as tables:
             yield from tables.quarantine.select(query)
 
     def count_quarantined(self, query: QuarantineQuery) -> Sequence[QuarantineCount]:
         """Count rejected records."""
+        check_quarantine_query(query)
         with self.database.reader("count the quarantine") as tables:
             return tables.quarantine.count(query)
 

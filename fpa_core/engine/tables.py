@@ -18,24 +18,29 @@ The engine relies on this:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 from attrs import frozen
 
 from fpa_core.engine.catalog import SegmentInfo
 from fpa_core.engine.rows import Key, Range, Row
+from fpa_core.exceptions import DatabaseError
 from fpa_core.kinds import Kind
 from fpa_core.protocols import (
     Batch,
     Capability,
     InventoryEntry,
+    Problem,
     QuarantineCount,
     Quarantined,
     QuarantineQuery,
     Query,
+    Space,
     StoreDescription,
+    Tick,
     WriteCounts,
 )
 
@@ -52,6 +57,7 @@ __all__ = [
     "SegmentWriter",
     "Sought",
     "Writer",
+    "unsupported",
 ]
 
 
@@ -107,6 +113,10 @@ class RowReader(Protocol):
 
     def history_at(self, kind: Kind, keys: Sequence[Key]) -> Iterable[Row]:
         """Return the history under each of *keys*: whole rows, then the batch that retired each and the reason; by ``seq``, then as they became known."""
+        ...
+
+    def history(self, kind: Kind) -> Generator[list[Row], None, None]:
+        """Yield the whole history, in any order: rows as in :meth:`history_at`."""
         ...
 
     def retired_by(self, kind: Kind, batch: int) -> Generator[list[Row], None, None]:
@@ -188,6 +198,10 @@ class BatchReader(Protocol):
         """Return batches, latest first: one by its id, or all; children only with *children*."""
         ...
 
+    def scan(self, size: int = 4_096) -> Generator[Sequence[Batch], None, None]:
+        """Yield all batches, children too, by id, in lists of at most *size*."""
+        ...
+
     def family(self, query: Query) -> Sequence[int]:
         """Return the ids, in order, that ``query.batch`` (with its children) and ``query.origins`` allow; one of them is given."""
         ...
@@ -222,8 +236,12 @@ class BatchWriter(BatchReader, Protocol):
         """Set when a batch was recorded, unless it is None, and add to its counts; return whether it exists and is not undone."""
         ...
 
-    def set_reading(self, batch: int, reading: str) -> None:
-        """Keep how the file of a batch was read."""
+    def set_recorded(self, batch: int, recorded_ns: int) -> None:
+        """Correct when a batch was recorded."""
+        ...
+
+    def set_file(self, batch: int, *, digest: str | None, reading: str | None) -> None:
+        """Keep the digest of a batch's file and how it was read; what is None stays as it is."""
         ...
 
     def set_undoes(self, batch: int, undoes: int) -> None:
@@ -281,11 +299,15 @@ class QuarantineStore(QuarantineReader, Protocol):
         ...
 
     def set_findings(self, records: Sequence[Quarantined], *, by: int) -> None:
-        """Give open records other findings, and keep what they were in their history."""
+        """Give open records other findings, and keep what they were in their history; those that have these findings are left as they are."""
         ...
 
-    def restore_states(self, batch: int, *, by: int) -> None:
-        """Give the records whose present state is of *batch* the state and findings they had before."""
+    def restore_states(self, batches: Sequence[int], *, by: int) -> None:
+        """Give the records that *batches* brought or changed what they are by the batches that count: those neither undone nor themselves an undo.
+
+        A record is undone if the batch that brought it is. Else it has the state and the findings that the last batch that counts gave it, or those
+        that it came with. What it was stays in its history; one that is so already is left as it is.
+        """
         ...
 
     def keep_matches(self, batch: int, matches: Sequence[tuple[str, str, int, int, int]]) -> None:
@@ -369,6 +391,28 @@ class Database(Protocol):
         """Return what and where the database is, without a secret."""
         ...
 
+    # Maintenance
+
+    def inspect(self) -> Iterator[Problem]:
+        """Yield what is wrong with the database below its tables: pages, indexes, the schema, references."""
+        ...
+
+    def salvager(self, operation: str) -> AbstractContextManager[Writer]:
+        """Open the latest state as :meth:`writer` does, to take out what is damaged: damaged pages are read as they are."""
+        ...
+
+    def copy_to(self, path: Path, tick: Tick) -> None:
+        """Write one state of the store to a new or an empty file, while others write; with the capability BACKUP."""
+        ...
+
+    def space(self) -> Space:
+        """Return the size of the store; with the capability COMPACT."""
+        ...
+
+    def compact(self) -> None:
+        """Give back the space that nothing uses; with the capability COMPACT. Killed at any point, nothing is lost."""
+        ...
+
     def is_open(self) -> bool:
         """Return whether this process may still use it."""
         ...
@@ -376,3 +420,12 @@ class Database(Protocol):
     def close(self) -> None:
         """Release files and connections; calling it twice does nothing."""
         ...
+
+
+def unsupported(store: str, capability: Capability) -> DatabaseError:
+    """Return the error of an operation whose capability a store does not declare."""
+    return DatabaseError(
+        f"the store {store!r} does not offer {capability.value!r}",
+        hint="use the tools of its own server, or copy the records to a store that does",
+        operation=str(capability.value),
+    )

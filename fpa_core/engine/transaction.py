@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from attrs import define, evolve, field
 
 from fpa_core.arrow.conversion import to_table
 from fpa_core.engine.appending import Appender
+from fpa_core.engine.asked import check_quarantine_query, check_query, check_values
 from fpa_core.engine.matched import MatchedRows, Owners
 from fpa_core.engine.multisets import MultisetWriter
 from fpa_core.engine.quarantine import QuarantineClaims, QuarantineWriter
@@ -26,9 +28,15 @@ from fpa_core.engine.undo import take_back
 from fpa_core.engine.versions import VersionWriter
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import KINDS, Kind
+from fpa_core.numbers import ns_text
 from fpa_core.protocols import Batch, Quarantined, QuarantineQuery, Query, State, WriteCounts
 
 __all__ = ["Claims", "Transaction", "begin"]
+
+_log = logging.getLogger("fpa.store")
+
+MOST_BEHIND_NS = 5 * 60 * 10**9
+"""How far the clock may be behind the last batch without a warning: clocks of several machines differ by seconds."""
 
 
 @define
@@ -55,8 +63,18 @@ class Claims:
 
 def begin(tables: Writer, batch: Batch) -> Batch:
     """Add a batch and return it with its id and time: the present one, or the first after every earlier batch."""
-    latest = tables.batches.find(limit=1, children=True)
-    recorded_ns = max(time.time_ns(), latest[0].recorded_ns + 1 if latest else 0)
+    check_values({"origin": batch.origin, "file": batch.file, "digest": batch.digest, "replays": batch.replays})
+    latest = next(iter(tables.batches.find(limit=1, children=True)), None)
+    now_ns = time.time_ns()
+    if latest is not None and latest.recorded_ns - now_ns > MOST_BEHIND_NS and batch.parent is None:
+        _log.warning(
+            "the clock is at %s, but batch %d was recorded at %s: one of the two is wrong; until then, batches are recorded right after that one, and "
+            "reads as known at a time before it return none of them",
+            ns_text(now_ns),
+            latest.id,
+            ns_text(latest.recorded_ns),
+        )
+    recorded_ns = now_ns if latest is None else max(now_ns, latest.recorded_ns + 1)
     begun = evolve(batch, recorded_ns=recorded_ns)
     return evolve(begun, id=tables.batches.add(begun))
 
@@ -186,6 +204,7 @@ class Transaction:
 
     def discard(self, query: QuarantineQuery) -> int:
         """Mark open records as discarded."""
+        check_quarantine_query(query)
         return self._quarantine.discard(query)
 
     def reject_again(self, records: Sequence[Quarantined]) -> None:
@@ -197,6 +216,7 @@ class Transaction:
 
     def delete(self, query: Query) -> int:
         """Move the rows of *query* to the history."""
+        check_query(query)
         self._appender.forget()
         if query.kind.multiset:
             self._multisets.unseal(query)
@@ -211,6 +231,7 @@ class Transaction:
 
     def undo(self, batch_id: int) -> int:
         """Take back what *batch_id* brought, replaced and removed."""
+        check_values({"batch": batch_id})
         found = self._tables.batches.find(batch=batch_id)
         if not found or batch_id == self.batch_id:
             raise DataError(
@@ -229,20 +250,19 @@ class Transaction:
         self._tables.batches.set_undoes(self.batch_id, batch_id)
         # Later batches that put in what this one rejected go with it, and first.
         batches = [*self._tables.batches.replays_of(batch_id), batch_id]
-        changed = sum(
-            take_back(self._tables, each, by=self.batch_id, unseal=self._multisets.unseal) for each in batches
-        )
-        self._quarantine.undo(batches[::-1])
+        taken = [take_back(self._tables, each, by=self.batch_id, unseal=self._multisets.unseal) for each in batches]
+        self._quarantine.restore(sorted({batch for each in taken for batch in each.batches}))
+        changed = sum(each.changed for each in taken)
         self._deleted += changed
         return changed
 
     # The batch itself
 
-    def finish(self, *, read: int, reading: str | None = None) -> None:
-        """Note how many rows the source held, and how they were read."""
+    def finish(self, *, read: int, reading: str | None = None, digest: str | None = None) -> None:
+        """Note how many rows the source held, how they were read, and the digest of its file."""
         self._read = read
-        if reading is not None:
-            self._tables.batches.set_reading(self.batch_id, reading)
+        if reading is not None or digest is not None:
+            self._tables.batches.set_file(self.batch_id, digest=digest, reading=reading)
 
     def record(self) -> None:
         """Write what the batch came to; the last step before the commit.

@@ -9,46 +9,60 @@ with it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from fpa_core.engine.rows import Key, Range, Row, shape_of
 from fpa_core.engine.tables import Writer
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.protocols import Query
 
-__all__ = ["take_back"]
+__all__ = ["TakenBack", "take_back"]
 
 
-def take_back(tables: Writer, batch: int, *, by: int, unseal: Callable[[Query], None]) -> int:
-    """Take back what *batch* and its children brought, replaced and removed; return how many rows changed.
+class TakenBack(NamedTuple):
+    """What taking a batch back came to.
+
+    :ivar changed: the number of rows that went or returned.
+    :ivar batches: those that count no longer, or again.
+    """
+
+    changed: int
+    batches: list[int]
+
+
+def take_back(tables: Writer, batch: int, *, by: int, unseal: Callable[[Query], None]) -> TakenBack:
+    """Take back what *batch* and its children brought, replaced and removed.
 
     :param unseal: makes the rows that a query may select hot ones.
     """
-    _stop_counting(tables, batch, by)
+    batches = list(_stop_counting(tables, batch, by))
     changed = 0
     for kind in KINDS.values():
         if kind.multiset:
             unseal(Query(kind, batch=batch))
         changed += tables.rows.retire_batch(kind, batch, by=by, reason="undone")
         changed += _Restoration(tables, kind, by, unseal).run(batch)
-    return changed
+    return TakenBack(changed, batches)
 
 
-def _stop_counting(tables: Writer, batch: int, by: int) -> None:
+def _stop_counting(tables: Writer, batch: int, by: int) -> Iterator[int]:
+    """Mark a batch as undone, and yield it and those that count, or do not count, because of that."""
+    yield batch
     tables.batches.set_undone(batch, by)
     undone = tables.batches.find(batch=batch)[0]
     if undone.undoes is not None:
         for each in (undone.undoes, *tables.batches.replays_of(undone.undoes, undone_by=batch)):
-            _count_again(tables, each)
+            yield from _count_again(tables, each)
 
 
-def _count_again(tables: Writer, batch: int) -> None:
+def _count_again(tables: Writer, batch: int) -> Iterator[int]:
+    yield batch
     tables.batches.set_undone(batch, None)
     again = tables.batches.find(batch=batch)[0]
     if again.undoes is not None:
         for each in (*tables.batches.replays_of(again.undoes), again.undoes):
-            _stop_counting(tables, each, batch)
+            yield from _stop_counting(tables, each, batch)
 
 
 class _Restoration:

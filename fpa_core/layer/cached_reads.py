@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from fpa_core.store.notifications import Changed
 
 __all__ = ["CachedReads"]
+
+LONGEST_KEY = 1_000
+"""Characters of a key. Of a longer one, as of a query of many symbols, the rest is a digest."""
 
 RETRY_AFTER = 1.0
 """Seconds until a cache that failed is tried again."""
@@ -57,7 +61,7 @@ class CachedReads:
         # An error of the store during the load is not a failure of the cache.
         guarded = _Load(load)
         try:
-            found = self._cache().get_or_load(key, guarded, tags=read_tags(query), kind=query.kind.name)
+            found = self._cache().get_or_load(_shortened(key), guarded, tags=read_tags(query), kind=query.kind.name)
         except (CacheError, OSError) as error:
             if guarded.failed is error:
                 raise
@@ -71,6 +75,15 @@ class CachedReads:
         with self._lock:
             self._missed.update(changed_tags(changed))
         self._repeat_missed()
+
+    def forget(self) -> None:
+        """Drop all answers, since the store is another one now; if the cache fails, that is a warning."""
+        try:
+            self._cache().clear()
+        except (CacheError, OSError) as error:
+            _log.warning(
+                "the cache still holds answers of the store before: empty it with `fpa cache clear`: %s", error
+            )
 
     def _usable(self) -> bool:
         """Return whether the cache may be used; one that failed is tried again after :data:`RETRY_AFTER`."""
@@ -104,6 +117,12 @@ class CachedReads:
             with self._lock:
                 self._failed = False
             _log.info("the cache works again")
+
+
+def _shortened(key: str) -> str:
+    if len(key) <= LONGEST_KEY:
+        return key
+    return f"{key[:LONGEST_KEY]}:{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()}"
 
 
 class _Load(Generic[T]):

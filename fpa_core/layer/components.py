@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
+from attrs import evolve
+
 from fpa_core import config as configuration
 from fpa_core.config import Section
 from fpa_core.exceptions import ConfigError
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from fpa_core.config import Config, Tree
     from fpa_core.layer.cached_reads import CachedReads
     from fpa_core.models import Order
+    from fpa_core.operations import Operations
     from fpa_core.plugins import PluginManager, Registration
     from fpa_core.portfolio import Portfolio
     from fpa_core.protocols import Source
@@ -124,7 +127,10 @@ class Components:
         from fpa_core.cache.configured import make_cache
 
         caches = self.plugins.caches
-        return make_cache(self.config.cache, lambda name, options: caches.require(name).create(options))
+        chosen = self.config.cache
+        if self.config.read_only:  # a cache of any other kind would write somewhere
+            chosen = evolve(chosen, backend="memory", options=caches.require("memory").options())
+        return make_cache(chosen, lambda name, options: caches.require(name).create(options))
 
     def open_cache(self) -> None:
         """Open the cache now; if it cannot be opened, log a warning, and read from the store until it can."""
@@ -230,6 +236,25 @@ class Components:
                 ) from error
         source: Source = registration.create(options)
         return source
+
+    @_Lazy
+    def operations(self) -> Operations:
+        """Make the operations on the store as a whole."""
+        from fpa_core.operations import Operations
+
+        return Operations(
+            self.config,
+            self.plugins,
+            lambda: self.store.backend,
+            is_open=lambda: "store" in self.__dict__,
+            close=self._close_store,
+            forget=self._cached_reads.forget,
+        )
+
+    def _close_store(self) -> None:
+        """Close the store, which is opened again when it is next used."""
+        if (store := self.__dict__.pop("store", None)) is not None:
+            store.close()
 
     def close(self) -> None:
         """Close what was opened; calling it twice does nothing."""

@@ -23,6 +23,7 @@ from fpa_core.protocols import Sniffed
 if TYPE_CHECKING:
     from fpa_core.cache import DataCache
     from fpa_core.config import Config
+    from fpa_core.operations import CheckReport, Operations
     from fpa_core.plugins import PluginManager
     from fpa_core.portfolio import Portfolio
     from fpa_core.protocols import Receipt, Source
@@ -86,6 +87,18 @@ class DataLayer:
     def portfolio(self) -> Portfolio:
         """What the accounts in the store hold, have earned, and are worth."""
         return self._components.portfolio
+
+    @property
+    def operations(self) -> Operations:
+        """Operations on the store as a whole: checks, backups, restores, compaction, migrations."""
+        return self._components.operations
+
+    def check(self, *, repair: bool = False) -> CheckReport:
+        """Check the whole store, and return what is wrong with it.
+
+        :param repair: also mend what can be mended without loss; see :meth:`fpa_core.operations.Operations.check`.
+        """
+        return self.operations.check(repair=repair)
 
     @property
     def formats(self) -> Mapping[str, FormatOffer]:
@@ -152,7 +165,7 @@ class DataLayer:
             max_rejected=max_rejected,
             said=made.said,
         )
-        if receipt.quarantined:
+        if receipt.quarantined and self.plugins.has_listeners("fpa_quarantined"):
             rejected = self.store.iter_quarantined(in_order=True, batch=receipt.batch)
             while records := list(itertools.islice(rejected, NOTIFIED_AT_ONCE)):
                 self.plugins.notify("fpa_quarantined", batch=receipt.batch, records=records)
@@ -309,9 +322,11 @@ class DataLayer:
         The parameters are those of :meth:`ingest`.
         """
         from fpa_core.report import examine as report_on
+        from fpa_core.report import provenance_of
 
         made = Input(self._components, data, None, None, None, format, kind, symbol, interval, account, options)
-        return report_on(Path(data).name, self.validator, made.chunks(), progress=progress)
+        origin = provenance_of(data, self.config)
+        return report_on(Path(data).name, self.validator, made.chunks(), provenance=origin, progress=progress)
 
     # Closing
 

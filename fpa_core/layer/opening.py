@@ -36,6 +36,7 @@ def open_layer(
     plugins: PluginManager | None = None,
     clock: Callable[[], int] = time.time_ns,
     lazy: bool = False,
+    read_only: bool = False,
     **settings: Any,
 ) -> DataLayer:
     """Open a data layer; this is ``fpa_core.open``.
@@ -49,12 +50,15 @@ def open_layer(
     :param plugins: a plugin manager that has loaded its plugins; None loads the installed ones.
     :param clock: the present time in nanoseconds since 1970.
     :param lazy: whether to open store, cache and validator only when they are used.
+    :param read_only: change nothing in the store and make no file, as ``read_only = true`` in ``[store]``; answers are cached in memory only.
     :param settings: further values, with ``__`` between the keys: ``store__path="other.db"`` is ``path`` in ``[store]``. They override all others.
     :raises ConfigError: with every problem of the configuration.
     :raises PluginError: if a plugin that is needed does not load.
     :raises DatabaseError: if the database cannot be opened.
     """
     overrides = _nested(settings)
+    if read_only:
+        overrides.setdefault("store", {})["read_only"] = True
     in_memory = path is not None and os.fspath(path) == IN_MEMORY
     if path is not None and config is not None:
         raise ConfigError("path and config: only one of them can be given")

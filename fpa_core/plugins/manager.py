@@ -18,6 +18,7 @@ from fpa_core.formats import Format, FormatOffer, Prepare
 from fpa_core.plugins.discovery import Candidate, discover, normalised, unmet
 from fpa_core.plugins.linting import HOOKS, lint
 from fpa_core.plugins.registry import Registration, Registry, check_backend, check_rule
+from fpa_core.protocols import StoreFile
 
 if TYPE_CHECKING:
     import click
@@ -132,6 +133,10 @@ class PluginManager:
             except (Exception, SystemExit):
                 logger.exception("%s failed in %s", self._plugins[implementation.plugin_name], hook)
 
+    def has_listeners(self, hook: str) -> bool:
+        """Return whether a plugin implements a notification hook, so that its arguments are worth their making."""
+        return bool(getattr(self._pluggy.hook, hook).get_hookimpls())
+
     def register_commands(self, cli: click.Group) -> None:
         """Add the commands of plugins. If a plugin fails or replaces a command, its commands are removed."""
         hook = "fpa_register_commands"
@@ -190,6 +195,15 @@ class PluginManager:
             check_backend(what, name, factory, options)
             made.append(Registration(name, factory, options, plugin.name, plugin.distribution, plugin.version))
 
+        def register_store(
+            name: str,
+            factory: Callable[..., Any],
+            options: type[Any],
+            file: Callable[[Any], StoreFile] | None = None,
+        ) -> None:
+            register(name, factory, options)
+            made[-1] = attrs.evolve(made[-1], file=file)
+
         def register_rule(rule: type[Any]) -> None:
             try:
                 check_rule(rule)
@@ -207,6 +221,7 @@ class PluginManager:
             register(name, lambda: offer, Format)
 
         special: dict[str, Callable[..., None]] = {
+            "fpa_register_stores": register_store,
             "fpa_register_rules": register_rule,
             "fpa_register_formats": register_format,
         }

@@ -10,6 +10,7 @@ import attrs
 
 from fpa_core.config import did_you_mean, one_of
 from fpa_core.exceptions import FpaError, MissingDependencyError, PluginError
+from fpa_core.protocols import StoreFile
 
 __all__ = ["Registration", "Registry", "check_backend", "check_rule"]
 
@@ -21,6 +22,7 @@ class Registration:
     :ivar factory: makes the backend, source or rule.
     :ivar options: the attrs class of its options; for a rule, the rule class itself.
     :ivar plugin: the name of the plugin.
+    :ivar file: for a store that is one file, what makes its :class:`~fpa_core.protocols.StoreFile` of its options; None for any other.
     :ivar distribution: the distribution of the plugin, and ``version`` its version; None for one passed by the program.
     """
 
@@ -30,6 +32,7 @@ class Registration:
     plugin: str
     distribution: str | None = None
     version: str | None = None
+    file: Callable[[Any], StoreFile] | None = None
 
     def create(self, *arguments: Any) -> Any:
         """Call the factory.

@@ -4,11 +4,20 @@ Core decides policy, and backends implement mechanism. A backend declares by its
 minimum. Protocols are structural: a backend need not derive from any class here, and uses only the value types.
 """
 
-from fpa_core.protocols.caches import CacheBackend, Entry, RemovalCause, RemovalListener, Usage
+from fpa_core.protocols.caches import (
+    MAX_KEY_LENGTH,
+    CacheBackend,
+    Entry,
+    MinimalCache,
+    RemovalCause,
+    RemovalListener,
+    Usage,
+)
 from fpa_core.protocols.capabilities import Capability
+from fpa_core.protocols.maintenance import MigrationPlan, MigrationStep, Problem, Space, StoreFile, Tick
 from fpa_core.protocols.quarantine import SHAPE, QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
-from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest
+from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest, is_shortened, shortened
 from fpa_core.protocols.stores import (
     Batch,
     InventoryEntry,
@@ -36,6 +45,7 @@ from fpa_core.protocols.validators import (
 )
 
 __all__ = [
+    "MAX_KEY_LENGTH",
     "RANKS",
     "SHAPE",
     "Batch",
@@ -47,6 +57,10 @@ __all__ = [
     "Finding",
     "InventoryEntry",
     "KindFigures",
+    "MigrationPlan",
+    "MigrationStep",
+    "MinimalCache",
+    "Problem",
     "QuarantineCount",
     "QuarantineQuery",
     "Quarantined",
@@ -62,17 +76,22 @@ __all__ = [
     "Sniffed",
     "Source",
     "SourceRequest",
+    "Space",
     "State",
     "StoreBackend",
     "StoreDescription",
+    "StoreFile",
     "StoreStream",
     "StoreTransaction",
     "StoredBars",
     "StoredOrder",
     "StoredVersion",
     "Tally",
+    "Tick",
     "Usage",
     "ValidatorBackend",
     "Verdict",
     "WriteCounts",
+    "is_shortened",
+    "shortened",
 ]

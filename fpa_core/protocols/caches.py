@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
 
@@ -10,7 +10,10 @@ from attrs import define, field, frozen
 
 from fpa_core.protocols.capabilities import Capability
 
-__all__ = ["CacheBackend", "Entry", "RemovalCause", "RemovalListener", "Usage"]
+__all__ = ["MAX_KEY_LENGTH", "CacheBackend", "Entry", "MinimalCache", "RemovalCause", "RemovalListener", "Usage"]
+
+MAX_KEY_LENGTH = 4_096
+"""The longest key, namespace included, in characters. Every backend must take it; DataCache refuses a longer one."""
 
 
 class RemovalCause(StrEnum):
@@ -66,8 +69,35 @@ class Usage:
     evicted: Mapping[str, int] = field(factory=dict)
 
 
+class MinimalCache(Protocol):
+    """The least that a cache in this process must do. ``fpa_core.cache.CompletedCache`` makes a :class:`CacheBackend` of it.
+
+    :meth:`get` may be called while another thread is in any method; the others are called by one thread at a time.
+    """
+
+    def get(self, key: str, /) -> Entry | None:
+        """Return the entry, expired or not, or None if there is none."""
+        ...
+
+    def put(self, key: str, entry: Entry, /) -> Collection[str]:
+        """Store the entry; return the keys evicted to make room, *key* itself if the entry was too large and nothing is stored under it."""
+        ...
+
+    def delete(self, key: str, /) -> bool:
+        """Delete the entry; return whether there was one."""
+        ...
+
+    def keys(self) -> Iterable[str]:
+        """Return all keys, in any order."""
+        ...
+
+
 class CacheBackend(Protocol):
-    """Stores entries under text keys, within its bounds. DataCache handles lifetimes, tags and encoding."""
+    """Stores entries under text keys, within its bounds. DataCache handles lifetimes, tags and encoding.
+
+    Keys and tags begin with a namespace and a colon. Keys have up to ``MAX_KEY_LENGTH`` characters of any kind. Every method may be called from any thread. An error of a driver is raised as
+    :class:`~fpa_core.exceptions.CacheError`, and so is a key that cannot be stored, such as one that is not valid Unicode.
+    """
 
     capabilities: frozenset[Capability]
 
@@ -95,6 +125,10 @@ class CacheBackend(Protocol):
         """Delete the entry; return whether there was one."""
         ...
 
+    def delete_many(self, keys: Sequence[str]) -> Sequence[str]:
+        """Delete the entries of *keys*; return those for which there was one. DataCache passes up to 500 at once."""
+        ...
+
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with *prefix*, in any order; concurrent changes may or may not be seen."""
         ...
@@ -102,7 +136,8 @@ class CacheBackend(Protocol):
     def generations(self, tags: Sequence[str]) -> Mapping[str, int]:
         """Return the current generation of each tag.
 
-        Tags never bumped share one generation, which should differ from that of any other storage, also of a later one.
+        A tag never bumped has one, too, which stays until the tag is bumped or the storage lost. It should differ from that of any other
+        storage, also of a later one. Generations are integers of up to 62 bits.
         """
         ...
 
@@ -125,7 +160,7 @@ class CacheBackend(Protocol):
     def add_removal_listener(self, listener: RemovalListener) -> None:
         """Call *listener*, with no lock held, for each entry that this object expires, evicts, replaces or invalidates.
 
-        It is not called for entries removed by :meth:`delete` and :meth:`clear`. A listener does not raise.
+        It is not called for entries removed by :meth:`delete` and :meth:`clear`, nor for those that a server drops. A listener does not raise.
         """
         ...
 

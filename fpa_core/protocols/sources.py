@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,7 +16,9 @@ from fpa_core.protocols.capabilities import Capability
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Chunk", "Reject", "Sniffed", "Source", "SourceRequest"]
+__all__ = ["Chunk", "Reject", "Sniffed", "Source", "SourceRequest", "is_shortened", "shortened"]
+
+_END = re.compile(r"… \[[\d,]+ characters, SHA-256 [0-9a-f]{64}\]\Z")
 
 
 @frozen
@@ -42,6 +46,19 @@ class SourceRequest:
     formats: Mapping[str, FormatOffer] = field(factory=dict)
     now_ns: int | None = None
     file: str | None = None
+
+
+def shortened(text: str, most: int) -> str:
+    """Return the text of a row; if it has more than *most* characters, only those, with its length and the SHA-256 of the whole in UTF-8."""
+    if len(text) <= most:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{text[:most]}… [{len(text):,} characters, SHA-256 {digest}]"
+
+
+def is_shortened(text: str) -> bool:
+    """Return whether :func:`shortened` left something of a text out."""
+    return _END.search(text[-128:]) is not None
 
 
 @frozen

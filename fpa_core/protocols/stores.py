@@ -256,10 +256,11 @@ class StoreTransaction(Protocol):
         """
         ...
 
-    def finish(self, *, read: int, reading: str | None = None) -> None:
+    def finish(self, *, read: int, reading: str | None = None, digest: str | None = None) -> None:
         """Record how many rows were read from the source for this batch, including the rejected ones.
 
         :param reading: how they were read, as JSON text; the store keeps it as :attr:`Batch.reading`.
+        :param digest: the digest of the file, if it was not known when the batch was begun.
         """
         ...
 

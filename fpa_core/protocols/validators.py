@@ -210,6 +210,14 @@ class ValidatorBackend(Protocol):
         """Return the findings of a verdict, at most *limit*, in the order of the rows."""
         ...
 
+    def sessions(self, subject: str, start_ns: int, end_ns: int) -> Sequence[tuple[int, int]] | None:
+        """Return the opens and closes of the sessions of a symbol's market that overlap the time from *start_ns* to *end_ns*, in order.
+
+        None if no calendar is configured for the symbol, or it does not cover the whole time. It is called only with
+        `Capability.SESSIONS`.
+        """
+        ...
+
     def add(self, rule: Any) -> None:
         """Add a rule.
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 
 from fpa_core.exceptions import DataError
-from fpa_core.export import FORMATS, Format, whole_file
+from fpa_core.export import FORMATS, Format
 from fpa_core.ingest import values_of_rows
-from fpa_core.protocols import SHAPE, Chunk, Quarantined
+from fpa_core.outputs import whole_file
+from fpa_core.protocols import SHAPE, Chunk, Quarantined, is_shortened
 from fpa_core.quarantine.export import write_entries
 from fpa_core.quarantine.replay import fix, replay, retry
 from fpa_core.quarantine.rules import ReplayRules
@@ -149,7 +150,9 @@ def _read_again(
     ids: list[int] = []
     for each in rows:
         cells = _cells_of(each.raw, reading["names"], reading["delimiter"])
-        if cells is None:
+        if is_shortened(each.raw):
+            found[each.id] = "the row is kept only in part: ingest its file again to read it with other options"
+        elif cells is None:
             found[each.id] = each.findings[0]["message"]
         else:
             tables.append(cells)

@@ -114,9 +114,9 @@ class StoreBatch:
         """Mark the open records that *query* selects as discarded, and return how many they were."""
         return self._transaction.discard(query)
 
-    def finish(self, *, read: int, reading: str | None = None) -> None:
-        """Record how many rows were read, rejected ones included, and how (see :attr:`fpa_core.protocols.Batch.reading`)."""
-        self._transaction.finish(read=read, reading=reading)
+    def finish(self, *, read: int, reading: str | None = None, digest: str | None = None) -> None:
+        """Record how many rows were read, rejected ones included, how (see :attr:`fpa_core.protocols.Batch.reading`), and the digest of the file."""
+        self._transaction.finish(read=read, reading=reading, digest=digest)
         self._read = read
 
     def _mark(self, kind: Kind, subjects: Iterable[str] | None) -> None:

@@ -1,4 +1,4 @@
-"""The contracts of a store, and how a failing test names the one that is broken."""
+"""The contracts of stores and caches, and how a failing test names the one that is broken."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from fpa_core.protocols import Capability
 
-__all__ = ["Contract", "capabilities_of", "holds"]
+__all__ = ["CachePromise", "Contract", "capabilities_of", "holds"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,7 +30,21 @@ class Contract(Enum):
     C7 = "C7: many threads and processes may use the store; readers never block and see whole batches"
 
 
-def holds(contract: Contract, *needed: Capability) -> Callable[[F], F]:
+class CachePromise(Enum):
+    """What every cache guarantees; the value is the text a failing test shows."""
+
+    K1 = "K1: what was put is returned equal, with its value, times and tags, until it is replaced, removed, swept or evicted"
+    K2 = "K2: what was deleted, replaced or invalidated is never returned again, nor stored by a load that began before"
+    K3 = "K3: a put with a fence stores only if no generation in it has changed, in one step, and otherwise changes nothing"
+    K4 = "K4: a bump gives a generation that was never current before; every other tag keeps its own"
+    K5 = "K5: keys are any text, and are listed by a literal prefix, each once"
+    K6 = "K6: a listener is notified once of each removal, with the cause, while no lock is held"
+    K7 = "K7: threads, handles and processes share it without loss"
+    K8 = "K8: a purge frees what is past use and nothing else; usage counts what is there"
+    K9 = "K9: whatever goes wrong is raised as CacheError; closing twice does nothing"
+
+
+def holds(contract: Contract | CachePromise, *needed: Capability) -> Callable[[F], F]:
     """Return a decorator for a test of *contract*, which its failures name.
 
     :param needed: the capabilities without which the test is skipped.

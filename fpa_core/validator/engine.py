@@ -37,7 +37,7 @@ from fpa_core.models import (
     Time,
     Trade,
 )
-from fpa_core.protocols import Finding, Severity, StoredBars, StoredOrder, ValidatorBackend
+from fpa_core.protocols import Capability, Finding, Severity, StoredBars, StoredOrder, ValidatorBackend
 from fpa_core.validator import consistency
 from fpa_core.validator.result import ResultBuilder, Split, ValidationResult, merged
 from fpa_core.validator.rule import Rule, rule_problems
@@ -130,6 +130,15 @@ class DataValidator:
                     builder.keep(attrs.evolve(finding, row=row))
                     builder.flag(finding.rule, 0 if refused else 1)
         return builder.result(self.rules())
+
+    def sessions(self, subject: str, start_ns: int, end_ns: int) -> Sequence[tuple[int, int]] | None:
+        """Return the sessions of a symbol's market that overlap a range of time, as opens and closes in nanoseconds, in order.
+
+        None if no rule has a calendar for the symbol, or the calendar does not cover the whole range.
+        """
+        if Capability.SESSIONS not in self.backend.capabilities:
+            return None
+        return self.backend.sessions(subject, start_ns, end_ns)
 
     def start_run(self, *, against_store: bool = True) -> ValidationRun:
         """Return a new run for tables that arrive in chunks.

@@ -102,6 +102,15 @@ class DiskCache:
         """Delete the entry, and return whether there was one."""
         return self._run(partial(rows.delete, key=key))
 
+    def delete_many(self, keys: Sequence[str]) -> list[str]:
+        """Delete the entries of *keys* in one transaction, and return those for which there was one."""
+
+        def delete_all(cache: Any) -> list[str]:
+            with cache.transact():
+                return [key for key in keys if rows.delete(cache, key)]
+
+        return self._run(delete_all)
+
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with *prefix*, read in pages."""
         last, after = prefix, False

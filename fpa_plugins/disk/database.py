@@ -87,7 +87,7 @@ class Database:
             except diskcache.Timeout as error:
                 problem = error
                 rows.roll_back(cache)
-            except (sqlite3.DatabaseError, apsw.Error) as error:
+            except (sqlite3.DatabaseError, apsw.Error, UnicodeDecodeError) as error:  # the last: a key that is no text
                 problem = error
                 code = result_code(error)
                 if code in _BUSY:

@@ -40,6 +40,7 @@ def prepare(folder: Path) -> None:
                 raise CacheError(
                     f"{folder} contains files that do not belong to a cache", hint="choose an empty or a new folder"
                 )
+            tag.touch(mode=0o600)
             tag.write_text(_TAG_TEXT, encoding="ascii")
         if (folder / ENTRIES).is_symlink():
             raise CacheError(

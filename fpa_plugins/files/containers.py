@@ -30,8 +30,11 @@ HEAD = 64 * 1024
 MAX_NESTING = 3
 """Containers within containers that are opened."""
 
-MAX_RATIO, RATIO_FROM = 200, 256 * 1024 * 1024
-"""How many times its size a file may unpack to, once that is more than 256 MiB: tables of records come nowhere near."""
+MAX_RATIO, RATIO_FROM = 200, 64 * 1024 * 1024
+"""How many times its size a file may unpack to, once that is more than 64 MiB: tables of records come nowhere near."""
+
+MANY_MEMBERS, LEAST_BYTES = 5_000, 4_096
+"""Members of a ZIP archive beyond which they must not be tiny on average: each costs as much time as a file does, some milliseconds."""
 
 _SPOOLED = 16 * 1024 * 1024
 """Bytes of a stream held in memory; more go to a temporary file."""
@@ -458,6 +461,15 @@ def _of_zip(
             raise DataError(f"{name}: the archive is encrypted", hint="unpack it first", source=name)
         if sum(info.file_size for info in members) > max(RATIO_FROM, MAX_RATIO * size):
             raise _bomb(name, max(RATIO_FROM, MAX_RATIO * size))
+        if (
+            len(members) > MANY_MEMBERS
+            and (mean := sum(info.file_size for info in members) // len(members)) < LEAST_BYTES
+        ):
+            raise DataError(
+                f"{name}: the archive has {len(members):,} members of {mean:,} bytes on average, too many for tables of records",
+                hint="if they are tables nevertheless, unpack it first, and give the folder",
+                source=name,
+            )
         for number, info in enumerate(members):
             share = number / len(members)
             yield from _of_stream(

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from attrs import evolve, field, frozen
 
-from fpa_core.protocols import Reject
+from fpa_core.protocols import Reject, shortened
 from fpa_plugins.files.cells import MAX_TEXT, Problems
 
 __all__ = ["LazyCells", "Rows", "clipped", "constant"]
 
 MAX_RAW = 65_536
-"""Longest text kept of a refused row."""
+"""Characters kept of the text of a refused row."""
 
 PIECE_BYTES = 64 * 1024 * 1024
 """Bytes of texts that a piece of rows may stand for, once its dictionaries are decoded."""
@@ -160,9 +160,7 @@ def _is_word(kind: pa.DataType) -> bool:
 
 def clipped(raw: str) -> str:
     """Return the text of a row for a :class:`~fpa_core.protocols.Reject`: without its line end, of bounded length, and valid Unicode."""
-    text = raw.rstrip("\r\n")
-    if len(text) > MAX_RAW:
-        text = f"{text[:MAX_RAW]}…"
+    text = shortened(raw.rstrip("\r\n"), MAX_RAW)
     try:
         content = text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # half a character that JSON spelled out

@@ -106,6 +106,14 @@ class MemoryCache:
         with self._lock:
             return self._remove(key, RemovalCause.EXPLICIT, dropped)
 
+    def delete_many(self, keys: Sequence[str]) -> list[str]:
+        """Delete the entries of *keys*, and return those for which there was one."""
+        dropped: Dropped = []
+        with self._lock:
+            for key in keys:
+                self._remove(key, RemovalCause.EXPLICIT, dropped)
+        return [key for key, *_ in dropped]
+
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with *prefix*, as they were at the first step."""
         with self._lock:

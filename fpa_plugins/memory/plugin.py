@@ -11,7 +11,7 @@ from fpa_core.exceptions import MissingDependencyError
 from fpa_core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from fpa_core.hookspecs import Register
+    from fpa_core.hookspecs import Register, RegisterStore
     from fpa_core.protocols import CacheBackend, StoreBackend
 
 __all__ = ["MemoryOptions", "MemoryStoreOptions"]
@@ -80,6 +80,6 @@ def open_store(options: MemoryStoreOptions) -> StoreBackend:
 
 
 @hookimpl
-def fpa_register_stores(register: Register[StoreBackend]) -> None:
+def fpa_register_stores(register: RegisterStore) -> None:
     """Register the store."""
     register("memory", open_store, MemoryStoreOptions)

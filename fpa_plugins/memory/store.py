@@ -15,14 +15,16 @@ import threading
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from operator import attrgetter, itemgetter
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve, field, frozen
 
 from fpa_core.engine.catalog import SegmentInfo
 from fpa_core.engine.rows import Key, Range, Row, Shape, plain_value, shape_of
-from fpa_core.engine.tables import Reader, Sought, Writer
+from fpa_core.engine.tables import Reader, Sought, Writer, unsupported
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.patterns import compiled
@@ -31,12 +33,15 @@ from fpa_core.protocols import (
     Capability,
     InventoryEntry,
     KindFigures,
+    Problem,
     QuarantineCount,
     Quarantined,
     QuarantineQuery,
     Query,
+    Space,
     State,
     StoreDescription,
+    Tick,
     WriteCounts,
 )
 
@@ -143,6 +148,9 @@ class _Rows(_Part):
 
     def history_at(self, kind: Kind, keys: Iterable[Key]) -> list[Row]:
         return [row for key in keys for row in _under(kind, self._state.history, key)]
+
+    def history(self, kind: Kind) -> Generator[list[Row], None, None]:
+        yield list(_all(kind, self._state.history))
 
     def retired_by(self, kind: Kind, batch: int) -> Generator[list[Row], None, None]:
         family = self._tables.batches.with_children(batch)
@@ -296,6 +304,11 @@ class _Batches(_Part):
         found = (one for one in latest if (one.id == batch if batch is not None else children or one.parent is None))
         return list(itertools.islice(found, limit))
 
+    def scan(self, size: int = 4_096) -> Generator[Sequence[Batch], None, None]:
+        batches = iter(self._state.batches.values())
+        while page := list(itertools.islice(batches, size)):
+            yield page
+
     def with_children(self, batch: int) -> set[int]:
         return {one.id for one in self._state.batches.values() if batch in (one.id, one.parent)}
 
@@ -336,8 +349,12 @@ class _Batches(_Part):
         self._set(batch, recorded_ns=before.recorded_ns if recorded_ns is None else recorded_ns, **sums)
         return True
 
-    def set_reading(self, batch: int, reading: str) -> None:
-        self._set(batch, reading=reading)
+    def set_recorded(self, batch: int, recorded_ns: int) -> None:
+        self._set(batch, recorded_ns=recorded_ns)
+
+    def set_file(self, batch: int, *, digest: str | None, reading: str | None) -> None:
+        given = {"digest": digest, "reading": reading}
+        self._set(batch, **{name: value for name, value in given.items() if value is not None})
 
     def set_undoes(self, batch: int, undoes: int) -> None:
         self._set(batch, undoes=undoes)
@@ -407,12 +424,23 @@ class _Quarantine(_Part):
     def set_findings(self, records: Sequence[Quarantined], *, by: int) -> None:
         findings = {record.id: record.findings for record in records}
         opened = self._selected(QuarantineQuery(ids=tuple(findings), states=(State.OPEN,)))
-        self._replace([evolve(one, findings=findings[one.id]) for one in opened], by)
+        self._replace(
+            [evolve(one, findings=findings[one.id]) for one in opened if one.findings != findings[one.id]], by
+        )
 
-    def restore_states(self, batch: int, *, by: int) -> None:
-        before = {one.id: one for one in reversed(self._state.rejected_before.get(batch, ()))}  # the first of each
-        present = [before.get(one.id, one) for one in self._selected(QuarantineQuery(changed_by=batch))]
-        self._replace(present, by)
+    def restore_states(self, batches: Sequence[int], *, by: int) -> None:
+        asked, known = set(batches), self._state.batches
+        changed = {one.id for batch in asked for one in self._state.rejected_before.get(batch, ())}
+        present = {one.id: one for _, one in self._state.rejected.values() if one.batch in asked or one.id in changed}
+        past = itertools.chain.from_iterable(self._state.rejected_before.values())
+        versions: dict[int, Quarantined] = {}
+        for one in sorted((*past, *present.values()), key=lambda one: one.changed_by or 0):
+            changer = None if one.changed_by is None else known[one.changed_by]
+            if one.id in present and (changer is None or changer.undone_by is changer.undoes is None):
+                versions[one.id] = one
+        undone = {one.id for one in versions.values() if known[one.batch].undone_by is not None}
+        now = [evolve(one, state=str(State.UNDONE)) if one.id in undone else one for one in versions.values()]
+        self._replace([one for one in now if evolve(one, changed_by=present[one.id].changed_by) != present[one.id]], by)
 
     def _replace(self, records: Sequence[Quarantined], by: int) -> int:
         present, log = self._state.rejected, self._state.rejected_before
@@ -492,6 +520,26 @@ class MemoryDatabase:
             kinds = {name: _figures(tables, kind) for name, kind in KINDS.items()}
         engine = f"{platform.python_implementation()} {platform.python_version()}"
         return StoreDescription("memory", engine, None, 0, None, kinds)
+
+    def inspect(self) -> Iterator[Problem]:
+        """Yield nothing: there is nothing below the tables."""
+        return iter(())
+
+    def salvager(self, operation: str) -> AbstractContextManager[Writer]:
+        """Open the latest state."""
+        return self.writer(operation)
+
+    def copy_to(self, path: Path, tick: Tick) -> None:  # noqa: ARG002
+        """Refuse: the capability BACKUP is not declared."""
+        raise unsupported("memory", Capability.BACKUP)
+
+    def space(self) -> Space:
+        """Refuse: the capability COMPACT is not declared."""
+        raise unsupported("memory", Capability.COMPACT)
+
+    def compact(self) -> None:
+        """Refuse: the capability COMPACT is not declared."""
+        raise unsupported("memory", Capability.COMPACT)
 
     def is_open(self) -> bool:
         """Return whether it was not closed; a process that was forked goes on with a copy."""

@@ -59,6 +59,7 @@ class Pool:
         self.secret = str(parts.get("password") or "")
         self.schema = options.schema
         self.busy_timeout = options.busy_timeout
+        self.read_only = options.read_only
         self._size = options.pool_size
         defaults: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT, "application_name": "fpa"}
         self._conninfo = make_conninfo("", **defaults | parts | {"client_encoding": "UTF8"})
@@ -169,6 +170,9 @@ class Pool:
         :raises DatabaseError: if the thread is already writing.
         """
         self._check()
+        if self.read_only:
+            hint = "open it without read_only in [store], and without --read-only"
+            raise self._error("the store was opened for reading only", "write", hint)
         if not self._writing.acquire(timeout=self.busy_timeout):
             problem = f"another thread held the database for longer than {self.busy_timeout:g} s"
             hint = "let it finish, or raise busy_timeout in [store]"

@@ -9,20 +9,23 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from psycopg.pq import TransactionStatus
 
+from fpa_core.engine.catalog import last_values
 from fpa_core.engine.rows import Row
+from fpa_core.engine.sql.inspection import dangling
 from fpa_core.engine.sql.session import Parameters, Wanted
 from fpa_core.engine.sql.tables import SqlTables
-from fpa_core.engine.tables import Reader, Writer
+from fpa_core.engine.tables import Reader, Writer, unsupported
 from fpa_core.exceptions import DatabaseError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.patterns import start_of, text_after
-from fpa_core.protocols import Capability, KindFigures, StoreDescription
+from fpa_core.protocols import Capability, KindFigures, Problem, Severity, Space, StoreDescription, Tick
 from fpa_plugins.postgres.connection import Connection, Cursor, Pool
 from fpa_plugins.postgres.errors import translated
 from fpa_plugins.postgres.migrations import migrate
@@ -223,7 +226,7 @@ class PostgresDatabase:
             return values
         if last_row is None:
             return None
-        by_name = json.loads(last_row)
+        by_name = last_values(last_row, f"{kind.name} of {subject}")
         return [by_name.get(column.name) for column in kind.columns]
 
     def describe(self) -> StoreDescription:
@@ -243,6 +246,32 @@ class PostgresDatabase:
             kinds[name] = KindFigures(count + rows, count, rows, segments, bytes_)
         path = f"{self._pool.server} (schema {self._pool.schema})"
         return StoreDescription("postgres", f"PostgreSQL {engine}", path, schema, size, kinds)
+
+    def inspect(self) -> Iterator[Problem]:
+        """Yield rows without a counterpart, and say so if the server keeps no checksums of its pages, which it verifies itself as it reads them."""
+        with self._translated("check"), self._pool.lend() as (connection, _):
+            session = PostgresSession(connection, self._types)
+            where = f"{self._pool.server} (schema {self._pool.schema})"
+            yield from dangling(session, where)
+            if session.query("SELECT current_setting('data_checksums')") == [("off",)]:
+                problem = "the server keeps no checksums of its pages, so damage may pass unnoticed"
+                yield Problem("page", where, problem, "stop it and run pg_checksums --enable", Severity.WARNING)
+
+    def salvager(self, operation: str) -> AbstractContextManager[Writer]:
+        """Open the latest state for writing."""
+        return self.writer(operation)
+
+    def copy_to(self, path: Path, tick: Tick) -> None:  # noqa: ARG002
+        """Refuse: the capability BACKUP is not declared."""
+        raise unsupported("postgres", Capability.BACKUP)
+
+    def space(self) -> Space:
+        """Refuse: the capability COMPACT is not declared."""
+        raise unsupported("postgres", Capability.COMPACT)
+
+    def compact(self) -> None:
+        """Refuse: the capability COMPACT is not declared; the server's own VACUUM does it."""
+        raise unsupported("postgres", Capability.COMPACT)
 
     def is_open(self) -> bool:
         """Return whether this process may still use it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fpa_core.exceptions import MissingDependencyError
-from fpa_core.hookspecs import Register, hookimpl
+from fpa_core.hookspecs import RegisterStore, hookimpl
 from fpa_plugins.postgres.options import PostgresOptions
 
 if TYPE_CHECKING:
@@ -33,6 +33,6 @@ def open_store(options: PostgresOptions) -> StoreBackend:
 
 
 @hookimpl
-def fpa_register_stores(register: Register[StoreBackend]) -> None:
+def fpa_register_stores(register: RegisterStore) -> None:
     """Offer PostgreSQL."""
     register("postgres", open_store, PostgresOptions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,13 @@ class Sessions:
         known = (ts_ns >= opens[0]) & (ts_ns <= closes[-1])
         place = np.searchsorted(opens, ts_ns, side="right") - 1
         return np.where(known & (ts_ns <= closes[place]), place, -1), known
+
+    def between(self, start_ns: int, end_ns: int) -> list[tuple[int, int]] | None:
+        """Return the sessions that overlap a range of time, as opens and closes; None if the calendar does not cover the range."""
+        if not self.opens[0] <= start_ns <= end_ns <= self.closes[-1]:
+            return None
+        places = slice(bisect_left(self.closes, start_ns), bisect_right(self.opens, end_ns))
+        return list(zip(self.opens[places], self.closes[places], strict=True))
 
     def opened(self, ts_ns: int) -> int:
         """Return how many sessions began at or before a time."""

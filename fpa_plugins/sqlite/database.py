@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import json
+import logging
 import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,18 +13,28 @@ from typing import Any
 
 import apsw
 
+from fpa_core.engine.catalog import last_values
+from fpa_core.engine.damage import damaged
 from fpa_core.engine.rows import Row
+from fpa_core.engine.sql.inspection import dangling
 from fpa_core.engine.sql.session import Parameters, Wanted
 from fpa_core.engine.sql.tables import SqlTables
 from fpa_core.engine.tables import Reader, Writer
+from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import KINDS, Kind
+from fpa_core.outputs import why_distrusted
 from fpa_core.patterns import start_of, text_after, translate
-from fpa_core.protocols import Capability, KindFigures, StoreDescription
+from fpa_core.protocols import Capability, KindFigures, Problem, Space, StoreDescription, Tick
 from fpa_plugins.sqlite.connection import Pool, immediate, prepare_file
+from fpa_plugins.sqlite.copying import copy_database
 from fpa_plugins.sqlite.errors import translated
-from fpa_plugins.sqlite.migrations import migrate
+from fpa_plugins.sqlite.inspection import check_schema, inspect
+from fpa_plugins.sqlite.migrations import check_current, migrate
+from fpa_plugins.sqlite.pages import check_header, reserve_checksums
 
 __all__ = ["SqliteDatabase", "SqliteSession", "glob"]
+
+_log = logging.getLogger("fpa.store.sqlite")
 
 FEW = 16
 """Rows of ``wanted`` that are bound to the statement itself; more go through a temporary table."""
@@ -44,13 +54,22 @@ class SqliteSession:
 
     def query(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Return all rows of a statement."""
-        return self.connection.execute(sql, parameters).fetchall()
+        try:
+            return self.connection.execute(sql, parameters).fetchall()
+        except UnicodeDecodeError as error:
+            raise _not_text(sql, error) from error
 
     def stream(self, sql: str, parameters: Parameters = (), *, size: int = 16_384) -> Generator[list[Row], None, None]:
         """Yield the rows of a statement. The connection stays at its moment for as long as the cursor is open."""
         with contextlib.closing(self.connection.execute(sql, parameters)) as cursor:
-            while page := list(itertools.islice(cursor, size)):
+            while page := self._page(sql, cursor, size):
                 yield page
+
+    def _page(self, sql: str, cursor: apsw.Cursor, size: int) -> list[Row]:
+        try:
+            return list(itertools.islice(cursor, size))
+        except UnicodeDecodeError as error:
+            raise _not_text(sql, error) from error
 
     def run(self, sql: str, parameters: Parameters = ()) -> int:
         """Run a statement and return how many rows it changed."""
@@ -84,6 +103,12 @@ class SqliteSession:
         return f"{column} GLOB ?", [glob(pattern)]
 
 
+def _not_text(sql: str, error: UnicodeDecodeError) -> CorruptionError:
+    """Return the error for bytes in the place of a text: the driver names neither row nor column."""
+    tables = dict.fromkeys(re.findall(r"\bFROM ([a-z_]+)", sql))
+    return damaged(" or ".join(tables), "some key", f"the bytes {bytes(error.object[:24])!r} are no text in UTF-8")
+
+
 @functools.lru_cache(maxsize=256)
 def _insert(table: str, columns: tuple[str, ...]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
@@ -100,7 +125,9 @@ class SqliteDatabase:
     :param path: the file; it and its folder are made when missing.
     :param synchronous: ``full`` or ``normal``.
     :param busy_timeout: how long a writer waits for another one, in seconds.
-    :raises SchemaError: when the file is no database of ours, or of a newer version.
+    :param read_only: change nothing and make no file.
+    :raises SchemaError: when the file is no database of ours, of a newer version, or its schema was changed.
+    :raises CorruptionError: when it is damaged.
     :raises DatabaseError: when it cannot be opened.
     """
 
@@ -112,15 +139,29 @@ class SqliteDatabase:
             Capability.HISTORY,
             Capability.UNDO,
             Capability.SEAL,
+            Capability.BACKUP,
+            Capability.COMPACT,
         }
     )
 
-    def __init__(self, path: Path, *, synchronous: str, busy_timeout: float) -> None:
+    def __init__(self, path: Path, *, synchronous: str, busy_timeout: float, read_only: bool = False) -> None:
         self.path = path.expanduser().absolute()
-        prepare_file(self.path)
-        self._pool = Pool(self.path, synchronous=synchronous, busy_timeout=busy_timeout)
-        with translated(self.path, "open"), self._pool.writer() as connection:
-            self.migration_backup = migrate(connection, self.path)
+        self.migration_backup: Path | None = None
+        if not read_only:
+            prepare_file(self.path)
+        if self.path.exists() and (reason := why_distrusted(self.path)):
+            _log.warning("%s: %s: somebody else may have changed what it holds", self.path, reason)
+        self._pool = Pool(self.path, synchronous=synchronous, busy_timeout=busy_timeout, read_only=read_only)
+        with translated(self.path, "open"):
+            check_header(self.path)
+            if read_only:
+                with self._pool.reader() as connection:
+                    check_current(connection, self.path)
+                    check_schema(connection, self.path)
+            else:
+                with self._pool.writer() as connection:
+                    self.migration_backup = migrate(connection, self.path)
+                    check_schema(connection, self.path)
 
     @contextlib.contextmanager
     def reader(self, operation: str) -> Iterator[Reader]:
@@ -130,18 +171,25 @@ class SqliteDatabase:
             try:
                 yield SqlTables(SqliteSession(connection))
             finally:
-                connection.execute("ROLLBACK")
+                # The engine has rolled back already if the disk failed; a second error would hide the first.
+                if connection.in_transaction:
+                    with contextlib.suppress(apsw.Error):
+                        connection.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def writer(self, operation: str) -> Iterator[Writer]:
         """Open the latest state, with the write lock from the start."""
         with translated(self.path, operation), self._pool.writer() as connection, immediate(connection):
+            self._pool.check_place()
             yield SqlTables(SqliteSession(connection))
+            self._pool.check_place()
 
     def version(self) -> object | None:
-        """Return what differs after any change: the first number by other connections, the second by the writing one."""
+        """Return what differs after any change: the first number by other connections, the second by the writing one; they begin anew with it."""
         connection = self._pool.writing_connection
-        return None if connection is None else (connection.pragma("data_version"), connection.total_changes())
+        return (
+            None if connection is None else (connection, connection.pragma("data_version"), connection.total_changes())
+        )
 
     def latest(self, kind: Kind, subject: str) -> Sequence[Any] | None:
         """Return the values of the last row: a statement or two, each of which sees one state, and nothing is decoded."""
@@ -154,7 +202,7 @@ class SqliteDatabase:
                     return list(row[2:])
             for row in connection.execute(sealed, (subject,)).fetchall():
                 if row[1] is None or row[1] < row[0]:
-                    by_name = json.loads(row[2])
+                    by_name = last_values(row[2], f"{kind.name} of {subject}")
                     return [by_name.get(column.name) for column in kind.columns]
             return None
 
@@ -169,6 +217,41 @@ class SqliteDatabase:
                 bytes=int(connection.pragma("page_count")) * int(connection.pragma("page_size")),
                 kinds={name: _figures(connection, name) for name in KINDS},
             )
+
+    def inspect(self) -> Iterator[Problem]:
+        """Yield what is wrong with the file and between its tables."""
+        with translated(self.path, "check"), self._pool.reader() as connection:
+            yield from inspect(connection, self.path)
+            yield from dangling(SqliteSession(connection), str(self.path))
+
+    @contextlib.contextmanager
+    def salvager(self, operation: str) -> Iterator[Writer]:
+        """Open the latest state for writing; pages that do not match their checksums are read as they are."""
+        with translated(self.path, operation), self._pool.writer() as connection:
+            connection.execute("PRAGMA checksum_verification = OFF").fetchall()
+            try:
+                with immediate(connection):
+                    yield SqlTables(SqliteSession(connection))
+            finally:
+                connection.execute("PRAGMA checksum_verification = ON").fetchall()
+
+    def copy_to(self, path: Path, tick: Tick) -> None:
+        """Copy one state, page by page; writers go on meanwhile."""
+        with translated(self.path, "back up"), self._pool.reader() as connection:
+            copy_database(connection, path, tick)
+
+    def space(self) -> Space:
+        """Return the size of the file, and of its free pages."""
+        with translated(self.path, "describe"), self._pool.reader() as connection:
+            size = int(connection.pragma("page_size"))
+            return Space(int(connection.pragma("page_count")) * size, int(connection.pragma("freelist_count")) * size)
+
+    def compact(self) -> None:
+        """Rewrite the file without its free pages, in one transaction."""
+        with translated(self.path, "compact"), self._pool.writer() as connection:
+            reserve_checksums(connection)  # for a file of before there were any
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def is_open(self) -> bool:
         """Return whether this process may still use it."""

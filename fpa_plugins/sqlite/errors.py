@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import TracebackType
 
@@ -10,6 +11,10 @@ import apsw
 from fpa_core.exceptions import CorruptionError, DatabaseBusyError, DatabaseError, SchemaError
 
 __all__ = ["translated"]
+
+
+_LEAST_SPACE = 64 * 1024
+"""Bytes that a reader needs for the index of the write-ahead log."""
 
 
 class translated:  # noqa: N801  # it reads as what it does: with translated(path, "open")
@@ -41,8 +46,26 @@ def _ours(error: apsw.Error, path: Path, operation: str) -> DatabaseError:
         kind, problem, hint = SchemaError, " is not an SQLite database, or is encrypted", "give another path"
     elif isinstance(error, apsw.CorruptError):
         kind, problem, hint = CorruptionError, f" is damaged: {error}", "restore it from a backup"
+    elif isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA:
+        kind, problem = (
+            CorruptionError,
+            f" is damaged: a page that was needed to {operation} does not match its checksum",
+        )
+        hint = "`fpa store check` says what is damaged; `fpa store restore BACKUP --replace` puts a backup in its place"
     elif isinstance(error, apsw.ReadOnlyError):
         problem = f" cannot be written: {error}"
     elif isinstance(error, apsw.FullError):
         problem, hint = ": no space left; nothing of the batch was kept", "free some space"
+    elif isinstance(error, (apsw.IOError, apsw.CantOpenError)) and _is_full(path):
+        problem = (
+            f": no space left on its disk, of which reading needs a little, too, while trying to {operation}: {error}"
+        )
+        hint = "free some space"
     return kind(f"{path}{problem}", hint=hint, path=str(path), operation=operation)
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < _LEAST_SPACE
+    except OSError:
+        return False

@@ -9,12 +9,17 @@ from attrs import field, frozen, validators
 
 from fpa_core.config import Duration
 from fpa_core.exceptions import MissingDependencyError
-from fpa_core.hookspecs import Register, hookimpl
+from fpa_core.hookspecs import RegisterStore, hookimpl
 
 if TYPE_CHECKING:
-    from fpa_core.protocols import StoreBackend
+    from fpa_core.protocols import StoreBackend, StoreFile
 
 __all__ = ["SqliteOptions"]
+
+
+def _path(value: str | Path) -> Path:
+    """Return a path as it is: one that was made of a secret has a masked repr."""
+    return value if isinstance(value, Path) else Path(value)
 
 
 @frozen
@@ -25,14 +30,16 @@ class SqliteOptions:
     :ivar synchronous: ``full``: an acknowledged batch survives a power cut; ``normal``: it survives a crash of the process only.
     :ivar busy_timeout: how long a writer waits for another one, in seconds or as text such as ``"30s"``.
     :ivar seal_rows: on closing after a write, quotes and trades of a symbol with at least so many single rows are sealed into segments.
+    :ivar read_only: change nothing and make no file: for a copy, for a disk that cannot be written, or beside a program that writes.
     :ivar read_cache: bytes of memory for sealed rows that were read for a range of time, decoded, so that reading it again is faster; 0 for none.
     """
 
-    path: Path = field(default=Path("portfolio.db"), converter=Path)
+    path: Path = field(default=Path("portfolio.db"), converter=_path)
     synchronous: Literal["full", "normal"] = "full"
     busy_timeout: Duration = field(default=30.0, validator=validators.ge(0))
     seal_rows: int | None = field(default=8_192, validator=validators.optional(validators.ge(1)))  # type: ignore[arg-type]
     read_cache: int = field(default=64 * 2**20, validator=validators.ge(0))
+    read_only: bool = False
 
 
 def open_store(options: SqliteOptions) -> StoreBackend:
@@ -50,11 +57,23 @@ def open_store(options: SqliteOptions) -> StoreBackend:
             package=package,
             command=f"pip install {package}",
         ) from error
-    database = SqliteDatabase(options.path, synchronous=options.synchronous, busy_timeout=options.busy_timeout)
+    database = SqliteDatabase(
+        options.path,
+        synchronous=options.synchronous,
+        busy_timeout=options.busy_timeout,
+        read_only=options.read_only,
+    )
     return EngineStore(database, seal_rows=options.seal_rows, read_cache=options.read_cache)
 
 
+def store_file(options: SqliteOptions) -> StoreFile:
+    """Return the file of *options*, which need not be there."""
+    from fpa_plugins.sqlite.file import SqliteFile
+
+    return SqliteFile(options)
+
+
 @hookimpl
-def fpa_register_stores(register: Register[StoreBackend]) -> None:
+def fpa_register_stores(register: RegisterStore) -> None:
     """Offer SQLite."""
-    register("sqlite", open_store, SqliteOptions)
+    register("sqlite", open_store, SqliteOptions, store_file)

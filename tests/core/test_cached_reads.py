@@ -128,3 +128,15 @@ def test_a_cache_that_cannot_be_opened_is_no_obstacle(caplog: pytest.LogCaptureF
         assert [1, 1] == [reads.read("key", lambda: 1, Query(QUOTES)) for _ in range(2)]
         reads.invalidate({QUOTES: None})
     assert 1 == len(caplog.records)
+
+
+def test_a_query_of_many_symbols_is_cached(data: tuple[DataLayer, Failing]) -> None:
+    """A query whose key would be too long for a cache is cached under a digest, apart from others that begin alike."""
+    layer, _ = data
+    layer.ingest([ONE, Quote("S0999", T, 1, 2)])
+    symbols = [f"S{number:04}" for number in range(1_000)]
+    answers = [layer.select(Quote, names).to_list() for names in (symbols, symbols[:-1], symbols, symbols[:-1])]
+    assert [1, 0, 1, 0] == [len(answer) for answer in answers]
+    stats = layer.cache.get_stats()
+    assert (stats.hits, stats.absent) == (2, 2)
+    assert all(len(key) < 2_000 for key in layer.cache.keys("*"))

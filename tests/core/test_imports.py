@@ -61,6 +61,16 @@ def test_records_need_no_arrow():
     assert not loaded & {"pyarrow", "numpy", "cattrs", "click", "fpa_plugins", *DRIVERS}
 
 
+@pytest.mark.parametrize("command", ["batches", "inventory", "plugins", "config check", "rules"])
+def test_commands_that_need_no_arrow_load_none(command, tmp_path, monkeypatch):
+    """Lists of batches, of what is stored, of plugins and of rules start without Arrow and numpy."""
+    monkeypatch.setenv("FPA_STORE__PATH", str(tmp_path / "portfolio.db"))
+    with fpa_core.open(tmp_path / "portfolio.db") as data:
+        data.store.save(fpa_core.Quote("A", 10**18, 1, 2))
+    run = f"from click.testing import CliRunner\nfrom fpa_core.cli.app import cli\nassert 0 == CliRunner().invoke(cli, {command.split()}).exit_code"
+    assert not loaded_by(run) & {"pyarrow", "numpy", "pandas", "polars"}
+
+
 @pytest.mark.parametrize("module", PLUGINS)
 def test_plugins_load_no_driver_until_used(module):
     """The module of a plugin's hooks loads neither its driver nor Arrow; these wait until a backend is made."""
@@ -121,3 +131,19 @@ def test_imports_point_down():
     )
     assert 0 == ran.returncode, ran.stdout + ran.stderr
     assert "0 broken" in ran.stdout
+
+
+def test_sniffing_does_not_import_pandas(tmp_path):
+    """Looking at a file leaves pandas alone, which Arrow would import; a frame can be made afterwards."""
+    pytest.importorskip("pandas")
+    path = tmp_path / "t.csv"
+    path.write_text("symbol,timestamp,price,size\nA,2024-05-01T14:30:00Z,1,1\n", "utf-8")
+    sniffing = f"""
+import contextlib, io
+from fpa_core.cli.app import main
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+    main(["sniff", {str(path)!r}])
+"""
+    assert not loaded_by(sniffing) & {"pandas"}
+    framing = "import pyarrow as pa\nassert len(pa.table({'a': [1]}).to_pandas()) == 1"
+    assert {"pandas", "pyarrow"} <= loaded_by(sniffing + framing)

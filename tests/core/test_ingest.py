@@ -242,6 +242,62 @@ def test_a_file_with_everything_in_it(layer: DataLayer, tmp_path: Path, listener
     assert 3 == len(listener.quarantined[0][1])
 
 
+def test_a_file_that_grows_while_it_is_read(layer: DataLayer, tmp_path: Path) -> None:
+    """What was read of a growing file is stored without a digest, since that would be of more, and the receipt says so."""
+    path = file(tmp_path, MIXED)
+
+    def grow(*_: object) -> None:
+        with path.open("a", encoding="utf-8") as more:
+            more.write("B,2024-05-01T14:30:00Z,1,2,0.5,1,5,1m,red\n")
+
+    receipt = layer.ingest(path, progress=grow)
+    assert any("the file grew while it was being read" in note for note in receipt.notes)
+    assert [None] == [batch.digest for batch in layer.store.batches()]
+    layer.ingest(path)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == layer.store.batches()[0].digest
+
+
+@pytest.mark.parametrize("change", ["rewritten", "replaced", "removed"])
+def test_a_file_that_changes_while_it_is_read_is_refused(layer: DataLayer, tmp_path: Path, change: str) -> None:
+    """A file that is rewritten, replaced or removed while it is being read is refused whole: its rows may be of two versions."""
+    path = file(tmp_path, MIXED)
+
+    def disturb(*_: object) -> None:
+        if change != "rewritten":
+            path.rename(tmp_path / "aside.csv")
+        if change != "removed":
+            path.write_text(MIXED[:-20], "utf-8")
+
+    with pytest.raises(DataError, match="was changed, replaced or removed while it was being read"):
+        layer.ingest(path, progress=disturb)
+    assert ([], [], []) == (layer.store.batches(), layer.store.get_bars(), layer.store.quarantined())
+
+
+def test_long_rejected_rows_are_kept_in_part_once_they_take_much_room(
+    layer: DataLayer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of rejected rows beyond the room of a batch, the beginning is kept with the length and digest of the whole; the receipt says how many."""
+    monkeypatch.setattr("fpa_core.ingest._Room.CHARACTERS", 5_000)
+    long = [f"A,2024-05-01 14:30:0{number},1,1,{'é' * 1_500}" for number in range(4)]
+    rows = [*long, "A,2024-05-01 14:30:09,1,1,short", "A,2024-05-01T14:30:00Z,1,1,good"]
+    path = file(tmp_path, "\n".join(["symbol,timestamp,price,size,conditions", rows[-1], *rows, ""]))
+    receipt = layer.ingest(path)
+    assert any(note.startswith("3 rejected rows are kept in part") for note in receipt.notes)
+    kept = {record.row: record for record in layer.store.quarantined()}
+    assert [long[0], rows[4]] == [kept[row].raw.rstrip() for row in (2, 6)]
+    for row, whole in zip((3, 4, 5), long[1:], strict=True):
+        digest = hashlib.sha256(whole.encode()).hexdigest()
+        assert f"{whole[:512]}… [{len(whole):,} characters, SHA-256 {digest}]" == kept[row].raw
+        assert kept[row].cells is None
+    again = layer.quarantine.retry(receipt.batch, tz="UTC")
+    assert (2, 3) == (again.inserted, again.quarantined)
+    told = [
+        record.findings[0]["message"] for record in layer.store.quarantined(state="open") if record.row in (3, 4, 5)
+    ]
+    assert ["the row is kept only in part: ingest its file again to read it with other options"] * 3 == told
+    assert (0, 7) == (layer.ingest(path).inserted, layer.ingest(path).duplicate)
+
+
 def test_a_file_again(layer: DataLayer, tmp_path: Path) -> None:
     """The same file a second time inserts, revises and sets aside nothing."""
     path = file(tmp_path, MIXED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +74,19 @@ def test_the_command_line_wins(capsys):
     assert "seen" in capsys.readouterr().err
     with pytest.raises(ConfigError, match=r"unknown log level 'debgu'.*\n.*did you mean DEBUG"):
         configure(LoggingSection(), "debgu")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_told_once(capsys):
+    """Lines that do not fit into the log file cost one message, not a traceback each, and are on standard error all the same."""
+    configure(LoggingSection(file="/dev/full"))
+    for number in range(3):
+        logging.getLogger("fpa.test").warning("line %d", number)
+    told = capsys.readouterr().err
+    assert 1 == told.count("the log file /dev/full cannot be written")
+    assert [1, 1, 1] == [told.count(f"line {number}") for number in range(3)]
+    assert "Traceback" not in told
+    configure()
 
 
 def test_configuring_again_replaces(tmp_path, capsys):

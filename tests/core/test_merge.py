@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fpa_core.engine.merge import Action, Outcome, Stored, merge_multiset, merge_versions
+from fpa_core.engine.merge import Action, MultisetMerge, Outcome, Stored, merge_versions
 
 rows = st.lists(st.sampled_from("abc"), max_size=8)
 
@@ -18,7 +18,7 @@ def apply(stored: list[tuple[str, int]], batch: int, calls: list[list[str]]) -> 
     claimed: set[int] = set()
     for call in calls:
         known = [Stored(i, row, owner == batch or i in claimed) for i, (row, owner) in enumerate(stored)]
-        for outcome in merge_multiset(call, known):
+        for outcome in MultisetMerge(known).merge(call):
             if outcome.action is Action.INSERT:
                 stored.append((outcome.content, batch))
             else:
@@ -43,6 +43,16 @@ def test_multiset_maximum(batches: list[tuple[list[str], set[int]]]) -> None:
     assert expected == Counter(row for row, _ in stored)
 
 
+@given(rows, rows, st.sets(st.integers(1, 7)))
+def test_one_merge_is_as_good_as_several(stored: list[str], batch: list[str], places: set[int]) -> None:
+    """A merge that takes a batch in several calls decides as one that takes it whole, and knows when nothing stored is left to meet."""
+    known = [Stored(place, row, claimed=False) for place, row in enumerate(stored)]
+    whole = MultisetMerge(known).merge(batch)
+    merge = MultisetMerge(known)
+    assert whole == [outcome for call in cut(batch, places) for outcome in merge.merge(call)]
+    assert merge.is_exhausted == (not Counter(stored) - Counter(batch))
+
+
 @given(rows, st.sets(st.integers(1, 7)))
 def test_again_adds_nothing(batch: list[str], places: set[int]) -> None:
     """A batch, or its first half, that arrives again changes nothing."""
@@ -53,7 +63,7 @@ def test_again_adds_nothing(batch: list[str], places: set[int]) -> None:
 
 def test_arrival_order_is_kept() -> None:
     """New rows follow those that were there, in the order in which they arrive."""
-    outcomes = merge_multiset(list("bcab"), [Stored(0, "a", claimed=False), Stored(1, "b", claimed=False)])
+    outcomes = MultisetMerge([Stored(0, "a", claimed=False), Stored(1, "b", claimed=False)]).merge("bcab")
     assert ["duplicate", "insert", "duplicate", "insert"] == [outcome.action.value for outcome in outcomes]
 
 
@@ -64,7 +74,7 @@ def by_id(content: tuple[int | None, str]) -> int | None:
 def test_venue_id_makes_a_row_unique() -> None:
     """A row with a venue's id is kept once; a different one of that id is a revision, also within one call."""
     arriving = [(1, "a"), (1, "a"), (1, "b"), (None, "x"), (None, "x")]
-    outcomes = merge_multiset(arriving, [], by_id)
+    outcomes = MultisetMerge([], by_id).merge(arriving)
     actions = [outcome.action for outcome in outcomes]
     assert [Action.INSERT, Action.DUPLICATE, Action.REVISE, Action.INSERT, Action.INSERT] == actions
     assert outcomes[1].repeated
@@ -75,17 +85,17 @@ def test_venue_id_makes_a_row_unique() -> None:
 def test_venue_id_meets_stored_row() -> None:
     """The stored version of an id is recognised, and replaced by a different one."""
     stored = [Stored(7, (1, "a"), claimed=False)]
-    same, other = merge_multiset([(1, "a"), (1, "b")], stored, by_id)
+    same, other = MultisetMerge(stored, by_id).merge([(1, "a"), (1, "b")])
     assert (Action.DUPLICATE, stored[0], False) == (same.action, same.stored, same.repeated)
     assert (Action.REVISE, stored[0]) == (other.action, other.stored)
 
 
 def test_known_version_of_an_id_is_a_redelivery() -> None:
     """An earlier version of an id does not come back by being delivered again, within a call or after it."""
-    inside = merge_multiset([(1, "a"), (1, "b"), (1, "a")], [], by_id)
+    inside = MultisetMerge([], by_id).merge([(1, "a"), (1, "b"), (1, "a")])
     assert (Action.DUPLICATE, True) == (inside[2].action, inside[2].repeated)
     stored = [Stored(7, (1, "b"), claimed=False)]
-    (later,) = merge_multiset([(1, "a")], stored, by_id, lambda content: content == (1, "a"))
+    (later,) = MultisetMerge(stored, by_id).merge([(1, "a")], lambda content: content == (1, "a"))
     assert (Action.DUPLICATE, False) == (later.action, later.repeated)
 
 

@@ -457,6 +457,7 @@ def test_notifications_reach_everyone(caplog):
         Point("b", plugin(fpa_ingested=fails)),
         Point("c", plugin(fpa_ingested=exits)),
     )
+    assert (True, False) == (found.has_listeners("fpa_ingested"), found.has_listeners("fpa_quarantined"))
     with caplog.at_level(logging.ERROR, "fpa.plugins"):
         found.notify("fpa_ingested", receipt="r")
     assert heard == [["r"]]

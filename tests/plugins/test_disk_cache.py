@@ -322,6 +322,18 @@ def test_a_damaged_folder_is_dropped_and_made_anew(folder, spoil, reopened):
     cache.close()
 
 
+def test_a_key_that_is_no_text_is_damage(folder):
+    """A key whose bytes were changed to something else costs the entries, never an error."""
+    cache = DiskCache(folder)
+    assert cache.put("k", entry())
+    execute(folder, "UPDATE Cache SET key = CAST(x'ff6b' AS TEXT)")
+    assert list(cache.keys()) == []
+    assert cache.usage().evicted["rebuilt"] == 1
+    assert cache.put("k", entry())
+    assert list(cache.keys()) == ["k"]
+    cache.close()
+
+
 def test_a_folder_that_was_removed_is_made_anew(cache, folder):
     """Removing the folder under a running cache empties the cache."""
     shutil.rmtree(folder)

@@ -151,6 +151,25 @@ def test_a_file_that_unpacks_to_absurdly_much(data: DataLayer, tmp_path: Path, m
     assert data.select(Trade).count() == 10_000
 
 
+def test_an_archive_of_many_tiny_members(data: DataLayer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An archive of very many tiny files is refused before any is read; as many larger ones, or few tiny ones, are read."""
+    path = tmp_path / "a.zip"
+
+    def pack(members: int, rows: int) -> None:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for number in range(members):
+                archive.writestr(f"{number}.csv", HEADER + ROW * rows)
+
+    monkeypatch.setattr(containers, "MANY_MEMBERS", 3)
+    for members, rows in ((3, 1), (4, 200)):
+        pack(members, rows)
+        assert members * rows == data.ingest(path).read
+    pack(4, 1)
+    with pytest.raises(DataError, match=r"the archive has 4 members of [0-9]+ bytes on average"):
+        data.ingest(path)
+    assert 2 == len(data.store.batches())
+
+
 def test_a_list_of_millions_where_a_text_should_be(data: DataLayer, tmp_path: Path):
     """A list in a cell is written only as far as a text may be long: it refuses its row, and the text kept of it is short."""
     times = pa.array([NOON, NOON]).cast(pa.timestamp("ns", "UTC"))

@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from fpa_core.arrow.conversion import from_table
 from fpa_core.exceptions import DataError
-from fpa_core.protocols import SourceRequest
+from fpa_core.protocols import SourceRequest, is_shortened
 from fpa_plugins.files import delimited, rows
 from fpa_plugins.files.source import FilesSource
 
@@ -65,7 +65,8 @@ def test_a_bad_row_is_rejected_alone(tmp_path, line, problem, end):
     assert (read, list(rejects), len(records)) == ([1, 2, 4], [3], 3)
     assert problem is None or problem in rejects[3].problem
     assert rejects[3].raw[:20] == line.decode("utf-8", "backslashreplace")[:20].rstrip("\n")
-    assert len(rejects[3].raw) <= rows.MAX_RAW + 1
+    assert len(rejects[3].raw) <= rows.MAX_RAW + 128
+    assert is_shortened(rejects[3].raw) == (len(line.rstrip()) > rows.MAX_RAW)
 
 
 def test_quoted_cells_may_hold_anything(tmp_path):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fpa_core.arrow.conversion import from_table
 from fpa_core.exceptions import DataError
+from fpa_core.formats import Format
 from fpa_core.kinds import KINDS
 from fpa_core.protocols import SourceRequest
 from fpa_core.words import NULLS
@@ -146,7 +147,8 @@ def test_rows_are_judged_as_by_the_record_class(tmp_path, kind, form):
         # The header is our own, and JSON tells a missing value from a text: a text is what it says.
         expected = [verdict(kind, row, literal=True) for row in rows]
         try:
-            records, rejects = read(path, kind=kind)
+            # Numbers of the file alone might show a decimal comma; the record class knows none.
+            records, rejects = read(path, kind=kind, format=Format(decimal="."))
         except DataError:  # no row says how the file is to be read
             assert expected == [None] * len(rows)
             return

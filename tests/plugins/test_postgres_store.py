@@ -22,6 +22,7 @@ if os.environ.get("CI") != "true":
     pytest.importorskip("psycopg")
 
 import psycopg
+from full_store import fill
 from postgres_server import PASSWORD, Server, UnavailableError, running
 from sqlite_layouts import laid_out
 
@@ -33,6 +34,7 @@ from fpa_core.exceptions import DatabaseBusyError, DatabaseError, DataError, Mis
 from fpa_core.kinds import KINDS, QUOTES
 from fpa_core.models import Bar, Quote
 from fpa_core.numbers import Instant
+from fpa_core.operations.check import check
 from fpa_core.patterns import compiled
 from fpa_core.protocols import Quarantined, StoreBackend
 from fpa_core.store import DataStore
@@ -281,6 +283,38 @@ def test_processes_write_at_once(schemas: Schemas, options: PostgresOptions) -> 
     with DataStore(open_store(options)) as store:
         assert list(range(115)) == [quote.ts_ns for quote in store.get_quotes("A")]
         assert 20 == len(store.batches())
+
+
+def test_reading_only(schemas: Schemas, options: PostgresOptions) -> None:
+    """A store opened for reading answers, writes nothing, and makes no schema."""
+    with DataStore(open_store(options)) as store:
+        store.save(Quote("A", Instant(1), 1, 2))
+    with DataStore(open_store(evolve(options, read_only=True))) as store:
+        assert [Quote("A", Instant(1), 1, 2)] == store.get_quotes()
+        assert [] == [one for one in check(store.backend.database).problems if one.check != "page"]
+        for write in (lambda: store.save(Quote("B", Instant(1), 1, 2)), lambda: store.undo(1), store.stream):
+            with pytest.raises(DatabaseError, match="opened for reading only"):
+                write()
+    with pytest.raises(SchemaError, match="the schema nowhere has version 0"):
+        open_store(evolve(options, schema="nowhere", read_only=True))
+    with schemas.connection() as admin:
+        assert [] == admin.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'nowhere'").fetchall()
+
+
+def test_a_full_store_is_sound(options: PostgresOptions) -> None:
+    """The check of a whole store finds nothing in a store with something of everything, and a row that is gone."""
+    with DataStore(open_store(options)) as store:
+        fill(store)
+        database = store.backend.database  # type: ignore[attr-defined]
+        report = check(database)
+        assert () == report.errors
+        assert (5_000, 40) == (report.checked["trades rows"], report.checked["rejected rows"])
+        with database.writer("damage") as tables:
+            tables.segments._session.run("DELETE FROM segment_contents")
+        assert {"reference", "segment"} <= {problem.check for problem in check(database).errors}
+        for refused in (database.space, database.compact, lambda: database.copy_to(Path("x"), lambda *_: None)):
+            with pytest.raises(DatabaseError, match="'postgres' does not offer"):
+                refused()
 
 
 NEXT = Migration(

@@ -22,6 +22,7 @@ from fpa_core.protocols import Quarantined, QuarantineQuery
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite.database import SqliteSession
 from fpa_plugins.sqlite.migrations import Migration, known_migrations, migrate
+from fpa_plugins.sqlite.pages import open_file
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 from fpa_plugins.sqlite.schema import create_tables
 
@@ -41,13 +42,18 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
+def connect(path: Path) -> apsw.Connection:
+    """Open a file as the store does, so that what a test writes has the checksums of its pages."""
+    return open_file(str(path), apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+
+
 def tables(connection: apsw.Connection) -> set[str]:
     return {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
 
 
 def test_migrations_lead_to_what_the_records_say(path: Path) -> None:
     """All steps together make exactly the tables that the record kinds define today, but for the order of columns."""
-    migrated, defined = apsw.Connection(str(path)), apsw.Connection(":memory:")
+    migrated, defined = connect(path), apsw.Connection(":memory:")
     defined.execute(create_tables(list(KINDS.values())))
     for table in (*KINDS, *(f"{kind}_history" for kind in KINDS)):
         sql = f"SELECT name, type, \"notnull\", pk FROM pragma_table_info('{table}') ORDER BY name"
@@ -56,7 +62,7 @@ def test_migrations_lead_to_what_the_records_say(path: Path) -> None:
 
 def test_new_database_has_every_step(path: Path) -> None:
     """A new file gets all steps, each with its checksum, and the mark that it is ours."""
-    connection = apsw.Connection(str(path))
+    connection = connect(path)
     steps = known_migrations()
     found = connection.execute("SELECT version, name, checksum FROM schema_versions").fetchall()
     assert [(step.version, step.name, step.checksum) for step in steps] == found
@@ -65,11 +71,11 @@ def test_new_database_has_every_step(path: Path) -> None:
 
 def test_old_database_is_migrated_under_a_backup(path: Path) -> None:
     """An older schema is brought up to date, and the file as it was stays beside it."""
-    connection = apsw.Connection(str(path))
+    connection = connect(path)
     backup = migrate(connection, path, [*known_migrations(), NEXT])
     assert backup is not None
     assert "notes" in tables(connection)
-    old = apsw.Connection(str(backup))
+    old = connect(backup)
     assert "notes" not in tables(old)
     assert [("A",)] == old.execute("SELECT symbol FROM quotes").fetchall()
     assert 0o600 == backup.stat().st_mode & 0o777
@@ -78,7 +84,7 @@ def test_old_database_is_migrated_under_a_backup(path: Path) -> None:
 
 def test_failed_migration_changes_nothing(path: Path) -> None:
     """A step that fails takes every change of the migration with it."""
-    connection = apsw.Connection(str(path))
+    connection = connect(path)
     before = tables(connection)
     with pytest.raises(apsw.SQLError):
         migrate(connection, path, [*known_migrations(), BROKEN])
@@ -90,7 +96,7 @@ def test_failed_migration_changes_nothing(path: Path) -> None:
 
 def test_newer_database_is_refused(path: Path) -> None:
     """A schema of a newer version is refused with both versions, and left alone."""
-    migrate(apsw.Connection(str(path)), path, [*known_migrations(), NEXT])
+    migrate(connect(path), path, [*known_migrations(), NEXT])
     with pytest.raises(
         SchemaError, match=f"its schema is {NEXT.version}, the newest known here is {NEXT.version - 1}"
     ) as error:
@@ -100,7 +106,7 @@ def test_newer_database_is_refused(path: Path) -> None:
 
 def test_changed_step_is_refused(path: Path) -> None:
     """A database whose past steps are not ours is refused."""
-    apsw.Connection(str(path)).execute("UPDATE schema_versions SET checksum = 'x'")
+    connect(path).execute("UPDATE schema_versions SET checksum = 'x'")
     with pytest.raises(SchemaError, match=r"step 1 \(initial\)"):
         open_store(SqliteOptions(path=path))
 
@@ -108,7 +114,7 @@ def test_changed_step_is_refused(path: Path) -> None:
 def test_other_program_is_refused(tmp_path: Path) -> None:
     """An SQLite database of another program is refused and gets no tables of ours."""
     path = tmp_path / "test.db"
-    other = apsw.Connection(str(path))
+    other = connect(path)
     other.execute("CREATE TABLE theirs (x)")
     with pytest.raises(SchemaError, match="another program"):
         open_store(SqliteOptions(path=path))
@@ -124,7 +130,7 @@ def test_checksum_ignores_line_ends() -> None:
 def test_undone_records_of_an_older_quarantine_stay_undone(tmp_path: Path) -> None:
     """Refused records of before there was a history keep their state, which undoing the undo takes back."""
     path = tmp_path / "old.db"
-    connection = apsw.Connection(str(path))
+    connection = connect(path)
     migrate(connection, path, known_migrations()[:2])
     connection.execute(
         "INSERT INTO batches (id, source, recorded_ns, undone_by) VALUES (1, 'api', 1, 2), (2, 'undo:1', 2, NULL);"
@@ -139,7 +145,7 @@ def test_undone_records_of_an_older_quarantine_stay_undone(tmp_path: Path) -> No
 
 def old_database(path: Path, rows: int = 5_000) -> None:
     """Make a database of the schema before words: hot rows, a sealed segment without the column `side`, history, bars, refused rows."""
-    connection = apsw.Connection(str(path))
+    connection = connect(path)
     migrate(connection, path, known_migrations()[:3])
     connection.execute(
         "INSERT INTO batches (id, source, recorded_ns, quarantined) VALUES (1, 'a', 1, 0), (2, 'b', 2, 3);"

@@ -52,6 +52,27 @@ def figures(store: DataStore) -> KindFigures:
     return store.backend.describe().kinds["quotes"]
 
 
+def test_sealing_lets_other_writers_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many symbols are sealed in steps, and whoever waits for the write lock gets it between two of them."""
+    monkeypatch.setattr(compaction, "SUBJECTS_AT_ONCE", 2)
+    options = SqliteOptions(path=tmp_path / "test.db", seal_rows=None, busy_timeout=0.05)
+    with DataStore(open_store(options)) as store, DataStore(open_store(options)) as other:
+        store.save([Quote(f"S{number}", Instant(ts), 1, 2) for number in range(10) for ts in range(5)])
+        database = store.backend.database  # type: ignore[attr-defined]
+        writer, written = database.writer, 0
+
+        def writer_after_another(operation: str) -> object:
+            nonlocal written
+            written += other.save(Quote("OTHER", Instant(written), 1, 2)).inserted
+            return writer(operation)
+
+        monkeypatch.setattr(database, "writer", writer_after_another)
+        assert 50 == store.seal().rows
+        assert written >= 5
+        assert written == store.select(Quote, "OTHER").count()
+        assert 50 == figures(store).sealed
+
+
 def test_seal_tells_what_it_did(store: DataStore) -> None:
     """Sealing reports rows, segments and symbols, leaves nothing hot, and does nothing a second time."""
     store.save([Quote(symbol, Instant(ts), 1, 2) for symbol in "AB" for ts in range(10)])
@@ -221,3 +242,16 @@ def test_the_short_way_agrees_with_a_scan(store: DataStore, settled: bool) -> No
         values = store.backend.latest(kind, "A")  # type: ignore[attr-defined]
         assert values is not None
         assert last == from_values(kind, values) == store.select(kind, "A").to_list()[-1]
+
+
+def test_undo_leaves_segments_of_other_batches_sealed(tmp_path: Path) -> None:
+    """Undoing a batch makes only those segments hot again that hold a row of it."""
+    with DataStore(open_store(SqliteOptions(path=tmp_path / "test.db"))) as store:
+        store.save([Quote("A", Instant(i), 1, 2) for i in range(8)])
+        store.save([Trade("B", Instant(i), 1, 2) for i in range(8)])
+        store.seal()
+        later = store.save([Quote("A", Instant(100 + i), 1, 2) for i in range(8)])
+        store.seal()
+        store.undo(later.batch)
+        kinds = store.backend.describe().kinds
+        assert (8, 8) == (kinds["quotes"].sealed, kinds["trades"].sealed)

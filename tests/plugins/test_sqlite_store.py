@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from sqlite_layouts import LAYOUTS, laid_out
 
 from fpa_core.exceptions import CorruptionError, DatabaseBusyError, DatabaseError, SchemaError
 from fpa_core.models import Quote
-from fpa_core.numbers import Instant
+from fpa_core.numbers import Instant, ns_text
 from fpa_core.protocols import Capability, StoreBackend
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
@@ -36,6 +37,8 @@ def test_describe(store: DataStore, backend: StoreBackend) -> None:
         Capability.KNOWN_AT,
         Capability.UNDO,
         Capability.SEAL,
+        Capability.BACKUP,
+        Capability.COMPACT,
     } == backend.capabilities
 
 
@@ -166,3 +169,17 @@ def test_clock_may_step_back(store: DataStore, monkeypatch: pytest.MonkeyPatch) 
     store.save(Quote("A", Instant(1), 1, 2))
     store.save(Quote("A", Instant(2), 1, 2))
     assert [2_001, 2_000] == [batch.recorded_ns for batch in store.batches()]
+
+
+def test_a_clock_far_behind_is_told(
+    store: DataStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A batch begun by a clock some minutes or more behind the last batch is a warning; one behind by seconds is not."""
+    year = 365 * 86_400 * 10**9
+    now = time.time_ns()
+    for ahead in (year, year - 60 * 10**9, 0):
+        monkeypatch.setattr("fpa_core.engine.transaction.time.time_ns", lambda ahead=ahead: now + ahead)
+        store.save(Quote("A", Instant(ahead), 1, 2))
+        assert ["WARNING"] * (ahead == 0) == [record.levelname for record in caplog.records]
+    assert ns_text(now)[:16] in caplog.text
+    assert ns_text(now + year)[:16] in caplog.text

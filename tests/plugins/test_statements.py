@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from fpa_core.arrow.conversion import to_table
+from fpa_core.engine import multisets
+from fpa_core.engine.sql.rows import SqlRows
 from fpa_core.kinds import BARS, QUOTES, TRADES, Kind
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import Instant
@@ -124,3 +126,37 @@ def test_rejected_rows_take_few_statements(open_fresh: Callable[[], DataStore], 
         costs.append([counter.of(reject), counter.of(reject), counter.of(lambda store=store: store.undo(1))])
     assert costs[0] == costs[1]
     assert max(costs[1]) <= MOST
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_the_rows_of_one_instant_are_read_once(
+    open_fresh: Callable[[], DataStore], monkeypatch: pytest.MonkeyPatch, sealed: bool
+) -> None:
+    """A batch of many rows at one time looks once at those stored there, not at each chunk, and counts them as ever."""
+    monkeypatch.setattr(multisets, "CROWD", 50)
+    read = 0
+    at = SqlRows.at
+
+    def counted(self: SqlRows, *args: Any) -> list[Any]:
+        nonlocal read
+        found = list(at(self, *args))
+        read += len(found)
+        return found
+
+    monkeypatch.setattr(SqlRows, "at", counted)
+    store = open_fresh()
+    rows = [Quote("A", Instant(1), number % 7, number // 2) for number in range(1_000)]
+    store.save(rows[:500])
+    if sealed:
+        store.seal()
+    with store.batch() as batch:
+        for start in range(0, len(rows), 50):
+            batch.write(QUOTES, to_table(QUOTES, rows[start : start + 50]))
+    assert (500, 500) == (batch.receipt.inserted, batch.receipt.duplicate)
+    assert rows == store.get_quotes()
+    assert read <= 600
+    with store.batch() as again:
+        for start in range(950, -1, -50):
+            again.write(QUOTES, to_table(QUOTES, rows[start : start + 50]))
+    assert (0, 1_000) == (again.receipt.inserted, again.receipt.duplicate)
+    assert read <= 1_700

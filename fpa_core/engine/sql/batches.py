@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from fpa_core.engine.sql.session import Session, wanted_row
@@ -34,6 +34,11 @@ class SqlBatches:
             end, parameters = " LIMIT ?", [*parameters, limit]
         sql = f"SELECT {_NAMES} FROM batches WHERE {where} ORDER BY id DESC{end}"
         return [Batch(*row) for row in self._session.query(sql, parameters)]
+
+    def scan(self, size: int = 4_096) -> Generator[Sequence[Batch], None, None]:
+        """Yield all batches by id."""
+        for page in self._session.stream(f"SELECT {_NAMES} FROM batches ORDER BY id", size=size):
+            yield [Batch(*row) for row in page]
 
     def family(self, query: Query) -> Sequence[int]:
         """Return the ids that a query allows."""
@@ -96,9 +101,14 @@ class SqlBatches:
         numbers = (read, counts.inserted, counts.duplicate, counts.revised, quarantined, deleted)
         return bool(self._session.run(sql, [recorded_ns, *numbers, batch]))
 
-    def set_reading(self, batch: int, reading: str) -> None:
-        """Keep how the file of a batch was read."""
-        self._session.run("UPDATE batches SET reading = ? WHERE id = ?", [reading, batch])
+    def set_recorded(self, batch: int, recorded_ns: int) -> None:
+        """Correct when a batch was recorded."""
+        self._session.run("UPDATE batches SET recorded_ns = ? WHERE id = ?", [recorded_ns, batch])
+
+    def set_file(self, batch: int, *, digest: str | None, reading: str | None) -> None:
+        """Keep the digest of a batch's file and how it was read."""
+        sql = "UPDATE batches SET digest = coalesce(?, digest), reading = coalesce(?, reading) WHERE id = ?"
+        self._session.run(sql, [digest, reading, batch])
 
     def set_undoes(self, batch: int, undoes: int) -> None:
         """Keep which batch a batch undoes."""

@@ -54,7 +54,7 @@ def pending(steps: Sequence[Migration], applied: Sequence[tuple[int, str, str]],
     for step, (version, name, checksum) in zip(steps, applied, strict=False):
         if (step.version, step.checksum) != (version, checksum):
             raise SchemaError(
-                f"{path}: step {version} ({name}) of its schema is not the one this version knows",
+                f"{path}: step {version} ({name}) of its schema, which is {applied[-1][0]}, is not the one that this version, whose schema is {latest}, knows",
                 hint="the database was made by a changed version of this program; open it with that one",
                 path=path,
                 operation="open",

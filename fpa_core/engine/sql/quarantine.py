@@ -8,11 +8,13 @@ from typing import Any
 
 from fpa_core import patterns
 from fpa_core.engine.condensed import CellLayouts, cells_of, digest, findings_of, split_findings
+from fpa_core.engine.damage import decoding
 from fpa_core.engine.rows import Row
-from fpa_core.engine.sql.session import Session, wanted_row
+from fpa_core.engine.sql.session import Session, Wanted, wanted_row
 from fpa_core.engine.sql.statements import matching_origins
 from fpa_core.engine.tables import Sought
-from fpa_core.protocols import QuarantineCount, Quarantined, QuarantineQuery
+from fpa_core.kinds import KINDS
+from fpa_core.protocols import QuarantineCount, Quarantined, QuarantineQuery, State
 
 __all__ = ["SqlQuarantine"]
 
@@ -23,6 +25,26 @@ _COLUMNS = (
     "id", "batch", "kind", "subject", "ts_ns", "row", "raw", "digest", "findings", "arguments", "state", "layout", "cells",
 )  # fmt: skip
 _COUNTS = "q.digest = w.x AND q.id > w.y AND q.id <= ? AND q.batch <> ? AND q.state <> 'undone'"
+_LOG = (
+    "INSERT INTO quarantine_history (record, state, findings, arguments, changed_by, retired_by) "
+    "SELECT q.id, q.state, q.findings, q.arguments, q.changed_by, ?"
+)
+_COUNTING = "(SELECT id FROM batches WHERE undone_by IS NULL AND undoes IS NULL)"
+_BROUGHT = "SELECT id FROM quarantine WHERE batch IN (SELECT x FROM wanted)"
+_CHANGED = "SELECT record FROM quarantine_history WHERE retired_by IN (SELECT x FROM wanted)"
+_VERSIONS = (
+    "SELECT record, state, findings, arguments, changed_by FROM quarantine_history UNION ALL "
+    "SELECT id, state, findings, arguments, changed_by FROM quarantine"
+)
+_BY_WHAT_COUNTS = (
+    "(SELECT v.record, CASE WHEN b.undone_by IS NULL THEN v.state ELSE 'undone' END AS state, v.findings, v.arguments FROM "
+    "(SELECT e.*, row_number() OVER (PARTITION BY e.record ORDER BY coalesce(e.changed_by, 0) DESC) AS place "
+    f"FROM ({_VERSIONS}) AS e WHERE e.record IN ({_BROUGHT} UNION {_CHANGED}) "
+    f"AND (e.changed_by IS NULL OR e.changed_by IN {_COUNTING})) AS v "
+    "JOIN quarantine o ON o.id = v.record JOIN batches b ON b.id = o.batch WHERE v.place = 1)"
+)
+"""What the records that the batches in ``wanted`` brought or changed are by the batches that count."""
+
 _MOST_KEPT = 65_536
 """Numbers of shared texts remembered by a writer: enough for all that repeats, and a bound if nothing does."""
 
@@ -39,7 +61,8 @@ class SqlQuarantine:
 
     def select(self, query: QuarantineQuery) -> Generator[Quarantined, None, None]:
         """Yield the records of *query*."""
-        order = "q.batch, q.kind, q.row, q.id" if query.in_order else "q.id DESC"
+        # Databases disagree about where a null comes; here a record without a position comes first.
+        order = "q.batch, q.kind, q.row IS NOT NULL, q.row, q.id" if query.in_order else "q.id DESC"
         head, where, parameters = self._where(query)
         sql = f"{head}SELECT {_NAMES} FROM quarantine q WHERE {where} ORDER BY {order}"
         if query.limit is not None:
@@ -124,11 +147,12 @@ class SqlQuarantine:
     def _findings_with(self, rules: Sequence[str]) -> list[int]:
         """Return the shared findings in which a rule matches one of the patterns."""
         compiled = [patterns.compiled(pattern) for pattern in rules]
-        return [
-            number
-            for number, broken in self._session.query("SELECT id, rules FROM quarantine_findings")
-            if any(rule is not None and one.fullmatch(rule) for rule in json.loads(broken) for one in compiled)
-        ]
+        found = []
+        for number, broken in self._session.query("SELECT id, rules FROM quarantine_findings"):
+            with decoding("quarantine_findings", number):
+                if any(rule is not None and one.fullmatch(rule) for rule in json.loads(broken) for one in compiled):
+                    found.append(number)
+        return found
 
     # Writing
 
@@ -216,38 +240,42 @@ class SqlQuarantine:
 
     def set_findings(self, records: Sequence[Quarantined], *, by: int) -> None:
         """Give open records other findings."""
-        query = QuarantineQuery(ids=tuple(record.id for record in records), states=("open",))
-        self._log(*self._where(query), by)
         own = self._condensed_findings(records)
-        head, parameters = self._session.wanted(
-            [
-                wanted_row(arguments, x=record.id, y=shared)
-                for record, (shared, arguments) in zip(records, own, strict=True)
-            ]
-        )
-        self._session.run(
-            f"{head}UPDATE quarantine SET findings = w.y, arguments = w.a, changed_by = ? FROM wanted w "
-            "WHERE quarantine.id = w.x AND quarantine.state = 'open'",
-            [*parameters, by],
-        )
+        news = [
+            wanted_row(arguments, x=record.id, y=shared)
+            for record, (shared, arguments) in zip(records, own, strict=True)
+        ]
+        found = "(SELECT w.x AS record, 'open' AS state, w.y AS findings, w.a AS arguments FROM wanted w)"
+        self._change(news, found, "q.state = 'open'", by)
 
-    def restore_states(self, batch: int, *, by: int) -> None:
-        """Give the records whose present state is of *batch* what they had before."""
-        # Only if nothing came later: a record that was reopened and settled again keeps that.
-        self._log("", "q.changed_by = ?", [batch], by)
+    def restore_states(self, batches: Sequence[int], *, by: int) -> None:
+        """Give the records of *batches* what they are by the batches that count."""
+        self._change([wanted_row(x=batch) for batch in batches], _BY_WHAT_COUNTS, "TRUE", by)
+
+    def _change(self, wanted: Sequence[Wanted], found: str, where: str, by: int) -> None:
+        """Give records the state and findings that a relation has for them, if these are others, and keep what they were."""
+        same = self._session.same
+        meets = (
+            f"q.id = r.record AND {where} AND "
+            f"NOT (q.state = r.state AND q.findings = r.findings AND q.arguments {same} r.arguments)"
+        )
+        head, parameters = self._session.wanted(wanted)
         self._session.run(
-            "UPDATE quarantine SET state = h.state, findings = h.findings, arguments = h.arguments, changed_by = ? "
-            "FROM quarantine_history h WHERE h.record = quarantine.id AND h.retired_by = ? AND quarantine.changed_by = ?",
-            [by, batch, batch],
+            f"{head}{_LOG} FROM {found} AS r CROSS JOIN quarantine q WHERE {meets} AND NOT (q.changed_by {same} ?)",
+            [*parameters, by, by],
+        )
+        head, parameters = self._session.wanted(wanted)
+        self._session.run(
+            f"{head}UPDATE quarantine AS q SET state = r.state, findings = r.findings, arguments = r.arguments, changed_by = ? "
+            f"FROM {found} AS r WHERE {meets}",
+            [*parameters, by],
         )
 
     def _log(self, head: str, where: str, parameters: Sequence[Any], by: int) -> None:
         """Keep what records are before a batch changes them for the first time."""
         texts = len(parameters) - where.count("?")
         self._session.run(
-            f"{head}INSERT INTO quarantine_history (record, state, findings, arguments, changed_by, retired_by) "
-            f"SELECT q.id, q.state, q.findings, q.arguments, q.changed_by, ? FROM quarantine q WHERE {where} "
-            f"AND NOT (q.changed_by {self._session.same} ?)",
+            f"{head}{_LOG} FROM quarantine q WHERE {where} AND NOT (q.changed_by {self._session.same} ?)",
             [*parameters[:texts], by, *parameters[texts:], by],
         )
 
@@ -267,21 +295,23 @@ def _any(ways: Sequence[tuple[str, list[Any]]]) -> tuple[str, list[Any]]:
 
 def _record(row: Row) -> Quarantined:
     kind, subject, ts_ns, position, raw, findings, arguments, state, record, batch, changed_by, layout, cells = row
-    return Quarantined(
-        kind,
-        subject,
-        ts_ns,
-        position,
-        raw,
-        findings_of(findings, arguments),
-        state,
-        record,
-        batch,
-        changed_by,
-        cells_of(layout, raw, cells),
-    )
+    with decoding("quarantine", record):
+        return Quarantined(
+            KINDS[kind].name,
+            subject,
+            ts_ns,
+            position,
+            raw,
+            findings_of(findings, arguments),
+            State(state).value,
+            record,
+            batch,
+            changed_by,
+            cells_of(layout, raw, cells),
+        )
 
 
 def _likeness(row: Row) -> tuple[int, Quarantined]:
     number, record, kind, raw, layout, cells = row
-    return number, Quarantined(kind, None, None, None, raw, (), id=record, cells=cells_of(layout, raw, cells))
+    with decoding("quarantine", record):
+        return number, Quarantined(kind, None, None, None, raw, (), id=record, cells=cells_of(layout, raw, cells))

@@ -124,6 +124,11 @@ class SqlRows:
             f"{head}SELECT {names} FROM wanted w CROSS JOIN {table} t WHERE {t.at_key} ORDER BY w.n{order}", parameters
         )
 
+    def history(self, kind: Kind) -> Generator[list[Row], None, None]:
+        """Yield the whole history."""
+        t = tables_of(kind)
+        return self._session.stream(f"SELECT {t.of_table}, t.retired_by, t.reason FROM {t.history} t")
+
     def retired_by(self, kind: Kind, batch: int) -> Generator[list[Row], None, None]:
         """Yield the history that a batch or its children retired."""
         t = tables_of(kind)

@@ -7,6 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from fpa_core.engine.catalog import SegmentInfo
+from fpa_core.engine.damage import decoding
 from fpa_core.engine.rows import Range
 from fpa_core.engine.sql.session import Session, wanted_row
 from fpa_core.engine.sql.statements import range_rows, subject_condition
@@ -33,7 +34,8 @@ _CATALOG = ", ".join(f"t.{name}" for name in _NAMES)
 
 def _info(row: Sequence[Any]) -> SegmentInfo:
     number, kind, *values, checksum, size = row
-    return SegmentInfo(number, KINDS[kind], *values, bytes(checksum), size)  # type: ignore[call-arg]  # the columns of _NAMES
+    with decoding("segments", number):
+        return SegmentInfo(number, KINDS[kind], *values, bytes(checksum), size)  # type: ignore[call-arg]  # the columns of _NAMES
 
 
 class SqlSegments:

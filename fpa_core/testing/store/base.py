@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fpa_core.kinds import KINDS
-from fpa_core.protocols import Capability, StoreBackend
+from fpa_core.protocols import StoreBackend
 from fpa_core.store import DataStore
 from fpa_core.testing.contracts import capabilities_of
+from fpa_core.testing.runs import expect_one_executed, skip_undeclared, was_executed
 
 __all__ = ["Fresh", "Opener", "StoreFactory", "StoreTests", "contents", "law"]
 
@@ -37,26 +38,6 @@ _RELAXED = [
     HealthCheck.data_too_large,
     HealthCheck.large_base_example,
 ]
-
-
-_EXECUTED = pytest.StashKey[int]()
-"""How many tests of a class have run in this process."""
-
-
-def _expect_one_of(request: pytest.FixtureRequest) -> None:
-    """See to it that the class of a test fails in the end if none of its tests was executed: such a run proves nothing."""
-    group = request.node.getparent(pytest.Class)
-    # A worker of pytest-xdist runs only some of the tests, so it may well skip all of them.
-    if _EXECUTED in group.stash or hasattr(request.config, "workerinput"):
-        group.stash.setdefault(_EXECUTED, 0)
-        return
-    group.stash[_EXECUTED] = 0
-
-    def check() -> None:
-        if not group.stash[_EXECUTED]:
-            pytest.fail(f"{group.name}: all tests were skipped, so nothing was tested", pytrace=False)
-
-    group.addfinalizer(check)
 
 
 def law(*strategies: st.SearchStrategy[Any], cost: int = 1) -> Callable[[F], F]:
@@ -98,15 +79,12 @@ class StoreTests:
     def _declared(self, request: pytest.FixtureRequest, layout: str) -> None:
         """Skip tests of capabilities that the store does not declare; fail a run in which every test is skipped."""
         del layout
-        _expect_one_of(request)
+        expect_one_executed(request)
         store_factory: StoreFactory = request.getfixturevalue("store_factory")  # which may skip
         if needed := capabilities_of(request.function):
             with contextlib.closing(store_factory("capabilities")()) as backend:
-                missing = sorted(needed - backend.capabilities)
-            if missing:
-                names = ", ".join(f"Capability.{Capability(one).name}" for one in missing)
-                pytest.skip(f"the store does not declare {names}")
-        request.node.getparent(pytest.Class).stash[_EXECUTED] += 1
+                skip_undeclared(needed, backend.capabilities, "store")
+        was_executed(request)
 
     @pytest.fixture
     def opener(self, layout: str, store_factory: StoreFactory) -> Opener:

@@ -37,11 +37,15 @@ class BatchTests(StoreTests):
         assert latest.reading == '{"delimiter": ","}'
         assert (first.origin, first.file, first.digest, first.reading) == ("api", None, None, None)
         assert latest.recorded_ns > first.recorded_ns
+        with store.batch(file="x.csv") as told_late:
+            told_late.finish(read=0, digest="def")
+        assert [("def", None)] == [(batch.digest, batch.reading) for batch in store.backend.batches(batch=told_late.id)]
+        assert [latest, first] == store.batches()[1:]
         assert [quote.ts_ns for quote in store.select(Quote, batch=latest.id)] == [2]
         assert [quote.ts_ns for quote in store.select(Quote, batch=first.id)] == [1]
-        assert [latest] == store.batches(limit=1)
+        assert [told_late.id] == [batch.id for batch in store.batches(limit=1)]
         assert [first] == list(store.backend.batches(batch=first.id))
-        assert list(store.backend.batches(batch=latest.id + 1)) == []
+        assert list(store.backend.batches(batch=told_late.id + 1)) == []
 
     @holds(Contract.C3)
     def test_ids_and_times_of_batches_increase(self, store: DataStore) -> None:

@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from attrs import evolve
 from hypothesis import strategies as st
 
 from fpa_core.arrow.columns import as_texts
 from fpa_core.arrow.conversion import from_table, to_table
+from fpa_core.converters import MAX_NAME
+from fpa_core.exceptions import DataError
 from fpa_core.kinds import QUOTES, TRADES, Kind, kind_of
 from fpa_core.models import Bar, CashFlow, CorporateAction, Fill, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import MAX_NS, MIN_NS, Instant
 from fpa_core.patterns import escape
-from fpa_core.protocols import Capability, Query
+from fpa_core.protocols import Capability, Query, StoreBackend
 from fpa_core.store import DataStore
 from fpa_core.testing import strategies as own
 from fpa_core.testing.contracts import Contract, holds
@@ -56,6 +59,7 @@ NAMES = [
         "1e5",
         "007",
         "=",
+        "".join(chr(0x1F300 + number % 200) for number in range(MAX_NAME)),
     ),
 ]
 """Symbols that a query language, a file format or a locale could read as something else."""
@@ -165,6 +169,25 @@ class ExactnessTests(StoreTests):
             assert quotes[:place] == store.get_quotes("A", None, ts)
 
     @holds(Contract.C5)
+    def test_a_name_too_long_for_a_key_is_refused(self, backend: StoreBackend) -> None:
+        """A name that is longer than an index may hold is refused before anything is written, however it comes."""
+        for record, field in (
+            (Quote("A", Instant(1), 1, 2), "symbol"),
+            (Position("A", 1, 1, 1, timestamp=Instant(1)), "account"),
+            (Order("1", "A", 5, "buy", "market", timestamp=Instant(0), updated_at=Instant(1)), "order_id"),
+        ):
+            table = to_table(kind_of(record), [record, record])
+            name = pa.array(["A", "é" * (MAX_NAME + 1)])
+            table = table.set_column(table.schema.get_field_index(field), field, name)
+            with (
+                pytest.raises(DataError, match="a name of 257 characters is too long") as raised,
+                backend.transaction(origin="test") as batch,
+            ):
+                batch.write(kind_of(record), table)
+            assert (field, 2) == (raised.value.field, raised.value.row)
+        assert [] == list(backend.batches())
+
+    @holds(Contract.C5)
     def test_names_are_kept(self, store: DataStore) -> None:
         """A symbol, an id or an account comes back as it is written, and names alone what has that name."""
         records: list[Any] = []
@@ -173,6 +196,7 @@ class ExactnessTests(StoreTests):
                 Quote(name, Instant(1), 1, 2),
                 Trade("A", Instant(1), 1, 1, trade_id=name),
                 Position("A", 1, 1, 1, timestamp=Instant(1), account=name),
+                Position(name, 1, 1, 1, timestamp=Instant(2), account=name),
                 Order(name, "A", 5, "buy", "market", timestamp=Instant(0), updated_at=Instant(1)),
                 Fill("A", Instant(1), "buy", 1, 1, name, "1"),
                 CashFlow(Instant(1), "fee", 1, "USD", name, transaction_id="1"),

@@ -23,10 +23,12 @@ from hypothesis.stateful import (
 )
 
 from fpa_core.arrow.conversion import to_table
+from fpa_core.engine.store import EngineStore
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import kind_of
 from fpa_core.models import Quote, Trade
 from fpa_core.numbers import Instant
+from fpa_core.operations.check import check
 from fpa_core.patterns import escape
 from fpa_core.protocols import Capability, Receipt
 from fpa_core.store import DataStore, Selection
@@ -125,8 +127,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.capabilities = self.store.backend.capabilities
 
     def teardown(self) -> None:
-        """Close the store."""
+        """Check the store as a whole, and close it."""
         if self.store is not None:
+            if isinstance(self.store.backend, EngineStore):
+                assert [] == [one for one in check(self.store.backend.database).problems if one.check != "clock"]
             self.store.close()
 
     # What is done to it

@@ -6,6 +6,9 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import signal
+import threading
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -13,17 +16,19 @@ from typing import Any
 
 import pytest
 
+from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_core.models import Bar, Quote
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Capability
 from fpa_core.store import DataStore
 from fpa_core.testing.contracts import Contract, holds
 from fpa_core.testing.store.base import Opener, StoreTests
-from fpa_core.testing.store.threads import PATIENCE
+from fpa_core.testing.store.threads import PATIENCE, run_together
 
 __all__ = ["ProcessTests", "start"]
 
 ROUNDS = 5
+FORKS = 5
 
 
 def start(work: Callable[..., None], opener: Opener, *args: Any) -> Any:
@@ -62,6 +67,36 @@ def _write(opener: Opener, number: int) -> None:
             rows = _rows(number)
             store.save(rows[: len(rows) * size // ROUNDS])
             assert store.select(Quote).count()
+
+
+def _child_stores(store: DataStore, number: int) -> bool:
+    """Fork, have the child store a row and read, and return whether it did; if not, it was refused by an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that there are other threads is the point
+        child = os.fork()
+    if child == 0:  # pragma: no cover - in the child
+        status = 1
+        try:
+            store.save(Quote("F", Instant(number), 1, 2))
+            status = 0 if len(store.get_quotes("A")) == 1_000 else 2
+        except DatabaseBusyError:
+            status = 3
+        except DatabaseError:
+            status = 4
+        finally:
+            os._exit(status)
+    until = time.monotonic() + PATIENCE
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > until:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            pytest.fail(f"a forked child is still waiting after {PATIENCE:g} s")
+        threading.Event().wait(0.01)
+    status = os.waitstatus_to_exitcode(ended[1])
+    assert status in {0, 4}, (
+        f"a forked child ended with {status}: 1 by another error, 2 with wrong rows, 3 after a wait for a lock"
+    )
+    return status == 0
 
 
 class ProcessTests(StoreTests):
@@ -114,3 +149,32 @@ class ProcessTests(StoreTests):
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         store.save(Quote("A", Instant(3), 1, 2))
         assert store.select(Quote).count() == 3
+
+    @holds(Contract.C7, Capability.SHARED)
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+    def test_a_child_forked_beside_busy_threads_works_or_is_refused(self, store: DataStore) -> None:
+        """A child that is forked while threads write and read can use the store, or is told at once that it cannot; the threads go on."""
+        store.save([Quote("A", Instant(ts), 1, 2) for ts in range(1_000)])
+        done = threading.Event()
+        written = 0
+
+        def write() -> None:
+            nonlocal written
+            while not done.is_set():
+                written += store.save(Quote("W", Instant(written), 1, 2)).inserted
+
+        def read() -> None:
+            while not done.is_set():
+                assert len(store.get_quotes("A")) == 1_000
+
+        stored: list[int] = []
+
+        def fork() -> None:
+            try:
+                stored.extend(number for number in range(FORKS) if _child_stores(store, number))
+            finally:
+                done.set()
+
+        run_together(write, read, read, fork)
+        assert len(store.get_quotes("W")) == written
+        assert stored == [quote.ts_ns for quote in store.get_quotes("F")]

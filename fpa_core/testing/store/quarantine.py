@@ -113,6 +113,13 @@ class QuarantineTests(StoreTests):
                     assert (expected.cells, expected.findings) == (one.cells, one.findings)
 
     @holds(Contract.C4)
+    def test_a_record_without_a_position_comes_first(self, store: DataStore) -> None:
+        """In order, rejected records of one batch and kind go by their position in the source, those without one first."""
+        with store.batch() as batch:
+            batch.quarantine([_rejected(text, row) for text, row in (("c", 7), ("a", None), ("d", 9), ("b", None))])
+        assert ["a", "b", "c", "d"] == [one.raw for one in store.iter_quarantined(in_order=True)]
+
+    @holds(Contract.C4)
     def test_rejected_records_can_be_selected(self, store: DataStore) -> None:
         """Rejected records are found by batch, id, kind, symbol, rule, origin and state, latest first or in order; they are counted alike."""
         with store.batch(origin="files:one") as first:
@@ -234,6 +241,63 @@ class QuarantineTests(StoreTests):
         store.undo(transaction.batch_id)
         assert [("open", kept.findings)] == [(one.state, one.findings) for one in store.quarantined()]
 
+    @holds(Contract.C4, Capability.UNDO)
+    def test_undoing_a_discard_again_and_again(self, store: DataStore) -> None:
+        """A record is discarded if the batch that discarded it counts, however often that was undone and the undo undone."""
+        with store.batch() as batch:
+            batch.quarantine([_rejected("a", 1)])
+        discarded = store.discard_quarantined(batch=batch.id).batch
+        for _ in range(2):
+            undone = store.undo(discarded).batch
+            assert ["open"] == [one.state for one in store.quarantined()]
+            store.undo(undone)
+            assert ["discarded"] == [one.state for one in store.quarantined()]
+        undone = store.undo(batch.id).batch
+        assert ["undone"] == [one.state for one in store.quarantined()]
+        store.undo(undone)
+        assert ["discarded"] == [one.state for one in store.quarantined()]
+
+    @holds(Contract.C4, Capability.UNDO)
+    @law(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), max_size=12), cost=2)
+    def test_a_record_is_what_the_last_batch_that_counts_made_it(
+        self, fresh: Fresh, steps: list[tuple[int, int]]
+    ) -> None:
+        """Whatever is judged again, discarded and undone in any order, a record has the state that the last batch that counts gave it."""
+        with fresh() as store:
+            with store.batch() as batch:
+                batch.quarantine([_rejected("a", 1)])
+            (record,) = store.quarantined()
+            given: dict[int, tuple[str, Any]] = {batch.id: ("open", record.findings)}
+            undone: dict[int, int] = {}
+            undoes: dict[int, int] = {}
+
+            def flip(target: int, by: int | None) -> None:
+                undone.pop(target, None)
+                if by is not None:
+                    undone[target] = by
+                if target in undoes:
+                    flip(undoes[target], target if by is None else None)
+
+            for what, which in steps:
+                (now,) = store.quarantined()
+                if what < 2 and now.state == "open":
+                    with store.batch() as judged:
+                        if what:
+                            judged.discard(QuarantineQuery(ids=(record.id,)))
+                        else:
+                            judged.reject_again([evolve(now, findings=({"rule": f"rule.{judged.id}"},))])
+                    (now,) = store.quarantined()
+                    given[judged.id] = (str(now.state), now.findings)
+                elif what == 2 and (open_ := [one.id for one in store.batches() if one.undone_by is None]):
+                    target = open_[which % len(open_)]
+                    undoes[by := store.undo(target).batch] = target
+                    flip(target, by)
+                counting = [number for number in given if number not in undone]
+                state, findings = given[max(counting, default=batch.id)]
+                (now,) = store.quarantined()
+                expected = ("undone", None) if batch.id in undone else (state, findings)
+                assert expected == (str(now.state), now.findings if batch.id not in undone else None)
+
     @holds(Contract.C4)
     def test_no_ids_are_no_records(self, store: DataStore) -> None:
         """A question for the records of no ids finds none."""
@@ -310,3 +374,14 @@ class QuarantineTests(StoreTests):
         with store.batch(replays=first.id) as replay:
             replay.reject_again([evolve(rejected, findings=now)])
         assert [("open", now, rejected.id)] == [(one.state, one.findings, one.id) for one in store.quarantined()]
+
+    @holds(Contract.C4)
+    def test_what_is_judged_as_before_is_left_as_it_was(self, store: DataStore) -> None:
+        """A record that is rejected again for the same reasons is not changed, so that asking again costs no room."""
+        with store.batch() as first:
+            first.quarantine([_rejected("quote", 1, kind="quotes"), _rejected("other", 2, kind="quotes")])
+        before = {one.raw: one for one in store.quarantined()}
+        with store.batch(replays=first.id) as replay:
+            replay.reject_again([before["quote"], evolve(before["other"], findings=({"rule": "new"},))])
+        assert {"quote": None, "other": replay.id} == {one.raw: one.changed_by for one in store.quarantined()}
+        assert before["quote"] in store.quarantined()

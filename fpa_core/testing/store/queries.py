@@ -10,11 +10,12 @@ from attrs import frozen
 from hypothesis import strategies as st
 
 from fpa_core.arrow.conversion import from_table, to_table
+from fpa_core.exceptions import DataError
 from fpa_core.kinds import BARS, QUOTES, Kind, kind_of
 from fpa_core.models import Bar, Quote
 from fpa_core.numbers import Instant
 from fpa_core.patterns import escape
-from fpa_core.protocols import Query, StoreBackend
+from fpa_core.protocols import QuarantineQuery, Query, StoreBackend
 from fpa_core.store import DataStore
 from fpa_core.testing.contracts import Contract, holds
 from fpa_core.testing.store.base import Fresh, StoreTests, law
@@ -283,3 +284,37 @@ class QueryTests(StoreTests):
         assert rows[:3] == store.select(Quote, origin="files:*").to_list()
         assert rows[2:] == store.select(Quote, origin=["live", "files:two"]).to_list()
         assert store.select(Quote, origin="api").to_list() == []
+
+    @holds(Contract.C1)
+    def test_what_no_store_can_hold_is_refused(self, backend: StoreBackend) -> None:
+        """A question for a number beyond 64 bits, or a text that is not Unicode, is refused by an error of this project."""
+        far, lone = 2**63, "A\ud800"
+        for query in (
+            Query(QUOTES, batch=far),
+            Query(QUOTES, batch=-far - 1),
+            Query(QUOTES, limit=far),
+            Query(QUOTES, (lone,)),
+            Query(QUOTES, patterns=(f"{lone}*",)),
+            Query(QUOTES, origins=(lone,)),
+            Query(QUOTES, equal={"conditions": lone}),
+        ):
+            with pytest.raises(DataError, match=r"is beyond 64 bits|is not valid Unicode"):
+                next(iter(backend.scan(query)), None)
+            with pytest.raises(DataError):
+                backend.count(query)
+        for rejected in (
+            QuarantineQuery(ids=(1, far)),
+            QuarantineQuery(batch=far),
+            QuarantineQuery(limit=far),
+            QuarantineQuery(symbols=(lone,)),
+            QuarantineQuery(rules=(lone,)),
+        ):
+            with pytest.raises(DataError):
+                next(iter(backend.quarantined(rejected)), None)
+        with pytest.raises(DataError):
+            backend.batches(batch=far)
+        with pytest.raises(DataError):
+            backend.batches(limit=far)
+        with pytest.raises(DataError), backend.transaction(origin=lone):
+            pass
+        assert [] == list(backend.batches())

@@ -34,6 +34,13 @@ def migrate(pool: Pool, migrations: Sequence[Migration] | None = None) -> None:
         exists, left = _pending(pool, connection, cursor.fetchone(), steps)
     if not left:
         return
+    if pool.read_only:
+        raise SchemaError(
+            f"{pool.server}: the schema {pool.schema} has version {left[0].version - 1}, and reading it needs {steps[-1].version}",
+            hint="open it once without read_only, which brings it up to date",
+            path=pool.server,
+            operation="open",
+        )
     with pool.writer(numbered=False) as (connection, _):
         # Another process may have been faster: look again now that nobody else can write.
         exists, left = _pending(pool, connection, connection.execute(_STATE, [pool.schema]).fetchone(), steps)

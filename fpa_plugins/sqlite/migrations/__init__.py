@@ -1,5 +1,12 @@
 """The steps that lead from an empty file to the present schema, and the runner that takes them."""
 
-from fpa_plugins.sqlite.migrations.runner import Migration, known_migrations, migrate
+from fpa_plugins.sqlite.migrations.runner import (
+    Migration,
+    backup_name,
+    check_current,
+    known_migrations,
+    migrate,
+    pending_steps,
+)
 
-__all__ = ["Migration", "known_migrations", "migrate"]
+__all__ = ["Migration", "backup_name", "check_current", "known_migrations", "migrate", "pending_steps"]

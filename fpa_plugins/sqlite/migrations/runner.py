@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +14,20 @@ import apsw
 
 from fpa_core.engine.condensed import digest
 from fpa_core.engine.sql.migrations import Migration, migrations_in, pending
-from fpa_core.exceptions import SchemaError
+from fpa_core.exceptions import DatabaseError, SchemaError
 from fpa_plugins.sqlite.connection import immediate
+from fpa_plugins.sqlite.copying import verified_copy
 
-__all__ = ["APPLICATION_ID", "Migration", "known_migrations", "migrate"]
+__all__ = [
+    "APPLICATION_ID",
+    "Migration",
+    "backup_name",
+    "check_current",
+    "known_migrations",
+    "migrate",
+    "pending_steps",
+    "take",
+]
 
 APPLICATION_ID = 0x46504131
 """Marks our files in their header: the letters FPA1."""
@@ -29,27 +42,52 @@ def migrate(connection: apsw.Connection, path: Path, migrations: Sequence[Migrat
     """Bring the database to the last of *migrations*; return the backup made on the way, if there was anything to back up.
 
     :raises SchemaError: when the file belongs to another program, comes from a newer version, or its past steps are not ours.
+    :raises CorruptionError: when it is damaged: a migration would spread the damage.
     """
     steps = known_migrations() if migrations is None else migrations
-    if not _pending(connection, path, steps):
+    if not pending_steps(connection, path, steps):
         return None
     with immediate(connection):
         # Another process may have been faster: look again now that nobody else can write.
-        left = _pending(connection, path, steps)
+        left = pending_steps(connection, path, steps)
         backup = _back_up(path, left[0].version - 1) if left and left[0].version > 1 else None
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.create_scalar_function("fpa_digest", digest, deterministic=True)  # step 4 asks for it
-        for step in left:
-            connection.execute(step.sql)
-            connection.execute(
-                "INSERT INTO schema_versions (version, name, checksum, applied_ns) VALUES (?, ?, ?, ?)",
-                (step.version, step.name, step.checksum, time.time_ns()),
-            )
-            connection.execute(f"PRAGMA user_version = {step.version}")
+        take(connection, left)
     return backup
 
 
-def _pending(connection: apsw.Connection, path: Path, steps: Sequence[Migration]) -> list[Migration]:
+def take(connection: apsw.Connection, steps: Sequence[Migration]) -> None:
+    """Take steps, and note each of them."""
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.create_scalar_function("fpa_digest", digest, deterministic=True)  # step 4 asks for it
+    for step in steps:
+        connection.execute(step.sql)
+        connection.execute(
+            "INSERT INTO schema_versions (version, name, checksum, applied_ns) VALUES (?, ?, ?, ?)",
+            (step.version, step.name, step.checksum, time.time_ns()),
+        )
+        connection.execute(f"PRAGMA user_version = {step.version}")
+
+
+def check_current(connection: apsw.Connection, path: Path) -> None:
+    """Check that a database that may not be changed has the present schema.
+
+    :raises SchemaError: if it has another one.
+    """
+    steps = known_migrations()
+    if left := pending_steps(connection, path, steps):
+        raise SchemaError(
+            f"{path}: its schema is {left[0].version - 1}, and reading it needs {steps[-1].version}",
+            hint="`fpa store migrate` brings it up to date, under a backup",
+            path=str(path),
+            operation="open",
+        )
+
+
+def pending_steps(connection: apsw.Connection, path: Path, steps: Sequence[Migration]) -> list[Migration]:
+    """Return the steps that a database has not taken yet.
+
+    :raises SchemaError: when the file belongs to another program, comes from a newer version, or its past steps are not ours.
+    """
     ours = connection.pragma("application_id") == APPLICATION_ID
     if not ours and connection.execute("SELECT count(*) FROM sqlite_master").get:
         raise SchemaError(
@@ -65,16 +103,37 @@ def _pending(connection: apsw.Connection, path: Path, steps: Sequence[Migration]
     return pending(steps, applied, str(path))
 
 
+def backup_name(path: Path, version: int) -> Path:
+    """Return a free name for the backup of a schema; one that ends in ``.part`` never became whole."""
+    stem = f"{path.name}.v{version}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    names = itertools.chain([f"{stem}.bak"], (f"{stem}-{number}.bak" for number in itertools.count(2)))
+    return next(found for name in names if not (found := path.with_name(name)).exists())
+
+
 def _back_up(path: Path, version: int) -> Path:
-    """Copy the database, by a connection of its own, as it is before the migration."""
-    target = path.with_name(f"{path.name}.v{version}-{time.strftime('%Y%m%dT%H%M%S')}.bak")
-    target.touch(mode=0o600, exist_ok=False)
-    source = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    copy = apsw.Connection(str(target))
+    """Copy the database, by a connection of its own, as it is before the migration; nobody else migrates meanwhile."""
     try:
-        with copy.backup("main", source, "main") as backup:
-            backup.step()
-    finally:
-        copy.close(True)
-        source.close(True)
+        for left in path.parent.glob(f"{path.name}.v*.bak.part"):
+            left.unlink()  # of a migration that was killed
+        target = backup_name(path, version)
+        draft = target.with_name(f"{target.name}.part")
+        try:
+            verified_copy(path, draft)
+            draft.rename(target)
+        finally:
+            draft.unlink(missing_ok=True)
+        if hasattr(os, "O_DIRECTORY"):
+            with contextlib.suppress(OSError):
+                folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
+    except OSError as error:
+        raise DatabaseError(
+            f"{path}: the backup before the migration cannot be written: {error.strerror or error}",
+            hint="free some space, or make the folder writable; nothing was migrated",
+            path=str(path),
+            operation="migrate",
+        ) from error
     return target

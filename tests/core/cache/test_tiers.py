@@ -101,14 +101,15 @@ def test_what_ends_elsewhere_ends_here(cache, other, end):
 def test_a_copy_made_while_it_ends_elsewhere_is_void(cache, other, far, monkeypatch, end):
     """What is copied between the first step of a deletion elsewhere and its last is not given out once that is acknowledged."""
     other.set("a/1", "old")
-    delete = far.delete
+    name = "delete" if end == "delete" else "delete_many"
+    delete = getattr(far, name)
     seen = []
 
     def copied_first(key):
         seen.append(cache.get("a/1"))
         return delete(key)
 
-    monkeypatch.setattr(far, "delete", copied_first)
+    monkeypatch.setattr(far, name, copied_first)
     if end == "delete":
         other.delete("a/1")
     else:

@@ -1,0 +1,193 @@
+"""The commands of ``fpa store`` that look after a database as a whole."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fpa_core.cli.app import App
+from fpa_core.cli.output import json_option, masked, note, print_json, say, when, work_bar
+from fpa_core.cli.tables import table, wide_option
+
+if TYPE_CHECKING:
+    from fpa_core.operations import Backup, CheckReport
+    from fpa_core.protocols import MigrationPlan
+
+__all__ = ["OPERATIONS"]
+
+ERRORS_FOUND = 1
+"""The exit code of a check that found errors, or of a repair that left some."""
+
+
+@click.command()
+@click.option(
+    "--repair", is_flag=True, help="Mend what can be mended without loss, such as setting aside damaged segments."
+)
+@json_option
+@click.pass_obj
+def check(app: App, /, repair: bool, as_json: bool) -> None:
+    """Check the whole database: pages, structure, schema, segments, rows, history, batches, quarantine and clock.
+
+    Nothing is changed without --repair, and writers are not held up. Exit codes: 0 sound, or all errors mended; 1 errors were found; 5 the database
+    cannot be opened at all.
+    """
+    with app.open() as data, work_bar("check") as tick:
+        report = data.operations.check(repair=repair, tick=tick)
+    if as_json:
+        print_json(_check_as_dict(report))
+    else:
+        _show_check(report)
+    if report.errors:
+        sys.exit(ERRORS_FOUND)
+
+
+def _check_as_dict(report: CheckReport) -> dict[str, Any]:
+    from attrs import asdict
+
+    problems = [asdict(one) | {"where": masked(one.where), "problem": masked(one.problem)} for one in report.problems]
+    return {
+        "sound": not report.errors,
+        "problems": problems,
+        "checked": dict(report.checked),
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _show_check(report: CheckReport) -> None:
+    for one in report.problems:
+        state = "mended" if one.repaired else str(one.severity)
+        say(f"{state}: {masked(one.where)}: {masked(one.problem)}")
+        say(f"  to do: {masked(one.remedy)}")
+    counts = ", ".join(f"{number:,} {name}" for name, number in report.checked.items() if number)
+    say(f"checked in {report.seconds:.1f} s: {counts or 'an empty database'}")
+    warnings = len([one for one in report.problems if not one.repaired]) - len(report.errors)
+    say(f"{len(report.errors)} errors, {warnings} warnings" if report.errors else f"sound, {warnings} warnings")
+
+
+@click.command()
+@click.argument("dest", required=False, type=click.Path(path_type=Path))
+@click.option("--keep", type=click.IntRange(min=1), help="Keep so many backups in the folder, and remove older ones.")
+@json_option
+@click.pass_obj
+def backup(app: App, /, dest: Path | None, keep: int | None, as_json: bool) -> None:
+    """Copy the database to DEST while it is in use, check the copy, and write its manifest.
+
+    DEST is a folder, or a file that ends in .db; the default is the folder of [backup].
+    """
+    with app.open() as data, work_bar("backup") as tick:
+        made = data.operations.backup(dest, keep=keep, tick=tick)
+    if as_json:
+        print_json(_backup_as_dict(made) | {"removed": [str(path) for path in made.removed]})
+        return
+    rows = sum(contents.rows for contents in made.manifest.kinds.values())
+    say(f"{masked(str(made.path))}: {made.manifest.bytes:,} bytes, {rows:,} rows of {made.manifest.batches:,} batches")
+    for path in made.removed:
+        note(f"{path} removed")
+
+
+def _backup_as_dict(made: Backup) -> dict[str, Any]:
+    from attrs import asdict
+
+    return {"path": masked(str(made.path)), "manifest": asdict(made.manifest)}
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@wide_option
+@json_option
+@click.pass_obj
+def backups(app: App, /, folder: Path | None, as_json: bool) -> None:
+    """List the complete backups in FOLDER, by default that of [backup]."""
+    with app.open() as data:
+        found = data.operations.backups(folder)
+    if as_json:
+        print_json([_backup_as_dict(one) for one in found])
+        return
+    rows = [
+        [masked(str(one.path)), when(one.manifest.made_ns), one.manifest.bytes, one.manifest.batches] for one in found
+    ]
+    table("", ["backup", "made", "bytes", "batches"], rows, empty="no backups")
+
+
+@click.command()
+@click.argument("backup", type=click.Path(path_type=Path))
+@json_option
+@click.pass_obj
+def verify(app: App, /, backup: Path, as_json: bool) -> None:
+    """Compare BACKUP with its manifest, and check it as a whole."""
+    with app.open() as data, work_bar("verify") as tick:
+        found = data.operations.verify(backup, tick=tick)
+    if as_json:
+        print_json(_backup_as_dict(found))
+    else:
+        say(f"{found.path}: sound, made at {when(found.manifest.made_ns)}")
+
+
+@click.command()
+@click.argument("backup", type=click.Path(path_type=Path))
+@click.option("--replace", is_flag=True, help="Replace an existing database; it is kept beside the restored one.")
+@json_option
+@click.pass_obj
+def restore(app: App, /, backup: Path, replace: bool, as_json: bool) -> None:
+    """Verify BACKUP and put a copy of it in the place of the database."""
+    if app.read_only:
+        raise click.UsageError("restore writes the database; leave out --read-only")
+    with app.open() as data, work_bar("restore") as tick:
+        done = data.operations.restore(backup, replace=replace, tick=tick)
+    if as_json:
+        print_json({"path": masked(str(done.path)), "aside": None if done.aside is None else masked(str(done.aside))})
+        return
+    say(f"{masked(str(done.path))} is the backup of {when(done.manifest.made_ns)} now")
+    if done.aside is not None:
+        say(f"the database before is kept as {masked(str(done.aside))}")
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def compact(app: App, /, as_json: bool) -> None:
+    """Give back the space that nothing uses, as after an undo or a deletion. It takes as much free space as the database has."""
+    with app.open() as data:
+        before, after = data.operations.compact()
+    if as_json:
+        print_json({"before": before.bytes, "after": after.bytes, "freed": before.bytes - after.bytes})
+    else:
+        say(f"{before.bytes:,} bytes before, {before.free:,} of them free; {after.bytes:,} bytes after")
+
+
+@click.command()
+@click.option("--plan", is_flag=True, help="Show what would be done, and change nothing.")
+@json_option
+@click.pass_obj
+def migrate(app: App, /, plan: bool, as_json: bool) -> None:
+    """Bring the schema of the database up to date, under a verified backup. Opening the database does the same."""
+    with app.open() as data:
+        planned = data.operations.plan() if plan else data.operations.migrate()
+    if as_json:
+        print_json(_plan_as_dict(planned))
+        return
+    if not planned.steps:
+        say(f"{masked(str(planned.path))}: the schema is {planned.version}, the present one")
+        return
+    verb = "will be" if plan else "was"
+    say(f"{masked(str(planned.path))}: the schema {verb} brought from {planned.version} to {planned.latest}")
+    for step in planned.steps:
+        say(f"  step {step.version}: {step.name}")
+    if planned.backup is not None and plan:
+        say(f"  backup: {masked(str(planned.backup))}, {planned.bytes:,} bytes of {planned.free:,} free")
+
+
+def _plan_as_dict(plan: MigrationPlan) -> dict[str, Any]:
+    from attrs import asdict
+
+    return asdict(plan) | {
+        "path": masked(str(plan.path)),
+        "backup": None if plan.backup is None else masked(str(plan.backup)),
+    }
+
+
+OPERATIONS = (check, backup, backups, verify, restore, compact, migrate)
+"""The commands that ``fpa store`` has besides its own."""

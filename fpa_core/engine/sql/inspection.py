@@ -1,0 +1,52 @@
+"""References between tables that hold in every SQL database, though no constraint of it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fpa_core.engine.sql.session import Session
+from fpa_core.protocols import Problem
+
+__all__ = ["dangling"]
+
+_REFERENCES = (
+    ("segments", "segment_contents", "SELECT id FROM segments WHERE id NOT IN (SELECT id FROM segment_contents)"),
+    ("segment_contents", "segments", "SELECT id FROM segment_contents WHERE id NOT IN (SELECT id FROM segments)"),
+    (
+        "quarantine",
+        "quarantine_findings",
+        "SELECT id FROM quarantine WHERE findings NOT IN (SELECT id FROM quarantine_findings)",
+    ),
+    (
+        "quarantine",
+        "quarantine_layouts",
+        "SELECT id FROM quarantine WHERE layout IS NOT NULL AND layout NOT IN (SELECT id FROM quarantine_layouts)",
+    ),
+    (
+        "quarantine_history",
+        "quarantine",
+        "SELECT record FROM quarantine_history WHERE record NOT IN (SELECT id FROM quarantine)",
+    ),
+    (
+        "quarantine_history",
+        "quarantine_findings",
+        "SELECT record FROM quarantine_history WHERE findings NOT IN (SELECT id FROM quarantine_findings)",
+    ),
+)
+
+
+def dangling(session: Session, where: str) -> Iterator[Problem]:
+    """Yield the rows that refer to rows that are not there.
+
+    :param where: the database, for the answer.
+    """
+    for table, other, sql in _REFERENCES:
+        missing = [row[0] for row in session.query(f"{sql} ORDER BY 1")]
+        if missing:
+            some = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
+            yield Problem(
+                "reference",
+                f"{where}, table {table}",
+                f"{len(missing):,} rows have no counterpart in {other}: {some}",
+                "restore the database from a backup: `fpa store restore BACKUP --replace`",
+            )

@@ -1,0 +1,91 @@
+"""Mending what a check has found, where nothing is lost by it that was not lost already."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from attrs import evolve
+
+from fpa_core.engine.tables import Database, Writer
+from fpa_core.engine.transaction import begin
+from fpa_core.numbers import ns_text
+from fpa_core.operations.check import CheckReport, check
+from fpa_core.operations.ledger import SET_ASIDE, ahead_of
+from fpa_core.outputs import private_folder, whole_file
+from fpa_core.protocols import Batch, Problem
+
+__all__ = ["repair"]
+
+_MOST_FILES = 10
+
+
+def repair(database: Database, report: CheckReport, *, now_ns: int | None = None) -> CheckReport:
+    """Mend what can be mended of the problems of *report*, and return what was mended and what is still wrong.
+
+    A damaged segment is set aside: its bytes go to a file beside the store, as far as they can be read, and reads work again without its rows.
+    Batches that were recorded in the future are recorded now. All else is left as it is.
+    """
+    now_ns = time.time_ns() if now_ns is None else now_ns
+    mended = [*_set_aside(database, report.problems), *_correct_clock(database, now_ns)]
+    again = check(database, now_ns=now_ns)
+    return evolve(again, problems=(*mended, *again.problems))
+
+
+def _set_aside(database: Database, problems: Iterable[Problem]) -> Iterator[Problem]:
+    for problem in problems:
+        if problem.segment is None or problem.batches is None:
+            continue
+        first, last = problem.batches
+        with database.salvager("set a damaged segment aside") as tables:
+            kept = _save(database, tables, problem.segment)
+            tables.segments.remove([problem.segment])
+            batches = [one for page in tables.batches.scan() for one in page if first <= one.id <= last]
+            # A batch of its own says what is missing from now on, and since when.
+            note = {"segment": problem.where, "first": first, "last": last, "rows": problem.rows}
+            tables.batches.set_file(begin(tables, Batch(0, SET_ASIDE, 0)).id, digest=None, reading=json.dumps(note))
+        where = "nothing of it could be read" if kept is None else f"its bytes are in {kept}"
+        yield evolve(
+            problem,
+            problem=f"{problem.problem}; it was set aside, with {problem.rows:,} rows: {where}",
+            remedy=f"its rows come back from {_sources(batches)}",
+            repaired=True,
+        )
+
+
+def _save(database: Database, tables: Writer, segment: int) -> Path | None:
+    """Write the bytes of a segment to a file beside the store, if there is a place for it and they can be read."""
+    path = database.describe().path
+    content = tables.segments.contents([segment]).get(segment)
+    if path is None or content is None:
+        return None
+    folder = Path(f"{path}.set-aside")
+    private_folder(folder)
+    target = folder / f"segment-{segment}-{time.time_ns()}.bin"
+    with whole_file(target) as stream:
+        stream.write(content)
+    return target
+
+
+def _sources(batches: Sequence[Batch]) -> str:
+    """Return the batches that brought rows by their files."""
+    named = [f"{batch.file or batch.origin} (batch {batch.id})" for batch in batches]
+    more = f", and {len(named) - _MOST_FILES} more" if len(named) > _MOST_FILES else ""
+    return ", ".join(named[:_MOST_FILES]) + more
+
+
+def _correct_clock(database: Database, now_ns: int) -> Iterator[Problem]:
+    with database.reader("look at the clock of batches") as tables:
+        ahead, latest_ns = ahead_of(tables, now_ns)
+    if not ahead:
+        return
+    # The order of the batches stays, and none becomes earlier than one that came before it.
+    first_ns = max(now_ns - len(ahead), latest_ns + 1)
+    with database.writer("correct the clock of batches") as tables:
+        for place, batch in enumerate(ahead):
+            tables.batches.set_recorded(batch.id, first_ns + place)
+    for place, batch in enumerate(ahead):
+        problem = f"it was recorded at {ns_text(batch.recorded_ns)}; that is {ns_text(first_ns + place)} now"
+        yield Problem("clock", f"batch {batch.id}", problem, "set the clock of the computer right", repaired=True)

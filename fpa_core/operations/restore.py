@@ -1,0 +1,88 @@
+"""Putting a backup in the place of the store: verified first, and never over a database that nobody gave up."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+from attrs import frozen
+
+from fpa_core.exceptions import CorruptionError, DatabaseError
+from fpa_core.operations.backup import verify_backup
+from fpa_core.operations.manifest import Manifest
+from fpa_core.outputs import OWNER, private_folder
+from fpa_core.protocols import StoreFile, Tick
+
+__all__ = ["Restored", "restore"]
+
+_BLOCK = 1 << 20
+
+
+@frozen
+class Restored:
+    """What a restore did: the store that holds the backup's contents now, and where the one before went; None if there was none."""
+
+    path: Path
+    manifest: Manifest
+    aside: Path | None
+
+
+def restore(file: StoreFile, backup: Path, *, replace: bool, tick: Tick) -> Restored:
+    """Verify a backup and put a copy of it in the place of the store.
+
+    :param replace: whether a store that is there may be replaced; it is kept beside the new one.
+    :raises DatabaseError: if a store is there and may not be replaced, another program has it open, or the copy cannot be written.
+    :raises CorruptionError: if the backup is not what it was when it was made; nothing is changed then.
+    """
+    path = file.path
+    exists = path.exists() or path.with_name(f"{path.name}-wal").exists()
+    if exists and not replace:
+        raise DatabaseError(
+            f"{path} already exists",
+            hint="with --replace it is kept beside the restored one; or name another path in [store]",
+            path=str(path),
+            operation="restore",
+        )
+    manifest = verify_backup(file, backup, tick).manifest
+    draft = path.with_name(f".{path.name}.restore.part")
+    aside = path.with_name(f"{path.name}.before-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}")
+    try:
+        private_folder(path.parent)
+        draft.unlink(missing_ok=True)  # of a restore that was killed
+        try:
+            _copy(backup, draft, manifest)
+            file.replace(draft, aside)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise DatabaseError(
+            f"{path}: the backup cannot be put there: {error.strerror or error}",
+            hint="free some space, or close the programs that use the database; nothing was changed",
+            path=str(path),
+            operation="restore",
+        ) from error
+    return Restored(path, manifest, aside if aside.exists() else None)
+
+
+def _copy(backup: Path, draft: Path, manifest: Manifest) -> None:
+    """Copy a file durably, and compare what was written with the manifest."""
+    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), OWNER)
+    with open(descriptor, "w+b") as copy:  # noqa: PTH123 - it is a descriptor
+        with backup.open("rb") as source:
+            shutil.copyfileobj(source, copy, _BLOCK)
+        copy.flush()
+        os.fsync(copy.fileno())
+        copy.seek(0)
+        digest = hashlib.sha256()
+        while block := copy.read(_BLOCK):
+            digest.update(block)
+    if digest.hexdigest() != manifest.sha256:
+        raise CorruptionError(
+            f"{draft}: the copy of {backup} differs from it",
+            hint="check the disk; nothing was changed",
+            path=str(backup),
+            operation="restore",
+        )

@@ -1,0 +1,157 @@
+"""Operating a store: check, back up, restore, compact, migrate."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fpa_core.engine.store import EngineStore
+from fpa_core.engine.tables import unsupported
+from fpa_core.exceptions import DatabaseBusyError, DatabaseError
+from fpa_core.operations.backup import Backup, backups_in, make_backup, opened_copy, verify_backup
+from fpa_core.operations.check import CheckReport, check
+from fpa_core.operations.repair import repair
+from fpa_core.operations.restore import Restored, restore
+from fpa_core.protocols import Capability, MigrationPlan, Space, StoreBackend, StoreFile, Tick
+
+if TYPE_CHECKING:
+    from fpa_core.config import Config
+    from fpa_core.plugins import PluginManager
+
+__all__ = ["Operations"]
+
+
+def silent(_done: int, _all: int) -> None:
+    """Tell nobody."""
+
+
+class Operations:
+    """What is done to a store as a whole.
+
+    :param backend: opens the store, if it is not open yet (``is_open`` says so): plans and restores need none, and a check opens it for reading only.
+    :param close: closes the store before another one takes its place; ``forget`` drops what a cache remembers of it.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        plugins: PluginManager,
+        backend: Callable[[], StoreBackend],
+        *,
+        is_open: Callable[[], bool],
+        close: Callable[[], None],
+        forget: Callable[[], Any],
+    ) -> None:
+        self._config = config
+        self._plugins = plugins
+        self._backend = backend
+        self._is_open = is_open
+        self._close = close
+        self._forget = forget
+
+    def check(self, *, repair: bool = False, tick: Tick = silent) -> CheckReport:
+        """Check the whole store: pages, structure, schema, segments, rows, history, batches, quarantine and clock.
+
+        :param repair: also mend what can be mended without loss.
+        :raises DatabaseError: if the store cannot be opened at all.
+        """
+        if not repair and not self._is_open() and (file := self._file_if_any()) is not None:
+            # If somebody begins to write meanwhile, it is opened as for any other use.
+            with contextlib.suppress(DatabaseBusyError), opened_copy(file, file.path) as database:
+                return check(database, tick=tick)
+        database = self._engine().database
+        report = check(database, tick=tick)
+        return _repair(database, report) if repair and report.problems else report
+
+    def backup(self, target: Path | str | None = None, *, keep: int | None = None, tick: Tick = silent) -> Backup:
+        """Copy the store while others write to it, check the copy, and write its manifest.
+
+        :param target: a folder, or a file that ends in ``.db``; None for the folder of ``[backup]``.
+        :param keep: how many backups stay in the folder; None for what ``[backup]`` says.
+        :raises DatabaseError: if the store offers no backup, or the target cannot be written.
+        """
+        section = self._config.backup
+        folder = section.folder if target is None else Path(target).expanduser().absolute()
+        engine = self._engine()
+        if Capability.BACKUP not in engine.capabilities:
+            raise unsupported(self._config.store.backend, Capability.BACKUP)
+        return make_backup(
+            engine.database, self._file(), folder, keep=section.keep if keep is None else keep, tick=tick
+        )
+
+    def backups(self, folder: Path | str | None = None) -> list[Backup]:
+        """Return the complete backups in a folder, the latest first; None for the folder of ``[backup]``."""
+        return backups_in(self._config.backup.folder if folder is None else Path(folder))
+
+    def verify(self, backup: Path | str, *, tick: Tick = silent) -> Backup:
+        """Compare a backup with its manifest, and check it as a whole.
+
+        :raises DataError: if there is no such backup.
+        :raises CorruptionError: if it is not what it was when it was made.
+        """
+        return verify_backup(self._file(), Path(backup).expanduser().absolute(), tick)
+
+    def restore(self, backup: Path | str, *, replace: bool = False, tick: Tick = silent) -> Restored:
+        """Verify a backup and put a copy of it in the place of the store.
+
+        :param replace: whether a store that is there may be replaced; it is kept beside the new one.
+        :raises DatabaseError: if a store is there and may not be replaced, or another program has it open.
+        """
+        self._close()
+        restored = restore(self._file(), Path(backup).expanduser().absolute(), replace=replace, tick=tick)
+        self._forget()
+        return restored
+
+    def compact(self) -> tuple[Space, Space]:
+        """Give back the space that nothing uses, and return the sizes before and after.
+
+        :raises DatabaseError: if the store does not offer it, or there is no space for the second copy that it takes.
+        """
+        engine = self._engine()
+        if Capability.COMPACT not in engine.capabilities:
+            raise unsupported(self._config.store.backend, Capability.COMPACT)
+        before = engine.database.space()
+        engine.database.compact()
+        return before, engine.database.space()
+
+    def plan(self) -> MigrationPlan:
+        """Return what opening the store will do to its schema; nothing is changed.
+
+        :raises SchemaError: if this version cannot open it.
+        """
+        return self._file().plan()
+
+    def migrate(self) -> MigrationPlan:
+        """Bring the schema up to date, under a backup, as opening the store does; return what was to be done."""
+        plan = self.plan()
+        self._backend()
+        return plan
+
+    def _engine(self) -> EngineStore:
+        backend = self._backend()
+        if not isinstance(backend, EngineStore):
+            raise DatabaseError(
+                f"the store {self._config.store.backend!r} does not use the engine, which all of this is for",
+                hint="use its own tools",
+                operation="operate",
+            )
+        return backend
+
+    def _file(self) -> StoreFile:
+        file = self._file_if_any()
+        if file is None:
+            raise DatabaseError(
+                f"the store {self._config.store.backend!r} is not a file, so there is nothing to back up, restore or plan here",
+                hint="use the tools of its server, such as pg_dump and pg_restore",
+                operation="operate",
+            )
+        return file
+
+    def _file_if_any(self) -> StoreFile | None:
+        make = self._plugins.stores.require(self._config.store.backend).file
+        return None if make is None else make(self._config.store.options)
+
+
+_repair = repair

@@ -1,0 +1,1 @@
+"""The ``redis`` cache: entries on a Redis or Valkey server that many machines share."""

@@ -1,0 +1,68 @@
+"""Copies of a database, taken while others write to it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import apsw
+
+from fpa_core.exceptions import CorruptionError
+from fpa_core.protocols import Tick
+from fpa_plugins.sqlite.pages import damaged_pages, has_checksums, open_file, verifying
+
+__all__ = ["copy_database", "verified_copy"]
+
+_PAGES_AT_ONCE = 256
+
+
+def copy_database(source: apsw.Connection, target: Path, tick: Tick) -> None:
+    """Write the state that *source* sees to a new or an empty file, durably, readable by its owner alone.
+
+    The transaction that is open for it keeps the state the same to the end, and holds no writer up; what is written meanwhile stays in the log.
+    """
+    own = not source.in_transaction
+    if own:
+        source.execute("BEGIN")
+    try:
+        source.execute("SELECT 1 FROM sqlite_schema").fetchall()
+        if not target.exists():
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, stat.S_IRUSR | stat.S_IWUSR))
+        copy = open_file(str(target), apsw.SQLITE_OPEN_READWRITE)
+        try:
+            with copy.backup("main", source, "main") as backup:
+                while not backup.done:
+                    backup.step(_PAGES_AT_ONCE)
+                    tick(backup.page_count - backup.remaining, backup.page_count)
+        finally:
+            copy.close(True)
+    finally:
+        if own:
+            source.execute("ROLLBACK")
+
+
+def verified_copy(path: Path, target: Path) -> None:
+    """Copy the database at *path* and check the copy.
+
+    :raises CorruptionError: if it is damaged.
+    """
+    source = open_file(str(path), apsw.SQLITE_OPEN_READONLY)
+    try:
+        copy_database(source, target, lambda _done, _all: None)
+    finally:
+        source.close(True)
+    copy = open_file(f"{target.as_uri()}?immutable=1", apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    try:
+        faults = [str(text) for (text,) in copy.execute("PRAGMA integrity_check(3)") if text != "ok"]
+    finally:
+        copy.close(True)
+    if verifying() and has_checksums(target):
+        faults += [f"page {number} does not match its checksum" for number in damaged_pages(target)]
+    if faults:
+        raise CorruptionError(
+            f"{path} is damaged: {'; '.join(faults[:3])}",
+            hint="restore it from a backup: `fpa store restore BACKUP --replace`",
+            path=str(path),
+            operation="back up",
+        )

@@ -1,0 +1,147 @@
+"""A checksum on each page of the file: a changed byte is an error when its page is read, and is found by a check of the whole file.
+
+The checksums are those of SQLite's own extension ``cksumvfs``, which the driver ships: eight bytes at the end of each page, computed when the page is
+written and compared when it is read. The pages of the write-ahead log carry them, too.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+
+from fpa_core.exceptions import CorruptionError, DatabaseError
+
+__all__ = ["RESERVED", "check_header", "damaged_pages", "has_checksums", "open_file", "reserve_checksums", "verifying"]
+
+RESERVED = 8
+"""Bytes at the end of each page that hold its checksum."""
+
+_VFS = "cksmvfs"
+_HEADER = 100
+_RESERVED_AT = 20
+_MAGIC = b"SQLite format 3\0"
+_SMALLEST = 512
+_PAGES_AT_ONCE = 64
+_loading = threading.Lock()
+
+
+@functools.cache
+def _load() -> bool:
+    import apsw.sqlite_extra
+
+    default = apsw.vfs_names()[0]
+    connection = apsw.Connection(":memory:")
+    try:
+        apsw.sqlite_extra.load(connection, "cksumvfs")
+    except (apsw.Error, apsw.sqlite_extra.NotAvailable, OSError):
+        return False
+    finally:
+        connection.close(True)
+    # The extension makes itself the default of the whole process, which belongs to others as well.
+    apsw.set_default_vfs(default)
+    return True
+
+
+def verifying() -> bool:
+    """Return whether this installation of the driver has the extension."""
+    with _loading:
+        return _load()
+
+
+def open_file(path: str, flags: int) -> apsw.Connection:
+    """Open a connection that verifies the checksums of the pages it reads, and writes those of new files."""
+    if not verifying():
+        return apsw.Connection(path, flags=flags)
+    connection = apsw.Connection(path, flags=flags, vfs=_VFS)
+    if not flags & apsw.SQLITE_OPEN_READONLY:
+        reserve_checksums(connection)
+    return connection
+
+
+def reserve_checksums(connection: apsw.Connection) -> None:
+    """Ask for room for checksums on each page; an empty file takes it over at once, any other when it is rewritten as a whole."""
+    if verifying():
+        connection.reserve_bytes("main", RESERVED)
+
+
+def has_checksums(path: Path) -> bool:
+    """Return whether the pages of a file carry checksums, by its header."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+    return len(header) == _HEADER and header[_RESERVED_AT] == RESERVED
+
+
+def check_header(path: Path) -> None:
+    """Check what the first page says of checksums, since a flipped bit there would turn all of them off.
+
+    :raises CorruptionError: if the header is damaged.
+    :raises DatabaseError: if the file has checksums that this installation cannot write.
+    """
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+        if len(header) < _HEADER or not header.startswith(_MAGIC):
+            return  # empty, encrypted or no database: opening it says so
+        page = header + file.read(max(_page_size(header) - _HEADER, 0))
+    if header[_RESERVED_AT] == RESERVED:
+        if not verifying():
+            raise DatabaseError(
+                f"{path}: its pages carry checksums, which this installation of apsw cannot write",
+                hint="install a wheel of apsw-sqlite3mc, which has the extension cksumvfs",
+                path=str(path),
+                operation="open",
+            )
+    elif verifying() and _matches(page[:_RESERVED_AT] + bytes([RESERVED]) + page[_RESERVED_AT + 1 :]):
+        raise CorruptionError(
+            f"{path} is damaged: its first page does not match its checksum",
+            hint="restore it from a backup: `fpa store restore BACKUP --replace`",
+            path=str(path),
+            operation="open",
+        )
+
+
+def damaged_pages(path: Path) -> Iterator[int]:
+    """Yield the numbers of the pages of a file, from 1, that do not match their checksums. Those within the write-ahead log are not looked at."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+        size = max(_page_size(header), _SMALLEST) if len(header) == _HEADER else 0
+        number = 0
+        file.seek(0)
+        while size and (pages := file.read(size * _PAGES_AT_ONCE)):
+            for start in range(0, len(pages), size):
+                number += 1
+                if not _matches(pages[start : start + size]) and not _settles(path, number, size):
+                    yield number
+
+
+def _page_size(header: bytes) -> int:
+    size = int.from_bytes(header[16:18], "big")
+    return 65_536 if size == 1 else size
+
+
+def _settles(path: Path, number: int, size: int) -> bool:
+    """Return whether a page matches when it is read once more: a checkpoint may just have been writing it."""
+    for _ in range(3):
+        with path.open("rb") as file:
+            file.seek((number - 1) * size)
+            if _matches(file.read(size)):
+                return True
+    return False
+
+
+def _matches(page: bytes) -> bool:
+    return bool(_verifier().execute("SELECT verify_checksum(?)", (page,)).get == 1)
+
+
+def _verifier() -> apsw.Connection:
+    """Return this thread's connection for the function of the extension; a new one has it once the extension is loaded."""
+    if not hasattr(_verifiers, "connection"):
+        _verifiers.connection = apsw.Connection(":memory:")
+    connection: apsw.Connection = _verifiers.connection
+    return connection
+
+
+_verifiers = threading.local()

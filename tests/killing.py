@@ -1,0 +1,160 @@
+"""Operations on a store, killed at each of their steps: what is left must be the store as it was, or as it was to be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from full_store import fill_file, read_all
+
+from fpa_core import open as open_layer
+from fpa_core.layer import DataLayer
+from fpa_core.models import Quote
+from fpa_core.numbers import Instant
+from fpa_plugins.sqlite.copying import verified_copy
+from fpa_plugins.sqlite.migrations import known_migrations, migrate
+from fpa_plugins.sqlite.pages import open_file
+
+__all__ = ["OPERATIONS", "Killing"]
+
+OPERATIONS = ("backup", "restore", "migrate", "compact")
+
+_PROGRAM = """
+import os, signal, sys
+import fpa_core
+from fpa_core.operations import Operations
+
+operation, backup, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
+STEPS = {"open", "os.rename", "os.remove", "os.link", "os.mkdir", "os.truncate", "shutil.copyfile"}
+count = None
+
+def step():
+    global count
+    if count is None:
+        return
+    count += 1
+    if count == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def hear(event, arguments):
+    # What is read of the program itself is no step of the operation.
+    if event in STEPS and not str(arguments[0]).endswith((".py", ".pyc", ".so", ".sql")):
+        step()
+
+with fpa_core.open(lazy=True) as data:
+    operations = data.operations
+    if operation != "migrate":
+        data.store
+    sys.addaudithook(hear)
+    count = 0
+    if operation == "backup":
+        operations.backup(keep=1, tick=lambda done, whole: step())
+    elif operation == "restore":
+        operations.restore(backup, replace=True, tick=lambda done, whole: step())
+    elif operation == "migrate":
+        operations.migrate()
+    else:
+        data.store.backend.database._pool._writer.set_progress_handler(lambda: bool(step()), 500)
+        operations.compact()
+    step()
+    count = None
+print("done")
+"""
+
+
+class Killing:
+    """A store, and what is done to copies of it."""
+
+    def __init__(self, operation: str, folder: Path) -> None:
+        self.operation = operation
+        self.folder = folder
+        self.backup = folder / "old.db"
+        self.template = folder / "template.db"
+        if operation == "migrate":
+            connection = open_file(str(self.template), 6)
+            migrate(connection, self.template, known_migrations()[:3])
+            connection.execute("INSERT INTO batches (id, source, recorded_ns, inserted) VALUES (1, 'a', 1, 1)")
+            connection.execute("INSERT INTO bars VALUES ('A', 5, '1', '1', '1', '1', '5', '60m', NULL, NULL, 1)")
+            connection.close()
+            return
+        fill_file(self.template)
+        with self.layer(self.template) as data:
+            self.before = read_all(data.store)
+            data.operations.backup(self.backup)
+            data.store.save(Quote("LATER", Instant(1), 1, 2))
+            self.after = read_all(data.store)
+
+    def layer(self, path: Path) -> DataLayer:
+        """Open a store whose backups go beside it."""
+        return open_layer(environ=self.environ(path), lazy=True)
+
+    @staticmethod
+    def environ(path: Path) -> dict[str, str]:
+        return {"FPA_STORE__PATH": str(path), "FPA_BACKUP__FOLDER": str(path.parent / "backups")}
+
+    def run(self, step: int) -> bool:
+        """Kill the operation at one of its steps and look at what is left; return whether it ended before."""
+        place = self.folder / f"step{step}"
+        place.mkdir()
+        path = place / "test.db"
+        shutil.copyfile(self.template, path)
+        if self.operation == "backup":
+            with self.layer(path) as data:
+                data.operations.backup()
+        ended = subprocess.run(
+            [sys.executable, "-c", _PROGRAM, self.operation, str(self.backup), str(step)],
+            env=os.environ | self.environ(path),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode in {0, -signal.SIGKILL}, ended.stderr
+        getattr(self, f"_look_at_{self.operation}")(path)
+        shutil.rmtree(place)
+        return ended.returncode == 0
+
+    def _sound(self, path: Path) -> dict[str, Any]:
+        """Return what a store answers that opens at once and is sound."""
+        with self.layer(path) as data:
+            answers = read_all(data.store)
+            assert () == data.check().problems
+        return answers
+
+    def _look_at_backup(self, path: Path) -> None:
+        assert self.after == self._sound(path)
+        with self.layer(path) as data:
+            found = data.operations.backups()
+            assert found, "the backup of before is gone, and there is no other"
+            for one in found:
+                data.operations.verify(one.path)
+            data.operations.backup(keep=1)
+            (last,) = data.operations.backups()
+            files = {each.name for each in last.path.parent.iterdir()}
+            manifests = {name for name in files if name.endswith(".json") and name.removesuffix(".json") not in files}
+            assert {last.path.name, f"{last.path.name}.json"} == files - manifests
+
+    def _look_at_restore(self, path: Path) -> None:
+        assert self._sound(path) in (self.before, self.after)
+        with self.layer(path) as data:
+            data.operations.restore(self.backup, replace=True)
+            assert self.before == read_all(data.store)
+        assert not list(path.parent.glob(".*.part"))
+
+    def _look_at_migrate(self, path: Path) -> None:
+        with self.layer(path) as data:
+            assert ["1h"] == [bar.interval for bar in data.store.get_bars()]
+            assert () == data.check().problems
+        assert not list(path.parent.glob("*.part"))
+        for number, backup in enumerate(path.parent.glob("*.bak")):
+            verified_copy(backup, path.parent / f"copy{number}")
+
+    def _look_at_compact(self, path: Path) -> None:
+        assert self.after == self._sound(path)
+        with self.layer(path) as data:
+            data.operations.compact()
+        assert self.after == self._sound(path)
