@@ -74,6 +74,7 @@ _COMMANDS = {
     "audit": ("fpa_core.cli.audit", "Validate what is stored."),
     "query": ("fpa_core.cli.data", "Read stored records."),
     "latest": ("fpa_core.cli.data", "Show the last quote, trade and bars of a symbol."),
+    "portfolio": ("fpa_core.cli.portfolio", "Show what accounts hold, have earned, and are worth."),
     "inventory": ("fpa_core.cli.data", "Show what is stored: rows, first and last time."),
     "history": ("fpa_core.cli.sources", "Fetch the history of symbols from a source."),
     "stream": ("fpa_core.cli.sources", "Store what a source delivers live."),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.files import reading_options, said_options
+from fpa_core.cli.files import KINDS, reading_options, said_options
 from fpa_core.cli.output import after_commit, data_output, json_option, note, print_json, say, when
 from fpa_core.cli.tables import table, wide_option
 from fpa_core.protocols import State
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["quarantine"]
 
-KINDS = ["quotes", "trades", "bars", "orders", "positions", "snapshots"]
 FORMATS = ["csv", "jsonl", "parquet"]
 STATES = [*map(str, State), "any"]
 

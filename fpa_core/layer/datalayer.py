@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fpa_core.config import Config
     from fpa_core.operations import CheckReport, Operations
     from fpa_core.plugins import PluginManager
+    from fpa_core.portfolio import Portfolio
     from fpa_core.protocols import Receipt, Source
     from fpa_core.publish import Publication
     from fpa_core.quarantine import Quarantine
@@ -80,6 +81,11 @@ class DataLayer:
     def quarantine(self) -> Quarantine:
         """The rejected records."""
         return self._components.quarantine
+
+    @property
+    def portfolio(self) -> Portfolio:
+        """What the accounts in the store hold, have earned, and are worth."""
+        return self._components.portfolio
 
     @property
     def operations(self) -> Operations:
@@ -309,6 +315,7 @@ class DataLayer:
         latest_first: bool = False,
         columns: Sequence[str] | None = None,
         order: str = "symbol",
+        adjust: str | None = None,
         **equal: Unpack[ColumnConditions],
     ) -> Selection[Any]:
         """Describe rows to read; nothing is read yet. The parameters are those of :meth:`fpa_core.store.DataStore.select`."""
@@ -324,6 +331,7 @@ class DataLayer:
             latest_first=latest_first,
             columns=columns,
             order=order,
+            adjust=adjust,
             **equal,
         )
         return selection
