@@ -1,8 +1,8 @@
 """The port: what a database must offer for the engine to keep the store's contracts over it.
 
 The methods are set-oriented and without policy: which rows are equal, what a later version replaces and what an undo brings back is decided by
-the engine. A backend keeps five things: the *hot* rows of each kind with their history, sealed segments with their catalog, batches, the
-quarantine, and the audit log. Rows are plain tuples (see :mod:`fpa_core.engine.rows`); no method is called once per row.
+the engine. A backend keeps six things: the *hot* rows of each kind with their history, sealed segments with their catalog, batches, the
+quarantine, the ledger of fetched ranges, and the audit log. Rows are plain tuples (see :mod:`fpa_core.engine.rows`); no method is called once per row.
 
 The engine relies on this:
 
@@ -33,6 +33,7 @@ from fpa_core.protocols import (
     AuditEntry,
     Batch,
     Capability,
+    CoverageEntry,
     InventoryEntry,
     Problem,
     QuarantineCount,
@@ -50,6 +51,8 @@ __all__ = [
     "AuditWriter",
     "BatchReader",
     "BatchWriter",
+    "CoverageReader",
+    "CoverageWriter",
     "Database",
     "QuarantineReader",
     "QuarantineStore",
@@ -318,6 +321,26 @@ class QuarantineStore(QuarantineReader, Protocol):
         ...
 
 
+class CoverageReader(Protocol):
+    """The ledger of ranges of time that sources have delivered. An undo is seen by the state of the batch."""
+
+    def find(self, kind: str | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
+        """Return entries whose batch is not undone, by kind, subject, interval (None first), origin, start and batch."""
+        ...
+
+    def of_batch(self, batch: int) -> Sequence[CoverageEntry]:
+        """Return the entries of a batch, in any order."""
+        ...
+
+
+class CoverageWriter(CoverageReader, Protocol):
+    """The ledger, for whoever may change it."""
+
+    def replace(self, batch: int, entries: Sequence[CoverageEntry]) -> None:
+        """Put *entries*, whose batch is set, in the place of those of a batch."""
+        ...
+
+
 class AuditReader(Protocol):
     """The audit log."""
 
@@ -362,6 +385,11 @@ class Reader(Protocol):
         ...
 
     @property
+    def coverage(self) -> CoverageReader:
+        """The ledger of fetched ranges."""
+        ...
+
+    @property
     def audit_log(self) -> AuditReader:
         """The audit log."""
         ...
@@ -388,6 +416,11 @@ class Writer(Protocol):
     @property
     def quarantine(self) -> QuarantineStore:
         """Rejected records."""
+        ...
+
+    @property
+    def coverage(self) -> CoverageWriter:
+        """The ledger of fetched ranges."""
         ...
 
     @property

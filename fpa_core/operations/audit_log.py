@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from attrs import field, frozen
 
+from fpa_core.engine.anchor import Anchor, AnchorFile
 from fpa_core.engine.audit_log import GENESIS, hash_of
 from fpa_core.engine.tables import Database, Reader
-from fpa_core.operations.anchor import Anchor, AnchorFile, anchors_of_manifests
 from fpa_core.operations.manifest import Manifest
 from fpa_core.protocols import AuditEntry, Problem, Severity
 
@@ -125,7 +125,7 @@ def _anchors(sources: AnchorSources | None, first_hash: str) -> tuple[list[Ancho
             )
     restored_ns = max((anchor.ts_ns for anchor in anchors if anchor.restored), default=0)
     kept = min((anchor.seq for anchor in anchors if anchor.restored), default=0)
-    manifests = anchors_of_manifests(sources.manifests(), first_hash)
+    manifests = _anchors_of_manifests(sources.manifests(), first_hash)
     anchors += (one for one in manifests if one.ts_ns > restored_ns or one.seq <= kept)
     return anchors, problems
 
@@ -252,3 +252,13 @@ def _batches(tables: Reader, chain: _Chain) -> Iterator[Problem]:
         if numbers:
             some = ", ".join(map(str, numbers[:_FEW])) + (", ..." if len(numbers) > _FEW else "")
             yield Problem("audit", f"batches {some}", f"{len(numbers):,} batches are {what}", TAMPERED)
+
+
+def _anchors_of_manifests(manifests: Iterable[tuple[Path, Manifest]], first_hash: str) -> Iterator[Anchor]:
+    """Yield the anchors in manifests of backups of one log.
+
+    :param first_hash: the hash of the first entry of the log.
+    """
+    for path, manifest in manifests:
+        if manifest.audit_first == first_hash:
+            yield Anchor(manifest.audit_seq, manifest.audit_hash, manifest.made_ns, str(path))

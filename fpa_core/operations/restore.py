@@ -11,9 +11,9 @@ from pathlib import Path
 
 from attrs import frozen
 
+from fpa_core.engine.anchor import SUFFIX, AnchorFile
 from fpa_core.engine.store import EngineStore
 from fpa_core.exceptions import CorruptionError, DatabaseError
-from fpa_core.operations.anchor import SUFFIX, AnchorFile
 from fpa_core.operations.backup import verify_backup
 from fpa_core.operations.manifest import Manifest
 from fpa_core.outputs import OWNER, private_folder

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fpa_core.engine.anchor import AnchorFile
 from fpa_core.engine.store import EngineStore
 from fpa_core.engine.tables import unsupported
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
-from fpa_core.operations.anchor import AnchorFile, anchor_of
 from fpa_core.operations.audit_log import AnchorSources, AuditReport, verify_audit_log
 from fpa_core.operations.backup import Backup, backups_in, make_backup, opened_copy, verify_backup
 from fpa_core.operations.changes import Change, changes_of
@@ -36,6 +36,7 @@ class Operations:
 
     :param backend: opens the store, if it is not open yet (``is_open`` says so): plans and restores need none, and a check opens it for reading only.
     :param close: closes the store before another one takes its place; ``forget`` drops what a cache remembers of it.
+    :param anchor: returns the anchor file of the audit log, if the store has one.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Operations:
         is_open: Callable[[], bool],
         close: Callable[[], None],
         forget: Callable[[], Any],
+        anchor: Callable[[], AnchorFile | None],
     ) -> None:
         self._config = config
         self._plugins = plugins
@@ -54,6 +56,7 @@ class Operations:
         self._is_open = is_open
         self._close = close
         self._forget = forget
+        self._anchor = anchor
 
     def check(self, *, repair: bool = False, tick: Tick = silent) -> CheckReport:
         """Check the whole store: pages, structure, schema, segments, rows, history, batches, quarantine, audit log and clock.
@@ -91,9 +94,6 @@ class Operations:
             return []
         with self._engine().database.reader("look for changes") as tables:
             return changes_of(tables, entry.batch)
-
-    def _anchor(self) -> AnchorFile | None:
-        return anchor_of(self._config, self._plugins)
 
     def _anchors(self) -> AnchorSources:
         return AnchorSources(

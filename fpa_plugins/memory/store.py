@@ -23,6 +23,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from fpa_core.engine.catalog import SegmentInfo
+from fpa_core.engine.coverage import coverage_order
 from fpa_core.engine.rows import Key, Range, Row, Shape, plain_value, shape_of
 from fpa_core.engine.tables import Reader, Sought, Writer, unsupported
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
@@ -32,6 +33,7 @@ from fpa_core.protocols import (
     AuditEntry,
     Batch,
     Capability,
+    CoverageEntry,
     InventoryEntry,
     KindFigures,
     Problem,
@@ -63,6 +65,7 @@ class _State:
     rejected: dict[int, tuple[int, Quarantined]] = field(factory=dict)
     rejected_before: dict[int, Sequence[Quarantined]] = field(factory=dict)
     matches: dict[int, Sequence[tuple[str, str, int, int, int]]] = field(factory=dict)
+    coverage: dict[int, Sequence[CoverageEntry]] = field(factory=dict)
     audit_log: dict[int, AuditEntry] = field(factory=dict)
 
 
@@ -75,6 +78,7 @@ class _Tables:
         self.segments = _Segments(self)
         self.batches = _Batches(self)
         self.quarantine = _Quarantine(self)
+        self.coverage = _Coverage(self)
         self.audit_log = _AuditLog(self)
 
     def change(self, name: str, more: Mapping[Any, Any], left: Mapping[Any, Any] | None = None) -> None:
@@ -455,6 +459,24 @@ class _Quarantine(_Part):
         self._tables.change("matches", {batch: [*self._state.matches.get(batch, ()), *matches]})
 
 
+class _Coverage(_Part):
+    def find(self, kind: str | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
+        standing = (
+            one
+            for batch, entries in self._state.coverage.items()
+            if self._state.batches[batch].undone_by is None
+            for one in entries
+            if kind in (None, one.kind) and subject in (None, one.subject)
+        )
+        return sorted(standing, key=coverage_order)
+
+    def of_batch(self, batch: int) -> Sequence[CoverageEntry]:
+        return self._state.coverage.get(batch, ())
+
+    def replace(self, batch: int, entries: Sequence[CoverageEntry]) -> None:
+        self._tables.change("coverage", {batch: list(entries)})
+
+
 class _AuditLog(_Part):
     def last(self) -> AuditEntry | None:
         return next(reversed(self._state.audit_log.values()), None)
@@ -474,7 +496,7 @@ class MemoryDatabase:
     :param busy_timeout: how long a writer waits for another one, in seconds.
     """
 
-    capabilities = frozenset({Capability.KNOWN_AT, Capability.UNDO, Capability.SEAL})
+    capabilities = frozenset({Capability.KNOWN_AT, Capability.VERSIONS, Capability.UNDO, Capability.SEAL})
 
     def __init__(self, *, busy_timeout: float) -> None:
         self._busy_timeout = busy_timeout

@@ -19,7 +19,7 @@ from fpa_core.engine.audit_log import GENESIS, hash_of, present_actor
 from fpa_core.kinds import QUOTES
 from fpa_core.models import Order, Quote, Trade
 from fpa_core.numbers import Instant
-from fpa_core.operations.anchor import AnchorFile
+from fpa_core.engine.anchor import AnchorFile
 from fpa_core.operations.audit_log import AnchorSources, AuditReport, verify_audit_log
 from fpa_core.operations.changes import changes_of
 from fpa_core.protocols import AuditEntry, Quarantined, QuarantineQuery, Query
@@ -326,7 +326,7 @@ def test_restored(tmp_path: Path) -> None:
 
 def test_thinned_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file stays small; the last lines are all kept, the log is sound by them, and what was cut off is found."""
-    monkeypatch.setattr("fpa_core.operations.anchor.THIN_ABOVE", 20_000)
+    monkeypatch.setattr("fpa_core.engine.anchor.THIN_ABOVE", 20_000)
     file = AnchorFile(tmp_path / "test.anchor")
     log = chained_again(made_log() * 100)
     for entry in log:

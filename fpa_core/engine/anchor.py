@@ -12,22 +12,15 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from fpa_core.exceptions import DataError
-from fpa_core.operations.manifest import Manifest
 from fpa_core.outputs import append_to, private_folder, whole_file
 from fpa_core.protocols import AuditEntry, Problem, Severity
 
-if TYPE_CHECKING:
-    from fpa_core.config import Config
-    from fpa_core.plugins import PluginManager
-
-__all__ = ["SUFFIX", "Anchor", "AnchorFile", "anchor_of", "anchors_of_manifests"]
+__all__ = ["SUFFIX", "Anchor", "AnchorFile"]
 
 SUFFIX = ".anchor"
 """What follows the name of the database in that of its anchor file."""
@@ -161,25 +154,3 @@ class AnchorFile:
                 continue
             anchors.append(anchor)
         return anchors, problems
-
-
-def anchor_of(config: Config, plugins: PluginManager) -> AnchorFile | None:
-    """Return the anchor file of the configured store: the one of ``[audit]``, or one beside the database; None if the database is no file."""
-    path = config.audit.anchor
-    if path is None:
-        make = plugins.stores.require(config.store.backend).file
-        if make is None:
-            return None
-        database = make(config.store.options).path
-        path = database.with_name(database.name + SUFFIX)
-    return AnchorFile(path.expanduser().absolute(), str(config.audit.key))
-
-
-def anchors_of_manifests(manifests: Iterable[tuple[Path, Manifest]], first_hash: str) -> Iterator[Anchor]:
-    """Yield the anchors in manifests of backups of one log.
-
-    :param first_hash: the hash of the first entry of the log.
-    """
-    for path, manifest in manifests:
-        if manifest.audit_first == first_hash:
-            yield Anchor(manifest.audit_seq, manifest.audit_hash, manifest.made_ns, str(path))
