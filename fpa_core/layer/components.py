@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["Components", "StoreOpener", "rule_origins", "structured"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger("fpa")
 
 BAR_COLUMNS = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
 """The columns of stored bars that rules compare."""
@@ -205,7 +208,18 @@ class Components:
         chosen = self.config.cache
         if self.config.read_only:  # a cache of any other kind would write somewhere
             chosen = evolve(chosen, backend="memory", options=caches.require("memory").options())
+        self._warn_of_plain_cache(chosen.backend)
         return make_cache(chosen, lambda name, options: caches.require(name).create(options))
+
+    def _warn_of_plain_cache(self, backend: str | tuple[str, ...]) -> None:
+        """Log a warning if the store is encrypted, and answers from it are kept elsewhere than in memory."""
+        names = [name for name in ((backend,) if isinstance(backend, str) else backend) if name != "memory"]
+        make = self.plugins.stores.require(self.config.store.backend).file
+        if names and make is not None and make(self.config.store.options).has_key:
+            _log.warning(
+                "the store is encrypted, and the cache %r is not: answers are kept there as they are. Use the backend memory in [cache]",
+                names[-1],
+            )
 
     def open_cache(self) -> None:
         """Open the cache now; if it cannot be opened, log a warning, and read from the store until it can."""

@@ -1,6 +1,7 @@
 """Encryption of the file: the cipher is ChaCha20 with a Poly1305 code for each page, from SQLite3 Multiple Ciphers, which the driver has built in.
 
-The key of the pages is derived from the one that is configured. Everything is encrypted that SQLite writes: the file, its log, its temporary files.
+The key of the pages is derived from the one that is configured. The file and its log are encrypted; what would be in temporary files, which are not, is kept
+in memory.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Key:
         """Set the key of a connection; whether it fits shows when the file is first read."""
         connection.pragma("cipher", _CIPHER)
         connection.pragma("key", self.secret)
+        connection.pragma("temp_store", "MEMORY")  # as the wheels do by default, and other builds may not
 
     def uri(self, path: Path) -> str:
         """Return how SQLite is told to make an encrypted file. It contains the key, so it must not be shown."""

@@ -15,11 +15,11 @@ from full_store import T, fill
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fpa_core.engine.anchor import AnchorFile
 from fpa_core.engine.audit_log import GENESIS, hash_of, present_actor
 from fpa_core.kinds import QUOTES
 from fpa_core.models import Order, Quote, Trade
 from fpa_core.numbers import Instant
-from fpa_core.engine.anchor import AnchorFile
 from fpa_core.operations.audit_log import AnchorSources, AuditReport, verify_audit_log
 from fpa_core.operations.changes import changes_of
 from fpa_core.protocols import AuditEntry, Quarantined, QuarantineQuery, Query

@@ -28,6 +28,7 @@ from fpa_plugins.sqlite.pages import has_checksums, open_file
 KEY = "canary-key ü' \" ; & % 123456"
 OTHER = "canary-other-key-123456"
 CANARY = "CANARYSYMBOL"
+FILES = {"test.db", "test.db.anchor"}
 
 
 def environ(folder: Path, key: str | None = KEY, **more: str) -> dict[str, str]:
@@ -145,7 +146,7 @@ def test_reading_only(folder: Path) -> None:
         assert 1 == data.select(Quote, CANARY).count()
         with pytest.raises(DatabaseError, match="opened for reading only"):
             data.store.save(Quote("A", Instant(1), 1, 2))
-    assert ["test.db"] == [path.name for path in folder.iterdir()]
+    assert FILES == {path.name for path in folder.iterdir()}
     assert before == (folder / "test.db").read_bytes()
 
 
@@ -165,14 +166,14 @@ def test_encrypt_rotate_decrypt(tmp_path: Path, key_file: Path) -> None:
         assert before == read_all(data.store)
         with pytest.raises(DatabaseError, match="encrypted already"):
             data.operations.encrypt()
-    assert (["test.db"], []) == ([path.name for path in folder.iterdir()], in_the_clear(folder))
+    assert (FILES, []) == ({path.name for path in folder.iterdir()}, in_the_clear(folder))
 
     with opened(folder) as data:
         data.operations.rekey(key_file)
     with opened(folder, None, FPA_STORE__KEY_FILE=str(key_file)) as data:
         assert before == read_all(data.store)
         assert () == data.check().problems
-    assert (["test.db"], []) == ([path.name for path in folder.iterdir()], in_the_clear(folder))
+    assert (FILES, []) == ({path.name for path in folder.iterdir()}, in_the_clear(folder))
     with pytest.raises(SchemaError):
         _ = opened(folder).store
 
@@ -199,7 +200,7 @@ def test_damage_leaves_the_store_as_it_is(folder: Path, key_file: Path) -> None:
         data.operations.rekey(key_file)
     assert isinstance(caught.value, (CorruptionError, DatabaseError))
     assert content == path.read_bytes()
-    assert [path] == list(folder.iterdir())
+    assert FILES == {each.name for each in folder.iterdir()}
     with contextlib.suppress(FpaError), opened(folder) as data:
         assert data.check().errors
 
@@ -290,3 +291,32 @@ def test_options_do_not_show_the_key() -> None:
 
     options = SqliteOptions(key=KEY)
     assert "canary" not in repr(options) + repr(evolve(options, seal_rows=5))
+
+
+@pytest.mark.parametrize("key", [KEY, None])
+def test_plain_cache_is_told(tmp_path: Path, key: str | None, caplog: pytest.LogCaptureFixture) -> None:
+    """A cache on disk, which is not encrypted, is a warning if the store is; a cache in memory is none."""
+    on_disk = {"FPA_CACHE__BACKEND": "disk", "FPA_CACHE__PATH": str(tmp_path / "cache")}
+    with opened(tmp_path, key, **on_disk) as data:
+        _ = data.cache
+    assert (key is not None) == ("is encrypted, and the cache 'disk' is not" in caplog.text)
+    caplog.clear()
+    with opened(tmp_path, key) as data:
+        _ = data.cache
+    assert "is encrypted" not in caplog.text
+
+
+def test_acts_are_in_the_audit_log(folder: Path, key_file: Path) -> None:
+    """Changing the key and decrypting are recorded in the store itself and in its anchor, and the log stays sound."""
+    with opened(folder) as data:
+        data.operations.rekey(key_file)
+    with opened(folder, None, FPA_STORE__KEY_FILE=str(key_file)) as data:
+        data.operations.decrypt()
+    with opened(folder, None) as data:
+        actions = [entry.action for entry in data.operations.audit_log()]
+        assert ["rekey", "decrypt"] == actions[-2:]
+        assert data.operations.verify_audit_log().is_sound
+    with opened(folder) as data:
+        data.operations.encrypt()
+        assert "encrypt" == [entry.action for entry in data.operations.audit_log()][-1]
+        assert () == data.operations.verify_audit_log().problems
