@@ -207,10 +207,10 @@ def _mismatch(chain: _Chain, anchors: Sequence[Anchor]) -> tuple[int | None, lis
             problem = f"the log ends with entry {chain.last}, and {anchor.where} tells of entry {anchor.seq}: its end was cut off, or this is an old copy"
             return chain.last + 1, [Problem("audit", where, problem, TAMPERED)]
         if chain.hashes[anchor.seq] != anchor.hash:
-            where = f"audit log, entry {good + 1}"
-            which = "it is" if anchor.seq == good + 1 else f"one of the entries {good + 1} to {anchor.seq} is"
+            first = min(good + 1, anchor.seq)  # two anchors may tell different things of one entry
+            which = "it is" if anchor.seq == first else f"one of the entries {first} to {anchor.seq} is"
             problem = f"{which} not what it was when {anchor.where} was written: the log was computed anew from there"
-            return good + 1, [Problem("audit", where, problem, TAMPERED)]
+            return first, [Problem("audit", f"audit log, entry {first}", problem, TAMPERED)]
         good = anchor.seq
     return None, list(_late(anchors))
 
