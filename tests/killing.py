@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from full_store import fill_file, read_all
+from full_store import fill, read_all
 
 from fpa_core import open as open_layer
+from fpa_core.engine.anchor import SUFFIX
 from fpa_core.layer import DataLayer
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
@@ -72,6 +73,11 @@ print("done")
 """
 
 
+def anchor_beside(path: Path) -> Path:
+    """Return the anchor file of a store."""
+    return path.with_name(path.name + SUFFIX)
+
+
 class Killing:
     """A store, and what is done to copies of it."""
 
@@ -87,8 +93,8 @@ class Killing:
             connection.execute("INSERT INTO bars VALUES ('A', 5, '1', '1', '1', '1', '5', '60m', NULL, NULL, 1)")
             connection.close()
             return
-        fill_file(self.template)
         with self.layer(self.template) as data:
+            fill(data.store)
             self.before = read_all(data.store)
             data.operations.backup(self.backup)
             data.store.save(Quote("LATER", Instant(1), 1, 2))
@@ -108,6 +114,8 @@ class Killing:
         place.mkdir()
         path = place / "test.db"
         shutil.copyfile(self.template, path)
+        if (anchor := anchor_beside(self.template)).exists():
+            shutil.copyfile(anchor, anchor_beside(path))
         if self.operation == "backup":
             with self.layer(path) as data:
                 data.operations.backup()
@@ -165,7 +173,7 @@ class Killing:
                 data.operations.encrypt()
             assert self.after == read_all(data.store)
             assert () == data.check().problems
-        assert [path] == [each for each in path.parent.iterdir() if each.is_file()]
+        assert {path, anchor_beside(path)} == {each for each in path.parent.iterdir() if each.is_file()}
 
     def _look_at_compact(self, path: Path) -> None:
         assert self.after == self._sound(path)

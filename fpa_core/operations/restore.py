@@ -19,7 +19,7 @@ from fpa_core.operations.manifest import Manifest
 from fpa_core.outputs import OWNER, private_folder
 from fpa_core.protocols import AuditEntry, StoreFile, Tick
 
-__all__ = ["Restored", "restore"]
+__all__ = ["Restored", "remove_database", "restore"]
 
 _BLOCK = 1 << 20
 
@@ -55,7 +55,7 @@ def restore(file: StoreFile, backup: Path, *, replace: bool, tick: Tick, anchor:
     aside = path.with_name(f"{path.name}.before-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}")
     try:
         private_folder(path.parent)
-        draft.unlink(missing_ok=True)  # of a restore that was killed
+        remove_database(draft)  # of a restore that was killed
         try:
             _copy(backup, draft, manifest)
             entry = _record(file, draft, backup, manifest, aside if exists else None)
@@ -67,7 +67,7 @@ def restore(file: StoreFile, backup: Path, *, replace: bool, tick: Tick, anchor:
             if anchor is not None and entry is not None:
                 anchor.note(entry)
         finally:
-            draft.unlink(missing_ok=True)
+            remove_database(draft)
     except OSError as error:
         raise DatabaseError(
             f"{path}: the backup cannot be put there: {error.strerror or error}",
@@ -76,6 +76,12 @@ def restore(file: StoreFile, backup: Path, *, replace: bool, tick: Tick, anchor:
             operation="restore",
         ) from error
     return Restored(path, manifest, aside if aside.exists() else None)
+
+
+def remove_database(path: Path) -> None:
+    """Remove a file of a database with its write-ahead log, which would be taken for that of the next file of this name."""
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        path.with_name(name).unlink(missing_ok=True)
 
 
 def _record(file: StoreFile, draft: Path, backup: Path, manifest: Manifest, aside: Path | None) -> AuditEntry | None:
