@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -123,7 +124,7 @@ def test_little_is_read_for_a_small_change() -> None:
         first = publish(store, lake, QUOTES, file_rows=100)
         assert 18 <= first.files <= 22
         files = lake.tables["quotes"].files()
-        assert all(one.last_ns < other.first_ns for one, other in zip(files, files[1:], strict=False))
+        assert all(one.last_ns < other.first_ns for one, other in itertools.pairwise(files))
         assert max(file.rows for file in files) <= 150
         for ns in (0, 512, 999, 2_000):
             store.save(Quote("C", Instant(ns), 1, 2))
