@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attrs import evolve
 
 from fpa_core.exceptions import DataError
+from fpa_core.identity import IdMaker
 from fpa_core.kinds import ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.models import PortfolioSnapshot
 from fpa_core.numbers import to_decimal
@@ -87,6 +88,7 @@ def ingest(
     :raises DataError: if the first rows all fail for the same reason, or more rows are rejected than allowed.
     """
     limit = _Limit(max_rejected)
+    chunks = _with_ids(chunks)
     file = None if path is None else _File(path)
     # Read the first rows before the database is touched: an unreadable file fails here.
     first = _first_rows(chunks) if check_first else []
@@ -155,6 +157,21 @@ def notify_quarantined(store: DataStore, plugins: PluginManager, receipt: Receip
         rejected = store.iter_quarantined(in_order=True, batch=receipt.batch)
         while records := list(itertools.islice(rejected, NOTIFIED_AT_ONCE)):
             plugins.notify("fpa_quarantined", batch=receipt.batch, records=records)
+
+
+def _with_ids(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Yield chunks whose fills and cash flows have ids: before they are judged, so that a rejected one keeps its place among equal ones."""
+    from fpa_core.arrow.conversion import to_table
+
+    ids = IdMaker()
+    for chunk in chunks:
+        if chunk.kind.made_id is None:
+            yield chunk
+        elif chunk.records is None:
+            yield evolve(chunk, table=ids.complete(chunk.kind, chunk.table))
+        else:
+            records = ids.complete_records(chunk.records)
+            yield evolve(chunk, table=to_table(chunk.kind, records), records=records)
 
 
 def _first_rows(chunks: Iterator[Chunk]) -> list[Chunk]:

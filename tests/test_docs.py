@@ -443,7 +443,9 @@ def test_a_format_is_documented(heading: str, cls: type[Any]):
     assert settings_of(cls).keys() == rows(section("file-formats.md", heading).split("#### match")[0]).keys()
 
 
-@pytest.mark.parametrize("word", ["Side", "PositionSide", "OrderType", "OrderStatus", "TimeInForce"])
+@pytest.mark.parametrize(
+    "word", ["Side", "PositionSide", "OrderType", "OrderStatus", "TimeInForce", "CashFlowType", "CorporateActionType"]
+)
 def test_a_word_is_documented(word: str):
     """Each member of an enumeration is listed."""
     text = section("models.md", word)

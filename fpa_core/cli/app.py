@@ -74,6 +74,7 @@ _COMMANDS = {
     "audit": ("fpa_core.cli.audit", "Validate what is stored."),
     "query": ("fpa_core.cli.data", "Read stored records."),
     "latest": ("fpa_core.cli.data", "Show the last quote, trade and bars of a symbol."),
+    "portfolio": ("fpa_core.cli.portfolio", "Show what accounts hold, have earned, and are worth."),
     "inventory": ("fpa_core.cli.data", "Show what is stored: rows, first and last time."),
     "history": ("fpa_core.cli.sources", "Fetch the history of symbols from a source."),
     "stream": ("fpa_core.cli.sources", "Store what a source delivers live."),
@@ -103,8 +104,11 @@ class App:
         self.log_level = log_level
         self.read_only = read_only
 
-    def open(self, *, lazy: bool = True) -> DataLayer:
-        """Open the data layer. Its parts open on first use unless *lazy* is false."""
+    def open(self, *, lazy: bool = True, existing: bool = False) -> DataLayer:
+        """Open the data layer. Its parts open on first use unless *lazy* is false.
+
+        :param existing: whether the database must exist, as for commands that only read: they do not create one in the wrong folder.
+        """
         from fpa_core import config, log
         from fpa_core.layer import open_tree
 
@@ -113,7 +117,10 @@ class App:
         tree = config.load(self.config, env=self.env, overrides=overrides)
         log.configure(tree.logging, self.log_level, secrets=tree.secrets)
         conceal(tree.secrets)
-        return open_tree(tree, lazy=lazy)
+        layer = open_tree(tree, lazy=lazy)
+        if existing:
+            layer.require_database()
+        return layer
 
 
 class _Group(click.Group):

@@ -304,7 +304,7 @@ def coverage(app: App, /, kind: str | None, symbol: str | None, as_json: bool) -
     """Show which ranges of time were fetched completely, by kind, symbol and source: no rows there means that there are none."""
     from fpa_core.sources.gaps import merge_coverage
 
-    with app.open() as data:
+    with app.open(existing=True) as data:
         entries = data.store.coverage(kind, symbol)
     rows = []
     for subject, ranges in merge_coverage(entries).items():

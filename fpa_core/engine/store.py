@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fpa_core.engine.asked import check_quarantine_query, check_query, check_values
+from fpa_core.engine.rows import plain_value, shape_of
 from fpa_core.engine.segment_cache import SegmentCache
 from fpa_core.engine.tables import Database
 from fpa_core.exceptions import DatabaseBusyError
@@ -22,6 +23,7 @@ from fpa_core.protocols import (
     Query,
     Sealed,
     StoreDescription,
+    StoredVersion,
 )
 
 if TYPE_CHECKING:
@@ -109,6 +111,37 @@ class EngineStore:
         """Return the values of the last row of a multiset's subject; None if only a scan can tell."""
         check_values({"symbol": subject})
         return self.database.latest(kind, subject)
+
+    def history(self, kind: Kind, key: Mapping[str, Any]) -> Sequence[StoredVersion]:
+        """Return every version of the record with a key, in the order in which they became known."""
+        check_values(key)
+        shape = shape_of(kind)
+        place = tuple(plain_value(kind, name, key[name]) for name in shape.key)
+        columns = [shape.place(column.field) for column in kind.columns]
+        batch, since = shape.place("batch"), shape.place("since")
+        times: dict[int, int] = {}
+        with self.database.reader(f"read the history of {kind.name}") as tables:
+
+            def when(number: int) -> int:
+                if number not in times:
+                    (found,) = tables.batches.find(batch=number)
+                    times[number] = found.recorded_ns
+                return times[number]
+
+            versions = [
+                (
+                    row[since] or row[batch],
+                    StoredVersion(
+                        [row[column] for column in columns],
+                        row[batch],
+                        when(row[since] or row[batch]),
+                        *((row[-2], when(row[-2]), row[-1]) if len(row) > len(shape.columns) else ()),
+                    ),
+                )
+                for row in (*tables.rows.history_at(kind, [place]), *tables.rows.at(kind, [place]))
+            ]
+        # Of versions of one batch, those that were retired came before the one that stands.
+        return [version for _, version in sorted(versions, key=lambda each: each[0])]
 
     def count(self, query: Query) -> int:
         """Count the rows of *query*."""

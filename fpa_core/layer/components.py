@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fpa_core.models import Order
     from fpa_core.operations import Operations
     from fpa_core.plugins import PluginManager, Registration, Registry
+    from fpa_core.portfolio import Portfolio
     from fpa_core.protocols import Lake, Source, StoreBackend
     from fpa_core.quarantine import Quarantine
     from fpa_core.sources.service import Sources
@@ -210,6 +211,13 @@ class Components:
 
         return Quarantine(self.store, lambda: self.validator, self._read_rows)
 
+    @_Lazy
+    def portfolio(self) -> Portfolio:
+        """Return the portfolio of the accounts in the store."""
+        from fpa_core.portfolio import Portfolio
+
+        return Portfolio(self.store, self._clock)
+
     def _read_rows(
         self,
         rows: Sequence[Mapping[str, Any]],
@@ -236,9 +244,9 @@ class Components:
         )
         return self.source("files").read(request)
 
-    def _stored_order(self, order_id: str) -> Order | None:
+    def _stored_order(self, order_id: str, account: str) -> Order | None:
         """Return a stored order; the store is opened only when an order is checked."""
-        return self.store.get_order(order_id)
+        return self.store.get_order(order_id, account)
 
     @_Lazy
     def formats(self) -> Mapping[str, FormatOffer]:
@@ -250,14 +258,14 @@ class Components:
         self, symbols: Sequence[str], interval: str, start_ns: int, end_ns: int, *, last: int | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Yield stored bars, not from the cache; those of a batch being written are not seen."""
-        if "store" not in self.__dict__ and not self._has_database():
+        if "store" not in self.__dict__ and not self.has_database():
             return
         query = Query(
             BARS, tuple(symbols), start_ns, end_ns, {"interval": interval}, limit=last, reverse=last is not None
         )
         yield from self.store.backend.scan(query, BARS_AT_ONCE, columns=BAR_COLUMNS)
 
-    def _has_database(self) -> bool:
+    def has_database(self) -> bool:
         """Return whether the database exists, or may: validating a file must not create one."""
         path = getattr(self.config.store.options, "path", None)
         return path is None or Path(path).expanduser().exists()

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from fpa_core.display import displayed
-from fpa_core.exceptions import DataError
+from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.formats import FormatOffer, FormatOptions
 from fpa_core.ingest import LiveValidator, Progress, examine, ingest, notify_quarantined
 from fpa_core.kinds import KINDS, Kind, kind_of
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fpa_core.config import Config
     from fpa_core.operations import CheckReport, Operations
     from fpa_core.plugins import PluginManager
+    from fpa_core.portfolio import Portfolio
     from fpa_core.protocols import Receipt, Source
     from fpa_core.publish import Publication
     from fpa_core.quarantine import Quarantine
@@ -82,6 +83,11 @@ class DataLayer:
         return self._components.quarantine
 
     @property
+    def portfolio(self) -> Portfolio:
+        """What the accounts in the store hold, have earned, and are worth."""
+        return self._components.portfolio
+
+    @property
     def operations(self) -> Operations:
         """Operations on the store as a whole: checks, backups, restores, compaction, migrations."""
         return self._components.operations
@@ -113,6 +119,20 @@ class DataLayer:
         """
         _ = self.store, self.validator
         self._components.open_cache()
+
+    def require_database(self) -> None:
+        """Check that there is a database to read: opening a file that does not exist would create it.
+
+        :raises DatabaseError: if there is none.
+        """
+        if not self._components.has_database():
+            path = str(self.config.store.options.path)
+            raise DatabaseError(
+                f"there is no database at {path}",
+                hint="ingest a file to make one, or change to the folder of your fpa.toml",
+                path=path,
+                operation="open",
+            )
 
     # Writing
 
@@ -295,6 +315,7 @@ class DataLayer:
         latest_first: bool = False,
         columns: Sequence[str] | None = None,
         order: str = "symbol",
+        adjust: str | None = None,
         **equal: Unpack[ColumnConditions],
     ) -> Selection[Any]:
         """Describe rows to read; nothing is read yet. The parameters are those of :meth:`fpa_core.store.DataStore.select`."""
@@ -310,6 +331,7 @@ class DataLayer:
             latest_first=latest_first,
             columns=columns,
             order=order,
+            adjust=adjust,
             **equal,
         )
         return selection

@@ -18,6 +18,8 @@ class Capability(StrEnum):
     """A cache that stores bytes: DataCache encodes values for it."""
     KNOWN_AT = "known_at"
     """A store that can answer as of an earlier time of knowledge (`Query.known_at_ns`)."""
+    VERSIONS = "versions"
+    """A store that can list every version of a record with a key (`StoreBackend.history`)."""
     UNDO = "undo"
     """A store that can undo a whole batch."""
     SEAL = "seal"

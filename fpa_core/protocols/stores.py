@@ -27,6 +27,7 @@ __all__ = [
     "StoreDescription",
     "StoreStream",
     "StoreTransaction",
+    "StoredVersion",
     "WriteCounts",
 ]
 
@@ -205,6 +206,24 @@ class Sealed:
         return Sealed(self.rows + other.rows, self.segments + other.segments, self.subjects + other.subjects)
 
 
+@frozen
+class StoredVersion:
+    """One version of a record with a key: what it was, and from when to when it was read.
+
+    :ivar values: by the kind's columns: decimals as canonical texts, times as nanoseconds.
+    :ivar batch: the batch that brought it; ``known_ns`` when it could be read from: the time of that batch, or of the undo that restored it.
+    :ivar retired_by: the batch that ended it, ``retired_ns`` when; None while it is current. ``reason`` is ``revised``, ``deleted``, ``undone``,
+        or ``outdated`` for a version that came too late to be read at all.
+    """
+
+    values: Sequence[Any]
+    batch: int
+    known_ns: int
+    retired_by: int | None = None
+    retired_ns: int | None = None
+    reason: str | None = None
+
+
 class StoreTransaction(Protocol):
     """A batch being written: all of it becomes visible and durable when the context ends, or none of it."""
 
@@ -292,7 +311,7 @@ class StoreStream(Protocol):
 
 
 class StoreBackend(Protocol):
-    """A database for all six kinds. Every method may be called from any thread."""
+    """A database for all kinds. Every method may be called from any thread."""
 
     capabilities: frozenset[Capability]
 
@@ -333,6 +352,13 @@ class StoreBackend(Protocol):
         """Return the values of the last row of a subject by the kind's columns, if that is quicker than a scan; else None.
 
         Called for kinds that are multisets only.
+        """
+        ...
+
+    def history(self, kind: Kind, key: Mapping[str, Any]) -> Sequence[StoredVersion]:
+        """Return every version of the record with a key, by the fields of :attr:`Kind.key`, in the order in which they became known.
+
+        Asked of a store with the capability ``history`` only, and not for multisets.
         """
         ...
 

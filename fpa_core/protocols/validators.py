@@ -27,8 +27,8 @@ __all__ = [
     "Verdict",
 ]
 
-StoredOrder: TypeAlias = Callable[[str], Any]
-"""Returns the stored order of an id, or None."""
+StoredOrder: TypeAlias = Callable[[str, str], Any]
+"""Returns the stored order of an id and an account, or None."""
 
 
 class StoredBars(Protocol):

@@ -472,6 +472,8 @@ class Collector:
             self._measured.append((now, self._rows))
         begun, rows = next(((at, count) for at, count in self._measured if now - at <= 10), self._measured[-1])
         rate = (self._rows - rows) / (now - begun) if now - begun > 0.1 else 0.0
+        # What is missed now becomes a gap when it is known where it ends.
+        missing = 0 if self._connected and self._begun else sum(key in self._complete for key in self._keys)
         receipts = [*self._receipts, *([] if self._stream is None else [self._stream.receipt])]
         return CollectorStatus(
             connected=self._connected,
@@ -483,7 +485,7 @@ class Collector:
             quarantined=sum(receipt.quarantined for receipt in receipts) + self._rejected,
             dropped=self._dropped,
             corrections=self._corrections,
-            gaps=sum(not gap.fetched for gap in self._gaps.open),
+            gaps=sum(not gap.fetched for gap in list(self._gaps.open)) + missing,
             refilled=self._gaps.closed,
             connections=self._connections,
         )

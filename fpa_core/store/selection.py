@@ -43,12 +43,14 @@ class Selection(Generic[R]):
 
     :ivar rows: where they are read.
     :ivar columns: the columns of Arrow forms; None for all. Records always have all.
+    :ivar adjust: what prices and sizes are adjusted for, see :mod:`fpa_core.store.adjust`; None for those that are stored.
     """
 
     rows: RowReader
     query: Query
     columns: tuple[str, ...] | None = None
     by_time: bool = False
+    adjust: str | None = None
 
     def __repr__(self) -> str:
         return f"<Selection of {self.query.kind.name}{''.join(f', {each}' for each in _described(self))}>"
@@ -75,6 +77,15 @@ class Selection(Generic[R]):
             yield self.rows.records(self.query, batch)
 
     def _read(self, rows: int, *, scaled: bool = True) -> Iterator[pa.RecordBatch]:
+        if self.adjust is None:
+            return self._stored(rows, scaled=scaled)
+        from fpa_core.store.adjust import NEEDED, Adjuster
+
+        adjuster = Adjuster(self.rows, self.query, self.adjust)
+        whole = evolve(self, columns=tuple(dict.fromkeys((*self.names, *NEEDED))), adjust=None)
+        return adjuster.batches(whole._stored(rows, scaled=scaled), self.names)  # noqa: SLF001  # it is the same class
+
+    def _stored(self, rows: int, *, scaled: bool = True) -> Iterator[pa.RecordBatch]:
         backend = self.rows.backend
         if not self.by_time:
             return backend.scan(self.query, rows, columns=self.columns, scaled=scaled)
@@ -214,6 +225,8 @@ class Selection(Generic[R]):
         return next(iter(evolve(self, query=evolve(self.query, limit=limit))), None)
 
     def _cached(self, form: str, load: Callable[[], T]) -> T:
+        if self.adjust is not None:  # the tags of an answer do not tell of corporate actions
+            return load()
         return self.rows.cached(lambda: self._key(form), load, self.query)
 
     def _key(self, form: str) -> str:

@@ -480,7 +480,7 @@ class MemoryDatabase:
     :param busy_timeout: how long a writer waits for another one, in seconds.
     """
 
-    capabilities = frozenset({Capability.KNOWN_AT, Capability.UNDO, Capability.SEAL})
+    capabilities = frozenset({Capability.KNOWN_AT, Capability.VERSIONS, Capability.UNDO, Capability.SEAL})
 
     def __init__(self, *, busy_timeout: float) -> None:
         self._busy_timeout = busy_timeout

@@ -136,6 +136,7 @@ class SqliteDatabase:
             Capability.PERSISTENT,
             Capability.SHARED,
             Capability.KNOWN_AT,
+            Capability.VERSIONS,
             Capability.UNDO,
             Capability.SEAL,
             Capability.BACKUP,

@@ -7,6 +7,7 @@ from fpa_core.numbers import Instant
 from fpa_core.protocols import Capability, StoreBackend
 from fpa_core.store import DataStore
 from fpa_core.testing.contracts import Contract, holds
+from fpa_core.testing.store.accounts import AccountTests
 from fpa_core.testing.store.base import StoreTests
 from fpa_core.testing.store.batches import BatchTests
 from fpa_core.testing.store.coverage import CoverageTests
@@ -44,6 +45,7 @@ class StoreContract(
     DeclarationTests,
     MultisetTests,
     VersionTests,
+    AccountTests,
     BatchTests,
     HistoryTests,
     CoverageTests,
