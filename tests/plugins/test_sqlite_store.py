@@ -36,6 +36,7 @@ def test_describe(store: DataStore, backend: StoreBackend) -> None:
         Capability.PERSISTENT,
         Capability.SHARED,
         Capability.KNOWN_AT,
+        Capability.VERSIONS,
         Capability.UNDO,
         Capability.SEAL,
         Capability.BACKUP,
