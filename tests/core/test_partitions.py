@@ -115,6 +115,16 @@ def test_bars(bars: list[Bar], parts: int, interval: str | None, reverse: bool) 
         assert list(selection) == rows_of(selection.partitions(parts))
 
 
+@given(st.lists(own.records(), min_size=1, max_size=12), st.integers(1, 4))
+def test_every_kind(records: list[Any], parts: int) -> None:
+    """Rows of every kind are divided; snapshots come without their positions, as in every Arrow form."""
+    with holding(records) as store:
+        for kind in KINDS.values():
+            selection = store.select(kind)
+            expected = [record for batch in selection.batches() for record in from_table(kind, batch)]
+            assert expected == rows_of(selection.partitions(parts))
+
+
 @given(st.data())
 def test_what_is_written_later_does_not_count(data: st.DataObject) -> None:
     """Partitions hold what was known when they were made, whatever is saved, deleted, undone or sealed before they are read."""
