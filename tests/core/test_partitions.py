@@ -146,6 +146,19 @@ def test_what_is_written_later_does_not_count(data: st.DataObject) -> None:
         assert expected == rows_of(past.partitions(3))
 
 
+def test_rows_that_are_history_by_now() -> None:
+    """Rows known at an earlier time are divided, even if all of a symbol were deleted and many others have come since."""
+    with holding([Quote(symbol, Instant(n), n, 2) for symbol in "AB" for n in range(20)]) as store:
+        known = store.batches()[0].recorded_ns
+        expected = list(store.select(Quote))
+        store.delete(store.select(Quote))
+        store.save([Quote("A", Instant(1_000 + n), n, 2) for n in range(200)])
+        for order in ("symbol", "time"):
+            past = store.select(Quote, as_known_at=Instant(known), order=order)
+            assert sorted(expected, key=repr) == sorted(past, key=repr)
+            assert list(past) == rows_of(past.partitions(3))
+
+
 def test_an_empty_store_has_no_partitions() -> None:
     """A store without a batch has no partitions, and one whose rows do not match has none either."""
     with holding() as store:
