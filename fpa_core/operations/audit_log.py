@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from attrs import field, frozen
@@ -144,34 +143,33 @@ def _chain(tables: Reader, wanted: set[int]) -> _Chain:
             if entry.seq != expected:
                 gone = f"{expected}" if entry.seq == expected + 1 else f"{expected} to {entry.seq - 1}"
                 bad = expected, f"entry {gone} is missing"
-            elif hash_of(previous, entry) != entry.hash or (details := _details(entry)) is None:
+            elif hash_of(previous, entry) != entry.hash or (told := _told(entry)) is None:
                 bad = expected, "it is not the entry that was written here: its hash does not fit"
             else:
                 previous, expected = entry.hash, expected + 1
                 if entry.seq in wanted:
                     hashes[entry.seq] = entry.hash
                 if entry.seq == 1:
-                    older = details.get("batches", 0)
+                    older = told[0]
                 if entry.batch is not None:
                     batches.append(entry.batch)
-                    rows.append(_rows(entry.action, details))
+                    rows.append(told[1])
     return _Chain(count, expected - 1, previous, bad, hashes, older, batches, rows)
 
 
-def _details(entry: AuditEntry) -> dict[str, Any] | None:
+def _told(entry: AuditEntry) -> tuple[int, int] | None:
+    """Return the last batch that is older than the log, and how many rows the entry's batch brought; None if no program of ours wrote the details.
+
+    The number of rows is -1 for a stream, which grows by its groups, and for an undo.
+    """
     try:
         details = json.loads(entry.details)
-    except ValueError:
+        kinds = details.get("kinds", {}).values()
+        rows = sum(counts.get("inserted", 0) + counts.get("revised", 0) for counts in kinds)
+        known = entry.action != "stream" and details.get("undoes") is None
+        return int(details.get("batches", 0)), int(rows) if known else -1
+    except (ValueError, TypeError, AttributeError):
         return None
-    return details if isinstance(details, dict) else None
-
-
-def _rows(action: str, details: Mapping[str, Any]) -> int:
-    """Return how many rows a batch brought by its entry; -1 for a stream, which grows by its groups, and for repairs."""
-    if action == "stream" or details.get("undoes") is not None:
-        return -1
-    kinds = details.get("kinds", {}).values()
-    return sum(counts.get("inserted", 0) + counts.get("revised", 0) for counts in kinds)
 
 
 def _compare(chain: _Chain, anchors: Sequence[Anchor]) -> tuple[int | None, list[Problem]]:
