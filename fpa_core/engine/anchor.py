@@ -69,11 +69,9 @@ class AnchorFile:
         if last is not None and not self.path.exists():
             self.note(last)
 
-    def copy_to(self, path: Path) -> None:
-        """Copy the lines to another file, for a database that is set aside."""
-        if self.path.exists():
-            with whole_file(path) as stream:
-                stream.write(self.path.read_bytes())
+    def lines(self) -> bytes:
+        """Return what is in the file; nothing if it is not there."""
+        return self.path.read_bytes() if self.path.exists() else b""
 
     def restore(self, seq: int, hash_: str) -> None:
         """Note that a backup, of which this is the end of the log, is about to take the place of the store.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import shutil
 import time
@@ -16,12 +17,13 @@ from fpa_core.engine.store import EngineStore
 from fpa_core.exceptions import CorruptionError, DatabaseError
 from fpa_core.operations.backup import verify_backup
 from fpa_core.operations.manifest import Manifest
-from fpa_core.outputs import OWNER, private_folder
+from fpa_core.outputs import OWNER, new_file, private_folder
 from fpa_core.protocols import AuditEntry, StoreFile, Tick
 
 __all__ = ["Restored", "remove_database", "restore"]
 
 _BLOCK = 1 << 20
+_log = logging.getLogger("fpa.store")
 
 
 @frozen
@@ -59,13 +61,14 @@ def restore(file: StoreFile, backup: Path, *, replace: bool, tick: Tick, anchor:
         try:
             _copy(backup, draft, manifest)
             entry = _record(file, draft, backup, manifest, aside if exists else None)
+            lines = b"" if anchor is None else anchor.lines()
             if anchor is not None:
-                if exists:
-                    anchor.copy_to(aside.with_name(aside.name + SUFFIX))
                 anchor.restore(manifest.audit_seq, manifest.audit_hash)
             file.replace(draft, aside)
             if anchor is not None and entry is not None:
                 anchor.note(entry)
+            if lines and aside.exists():
+                _keep_anchor(aside.with_name(aside.name + SUFFIX), lines)
         finally:
             remove_database(draft)
     except OSError as error:
@@ -76,6 +79,15 @@ def restore(file: StoreFile, backup: Path, *, replace: bool, tick: Tick, anchor:
             operation="restore",
         ) from error
     return Restored(path, manifest, aside if aside.exists() else None)
+
+
+def _keep_anchor(path: Path, lines: bytes) -> None:
+    """Write the anchor of the database that was set aside. The restore is done by now, so that a failure is a warning."""
+    try:
+        with new_file(path) as stream:
+            stream.write(lines)
+    except OSError as error:
+        _log.warning("%s: the anchor of the database before cannot be kept: %s", path, error)
 
 
 def remove_database(path: Path) -> None:
