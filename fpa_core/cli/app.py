@@ -72,6 +72,7 @@ _COMMANDS = {
     "validate": ("fpa_core.cli.validate", "Validate files without storing them, and report the findings."),
     "audit": ("fpa_core.cli.audit", "Validate what is stored."),
     "query": ("fpa_core.cli.data", "Read stored records."),
+    "sql": ("fpa_core.cli.sql", "Ask in SQL over all stored records."),
     "latest": ("fpa_core.cli.data", "Show the last quote, trade and bars of a symbol."),
     "inventory": ("fpa_core.cli.data", "Show what is stored: rows, first and last time."),
     "batches": ("fpa_core.cli.admin", "List the stored batches, latest first."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow as pa
 from fpa_core.engine import compaction, scan
 from fpa_core.engine.appending import Appender
 from fpa_core.engine.asked import check_quarantine_query, check_query, check_values
+from fpa_core.engine.digits import digits_of
 from fpa_core.engine.segment_cache import SegmentCache
 from fpa_core.engine.stream import EngineStream
 from fpa_core.engine.tables import Database
@@ -113,6 +114,11 @@ class EngineStore:
             other = found.get(entry.subject)
             found[entry.subject] = entry if other is None else other + entry
         return [found[subject] for subject in sorted(found)]
+
+    def digits(self, kind: Kind) -> Mapping[str, tuple[int, int]]:
+        """Return the most digits before and after the point of each decimal column."""
+        with self.database.reader(f"read {kind.name}") as tables:
+            return digits_of(tables, kind)
 
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         """Return batches, latest first."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fpa_core.plugins import PluginManager, Registration
     from fpa_core.protocols import Source
     from fpa_core.quarantine import Quarantine
+    from fpa_core.sql.relations import Relations
     from fpa_core.store import DataStore
     from fpa_core.validator import DataValidator
 
@@ -113,6 +114,13 @@ class Components:
         store.on_change(self._cached_reads.invalidate)
         store.on_commit(lambda receipt: self.plugins.notify("fpa_ingested", receipt=receipt))
         return store
+
+    @_Lazy
+    def relations(self) -> Relations:
+        """Make the kinds of the store readable in SQL."""
+        from fpa_core.sql.relations import Relations
+
+        return Relations(self.store.backend)
 
     @_Lazy
     def _cached_reads(self) -> CachedReads:

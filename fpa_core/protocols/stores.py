@@ -314,6 +314,13 @@ class StoreBackend(Protocol):
         """Return one entry for each subject, in their order."""
         ...
 
+    def digits(self, kind: Kind) -> Mapping[str, tuple[int, int]]:
+        """Return the most digits before and after the point of each decimal column, by its name, without reading more than that takes.
+
+        There are never more after the point; the digits before it may be an estimate, where only a reading of all rows could tell.
+        """
+        ...
+
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         """Return batches, latest first; the groups of streams only with *children*, or by their ids."""
         ...
