@@ -15,6 +15,8 @@ from fpa_core.intervals import interval_text
 from fpa_core.numbers import YEAR_1980, Instant, to_decimal, to_ns
 from fpa_core.words import (
     NULLS,
+    CashFlowType,
+    CorporateActionType,
     ForeignWord,
     OrderStatus,
     OrderType,
@@ -28,6 +30,8 @@ from fpa_core.words import (
 
 __all__ = [
     "MAX_NAME",
+    "CashFlowType",
+    "CorporateActionType",
     "Number",
     "OrderStatus",
     "OrderType",
@@ -36,15 +40,20 @@ __all__ = [
     "Time",
     "TimeInForce",
     "is_own_word",
+    "to_action_type",
     "to_count_or_none",
+    "to_flow_type",
     "to_id_or_none",
     "to_instant",
     "to_instant_or_none",
     "to_interval",
     "to_name",
+    "to_name_or_none",
     "to_number",
     "to_number_or_none",
     "to_order_type",
+    "to_own_action_type",
+    "to_own_flow_type",
     "to_own_order_type",
     "to_own_side",
     "to_own_status",
@@ -162,6 +171,11 @@ def to_name(value: str) -> str:
     return text
 
 
+def to_name_or_none(value: str | None) -> str | None:
+    """Return a name, or None for a missing one."""
+    return None if value is None or value == "" else to_name(value)
+
+
 def to_count_or_none(value: int | str | None) -> int | None:
     """Return a whole number of at most 64 bits, or None."""
     if value is None:
@@ -202,7 +216,17 @@ def to_time_in_force(value: TimeInForce | str) -> TimeInForce:
     return value if type(value) is TimeInForce else to_word(TimeInForce, value)
 
 
-# Converters of order fields that have a second field for the broker's word; `with_field_context` sets it.
+def to_flow_type(value: CashFlowType | str) -> CashFlowType:
+    """Return the type of a cash flow."""
+    return value if type(value) is CashFlowType else to_word(CashFlowType, value)
+
+
+def to_action_type(value: CorporateActionType | str) -> CorporateActionType:
+    """Return the type of a corporate action."""
+    return value if type(value) is CorporateActionType else to_word(CorporateActionType, value)
+
+
+# Converters of fields that have a second field for the broker's word; `with_field_context` sets it.
 
 
 def to_own_side(value: Side | str) -> Side:
@@ -218,6 +242,16 @@ def to_own_order_type(value: OrderType | str) -> OrderType:
 def to_own_status(value: OrderStatus | str) -> OrderStatus:
     """Return the status of an order; raise :class:`~fpa_core.words.ForeignWord` for a broker's word."""
     return value if type(value) is OrderStatus else to_own_word(OrderStatus, value)
+
+
+def to_own_flow_type(value: CashFlowType | str) -> CashFlowType:
+    """Return the type of a cash flow; raise :class:`~fpa_core.words.ForeignWord` for a broker's word."""
+    return value if type(value) is CashFlowType else to_own_word(CashFlowType, value)
+
+
+def to_own_action_type(value: CorporateActionType | str) -> CorporateActionType:
+    """Return the type of a corporate action; raise :class:`~fpa_core.words.ForeignWord` for a vendor's word."""
+    return value if type(value) is CorporateActionType else to_own_word(CorporateActionType, value)
 
 
 def to_interval(value: str) -> str:

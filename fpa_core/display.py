@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["displayed", "displayed_error", "json_safe", "json_text"]
+__all__ = ["displayed", "displayed_error", "json_safe", "json_text", "value_text"]
 
 _ESCAPED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Categories of Unicode that are escaped: controls, formats (bidi and zero-width marks, tags), surrogates, line and paragraph separators."""
@@ -49,6 +50,15 @@ def displayed_error(error: BaseException) -> str:
         message = displayed(message)
     hint = getattr(error, "hint", None)
     return f"{message}\n  hint: {displayed(str(hint))}" if hint else message
+
+
+def value_text(value: Any) -> str:
+    """Return a value of the configuration as text without Python syntax."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {value_text(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(value_text, value)) + "]"
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

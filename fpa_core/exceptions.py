@@ -20,6 +20,7 @@ __all__ = [
     "MissingDependencyError",
     "PluginError",
     "SchemaError",
+    "SourceError",
     "ValidationError",
 ]
 
@@ -153,6 +154,29 @@ class DataError(FpaError):
         self.value = value
         self.source = source
         self.row = row
+
+
+class SourceError(FpaError):
+    """A source could not be reached, refused, or sent something unexpected. What was stored before stays stored.
+
+    :param source: the source, such as ``alpaca``.
+    :param status: the HTTP status or the code of its protocol, if it answered.
+    :param transient: whether another try later may succeed.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        source: str | None = None,
+        status: int | None = None,
+        transient: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.source = source
+        self.status = status
+        self.transient = transient
 
 
 class ValidationError(FpaError):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import pluggy
 
 from fpa_core.formats import Format, Prepare
-from fpa_core.protocols import CacheBackend, Quarantined, Source, StoreBackend, StoreFile, ValidatorBackend
+from fpa_core.protocols import CacheBackend, Lake, Quarantined, Source, StoreBackend, StoreFile, ValidatorBackend
 
 if TYPE_CHECKING:
     import click
@@ -112,6 +112,11 @@ def fpa_register_sources(register: Register[Source]) -> None:
 @hookspec
 def fpa_register_formats(register: RegisterFormat) -> None:
     """Offer formats of files for ``fpa ingest --as``, recognised by what their files look like."""
+
+
+@hookspec
+def fpa_register_lakes(register: Register[Lake]) -> None:
+    """Offer places to publish to with ``fpa publish --to``."""
 
 
 @hookspec

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attrs import evolve
 
 from fpa_core.exceptions import DataError
+from fpa_core.identity import IdMaker
 from fpa_core.kinds import ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.models import PortfolioSnapshot
 from fpa_core.numbers import to_decimal
@@ -33,6 +34,7 @@ from fpa_core.serialization import to_dict
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from fpa_core.plugins import PluginManager
     from fpa_core.protocols import Receipt
     from fpa_core.store import DataStore
     from fpa_core.store.batch import StoreBatch
@@ -46,7 +48,9 @@ __all__ = [
     "chunks_of",
     "examine",
     "ingest",
+    "notify_quarantined",
     "rejected_record",
+    "rejected_row",
     "with_times",
 ]
 
@@ -71,18 +75,23 @@ def ingest(
     progress: Progress | None = None,
     max_rejected: int | str | None = None,
     said: Mapping[str, Any] | None = None,
+    before_commit: Callable[[StoreBatch], None] | None = None,
+    check_first: bool = True,
 ) -> Receipt:
     """Store the valid rows of *chunks* as one batch and quarantine the others.
 
     :param said: the options the user gave for reading; stored with rejected rows so that they can be parsed again.
+    :param before_commit: called with the batch when all rows are written.
+    :param check_first: refuse everything if the first rows all fail for the same reason, as those of a misread file do.
     :param max_rejected: the number of rows that may be rejected, or their share as ``"1%"``. If more are rejected, nothing is stored. None for no
         limit.
     :raises DataError: if the first rows all fail for the same reason, or more rows are rejected than allowed.
     """
     limit = _Limit(max_rejected)
+    chunks = _with_ids(chunks)
     file = None if path is None else _File(path)
     # Read the first rows before the database is touched: an unreadable file fails here.
-    first = _first_rows(chunks)
+    first = _first_rows(chunks) if check_first else []
     examination = validator.start_run()
     tally = _Rejections()
     room = _Room()
@@ -104,6 +113,8 @@ def ingest(
             if progress is not None:
                 progress(read, chunk.progress)
         limit.check(tally, read, whole=True)
+        if before_commit is not None:
+            before_commit(batch)
         how = json.dumps({**reading, "said": said or {}}) if reading and tally.rows else None
         digest = None if file is None else file.digest()
         batch.finish(read=read, reading=how, digest=digest)
@@ -134,6 +145,33 @@ def _skipped(empty: int, left_out: int) -> Iterator[str]:
         yield f"{empty:,} empty rows were skipped"
     if left_out:
         yield f"{left_out:,} rows of other types, which the format does not read, were skipped"
+
+
+NOTIFIED_AT_ONCE = 1_000
+"""Maximum number of rejected records in one notification."""
+
+
+def notify_quarantined(store: DataStore, plugins: PluginManager, receipt: Receipt) -> None:
+    """Notify plugins of the records that a batch quarantined."""
+    if receipt.quarantined and plugins.has_listeners("fpa_quarantined"):
+        rejected = store.iter_quarantined(in_order=True, batch=receipt.batch)
+        while records := list(itertools.islice(rejected, NOTIFIED_AT_ONCE)):
+            plugins.notify("fpa_quarantined", batch=receipt.batch, records=records)
+
+
+def _with_ids(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Yield chunks whose fills and cash flows have ids: before they are judged, so that a rejected one keeps its place among equal ones."""
+    from fpa_core.arrow.conversion import to_table
+
+    ids = IdMaker()
+    for chunk in chunks:
+        if chunk.kind.made_id is None:
+            yield chunk
+        elif chunk.records is None:
+            yield evolve(chunk, table=ids.complete(chunk.kind, chunk.table))
+        else:
+            records = ids.complete_records(chunk.records)
+            yield evolve(chunk, table=to_table(chunk.kind, records), records=records)
 
 
 def _first_rows(chunks: Iterator[Chunk]) -> list[Chunk]:
@@ -370,7 +408,7 @@ def _take(
         store.writer.drop_sold(batch, [chunk.records[row] for row in split.accepted_rows])
     for rule, count in split.flagged.items():
         warnings[rule] = warnings.get(rule, 0) + count
-    kept_out = [_unshaped(chunk.kind, room.fitted(reject)) for reject in chunk.rejects]
+    kept_out = [rejected_row(chunk.kind, room.fitted(reject)) for reject in chunk.rejects]
     for reject in chunk.rejects:
         tally.add(_reason(reject), reject.row, reject.problem, reject.hint)
     for position, findings in split.refused:
@@ -497,7 +535,8 @@ def _refused(
         yield Quarantined(kind.name, subjects[place], times[place], rows[place], raw, told)
 
 
-def _unshaped(kind: Kind, reject: Reject) -> Quarantined:
+def rejected_row(kind: Kind, reject: Reject) -> Quarantined:
+    """Return the quarantine entry of a row that could not be parsed."""
     finding = Finding(SHAPE, Severity.ERROR, reject.problem, kind.name)
     return Quarantined(kind.name, None, None, reject.row, reject.raw, (finding.as_dict(),), cells=reject.cells)
 

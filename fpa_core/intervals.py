@@ -7,7 +7,7 @@ import re
 
 from fpa_core.exceptions import DataError
 
-__all__ = ["interval_text"]
+__all__ = ["interval_text", "is_dated", "longest_ns"]
 
 _MOST = 999_999
 """The largest count of a unit: six digits, the most that the spellings allow."""
@@ -80,3 +80,23 @@ def _length(counts: dict[str, int]) -> str | None:
     unit = next(unit for unit in ("w", "d", "h", "m", "s") if not seconds % _SECONDS[unit])
     count = seconds // _SECONDS[unit]
     return f"{count}{unit}" if count <= _MOST else None
+
+
+_CANONICAL = re.compile(r"(\d+)(s|m|h|d|w|mo)", re.ASCII)
+
+
+def is_dated(interval: str) -> bool:
+    """Return whether bars of a canonical interval are stored under a date, at its midnight in UTC: those of days, weeks and months."""
+    return interval.endswith(("d", "w", "mo"))
+
+
+def longest_ns(interval: str) -> int:
+    """Return how many nanoseconds a canonical interval has at most; a month has 31 days.
+
+    :raises DataError: if it is not a canonical interval.
+    """
+    match = _CANONICAL.fullmatch(interval)
+    if match is None:
+        raise DataError(f"value: {interval!r} is not a canonical interval", value=interval)
+    unit = 31 * _SECONDS["d"] if match[2] == "mo" else _SECONDS[match[2]]
+    return int(match[1]) * unit * 10**9

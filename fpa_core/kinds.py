@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BARS",
+    "CASH",
+    "CORPORATE_ACTIONS",
+    "FILLS",
     "KINDS",
     "ORDERS",
     "POSITIONS",
@@ -80,6 +83,7 @@ class Kind:
     :ivar venue_id: the fields that make a row of a multiset unique after all, wherever the last of them is present.
     :ivar returns: whether a version that was replaced may come back by arriving again (the state of an account), instead of being taken
         for a redelivery (data from a file or feed).
+    :ivar made_id: the field of the key that is made when a record is stored without it (see :mod:`fpa_core.identity`).
     :ivar version: the field that tells a later version from an earlier one, where arrival does not.
     """
 
@@ -92,14 +96,19 @@ class Kind:
     venue_id: tuple[str, ...]
     version: str | None
     returns: bool = False
+    made_id: str | None = None
 
     def __repr__(self) -> str:
         return f"<Kind {self.name}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the name: in another process it is that process's own kind."""
+        return kind_of, (self.name,)
+
     @property
     def singular(self) -> str:
         """The name for one record."""
-        return self.name[:-1]
+        return self.name.removesuffix("s")
 
     @functools.cached_property
     def by_name(self) -> dict[str, Column]:
@@ -142,24 +151,31 @@ def _kind(
     venue_id: tuple[str, ...] = (),
     version: str | None = None,
     returns: bool = False,
+    made_id: str | None = None,
 ) -> Kind:
     hints = get_type_hints(record)
     columns = [_column(attribute, hints[attribute.name], key) for attribute in fields(record)]
     kept = tuple(column for column in columns if column)
-    return Kind(name, record, kept, subject, key, multiset, venue_id, version, returns)
+    return Kind(name, record, kept, subject, key, multiset, venue_id, version, returns, made_id)
 
 
 QUOTES = _kind("quotes", models.Quote, ("symbol", "ts_ns"), multiset=True)
 TRADES = _kind("trades", models.Trade, ("symbol", "ts_ns"), multiset=True, venue_id=("exchange", "trade_id"))
 BARS = _kind("bars", models.Bar, ("symbol", "interval", "ts_ns"))
-ORDERS = _kind("orders", models.Order, ("order_id",), version="updated_ns")
+ORDERS = _kind("orders", models.Order, ("order_id", "account"), version="updated_ns")
 POSITIONS = _kind("positions", models.Position, ("symbol", "account", "ts_ns"), returns=True)
 SNAPSHOTS = _kind("snapshots", models.PortfolioSnapshot, ("account", "ts_ns"), subject="account", returns=True)
+FILLS = _kind("fills", models.Fill, ("fill_id", "account"), made_id="fill_id")
+CORPORATE_ACTIONS = _kind("corporate_actions", models.CorporateAction, ("symbol", "action_type", "ts_ns"))
+CASH = _kind("cash", models.CashFlow, ("transaction_id", "account"), subject="account", made_id="transaction_id")
 
-KINDS = {kind.name: kind for kind in (QUOTES, TRADES, BARS, ORDERS, POSITIONS, SNAPSHOTS)}
+KINDS = {
+    kind.name: kind for kind in (QUOTES, TRADES, BARS, ORDERS, POSITIONS, SNAPSHOTS, FILLS, CORPORATE_ACTIONS, CASH)
+}
 """All kinds by name."""
 
 _LOOKUP: dict[Any, Kind] = {key: kind for kind in KINDS.values() for key in (kind.name, kind.singular, kind.record)}
+_LOOKUP |= {"cash_flow": CASH, "cash_flows": CASH}
 
 
 def kind_of(what: Kind | str | type[Any] | Record) -> Kind:

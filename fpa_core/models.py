@@ -1,4 +1,4 @@
-"""The six kinds of record of market data and portfolios.
+"""The kinds of record of market data and portfolios.
 
 All are immutable. Prices, sizes and money are exact decimals; times are nanoseconds since 1970 in UTC. A field that is None is *missing*,
 which differs from zero. Models reject values that are not numbers or times. Rules decide whether a number is plausible: a negative price is
@@ -12,11 +12,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import evolve, field, fields, frozen
 
 from fpa_core.converters import (
+    CashFlowType,
+    CorporateActionType,
     Number,
     OrderStatus,
     OrderType,
@@ -24,15 +26,20 @@ from fpa_core.converters import (
     Side,
     Time,
     TimeInForce,
+    to_action_type,
     to_count_or_none,
+    to_flow_type,
     to_id_or_none,
     to_instant,
     to_instant_or_none,
     to_interval,
     to_name,
+    to_name_or_none,
     to_number,
     to_number_or_none,
     to_order_type,
+    to_own_action_type,
+    to_own_flow_type,
     to_own_order_type,
     to_own_side,
     to_own_status,
@@ -47,8 +54,16 @@ from fpa_core.converters import (
 from fpa_core.exceptions import DataError
 from fpa_core.numbers import EXACT, from_ns, ns_text
 
+if TYPE_CHECKING:
+    from fractions import Fraction
+
 __all__ = [
     "Bar",
+    "CashFlow",
+    "CashFlowType",
+    "CorporateAction",
+    "CorporateActionType",
+    "Fill",
     "Number",
     "Order",
     "OrderStatus",
@@ -81,7 +96,7 @@ def _positions(value: Iterable[Position]) -> tuple[Position, ...]:
     return positions
 
 
-_TIMES = frozenset({"timestamp", "updated_at"})
+_TIMES = frozenset({"timestamp", "updated_at", "record_date", "payable_date"})
 
 
 def _repr(record: Any) -> str:
@@ -213,6 +228,7 @@ class Order:
     trail_percent: Decimal | None = field(converter=to_number_or_none, default=None)
     type_raw: str | None = field(converter=to_text_or_none, default=None)
     side_raw: str | None = field(converter=to_text_or_none, default=None)
+    account: str = field(converter=to_name, default="default")
 
     __repr__ = _repr
 
@@ -225,6 +241,146 @@ class Order:
     def updated_at(self) -> datetime | None:
         """When it last changed, as an aware UTC datetime (whole microseconds; :attr:`updated_ns` is exact)."""
         return None if self.updated_ns is None else from_ns(self.updated_ns)
+
+
+@with_field_context
+@frozen(weakref_slot=False)
+class Fill:
+    """One execution of an order of one's own: *quantity* of *symbol* at *price*, bought or sold.
+
+    ``fill_id`` is the venue's or broker's id of the execution, unique by account: a later version of it is a revision. A fill without one gets
+    an id when it is stored, made of its values and of how many equal ones its batch had before (see :mod:`fpa_core.identity`): so equal fills
+    are kept as often as they occur in one file, and the same file again adds nothing.
+
+    :ivar quantity: of shares, coins or contracts; positive, as the side says the direction.
+    :ivar fee: all that was paid for the execution: commission, exchange fees, taxes of the trade. Negative for a rebate.
+    :ivar currency: of the price; ``fee_currency`` is that of the fee, None for the same.
+    :ivar multiplier: what one contract counts, as 100 for options on shares; None is 1.
+    :ivar amount: the broker's own figure of the cash it moved, negative for a purchase, fee included; to be reconciled with the rest.
+    :ivar liquidity: ``maker`` or ``taker``, or the venue's own word.
+    """
+
+    symbol: str = field(converter=to_name)
+    ts_ns: int = field(converter=to_instant, alias="timestamp")
+    side: Side = field(converter=to_own_side, metadata={"convert": to_side, "raw": "side_raw"})
+    price: Decimal = field(converter=to_number)
+    quantity: Decimal = field(converter=to_number)
+    account: str = field(converter=to_name, default="default")
+    fill_id: str | None = field(converter=to_id_or_none, default=None)
+    order_id: str | None = field(converter=to_id_or_none, default=None)
+    fee: Decimal | None = field(converter=to_number_or_none, default=None)
+    currency: str = field(converter=to_name, default="USD")
+    fee_currency: str | None = field(converter=to_name_or_none, default=None)
+    multiplier: Decimal | None = field(converter=to_number_or_none, default=None)
+    amount: Decimal | None = field(converter=to_number_or_none, default=None)
+    liquidity: str | None = field(converter=to_text_or_none, default=None)
+    exchange: str | None = field(converter=to_text_or_none, default=None)
+    side_raw: str | None = field(converter=to_text_or_none, default=None)
+
+    __repr__ = _repr
+
+    @property
+    def timestamp(self) -> datetime:
+        """When, as an aware UTC datetime (whole microseconds; :attr:`ts_ns` is exact)."""
+        return from_ns(self.ts_ns)
+
+    @property
+    def signed_quantity(self) -> Decimal:
+        """The quantity, negative for a sale."""
+        return self.quantity if self.side is Side.BUY else EXACT.minus(self.quantity)
+
+    @property
+    def value(self) -> Decimal:
+        """Price times quantity times multiplier, exactly, without the fee."""
+        value = EXACT.multiply(self.price, self.quantity)
+        return value if self.multiplier is None else EXACT.multiply(value, self.multiplier)
+
+
+@with_field_context
+@frozen(weakref_slot=False)
+class CashFlow:
+    """Cash that came into an account (*amount* above 0) or left it (below 0), other than for a fill.
+
+    ``transaction_id`` is the broker's, unique by account: a later version of it is a revision. One without gets an id when it is stored, as a
+    :class:`Fill` does. A broker's word for ``flow_type`` is translated, and kept in ``type_raw`` unless that is given.
+
+    :ivar symbol: of the security that paid it or that it was paid for, if any.
+    :ivar reference: whatever else the broker tells, such as the id of an order; several cash flows may share it.
+    """
+
+    ts_ns: int = field(converter=to_instant, alias="timestamp")
+    flow_type: CashFlowType = field(converter=to_own_flow_type, metadata={"convert": to_flow_type, "raw": "type_raw"})
+    amount: Decimal = field(converter=to_number)
+    currency: str = field(converter=to_name, default="USD")
+    account: str = field(converter=to_name, default="default")
+    symbol: str | None = field(converter=to_name_or_none, default=None)
+    transaction_id: str | None = field(converter=to_id_or_none, default=None)
+    reference: str | None = field(converter=to_text_or_none, default=None)
+    type_raw: str | None = field(converter=to_text_or_none, default=None)
+
+    __repr__ = _repr
+
+    @property
+    def timestamp(self) -> datetime:
+        """When it was booked, as an aware UTC datetime (whole microseconds; :attr:`ts_ns` is exact)."""
+        return from_ns(self.ts_ns)
+
+
+@with_field_context
+@frozen(weakref_slot=False)
+class CorporateAction:
+    """What a company did to the holders of its shares, by symbol, ex-date and type.
+
+    ``timestamp`` is the ex-date: the first instant from which the security trades without the claim. A date is midnight UTC; give the opening
+    of the exchange where midnight UTC falls into its trading hours. Stored prices are never changed: see ``adjust`` of
+    :meth:`fpa_core.DataStore.select`.
+
+    :ivar new_rate: shares that a holder has afterwards for every ``old_rate`` shares (1 if that is missing): 4 for a split of 4 for 1,
+        1 with an old rate of 10 for a reverse split. In a spin-off and a merger, shares of ``new_symbol``.
+    :ivar amount: cash for each old share, in ``currency``.
+    :ivar new_symbol: of a symbol change, merger or spin-off.
+    :ivar basis_fraction: the part of the cost that goes to the shares of a spin-off, from 0 to 1, as the company publishes it.
+    """
+
+    symbol: str = field(converter=to_name)
+    ts_ns: int = field(converter=to_instant, alias="timestamp")
+    action_type: CorporateActionType = field(
+        converter=to_own_action_type, metadata={"convert": to_action_type, "raw": "type_raw"}
+    )
+    new_rate: Decimal | None = field(converter=to_number_or_none, default=None)
+    old_rate: Decimal | None = field(converter=to_number_or_none, default=None)
+    amount: Decimal | None = field(converter=to_number_or_none, default=None)
+    currency: str = field(converter=to_name, default="USD")
+    new_symbol: str | None = field(converter=to_name_or_none, default=None)
+    basis_fraction: Decimal | None = field(converter=to_number_or_none, default=None)
+    record_ns: int | None = field(converter=to_instant_or_none, alias="record_date", default=None)
+    payable_ns: int | None = field(converter=to_instant_or_none, alias="payable_date", default=None)
+    type_raw: str | None = field(converter=to_text_or_none, default=None)
+
+    __repr__ = _repr
+
+    @property
+    def timestamp(self) -> datetime:
+        """The ex-date, as an aware UTC datetime (whole microseconds; :attr:`ts_ns` is exact)."""
+        return from_ns(self.ts_ns)
+
+    @property
+    def record_date(self) -> datetime | None:
+        """When holders were recorded, as an aware UTC datetime."""
+        return None if self.record_ns is None else from_ns(self.record_ns)
+
+    @property
+    def payable_date(self) -> datetime | None:
+        """When it is paid, as an aware UTC datetime."""
+        return None if self.payable_ns is None else from_ns(self.payable_ns)
+
+    @property
+    def ratio(self) -> Fraction | None:
+        """New shares for one old share, exactly; None without a rate, or with a rate of 0."""
+        from fractions import Fraction
+
+        old = Decimal(1) if self.old_rate is None else self.old_rate
+        return Fraction(self.new_rate) / Fraction(old) if self.new_rate and old else None
 
 
 @with_field_context
@@ -290,5 +446,5 @@ class PortfolioSnapshot:
         return from_ns(self.ts_ns)
 
 
-Record: TypeAlias = Quote | Trade | Bar | Order | Position | PortfolioSnapshot
-"""Any of the six kinds of record."""
+Record: TypeAlias = Quote | Trade | Bar | Order | Position | PortfolioSnapshot | Fill | CorporateAction | CashFlow
+"""A record of any kind."""

@@ -14,6 +14,8 @@ from fpa_core.exceptions import DataError
 
 __all__ = [
     "NULLS",
+    "CashFlowType",
+    "CorporateActionType",
     "ForeignWord",
     "OrderStatus",
     "OrderType",
@@ -64,6 +66,40 @@ class OrderStatus(StrEnum):
     EXPIRED = "expired"
 
 
+class CashFlowType(StrEnum):
+    """Why cash came into an account, or left it.
+
+    Deposits, withdrawals and transfers are external: they are money put in or taken out. All others are part of what an account earns.
+    """
+
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+    TRANSFER = "transfer"
+    DIVIDEND = "dividend"
+    INTEREST = "interest"
+    FEE = "fee"
+    TAX = "tax"
+    CONVERSION = "conversion"
+    """One side of an exchange of currencies."""
+    ADJUSTMENT = "adjustment"
+    """A correction by the broker, or cash paid for a fraction of a share."""
+    PROCEEDS = "proceeds"
+    """Cash for shares that a merger took: the other side of a corporate action, and so no income."""
+
+
+class CorporateActionType(StrEnum):
+    """What a company did to the holders of its shares."""
+
+    SPLIT = "split"
+    """Also a reverse split, and a dividend paid in shares."""
+    DIVIDEND = "dividend"
+    SPECIAL_DIVIDEND = "special_dividend"
+    """Beside an ordinary dividend it may have the same ex-date."""
+    SPINOFF = "spinoff"
+    MERGER = "merger"
+    SYMBOL_CHANGE = "symbol_change"
+
+
 class TimeInForce(StrEnum):
     """How long an order stays in the market."""
 
@@ -112,6 +148,33 @@ _STATUSES = {
     OrderStatus.REJECTED: "inactive",
     OrderStatus.EXPIRED: "",
 }
+# Sources: Alpaca (account activities, corporate actions), Interactive Brokers (Flex: cash transactions), Robinhood (transaction codes).
+_FLOWS = {
+    CashFlowType.DEPOSIT: "dep deposits contribution fundsreceived csd achdeposit wiredeposit",
+    CashFlowType.WITHDRAWAL: "wd withdraw withdrawals withdrawl distribution csw achwithdrawal wirewithdrawal",
+    CashFlowType.TRANSFER: "internaltransfer journal jnlc accounttransfer transfers",
+    CashFlowType.DIVIDEND: (
+        "div divs dividends cashdividend cashdiv qualifieddividend nonqualifieddividend ordinarydividend cdiv divcgl divcgs divnra "
+        "paymentinlieu paymentinlieuofdividends dividendreceived specialdividend returnofcapital divroc"
+    ),
+    CashFlowType.INTEREST: (
+        "int interestincome creditinterest debitinterest bankinterest brokerinterestreceived brokerinterestpaid bondinterest "
+        "brokerinterest intpaid interestoncash lendinginterest marginint margininterest"
+    ),
+    CashFlowType.FEE: "fees otherfee otherfees commission commissions adrfee custodyfee regfee advisoryfee feerev ptc servicefee",
+    CashFlowType.TAX: "taxes withholding withholdingtax foreigntax foreigntaxpaid nraadj nrataxadj divtw divft nrawithholding stampduty",
+    CashFlowType.CONVERSION: "currencyconversion fx fxconversion forex currencyexchange exchange convert",
+    CashFlowType.ADJUSTMENT: "adj adjustments cashinlieu cil correction misc",
+    CashFlowType.PROCEEDS: "merger cashmerger mergerproceeds redemption",
+}
+_ACTIONS = {
+    CorporateActionType.SPLIT: "splits stocksplit forwardsplit forwardsplits reversesplit reversesplits stockdividend stockdividends unitsplit spl",
+    CorporateActionType.DIVIDEND: "dividends cashdividend cashdividends cash cd div",
+    CorporateActionType.SPECIAL_DIVIDEND: "specialcashdividend special",
+    CorporateActionType.SPINOFF: "spinoffs spunoff spin",
+    CorporateActionType.MERGER: "mergers cashmerger cashmergers stockmerger stockmergers stockandcashmerger stockandcashmergers acquisition ma",
+    CorporateActionType.SYMBOL_CHANGE: "namechange namechanges tickerchange rename nc",
+}
 # "closed" and "done" are left out on purpose: filled to one broker, cancelled or expired to another.
 
 
@@ -141,7 +204,8 @@ def _exact(words: Iterable[StrEnum]) -> dict[str, StrEnum]:
 
 
 _EXACT: dict[Words, dict[str, StrEnum]] = {
-    words: _exact(words) for words in (Side, OrderType, OrderStatus, PositionSide, TimeInForce)
+    words: _exact(words)
+    for words in (Side, OrderType, OrderStatus, PositionSide, TimeInForce, CashFlowType, CorporateActionType)
 }
 _OWN: dict[Words, dict[str, StrEnum]] = {words: _own(words) for words in _EXACT}
 _FOREIGN: dict[Words, dict[str, StrEnum]] = {
@@ -150,6 +214,8 @@ _FOREIGN: dict[Words, dict[str, StrEnum]] = {
     OrderStatus: _foreign(_STATUSES),
     PositionSide: {},
     TimeInForce: {},
+    CashFlowType: _foreign(_FLOWS),
+    CorporateActionType: _foreign(_ACTIONS),
 }
 _TRANSLATED: frozenset[str] = frozenset().union(*(_OWN[words] for words in _FOREIGN if _FOREIGN[words]))
 

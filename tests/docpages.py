@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -83,6 +84,12 @@ def anchors(page: Path) -> set[str]:
     return found
 
 
+def _lacks(block: Block) -> bool:
+    """Return whether a module that a block needs is not installed."""
+    _, said, names = block.note.partition("needs: ")
+    return bool(said) and not all(map(find_spec, names.split(", ")))
+
+
 class Session:
     """Somebody who follows a page, from top to bottom, in a folder of their own."""
 
@@ -95,7 +102,7 @@ class Session:
         self._path_add = path_add
         self._names: dict[str, Any] = {"__name__": "__page__"}
         self._status = 0
-        self._printed = ""
+        self._printed: str | None = ""
 
     def follow(self) -> None:
         """Do what the page says, block by block."""
@@ -103,12 +110,16 @@ class Session:
             where = f"{self.page.relative_to(ROOT)}:{block.line}"
             if block.note == "skip":
                 continue
+            if _lacks(block):
+                self._printed = None
+                continue
             if block.note.startswith("file: "):
                 target = self.folder / block.note.removeprefix("file: ")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(block.body, encoding="utf-8")
             elif block.note == "prints":
-                _compare(block.body, self._printed, where)
+                if self._printed is not None:
+                    _compare(block.body, self._printed, where)
             elif block.language == "python" and not block.options:
                 self._python(block, where)
             elif block.language == "console":

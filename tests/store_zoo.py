@@ -18,9 +18,18 @@ from attrs import evolve
 
 from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.exceptions import DatabaseError
-from fpa_core.kinds import BARS, ORDERS, QUOTES, TRADES, Kind
+from fpa_core.kinds import BARS, KINDS, ORDERS, QUOTES, TRADES, Kind
 from fpa_core.numbers import MIN_NS, Instant
-from fpa_core.protocols import Batch, InventoryEntry, Quarantined, QuarantineQuery, Query, Sealed, WriteCounts
+from fpa_core.protocols import (
+    Batch,
+    CoverageEntry,
+    InventoryEntry,
+    Quarantined,
+    QuarantineQuery,
+    Query,
+    Sealed,
+    WriteCounts,
+)
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 __all__ = ["ZOO", "Innocent", "open_animal"]
@@ -69,6 +78,9 @@ class Transaction:
 
     def undo(self, batch_id: int) -> int:
         return self.store.undo(self.inner, batch_id)
+
+    def cover(self, entries: Sequence[CoverageEntry]) -> None:
+        self.store.cover(self.inner, entries)
 
     def finish(self, **given: Any) -> None:
         self.inner.finish(**given)
@@ -130,6 +142,12 @@ class Innocent:
     def undo(self, inner: Any, batch_id: int) -> int:
         return inner.undo(batch_id)
 
+    def cover(self, inner: Any, entries: Sequence[CoverageEntry]) -> None:
+        inner.cover(entries)
+
+    def coverage(self, kind: Kind | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
+        return self.inner.coverage(kind, subject)
+
     def asked(self, query: Query) -> Query:
         return query
 
@@ -141,6 +159,12 @@ class Innocent:
 
     def inventory(self, kind: Kind) -> Sequence[InventoryEntry]:
         return self.inner.inventory(kind)
+
+    def changed_parts(self, *given: Any) -> set[int] | None:
+        return self.inner.changed_parts(*given)
+
+    def row_ranges(self, query: Query, parts: int) -> Sequence[InventoryEntry]:
+        return self.inner.row_ranges(query, parts)
 
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         return self.inner.batches(batch=batch, limit=limit, children=children)
@@ -727,3 +751,25 @@ class DeclaresNothing(Innocent):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.capabilities = frozenset()
+
+
+class ForgetsEmptyRanges(Innocent, contract="C3", test="test_the_ledger_knows_what_was_fetched"):
+    """Enters only ranges with rows into the ledger."""
+
+    def cover(self, inner: Any, entries: Sequence[CoverageEntry]) -> None:
+        inner.cover([one for one in entries if one.rows])
+
+
+class CoversAfterUndo(Innocent, contract="C3", test="test_an_undone_batch_covers_nothing"):
+    """Keeps ranges of undone batches in the ledger."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.entered: list[CoverageEntry] = []
+
+    def cover(self, inner: Any, entries: Sequence[CoverageEntry]) -> None:
+        inner.cover(entries)
+        self.entered += [evolve(one, batch=inner.batch_id) for one in entries]
+
+    def coverage(self, kind: Kind | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
+        return [one for one in self.entered if kind in (None, KINDS[one.kind]) and subject in (None, one.subject)]

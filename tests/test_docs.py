@@ -297,11 +297,31 @@ def test_a_section_with_a_backend_is_documented(name: str, cls: type[Any], plugi
 
 
 def test_sources_are_documented(plugins: PluginManager):
-    """A source with options has a table; at present there is one source, and it has none."""
+    """Each option of a source has a row with its default."""
     text = section("configuration.md", "sources")
+    _, *rest = re.split(r'^With `backend = "([a-z]+)"`.*:$', text, flags=re.MULTILINE)
+    documented = dict(zip(rest[::2], rest[1::2], strict=True))
     for name, options in plugins.sources.options.items():
-        assert f"`{name}`" in text
-        assert settings_of(options).keys() <= rows(text).keys()
+        assert f"`{name}`" in text or name in documented
+        table = rows(documented.pop(name, ""))
+        assert settings_of(options).keys() == table.keys()
+        for key, default in settings_of(options).items():
+            expected = "none" if isinstance(default, attrs.Factory) else shown(default)
+            assert expected == table[key][2], f"{name}.{key}"
+    assert {} == documented
+
+
+def test_lakes_are_documented(plugins: PluginManager):
+    """Each key of a lake has a row with its default, and there are no others."""
+    first, *rest = re.split(r'^With `backend = "([a-z]+)"`:$', section("configuration.md", "lakes"), flags=re.MULTILINE)
+    assert ["backend"] == list(rows(first))
+    documented = dict(zip(rest[::2], rest[1::2], strict=True))
+    for name, options in plugins.lakes.options.items():
+        table = rows(documented.pop(name))
+        assert settings_of(options).keys() == table.keys()
+        for key, default in settings_of(options).items():
+            assert (shown(default) if not isinstance(default, attrs.Factory) else "`{}`") == table[key][2], key
+    assert {} == documented
 
 
 def test_the_template_has_every_key(plugins: PluginManager):
@@ -423,7 +443,9 @@ def test_a_format_is_documented(heading: str, cls: type[Any]):
     assert settings_of(cls).keys() == rows(section("file-formats.md", heading).split("#### match")[0]).keys()
 
 
-@pytest.mark.parametrize("word", ["Side", "PositionSide", "OrderType", "OrderStatus", "TimeInForce"])
+@pytest.mark.parametrize(
+    "word", ["Side", "PositionSide", "OrderType", "OrderStatus", "TimeInForce", "CashFlowType", "CorporateActionType"]
+)
 def test_a_word_is_documented(word: str):
     """Each member of an enumeration is listed."""
     text = section("models.md", word)

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.models import Bar, CashFlow, CorporateAction, Fill, Order, PortfolioSnapshot, Position, Quote, Trade
 
 __all__ = ["CASES", "Case"]
 
@@ -512,7 +512,6 @@ _BROKERS = {
             asset_class="STK",
         ),
     ),
-    "ibkr.trades": _refused("fills"),
     "ibkr.activity": _refused("Flex query"),
     "schwab.positions": Case(
         (
@@ -525,7 +524,6 @@ _BROKERS = {
         _ENOUGH,
         set_aside=1,
     ),
-    "schwab.transactions": _refused("fills"),
     "fidelity.positions": Case(
         (
             Position(
@@ -542,10 +540,6 @@ _BROKERS = {
         _ENOUGH,
         set_aside=1,
     ),
-    "fidelity.history": _refused("fills"),
-    "robinhood.transactions": _refused("fills"),
-    "trading212.transactions": _refused("fills"),
-    "revolut.transactions": _refused("fills"),
     "webull.orders": _refused("have no ids"),
     "degiro.transactions": _refused("fills"),
     "degiro.account": _refused("fills"),
@@ -560,5 +554,233 @@ _BROKERS = {
     "portfolioperformance.german_transactions": _refused("fills"),
 }
 
-CASES: dict[str, Case] = {**_CRYPTO, **_INSTITUTIONAL, **_EQUITIES, **_PLATFORMS, **_BROKERS}
+
+def _history(
+    name: str, fills: tuple[Fill, ...], cash: tuple[CashFlow, ...], *, cash_first: bool = False, set_aside: int = 0
+) -> dict[str, Case]:
+    """Return the cases of a history: of the whole file, and of the parts that it is divided into."""
+    records = cash + fills if cash_first else fills + cash
+    whole = Case(records, set_aside=set_aside)
+    return {name: whole} | {
+        f"{name}_{part}": Case(records, set_aside=set_aside, part_of=name) for part in ("fills", "cash")
+    }
+
+
+# Dates are midnights of New York; what is written below zero, or in parentheses, left the account.
+_HISTORIES: dict[str, Case] = {
+    **_history(
+        "ibkr.trades",
+        (
+            Fill(
+                *("AAPL", "2024-05-01T13:30:01Z", "buy", "169.58", "60", "U1", "700001", "55", "0.6", "USD", "USD"),
+                *("1", "-10175.4"),
+                exchange="NYSE",
+            ),
+            Fill(
+                *("AAPL", "2024-05-01T13:30:02Z", "buy", "169.58", "40", "U1", "700002", "55", "0.4", "USD", "USD"),
+                *("1", "-6783.6"),
+                exchange="NYSE",
+            ),
+            Fill(
+                *("639", "2024-05-02T06:30:00Z", "sell", "2.98", "1000", "U1", "8001", "57", "8.64", "HKD", "HKD"),
+                *("1", "2971.36"),
+                exchange="SEHK",
+            ),
+        ),
+        # An exchange of currencies is no position: it is cash in both of them, and a commission.
+        tuple(
+            CashFlow("2024-05-03T14:00Z", kind, amount, currency, "U1", reference="EUR.USD")
+            for kind, amount, currency in (
+                ("conversion", "5000", "EUR"),
+                ("conversion", "-5362.5", "USD"),
+                ("fee", "-2", "USD"),
+            )
+        ),
+    ),
+    "ibkr.cash": _case(
+        *(
+            CashFlow(day, kind, amount, "USD", "U1", symbol, number, text, raw)
+            for day, kind, amount, symbol, number, text, raw in (
+                (
+                    *("2024-05-01T04:00Z", "deposit", "10000", None, "1"),
+                    *("CASH RECEIPTS / ELECTRONIC FUND TRANSFERS", "Deposits/Withdrawals"),
+                ),
+                ("2024-05-02T04:00Z", "withdrawal", "-250.5", None, "2", "DISBURSEMENT", "Deposits/Withdrawals"),
+                (
+                    *("2024-05-17T00:20Z", "dividend", "25", "AAPL", "3"),
+                    *("AAPL(US0378331005) CASH DIVIDEND USD 0.25 PER SHARE", "Dividends"),
+                ),
+                (
+                    *("2024-05-17T00:20Z", "tax", "-3.75", "AAPL", "4"),
+                    *("AAPL(US0378331005) CASH DIVIDEND USD 0.25 PER SHARE - US TAX", "Withholding Tax"),
+                ),
+                (
+                    *("2024-05-03T04:00Z", "interest", "-1.17", None, "5"),
+                    *("USD DEBIT INT FOR APR-2024", "Broker Interest Paid"),
+                ),
+            )
+        )
+    ),
+    **_history(
+        "schwab.transactions",
+        (
+            Fill("BAR", "2023-10-09T04:00Z", "buy", "135.0075", "300", fee="1.34", amount="-40503.59"),
+            Fill("BAR", "2023-10-11T04:00Z", "sell", "140", "100", fee="0.12", amount="13999.88"),
+        ),
+        (
+            CashFlow(
+                *("2023-10-10T04:00Z", "dividend", "12.5"),
+                symbol="BAR",
+                reference="BAR CORP",
+                type_raw="Qualified Dividend",
+            ),
+            CashFlow("2023-10-12T04:00Z", "withdrawal", "-1000", reference="Tfr BANK", type_raw="MoneyLink Transfer"),
+        ),
+        set_aside=1,  # a split, of which the file tells the new shares only
+    ),
+    **_history(
+        "fidelity.history",
+        (
+            Fill("AAPL", "2024-01-15T05:00Z", "buy", "150", "10", amount="-1500"),
+            Fill("AAPL", "2024-01-16T05:00Z", "sell", "155", "4", fee="4.96", amount="615.04"),
+        ),
+        (
+            CashFlow(
+                *("2024-02-15T05:00Z", "dividend", "1.44"),
+                symbol="AAPL",
+                reference="DIVIDEND RECEIVED APPLE INC (AAPL) (Cash)",
+            ),
+            CashFlow("2024-02-16T05:00Z", "deposit", "2000", reference="Electronic Funds Transfer Received (Cash)"),
+        ),
+    ),
+    **_history(
+        "robinhood.transactions",
+        (
+            Fill("VTI", "2025-05-16T04:00Z", "buy", "250", "1", amount="-250"),
+            Fill("VTI", "2025-05-17T04:00Z", "sell", "1260.5", "0.5", amount="630.25"),
+        ),
+        (
+            CashFlow(
+                *("2025-05-18T04:00Z", "dividend", "0.93"),
+                symbol="VTI",
+                reference="Cash Div: R/D 2025-05-01",
+                type_raw="CDIV",
+            ),
+            CashFlow("2025-05-19T04:00Z", "withdrawal", "-100", reference="ACH Withdrawal", type_raw="ACH"),
+            CashFlow("2025-05-20T04:00Z", "fee", "-5", reference="Gold Subscription Fee", type_raw="GOLD"),
+        ),
+    ),
+    **_history(
+        "trading212.transactions",
+        (
+            Fill(
+                *("CSCO", "2023-12-18T14:30:03.613Z", "buy", "50", "10"),
+                fill_id="EOF7504196256",
+                fee="0.6",
+                fee_currency="GBP",
+            ),
+            Fill(
+                *("ULVR", "2023-12-19T15:00Z", "sell", "39.5", "2"),
+                fill_id="EOF7504196257",
+                currency="GBP",
+                fee_currency="GBP",
+            ),
+        ),
+        (
+            CashFlow(
+                *("2023-12-01T08:00Z", "deposit", "500", "GBP"),
+                transaction_id="D1",
+                reference="Bank Transfer",
+                type_raw="Deposit",
+            ),
+            # The pounds that were turned into dollars to pay for the shares; the fee of it is that of the fill.
+            *(
+                CashFlow(
+                    "2023-12-18T14:30:03.613Z", "conversion", amount, currency, symbol="CSCO", type_raw="Market buy"
+                )
+                for amount, currency in (("500", "USD"), ("-400", "GBP"))
+            ),
+            CashFlow(*("2023-12-20T10:00Z", "dividend", "2.65", "GBP"), symbol="CSCO", type_raw="Dividend (Ordinary)"),
+        ),
+        cash_first=True,
+    ),
+    **_history(
+        "revolut.transactions",
+        (Fill("O", "2023-09-22T13:30:10.514Z", "buy", "52.07", "1.63453043"),),
+        (CashFlow("2023-09-21T10:00Z", "deposit", "100", type_raw="CASH TOP-UP"),),
+    ),
+    **_history(
+        "coinbase.transactions",
+        (
+            Fill("BTC", "2024-05-02T11:30Z", "buy", "58000", "0.01", fill_id="a2", fee="8.61"),
+            Fill("BTC", "2024-05-03T12:00Z", "sell", "60000", "0.004", fill_id="a3", fee="0.96"),
+        ),
+        (
+            CashFlow("2024-05-01T10:00Z", "deposit", "1000", transaction_id="a1", reference="Deposit from bank"),
+            CashFlow("2024-05-04T12:00Z", "withdrawal", "-100", transaction_id="a4", reference="To bank"),
+        ),
+        cash_first=True,
+        set_aside=1,  # coins from a wallet are neither a fill nor cash
+    ),
+    "coinbase.fills": _case(
+        Fill(
+            *("BTC-USD", "2021-03-01T14:00:00.123Z", "buy", "48000", "0.01"), fill_id="101", fee="2.4", amount="-482.4"
+        ),
+        Fill(
+            *("BTC-USD", "2021-03-02T14:00:00.456Z", "sell", "49000", "0.01"),
+            fill_id="102",
+            fee="2.45",
+            amount="487.55",
+        ),
+    ),
+    "alpaca.corporate_actions": Case(
+        (
+            CorporateAction(
+                *("NVDA", "2024-06-10T00:00Z", "split", "10", "1"),
+                record_date="2024-06-06T00:00Z",
+                payable_date="2024-06-07T00:00Z",
+                type_raw="forward_splits",
+            ),
+            CorporateAction("XYZ", "2024-09-02T00:00Z", "split", "1", "10", type_raw="reverse_splits"),
+            CorporateAction("S", "2024-09-03T00:00Z", "split", "1.05", "1", type_raw="stock_dividends"),
+            CorporateAction(
+                *("AAPL", "2024-05-10T00:00Z", "dividend"),
+                amount="0.25",
+                record_date="2024-05-13T00:00Z",
+                payable_date="2024-05-16T00:00Z",
+                type_raw="cash_dividends",
+            ),
+            CorporateAction("COST", "2023-12-27T00:00Z", "special_dividend", amount="15", type_raw="cash_dividends"),
+            CorporateAction(*("GE", "2024-04-02T00:00Z", "spinoff", "1", "4"), new_symbol="GEV", type_raw="spin_offs"),
+            CorporateAction(
+                *("VMW", "2023-11-22T00:00Z", "merger", "0.252", "1", "142.5"),
+                new_symbol="AVGO",
+                type_raw="stock_and_cash_mergers",
+            ),
+            CorporateAction("FB", "2022-06-09T00:00Z", "symbol_change", new_symbol="META", type_raw="name_changes"),
+        ),
+        set_aside=1,  # what is worthless is of no type of ours
+    ),
+    **_history(
+        "alpaca.activities",
+        (
+            Fill(
+                *("LPCN", "2019-05-24T15:34:06.977Z", "buy", "1.63", "1"),
+                fill_id="20190524113406977::8efc7b9a-8b2b-4000-9955-d36e7db0df74",
+                order_id="904837e3-3b76-47ec-b432-046db621571b",
+            ),
+        ),
+        (
+            CashFlow(
+                *("2019-08-01T04:00Z", "dividend", "1.02"),
+                symbol="T",
+                transaction_id="20190801011955195::5f596936-6f23-4cef-bdf1-3806aae57dbf",
+                type_raw="DIV",
+            ),
+            CashFlow("2019-08-02T04:00Z", "withdrawal", "-50", transaction_id="20190802000000000::1", type_raw="CSW"),
+        ),
+    ),
+}
+
+CASES: dict[str, Case] = {**_CRYPTO, **_INSTITUTIONAL, **_EQUITIES, **_PLATFORMS, **_BROKERS, **_HISTORIES}
 """By the name of the format."""

@@ -25,7 +25,7 @@ def batches(app: App, /, limit: int, as_json: bool) -> None:
     """List the stored batches, latest first."""
     from attrs import asdict
 
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = data.store.batches(limit=limit)
     if as_json:
         entries = [asdict(batch) | {"recorded": when(batch.recorded_ns)} for batch in found]
@@ -52,7 +52,7 @@ def batches(app: App, /, limit: int, as_json: bool) -> None:
 @click.pass_obj
 def undo(app: App, /, batch: int, as_json: bool) -> None:
     """Undo BATCH: remove the rows it inserted, and restore those it replaced or deleted. An undo is a batch itself and can be undone."""
-    with app.open() as data:
+    with app.open(existing=True) as data:
         receipt = data.store.undo(batch)
     with after_commit(f"batch {batch} was undone by batch {receipt.batch}"):
         if as_json:
@@ -142,6 +142,7 @@ def config_schema(app: App, /) -> None:
             caches=plugins.caches.options,
             validators=plugins.validators.options,
             sources=plugins.sources.options,
+            lakes=plugins.lakes.options,
             rules=plugins.rules.options,
         )
     )

@@ -47,6 +47,7 @@ EXIT_CODES: dict[type[FpaError], int] = {
     exceptions.CacheError: 6,
     exceptions.DataError: 7,
     OutputError: 8,
+    exceptions.SourceError: 10,
 }
 """Exit codes by error. Others: 0 success, 1 findings of severity error (``fpa validate``, ``fpa store check``), 2 wrong usage, 9 every row rejected, 130 interrupted."""
 
@@ -74,7 +75,14 @@ _COMMANDS = {
     "query": ("fpa_core.cli.data", "Read stored records."),
     "sql": ("fpa_core.cli.sql", "Ask in SQL over all stored records."),
     "latest": ("fpa_core.cli.data", "Show the last quote, trade and bars of a symbol."),
+    "portfolio": ("fpa_core.cli.portfolio", "Show what accounts hold, have earned, and are worth."),
     "inventory": ("fpa_core.cli.data", "Show what is stored: rows, first and last time."),
+    "history": ("fpa_core.cli.sources", "Fetch the history of symbols from a source."),
+    "stream": ("fpa_core.cli.sources", "Store what a source delivers live."),
+    "sync": ("fpa_core.cli.sources", "Store the account of a source."),
+    "coverage": ("fpa_core.cli.sources", "Show which ranges of time were fetched."),
+    "gaps": ("fpa_core.cli.sources", "Show what was not fetched yet."),
+    "backfill": ("fpa_core.cli.sources", "Plan what is missing, and fetch it."),
     "batches": ("fpa_core.cli.admin", "List the stored batches, latest first."),
     "undo": ("fpa_core.cli.admin", "Undo a batch."),
     "quarantine": ("fpa_core.cli.quarantine", "Review quarantined records, and fix, replay or discard them."),
@@ -82,6 +90,7 @@ _COMMANDS = {
     "rules": ("fpa_core.cli.rules", "List the enabled validation rules."),
     "config": ("fpa_core.cli.admin", "Show or check the configuration."),
     "store": ("fpa_core.cli.storage", "Check, back up, restore, compact or migrate the database."),
+    "publish": ("fpa_core.cli.publish", "Publish what is stored as tables of a lake."),
     "cache": ("fpa_core.cli.cache", "Inspect, warm, invalidate or clear the cache."),
     "completion": ("fpa_core.cli.setup", "Print a completion script for a shell."),
 }
@@ -96,8 +105,11 @@ class App:
         self.log_level = log_level
         self.read_only = read_only
 
-    def open(self, *, lazy: bool = True) -> DataLayer:
-        """Open the data layer. Its parts open on first use unless *lazy* is false."""
+    def open(self, *, lazy: bool = True, existing: bool = False) -> DataLayer:
+        """Open the data layer. Its parts open on first use unless *lazy* is false.
+
+        :param existing: whether the database must exist, as for commands that only read: they do not create one in the wrong folder.
+        """
         from fpa_core import config, log
         from fpa_core.layer import open_tree
 
@@ -106,7 +118,10 @@ class App:
         tree = config.load(self.config, env=self.env, overrides=overrides)
         log.configure(tree.logging, self.log_level, secrets=tree.secrets)
         conceal(tree.secrets)
-        return open_tree(tree, lazy=lazy)
+        layer = open_tree(tree, lazy=lazy)
+        if existing:
+            layer.require_database()
+        return layer
 
 
 class _Group(click.Group):
@@ -161,7 +176,7 @@ def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 success; 1 validate, audit or store check found errors; 2 wrong usage; 3 configuration; 4 plugin; 5 database; "
-    "6 cache; 7 unreadable data; 8 output cannot be written; 9 every row was rejected; 130 interrupted.",
+    "6 cache; 7 unreadable data; 8 output cannot be written; 9 every row was rejected; 10 source; 130 interrupted.",
 )
 @click.option(
     "--config",

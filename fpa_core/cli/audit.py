@@ -31,7 +31,7 @@ def audit(app: App, /, kind: str | None, since: int | None, strict: bool, as_jso
     """
     from fpa_core import audit as auditing
 
-    with app.open() as data:
+    with app.open(existing=True) as data:
         latest = max((batch.id for batch in data.store.batches(limit=1)), default=0)
         with progress_bar("audit") as progress:
             result = auditing.audit(data.store, data.validator, kind, since=since, progress=progress)

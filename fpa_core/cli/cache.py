@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core.cli.app import App, exit_code
+from fpa_core.cli.files import KINDS
 from fpa_core.cli.output import json_option, note, print_json, say
 from fpa_core.cli.tables import table, wide_option
 from fpa_core.exceptions import FpaError
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["cache"]
 
-KINDS = ["quotes", "trades", "bars", "orders", "positions", "snapshots"]
 ABSENT = 1
 """The exit code of ``fpa cache get`` when there is no usable value."""
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fpa_core.layer import DataLayer
     from fpa_core.protocols import Receipt
 
-__all__ = ["ingest", "inventory", "latest", "query"]
+__all__ = ["ingest", "inventory", "latest", "query", "show_receipt"]
 
 FORMATS = ["table", "csv", "jsonl", "parquet"]
 COUNTS = ("read", "inserted", "duplicate", "revised", "quarantined")
@@ -101,7 +101,7 @@ def ingest(
             entries.append(entry)
             if shown is not None and not as_json:
                 with after_commit(_stored(entries)):
-                    _show_receipt(shown, target)
+                    show_receipt(shown, target)
     with after_commit(_stored(entries)):
         _show_totals(entries, as_json=as_json, dry_run=dry_run)
     if failed is not None:
@@ -188,7 +188,8 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{counts[name]:,} {name}" for name in COUNTS)
 
 
-def _show_receipt(receipt: Receipt, target: str) -> None:
+def show_receipt(receipt: Receipt, target: str) -> None:
+    """Print a receipt."""
     rate = f"{receipt.read / receipt.seconds:,.0f} rows/s" if receipt.seconds else ""
     name = receipt.file or target
     say(f"{name}: {receipt.kind or 'records'}, batch {receipt.batch}, {receipt.seconds:.2f} s, {rate}")
@@ -214,9 +215,15 @@ def _show_receipt(receipt: Receipt, target: str) -> None:
 @click.option("--limit", type=click.IntRange(0), help="The largest number of rows.")
 @click.option("--latest-first", is_flag=True, help="Show the latest rows first; --limit counts from the end.")
 @click.option(
+    "--order",
+    type=click.Choice(["symbol", "time"]),
+    help="By symbol, then time; or by time over all symbols. Default: symbol, or time with --latest-first.",
+)
+@click.option(
     "--where", multiple=True, metavar="COLUMN=VALUE", help="A further condition, such as interval=1m; repeatable."
 )
 @click.option("--as-known-at", help="The data as known at that time, without later batches and corrections.")
+@click.option("--adjust", type=click.Choice(["splits", "all"]), help="Adjust prices for splits, or also for dividends.")
 @click.option("--batch", type=int, help="Only rows of this batch.")
 @click.option("--origin", help="Only rows of this origin, such as files:fxcm or 'files:*'.")
 @click.option(
@@ -234,6 +241,7 @@ def query(
     form: str,
     output: Path | None,
     limit: int | None,
+    order: str | None,
     **conditions: Any,
 ) -> None:
     """Read records of KIND, of SYMBOL or of all symbols. For snapshots, SYMBOL is the account.
@@ -241,7 +249,8 @@ def query(
     Decimals and times are printed exactly as stored. In CSV, a missing value is an empty cell.
     """
     conditions |= _conditions(kind, where)
-    with app.open() as data:
+    conditions["order"] = order or _order(symbol, latest_first=conditions["latest_first"])
+    with app.open(existing=True) as data:
         if form == "table" and output is None:
             _show_rows(data, kind, symbol, limit, conditions)
             return
@@ -257,6 +266,14 @@ def query(
             return
         rows = export.write(selection.query.kind, selection.batches(), output, format=shape)
         note(f"{rows:,} {kind} written to {output}")
+
+
+def _order(symbol: str | None, *, latest_first: bool) -> str:
+    """Return the order of rows if none is asked for: the latest rows of several symbols are the latest by time."""
+    from fpa_core.patterns import name_of
+
+    several = symbol is None or name_of(symbol) is None
+    return "time" if latest_first and several else "symbol"
 
 
 def _conditions(kind: str, where: tuple[str, ...]) -> dict[str, str | None]:
@@ -300,7 +317,7 @@ def latest(app: App, /, symbol: str, as_json: bool) -> None:
     """Show the last quote and trade of SYMBOL, and its last bar of each interval."""
     from fpa_core.serialization import to_dict
 
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = [record for kind in ("quotes", "trades") if (record := data.store.latest(symbol, kind)) is not None]
         intervals = sorted({bar.interval for bar in data.select("bars", symbol)})
         found += [data.select("bars", symbol, interval=each, limit=1, latest_first=True).first() for each in intervals]
@@ -329,7 +346,7 @@ def _kind(record: Any) -> str:
 @click.pass_obj
 def inventory(app: App, /, kind: str | None, as_json: bool) -> None:
     """Show what is stored, by kind and symbol: rows, first and last time."""
-    with app.open() as data:
+    with app.open(existing=True) as data:
         extents = data.store.inventory(kind)
     rows = [
         (extent.kind, extent.subject, extent.rows, when(extent.first_ns), when(extent.last_ns)) for extent in extents

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "file_options", "formats", "reading_options", "said_options", "sniff", "targets_of"]
 
-KINDS = ["quotes", "trades", "bars", "orders", "positions", "snapshots"]
+KINDS = [
+    "quotes",
+    "trades",
+    "bars",
+    "orders",
+    "positions",
+    "snapshots",
+    "fills",
+    "corporate_actions",
+    "cash",
+]
 
 
 def file_options(command: Any) -> Any:

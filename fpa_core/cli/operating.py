@@ -34,7 +34,7 @@ def check(app: App, /, repair: bool, as_json: bool) -> None:
     Nothing is changed without --repair, and writers are not held up. Exit codes: 0 sound, or all errors mended; 1 errors were found; 5 the database
     cannot be opened at all.
     """
-    with app.open() as data, work_bar("check") as tick:
+    with app.open(existing=True) as data, work_bar("check") as tick:
         report = data.operations.check(repair=repair, tick=tick)
     if as_json:
         print_json(_check_as_dict(report))
@@ -77,7 +77,7 @@ def backup(app: App, /, dest: Path | None, keep: int | None, as_json: bool) -> N
 
     DEST is a folder, or a file that ends in .db; the default is the folder of [backup].
     """
-    with app.open() as data, work_bar("backup") as tick:
+    with app.open(existing=True) as data, work_bar("backup") as tick:
         made = data.operations.backup(dest, keep=keep, tick=tick)
     if as_json:
         print_json(_backup_as_dict(made) | {"removed": [str(path) for path in made.removed]})
@@ -150,7 +150,7 @@ def restore(app: App, /, backup: Path, replace: bool, as_json: bool) -> None:
 @click.pass_obj
 def compact(app: App, /, as_json: bool) -> None:
     """Give back the space that nothing uses, as after an undo or a deletion. It takes as much free space as the database has."""
-    with app.open() as data:
+    with app.open(existing=True) as data:
         before, after = data.operations.compact()
     if as_json:
         print_json({"before": before.bytes, "after": after.bytes, "freed": before.bytes - after.bytes})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.files import reading_options, said_options
+from fpa_core.cli.files import KINDS, reading_options, said_options
 from fpa_core.cli.output import after_commit, data_output, json_option, note, print_json, say, when
 from fpa_core.cli.tables import table, wide_option
 from fpa_core.protocols import State
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["quarantine"]
 
-KINDS = ["quotes", "trades", "bars", "orders", "positions", "snapshots"]
 FORMATS = ["csv", "jsonl", "parquet"]
 STATES = [*map(str, State), "any"]
 
@@ -77,7 +76,7 @@ def quarantine_list(app: App, /, limit: int, state: str, as_json: bool, **condit
     from fpa_core.quarantine import as_dict
 
     given = _given(conditions | {"state": None if state == "any" else state})
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = data.quarantine.list(limit=limit, **given)
         count = data.quarantine.count(**given)
     if as_json:
@@ -101,7 +100,7 @@ def quarantine_show(app: App, /, record: int, as_json: bool) -> None:
     """Show a quarantined record as it was received, and why it was rejected."""
     from fpa_core.quarantine import as_dict
 
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = next(iter(data.quarantine.list(id=record)), None)
     if found is None:
         raise click.BadParameter(f"no record {record} in quarantine", param_hint="ID")
@@ -129,7 +128,7 @@ def quarantine_replay(
 
     Records that do not pass stay in quarantine.
     """
-    with app.open() as data:
+    with app.open(existing=True) as data:
         receipts = data.quarantine.replay(ignore_rules=ignore_rules, **_given(conditions, ids))
     with after_commit(f"stored: {len(receipts)} batches"):
         _answer(receipts, as_json=as_json)
@@ -170,7 +169,7 @@ def quarantine_retry(app: App, /, batch: int, ignore_rules: tuple[str, ...], as_
 
     Options that are not given keep their values from the ingest of the file. Rows that still cannot be parsed stay in quarantine.
     """
-    with app.open() as data:
+    with app.open(existing=True) as data:
         receipt = data.quarantine.retry(batch, ignore_rules=ignore_rules, **said_options(options))
     with after_commit(f"stored: batch {receipt.batch}"):
         _answer([receipt], as_json=as_json)
@@ -195,7 +194,7 @@ def quarantine_fix(
         if not sign or not name:
             raise click.BadParameter(f"{change!r} is not of the form COLUMN=VALUE", param_hint="COLUMN=VALUE")
         values[name] = value
-    with app.open() as data:
+    with app.open(existing=True) as data:
         receipt = data.quarantine.fix(record, values, ignore_rules=ignore_rules)
     with after_commit(f"stored: batch {receipt.batch}"):
         if as_json:
@@ -218,7 +217,7 @@ def quarantine_discard(app: App, /, ids: tuple[int, ...], yes: bool, as_json: bo
     given = _given(conditions, ids)
     if not given:
         raise click.UsageError("give record ids, or an option such as --batch")
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = data.quarantine.count(state=State.OPEN, **given)
         if found and not yes:
             if not _is_interactive():
@@ -260,7 +259,7 @@ def quarantine_export(
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise click.UsageError("Parquet cannot be written to a terminal; give a file with --output")
     given = _given(conditions | {"state": None if state == "any" else state}, ids)
-    with app.open() as data:
+    with app.open(existing=True) as data:
         if output is None:
             with data_output(form) as stream:
                 data.quarantine.export(stream, form, **given)

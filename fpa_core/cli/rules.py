@@ -11,7 +11,7 @@ import click
 from fpa_core.cli.app import App
 from fpa_core.cli.output import json_option, print_json, say
 from fpa_core.cli.tables import table, wide_option
-from fpa_core.display import displayed
+from fpa_core.display import displayed, value_text
 
 __all__ = ["rules"]
 
@@ -64,14 +64,14 @@ def rules_show(app: App, /, rule: str, as_json: bool) -> None:
         unit = f" [{entry['units'][name]}]" if name in entry["units"] else ""
         origin = entry["origins"].get(name)
         set_at = f"; {origin}" if origin else ""
-        say(f"  {name} = {_text(value)}{unit}  (default {_text(entry['defaults'][name])}{set_at})")
+        say(f"  {name} = {value_text(value)}{unit}  (default {value_text(entry['defaults'][name])}{set_at})")
         if name in meaning:
             say(f"      {meaning[name]}")
     for name in ("where", "tolerate", "stop"):
         if entry[name]:
-            say(f"  {name} = {_text(entry[name])}  ({_origin(entry, name)})")
+            say(f"  {name} = {value_text(entry[name])}  ({_origin(entry, name)})")
     for pattern, changes in entry["overrides"].items():
-        values = ", ".join(f"{name} = {_text(value)}" for name, value in changes.items())
+        values = ", ".join(f"{name} = {value_text(value)}" for name, value in changes.items())
         say(f"  for {pattern}: {values or 'unchanged'}  ({_origin(entry, f'overrides.{pattern}')})")
 
 
@@ -101,7 +101,8 @@ def _idle(app: App, rule: str) -> dict[str, Any]:
 def _parameters(entry: Mapping[str, Any]) -> str:
     """Return the parameters; those that were set are marked with a star."""
     return ", ".join(
-        f"{name}={_text(value)}{'*' if name in entry['origins'] else ''}" for name, value in entry["parameters"].items()
+        f"{name}={value_text(value)}{'*' if name in entry['origins'] else ''}"
+        for name, value in entry["parameters"].items()
     )
 
 
@@ -111,12 +112,3 @@ def _owner(entry: Mapping[str, Any]) -> str:
 
 def _origin(entry: Mapping[str, Any], name: str, otherwise: str = "default") -> str:
     return str(entry["origins"].get(name, otherwise))
-
-
-def _text(value: Any) -> str:
-    """Return a value as text without Python syntax."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {_text(each)}" for name, each in value.items())
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_text, value)) + "]"
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

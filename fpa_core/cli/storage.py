@@ -29,7 +29,7 @@ def store_stats(app: App, /, as_json: bool) -> None:
     """Show database statistics: single (hot) and sealed rows of each kind, and bytes per sealed row."""
     from attrs import asdict
 
-    with app.open() as data:
+    with app.open(existing=True) as data:
         told = asdict(data.store.backend.describe())
     if told["path"] is not None:
         told["path"] = masked(told["path"])
@@ -62,7 +62,7 @@ def store_seal(app: App, /, kind: str | None, symbol: str | None, as_json: bool)
     """Move single rows of KIND and SYMBOL, or all rows, into compact segments, and merge late rows. The results of reads do not change."""
     from attrs import asdict
 
-    with app.open() as data:
+    with app.open(existing=True) as data:
         done = data.store.seal(kind, symbol=symbol)
     if as_json:
         print_json(asdict(done))

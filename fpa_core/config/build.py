@@ -56,12 +56,14 @@ def structure(
     validators: Classes,
     sources: Classes,
     rules: Classes,
+    lakes: Classes | None = None,
     explain: Callable[[str], str | None] | None = None,
 ) -> Config:
     """Return the typed configuration of *tree*.
 
     :param stores: options classes by backend name; likewise *caches*, *validators* and *sources*.
     :param rules: rule classes by id.
+    :param lakes: options classes by backend name.
     :param explain: returns a hint for an unknown name, such as a failed plugin that may have provided it.
     :raises ConfigError: with all problems.
     """
@@ -73,6 +75,10 @@ def structure(
     made = {
         name: builder.section(("sources", name), "source", sources, Section(backend=name))
         for name in tree.values.get("sources", {})
+    }
+    kept = {
+        name: builder.section(("lakes", name), "lake", lakes or {}, Section(backend=name))
+        for name in tree.values.get("lakes", {})
     }
     backup = builder.table(("backup",), BackupSection)
     formats = {name: builder.table(("formats", name), Format) for name in tree.values.get("formats", {})}
@@ -86,6 +92,7 @@ def structure(
         logging=tree.logging,
         backup=backup or BackupSection(),
         sources=made,
+        lakes=kept,
         formats={name: form for name, form in formats.items() if form is not None},
         env=tree.env,
         path=tree.path,

@@ -41,6 +41,8 @@ def _walk(config: Config) -> Iterator[tuple[KeyPath, Any]]:
         yield from _section((name,), getattr(config, name))
     for name, source in config.sources.items():
         yield from _section(("sources", name), source)
+    for name, lake in config.lakes.items():
+        yield from _section(("lakes", name), lake)
     yield from _leaves(("plugins",), config.plugins)
     yield from _leaves(("logging",), config.logging)
     yield from _leaves(("backup",), config.backup)

@@ -15,7 +15,7 @@ from fpa_core.config.sections import CacheSection, Section, ValidatorSection
 
 __all__ = ["CORE_KEYS", "SECTIONS", "Merger", "merge", "paths"]
 
-SECTIONS = ("store", "cache", "validator", "plugins", "logging", "backup", "sources", "formats")
+SECTIONS = ("store", "cache", "validator", "plugins", "logging", "backup", "sources", "formats", "lakes")
 
 CORE_KEYS: dict[str, tuple[str, ...]] = {
     "store": ("backend",),
@@ -31,6 +31,7 @@ CORE_KEYS: dict[str, tuple[str, ...]] = {
     ),
     "validator": ("backend", "level", "rules", "levels", "classes"),
     "sources": ("backend",),
+    "lakes": ("backend",),
 }
 """The core keys of each section; all others are options of its backend."""
 
@@ -95,8 +96,9 @@ class Merger:
             layer = layer | {"cache": layer["cache"] | {"ttl": {"default": ttl}}}
         for section in ("store", "cache", "validator"):
             self._drop_options((section,), layer, _DEFAULT_BACKENDS[section])
-        for name in layer.get("sources", {}):
-            self._drop_options(("sources", name), layer, name)
+        for section in ("sources", "lakes"):
+            for name in layer.get(section, {}):
+                self._drop_options((section, name), layer, name)
         self.values = merge(self.values, layer)
         for path, value in paths(layer):
             # A table in which a variable sets a key still has its origin in the file.

@@ -52,10 +52,18 @@ _SCALARS: dict[type[Any], Schema] = {
 }
 
 
-def schema(*, stores: Classes, caches: Classes, validators: Classes, sources: Classes, rules: Classes) -> Schema:
+def schema(
+    *,
+    stores: Classes,
+    caches: Classes,
+    validators: Classes,
+    sources: Classes,
+    rules: Classes,
+    lakes: Classes | None = None,
+) -> Schema:
     """Return the schema of the whole file.
 
-    :param stores: options classes by backend name; likewise *caches*, *validators* and *sources*.
+    :param stores: options classes by backend name; likewise *caches*, *validators*, *sources* and *lakes*.
     :param rules: rule classes by id.
     """
     sections = {
@@ -65,8 +73,9 @@ def schema(*, stores: Classes, caches: Classes, validators: Classes, sources: Cl
         "plugins": _table(PluginsSection),
         "logging": _table(LoggingSection),
         "backup": _table(BackupSection),
-        "sources": {"type": "object", "additionalProperties": _sources(sources)},
+        "sources": {"type": "object", "additionalProperties": _named("sources", sources)},
         "formats": {"type": "object", "additionalProperties": _table(Format)},
+        "lakes": {"type": "object", "additionalProperties": _named("lakes", lakes or {})},
     }
     references = {name: {"$ref": f"#/$defs/{name}"} for name in sections}
     environment = {"type": "object", "properties": references, "additionalProperties": False}
@@ -159,10 +168,9 @@ def _rule(cls: type[Any]) -> Schema:
     }
 
 
-def _sources(classes: Classes) -> Schema:
+def _named(section: str, classes: Classes) -> Schema:
     variants = [
-        _variant(Section, CORE_KEYS["sources"], name, options, default=True)
-        for name, options in sorted(classes.items())
+        _variant(Section, CORE_KEYS[section], name, options, default=True) for name, options in sorted(classes.items())
     ]
     return {"anyOf": variants} if variants else {"type": "object"}
 

@@ -66,7 +66,7 @@ class LogFormat(StrEnum):
 
 @frozen
 class Section:
-    """The backend chosen and its structured options: ``[store]`` and each ``[sources.NAME]``."""
+    """The backend chosen and its structured options: ``[store]``, each ``[sources.NAME]`` and each ``[lakes.NAME]``."""
 
     backend: str = "sqlite"
     options: Any = None
@@ -172,6 +172,7 @@ class Config:
     :ivar env: the overlay applied.
     :ivar sources: the sources that the configuration mentions, by name.
     :ivar formats: how files are read, by the names of ``[formats.NAME]``.
+    :ivar lakes: where rows are published, by name.
     :ivar origins: where each value came from, by path of keys; values not listed are defaults.
     :ivar secrets: the texts to redact, for :func:`fpa_core.log.configure`.
     """
@@ -184,6 +185,7 @@ class Config:
     backup: BackupSection = BackupSection()
     sources: Mapping[str, Section] = field(factory=dict)
     formats: Mapping[str, Format] = field(factory=dict)
+    lakes: Mapping[str, Section] = field(factory=dict)
     env: str | None = None
     path: Path | None = None
     origins: Mapping[KeyPath, Origin] = field(factory=dict, repr=False)

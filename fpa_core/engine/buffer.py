@@ -13,11 +13,13 @@ import pyarrow as pa
 
 from fpa_core.arrow.batches import equal_rows, to_decimal
 from fpa_core.engine import catalog
-from fpa_core.engine.catalog import SegmentInfo, opened, rows_of
+from fpa_core.engine.catalog import SegmentInfo
 from fpa_core.engine.filters import BatchFilter
 from fpa_core.engine.matched import MatchedRows, Owners, as_rows
 from fpa_core.engine.merge import Stored
-from fpa_core.engine.rows import Row, plain_columns, shape_of
+from fpa_core.engine.plain_columns import plain_columns
+from fpa_core.engine.rows import Row, shape_of
+from fpa_core.engine.segment_rows import opened, rows_of
 from fpa_core.engine.segment_writer import PendingSegment, write_segments
 from fpa_core.engine.sorting import Mask, Numbers, SubjectRuns, join_runs
 from fpa_core.engine.tables import Writer

@@ -18,9 +18,10 @@ from attrs import frozen
 from fpa_core.arrow import columns
 from fpa_core.arrow.batches import concat, equal_rows, to_scaled
 from fpa_core.engine import catalog
-from fpa_core.engine.catalog import SegmentInfo, opened, rows_of
+from fpa_core.engine.catalog import SegmentInfo
 from fpa_core.engine.rows import Range
 from fpa_core.engine.scan import hot_batches
+from fpa_core.engine.segment_rows import opened, rows_of
 from fpa_core.engine.segment_writer import PendingSegment, write_segments
 from fpa_core.engine.sorting import Numbers
 from fpa_core.engine.tables import Database, Writer

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from types import TracebackType
 
-import pyarrow as pa
-
 from fpa_core.exceptions import CorruptionError
 
 __all__ = ["damaged", "decoding"]
 
-_UNDECODABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, pa.ArrowException)
-"""Errors of what decodes texts, JSON and numbers, when it is given something else."""
+_UNDECODABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError)
+"""Errors of what decodes texts, JSON and numbers, when it is given something else; those of Arrow are told by their module, which this one does not import."""
 
 
 def damaged(what: str, key: object, problem: object) -> CorruptionError:
@@ -42,5 +40,5 @@ class decoding:  # noqa: N801  # it reads as what it does: with decoding("segmen
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, _UNDECODABLE):
+        if isinstance(error, _UNDECODABLE) or type(error).__module__.startswith("pyarrow."):
             raise damaged(self._what, self._key, f"{type(error).__name__}: {error}"[:300]) from error

@@ -20,7 +20,8 @@ from fpa_core.engine.buffer import MetSegments, OpenSegment, SealedPlace, Segmen
 from fpa_core.engine.catalog import SegmentInfo
 from fpa_core.engine.matched import MatchedRows, Owners
 from fpa_core.engine.merge import Action, MultisetMerge, Stored
-from fpa_core.engine.rows import Key, Range, Row, Shape, plain_columns, shape_of
+from fpa_core.engine.plain_columns import plain_columns
+from fpa_core.engine.rows import Key, Range, Row, Shape, shape_of
 from fpa_core.engine.sorting import Mask, Numbers, SubjectRuns, partition
 from fpa_core.engine.tables import Writer
 from fpa_core.kinds import Kind

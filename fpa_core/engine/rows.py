@@ -7,17 +7,15 @@ equal values have equal forms in every store, at any scale.
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable
 from typing import Any, NamedTuple, TypeAlias
 
-import pyarrow as pa
 from attrs import frozen
 
-from fpa_core.arrow import columns
 from fpa_core.kinds import Kind
 from fpa_core.numbers import decimal_text
 
-__all__ = ["Key", "Range", "Row", "Shape", "plain_columns", "plain_value", "shape_of"]
+__all__ = ["Key", "Range", "Row", "Shape", "plain_value", "shape_of"]
 
 Row: TypeAlias = tuple[Any, ...]
 Key: TypeAlias = tuple[Any, ...]
@@ -95,29 +93,6 @@ def shape_of(kind: Kind) -> Shape:
     return Shape(
         kind, kind.key, content, (*kind.key, *content, *added), row_key, prefix, (kind.subject, "ts_ns", *rest)
     )
-
-
-def plain_columns(kind: Kind, table: pa.Table | pa.RecordBatch, names: Sequence[str] | None = None) -> list[list[Any]]:
-    """Return columns of a table, by field name, as lists of the values that rows hold; those of :attr:`Shape.fields` for None."""
-    return list(_plain_columns(kind, table, shape_of(kind).fields if names is None else names))
-
-
-def _plain_columns(kind: Kind, table: pa.Table | pa.RecordBatch, names: Sequence[str]) -> Iterator[list[Any]]:
-    for name in names:
-        column = kind.by_field[name]
-        place = table.schema.get_field_index(column.name)
-        if place < 0:
-            yield [None] * table.num_rows
-            continue
-        array = table.column(place)
-        if isinstance(array, pa.ChunkedArray):
-            array = array.combine_chunks()
-        if column.type == "decimal":
-            scale = columns.scale_of(table.schema.field(place))
-            array = columns.as_texts(array if scale is None else columns.from_scaled(array, scale))
-        elif column.type == "time":
-            array = columns.times_as_ns(array)
-        yield array.to_pylist()
 
 
 def plain_value(kind: Kind, field: str, value: Any) -> Any:

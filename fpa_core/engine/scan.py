@@ -14,11 +14,12 @@ import pyarrow as pa
 from attrs import evolve, frozen
 
 from fpa_core.arrow import columns
-from fpa_core.engine.catalog import SegmentInfo, last_record, opened
+from fpa_core.engine.catalog import SegmentInfo
 from fpa_core.engine.damage import decoding
 from fpa_core.engine.filters import BatchFilter, matching
 from fpa_core.engine.rows import Row
 from fpa_core.engine.segment_cache import CachedSegment, SegmentCache
+from fpa_core.engine.segment_rows import last_record, opened
 from fpa_core.engine.sorting import Numbers
 from fpa_core.engine.tables import Reader
 from fpa_core.kinds import Column, Kind

@@ -6,11 +6,14 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
+from fpa_core.engine.catalog import SegmentInfo
 
-from fpa_core.engine.catalog import SegmentInfo, rows_of
-from fpa_core.segments.reader import Segment
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fpa_core.segments.reader import Segment
 
 __all__ = ["CachedSegment", "SegmentCache"]
 
@@ -30,6 +33,8 @@ class CachedSegment:
 
     def rows(self, start: int, end: int, names: Sequence[str], *, scaled: bool) -> pa.RecordBatch:
         """Return rows with the columns named; *scaled* as for :meth:`fpa_core.segments.reader.Segment.array`."""
+        from fpa_core.engine.segment_rows import rows_of
+
         if self._whole is None:
             return rows_of(self._info, self.segment, start, end, names=names, scaled=scaled)
         key = (tuple(names), scaled)

@@ -16,7 +16,8 @@ from attrs import frozen
 from fpa_core.arrow import columns
 from fpa_core.arrow.batches import concat, to_decimal, to_scaled
 from fpa_core.converters import MAX_NAME
-from fpa_core.engine.rows import plain_columns, shape_of
+from fpa_core.engine.plain_columns import plain_columns
+from fpa_core.engine.rows import shape_of
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import Column, Kind
 

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from fpa_core.engine import compaction, scan
-from fpa_core.engine.appending import Appender
 from fpa_core.engine.asked import check_quarantine_query, check_query, check_values
-from fpa_core.engine.digits import digits_of
+from fpa_core.engine.rows import plain_value, shape_of
 from fpa_core.engine.segment_cache import SegmentCache
-from fpa_core.engine.stream import EngineStream
 from fpa_core.engine.tables import Database
-from fpa_core.engine.transaction import Claims, Transaction, begin
 from fpa_core.exceptions import DatabaseBusyError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.protocols import (
     Batch,
     Capability,
+    CoverageEntry,
     InventoryEntry,
     QuarantineCount,
     Quarantined,
@@ -28,13 +23,22 @@ from fpa_core.protocols import (
     Query,
     Sealed,
     StoreDescription,
+    StoredVersion,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fpa_core.engine.stream import EngineStream
+    from fpa_core.engine.transaction import Transaction
 
 __all__ = ["EngineStore"]
 
 
 class EngineStore:
     """See :class:`fpa_core.protocols.StoreBackend`.
+
+    What needs Arrow is imported when it is first used: a list of batches or an inventory does without.
 
     :param database: the backend's tables.
     :param seal_rows: on closing after a write, quotes and trades of a symbol with at least so many hot rows are sealed; None for never.
@@ -66,6 +70,8 @@ class EngineStore:
         check_values({"symbol": subject})
         if not kind.multiset or Capability.SEAL not in self.capabilities:
             return Sealed()
+        from fpa_core.engine import compaction
+
         return compaction.seal(self.database, kind, subject=subject, least=least)
 
     @contextlib.contextmanager
@@ -73,6 +79,9 @@ class EngineStore:
         self, *, origin: str, file: str | None = None, digest: str | None = None, replays: int | None = None
     ) -> Iterator[Transaction]:
         """Begin a batch."""
+        from fpa_core.engine.appending import Appender
+        from fpa_core.engine.transaction import Claims, Transaction, begin
+
         with self.database.writer("write a batch") as tables:
             batch = begin(tables, Batch(0, origin, 0, file=file, digest=digest, replays=replays))
             transaction = Transaction(tables, batch, Claims(), Appender(self.database))
@@ -82,6 +91,8 @@ class EngineStore:
 
     def stream(self, *, origin: str) -> EngineStream:
         """Begin a batch that is written in groups."""
+        from fpa_core.engine.stream import EngineStream
+
         stream = EngineStream(self.database, origin)
         self._written = True
         return stream
@@ -90,6 +101,8 @@ class EngineStore:
         self, query: Query, rows: int = 16_384, *, columns: Sequence[str] | None = None, scaled: bool = False
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of *query* in order."""
+        from fpa_core.engine import scan
+
         check_query(query)
         with self.database.reader(f"read {query.kind.name}") as tables:
             yield from scan.scan(tables, query, rows, columns, scaled=scaled, cache=self._segments)
@@ -99,8 +112,41 @@ class EngineStore:
         check_values({"symbol": subject})
         return self.database.latest(kind, subject)
 
+    def history(self, kind: Kind, key: Mapping[str, Any]) -> Sequence[StoredVersion]:
+        """Return every version of the record with a key, in the order in which they became known."""
+        check_values(key)
+        shape = shape_of(kind)
+        place = tuple(plain_value(kind, name, key[name]) for name in shape.key)
+        columns = [shape.place(column.field) for column in kind.columns]
+        batch, since = shape.place("batch"), shape.place("since")
+        times: dict[int, int] = {}
+        with self.database.reader(f"read the history of {kind.name}") as tables:
+
+            def when(number: int) -> int:
+                if number not in times:
+                    (found,) = tables.batches.find(batch=number)
+                    times[number] = found.recorded_ns
+                return times[number]
+
+            versions = [
+                (
+                    row[since] or row[batch],
+                    StoredVersion(
+                        [row[column] for column in columns],
+                        row[batch],
+                        when(row[since] or row[batch]),
+                        *((row[-2], when(row[-2]), row[-1]) if len(row) > len(shape.columns) else ()),
+                    ),
+                )
+                for row in (*tables.rows.history_at(kind, [place]), *tables.rows.at(kind, [place]))
+            ]
+        # Of versions of one batch, those that were retired came before the one that stands.
+        return [version for _, version in sorted(versions, key=lambda each: each[0])]
+
     def count(self, query: Query) -> int:
         """Count the rows of *query*."""
+        from fpa_core.engine import scan
+
         check_query(query)
         with self.database.reader(f"count {query.kind.name}") as tables:
             return scan.count(tables, query)
@@ -117,14 +163,36 @@ class EngineStore:
 
     def digits(self, kind: Kind) -> Mapping[str, tuple[int, int]]:
         """Return the most digits before and after the point of each decimal column."""
+        from fpa_core.engine.digits import digits_of
+
         with self.database.reader(f"read {kind.name}") as tables:
             return digits_of(tables, kind)
+
+    def row_ranges(self, query: Query, parts: int) -> Sequence[InventoryEntry]:
+        """Return where the rows of *query* lie, from the catalog and the indexes."""
+        from fpa_core.engine import row_ranges
+
+        check_query(query)
+        with self.database.reader("look where rows lie") as tables:
+            return row_ranges.row_ranges(tables, query, parts)
+
+    def changed_parts(self, kind: Kind, spans: Sequence[tuple[int, int]], after: int, upto: int) -> set[int] | None:
+        """Return in which parts of time rows differ between two batches; see :func:`fpa_core.engine.changes.changed_parts`."""
+        from fpa_core.engine import changes
+
+        with self.database.reader("look for changes") as tables:
+            return changes.changed_parts(tables, kind, spans, after, upto)
 
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         """Return batches, latest first."""
         check_values({"batch": batch, "limit": limit})
         with self.database.reader("list batches") as tables:
             return tables.batches.find(batch=batch, limit=limit, children=children)
+
+    def coverage(self, kind: Kind | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
+        """Return the ledger of fetched ranges."""
+        with self.database.reader("read the ledger of fetched ranges") as tables:
+            return tables.coverage.find(None if kind is None else kind.name, subject)
 
     def quarantined(self, query: QuarantineQuery) -> Generator[Quarantined, None, None]:
         """Yield rejected records."""

@@ -1,8 +1,8 @@
 """The port: what a database must offer for the engine to keep the store's contracts over it.
 
 The methods are set-oriented and without policy: which rows are equal, what a later version replaces and what an undo brings back is decided by
-the engine. A backend keeps four things: the *hot* rows of each kind with their history, sealed segments with their catalog, batches, and the
-quarantine. Rows are plain tuples (see :mod:`fpa_core.engine.rows`); no method is called once per row.
+the engine. A backend keeps five things: the *hot* rows of each kind with their history, sealed segments with their catalog, batches, the
+quarantine, and the ledger of fetched ranges. Rows are plain tuples (see :mod:`fpa_core.engine.rows`); no method is called once per row.
 
 The engine relies on this:
 
@@ -32,6 +32,7 @@ from fpa_core.kinds import Kind
 from fpa_core.protocols import (
     Batch,
     Capability,
+    CoverageEntry,
     InventoryEntry,
     Problem,
     QuarantineCount,
@@ -47,6 +48,8 @@ from fpa_core.protocols import (
 __all__ = [
     "BatchReader",
     "BatchWriter",
+    "CoverageReader",
+    "CoverageWriter",
     "Database",
     "QuarantineReader",
     "QuarantineStore",
@@ -319,6 +322,26 @@ class QuarantineStore(QuarantineReader, Protocol):
         ...
 
 
+class CoverageReader(Protocol):
+    """The ledger of ranges of time that sources have delivered. An undo is seen by the state of the batch."""
+
+    def find(self, kind: str | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
+        """Return entries whose batch is not undone, by kind, subject, interval (None first), origin, start and batch."""
+        ...
+
+    def of_batch(self, batch: int) -> Sequence[CoverageEntry]:
+        """Return the entries of a batch, in any order."""
+        ...
+
+
+class CoverageWriter(CoverageReader, Protocol):
+    """The ledger, for whoever may change it."""
+
+    def replace(self, batch: int, entries: Sequence[CoverageEntry]) -> None:
+        """Put *entries*, whose batch is set, in the place of those of a batch."""
+        ...
+
+
 class Reader(Protocol):
     """One state of the store."""
 
@@ -340,6 +363,11 @@ class Reader(Protocol):
     @property
     def quarantine(self) -> QuarantineReader:
         """Rejected records."""
+        ...
+
+    @property
+    def coverage(self) -> CoverageReader:
+        """The ledger of fetched ranges."""
         ...
 
 
@@ -364,6 +392,11 @@ class Writer(Protocol):
     @property
     def quarantine(self) -> QuarantineStore:
         """Rejected records."""
+        ...
+
+    @property
+    def coverage(self) -> CoverageWriter:
+        """The ledger of fetched ranges."""
         ...
 
 

@@ -18,6 +18,7 @@ from attrs import define, evolve, field
 from fpa_core.arrow.conversion import to_table
 from fpa_core.engine.appending import Appender
 from fpa_core.engine.asked import check_quarantine_query, check_query, check_values
+from fpa_core.engine.coverage import joined
 from fpa_core.engine.matched import MatchedRows, Owners
 from fpa_core.engine.multisets import MultisetWriter
 from fpa_core.engine.quarantine import QuarantineClaims, QuarantineWriter
@@ -29,7 +30,7 @@ from fpa_core.engine.versions import VersionWriter
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.numbers import ns_text
-from fpa_core.protocols import Batch, Quarantined, QuarantineQuery, Query, State, WriteCounts
+from fpa_core.protocols import Batch, CoverageEntry, Quarantined, QuarantineQuery, Query, State, WriteCounts
 
 __all__ = ["Claims", "Transaction", "begin"]
 
@@ -257,6 +258,12 @@ class Transaction:
         return changed
 
     # The batch itself
+
+    def cover(self, entries: Sequence[CoverageEntry]) -> None:
+        """Enter ranges into the ledger. Those of a stream's groups belong to the stream: they make its entries longer."""
+        root = self._owners.root
+        known = self._tables.coverage.of_batch(root)
+        self._tables.coverage.replace(root, joined([*known, *(evolve(one, batch=root) for one in entries)]))
 
     def finish(self, *, read: int, reading: str | None = None, digest: str | None = None) -> None:
         """Note how many rows the source held, how they were read, and the digest of its file."""

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
-from attrs import evolve
+from attrs import evolve, field, fields_dict, frozen
 
 from fpa_core import config as configuration
 from fpa_core.config import Section
-from fpa_core.exceptions import ConfigError
+from fpa_core.exceptions import ConfigError, DatabaseError
 from fpa_core.formats import Format, FormatOffer
 from fpa_core.kinds import BARS, kind_of
 from fpa_core.protocols import Chunk, Query, SourceRequest
@@ -25,14 +25,17 @@ if TYPE_CHECKING:
     from fpa_core.layer.cached_reads import CachedReads
     from fpa_core.models import Order
     from fpa_core.operations import Operations
-    from fpa_core.plugins import PluginManager, Registration
-    from fpa_core.protocols import Source
+    from fpa_core.plugins import PluginManager, Registration, Registry
+    from fpa_core.portfolio import Portfolio
+    from fpa_core.protocols import Lake, Source, StoreBackend
     from fpa_core.quarantine import Quarantine
+    from fpa_core.sources.service import Sources
     from fpa_core.sql.relations import Relations
     from fpa_core.store import DataStore
+    from fpa_core.store.streams.stream import Stream
     from fpa_core.validator import DataValidator
 
-__all__ = ["Components", "rule_origins", "structured"]
+__all__ = ["Components", "StoreOpener", "rule_origins", "structured"]
 
 T = TypeVar("T")
 
@@ -54,6 +57,7 @@ def structured(tree: Tree, plugins: PluginManager) -> Config:
         caches=plugins.caches.options,
         validators=plugins.validators.options,
         sources=plugins.sources.options,
+        lakes=plugins.lakes.options,
         rules=plugins.rules.options,
         explain=plugins.explain,
     )
@@ -85,6 +89,50 @@ class _Lazy(Generic[T]):
             return values[self._name]
 
 
+@frozen
+class StoreOpener:
+    """Opens a store for reading in another process; it can be pickled.
+
+    The repr does not show the options, which may have a password.
+
+    :ivar backend: the name of the store's plugin.
+    :ivar block: plugins not to load.
+    """
+
+    backend: str
+    options: Any = field(repr=False)
+    block: tuple[str, ...] = ()
+
+    def __call__(self) -> StoreBackend:
+        """Open the store, without making or changing anything if its plugin has the option ``read_only``.
+
+        :raises DatabaseError: if the database cannot be opened from here.
+        :raises PluginError: if the plugin is not installed here.
+        """
+        from fpa_core.plugins import PluginManager
+
+        options = self.options
+        path = getattr(options, "path", None)
+        if isinstance(path, Path) and not path.exists():
+            raise DatabaseError(
+                f"there is no database at {path} on this machine",
+                hint="put it where all workers reach it under one path, or use a store on a server",
+                path=str(path),
+                operation="open",
+            )
+        if "read_only" in fields_dict(type(options)):
+            options = evolve(options, read_only=True)
+        backend: StoreBackend = PluginManager(block=self.block).stores.require(self.backend).create(options)
+        return backend
+
+
+def _with_absolute_paths(options: Any) -> Any:
+    """Return the options of a store with each relative path made absolute: another process may run in another folder."""
+    paths = {name: getattr(options, name) for name in fields_dict(type(options))}
+    relative = {name: path for name, path in paths.items() if isinstance(path, Path)}
+    return evolve(options, **{name: path.expanduser().absolute() for name, path in relative.items()})
+
+
 class Components:
     """The store, cache and validator of a layer, and what connects them.
 
@@ -110,6 +158,7 @@ class Components:
             self.plugins.stores.require(chosen.backend).create(chosen.options),
             clock=self._clock,
             read_through=self._cached_reads.read,
+            reopen=StoreOpener(chosen.backend, _with_absolute_paths(chosen.options), self.config.plugins.block),
         )
         store.on_change(self._cached_reads.invalidate)
         store.on_commit(lambda receipt: self.plugins.notify("fpa_ingested", receipt=receipt))
@@ -170,6 +219,13 @@ class Components:
 
         return Quarantine(self.store, lambda: self.validator, self._read_rows)
 
+    @_Lazy
+    def portfolio(self) -> Portfolio:
+        """Return the portfolio of the accounts in the store."""
+        from fpa_core.portfolio import Portfolio
+
+        return Portfolio(self.store, self._clock)
+
     def _read_rows(
         self,
         rows: Sequence[Mapping[str, Any]],
@@ -196,9 +252,9 @@ class Components:
         )
         return self.source("files").read(request)
 
-    def _stored_order(self, order_id: str) -> Order | None:
+    def _stored_order(self, order_id: str, account: str) -> Order | None:
         """Return a stored order; the store is opened only when an order is checked."""
-        return self.store.get_order(order_id)
+        return self.store.get_order(order_id, account)
 
     @_Lazy
     def formats(self) -> Mapping[str, FormatOffer]:
@@ -210,32 +266,59 @@ class Components:
         self, symbols: Sequence[str], interval: str, start_ns: int, end_ns: int, *, last: int | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Yield stored bars, not from the cache; those of a batch being written are not seen."""
-        if "store" not in self.__dict__ and not self._has_database():
+        if "store" not in self.__dict__ and not self.has_database():
             return
         query = Query(
             BARS, tuple(symbols), start_ns, end_ns, {"interval": interval}, limit=last, reverse=last is not None
         )
         yield from self.store.backend.scan(query, BARS_AT_ONCE, columns=BAR_COLUMNS)
 
-    def _has_database(self) -> bool:
+    def has_database(self) -> bool:
         """Return whether the database exists, or may: validating a file must not create one."""
         path = getattr(self.config.store.options, "path", None)
         return path is None or Path(path).expanduser().exists()
 
     def source(self, name: str) -> Source:
         """Return a source; see :meth:`fpa_core.DataLayer.source`."""
-        section: Section = self.config.sources.get(name, Section(backend=name))
-        registration = self.plugins.sources.require(section.backend)
+        source: Source = self._named("source", name, self.config.sources, self.plugins.sources)
+        return source
+
+    def lake(self, name: str) -> Lake:
+        """Open a lake, with the options of ``[lakes.NAME]``."""
+        lake: Lake = self._named("lake", name, self.config.lakes, self.plugins.lakes)
+        return lake
+
+    @staticmethod
+    def _named(what: str, name: str, sections: Mapping[str, Section], offered: Registry) -> Any:
+        section = sections.get(name, Section(backend=name))
+        registration = offered.require(section.backend)
         options = section.options
         if options is None:
             try:
                 options = registration.options()
             except TypeError as error:
                 raise ConfigError(
-                    f"the source {name!r} needs options: {error}", hint=f"add [sources.{name}]"
+                    f"the {what} {name!r} needs options: {error}", hint=f"add [{what}s.{name}]"
                 ) from error
-        source: Source = registration.create(options)
-        return source
+        return registration.create(options)
+
+    @_Lazy
+    def sources(self) -> Sources:
+        """Return what can be done with sources."""
+        from fpa_core.ingest import LiveValidator
+        from fpa_core.sources.service import Sources
+
+        def stream(**options: Any) -> Stream:
+            return self.store.stream(record_filter=LiveValidator(self.validator, self.plugins.notify), **options)
+
+        return Sources(
+            store=lambda: self.store,
+            validator=lambda: self.validator,
+            source=self.source,
+            stream=stream,
+            plugins=self.plugins,
+            clock=self._clock,
+        )
 
     @_Lazy
     def operations(self) -> Operations:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import itertools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from fpa_core.display import displayed
-from fpa_core.exceptions import DataError
+from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.formats import FormatOffer, FormatOptions
-from fpa_core.ingest import LiveValidator, Progress, examine, ingest
-from fpa_core.kinds import Kind
+from fpa_core.ingest import LiveValidator, Progress, examine, ingest, notify_quarantined
+from fpa_core.kinds import KINDS, Kind, kind_of
 from fpa_core.layer.components import Components
 from fpa_core.layer.inputs import Input, files_of, with_positions
 from fpa_core.protocols import Sniffed
@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from fpa_core.config import Config
     from fpa_core.operations import CheckReport, Operations
     from fpa_core.plugins import PluginManager
+    from fpa_core.portfolio import Portfolio
     from fpa_core.protocols import Receipt, Source
+    from fpa_core.publish import Publication
     from fpa_core.quarantine import Quarantine
     from fpa_core.report import FileReport
+    from fpa_core.sources.service import Sources
     from fpa_core.sql import SqlAnswer
     from fpa_core.store import DataStore, Selection
     from fpa_core.store.queries import ColumnConditions, SelectOptions
@@ -37,9 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["DataLayer"]
 
 T = TypeVar("T")
-
-NOTIFIED_AT_ONCE = 1_000
-"""Maximum number of rejected records in one notification."""
 
 
 class DataLayer:
@@ -84,6 +84,11 @@ class DataLayer:
         return self._components.quarantine
 
     @property
+    def portfolio(self) -> Portfolio:
+        """What the accounts in the store hold, have earned, and are worth."""
+        return self._components.portfolio
+
+    @property
     def operations(self) -> Operations:
         """Operations on the store as a whole: checks, backups, restores, compaction, migrations."""
         return self._components.operations
@@ -115,6 +120,20 @@ class DataLayer:
         """
         _ = self.store, self.validator
         self._components.open_cache()
+
+    def require_database(self) -> None:
+        """Check that there is a database to read: opening a file that does not exist would create it.
+
+        :raises DatabaseError: if there is none.
+        """
+        if not self._components.has_database():
+            path = str(self.config.store.options.path)
+            raise DatabaseError(
+                f"there is no database at {path}",
+                hint="ingest a file to make one, or change to the folder of your fpa.toml",
+                path=path,
+                operation="open",
+            )
 
     # Writing
 
@@ -160,10 +179,7 @@ class DataLayer:
             max_rejected=max_rejected,
             said=made.said,
         )
-        if receipt.quarantined and self.plugins.has_listeners("fpa_quarantined"):
-            rejected = self.store.iter_quarantined(in_order=True, batch=receipt.batch)
-            while records := list(itertools.islice(rejected, NOTIFIED_AT_ONCE)):
-                self.plugins.notify("fpa_quarantined", batch=receipt.batch, records=records)
+        notify_quarantined(self.store, self.plugins, receipt)
         return receipt
 
     def ingest_files(
@@ -232,6 +248,48 @@ class DataLayer:
         )
         return AsyncStream(begin)
 
+    # Sources
+
+    @property
+    def sources(self) -> Sources:
+        """History, live data and accounts of the configured sources."""
+        return self._components.sources
+
+    @overload
+    def get(
+        self, what: type[T], symbol: str | Sequence[str], start: Any, end: Any = None, *, via: str, **options: Any
+    ) -> Selection[T]: ...
+
+    @overload
+    def get(
+        self, what: Kind | str, symbol: str | Sequence[str], start: Any, end: Any = None, *, via: str, **options: Any
+    ) -> Selection[Any]: ...
+
+    def get(
+        self,
+        what: Any,
+        symbol: str | Sequence[str],
+        start: Any,
+        end: Any = None,
+        *,
+        via: str,
+        interval: str | None = None,
+        **options: Any,
+    ) -> Selection[Any]:
+        """Return the rows of a range as :meth:`select` does, after fetching from a source what of it is not stored yet.
+
+        :param end: the first instant excluded; None for now.
+        :param via: the source.
+        :param interval: that of bars; a day unless another is given.
+        :param options: those of :meth:`fpa_core.sources.service.Sources.history`.
+        :raises SourceError: if the source fails.
+        """
+        (first, *_) = self.sources.subjects(via, what, symbol, interval)
+        self.sources.history(via, what, symbol, start=start, end=end, interval=interval, **options)
+        if first.interval is None:
+            return self.select(what, symbol, start=start, end=end)
+        return self.select(what, symbol, start=start, end=end, interval=first.interval)
+
     # Reading and validating
 
     @overload
@@ -258,6 +316,7 @@ class DataLayer:
         latest_first: bool = False,
         columns: Sequence[str] | None = None,
         order: str = "symbol",
+        adjust: str | None = None,
         **equal: Unpack[ColumnConditions],
     ) -> Selection[Any]:
         """Describe rows to read; nothing is read yet. The parameters are those of :meth:`fpa_core.store.DataStore.select`."""
@@ -273,6 +332,7 @@ class DataLayer:
             latest_first=latest_first,
             columns=columns,
             order=order,
+            adjust=adjust,
             **equal,
         )
         return selection
@@ -329,9 +389,53 @@ class DataLayer:
         The parameters are those of :meth:`ingest`.
         """
         from fpa_core.report import examine as report_on
+        from fpa_core.report import provenance_of
 
         made = Input(self._components, data, None, None, None, format, kind, symbol, interval, account, options)
-        return report_on(Path(data).name, self.validator, made.chunks(), progress=progress)
+        origin = provenance_of(data, self.config)
+        return report_on(Path(data).name, self.validator, made.chunks(), provenance=origin, progress=progress)
+
+    # Publishing
+
+    def publish(
+        self,
+        to: str,
+        *kinds: Kind | str | type[Any],
+        scale: int | None = None,
+        file_rows: int | None = None,
+        replace: bool = False,
+        verify: bool = False,
+        progress: Callable[[Kind], Progress] | None = None,
+    ) -> list[Publication]:
+        """Bring tables of a lake to the last batch of the store: all of a table's changes in one commit, or none.
+
+        :param to: the lake, of ``[lakes.NAME]`` or the name of a plugin's, such as ``iceberg``.
+        :param kinds: the kinds to publish; none for all that the store has rows of, or the lake a table.
+        :param scale: digits after the point of decimal columns; None for those a table has, or 18 for a new one.
+        :param file_rows: about how many rows a file may have; None for a million.
+        :param replace: write all files again, whatever the tables hold.
+        :param verify: compare the whole tables with the store afterwards, not only the new files.
+        :param progress: called for each kind; returns what is called with the number of rows written and the share of files done.
+        :raises DataError: if a value does not fit the decimal columns.
+        :raises DatabaseError: if a table belongs to another store, was changed by another program, or cannot be written.
+        """
+        from fpa_core.publish import FILE_ROWS, publish, published_kinds
+
+        with contextlib.closing(self._components.lake(to)) as lake:
+            chosen = list(dict.fromkeys(map(kind_of, kinds))) or published_kinds(self.store, lake, list(KINDS.values()))
+            return [
+                publish(
+                    self.store,
+                    lake,
+                    kind,
+                    scale=scale,
+                    file_rows=FILE_ROWS if file_rows is None else file_rows,
+                    replace=replace,
+                    verify=verify,
+                    progress=None if progress is None else progress(kind),
+                )
+                for kind in chosen
+            ]
 
     # Closing
 

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from fpa_core.arrow import columns
 from fpa_core.engine import scan
-from fpa_core.engine.catalog import SegmentInfo, opened, rows_of
+from fpa_core.engine.catalog import SegmentInfo
 from fpa_core.engine.rows import Row, shape_of
+from fpa_core.engine.segment_rows import opened, rows_of
 from fpa_core.engine.segment_writer import last_row_text
 from fpa_core.engine.tables import Database, Reader
 from fpa_core.exceptions import CorruptionError, DatabaseError

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from attrs import evolve
 
+from fpa_core.engine.coverage import uncover
 from fpa_core.engine.tables import Database, Writer
 from fpa_core.engine.transaction import begin
+from fpa_core.kinds import KINDS
 from fpa_core.numbers import ns_text
 from fpa_core.operations.check import CheckReport, check
 from fpa_core.operations.ledger import SET_ASIDE, ahead_of
 from fpa_core.outputs import private_folder, whole_file
-from fpa_core.protocols import Batch, Problem
+from fpa_core.protocols import Batch, Problem, Query
 
 __all__ = ["repair"]
 
@@ -41,6 +43,7 @@ def _set_aside(database: Database, problems: Iterable[Problem]) -> Iterator[Prob
         first, last = problem.batches
         with database.salvager("set a damaged segment aside") as tables:
             kept = _save(database, tables, problem.segment)
+            _uncover(tables, problem.segment)
             tables.segments.remove([problem.segment])
             batches = [one for page in tables.batches.scan() for one in page if first <= one.id <= last]
             # A batch of its own says what is missing from now on, and since when.
@@ -53,6 +56,15 @@ def _set_aside(database: Database, problems: Iterable[Problem]) -> Iterator[Prob
             remedy=f"its rows come back from {_sources(batches)}",
             repaired=True,
         )
+
+
+def _uncover(tables: Writer, segment: int) -> None:
+    """Take the time of a segment out of the ledger of fetched ranges, so that its rows are fetched again."""
+    for kind in KINDS.values():
+        for info in tables.segments.find(Query(kind)) if kind.multiset else ():
+            if info.id == segment:
+                uncover(tables, kind.name, info.subject, info.first_ns, info.last_ns + 1)
+                return
 
 
 def _save(database: Database, tables: Writer, segment: int) -> Path | None:

@@ -83,6 +83,7 @@ class PluginManager:
         self.rules = Registry("rule", self.explain)
         self.sources = Registry("source", self.explain)
         self.formats = Registry("format", self.explain)
+        self.lakes = Registry("lake", self.explain)
         self._registries = {
             "fpa_register_stores": self.stores,
             "fpa_register_caches": self.caches,
@@ -90,6 +91,7 @@ class PluginManager:
             "fpa_register_rules": self.rules,
             "fpa_register_sources": self.sources,
             "fpa_register_formats": self.formats,
+            "fpa_register_lakes": self.lakes,
         }
         candidates = [*discover(entry_points), *map(_passed_in, extra)]
         blocked = set(block)

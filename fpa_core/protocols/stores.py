@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Batch",
+    "CoverageEntry",
     "InventoryEntry",
     "KindFigures",
     "Query",
@@ -26,6 +27,7 @@ __all__ = [
     "StoreDescription",
     "StoreStream",
     "StoreTransaction",
+    "StoredVersion",
     "WriteCounts",
 ]
 
@@ -123,6 +125,27 @@ class WriteCounts:
 
 
 @frozen
+class CoverageEntry:
+    """A range of time of which a source has delivered all it has: without rows, there are none.
+
+    :ivar subject: the symbol; ``interval`` that of bars, None for other kinds.
+    :ivar origin: the source, as ``alpaca:iex``.
+    :ivar start_ns: the first instant covered; ``end_ns`` the first that is not.
+    :ivar rows: how many rows the source delivered for the range.
+    :ivar batch: the batch that brought them, of a group of a stream that of the stream; given by the store. If it is undone, the entry does not count.
+    """
+
+    kind: str
+    subject: str
+    interval: str | None
+    origin: str
+    start_ns: int
+    end_ns: int
+    rows: int
+    batch: int = 0
+
+
+@frozen
 class InventoryEntry:
     """How much of a kind and subject a store holds: rows, and the first and last time."""
 
@@ -183,6 +206,24 @@ class Sealed:
         return Sealed(self.rows + other.rows, self.segments + other.segments, self.subjects + other.subjects)
 
 
+@frozen
+class StoredVersion:
+    """One version of a record with a key: what it was, and from when to when it was read.
+
+    :ivar values: by the kind's columns: decimals as canonical texts, times as nanoseconds.
+    :ivar batch: the batch that brought it; ``known_ns`` when it could be read from: the time of that batch, or of the undo that restored it.
+    :ivar retired_by: the batch that ended it, ``retired_ns`` when; None while it is current. ``reason`` is ``revised``, ``deleted``, ``undone``,
+        or ``outdated`` for a version that came too late to be read at all.
+    """
+
+    values: Sequence[Any]
+    batch: int
+    known_ns: int
+    retired_by: int | None = None
+    retired_ns: int | None = None
+    reason: str | None = None
+
+
 class StoreTransaction(Protocol):
     """A batch being written: all of it becomes visible and durable when the context ends, or none of it."""
 
@@ -237,6 +278,10 @@ class StoreTransaction(Protocol):
         """
         ...
 
+    def cover(self, entries: Sequence[CoverageEntry]) -> None:
+        """Enter ranges of time that this batch, with earlier ones, covers into the ledger; their ``batch`` is set."""
+        ...
+
     def finish(self, *, read: int, reading: str | None = None, digest: str | None = None) -> None:
         """Record how many rows were read from the source for this batch, including the rejected ones.
 
@@ -266,7 +311,7 @@ class StoreStream(Protocol):
 
 
 class StoreBackend(Protocol):
-    """A database for all six kinds. Every method may be called from any thread."""
+    """A database for all kinds. Every method may be called from any thread."""
 
     capabilities: frozenset[Capability]
 
@@ -310,6 +355,13 @@ class StoreBackend(Protocol):
         """
         ...
 
+    def history(self, kind: Kind, key: Mapping[str, Any]) -> Sequence[StoredVersion]:
+        """Return every version of the record with a key, by the fields of :attr:`Kind.key`, in the order in which they became known.
+
+        Asked of a store with the capability ``history`` only, and not for multisets.
+        """
+        ...
+
     def inventory(self, kind: Kind) -> Sequence[InventoryEntry]:
         """Return one entry for each subject, in their order."""
         ...
@@ -321,8 +373,32 @@ class StoreBackend(Protocol):
         """
         ...
 
+    def row_ranges(self, query: Query, parts: int) -> Sequence[InventoryEntry]:
+        """Return ranges of time of subjects, by subject and first time, that hold all rows of *query*, with about how many each has, without reading them.
+
+        Each subject with rows has a range; ranges of one subject may overlap.
+
+        :param parts: ranges are small enough that the rows can be divided into so many about equal parts between them.
+        """
+        ...
+
+    def changed_parts(self, kind: Kind, spans: Sequence[tuple[int, int]], after: int, upto: int) -> set[int] | None:
+        """Return in which parts of time, at least, rows known at the batch *upto* differ from those known at the batch *after*; None for in all.
+
+        :param spans: ranges of time, both ends included, in order and apart. Part ``2 n + 1`` is span *n*; part 0 is the time before the first span, and
+            part ``2 n + 2`` the time after span *n*, to the next one if there is one.
+        """
+        ...
+
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         """Return batches, latest first; the groups of streams only with *children*, or by their ids."""
+        ...
+
+    def coverage(self, kind: Kind | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
+        """Return the ledger of fetched ranges, of one kind or symbol or of all, without those of undone batches.
+
+        By kind, symbol, interval (None first), origin, start, and batch.
+        """
         ...
 
     def quarantined(self, query: QuarantineQuery) -> Iterator[Quarantined]:

@@ -27,8 +27,8 @@ __all__ = [
     "Verdict",
 ]
 
-StoredOrder: TypeAlias = Callable[[str], Any]
-"""Returns the stored order of an id, or None."""
+StoredOrder: TypeAlias = Callable[[str, str], Any]
+"""Returns the stored order of an id and an account, or None."""
 
 
 class StoredBars(Protocol):
@@ -208,6 +208,14 @@ class ValidatorBackend(Protocol):
         records: Sequence[Any] | None = None,
     ) -> Sequence[Finding]:
         """Return the findings of a verdict, at most *limit*, in the order of the rows."""
+        ...
+
+    def sessions(self, subject: str, start_ns: int, end_ns: int) -> Sequence[tuple[int, int]] | None:
+        """Return the opens and closes of the sessions of a symbol's market that overlap the time from *start_ns* to *end_ns*, in order.
+
+        None if no calendar is configured for the symbol, or it does not cover the whole time. It is called only with
+        `Capability.SESSIONS`.
+        """
         ...
 
     def add(self, rule: Any) -> None:

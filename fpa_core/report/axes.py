@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-__all__ = ["Tick", "duration", "round_up", "time_ticks"]
+__all__ = ["Tick", "duration", "round_up", "step_text", "time_ticks", "value_ticks"]
 
 _SECOND = 10**9
 _DAY = 86_400 * _SECOND
@@ -96,3 +96,23 @@ def duration(ns: int) -> str:
         if len(parts) == 2:
             break
     return " ".join(parts) or f"{ns} ns"
+
+
+def value_ticks(low: float, high: float, most: int = 4) -> list[tuple[float, str]]:
+    """Return round values from *low* to *high*, at most *most* and one more, with their labels."""
+    span = high - low
+    if span <= 0:
+        return [(low, f"{low:,.6g}")]
+    power = 10.0 ** math.floor(math.log10(span / most))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10, 20) if power * factor * most >= span)
+    first, last = math.ceil(low / step), math.floor(high / step)
+    return [(number * step, step_text(number * step, step)) for number in range(first, last + 1)]
+
+
+def step_text(value: float, step: float) -> str:
+    """Return a multiple of a round step with the decimals that the step needs."""
+    if not 1e-9 <= step <= 1e12:
+        return f"{value:.3g}"
+    exponent = math.floor(math.log10(step) + 1e-9)
+    halves = round(step / 10.0**exponent, 3) == 2.5  # 2.5 needs one decimal more than 2
+    return f"{value + 0.0:,.{max(0, int(halves) - exponent)}f}"

@@ -38,7 +38,7 @@ def tag(element: str, *contents: Content, **attributes: Content) -> Html:
         for key, value in attributes.items()
         if value is not None
     )
-    if element in _VOID:
+    if element in _VOID and not contents:
         return Html(f"<{element}{written}>" if element == "meta" else f"<{element}{written}/>")
     return Html(f"<{element}{written}>{join(contents)}</{element}>")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fpa_core.arrow import columns
 from fpa_core.kinds import Column
 from fpa_core.numbers import decimal_text, ns_text
+from fpa_core.report.histograms import Histogram, histogram
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,6 +139,17 @@ class Profile:
             while len(found) < len(wanted) and passed >= wanted[len(found)]:
                 found.append(value)
         return found
+
+    def histogram(self) -> Histogram | None:
+        """Return the histogram of the numbers; from a sample if there are many distinct values, None if there are fewer than two."""
+        if not self.is_number:
+            return None
+        counts = self.counts if self.counts is not None else Counter([*self._sample, self.low, self.high])
+        whole = all(value == int(value) for value in counts)
+        floats: Counter[float] = Counter()
+        for value, count in counts.items():
+            floats[float(value)] += count
+        return histogram(floats, whole=whole)
 
     def most_frequent(self, most: int = 3) -> list[tuple[str, int]]:
         """Return the values that occur most often, with their counts."""

@@ -1,23 +1,23 @@
-"""The sections of the report on one file: the verdict and the findings of the rules."""
+"""The sections of the report on one file: the verdict, the findings of the rules, and the order of all others."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 from fpa_core.numbers import ns_text
-from fpa_core.protocols import SHAPE, Severity, Tally
+from fpa_core.protocols import Tally
 from fpa_core.report import charts
-from fpa_core.report.contents import profiles, timeline
-from fpa_core.report.gathering import Example, FileReport
+from fpa_core.report.contents import ends, price_lines, profiles, timeline
+from fpa_core.report.examples import anchor, broken_rules, examples, failure_text, severity_of
+from fpa_core.report.figures import share
+from fpa_core.report.filereport import FileReport
+from fpa_core.report.making import making
 from fpa_core.report.markup import Content, Html, join, name, tag
-from fpa_core.report.tables import heads, names, share
+from fpa_core.report.tables import Part, heads, names, scrolling
 
 __all__ = ["sections", "verdict"]
 
 WORST = 10
-PHRASES = {
-    SHAPE: "Every row can be parsed into a record.",
-}
 
 
 def verdict(report: FileReport) -> Html:
@@ -29,21 +29,39 @@ def verdict(report: FileReport) -> Html:
     return tag("span", "Valid", class_="badge good")
 
 
-def sections(report: FileReport) -> Html:
-    """Return all sections of a file."""
-    parts = [_head(report), _rules(report), _over_time(report), _symbols(report), _examples(report)]
-    return join([*parts, profiles(report), timeline(report)])
+def sections(report: FileReport, base: str) -> Html:
+    """Return the head, the table of contents, and all sections of a file.
+
+    :param base: the anchor of the file; those of its sections begin with it.
+    """
+    parts = list(_parts(report, base))
+    links = [tag("a", part.title, href=f"#{base}-{part.key}") for part in parts]
+    contents = tag("nav", *links, class_="contents", aria_label="Contents")
+    written = [
+        tag(
+            "section",
+            tag("h2", part.title),
+            tag("p", part.lead, class_="lead") if part.lead else "",
+            part.body,
+            id_=f"{base}-{part.key}",
+            class_=part.key,
+        )
+        for part in parts
+    ]
+    return join([_head(report), contents, *written])
 
 
-def _severity(report: FileReport, rule: str) -> str:
-    return "error" if rule == SHAPE else str(report.severities.get(rule, Severity.INFO))
-
-
-def _broken(report: FileReport) -> list[tuple[str, Tally]]:
-    """Return the broken rules: errors first, then by the number of failures."""
-    order = [str(severity) for severity in Severity]
-    found = [(rule, tally) for rule, tally in report.result.counts.items() if tally.failed]
-    return sorted(found, key=lambda each: (order.index(_severity(report, each[0])), -each[1].failed, each[0]))
+def _parts(report: FileReport, base: str) -> Iterator[Part]:
+    """Yield the sections that have content."""
+    yield _rules(report, base)
+    yield from _over_time(report)
+    yield from price_lines(report)
+    yield from _symbols(report)
+    yield from examples(report, base)
+    yield from profiles(report)
+    yield from timeline(report)
+    yield from ends(report)
+    yield making(report)
 
 
 def _head(report: FileReport) -> Html:
@@ -68,7 +86,8 @@ def _head(report: FileReport) -> Html:
                 "dl",
                 _total("rows", report.rows, report.rows, None),
                 _total("would be rejected", report.refused, report.rows, "error"),
-                _total("flagged, but stored", report.flagged, report.rows, "warning"),
+                _total("with warnings", report.warned, report.rows, "warning"),
+                _total("with info only", report.noted, report.rows, None),
                 _total("no findings", clean, report.rows, None),
                 class_="totals",
             ),
@@ -80,8 +99,8 @@ def _head(report: FileReport) -> Html:
 def _sentence(report: FileReport) -> str:
     if report.refused:
         return f"An ingest would quarantine {report.refused:,} of {report.rows:,} rows."
-    if report.flagged:
-        return f"An ingest would store all {report.rows:,} rows and flag {report.flagged:,} of them."
+    if report.warned:
+        return f"An ingest would store all {report.rows:,} rows, {report.warned:,} of them with warnings."
     return f"An ingest would store all {report.rows:,} rows."
 
 
@@ -91,18 +110,24 @@ def _total(label: str, count: int, rows: int, severity: str | None) -> Html:
     return tag("div", tag("dt", label), figure, note)
 
 
-def _rules(report: FileReport) -> Html:
-    broken = _broken(report)
+def _rules(report: FileReport, base: str) -> Part:
+    broken = broken_rules(report)
     silent = [rule for rule, tally in report.result.counts.items() if not tally.failed and tally.evaluated]
     unjudged = [rule for rule, tally in report.result.counts.items() if not tally.evaluated]
     rows = []
     for rule, tally in broken:
-        severity = _severity(report, rule)
-        summary = PHRASES.get(rule) or report.rules.get(rule.rpartition(" ")[2], {}).get("summary", "")
+        severity = severity_of(report, rule)
+        first, expected = failure_text(report, rule)
         rows.append(
             tag(
                 "tr",
-                tag("td", tag("code", rule), tag("p", summary), class_="full"),
+                tag(
+                    "td",
+                    tag("a", tag("code", rule), href=f"#{anchor(base, rule)}"),
+                    tag("p", name(first), class_="first") if first else "",
+                    tag("p", expected) if expected else "",
+                    class_="full",
+                ),
                 tag("td", tag("span", severity, class_=f"badge {severity}")),
                 tag("td", f"{tally.failed:,}", class_="n", data_label="failed"),
                 tag(
@@ -116,16 +141,15 @@ def _rules(report: FileReport) -> Html:
                 tag("td", f"{tally.not_evaluated:,}", class_="n", data_label="not checked"),
             )
         )
-    head = heads(["rule", "severity"], ["failed", "of those checked", "checked", "not checked"])
-    table = tag("div", tag("table", head, tag("tbody", *rows), class_="stack"), class_="scroll") if rows else ""
-    return tag(
-        "section",
-        tag("h2", "Findings by rule"),
-        tag("p", "A row that breaks a rule of severity error would be quarantined. All other rows would be stored; their findings are only counted.", class_="lead"),
-        table,
-        names("Passed by every row: ", silent),
-        names("Not checked, because the values are missing: ", unjudged),
-    )  # fmt: skip
+    head = heads(["rule, and the first row that broke it", "severity"], ["failed", "of those checked", "checked", "not checked"])  # fmt: skip
+    table = scrolling(head, tag("tbody", *rows), class_="stack") if rows else ""
+    lead = (
+        "A row that breaks a rule of severity error would be quarantined. All other rows would be stored; their findings are only counted. "
+        "Findings of severity info describe the data and are no warnings."
+    )
+    passed = names("Passed by every row: ", silent)
+    body = join([table, passed, names("Not checked, because the values are missing: ", unjudged)])
+    return Part("rules", "Findings by rule", lead, body)
 
 
 def _share_bar(tally: Tally, severity: str) -> Html:
@@ -133,22 +157,19 @@ def _share_bar(tally: Tally, severity: str) -> Html:
     return tag("svg", tag("rect", x="0", y="0", width=width, height="6"), class_=f"bar {severity}", aria_hidden="true")
 
 
-def _over_time(report: FileReport) -> Html:
+def _over_time(report: FileReport) -> Iterator[Part]:
     rules = [
-        (rule, _severity(report, rule), report.over_time[rule])
-        for rule, _ in _broken(report)
+        (rule, severity_of(report, rule), report.over_time[rule])
+        for rule, _ in broken_rules(report)
         if rule in report.over_time
     ]
-    if not report.all_rows.counts:
-        return Html()
-    return tag(
-        "section", tag("h2", "Findings over time"), charts.findings_over_time(report.all_rows, rules), class_="time"
-    )
+    if report.all_rows.counts:
+        yield Part("time", "Findings over time", "", charts.findings_over_time(report.all_rows, rules))
 
 
-def _symbols(report: FileReport) -> Html:
+def _symbols(report: FileReport) -> Iterator[Part]:
     if not report.symbols.symbols:
-        return Html()
+        return
     rows = [
         tag(
             "tr",
@@ -163,82 +184,11 @@ def _symbols(report: FileReport) -> Html:
     ]
     count = len(report.symbols.symbols)
     subject = "account" if any(kind.subject == "account" for kind in report.kinds) else "symbol"
-    lead = (
+    order = (
         f"The {len(rows)} of {count:,} with the most errors, then warnings."
         if count > len(rows)
         else "Errors first, then warnings."
     )
-    return tag(
-        "section",
-        tag("h2", f"Worst {subject}s"),
-        tag("p", "Rows that break at least one rule of that severity. ", lead, class_="lead"),
-        tag(
-            "div",
-            tag(
-                "table",
-                heads([subject], ["rows", "error", "warning", "info", "largest share"]),
-                tag("tbody", *rows),
-                class_="stack",
-            ),
-            class_="scroll",
-        ),
-    )  # fmt: skip
-
-
-def _examples(report: FileReport) -> Html:
-    parts = [
-        _example(report, rule, report.examples[rule], tally)
-        for rule, tally in _broken(report)
-        if rule in report.examples
-    ]
-    shapeless = [each for each in report.result.findings if each.rule == SHAPE]
-    if shapeless:
-        rows = [
-            tag("tr", tag("td", f"{(each.row or 0) + 1:,}", class_="n"), tag("td", name(each.message), class_="wide"))
-            for each in shapeless[:5]
-        ]
-        head = tag("thead", tag("tr", tag("th", "row", class_="n"), tag("th", "why it could not be parsed")))
-        parts.insert(0, _titled(report, SHAPE, tag("table", head, tag("tbody", *rows)), None, report.shapeless))
-    if not parts:
-        return Html()
-    lead = "The first rows that break each rule; the values the rule uses are marked. Rows are counted from 1, without the header."
-    return tag("section", tag("h2", "Examples"), tag("p", lead, class_="lead"), *parts)
-
-
-def _titled(report: FileReport, rule: str, table: Html, said: str | None, count: int) -> Html:
-    severity = _severity(report, rule)
-    heading = tag(
-        "h3", tag("code", rule), tag("span", severity, class_=f"badge {severity}"), tag("small", f"{count:,}")
-    )
-    return tag(
-        "div",
-        heading,
-        tag("p", name(said), class_="said") if said else "",
-        tag("div", table, class_="scroll"),
-        class_="example",
-    )
-
-
-def _example(report: FileReport, rule: str, examples: Sequence[Example], tally: Tally) -> Html:
-    there = [column for column in report.profiles if any(column in each.values for each in examples)]
-    looked = [column for column in report.profiles if any(column in each.finding.observed for each in examples)]
-    columns = [*looked, *(column for column in there if column not in looked)]  # a phone shows only the first columns
-    limits = any(each.finding.limit for each in examples)
-    numeric = {column for column in columns if report.profiles[column].is_number}
-    head = [tag("th", "row", class_="n")]
-    head += [tag("th", column, class_="n" if column in numeric else None) for column in columns]
-    head += [tag("th", "limit")] if limits else []
-    rows = []
-    for each in examples:
-        cells = [tag("td", f"{each.row:,}", class_="n")]
-        for column in columns:
-            value: Content = (
-                name(each.values[column]) if column in each.values else tag("span", "missing", class_="missing")
-            )
-            style = "n" if column in numeric else "fixed"
-            cells.append(tag("td", tag("mark", value) if column in looked else value, class_=style))
-        if limits:
-            cells.append(tag("td", name(each.finding.limit or ""), class_="fixed"))
-        rows.append(tag("tr", *cells))
-    table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows))
-    return _titled(report, rule, table, f"First: {examples[0].finding.message}.", tally.failed)
+    head = heads([subject], ["rows", "error", "warning", "info", "largest share"])
+    lead = f"Rows that break at least one rule of that severity. {order}"
+    yield Part("symbols", f"Worst {subject}s", lead, scrolling(head, tag("tbody", *rows), class_="stack"))

@@ -1,11 +1,12 @@
-"""The times at which each symbol has rows, and the gaps between them, collected in bounded memory."""
+"""The series of a file: the rows of each, when there are rows, and the symbols that broke rules. Memory is bounded."""
 
 from __future__ import annotations
 
-import heapq
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from attrs import frozen
 
 from fpa_core.arrow import columns
 from fpa_core.kinds import Kind
@@ -14,7 +15,7 @@ from fpa_core.report.timing import TimeCounts
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Coverage", "Silence", "Symbol", "SymbolTable"]
+__all__ = ["Coverage", "Series", "Symbol", "SymbolTable", "series_of", "times_of"]
 
 MOST_FOLLOWED = 200
 """The largest number of series whose coverage is recorded. Others are only counted."""
@@ -22,21 +23,45 @@ MOST_FOLLOWED = 200
 MOST_SYMBOLS = 100_000
 """The largest number of symbols counted separately. Further ones are counted together."""
 
-MOST_SILENCES = 10
 REST = "(all others)"
 
 
-class Silence(NamedTuple):
-    """A gap between two rows of a series. The longest sort last."""
+@frozen
+class Series:
+    """The rows of one series in a chunk: a symbol, or a symbol and an interval of bars.
 
-    ns: int
-    name: str
-    start_ns: int
+    :ivar rows: the positions of the rows in the chunk, sorted by time.
+    :ivar times: their times in nanoseconds.
+    """
+
+    subject: str
+    interval: str | None
+    rows: Any
+    times: Any
 
     @property
-    def end_ns(self) -> int:
-        """The time of the first row after the gap."""
-        return self.start_ns + self.ns
+    def name(self) -> str:
+        """The name on the page."""
+        return self.subject if self.interval is None else f"{self.subject} {self.interval}"
+
+
+def series_of(kind: Kind, table: pa.Table, times: Any) -> Iterator[Series]:
+    """Yield the series of a chunk."""
+    subjects = table.column(kind.by_field[kind.subject].name).combine_chunks().dictionary_encode()
+    codes = subjects.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    names = subjects.dictionary.to_pylist()
+    intervals: list[str | None] = [None]
+    if "interval" in kind.by_name:
+        encoded = table.column("interval").combine_chunks().dictionary_encode()
+        intervals = encoded.dictionary.to_pylist()
+        codes = codes * len(intervals) + encoded.indices.to_numpy(zero_copy_only=False)
+    order = np.lexsort([times, codes])
+    codes = codes[order]
+    starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]]).tolist()
+    for start, end in zip(starts, [*starts[1:], len(codes)], strict=True):
+        subject, interval = divmod(int(codes[start]), len(intervals))
+        rows = order[start:end]
+        yield Series(names[subject], intervals[interval], rows, times[rows])
 
 
 class Symbol:
@@ -77,61 +102,20 @@ class SymbolTable:
 
 
 class Coverage:
-    """The times at which there are rows, by series: a symbol, or a symbol and an interval of bars."""
+    """The times at which there are rows, by series."""
 
     def __init__(self) -> None:
         self.series: dict[str, TimeCounts] = {}
-        self.silences: list[Silence] = []
-        self._last: dict[str, int] = {}
 
-    def add(self, kind: Kind, table: pa.Table, times: Any) -> None:
-        """Add the rows of a chunk."""
-        names = _names(kind, table)
-        codes = names.indices.to_numpy(zero_copy_only=False)
-        order = np.lexsort([times, codes])
-        codes, times = codes[order], times[order]
-        starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]])
-        labels = names.dictionary.to_pylist()
-        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(codes)], strict=True):
-            self._follow(labels[codes[start]], times[start:end])
-
-    def _follow(self, name: str, times: Any) -> None:
-        if name not in self._last and len(self._last) >= MOST_SYMBOLS:
-            return
-        last = self._last.get(name)
-        steps = np.diff(times, prepend=times[0] if last is None else last)
-        longest = np.argpartition(steps, -min(MOST_SILENCES, len(steps)))[-MOST_SILENCES:]
-        for place in longest.tolist():
-            if steps[place] > 0:
-                self._note(Silence(int(steps[place]), name, int(times[place] - steps[place])))
-        self._last[name] = max(int(times[-1]), times[-1] if last is None else last)
-        if name in self.series or len(self.series) < MOST_FOLLOWED:
-            self.series.setdefault(name, TimeCounts()).add(times)
-
-    def _note(self, silence: Silence) -> None:
-        if len(self.silences) < MOST_SILENCES:
-            heapq.heappush(self.silences, silence)
-        else:
-            heapq.heappushpop(self.silences, silence)
-
-    def longest(self) -> list[Silence]:
-        """Return the longest gaps, the longest first."""
-        return sorted(self.silences, reverse=True)
+    def add(self, series: Series) -> None:
+        """Add the rows of a series in a chunk."""
+        if series.name in self.series or len(self.series) < MOST_FOLLOWED:
+            self.series.setdefault(series.name, TimeCounts()).add(series.times)
 
     def fullest(self, most: int) -> list[tuple[str, TimeCounts]]:
         """Return the series with the most rows, sorted by name."""
         ranked = sorted(self.series.items(), key=lambda each: (-each[1].total, each[0]))[:most]
         return sorted(ranked)
-
-
-def _names(kind: Kind, table: pa.Table) -> pa.DictionaryArray:
-    """Return the series of each row."""
-    import pyarrow.compute as pc
-
-    subject = table.column(kind.by_field[kind.subject].name)
-    if "interval" in kind.by_name:
-        subject = pc.binary_join_element_wise(subject, table.column("interval"), " ")
-    return subject.combine_chunks().dictionary_encode()
 
 
 def times_of(table: pa.Table) -> Any:

@@ -1,22 +1,25 @@
-"""Helpers for the tables of a report."""
+"""Helpers for the tables and sections of a report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from fpa_core.report.markup import Html, join, tag
+from fpa_core.report.markup import Content, Html, join, tag
 
-__all__ = ["heads", "names", "share"]
+__all__ = ["Part", "fold", "heads", "names", "scrolling"]
 
 
-def share(part: int, whole: int) -> str:
-    """Return a share in percent. Only none is ``0 %`` and only all is ``100 %``."""
-    if not part:
-        return "0 %"
-    percent = 100 * part / whole
-    if 0 < percent < 0.01:
-        return "< 0.01 %"
-    return "100 %" if part == whole else "> 99.99 %" if percent > 99.99 else f"{percent:.2f} %"
+class Part(NamedTuple):
+    """A section of the page.
+
+    :ivar key: the last part of its anchor.
+    """
+
+    key: str
+    title: str
+    lead: Content
+    body: Html
 
 
 def names(before: str, texts: Sequence[str]) -> Html:
@@ -28,3 +31,13 @@ def heads(texts: Sequence[str], numbers: Sequence[str]) -> Html:
     """Return the head of a table: text columns, then number columns."""
     cells = [*(tag("th", text) for text in texts), *(tag("th", number, class_="n") for number in numbers)]
     return tag("thead", tag("tr", *cells))
+
+
+def scrolling(*contents: Content, class_: str | None = None) -> Html:
+    """Return a table that scrolls sideways if it is too wide for the page."""
+    return tag("div", tag("table", *contents, class_=class_), class_="scroll")
+
+
+def fold(title: str, *contents: Content) -> Html:
+    """Return contents that are shown when their title is clicked."""
+    return tag("details", tag("summary", title), *contents)

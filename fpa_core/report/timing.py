@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MOST_BINS", "WIDTHS", "TimeCounts"]
+__all__ = ["MOST_BINS", "WIDTHS", "TimeCounts", "level_for"]
 
 _SECOND = 10**9
 _MINUTE, _HOUR, _DAY = 60 * _SECOND, 3_600 * _SECOND, 86_400 * _SECOND
@@ -23,6 +23,13 @@ WIDTHS: tuple[int, ...] = (
 
 MOST_BINS = 240
 """The largest number of bins between the first and the last time; with more, they are made wider."""
+
+
+def level_for(first: int, last: int, level: int = 0, most: int = MOST_BINS) -> int:
+    """Return the lowest level, not below *level*, whose bins cover a range of time with at most *most* of them."""
+    while level + 1 < len(WIDTHS) and last // WIDTHS[level] - first // WIDTHS[level] >= most:
+        level += 1
+    return level
 
 
 class TimeCounts:
@@ -59,10 +66,7 @@ class TimeCounts:
         if self.counts:
             first = min(first, min(self.counts) * self.width)
             last = max(last, max(self.counts) * self.width)
-        level = self.level
-        while level + 1 < len(WIDTHS) and last // WIDTHS[level] - first // WIDTHS[level] >= MOST_BINS:
-            level += 1
-        self.at_level(level)
+        self.at_level(level_for(first, last, self.level))
 
     def at_level(self, level: int) -> None:
         """Merge bins so that they have the width of a level, if they are narrower."""
@@ -80,8 +84,7 @@ class TimeCounts:
         each = list(many)
         level = max((one.level for one in each), default=0)
         if each and (places := [place * one.width for one in each for place in one.counts]):
-            while level + 1 < len(WIDTHS) and (max(places) - min(places)) // WIDTHS[level] >= MOST_BINS:
-                level += 1
+            level = level_for(min(places), max(places), level)
         for one in each:
             one.at_level(level)
         return WIDTHS[level]

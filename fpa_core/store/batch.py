@@ -8,8 +8,17 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from fpa_core.arrow.conversion import to_table
+from fpa_core.identity import IdMaker
 from fpa_core.kinds import KINDS, ORDERS, POSITIONS, Kind
-from fpa_core.protocols import Quarantined, QuarantineQuery, Query, Receipt, StoreTransaction, WriteCounts
+from fpa_core.protocols import (
+    CoverageEntry,
+    Quarantined,
+    QuarantineQuery,
+    Query,
+    Receipt,
+    StoreTransaction,
+    WriteCounts,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +45,7 @@ class StoreBatch:
         self._origin = origin
         self._file = file
         self._clock = clock
+        self._ids = IdMaker()
         self._quarantined = 0
         self._read: int | None = None
         self._started = time.perf_counter()
@@ -43,10 +53,13 @@ class StoreBatch:
         self._receipt: Receipt | None = None
 
     def write(self, kind: Kind, table: pa.Table) -> WriteCounts:
-        """Add rows, with decimals in any form (see :mod:`fpa_core.arrow.columns`); orders and positions without a time get the present one."""
+        """Add rows, with decimals in any form (see :mod:`fpa_core.arrow.columns`); orders and positions without a time get the present one.
+
+        Fills and cash flows without an id get one (see :mod:`fpa_core.identity`).
+        """
         from fpa_core.arrow.columns import as_dictionary  # and with it Arrow, which opening a store does not need
 
-        table = _stamp(kind, table, self._clock)
+        table = self._ids.complete(kind, _stamp(kind, table, self._clock))
         place = table.schema.get_field_index(kind.by_field[kind.subject].name)
         # As a dictionary, which the backend needs to divide the rows, and which has the subjects that are changed.
         given = table.column(place)
@@ -59,7 +72,7 @@ class StoreBatch:
 
     def write_records(self, kind: Kind, records: Sequence[Any]) -> WriteCounts:
         """Add a few records; the same as :meth:`write` of their rows."""
-        if kind in {ORDERS, POSITIONS}:
+        if kind in {ORDERS, POSITIONS} or kind.made_id is not None:
             return self.write(kind, to_table(kind, records))
         counts = self._transaction.write_records(kind, records)
         self.counts += counts
@@ -93,6 +106,7 @@ class StoreBatch:
 
     def replay(self, kind: Kind, table: pa.Table, ids: Sequence[int], *, fixed: bool = False) -> WriteCounts:
         """Write rows that were rejected before; see :meth:`fpa_core.protocols.StoreTransaction.replay`."""
+        table = self._ids.complete(kind, table)
         counts = self._transaction.replay(kind, table, ids, fixed=fixed)
         self.counts += counts
         if counts.inserted or counts.revised:
@@ -107,6 +121,10 @@ class StoreBatch:
     def discard(self, query: QuarantineQuery) -> int:
         """Mark the open records that *query* selects as discarded, and return how many they were."""
         return self._transaction.discard(query)
+
+    def cover(self, entries: Sequence[CoverageEntry]) -> None:
+        """Enter ranges of time that are fetched with this batch into the ledger."""
+        self._transaction.cover(entries)
 
     def finish(self, *, read: int, reading: str | None = None, digest: str | None = None) -> None:
         """Record how many rows were read, rejected ones included, how (see :attr:`fpa_core.protocols.Batch.reading`), and the digest of the file."""

@@ -16,10 +16,30 @@ from attrs import astuple, evolve
 from fpa_core.arrow.conversion import from_values
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import BARS, KINDS, QUOTES, SNAPSHOTS, TRADES, Kind, kind_of
-from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.models import (
+    Bar,
+    CashFlow,
+    CorporateAction,
+    Fill,
+    Order,
+    PortfolioSnapshot,
+    Position,
+    Quote,
+    Trade,
+)
 from fpa_core.numbers import to_ns, to_seconds
 from fpa_core.patterns import escape
-from fpa_core.protocols import Batch, Capability, InventoryEntry, Quarantined, Query, Receipt, Sealed, StoreBackend
+from fpa_core.protocols import (
+    Batch,
+    Capability,
+    CoverageEntry,
+    InventoryEntry,
+    Quarantined,
+    Query,
+    Receipt,
+    Sealed,
+    StoreBackend,
+)
 from fpa_core.store.batch import StoreBatch
 from fpa_core.store.derived.views import QuotedTrades, ResampledBars
 from fpa_core.store.notifications import Changed
@@ -57,13 +77,19 @@ class DataStore:
     :param backend: the database.
     :param clock: the present time in nanoseconds, for records without a time.
     :param read_through: answers repeated reads from a cache; None to read from the database every time.
+    :param reopen: opens the same database in another process, for :meth:`Selection.partitions`; it can be pickled. None if that is not known.
     :ivar writer: the parts of a write that ingest and quarantine share.
     """
 
     def __init__(
-        self, backend: StoreBackend, *, clock: Callable[[], int] = time.time_ns, read_through: ReadThrough | None = None
+        self,
+        backend: StoreBackend,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        read_through: ReadThrough | None = None,
+        reopen: Callable[[], StoreBackend] | None = None,
     ) -> None:
-        self._rows = RowReader(backend, read_through)
+        self._rows = RowReader(backend, read_through, reopen)
         self.writer = BatchWriter(self._rows, clock)
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
 
@@ -159,6 +185,10 @@ class DataStore:
                 hint="select without as_known_at",
                 field="as_known_at",
             )
+        if selection.adjust is not None:
+            raise DataError("adjusted rows cannot be deleted", hint="select without adjust", field="adjust")
+        if selection.adjust is not None:
+            raise DataError("adjusted rows cannot be deleted", hint="select without adjust", field="adjust")
         if selection.by_time and query.limit is not None:
             raise DataError(
                 "a limit over several symbols cannot be deleted", hint='select without order="time"', field="order"
@@ -227,6 +257,7 @@ class DataStore:
         latest_first: bool = False,
         columns: Sequence[str] | None = None,
         order: str = "symbol",
+        adjust: str | None = None,
         **equal: Unpack[ColumnConditions],
     ) -> Selection[Any]:
         """Describe rows to read; nothing is read yet.
@@ -243,6 +274,8 @@ class DataStore:
         :param latest_first: newest first; a *limit* then counts from the end.
         :param columns: the columns of Arrow forms, in this order; None for all.
         :param order: ``"symbol"``: by symbol, then time; ``"time"``: by time over all symbols.
+        :param adjust: ``"splits"`` or ``"all"`` (splits and cash dividends): prices and sizes adjusted for the corporate actions that are known
+            (*as_known_at* counts), see :mod:`fpa_core.store.adjust`; None for prices as they are stored.
         :param equal: further columns, and the value each must have, as ``interval="1m"``.
         :raises DataError: if a parameter is invalid.
         """
@@ -262,7 +295,11 @@ class DataStore:
             self._rows.require(Capability.KNOWN_AT)
         if order not in ("symbol", "time"):
             raise DataError(f"order: {order!r} is none of: symbol, time", field="order", value=order)
-        return Selection(self._rows, query, check_columns(query.kind, columns), by_time=order == "time")
+        if adjust is not None:
+            from fpa_core.store.adjust import check_adjust
+
+            check_adjust(query.kind, adjust)
+        return Selection(self._rows, query, check_columns(query.kind, columns), by_time=order == "time", adjust=adjust)
 
     @overload
     def latest(self, symbol: str) -> Quote | None: ...
@@ -273,9 +310,22 @@ class DataStore:
     @overload
     def latest(self, symbol: str, what: str) -> Any: ...
 
-    def latest(self, symbol: str, what: Any = Quote) -> Any:
-        """Return the last record of a symbol, of the kind *what*; None if there is none."""
+    @overload
+    def latest(
+        self, symbol: list[str] | tuple[str, ...] | None, what: type[R], **equal: Unpack[ColumnConditions]
+    ) -> list[R]: ...
+
+    def latest(self, symbol: Any, what: Any = Quote, **equal: Unpack[ColumnConditions]) -> Any:
+        """Return the last record of a symbol, of the kind *what*; None if there is none.
+
+        :param symbol: several symbols, or None for all, give a list: the last record of each that has one, by symbol.
+        :param equal: with several symbols, further columns and the value each must have, as ``account="main"``.
+        :raises DataError: for an unknown column, or a condition beside one symbol.
+        """
         kind = kind_of(what)
+        if not isinstance(symbol, str):
+            return self._each(kind, symbol, None, equal)
+        _refuse_conditions(equal)
         if self._rows.read_through is None:
             return self._latest(kind, symbol)
         query = Query(kind, (symbol,), limit=1, reverse=True)
@@ -295,11 +345,37 @@ class DataStore:
     @overload
     def as_of(self, symbol: str, at: Any, what: str) -> Any: ...
 
-    def as_of(self, symbol: str, at: Any, what: Any = Quote) -> Any:
-        """Return the record of a symbol that prevailed at an instant: the last one at or before it; None if there is none."""
+    @overload
+    def as_of(
+        self, symbol: list[str] | tuple[str, ...] | None, at: Any, what: type[R], **equal: Unpack[ColumnConditions]
+    ) -> list[R]: ...
+
+    def as_of(self, symbol: Any, at: Any, what: Any = Quote, **equal: Unpack[ColumnConditions]) -> Any:
+        """Return the record of a symbol that prevailed at an instant: the last one at or before it; None if there is none.
+
+        :param symbol: several symbols, or None for all, give a list: the record of each that has one, by symbol.
+        :param equal: with several symbols, further columns and the value each must have, as ``account="main"``.
+        :raises DataError: for an unknown column, or a condition beside one symbol.
+        """
         # Not by select(): the end may be after the last valid instant, which to_ns() rejects.
-        query = Query(kind_of(what), (symbol,), end_ns=to_ns(at, "at", dates=True) + 1, limit=1, reverse=True)
+        end_ns = to_ns(at, "at", dates=True) + 1
+        if not isinstance(symbol, str):
+            return self._each(kind_of(what), symbol, end_ns, equal)
+        _refuse_conditions(equal)
+        query = Query(kind_of(what), (symbol,), end_ns=end_ns, limit=1, reverse=True)
         return Selection[Any](self._rows, query).first()
+
+    def _each(
+        self, kind: Kind, symbols: Sequence[str] | None, end_ns: int | None, equal: ColumnConditions
+    ) -> list[Any]:
+        """Return the last record of each symbol before *end_ns*."""
+        conditions = make_query(kind, **equal).equal
+        wanted = {entry.subject for entry in self.inventory(kind)}
+        if symbols is not None:
+            wanted &= set(symbols)
+        query = Query(kind, end_ns=end_ns, equal=conditions, limit=1, reverse=True)
+        found = (Selection[Any](self._rows, evolve(query, subjects=(symbol,))).first() for symbol in sorted(wanted))
+        return [record for record in found if record is not None]
 
     def bars(
         self,
@@ -363,6 +439,12 @@ class DataStore:
             return [astuple(entry) for entry in self.backend.inventory(kind)]
 
         return self._rows.cached(lambda: f"{kind.name}:inventory", load, Query(kind))
+
+    def coverage(
+        self, what: Kind | str | type[Any] | None = None, symbol: str | None = None
+    ) -> Sequence[CoverageEntry]:
+        """Return the ledger: the ranges of time that sources have delivered completely, so that no rows there means that there are none."""
+        return self.backend.coverage(None if what is None else kind_of(what), symbol)
 
     def batches(self, *, limit: int | None = None, children: bool = False) -> list[Batch]:
         """Return the batches, latest first; the groups of streams, which are batches of their own, only with *children*."""
@@ -500,12 +582,27 @@ class DataStore:
     # Orders
 
     def save_order(self, order: Order) -> Receipt:
-        """Save an order; a later version of the same ``order_id`` replaces the stored one, an earlier one does not."""
+        """Save an order; a later version of the same id and account replaces the stored one, an earlier one does not."""
         return self.save(order)
 
-    def get_order(self, order_id: str) -> Order | None:
-        """Return an order as it stands, or None."""
-        return next(iter(self.select(Order, order_id=order_id)), None)
+    def get_order(self, order_id: str, account: str | None = None) -> Order | None:
+        """Return an order as it stands, or None.
+
+        :raises DataError: when several accounts have an order of that id, and none is named.
+        """
+        found = self._orders(order_id, account).to_list()
+        if len(found) > 1:
+            accounts = ", ".join(order.account for order in found)
+            raise DataError(
+                f"the accounts {accounts} have an order {order_id!r} each", hint="say which account", field="account"
+            )
+        return found[0] if found else None
+
+    def _orders(self, order_id: str, account: str | None) -> Selection[Order]:
+        equal: ColumnConditions = {"order_id": order_id}
+        if account is not None:
+            equal["account"] = account
+        return self.select(Order, **equal)
 
     def get_orders(
         self,
@@ -514,27 +611,123 @@ class DataStore:
         start_time: Any = None,
         end_time: Any = None,
         limit: int | None = None,
+        account: str | None = None,
     ) -> list[Order]:
-        """Return orders in the order in which they were submitted, of one status or of all."""
-        equal: ColumnConditions = {} if status is None else {"status": status}
+        """Return orders in the order in which they were submitted, of one status and account or of all."""
+        equal: ColumnConditions = {}
+        if status is not None:
+            equal["status"] = status
+        if account is not None:
+            equal["account"] = account
         return self.select(Order, symbol, start=start_time, end=end_time, limit=limit, **equal).to_list()
 
     def update_order(self, order: Order) -> Receipt:
         """Save a later version of a stored order.
 
-        :raises DataError: if there is no order of that id.
+        :raises DataError: when there is no order of that id and account.
         """
-        if self.get_order(order.order_id) is None:
+        if self.get_order(order.order_id, order.account) is None:
             raise DataError(
                 f"there is no order {order.order_id!r} to update", hint="save_order() adds one", field="order_id"
             )
         return self.save(order)
 
-    def delete_order(self, order_id: str) -> Receipt:
-        """Delete an order."""
-        if (order := self.get_order(order_id)) is None:
+    def delete_order(self, order_id: str, account: str | None = None) -> Receipt:
+        """Delete an order.
+
+        :raises DataError: when there is none, or several accounts have one of that id, and none is named.
+        """
+        if (order := self.get_order(order_id, account)) is None:
             raise DataError(f"there is no order {order_id!r} to delete", field="order_id", value=order_id)
         return delete_record(self.writer, order)
+
+    # Fills
+
+    def save_fill(self, fill: Fill) -> Receipt:
+        """Save a fill; one without an id is taken for a fill equal to it that is stored already."""
+        return self.save(fill)
+
+    def save_fills(self, fills: Iterable[Fill]) -> Receipt:
+        """Save fills as one batch; equal ones without ids are kept as often as they occur."""
+        return self.save(fills)
+
+    def get_fills(
+        self,
+        symbol: str | Sequence[str] | None = None,
+        account: str | None = None,
+        start_time: Any = None,
+        end_time: Any = None,
+        limit: int | None = None,
+    ) -> list[Fill]:
+        """Return fills by symbol and time, of one account or of all."""
+        equal: ColumnConditions = {} if account is None else {"account": account}
+        return self.select(Fill, symbol, start=start_time, end=end_time, limit=limit, **equal).to_list()
+
+    def update_fill(self, fill: Fill) -> Receipt:
+        """Replace the stored fill of the same id and account."""
+        return update_record(self.writer, fill)
+
+    def delete_fill(self, fill: Fill) -> Receipt:
+        """Delete the fill of that id and account."""
+        return delete_record(self.writer, fill)
+
+    # Cash flows
+
+    def save_cash_flow(self, flow: CashFlow) -> Receipt:
+        """Save a cash flow; one without an id is taken for one equal to it that is stored already."""
+        return self.save(flow)
+
+    def save_cash_flows(self, flows: Iterable[CashFlow]) -> Receipt:
+        """Save cash flows as one batch; equal ones without ids are kept as often as they occur."""
+        return self.save(flows)
+
+    def get_cash_flows(
+        self,
+        account: str | None = None,
+        flow_type: str | None = None,
+        start_time: Any = None,
+        end_time: Any = None,
+        limit: int | None = None,
+    ) -> list[CashFlow]:
+        """Return cash flows by account and time, of one type or of all."""
+        equal: ColumnConditions = {} if flow_type is None else {"flow_type": flow_type}
+        return self.select(CashFlow, account, start=start_time, end=end_time, limit=limit, **equal).to_list()
+
+    def update_cash_flow(self, flow: CashFlow) -> Receipt:
+        """Replace the stored cash flow of the same id and account."""
+        return update_record(self.writer, flow)
+
+    def delete_cash_flow(self, flow: CashFlow) -> Receipt:
+        """Delete the cash flow of that id and account."""
+        return delete_record(self.writer, flow)
+
+    # Corporate actions
+
+    def save_corporate_action(self, action: CorporateAction) -> Receipt:
+        """Save a corporate action; a different one of the same symbol, type and ex-date is replaced."""
+        return self.save(action)
+
+    def save_corporate_actions(self, actions: Iterable[CorporateAction]) -> Receipt:
+        """Save corporate actions as one batch."""
+        return self.save(actions)
+
+    def get_corporate_actions(
+        self,
+        symbol: str | Sequence[str] | None = None,
+        start_time: Any = None,
+        end_time: Any = None,
+        limit: int | None = None,
+    ) -> list[CorporateAction]:
+        """Return corporate actions by symbol and ex-date."""
+        return self.select(CorporateAction, symbol, start=start_time, end=end_time, limit=limit).to_list()
+
+    def update_corporate_action(self, action: CorporateAction) -> Receipt:
+        """Replace the stored corporate action of the same symbol, type and ex-date."""
+        return update_record(self.writer, action)
+
+    def delete_corporate_action(self, action: CorporateAction) -> Receipt:
+        """Delete the corporate action of that symbol, type and ex-date."""
+        return delete_record(self.writer, action)
 
     # Positions
 
@@ -614,3 +807,13 @@ class DataStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _refuse_conditions(equal: ColumnConditions) -> None:
+    if equal:
+        name = next(iter(equal))
+        raise DataError(
+            f"{name}: conditions go with several symbols, or None for all",
+            hint="give the symbol in a list",
+            field=name,
+        )

@@ -28,12 +28,15 @@ class ColumnConditions(TypedDict, total=False):
     """The columns of all kinds, and the value each must have; None selects rows in which it is missing."""
 
     account: str
+    action_type: str
+    amount: Any
     ask: Any
     ask_exchange: str | None
     ask_size: Any
     asset_class: str | None
     average_fill_price: Any
     avg_entry_price: Any
+    basis_fraction: Any
     bid: Any
     bid_exchange: str | None
     bid_size: Any
@@ -47,18 +50,30 @@ class ColumnConditions(TypedDict, total=False):
     current_price: Any
     day_pnl: Any
     exchange: str | None
+    fee: Any
+    fee_currency: str | None
+    fill_id: str
     filled_quantity: Any
+    flow_type: str
     high: Any
     interval: str
     limit_price: Any
+    liquidity: str | None
     low: Any
     market_value: Any
+    multiplier: Any
+    new_rate: Any
+    new_symbol: str | None
     notional: Any
+    old_rate: Any
     open: Any
-    order_id: str
+    order_id: str | None
     order_type: str
+    payable_date: Any
     price: Any
     quantity: Any
+    record_date: Any
+    reference: str | None
     side: str | None
     side_raw: str | None
     size: Any
@@ -73,6 +88,7 @@ class ColumnConditions(TypedDict, total=False):
     trade_id: str | None
     trail_percent: Any
     trail_price: Any
+    transaction_id: str
     type_raw: str | None
     unrealized_pnl: Any
     updated_at: Any
@@ -92,6 +108,7 @@ class SelectOptions(ColumnConditions, total=False):
     latest_first: bool
     columns: Sequence[str] | None
     order: str
+    adjust: str | None
 
 
 class QuarantineConditions(TypedDict, total=False):

@@ -35,11 +35,18 @@ class RowReader:
     """Reads the rows of a backend.
 
     :param read_through: the cache; None to read from the backend every time.
+    :param reopen: opens the same database in another process, and can be pickled; None if that is not known.
     """
 
-    def __init__(self, backend: StoreBackend, read_through: ReadThrough | None = None) -> None:
+    def __init__(
+        self,
+        backend: StoreBackend,
+        read_through: ReadThrough | None = None,
+        reopen: Callable[[], StoreBackend] | None = None,
+    ) -> None:
         self.backend = backend
         self.read_through = read_through
+        self.reopen = reopen
 
     def cached(self, key: Callable[[], str], load: Callable[[], T], query: Query) -> T:
         """Return the cached answer to *query*, or what *load* returns; *key* is only called if there is a cache."""

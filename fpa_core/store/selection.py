@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from fpa_core.arrow.decimals import Prices
     from fpa_core.arrow.frames import Numeric
+    from fpa_core.store.partitions import Partition
 
 __all__ = ["Selection"]
 
@@ -44,12 +45,14 @@ class Selection(Generic[R]):
 
     :ivar rows: where they are read.
     :ivar columns: the columns of Arrow forms; None for all. Records always have all.
+    :ivar adjust: what prices and sizes are adjusted for, see :mod:`fpa_core.store.adjust`; None for those that are stored.
     """
 
     rows: RowReader
     query: Query
     columns: tuple[str, ...] | None = None
     by_time: bool = False
+    adjust: str | None = None
 
     def __repr__(self) -> str:
         return f"<Selection of {self.query.kind.name}{''.join(f', {each}' for each in _described(self))}>"
@@ -76,6 +79,15 @@ class Selection(Generic[R]):
             yield self.rows.records(self.query, batch)
 
     def _read(self, rows: int, *, scaled: bool = True) -> Iterator[pa.RecordBatch]:
+        if self.adjust is None:
+            return self._stored(rows, scaled=scaled)
+        from fpa_core.store.adjust import NEEDED, Adjuster
+
+        adjuster = Adjuster(self.rows, self.query, self.adjust)
+        whole = evolve(self, columns=tuple(dict.fromkeys((*self.names, *NEEDED))), adjust=None)
+        return adjuster.batches(whole._stored(rows, scaled=scaled), self.names)  # noqa: SLF001  # it is the same class
+
+    def _stored(self, rows: int, *, scaled: bool = True) -> Iterator[pa.RecordBatch]:
         backend = self.rows.backend
         if not self.by_time:
             return backend.scan(self.query, rows, columns=self.columns, scaled=scaled)
@@ -204,12 +216,26 @@ class Selection(Generic[R]):
         """Count the rows without reading them."""
         return self._cached("count", lambda: self.rows.backend.count(self.query))
 
+    def partitions(self, parts: int) -> list[Partition]:
+        """Divide the rows into at most *parts* about equal partitions, which other processes or machines read by themselves.
+
+        Their rows, in order, are the rows of the selection as it is now, each once. Nothing is read to divide them.
+
+        :raises DataError: if *parts* is not positive, or the selection has a limit.
+        :raises DatabaseError: if other processes cannot open the store, as one in memory.
+        """
+        from fpa_core.store.partitions import divide
+
+        return divide(self.rows, self.query, parts, self.columns, by_time=self.by_time)
+
     def first(self) -> R | None:
         """Return the first record, or None."""
         limit = 1 if self.query.limit is None else min(self.query.limit, 1)
         return next(iter(evolve(self, query=evolve(self.query, limit=limit))), None)
 
     def _cached(self, form: str, load: Callable[[], T]) -> T:
+        if self.adjust is not None:  # the tags of an answer do not tell of corporate actions
+            return load()
         return self.rows.cached(lambda: self._key(form), load, self.query)
 
     def _key(self, form: str) -> str:

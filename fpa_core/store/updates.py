@@ -93,6 +93,12 @@ def _locate(record: Record, *, whole: bool) -> Query:
             hint="give its timestamp, as get_positions() returns it",
             field="timestamp",
         )
+    if kind.made_id is not None and getattr(record, kind.made_id) is None:
+        raise DataError(
+            f"a {kind.singular} without a {kind.made_id} does not identify a stored one",
+            hint=f"give its {kind.made_id}, as reading it returns it",
+            field=kind.made_id,
+        )
     names = [column.field for column in kind.columns] if whole else list(kind.key)
     equal = {name: getattr(record, name) for name in names if name not in {kind.subject, "ts_ns"}}
     query = Query(kind, equal=equal, limit=1)

@@ -72,7 +72,7 @@ class BatchWriter:
         """Return an order with its times: those stored if nothing else is new, so that saving it twice changes nothing."""
         if order.ts_ns is not None and order.updated_ns is not None:
             return order
-        stored = self._stored(order.order_id)
+        stored = self._stored(order)
         submitted, updated = order.ts_ns, order.updated_ns
         if stored is not None:
             submitted = stored.ts_ns if submitted is None else submitted
@@ -84,8 +84,8 @@ class BatchWriter:
             submitted = self.clock() if updated is None else updated
         return evolve(order, timestamp=submitted, updated_at=submitted if updated is None else updated)
 
-    def _stored(self, order_id: str) -> Order | None:
-        query = Query(ORDERS, equal={"order_id": order_id}, limit=1)
+    def _stored(self, order: Order) -> Order | None:
+        query = Query(ORDERS, equal={"order_id": order.order_id, "account": order.account}, limit=1)
         for batch in self.rows.backend.scan(query, scaled=True):
             found: Order
             for found in from_table(ORDERS, batch):

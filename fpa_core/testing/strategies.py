@@ -7,8 +7,14 @@ from decimal import Decimal
 
 from hypothesis import strategies as st
 
+from fpa_core.converters import to_id_or_none
 from fpa_core.models import (
     Bar,
+    CashFlow,
+    CashFlowType,
+    CorporateAction,
+    CorporateActionType,
+    Fill,
     Order,
     OrderStatus,
     OrderType,
@@ -167,6 +173,70 @@ def orders() -> st.SearchStrategy[Order]:
         optional_prices,
         optional_texts,
         optional_texts,
+        names(),
+    )
+
+
+def ids() -> st.SearchStrategy[str]:
+    """Make ids of a venue or broker; names that stand for a missing one are none."""
+    return names().filter(lambda name: to_id_or_none(name) is not None)
+
+
+def fills() -> st.SearchStrategy[Fill]:
+    """Make fills, each with an id."""
+    return st.builds(
+        Fill,
+        names(),
+        NS,
+        st.sampled_from(Side),
+        prices(),
+        prices(),
+        names(),
+        ids(),
+        st.none() | ids(),
+        optional_prices,
+        st.sampled_from(["USD", "EUR", "GBX"]),
+        st.none() | st.sampled_from(["USD", "BTC"]),
+        optional_prices,
+        optional_prices,
+        optional_texts,
+        optional_texts,
+        optional_texts,
+    )
+
+
+def corporate_actions() -> st.SearchStrategy[CorporateAction]:
+    """Make corporate actions of all types."""
+    return st.builds(
+        CorporateAction,
+        names(),
+        NS,
+        st.sampled_from(CorporateActionType),
+        optional_prices,
+        optional_prices,
+        optional_prices,
+        st.sampled_from(["USD", "EUR"]),
+        st.none() | names(),
+        optional_prices,
+        st.none() | NS,
+        st.none() | NS,
+        optional_texts,
+    )
+
+
+def cash_flows() -> st.SearchStrategy[CashFlow]:
+    """Make cash flows, each with an id."""
+    return st.builds(
+        CashFlow,
+        NS,
+        st.sampled_from(CashFlowType),
+        prices(),
+        st.sampled_from(["USD", "EUR"]),
+        names(),
+        st.none() | names(),
+        ids(),
+        optional_texts,
+        optional_texts,
     )
 
 
@@ -207,10 +277,23 @@ def snapshots() -> st.SearchStrategy[PortfolioSnapshot]:
 
 def records() -> st.SearchStrategy[object]:
     """Make records of any kind."""
-    return st.one_of(quotes(), trades(), bars(), orders(), positions(), snapshots())
+    return st.one_of(_kinds())
+
+
+def _kinds() -> list[st.SearchStrategy[object]]:
+    return [
+        quotes(),
+        trades(),
+        bars(),
+        orders(),
+        positions(),
+        snapshots(),
+        fills(),
+        corporate_actions(),
+        cash_flows(),
+    ]
 
 
 def same_kind(size: int) -> st.SearchStrategy[list[object]]:
     """Make *size* records of one kind, which may be any."""
-    kinds = [quotes(), trades(), bars(), orders(), positions(), snapshots()]
-    return st.sampled_from(kinds).flatmap(lambda kind: st.lists(kind, min_size=size, max_size=size))
+    return st.sampled_from(_kinds()).flatmap(lambda kind: st.lists(kind, min_size=size, max_size=size))

@@ -10,9 +10,34 @@ import attrs
 
 from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.exceptions import DataError, PluginError
-from fpa_core.kinds import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, Kind, kind_of
-from fpa_core.models import Bar, Number, Order, PortfolioSnapshot, Position, Quote, Record, Time, Trade
-from fpa_core.protocols import Finding, Severity, StoredBars, StoredOrder, ValidatorBackend
+from fpa_core.kinds import (
+    BARS,
+    CASH,
+    CORPORATE_ACTIONS,
+    FILLS,
+    ORDERS,
+    POSITIONS,
+    QUOTES,
+    SNAPSHOTS,
+    TRADES,
+    Kind,
+    kind_of,
+)
+from fpa_core.models import (
+    Bar,
+    CashFlow,
+    CorporateAction,
+    Fill,
+    Number,
+    Order,
+    PortfolioSnapshot,
+    Position,
+    Quote,
+    Record,
+    Time,
+    Trade,
+)
+from fpa_core.protocols import Capability, Finding, Severity, StoredBars, StoredOrder, ValidatorBackend
 from fpa_core.validator import consistency
 from fpa_core.validator.result import ResultBuilder, Split, ValidationResult, merged
 from fpa_core.validator.rule import Rule, rule_problems
@@ -105,6 +130,15 @@ class DataValidator:
                     builder.keep(attrs.evolve(finding, row=row))
                     builder.flag(finding.rule, 0 if refused else 1)
         return builder.result(self.rules())
+
+    def sessions(self, subject: str, start_ns: int, end_ns: int) -> Sequence[tuple[int, int]] | None:
+        """Return the sessions of a symbol's market that overlap a range of time, as opens and closes in nanoseconds, in order.
+
+        None if no rule has a calendar for the symbol, or the calendar does not cover the whole range.
+        """
+        if Capability.SESSIONS not in self.backend.capabilities:
+            return None
+        return self.backend.sessions(subject, start_ns, end_ns)
 
     def start_run(self, *, against_store: bool = True) -> ValidationRun:
         """Return a new run for tables that arrive in chunks.
@@ -211,6 +245,18 @@ class DataValidator:
         self._require(snapshot, PortfolioSnapshot)
         return self.validate([snapshot, *snapshot.positions])
 
+    def validate_fill(self, fill: Fill) -> ValidationResult:
+        """Validate a fill."""
+        return self._validate_one(fill, Fill)
+
+    def validate_cash_flow(self, flow: CashFlow) -> ValidationResult:
+        """Validate a cash flow."""
+        return self._validate_one(flow, CashFlow)
+
+    def validate_corporate_action(self, action: CorporateAction) -> ValidationResult:
+        """Validate a corporate action."""
+        return self._validate_one(action, CorporateAction)
+
     def _validate_one(self, record: Record, record_class: type[Any]) -> ValidationResult:
         self._require(record, record_class)
         return self.validate(record)
@@ -243,8 +289,21 @@ class DataValidator:
         positions: Iterable[Position] = (),
         bars: Iterable[Bar] = (),
         orders: Iterable[Order] = (),
+        fills: Iterable[Fill] = (),
+        cash: Iterable[CashFlow] = (),
+        corporate_actions: Iterable[CorporateAction] = (),
     ) -> ValidationResult:
         """Validate records against each other, as :meth:`validate_dataset` does, but only by rules that compare records."""
-        given = {QUOTES: quotes, TRADES: trades, BARS: bars, ORDERS: orders, POSITIONS: positions, SNAPSHOTS: snapshots}
+        given: dict[Kind | str, Iterable[Record]] = {
+            QUOTES: quotes,
+            TRADES: trades,
+            BARS: bars,
+            ORDERS: orders,
+            POSITIONS: positions,
+            SNAPSHOTS: snapshots,
+            FILLS: fills,
+            CASH: cash,
+            CORPORATE_ACTIONS: corporate_actions,
+        }
         whole = self.validate_dataset({kind: list(records) for kind, records in given.items()})
         return consistency.across(whole, {rule["id"] for rule in self.rules() if rule["scope"] == "dataset"})

@@ -172,6 +172,13 @@ class Rule:
         """Return the limit that the value exceeds, as text; None if the rule has no limit."""
         return None
 
+    def sessions(self, start_ns: int, end_ns: int) -> Sequence[tuple[int, int]] | None:  # noqa: ARG002
+        """Return the sessions that overlap a range of time, as opens and closes in nanoseconds, in order.
+
+        None if the rule has no calendar, or its calendar does not cover the range. Reports use it to tell gaps from holidays.
+        """
+        return None
+
     def describe(self, record: Any) -> str:  # noqa: ARG002
         """Return a message about *record*, which broke the rule; by default the summary of the rule."""
         return self.summary

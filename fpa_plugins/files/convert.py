@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fpa_core.arrow import columns
-from fpa_core.arrow.parsing import decimal_column
+from fpa_core.arrow.parsing import decimal_column, parse_decimals
 from fpa_core.exceptions import DataError
-from fpa_core.kinds import BARS, ORDERS, TRADES, Column, Kind
+from fpa_core.kinds import BARS, FILLS, ORDERS, TRADES, Column, Kind
 from fpa_core.numbers import decimal_text, ns_text
 from fpa_core.protocols import Chunk, Reject
 from fpa_core.words import NULLS
@@ -33,12 +33,18 @@ _NAMES = {"symbol", "account", "order_id", "interval"}
 _SAID = {"symbol", "interval", "account"}
 """Fields that the user may say for a whole file."""
 
-_IDS = {"trade_id", "client_order_id"}
+_IDS = {"trade_id", "client_order_id", "fill_id", "transaction_id"}
 _NO_ID = {"0", *NULLS}
 _WHOLE = re.compile(r"(\d+)\.0*", re.ASCII)
 _ROUNDED = re.compile(r"\d(?:\.\d+)?[eE]\+?\d+", re.ASCII)
 _EXACT_FLOAT = 2**53
-_RAW = {"status": "status_raw", "order_type": "type_raw", "side": "side_raw"}
+_RAW = {
+    "status": "status_raw",
+    "order_type": "type_raw",
+    "side": "side_raw",
+    "flow_type": "type_raw",
+    "action_type": "type_raw",
+}
 _HINTS = {
     "is not an ISO-8601 time": "give the format of times, such as --time-format '%d.%m.%Y %H:%M'",
     "is not a time written": "give the format of times, such as --time-format '%d.%m.%Y %H:%M'",
@@ -118,6 +124,10 @@ class Converter:
                 bad.setdefault(index, []).append(f"{column.name}: {problem}")
             arrays[column.name] = array
         kind = layout.kind
+        if kind is FILLS:
+            arrays["quantity"], problems = _unsigned(arrays["quantity"], arrays["side"])
+            for index, problem in problems.items():
+                bad.setdefault(index, []).append(problem)
         arrays |= {name: raw for name, raw in raws.items() if name in kind.by_name and name not in layout.places}
         return arrays, bad
 
@@ -140,7 +150,7 @@ class Converter:
             array, more = read_numbers(layout.numbers, texts, scale)
             return array, problems | more
         texts, problems = texts_of(cells)
-        if column.name in _IDS:
+        if column.name in _IDS or (column.name == "order_id" and layout.kind is not ORDERS):
             texts = self._ids(texts, is_float=bool(pa.types.is_floating(cells.type)))
         elif column.name in _NAMES:
             problems |= rows.strangers(places[0])
@@ -150,7 +160,7 @@ class Converter:
                     index: f"{text} is a number with a fraction, not a name" for index, text in fractions if text
                 }
         array, more = _converted(layout, column, texts)
-        if layout.kind is ORDERS and column.name in _RAW:
+        if _RAW.get(column.name) in layout.kind.by_name:
             raws[_RAW[column.name]] = _foreign(array, texts)
         return array, problems | more
 
@@ -285,6 +295,18 @@ def _filled(array: pa.Array, value: object) -> pa.Array:
     if pa.types.is_timestamp(array.type):
         return pc.fill_null(array, pa.scalar(value, pa.int64()).cast(array.type))
     return pc.fill_null(array, pa.scalar(value, array.type))
+
+
+def _unsigned(quantities: pa.Array, sides: pa.Array) -> tuple[pa.Array, Problems]:
+    """Return quantities of fills without a sign, which brokers write before those of sales; one that contradicts its side is a problem."""
+    texts = columns.as_texts(quantities)
+    negative = pc.fill_null(pc.starts_with(texts, "-"), False)
+    if not negative.true_count:
+        return quantities, {}
+    bought = pc.and_(negative, pc.fill_null(pc.equal(sides, "buy"), False))
+    problems = dict.fromkeys(pc.indices_nonzero(bought).to_pylist(), "quantity: a purchase has a quantity below zero")
+    plain = pc.if_else(negative, pc.utf8_slice_codeunits(texts, 1), texts)
+    return parse_decimals(plain)[0], problems
 
 
 def _nulls(array: pa.Array) -> list[int]:

@@ -9,13 +9,26 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from fpa_core.exceptions import DataError
-from fpa_core.kinds import BARS, KINDS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, Kind
+from fpa_core.kinds import (
+    BARS,
+    CASH,
+    CORPORATE_ACTIONS,
+    FILLS,
+    KINDS,
+    ORDERS,
+    POSITIONS,
+    QUOTES,
+    SNAPSHOTS,
+    TRADES,
+    Kind,
+)
 from fpa_plugins.files.vocabulary import fields_of, squeezed, synonyms
 
 __all__ = ["kind_by_columns", "listed", "shown_kind"]
 
 _OHL = {"open", "high", "low"}
-_PORTFOLIO = (ORDERS, POSITIONS, SNAPSHOTS)
+_PORTFOLIO = (ORDERS, POSITIONS, SNAPSHOTS, FILLS, CORPORATE_ACTIONS, CASH)
+_FILL = {"price", "quantity", "side"}
 
 
 @frozen
@@ -41,6 +54,11 @@ _SIGNS: dict[Kind, _Sign] = {
         "quantity, and market_value or cost_basis",
     ),
     SNAPSHOTS: _Sign(lambda found: "total_value" in found, "total_value"),
+    FILLS: _Sign(lambda found: found >= _FILL, "side, price and quantity"),
+    CORPORATE_ACTIONS: _Sign(
+        lambda found: {"symbol", "timestamp", "action_type"} <= found, "symbol, ex_date and action_type"
+    ),
+    CASH: _Sign(lambda found: {"flow_type", "amount"} <= found, "flow_type and amount"),
 }
 
 _WEAK_CLOSES = {squeezed(word) for word in ("last", "last_price", "price")}
@@ -93,6 +111,18 @@ _OWN = {
 }
 _CHARGES = {squeezed(word) for word in ["commission", "comm", "comm_fee", "fees_comm", "ib_commission"]}
 """What no print of the market has, so that it needs no side beside it."""
+_EXECUTIONS = {
+    squeezed(word)
+    for word in [
+        *("commission", "comm", "comm_fee", "fees_comm", "ib_commission", "fee", "fees", "exec_id"),
+        *("execution_id", "fill_id", "account", "account_id", "account_number", "client_account_id", "realized_pl"),
+        *("realized_pnl", "proceeds", "fill_price", "net_amount", "net_cash"),
+    ]
+}
+"""What an execution of one's own order has, and no print of the market."""
+_EX_DATES = {squeezed(word) for word in ["ex_date", "ex_dividend_date"]}
+_PRICED = {squeezed(word) for word in ["price", "bid", "ask", "open", "close", "quantity", "qty", "size", "shares"]}
+"""What a row has that is more than cash."""
 _BOOK = re.compile(
     r"(bids?|asks?)\[\d+\]\W?(price|amount|size|px)|(bid|ask)_?(price|px|size|sz|amount)_?0?[1-9]\d?|is_snapshot",
     re.IGNORECASE,
@@ -136,7 +166,11 @@ def kind_by_columns(
                 source=source,
             )
         return said
-    fit = [kind for kind, sign in _SIGNS.items() if sign.test(found[kind] | (extra if kind is BARS else set()))]
+    fit = [
+        kind
+        for kind, sign in _SIGNS.items()
+        if sign.test(found[kind] | (extra if kind is BARS else set())) and _is_plain(kind, keys, mapped)
+    ]
     bars = found[BARS]
     if (
         BARS in fit
@@ -147,8 +181,12 @@ def kind_by_columns(
         fit.remove(BARS)
     # Portfolio records may have prices and quantities, but market records have no order, holding or total.
     fit = [kind for kind in fit if kind in _PORTFOLIO] or fit
+    if FILLS in fit and len(fit) > 1:  # an order has a status, a holding a value, and both may have a side and a price
+        fit.remove(FILLS)
     if bars >= _OHL | {"close"} and BARS in fit:  # a row with a high and a low is not a single trade
         fit = [kind for kind in fit if kind is not TRADES]
+    if not any(kind in fit for kind in _PORTFOLIO if kind is not FILLS):
+        _refuse_book_events(keys, source)
     if not any(kind in fit for kind in _PORTFOLIO):
         _refuse_own(keys, source)
     if len(fit) == 1:
@@ -170,6 +208,16 @@ def kind_by_columns(
     raise DataError(f"{source}: the columns {listed(names)} {what}; each kind needs: {needs}", hint=hint, source=source)
 
 
+def _is_plain(kind: Kind, keys: set[str], mapped: frozenset[str]) -> bool:
+    """Return whether columns show more than the fields of *kind*, which rows of another kind may have, too."""
+    if kind is FILLS:
+        own = {"fee", "account", "fill_id"}
+        return bool(keys & _EXECUTIONS or mapped & own) and "status" not in keys
+    if kind is CORPORATE_ACTIONS:
+        return bool(keys & _EX_DATES) or "actiontype" in keys
+    return kind is not CASH or not (keys & (_PRICED | _EX_DATES) or {"price", "quantity"} & mapped)
+
+
 def _example(kind: Kind) -> str:
     return {
         QUOTES: "bid",
@@ -178,6 +226,9 @@ def _example(kind: Kind) -> str:
         ORDERS: "order_id",
         POSITIONS: "quantity",
         SNAPSHOTS: "total_value",
+        FILLS: "side",
+        CORPORATE_ACTIONS: "action_type",
+        CASH: "flow_type",
     }[kind]
 
 
@@ -200,9 +251,9 @@ def _refuse_others(names: Sequence[str], keys: set[str], source: str, *, asked: 
         )
 
 
-def _refuse_own(keys: set[str], source: str) -> None:
-    """Reject the user's own orders and executions, which are not market trades."""
-    if "orderid" in keys and keys & {"action", "sequence"}:
+def _refuse_book_events(keys: set[str], source: str) -> None:
+    """Reject events of an order book, which have prices, sides and order ids."""
+    if "orderid" in keys and keys & {"action", "sequence"} and not keys & _CHARGES:
         raise DataError(
             f"{source}: order_id beside {'action' if 'action' in keys else 'sequence'} means events of an order book, which are not supported",
             source=source,
@@ -213,11 +264,15 @@ def _refuse_own(keys: set[str], source: str) -> None:
             hint="if these are market trades nevertheless, use --ignore action",
             source=source,
         )
+
+
+def _refuse_own(keys: set[str], source: str) -> None:
+    """Reject the user's own orders and executions, which are not market trades."""
     told = [word for key, word in _OWN.items() if key in keys]
     if told and (keys & _SIDES or keys & _CHARGES):
         raise DataError(
             f"{source}: columns such as {listed([*(['side'] if keys & _SIDES else []), *told])} indicate your own orders or fills (executions), which are not market trades",
-            hint="orders need the columns order_id and status; fills are not supported yet. "
+            hint="orders need the columns order_id and status, fills side, price and quantity. "
             f"If these are market trades nevertheless, use --kind trades --ignore {','.join(told)}",
             source=source,
         )

@@ -13,7 +13,7 @@ from attrs import NOTHING, evolve, fields, frozen
 
 from fpa_core.exceptions import DataError
 from fpa_core.formats import Format, zone_of
-from fpa_core.kinds import BARS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, Column, Kind
+from fpa_core.kinds import BARS, FILLS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, Column, Kind
 from fpa_core.numbers import to_decimal, to_ns
 from fpa_plugins.files.evidence import kind_by_columns, listed
 from fpa_plugins.files.numbers import NumberStyle
@@ -30,6 +30,7 @@ PRICES: dict[Kind, frozenset[str]] = {
     QUOTES: frozenset({"bid", "ask"}),
     TRADES: frozenset({"price"}),
     BARS: frozenset({"open", "high", "low", "close", "vwap"}),
+    FILLS: frozenset({"price"}),
 }
 """What the scale of a format is about."""
 
@@ -146,7 +147,7 @@ def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Lay
         places,
         needed,
         fills,
-        tuple(name for name in others if not name.startswith(("../", "(key)", "(path)"))),
+        tuple(name for name in others if not name.startswith(("../", "(key)", "(path)", "(made)"))),
         times,
         style,
         None if form.scale is None else to_decimal(form.scale),

@@ -43,10 +43,11 @@ class RowFormats:
             prepare = None if recognised.offer is None else recognised.offer.prepare
             named = _named_columns(plain, recognised.form)
             rows = named if prepare is None else self._prepared(prepare, named)
+            wanted = self._wanted(recognised.form, rows)
             if recognised.form.divide_by:
-                yield from self._parts(recognised, rows)
+                yield from self._parts(recognised, wanted)
             else:
-                yield recognised, self._wanted(recognised.form, rows)
+                yield recognised, wanted
 
     def _prepared(self, prepare: Prepare, rows: Rows) -> Rows:
         """Return rows as a format's own function changes them.
@@ -90,7 +91,7 @@ class RowFormats:
         words = texts_of(rows.cells[rows.names.index(form.divide_by)])[0].to_pylist()
         rejects: Sequence[Any] = rows.rejects
         known = {word for word in dict.fromkeys(words) if form.parts.get(word or "") in self._request.formats}
-        left_out = sum(word not in known for word in words)
+        left_out = rows.left_out + sum(word not in known for word in words)
         for word in dict.fromkeys(word for word in words if word in known):
             offer = self._request.formats[form.parts[word]]
             chosen = [index for index, each in enumerate(words) if each == word]

@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from fpa_core.arrow import columns
 from fpa_core.exceptions import DataError
 from fpa_core.formats import Format, zone_of
-from fpa_core.kinds import BARS, ORDERS, POSITIONS, SNAPSHOTS, Kind
+from fpa_core.kinds import BARS, CASH, CORPORATE_ACTIONS, FILLS, ORDERS, POSITIONS, SNAPSHOTS, Kind
 from fpa_plugins.files.cells import is_instant, texts_of
 from fpa_plugins.files.numbers import NumberStyle, decided_mark
 from fpa_plugins.files.patterns import directive_pattern
@@ -114,14 +114,14 @@ def time_style(
     """Return the notation of the times of a field."""
     form = reading.form
     zone = None if form.tz is None else zone_of(form.tz)
-    days = kind is BARS and _may_be_of_days(rows, places, fills, form)
+    days = kind in {CASH, CORPORATE_ACTIONS} or (kind is BARS and _may_be_of_days(rows, places, fills, form))
     wanted = TimeStyle(
         "iso" if form.time_unit is None else "epoch",
         unit=form.time_unit,
         pattern=None if form.time_format is None else directive_pattern(form.time_format),
         zone=zone,
         ambiguous=form.ambiguous,
-        dates=days or (kind in {POSITIONS, SNAPSHOTS, ORDERS} and zone is not None),
+        dates=days or (kind in {POSITIONS, SNAPSHOTS, ORDERS, FILLS} and zone is not None),
         date=reading.date,
         day_first=form.day_first,
     )
@@ -145,7 +145,7 @@ def time_style(
         ):
             return found
         hint = error.hint
-        if hint and "--interval 1d" in hint and kind in {POSITIONS, SNAPSHOTS, ORDERS}:
+        if hint and "--interval 1d" in hint and kind in {POSITIONS, SNAPSHOTS, ORDERS, FILLS}:
             hint = "give the time zone with --tz; the midnight that begins the day is then used"
         elif hint and "--interval 1d" in hint and kind is not BARS:
             hint = None

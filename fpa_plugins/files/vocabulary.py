@@ -6,7 +6,19 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 
-from fpa_core.kinds import BARS, KINDS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, Kind
+from fpa_core.kinds import (
+    BARS,
+    CASH,
+    CORPORATE_ACTIONS,
+    FILLS,
+    KINDS,
+    ORDERS,
+    POSITIONS,
+    QUOTES,
+    SNAPSHOTS,
+    TRADES,
+    Kind,
+)
 
 __all__ = ["INDEX_NAMES", "fields_of", "squeezed", "synonyms"]
 
@@ -15,6 +27,7 @@ _INSTANTS = (
     "utc_time timestamp_utc time ts date_utc unix unix_time epoch date trade_date tradedate quote_date day datum clock t"
 )
 _SYMBOL = "sym ticker instrument ric ts_code tradingsymbol trading_symbol pair s"
+_ACCOUNT = "account_id account_number client_account_id"
 _SYNONYMS: dict[Kind, dict[str, str]] = {
     QUOTES: {
         "symbol": _SYMBOL,
@@ -70,13 +83,51 @@ _SYNONYMS: dict[Kind, dict[str, str]] = {
         "unrealized_pnl": "unrealized_pl fifo_pnl_unrealized",
         "avg_entry_price": "average_entry_price avg_price average_cost_basis cost_basis_price",
         "current_price": "mark_price last_price",
-        "account": "account_id account_number client_account_id",
+        "account": _ACCOUNT,
         "asset_class": "asset_category",
     },
     SNAPSHOTS: {
         "timestamp": f"as_of {_INSTANTS}",
         "total_value": "equity portfolio_value net_liquidation account_value nav",
-        "account": "account_id account_number client_account_id",
+        "account": _ACCOUNT,
+    },
+    FILLS: {
+        "symbol": _SYMBOL,
+        "timestamp": f"executed_at execution_time exec_time filled_at fill_time trade_time {_INSTANTS}",
+        "side": "buy_sell action transaction_type trade_type",
+        "price": "fill_price execution_price exec_price trade_price t_price px",
+        "quantity": "qty filled_qty fill_quantity exec_qty shares size units",
+        "account": _ACCOUNT,
+        "fill_id": "exec_id execution_id ib_exec_id trade_id transaction_id",
+        "order_id": "ib_order_id",
+        "fee": "fees commission comm comm_fee fees_comm ib_commission total_fee",
+        "currency": "ccy currency_primary price_currency",
+        "fee_currency": "commission_currency ib_commission_currency fee_asset commission_asset",
+        "multiplier": "contract_multiplier",
+        "amount": "net_amount net_cash total_amount",
+        "liquidity": "liquidity_indicator maker_taker",
+        "exchange": "venue",
+    },
+    CORPORATE_ACTIONS: {
+        "symbol": f"{_SYMBOL} initiating_symbol old_symbol",
+        "timestamp": "ex_date ex_dividend_date effective_date",
+        "action_type": "type ca_type corporate_action_type",
+        "new_rate": "ratio rate split_ratio split_factor to_factor",
+        "old_rate": "from_factor",
+        "amount": "cash cash_amount dividend cash_rate",
+        "currency": "ccy",
+        "new_symbol": "target_symbol",
+        "payable_date": "pay_date payment_date",
+    },
+    CASH: {
+        "timestamp": f"booked_at settle_date settlement_date {_INSTANTS}",
+        "flow_type": "type activity_type transaction_type action",
+        "amount": "net_amount cash_amount value",
+        "currency": "ccy currency_primary",
+        "account": _ACCOUNT,
+        "symbol": _SYMBOL,
+        "transaction_id": "activity_id cash_id",
+        "reference": "description memo comment",
     },
 }
 """What else a field is called, by kind, the surest word first. Its own name and its name in the database come before all of them."""

@@ -23,6 +23,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from fpa_core.engine.catalog import SegmentInfo
+from fpa_core.engine.coverage import coverage_order
 from fpa_core.engine.rows import Key, Range, Row, Shape, plain_value, shape_of
 from fpa_core.engine.tables import Reader, Sought, Writer, unsupported
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
@@ -31,6 +32,7 @@ from fpa_core.patterns import compiled
 from fpa_core.protocols import (
     Batch,
     Capability,
+    CoverageEntry,
     InventoryEntry,
     KindFigures,
     Problem,
@@ -62,6 +64,7 @@ class _State:
     rejected: dict[int, tuple[int, Quarantined]] = field(factory=dict)
     rejected_before: dict[int, Sequence[Quarantined]] = field(factory=dict)
     matches: dict[int, Sequence[tuple[str, str, int, int, int]]] = field(factory=dict)
+    coverage: dict[int, Sequence[CoverageEntry]] = field(factory=dict)
 
 
 class _Tables:
@@ -73,6 +76,7 @@ class _Tables:
         self.segments = _Segments(self)
         self.batches = _Batches(self)
         self.quarantine = _Quarantine(self)
+        self.coverage = _Coverage(self)
 
     def change(self, name: str, more: Mapping[Any, Any], left: Mapping[Any, Any] | None = None) -> None:
         """Put *more* entries into a mapping of the state, in the place of others with their keys; *left* is what is kept of it, None for all."""
@@ -455,13 +459,31 @@ class _Quarantine(_Part):
         self._tables.change("matches", {batch: [*self._state.matches.get(batch, ()), *matches]})
 
 
+class _Coverage(_Part):
+    def find(self, kind: str | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
+        standing = (
+            one
+            for batch, entries in self._state.coverage.items()
+            if self._state.batches[batch].undone_by is None
+            for one in entries
+            if kind in (None, one.kind) and subject in (None, one.subject)
+        )
+        return sorted(standing, key=coverage_order)
+
+    def of_batch(self, batch: int) -> Sequence[CoverageEntry]:
+        return self._state.coverage.get(batch, ())
+
+    def replace(self, batch: int, entries: Sequence[CoverageEntry]) -> None:
+        self._tables.change("coverage", {batch: list(entries)})
+
+
 class MemoryDatabase:
     """See :class:`fpa_core.engine.tables.Database`.
 
     :param busy_timeout: how long a writer waits for another one, in seconds.
     """
 
-    capabilities = frozenset({Capability.KNOWN_AT, Capability.UNDO, Capability.SEAL})
+    capabilities = frozenset({Capability.KNOWN_AT, Capability.VERSIONS, Capability.UNDO, Capability.SEAL})
 
     def __init__(self, *, busy_timeout: float) -> None:
         self._busy_timeout = busy_timeout

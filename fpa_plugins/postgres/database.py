@@ -167,7 +167,14 @@ class PostgresDatabase:
     """
 
     capabilities = frozenset(
-        {Capability.PERSISTENT, Capability.SHARED, Capability.KNOWN_AT, Capability.UNDO, Capability.SEAL}
+        {
+            Capability.PERSISTENT,
+            Capability.SHARED,
+            Capability.KNOWN_AT,
+            Capability.VERSIONS,
+            Capability.UNDO,
+            Capability.SEAL,
+        }
     )
 
     def __init__(self, options: PostgresOptions) -> None:

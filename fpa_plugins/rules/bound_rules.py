@@ -92,7 +92,7 @@ _NEEDS: dict[str, Callable[[RuleContext, str], Any]] = {
 }
 
 
-def _nothing(_: str) -> None:
+def _nothing(*_: str) -> None:
     """Return None: there is no store."""
 
 

@@ -305,7 +305,7 @@ class OrderConflict(_Conflict):
 
     id = "order.conflict"
     kind = "orders"
-    identity = ("order_id", "updated_ns")
+    identity = ("order_id", "account", "updated_ns")
     values = (
         "symbol",
         "quantity",
@@ -324,7 +324,7 @@ class OrderConflict(_Conflict):
 
     def named(self, name: Any) -> str:
         """Return a description with order and time."""
-        return f"the order {name[0]} of {ns_text(name[1])}"
+        return f"the order {name[0]} of {ns_text(name[2])}"
 
 
 @frozen(kw_only=True)

@@ -44,7 +44,7 @@ _State = tuple[OrderStatus, int | None, Decimal]
 class _History(SeriesRule):
     """Remembers status, time and filled quantity of each order. For an order not seen yet, the store is queried."""
 
-    key = ("order_id",)
+    key = ("order_id", "account")
     needs = ("memory", "stored")
     stays: ClassVar[bool] = True
 
@@ -57,7 +57,7 @@ class _History(SeriesRule):
     ) -> bool | Failure | None:
         """Check one order against its previous state."""
         now = (record.status, record.updated_ns, record.filled_quantity)
-        return self._next(record.order_id, now, memory, stored)
+        return self._next((record.order_id, record.account), now, memory, stored)
 
     def mask(self, columns: Columns, memory: MutableMapping[Any, Any], stored: StoredOrder) -> KleeneMask:  # type: ignore[override]
         """Validate a table row by row."""
@@ -65,12 +65,12 @@ class _History(SeriesRule):
 
         from fpa_core.validator.vectors import KleeneMask
 
-        fields = ("order_id", "status", "updated_ns", "filled_quantity")
+        fields = ("order_id", "account", "status", "updated_ns", "filled_quantity")
         holds, known = np.ones(len(columns), np.bool_), np.ones(len(columns), np.bool_)
         failures: dict[int, Failure] = {}
         rows = zip(*map(columns.values, fields), strict=True)
-        for row, (order, status, updated, filled) in enumerate(rows):
-            verdict = self._next(order, (OrderStatus(status), updated, filled), memory, stored)
+        for row, (order, account, status, updated, filled) in enumerate(rows):
+            verdict = self._next((order, account), (OrderStatus(status), updated, filled), memory, stored)
             known[row] = verdict is not None
             holds[row] = bool(verdict)
             if isinstance(verdict, Failure):
@@ -78,10 +78,10 @@ class _History(SeriesRule):
         return KleeneMask(holds, known, failures.__getitem__)
 
     def _next(
-        self, order: str, now: _State, memory: MutableMapping[Any, Any], stored: StoredOrder
+        self, order: tuple[str, str], now: _State, memory: MutableMapping[Any, Any], stored: StoredOrder
     ) -> bool | Failure | None:
         before: _State | None = memory.get(order)
-        if before is None and (known := stored(order)) is not None:
+        if before is None and (known := stored(*order)) is not None:
             before = (known.status, known.updated_ns, known.filled_quantity)
         if before is None:
             memory[order] = now

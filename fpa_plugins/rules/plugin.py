@@ -12,6 +12,7 @@ from fpa_plugins.rules import (
     bar_times,
     bars,
     consistency,
+    executions,
     identities,
     jumps,
     order_history,
@@ -56,6 +57,7 @@ RULES: tuple[type[Rule], ...] = (
     *consistency.RULES,
     *ticks.RULES,
     *bands.RULES,
+    *executions.RULES,
 )
 """The standard rules."""
 

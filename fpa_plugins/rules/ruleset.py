@@ -36,12 +36,13 @@ class RuleSet:
     :param rules: rules as :func:`fpa_core.validator.configure` makes them; one without a severity gets that of level standard.
     """
 
-    capabilities: frozenset[Capability] = frozenset()
+    capabilities: frozenset[Capability] = frozenset({Capability.SESSIONS})
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self._rules: dict[str, Rule] = {}
         self._plans: dict[str, tuple[BoundRule, ...]] = {}
         self._across: dict[str, tuple[BoundRule, ...]] = {}
+        self._with_sessions: list[BoundRule] = []
         self._described: list[dict[str, Any]] | None = None
         for rule in rules:
             self._add(rule)
@@ -77,6 +78,9 @@ class RuleSet:
         self._plans = {
             name: tuple(plan for plan in some if plan.rule.scope != "dataset") for name, some in plans.items()
         }
+        self._with_sessions = [
+            BoundRule(each, KINDS[each.kinds[0]]) for each in in_order if type(each).sessions is not Rule.sessions
+        ]
 
     def rules(self) -> Sequence[Mapping[str, Any]]:
         """Describe the enabled rules."""
@@ -190,6 +194,15 @@ class RuleSet:
                 found = finding(rule, verdict.severity, kind, record, why)
             findings.append(evolve(found, row=row))
         return findings
+
+    def sessions(self, subject: str, start_ns: int, end_ns: int) -> Sequence[tuple[int, int]] | None:
+        """Return the sessions of a symbol's market that overlap a range of time; None if no rule has a calendar for all of it."""
+        for plan in self._with_sessions:
+            rule = plan.of(subject)
+            found = None if rule is None else rule.sessions(start_ns, end_ns)
+            if found is not None:
+                return found
+        return None
 
     def _plan(self, kind: Kind, rule: str) -> BoundRule:
         plans = (*self._plans[kind.name], *self._across[kind.name])

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field, frozen
 
+from fpa_core.calendars import sessions
 from fpa_core.config import Duration
 from fpa_core.numbers import ns_text, to_seconds
 from fpa_core.protocols import Failure
 from fpa_core.validator import FLAG, INFO, PairRule, Rule
-from fpa_plugins.rules.calendars import sessions
 from fpa_plugins.rules.intervals import DAY, interval_ns
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fpa_core.validator.lagged import Lagged
     from fpa_core.validator.vectors import Columns, KleeneMask
 
@@ -64,6 +66,10 @@ class Session(Rule):
             return columns.unknown()
         numbers, known = sessions(self.calendar).numbers(columns.numbers("ts_ns").units)
         return KleeneMask(numbers >= 0, known)
+
+    def sessions(self, start_ns: int, end_ns: int) -> Sequence[tuple[int, int]] | None:
+        """Return the sessions of the exchange in a range of time."""
+        return None if self.calendar is None else sessions(self.calendar).between(start_ns, end_ns)
 
     def describe(self, record: Any) -> str:
         """Return a message with the time and the exchange."""
@@ -117,6 +123,10 @@ class Gap(PairRule):
             return hours.opened(ts_ns - 1) - hours.opened(earlier - 1) <= 1
         one, two = hours.number(earlier), hours.number(ts_ns)
         return passed <= self._most(step) if one is not None and one >= 0 and one == two else None
+
+    def sessions(self, start_ns: int, end_ns: int) -> Sequence[tuple[int, int]] | None:
+        """Return the sessions of the exchange in a range of time."""
+        return None if self.calendar is None else sessions(self.calendar).between(start_ns, end_ns)
 
     @property
     def _longest(self) -> int:

@@ -142,6 +142,7 @@ class SqliteDatabase:
             Capability.PERSISTENT,
             Capability.SHARED,
             Capability.KNOWN_AT,
+            Capability.VERSIONS,
             Capability.UNDO,
             Capability.SEAL,
             Capability.BACKUP,

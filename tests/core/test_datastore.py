@@ -16,7 +16,18 @@ from attrs import evolve
 from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import DatabaseError, DataError, MissingDependencyError
 from fpa_core.kinds import BARS, KINDS, ORDERS, POSITIONS, QUOTES, TRADES, Kind, kind_of
-from fpa_core.models import Bar, Order, OrderStatus, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.models import (
+    Bar,
+    CashFlow,
+    CorporateAction,
+    Fill,
+    Order,
+    OrderStatus,
+    PortfolioSnapshot,
+    Position,
+    Quote,
+    Trade,
+)
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Capability, Query, StoreBackend
 from fpa_core.store import DataStore
@@ -371,6 +382,30 @@ def test_latest_and_as_of(store: DataStore) -> None:
     assert store.as_of("A", date(1969, 1, 1), "bars") is None
 
 
+def test_latest_and_as_of_many_symbols(store: DataStore) -> None:
+    """Of several symbols, or all, the last record of each that has one is returned, and conditions choose among them."""
+    held = [
+        Position(symbol, number, None, None, timestamp=Instant(number), account=account)
+        for symbol in "AB"
+        for number in (1, 2, 3)
+        for account in ("x", "y")
+    ]
+    store.save([*held, Quote("A", Instant(1), 1, 2), Quote("C", Instant(2), 1, 2)])
+    assert [("A", 1), ("C", 2)] == [(one.symbol, one.ts_ns) for one in store.latest(None, Quote)]
+    assert ["A"] == [one.symbol for one in store.latest(["A", "B"], Quote)]
+    assert [("A", 3, "x"), ("B", 3, "x")] == [
+        (one.symbol, one.ts_ns, one.account) for one in store.latest(None, Position, account="x")
+    ]
+    assert [("A", 2, "y"), ("B", 2, "y")] == [
+        (one.symbol, one.ts_ns, one.account) for one in store.as_of(("A", "B"), Instant(2), Position, account="y")
+    ]
+    assert [] == store.as_of(None, Instant(0), Position)
+    with pytest.raises(DataError, match="conditions go with several symbols"):
+        store.latest("A", Position, account="x")  # type: ignore[call-overload]
+    with pytest.raises(DataError, match="no column 'bid'"):
+        store.latest(None, Position, bid=1)
+
+
 @pytest.mark.parametrize("intervals", [("1m", "1d"), ("1d", "1m")])
 def test_latest_bar_over_intervals(store: DataStore, intervals: tuple[str, str]) -> None:
     """The latest bar is the last in time, whatever its interval."""
@@ -523,8 +558,10 @@ def test_unknown_kind(store: DataStore) -> None:
 
 def test_save_all_kinds_at_once(store: DataStore) -> None:
     """Records of all kinds make one batch; the position of the snapshot counts, and the kind is left open."""
-    receipt = store.save([*RECORDS[:4], SNAPSHOT], origin="broker")
-    assert (6, 6, None, "broker") == (receipt.read, receipt.inserted, receipt.kind, receipt.origin)
+    account = [Fill("A", 1_714_573_800_000_000_000, "buy", 1, 2), CashFlow(1_714_573_800_000_000_000, "fee", -1)]
+    action = CorporateAction("A", 1_714_573_800_000_000_000, "split", 2)
+    receipt = store.save([*RECORDS[:4], SNAPSHOT, *account, action], origin="broker")
+    assert (9, 9, None, "broker") == (receipt.read, receipt.inserted, receipt.kind, receipt.origin)
     assert dict.fromkeys(KINDS, 1) == {name: store.select(name).count() for name in KINDS}
     store.undo(receipt.batch)
     assert dict.fromkeys(KINDS, 0) == {name: store.select(name).count() for name in KINDS}

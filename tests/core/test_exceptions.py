@@ -22,6 +22,7 @@ from fpa_core.exceptions import (
     MissingDependencyError,
     PluginError,
     SchemaError,
+    SourceError,
     ValidationError,
 )
 
@@ -37,6 +38,7 @@ FACTS = {
     CorruptionError: {"path": "market.db", "operation": "read"},
     CacheError: {"key": "quotes:AAPL"},
     DataError: {"field": "Quote.bid", "value": "cheap", "source": "quotes.csv", "row": 7},
+    SourceError: {"source": "alpaca", "status": 503, "transient": True},
     ValidationError: {"findings": ("crossed",)},
 }
 every_error = pytest.mark.parametrize("error", CLASSES, ids=exceptions.__all__)

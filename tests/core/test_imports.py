@@ -61,6 +61,16 @@ def test_records_need_no_arrow():
     assert not loaded & {"pyarrow", "numpy", "cattrs", "click", "fpa_plugins", *DRIVERS}
 
 
+@pytest.mark.parametrize("command", ["batches", "inventory", "plugins", "config check", "rules"])
+def test_commands_that_need_no_arrow_load_none(command, tmp_path, monkeypatch):
+    """Lists of batches, of what is stored, of plugins and of rules start without Arrow and numpy."""
+    monkeypatch.setenv("FPA_STORE__PATH", str(tmp_path / "portfolio.db"))
+    with fpa_core.open(tmp_path / "portfolio.db") as data:
+        data.store.save(fpa_core.Quote("A", 10**18, 1, 2))
+    run = f"from click.testing import CliRunner\nfrom fpa_core.cli.app import cli\nassert 0 == CliRunner().invoke(cli, {command.split()}).exit_code"
+    assert not loaded_by(run) & {"pyarrow", "numpy", "pandas", "polars"}
+
+
 @pytest.mark.parametrize("module", PLUGINS)
 def test_plugins_load_no_driver_until_used(module):
     """The module of a plugin's hooks loads neither its driver nor Arrow; these wait until a backend is made."""

@@ -24,7 +24,7 @@ from fpa_core.exceptions import DataError
 from fpa_core.ingest import EXAMPLES, SHAPE, ingest
 from fpa_core.kinds import KINDS, QUOTES
 from fpa_core.layer import DataLayer
-from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.models import Bar, CashFlow, CorporateAction, Fill, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant, ns_text
 from fpa_core.plugins import PluginManager
 from fpa_core.protocols import Chunk, Quarantined, Receipt
@@ -87,8 +87,13 @@ def test_records_of_all_kinds(layer: DataLayer, listener: Listener) -> None:
     """Records of all kinds become one batch, and plugins hear of it once."""
     snapshot = PortfolioSnapshot(Instant(1), 3, cash=2, positions=[Position("A", 1, 1, 1)])
     order = Order("1", "A", 5, "buy", "market", timestamp=Instant(1), updated_at=Instant(1))
-    receipt = layer.ingest([QUOTE, Trade("A", Instant(1), 1, 1), GOOD, order, snapshot], origin="broker")
-    assert (6, 6, 0, 0, 0) == counts(receipt)
+    account = [
+        Fill("A", Instant(1), "buy", 1, 2),
+        CashFlow(Instant(1), "fee", -1),
+        CorporateAction("A", Instant(1), "split", 2),
+    ]
+    receipt = layer.ingest([QUOTE, Trade("A", Instant(1), 1, 1), GOOD, order, snapshot, *account], origin="broker")
+    assert (9, 9, 0, 0, 0) == counts(receipt)
     assert (None, "broker", None) == (receipt.kind, receipt.origin, receipt.file)
     assert dict.fromkeys(KINDS, 1) == {kind: layer.select(kind).count() for kind in KINDS}
     assert [snapshot] == layer.select(PortfolioSnapshot).to_list()

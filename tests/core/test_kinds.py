@@ -11,14 +11,49 @@ import pytest
 from attrs import fields
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import bars, orders, positions, quotes, records, snapshots, trades
+from strategies import (
+    bars,
+    cash_flows,
+    corporate_actions,
+    fills,
+    orders,
+    positions,
+    quotes,
+    records,
+    snapshots,
+    trades,
+)
 
 from fpa_core import kinds
 from fpa_core.arrow import conversion
 from fpa_core.arrow.conversion import concat, from_table, to_table
 from fpa_core.exceptions import DataError
-from fpa_core.kinds import BARS, KINDS, ORDERS, POSITIONS, QUOTES, SNAPSHOTS, TRADES, kind_of
-from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, PositionSide, Quote, Side, Trade
+from fpa_core.kinds import (
+    BARS,
+    CASH,
+    CORPORATE_ACTIONS,
+    FILLS,
+    KINDS,
+    ORDERS,
+    POSITIONS,
+    QUOTES,
+    SNAPSHOTS,
+    TRADES,
+    kind_of,
+)
+from fpa_core.models import (
+    Bar,
+    CashFlow,
+    CorporateAction,
+    Fill,
+    Order,
+    PortfolioSnapshot,
+    Position,
+    PositionSide,
+    Quote,
+    Side,
+    Trade,
+)
 
 T = 1_714_573_800_123_456_789
 STRATEGIES = {
@@ -27,6 +62,9 @@ STRATEGIES = {
     BARS: bars(),
     ORDERS: orders(),
     POSITIONS: positions(),
+    FILLS: fills(),
+    CORPORATE_ACTIONS: corporate_actions(),
+    CASH: cash_flows(),
     SNAPSHOTS: snapshots().map(lambda snapshot: PortfolioSnapshot(**without_positions(snapshot))),
 }
 each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
@@ -40,7 +78,7 @@ def without_positions(snapshot):
 
 
 def test_kinds():
-    """There are six kinds, under the plural of their name."""
+    """There are nine kinds, under the plural of their name; cash has none."""
     expected = {
         "quotes": Quote,
         "trades": Trade,
@@ -48,26 +86,34 @@ def test_kinds():
         "orders": Order,
         "positions": Position,
         "snapshots": PortfolioSnapshot,
+        "fills": Fill,
+        "corporate_actions": CorporateAction,
+        "cash": CashFlow,
     }
     assert expected == {name: kind.record for name, kind in KINDS.items()}
     assert [f"<Kind {name}>" for name in KINDS] == [repr(kind) for kind in KINDS.values()]
-    assert "snapshot" == SNAPSHOTS.singular
+    assert ["snapshot", "corporate_action", "cash"] == [one.singular for one in (SNAPSHOTS, CORPORATE_ACTIONS, CASH)]
+    assert [CASH] * 3 == [kind_of(name) for name in ("cash", "cash_flow", "cash_flows")]
 
 
 def test_identities():
     """What identifies a row, and whether rows are counted or replaced, is as the contracts have it."""
-    assert [True, True, False, False, False, False] == [kind.multiset for kind in KINDS.values()]
+    assert [QUOTES, TRADES] == [kind for kind in KINDS.values() if kind.multiset]
+    assert [FILLS, CASH] == [kind for kind in KINDS.values() if kind.made_id]
     assert [
         ("symbol", "ts_ns"),
         ("symbol", "ts_ns"),
         ("symbol", "interval", "ts_ns"),
-        ("order_id",),
+        ("order_id", "account"),
         ("symbol", "account", "ts_ns"),
         ("account", "ts_ns"),
+        ("fill_id", "account"),
+        ("symbol", "action_type", "ts_ns"),
+        ("transaction_id", "account"),
     ] == [kind.key for kind in KINDS.values()]
     assert ("exchange", "trade_id") == TRADES.venue_id
     assert ["orders"] == [kind.name for kind in KINDS.values() if kind.version]
-    assert ["symbol"] * 5 + ["account"] == [kind.subject for kind in KINDS.values()]
+    assert [SNAPSHOTS, CASH] == [kind for kind in KINDS.values() if kind.subject != "symbol"]
 
 
 @each_kind
@@ -135,7 +181,9 @@ def test_what_is_no_kind_is_refused(what, shown):
     with pytest.raises(DataError) as caught:
         kind_of(what)
     assert f"unknown kind of record: {shown}" == caught.value.message
-    assert "kinds: quotes, trades, bars, orders, positions, snapshots" == caught.value.hint
+    assert (
+        "kinds: quotes, trades, bars, orders, positions, snapshots, fills, corporate_actions, cash" == caught.value.hint
+    )
     assert what is caught.value.value
 
 
@@ -238,6 +286,9 @@ def test_columns_left_out_keep_their_defaults(kind):
         ORDERS: Order("1", "A", None, "buy", "market"),
         POSITIONS: Position("A", 1, None, None),
         SNAPSHOTS: PortfolioSnapshot(T, 1),
+        FILLS: Fill("A", T, "buy", 1, 2),
+        CORPORATE_ACTIONS: CorporateAction("A", T, "split"),
+        CASH: CashFlow(T, "deposit", 1),
     }[kind]
     attributes = fields(kind.record)
     needed = [column.name for column in kind.columns if column.required and not can_be_left_out(attributes, column)]

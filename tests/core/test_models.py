@@ -22,6 +22,9 @@ from fpa_core.converters import MAX_NAME, MAX_TEXT, is_own_word, to_interval
 from fpa_core.exceptions import DataError
 from fpa_core.models import (
     Bar,
+    CashFlow,
+    CorporateAction,
+    Fill,
     Order,
     OrderStatus,
     OrderType,
@@ -37,7 +40,7 @@ from fpa_core.numbers import YEAR_1980, Instant, ns_text
 
 T = 1_714_573_800_123_456_789
 TEXT = "2024-05-01T14:30:00.123456789Z"
-CLASSES = [Quote, Trade, Bar, Order, Position, PortfolioSnapshot]
+CLASSES = [Quote, Trade, Bar, Order, Position, PortfolioSnapshot, Fill, CashFlow, CorporateAction]
 LEAST = {
     Quote: {"symbol": "A", "timestamp": T, "bid": None, "ask": None},
     Trade: {"symbol": "A", "timestamp": T, "price": 1, "size": 1},
@@ -45,6 +48,9 @@ LEAST = {
     Order: {"order_id": "1", "symbol": "A", "quantity": 1, "side": "buy", "order_type": "market"},
     Position: {"symbol": "A", "quantity": 1, "market_value": 1, "cost_basis": 1},
     PortfolioSnapshot: {"timestamp": T, "total_value": 1},
+    Fill: {"symbol": "A", "timestamp": T, "side": "buy", "price": 1, "quantity": 1},
+    CashFlow: {"timestamp": T, "flow_type": "fee", "amount": -1},
+    CorporateAction: {"symbol": "A", "timestamp": T, "action_type": "split"},
 }
 
 
@@ -609,3 +615,38 @@ def test_what_is_no_instant_is_refused(value, unit):
     """Another unit, a fraction of a nanosecond and a time beyond 64 bits are refused."""
     with pytest.raises(DataError):
         Instant.from_epoch(value, unit=unit)
+
+
+# Fills, cash flows and corporate actions
+
+
+def test_what_follows_from_a_fill():
+    """The quantity of a sale is signed, and the value is price, quantity and multiplier, exactly."""
+    fill = Fill("A", T, "SLD", "1.05", 3, multiplier=100)
+    assert (Side.SELL, "SLD", -3, 315) == (fill.side, fill.side_raw, fill.signed_quantity, fill.value)
+    assert (3, Decimal("3.15")) == ((bought := Fill("A", T, "buy", "1.05", 3)).signed_quantity, bought.value)
+
+
+def test_the_ratio_of_a_corporate_action():
+    """New shares by old ones are a fraction; without a rate, or by none, there is no ratio."""
+    assert Fraction(1, 3) == CorporateAction("A", T, "split", 1, 3).ratio
+    assert 4 == CorporateAction("A", T, "stock split", 4).ratio
+    assert None is CorporateAction("A", T, "split").ratio is CorporateAction("A", T, "split", 4, 0).ratio
+
+
+@pytest.mark.parametrize(
+    ("word", "meaning"),
+    [
+        ("DIV", "dividend"),
+        ("Withholding Tax", "tax"),
+        ("Broker Interest", "interest"),
+        ("CSD", "deposit"),
+        ("FX", "conversion"),
+    ],
+)
+def test_words_of_brokers_for_cash(word, meaning):
+    """The broker's word is translated, and kept."""
+    flow = CashFlow(T, word, 1)
+    assert (meaning, word) == (flow.flow_type, flow.type_raw)
+    with pytest.raises(DataError, match=r"CashFlow.flow_type: unknown value 'gift'; one of: deposit"):
+        CashFlow(T, "gift", 1)

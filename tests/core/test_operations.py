@@ -19,7 +19,7 @@ from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.operations.check import CheckReport, check
 from fpa_core.operations.repair import repair
-from fpa_core.protocols import Batch, Quarantined, Query, Severity
+from fpa_core.protocols import Batch, CoverageEntry, Quarantined, Query, Severity
 from fpa_core.store import DataStore
 from fpa_plugins.memory.plugin import MemoryStoreOptions
 from fpa_plugins.memory.plugin import open_store as open_memory
@@ -183,6 +183,9 @@ def test_what_no_checksum_can_know_is_found(full: DataStore, damage: Callable[[W
 
 def test_damaged_segment_is_set_aside(full: DataStore, tmp_path: Path) -> None:
     """A repair takes a damaged segment out of the way and says what is missing; ingesting the file again brings it back."""
+    covered = CoverageEntry("trades", "SEALED", None, "acme", T - 100, T + 10_000, 5_000)
+    with full.batch() as batch:
+        batch.cover([covered, evolve(covered, subject="ANOTHER")])
     with database(full).writer("damage") as tables:
         changed_segment(tables)
     report = check(database(full))
@@ -196,6 +199,8 @@ def test_damaged_segment_is_set_aside(full: DataStore, tmp_path: Path) -> None:
     assert Severity.WARNING is mended.problems[1].severity
     assert before == read_without_trades(full)
     assert 0 == full.select(Trade).count()
+    left = [(one.subject, one.start_ns - T, one.end_ns - T) for one in full.coverage("trades")]
+    assert [("ANOTHER", -100, 10_000), ("SEALED", -100, 0), ("SEALED", 5_000, 10_000)] == left  # it is fetched again
     if (folder := tmp_path / "test.db.set-aside").exists():
         (kept,) = folder.iterdir()
         assert (0o600, 0o700) == (kept.stat().st_mode & 0o777, folder.stat().st_mode & 0o777)

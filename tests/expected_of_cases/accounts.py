@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from expected_of_cases.entries import ENTRIES, refused, stored
-from fpa_core.models import Order, PortfolioSnapshot, Position, Trade
+from fpa_core.models import Fill, Order, PortfolioSnapshot, Position, Trade
 
 __all__ = ["ACCOUNTS"]
 
@@ -70,7 +70,12 @@ _STATUSES = (
 
 ACCOUNTS: dict[str, ENTRIES] = {
     "B47_own_fills": (
-        refused("f.csv", "your own", "executions", "--kind"),
+        # The fee tells that they are executions of one's own, and a sale may be written below zero.
+        stored(
+            "f.csv",
+            Fill("AAPL", "2024-05-01T14:30:00Z", "buy", "169.58", "100", fee="1"),
+            Fill("AAPL", "2024-05-01T15:30:00Z", "sell", "170.1", "100", fee="1"),
+        ),
         # What is said to be prints all the same is stored as such, and the size below zero is told.
         stored(
             "f.csv",

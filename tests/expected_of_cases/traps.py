@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from expected_of_cases.entries import ENTRIES, refused, stored
-from fpa_core.models import Bar, Order, Position, Quote, Trade
+from fpa_core.models import Bar, Fill, Order, Position, Quote, Trade
 
 __all__ = ["TRAPS"]
 
@@ -40,7 +40,13 @@ _SPY = (
 )
 
 TRAPS: dict[str, ENTRIES] = {
-    "C02_ibkr_numeric_symbol": (refused("f.csv", "own executions"),),
+    # The symbol stays text; an execution of one's own is a fill, not a print.
+    "C02_ibkr_numeric_symbol": (
+        stored(
+            "f.csv",
+            Fill("639", "2025-10-01T02:30Z", "buy", "2.98", "1000", "U1", "8001", exchange="SEHK"),
+        ),
+    ),
     "C03_zero_price": (
         stored("f.csv", Trade("MATICUSD", "2022-04-11T10:00Z", "0", "0.0361482"), flags=("trade.positive",)),
     ),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from expected_of_cases.entries import ENTRIES, refused, stored
-from fpa_core.models import Bar, Position, Quote, Trade
+from fpa_core.models import Bar, CashFlow, Fill, Position, Quote, Trade
 
 __all__ = ["VENDORS"]
 
@@ -21,6 +23,10 @@ def _ada(symbol: str = "ADABTC") -> tuple[Bar, Bar]:
     )
 
 
+_IBKR = (
+    Fill("AAPL", "2024-05-01T13:30:01Z", "buy", "169.58", "100", fill_id="700001", fee="1"),
+    Fill("AAPL", "2024-05-01T19:30:00Z", "sell", "170.1", "100", fill_id="700002", fee="1"),
+)
 _HOURS = (
     Bar("LINK", "2025-01-01T00:00Z", "4.1507", "4.1587", "4.1506", "4.1554", "539.23", "1h", trade_count=13),
     Bar("LINK", "2025-01-01T01:00Z", "4.1554", "4.16", "4.15", "4.159", "120.1", "1h", trade_count=9),
@@ -305,9 +311,10 @@ VENDORS: dict[str, ENTRIES] = {
         ),
     ),
     "A25_ibkr_flex": (
-        refused("act.csv", "own executions"),
-        refused("iso.csv", "own executions"),
-        refused("t.csv", "own executions"),
+        refused("act.csv", "Flex query"),
+        # Executions of one's own are fills; a sale is written below zero, and so is a commission that was paid.
+        stored("iso.csv", *_IBKR),
+        stored("t.csv", *(evolve(one, order_id=order) for one, order in zip(_IBKR, ("55", "56"), strict=True))),
     ),
     "A26_schwab": (
         refused("pos.csv", "--as-of"),
@@ -319,11 +326,19 @@ VENDORS: dict[str, ENTRIES] = {
             rejected={2: "quantity"},
             as_of="2024-05-01T16:00:00-04:00",
         ),
-        refused("tx.csv", "transactions"),
+        stored(
+            "tx.csv",
+            CashFlow(*("2022-03-01T05:00Z", "deposit", "1000000"), reference="Tfr BANK", type_raw="MoneyLink Transfer"),
+            Fill(*("BAR", "2023-10-09T04:00Z", "buy", "135.0075", "300"), fee="1.34", amount="-40503.61"),
+            flags=("fill.amount",),
+        ),
     ),
     "A26d_trading212": (
-        refused("t.csv", "transactions"),
-        refused("revolut.csv", "transactions"),
+        stored(
+            "t.csv",
+            Fill("CSCO", "2023-12-18T14:30:03.613Z", "buy", "49.96", "0.029053", fill_id="EOF7504196256"),
+        ),
+        stored("revolut.csv", Fill("O", "2023-09-22T13:30:10.514Z", "buy", "52.07", "1.63453043")),
         refused("webull.csv", "orders"),
     ),
     "A26e_degiro_xtb": (refused("pp.csv", "transactions"), refused("x.csv", "transactions")),

@@ -663,8 +663,33 @@ def test_batches_and_undo(filled: Run) -> None:
 
 def test_no_batches(run: Run) -> None:
     """A new database has no batches and says so."""
+    fpa_core.open("portfolio.db").close()
     assert "no batches yet\n" == run("batches").stdout
     assert [] == answer(run("batches", "--json"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "inventory",
+        "batches",
+        "query quotes",
+        "latest AAPL",
+        "quarantine list",
+        "audit",
+        "undo 1",
+        "store stats",
+        "store seal",
+        "store check",
+        "store backup",
+        "store compact",
+        "coverage",
+    ],
+)
+def test_reading_in_the_wrong_folder_makes_no_database(run: Run, folder: Path, arguments: str) -> None:
+    """Commands that need a database say that there is none, and where it would be, instead of creating an empty one."""
+    assert f"there is no database at {folder / 'portfolio.db'}" in run(*arguments.split(), expect=5).stderr
+    assert not list(folder.glob("*.db*"))
 
 
 # quarantine

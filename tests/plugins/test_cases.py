@@ -6,13 +6,16 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from attrs import evolve
 from expected_of_cases import CASES, Entry
 
 import fpa_core
 from fpa_core.exceptions import DataError
-from fpa_core.kinds import KINDS
+from fpa_core.identity import MARK
+from fpa_core.kinds import KINDS, kind_of
 from fpa_core.layer import DataLayer
 
 FOLDER = Path(__file__).parents[1] / "cases"
@@ -37,7 +40,13 @@ def data(tmp_path: Path) -> Iterator[DataLayer]:
 
 
 def _held(data: DataLayer) -> Counter[object]:
-    return Counter(record for kind in KINDS for record in data.select(kind))
+    return Counter(_without_made_id(record) for kind in KINDS for record in data.select(kind))
+
+
+def _without_made_id(record: Any) -> Any:
+    """Return a record without an id that the store made: what it is made of is tested elsewhere."""
+    made = KINDS[kind_of(record).name].made_id
+    return evolve(record, **{made: None}) if made and getattr(record, made).startswith(MARK) else record
 
 
 @pytest.mark.parametrize(("name", "entry"), list(_parameters()))

@@ -101,7 +101,7 @@ def test_a_close_called_last_or_price_is_no_trade(data: DataLayer, name: str, ba
     "lines",
     [
         ("symbol,date,side,qty,price,status", f"A,{NOON},buy,1,2,filled"),
-        ("symbol,timestamp,side,quantity,price,commission", f"A,{NOON},buy,1,2,0.1"),
+        ("symbol,timestamp,side,commission", f"A,{NOON},buy,0.1"),
         ("timestamp,symbol,order_id,side,price,size", f"{NOON},A,77,buy,1,2"),
         ("timestamp,symbol,is_snapshot,side,price,amount", f"{NOON},A,true,bid,1,2"),
         ("timestamp,symbol,action,side,price,size", f"{NOON},A,A,B,1,2"),

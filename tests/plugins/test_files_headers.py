@@ -84,7 +84,11 @@ def test_what_the_file_leaves_open_is_taken_from_the_request(tmp_path):
         ("symbol,when,bid,ask", {}, "--column timestamp=NAME"),
         ("symbol,timestamp,bidd,asks", {}, "did you mean 'bid' for 'bidd'"),
         ("symbol,timestamp,price,size,bid", {}, "--kind quotes|trades"),
-        ("a,b", {}, "--kind quotes|trades|bars|orders|positions|snapshots --column FIELD=NAME"),
+        (
+            "a,b",
+            {},
+            "--kind quotes|trades|bars|orders|positions|snapshots|fills|corporate_actions|cash --column FIELD=NAME",
+        ),
         ("symbol,t,bid", {"kind": KINDS["trades"]}, "--column price=NAME"),
     ],
 )

@@ -5,9 +5,9 @@ from decimal import Decimal
 import pytest
 
 from fpa_core.exceptions import DataError
-from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.models import Bar, CashFlow, Fill, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant, to_ns
-from fpa_plugins.rules import bar_history, bars, orders, portfolio, quotes, ticks, time, trades
+from fpa_plugins.rules import bar_history, bars, executions, orders, portfolio, quotes, ticks, time, trades
 from fpa_plugins.rules.plugin import RULES
 
 NOW = 1_700_000_000 * 10**9
@@ -43,7 +43,21 @@ def snapshot(total, cash, *values):
     return PortfolioSnapshot(NOW, total, cash=cash, positions=held)
 
 
+def fill(quantity=10, amount=None, **values):
+    return Fill("IBM", NOW, "buy", 5, quantity, amount=amount, **values)
+
+
+def flow(kind, amount):
+    return CashFlow(NOW, kind, amount)
+
+
 PASS = [
+    (executions.Quantity(), fill("0.001")),
+    (executions.Amount(), fill(10, -51, fee=1)),
+    (executions.Amount(), fill(10, "-5000.01", multiplier=100)),
+    (executions.Amount(), Fill("IBM", NOW, "sell", 5, 10, fee=1, amount=49)),
+    (executions.Sign(), flow("deposit", 1)),
+    (executions.Sign(), flow("fee", "-1.5")),
     (quotes.Positive(), quote(10, None)),
     (quotes.Crossed(), quote(10, "10.02")),
     (quotes.Crossed(), quote(10, 10)),
@@ -98,6 +112,10 @@ PASS = [
 ]
 
 FAIL = [
+    (executions.Quantity(), fill(0), None),
+    (executions.Amount(), fill(10, -50, fee=1), "price, quantity and fee make -51, not -50"),
+    (executions.Sign(), flow("withdrawal", 100), "a withdrawal of 100 has the wrong sign"),
+    (executions.Sign(), flow("deposit", -1), "a deposit of -1 has the wrong sign"),
     (quotes.Positive(), quote(0, "10.02"), "not above zero: bid 0"),
     (quotes.Positive(), quote(-1, "-0.50"), "not above zero: bid -1, ask -0.5"),
     (quotes.Crossed(), quote("10.02", 10), "the ask 10 is below the bid 10.02"),

@@ -28,7 +28,7 @@ from fpa_plugins.sqlite.schema import create_tables
 
 T = 1_714_573_800_000_000_000
 NEXT = Migration(
-    len(known_migrations()) + 1, "notes", "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('here');"
+    known_migrations()[-1].version + 1, "notes", "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('here');"
 )
 BROKEN = Migration(NEXT.version, "broken", "CREATE TABLE notes (text TEXT); INSERT INTO nowhere VALUES (1);")
 

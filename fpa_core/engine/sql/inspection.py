@@ -12,6 +12,7 @@ __all__ = ["dangling"]
 _REFERENCES = (
     ("segments", "segment_contents", "SELECT id FROM segments WHERE id NOT IN (SELECT id FROM segment_contents)"),
     ("segment_contents", "segments", "SELECT id FROM segment_contents WHERE id NOT IN (SELECT id FROM segments)"),
+    ("coverage", "batches", "SELECT batch FROM coverage WHERE batch NOT IN (SELECT id FROM batches)"),
     (
         "quarantine",
         "quarantine_findings",

@@ -1,8 +1,9 @@
-"""The four parts of the port, over one session."""
+"""The five parts of the port, over one session."""
 
 from __future__ import annotations
 
 from fpa_core.engine.sql.batches import SqlBatches
+from fpa_core.engine.sql.coverage import SqlCoverage
 from fpa_core.engine.sql.quarantine import SqlQuarantine
 from fpa_core.engine.sql.rows import SqlRows
 from fpa_core.engine.sql.segments import SqlSegments
@@ -19,3 +20,4 @@ class SqlTables:
         self.segments = SqlSegments(session)
         self.batches = SqlBatches(session)
         self.quarantine = SqlQuarantine(session)
+        self.coverage = SqlCoverage(session)

@@ -9,7 +9,7 @@ from collections.abc import Generator, Sequence
 from enum import StrEnum
 from typing import Any
 
-from fpa_core.protocols import Finding
+from fpa_core.protocols import CoverageEntry, Finding
 
 __all__ = ["CommitGroup", "WriteFuture", "WriteOutcome"]
 
@@ -26,15 +26,17 @@ class WriteOutcome(StrEnum):
 class CommitGroup:
     """Records that are committed together, and the outcome.
 
+    :ivar covers: ranges to enter into the ledger with them.
     :ivar due: when to commit it, in seconds on the monotonic clock of its stream.
     :ivar findings: the findings, by the place of the record in ``records``; ``rejected`` the places of those quarantined.
     :ivar error: why it could not be committed; None if it was, or has not ended.
     """
 
-    __slots__ = ("_ended", "_futures", "_lock", "due", "error", "findings", "records", "rejected")
+    __slots__ = ("_ended", "_futures", "_lock", "covers", "due", "error", "findings", "records", "rejected")
 
     def __init__(self) -> None:
         self.records: list[Any] = []
+        self.covers: list[CoverageEntry] = []
         self.due = 0.0
         self.findings: dict[int, Sequence[Finding]] = {}
         self.rejected: set[int] = set()
@@ -42,6 +44,11 @@ class CommitGroup:
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._futures: dict[asyncio.AbstractEventLoop, asyncio.Future[None]] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not self.records and not self.covers
 
     @property
     def ended(self) -> bool:

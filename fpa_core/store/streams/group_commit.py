@@ -10,7 +10,8 @@ from typing import Any
 from attrs import evolve
 
 from fpa_core.exceptions import DatabaseBusyError
-from fpa_core.kinds import SNAPSHOTS, Kind
+from fpa_core.identity import IdMaker
+from fpa_core.kinds import KINDS, SNAPSHOTS, Kind
 from fpa_core.models import PortfolioSnapshot
 from fpa_core.protocols import Quarantined, Receipt, WriteCounts
 from fpa_core.store.batch import StoreBatch
@@ -22,6 +23,10 @@ __all__ = ["GroupCommitter"]
 
 TRIES = 3
 """How often a group is tried while other writers hold the database; each try waits for the store's busy timeout."""
+
+
+_MADE = frozenset(kind.record for kind in KINDS.values() if kind.made_id is not None)
+"""The records that get an id if they have none."""
 
 
 class GroupCommitter:
@@ -36,6 +41,7 @@ class GroupCommitter:
         self._filter = record_filter
         self._stream = writer.rows.backend.stream(origin=origin)
         self.id = self._stream.batch_id
+        self._ids = IdMaker()
         self._kinds: set[Kind] = set()
         self._counts = WriteCounts()
         self._rows = 0
@@ -47,6 +53,8 @@ class GroupCommitter:
     def commit(self, group: CommitGroup) -> None:
         """Make a group durable and notify the listeners of the store."""
         warnings: dict[str, int] = {}
+        if not _MADE.isdisjoint(map(type, group.records)):
+            group.records = self._ids.complete_records(group.records)  # once, however often the group is tried
         records, rejected = self._filtered(group, warnings)
         for left in reversed(range(TRIES)):
             try:
@@ -122,6 +130,8 @@ class GroupCommitter:
             if SNAPSHOTS in by_kind:  # as they came: a position that was rejected was held all the same
                 self._writer.drop_sold(batch, (one for one in group.records if isinstance(one, PortfolioSnapshot)))
             kept = batch.quarantine(rejected) if rejected else ()
+            if group.covers:
+                batch.cover(group.covers)
             batch.complete_receipt(lambda receipt: evolve(receipt, kind=kind, warnings=warnings))
             notifying.enter_context(self._writer.notifications.pending())  # before the commit
         self._kinds.update(by_kind)

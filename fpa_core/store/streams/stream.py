@@ -7,12 +7,13 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_core.kinds import KINDS, kind_of
+from fpa_core.protocols import CoverageEntry
 from fpa_core.store.streams.acks import CommitGroup, WriteFuture
 from fpa_core.store.streams.group_commit import GroupCommitter
 
@@ -94,12 +95,27 @@ class Stream:
         group = self._filling
         place = len(group.records)
         group.records.append(record)
-        if place == 0:
+        if place == 0 and not group.covers:
             group.due = self._monotonic() + self._max_delay
             self._work.notify()
         elif place + 1 == self._max_rows:
             self._work.notify()
         return WriteFuture(group, place)
+
+    def cover(self, entries: Sequence[CoverageEntry]) -> None:
+        """Enter ranges of time into the ledger, durably together with the records written before.
+
+        :raises DatabaseError: when the stream is closed, or has failed.
+        """
+        if not entries:
+            return
+        with self._work if self._pid == os.getpid() else self._foreign():
+            if self._error is not None or self._closing:
+                raise self._stopped()
+            if self._filling.empty:
+                self._filling.due = self._monotonic() + self._max_delay
+                self._work.notify()
+            self._filling.covers += entries
 
     def _waiting(self) -> int:
         """Return the number of records that are queued and not durable yet."""
@@ -116,7 +132,7 @@ class Stream:
         with self._work if self._pid == os.getpid() else self._foreign():
             if self._error is not None:
                 raise self._stopped()
-            group = self._filling if self._filling.records else self._committing
+            group = self._committing if self._filling.empty else self._filling
             if group is None:
                 return True
             group.due = float("-inf")
@@ -145,7 +161,7 @@ class Stream:
         with self._work:
             while True:
                 group = self._filling
-                if not group.records:
+                if group.empty:
                     if self._closing:
                         return None
                     self._work.wait()

@@ -7,8 +7,10 @@ from fpa_core.numbers import Instant
 from fpa_core.protocols import Capability, StoreBackend
 from fpa_core.store import DataStore
 from fpa_core.testing.contracts import Contract, holds
+from fpa_core.testing.store.accounts import AccountTests
 from fpa_core.testing.store.base import StoreTests
 from fpa_core.testing.store.batches import BatchTests
+from fpa_core.testing.store.coverage import CoverageTests
 from fpa_core.testing.store.crashes import CrashTests
 from fpa_core.testing.store.exactness import ExactnessTests
 from fpa_core.testing.store.history import HistoryTests
@@ -43,8 +45,10 @@ class StoreContract(
     DeclarationTests,
     MultisetTests,
     VersionTests,
+    AccountTests,
     BatchTests,
     HistoryTests,
+    CoverageTests,
     QuarantineTests,
     ExactnessTests,
     QueryTests,

@@ -1,4 +1,4 @@
-"""C2: bars, orders, positions and snapshots have keys and revisions."""
+"""C2: bars, orders, positions, snapshots, fills, cash flows and corporate actions have keys and revisions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fpa_core.arrow.conversion import to_table
 from fpa_core.kinds import BARS, kind_of
-from fpa_core.models import Bar, Order, PortfolioSnapshot, Position
+from fpa_core.models import Bar, CashFlow, CorporateAction, Fill, Order, PortfolioSnapshot, Position
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Capability
 from fpa_core.store import DataStore
@@ -28,7 +28,16 @@ VERSIONS = [
         Order("1", "A", 5, "buy", "market", timestamp=Instant(0), updated_at=Instant(1)),
         Order("1", "A", 5, "buy", "market", "filled", 5, 9, timestamp=Instant(0), updated_at=Instant(2)),
     ),
+    # The venue corrects the price and the time of an execution, or even the symbol: it is the same one.
+    (Fill("A", Instant(0), "buy", 9, 5, fill_id="1"), Fill("B", Instant(3), "buy", 8, 5, fill_id="1")),
+    (
+        CashFlow(Instant(0), "dividend", 9, transaction_id="1"),
+        CashFlow(Instant(3), "dividend", 8, transaction_id="1"),
+    ),
+    (CorporateAction("A", Instant(0), "split", 4), CorporateAction("A", Instant(0), "split", 5)),
 ]
+
+VERSION_IDS = ["bar", "position", "snapshot", "order", "fill", "cash flow", "corporate action"]
 
 few_bars = st.builds(
     lambda symbol, ts, close, interval: Bar(symbol, Instant(ts), 1, 2, 1, close, 0, interval),
@@ -43,7 +52,7 @@ class VersionTests(StoreTests):
     """A different later version of a key replaces the stored one."""
 
     @holds(Contract.C2)
-    @pytest.mark.parametrize(("first", "second"), VERSIONS, ids=["bar", "position", "snapshot", "order"])
+    @pytest.mark.parametrize(("first", "second"), VERSIONS, ids=VERSION_IDS)
     def test_a_later_version_revises(self, store: DataStore, first: Any, second: Any) -> None:
         """A different version of a key replaces the stored one and is counted as revised; the same one is a duplicate."""
         assert store.save(first).inserted == 1
@@ -58,7 +67,7 @@ class VersionTests(StoreTests):
             assert (1, [second]) == (again.duplicate, store.select(kind).to_list())
 
     @holds(Contract.C2, Capability.KNOWN_AT)
-    @pytest.mark.parametrize(("first", "second"), VERSIONS, ids=["bar", "position", "snapshot", "order"])
+    @pytest.mark.parametrize(("first", "second"), VERSIONS, ids=VERSION_IDS)
     def test_an_earlier_version_stays_in_the_history(self, store: DataStore, first: Any, second: Any) -> None:
         """A version that was replaced is what a read as known before gives."""
         store.save(first)
@@ -117,10 +126,31 @@ class VersionTests(StoreTests):
             *(Bar(s, Instant(t), 1, 1, 1, 1, 1, i) for s in "AB" for t in (0, 1) for i in ("1m", "1d")),
             *(Position(s, 1, 1, 1, timestamp=Instant(t), account=a) for s in "AB" for t in (0, 1) for a in "XY"),
             *(PortfolioSnapshot(Instant(t), 1, account=a) for t in (0, 1) for a in ("P", "Q")),
-            *(Order(o, "A", 5, "buy", "market", timestamp=Instant(0), updated_at=Instant(1)) for o in ("1", "2")),
+            *(
+                Order(o, "A", 5, "buy", "market", timestamp=Instant(0), updated_at=Instant(1), account=a)
+                for o in ("1", "2")
+                for a in "XY"
+            ),
+            *(Fill("A", Instant(0), "buy", 1, 1, a, f) for a in "XY" for f in ("1", "2")),
+            *(CashFlow(Instant(0), "fee", -1, "USD", a, transaction_id=f) for a in "XY" for f in ("1", "2")),
+            *(
+                CorporateAction(s, Instant(t), a)
+                for s in "AB"
+                for t in (0, 1)
+                for a in ("dividend", "special_dividend")
+            ),
         ]
         assert len(records) == store.save(records).inserted
-        for what, count in ((Bar, 8), (Position, 8), (PortfolioSnapshot, 4), (Order, 2)):
+        kinds = [
+            (Bar, 8),
+            (Position, 8),
+            (PortfolioSnapshot, 4),
+            (Order, 4),
+            (Fill, 4),
+            (CashFlow, 4),
+            (CorporateAction, 8),
+        ]
+        for what, count in kinds:
             assert count == store.select(what).count()
 
     @holds(Contract.C2)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from fpa_core.formats import FormatOffer
 from fpa_plugins.files.vendors import (
+    actions,
     alpaca,
     brokers,
     crypto,
     databento,
     equities,
     forex,
+    histories,
     massive,
     platforms,
     publishers,
@@ -18,7 +20,20 @@ from fpa_plugins.files.vendors import (
 
 __all__ = ["BUILT_IN"]
 
-_FAMILIES = (crypto, tardis, databento, massive, alpaca, equities, publishers, forex, platforms, brokers)
+_FAMILIES = (
+    crypto,
+    tardis,
+    databento,
+    massive,
+    alpaca,
+    equities,
+    publishers,
+    forex,
+    platforms,
+    brokers,
+    histories,
+    actions,
+)
 
 BUILT_IN: tuple[FormatOffer, ...] = tuple(offer for family in _FAMILIES for offer in family.FORMATS)
 """All of them; their names are unique."""

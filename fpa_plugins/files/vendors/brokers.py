@@ -1,4 +1,4 @@
-"""Exports of brokers. Positions are read; transactions and own executions are rejected with the reason."""
+"""Exports of brokers: positions, and what is rejected with the reason. Executions and cash are in :mod:`fpa_plugins.files.vendors.histories`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from fpa_plugins.files.vendors.preparing import one_account
 
 __all__ = ["FORMATS"]
 
-_FILLS = "these are your own executions, not market trades; fills are not supported yet"
 _TRANSACTIONS = (
-    "these are transactions of an account (purchases, sales, dividends, transfers), not market trades; "
-    "fills are not supported yet"
+    "these are transactions of an account (purchases, sales, dividends, transfers), not market trades, and this layout is not known; "
+    "fills need the columns side, price and quantity, cash flows flow_type and amount"
 )
 
 
@@ -64,16 +63,10 @@ _IBKR = (
         "Interactive Brokers: open positions of a Flex query with their lots; the sums are read",
     ),
     _refused(
-        "ibkr.trades",
-        "Interactive Brokers: trades of a Flex query",
-        f"{_FILLS}; add open positions to the Flex query to read these",
-        *("Symbol", "Quantity", "TradePrice", "Buy/Sell"),
-    ),
-    _refused(
         "ibkr.activity",
         "Interactive Brokers: activity statement",
-        "an activity statement has many tables in one file, and its trades are your own executions "
-        "(fills are not supported yet); export the open positions with a Flex query as CSV",
+        "an activity statement has many tables in one file; export trades, cash transactions and open positions "
+        "with a Flex query as CSV",
         *("Header", "DataDiscriminator", "Asset Category"),
     ),
 )
@@ -101,12 +94,6 @@ _SCHWAB = (
         "Charles Schwab: positions, with the time given by --as-of",
         one_account("Symbol", ("Account Total", "Positions Total"), {"Asset Type": "Security Type"}),
     ),
-    _refused(
-        "schwab.transactions",
-        "Charles Schwab: transactions",
-        f"{_TRANSACTIONS}; export the positions to have these",
-        *("Date", "Action", "Symbol", "Description", "Quantity", "Price", "Fees & Comm", "Amount"),
-    ),
 )
 
 # Facts: header lines of "Portfolio positions: download" and "Activity & orders: history, download", Fidelity.
@@ -133,41 +120,15 @@ _FIDELITY = (
         ),
         "Fidelity: positions, with the time given by --as-of",
     ),
-    _refused(
-        "fidelity.history",
-        "Fidelity: history of an account",
-        f"{_TRANSACTIONS}; download the positions to have these",
-        *("Run Date", "Action", "Symbol"),
-    ),
 )
 
-# Facts: header lines of exports: Robinhood ("Reports: account activity"), Trading 212 ("History: export"), Revolut
-# ("Trading account statement"), Webull ("Orders: export"), DEGIRO ("Transactions", "Account", "Portfolio"), XTB ("Cash
+# Facts: header lines of exports: Webull ("Orders: export"), DEGIRO ("Transactions", "Account", "Portfolio"), XTB ("Cash
 # operations", "Closed positions"), Portfolio Performance ("Export: all transactions").
 _OTHERS = (
     _refused(
-        "robinhood.transactions",
-        "Robinhood: account activity",
-        _TRANSACTIONS,
-        *("Activity Date", "Process Date", "Settle Date", "Instrument", "Trans Code", "Quantity", "Price", "Amount"),
-    ),
-    _refused(
-        "trading212.transactions",
-        "Trading 212: history",
-        _TRANSACTIONS,
-        *("Action", "Time", "ISIN", "Ticker", "No. of shares", "Price / share"),
-    ),
-    _refused(
-        "revolut.transactions",
-        "Revolut: statement of the trading account",
-        _TRANSACTIONS,
-        *("Date", "Ticker", "Type", "Quantity", "Price per share", "Total Amount"),
-    ),
-    _refused(
         "webull.orders",
         "Webull: orders",
-        "its orders have no ids, so they cannot be distinguished, and their executions are not market trades; "
-        "fills are not supported yet",
+        "its orders have no ids, so they cannot be distinguished, and their executions are not market trades",
         *("Symbol", "Side", "Status", "Filled", "Total Qty", "Avg Price", "Time-in-Force", "Placed Time"),
     ),
     _refused(

@@ -1,0 +1,62 @@
+"""The command publish."""
+
+from __future__ import annotations
+
+import contextlib
+
+import click
+
+from fpa_core.cli.app import App
+from fpa_core.cli.files import KINDS
+from fpa_core.cli.output import json_option, print_json, progress_bar, say
+from fpa_core.cli.tables import table, wide_option
+
+__all__ = ["publish"]
+
+COLUMNS = ("table", "rows", "files", "written", "added", "removed", "resumed", "verified", "batch", "seconds")
+
+
+@click.command()
+@click.argument("kinds", nargs=-1, type=click.Choice(KINDS))
+@click.option(
+    "--to", "lake", required=True, metavar="LAKE", help="A lake of [lakes.NAME], or a plugin such as iceberg."
+)
+@click.option("--scale", type=int, help="Digits after the point of decimal columns. Default: as the table has, or 18.")
+@click.option("--file-rows", type=click.IntRange(min=1), help="About how many rows a file may have. Default: 1000000.")
+@click.option("--replace", is_flag=True, help="Write all files again, whatever the table holds.")
+@click.option("--verify", is_flag=True, help="Compare whole tables with the store, not only the new files.")
+@json_option
+@wide_option
+@click.pass_obj
+def publish(
+    app: App,
+    /,
+    kinds: tuple[str, ...],
+    lake: str,
+    scale: int | None,
+    file_rows: int | None,
+    replace: bool,
+    verify: bool,
+    as_json: bool,
+) -> None:
+    """Publish KINDS, or all that is stored, as tables of a lake: only what changed since the last time, each table in one commit.
+
+    A publication that was interrupted goes on where it ended.
+    """
+    with app.open() as data, contextlib.ExitStack() as bars:
+        done = data.publish(
+            lake,
+            *kinds,
+            scale=scale,
+            file_rows=file_rows,
+            replace=replace,
+            verify=verify,
+            progress=lambda kind: bars.enter_context(progress_bar(kind.name)),
+        )
+    if as_json:
+        print_json({"lake": lake, "tables": [each.as_dict() for each in done]})
+    elif not done:
+        say("nothing is stored, so nothing was published")
+    else:
+        values = [each.as_dict() | {"seconds": round(each.seconds, 2)} for each in done]
+        table("", COLUMNS, [[each[name] for name in COLUMNS] for each in values])

@@ -1,0 +1,52 @@
+"""Entries of the ledger of fetched ranges: those of one batch that touch are one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import evolve
+
+from fpa_core.engine.tables import Writer
+from fpa_core.protocols import CoverageEntry
+
+__all__ = ["coverage_order", "joined", "uncover"]
+
+
+def coverage_order(entry: CoverageEntry) -> tuple[str, str, str, str, int, int]:
+    """Return the order of the ledger: by kind, subject, interval (None first), origin, start and batch."""
+    return entry.kind, entry.subject, entry.interval or "", entry.origin, entry.start_ns, entry.batch
+
+
+def joined(entries: Iterable[CoverageEntry]) -> list[CoverageEntry]:
+    """Return the entries of one batch in the order of the ledger, with ranges of a subject that touch or overlap as one, their rows added up."""
+    found: list[CoverageEntry] = []
+    for entry in sorted(entries, key=coverage_order):
+        last = found[-1] if found else None
+        if last is not None and _subject(last) == _subject(entry) and entry.start_ns <= last.end_ns:
+            found[-1] = evolve(last, end_ns=max(last.end_ns, entry.end_ns), rows=last.rows + entry.rows)
+        else:
+            found.append(entry)
+    return found
+
+
+def _subject(entry: CoverageEntry) -> tuple[str, str, str | None, str]:
+    return entry.kind, entry.subject, entry.interval, entry.origin
+
+
+def uncover(tables: Writer, kind: str, subject: str, start_ns: int, end_ns: int) -> None:
+    """Take a range of a symbol out of the ledger, because its rows are lost: it is to be fetched again."""
+    entries = tables.coverage.find(kind, subject)
+    for batch in {one.batch for one in entries if one.start_ns < end_ns and start_ns < one.end_ns}:
+        left = [
+            part
+            for one in tables.coverage.of_batch(batch)
+            for part in (_without(one, start_ns, end_ns) if (one.kind, one.subject) == (kind, subject) else [one])
+        ]
+        tables.coverage.replace(batch, left)
+
+
+def _without(entry: CoverageEntry, start_ns: int, end_ns: int) -> list[CoverageEntry]:
+    """Return what is left of an entry; how its rows are divided is not known, so they stay with the first part."""
+    edges = ((entry.start_ns, min(entry.end_ns, start_ns)), (max(entry.start_ns, end_ns), entry.end_ns))
+    parts = [evolve(entry, start_ns=first, end_ns=last) for first, last in edges if first < last]
+    return [evolve(part, rows=entry.rows if number == 0 else 0) for number, part in enumerate(parts)]

@@ -1,0 +1,81 @@
+"""Syncing an account: its totals, positions and orders as one batch, which changes nothing if nothing has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from fpa_core.ingest import chunks_of, ingest
+from fpa_core.kinds import ORDERS
+from fpa_core.models import Order, OrderStatus, PortfolioSnapshot
+from fpa_core.numbers import Instant
+from fpa_core.patterns import escape
+from fpa_core.protocols import AccountRequest, AccountSource, Chunk, Receipt
+
+if TYPE_CHECKING:
+    import threading
+
+    from fpa_core.store import DataStore
+    from fpa_core.validator import DataValidator
+
+__all__ = ["account_origin", "orders_since", "sync_account"]
+
+_OPEN = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
+
+
+def account_origin(source: AccountSource) -> str:
+    """Return what provenance calls the account of a source: its name, without the feed of market data."""
+    return f"{source.origin.partition(':')[0]}:account"
+
+
+def orders_since(store: DataStore, origin: str) -> int | None:
+    """Return the time from which on orders have to be asked for: that of the oldest open one, else of the latest; None if none is stored."""
+    own = escape(origin)
+    opened = [
+        order.ts_ns
+        for status in _OPEN
+        for order in store.select(Order, origin=own, status=status)
+        if order.ts_ns is not None
+    ]
+    if opened:
+        return min(opened)
+    return max((order.ts_ns for order in store.select(Order, origin=own) if order.ts_ns is not None), default=None)
+
+
+def sync_account(
+    store: DataStore,
+    validator: DataValidator,
+    source: AccountSource,
+    *,
+    everything: bool = False,
+    stop: threading.Event | None = None,
+    before_commit: Callable[[Any], None] | None = None,
+) -> Receipt:
+    """Store the state of an account as one batch.
+
+    A snapshot equal to the last one but for its time is not a new one. Orders are asked for from the oldest open one on.
+
+    :param everything: ask for all orders.
+    :raises SourceError: if the source fails; nothing is stored then.
+    """
+    origin = account_origin(source)
+    since = None if everything else orders_since(store, origin)
+    request = AccountRequest(since=since) if stop is None else AccountRequest(since=since, stop=stop)
+    state = source.account(request)
+    records = [_timed(store, state.snapshot), *state.orders]
+    chunks = list(chunks_of(store, records))
+    if state.rejects:
+        from fpa_core.arrow.conversion import to_table
+
+        chunks.append(Chunk(ORDERS, to_table(ORDERS, []), [], state.rejects))
+    return ingest(store, validator, iter(chunks), origin=origin, check_first=False, before_commit=before_commit)
+
+
+def _timed(store: DataStore, snapshot: PortfolioSnapshot) -> PortfolioSnapshot:
+    """Return a snapshot with the time of the stored one, if that differs in nothing else."""
+    stored = store.get_latest_snapshot(escape(snapshot.account))
+    if stored is not None and evolve(snapshot, timestamp=Instant(stored.ts_ns)) == stored:
+        return stored
+    return snapshot

@@ -1,0 +1,273 @@
+"""The sources of a data layer: history on demand, live collection, gaps and their plan, accounts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from attrs import evolve, frozen
+
+from fpa_core.exceptions import DataError
+from fpa_core.ingest import notify_quarantined
+from fpa_core.intervals import interval_text
+from fpa_core.kinds import BARS, Kind, kind_of
+from fpa_core.numbers import to_ns
+from fpa_core.protocols import (
+    AccountSource,
+    Capability,
+    CoverageEntry,
+    HistoryRequest,
+    HistorySource,
+    LiveRequest,
+    LiveSource,
+    Receipt,
+)
+from fpa_core.sources.accounts import sync_account
+from fpa_core.sources.gaps import Gap, Plan, Subject, find_gaps, merge_coverage, plan_fetches, settled_until
+from fpa_core.sources.history import fetch
+from fpa_core.sources.live import Collector, CollectorOptions
+
+if TYPE_CHECKING:
+    from fpa_core.plugins import PluginManager
+    from fpa_core.protocols import Source
+    from fpa_core.store import DataStore
+    from fpa_core.store.streams.stream import Stream
+    from fpa_core.validator import DataValidator
+
+__all__ = ["FetchProgress", "Sources"]
+
+FetchProgress = Callable[[HistoryRequest, int, float], None]
+"""A callback for progress: what is being fetched, its rows so far, and its share from 0 to 1."""
+
+CALENDAR_OF_SOURCE = "source"
+"""Stands for the calendar that the source names."""
+
+
+@frozen
+class _Surroundings:
+    """What a data layer lends its sources."""
+
+    store: Callable[[], DataStore]
+    validator: Callable[[], DataValidator]
+    source: Callable[[str], Source]
+    stream: Callable[..., Stream]
+    plugins: PluginManager
+    clock: Callable[[], int]
+
+
+class Sources:
+    """History, live data and accounts of the configured sources. Reached as ``data.sources``."""
+
+    def __init__(
+        self,
+        *,
+        store: Callable[[], DataStore],
+        validator: Callable[[], DataValidator],
+        source: Callable[[str], Source],
+        stream: Callable[..., Stream],
+        plugins: PluginManager,
+        clock: Callable[[], int],
+    ) -> None:
+        self._of = _Surroundings(store, validator, source, stream, plugins, clock)
+        self._opened: dict[str, Any] = {}
+
+    def _source(self, name: str, needed: Capability) -> Any:
+        """Return a source that can do what is needed; the same object each time, since it keeps count of its requests.
+
+        :raises DataError: if it cannot.
+        """
+        if name not in self._opened:
+            self._opened[name] = self._of.source(name)
+        source = self._opened[name]
+        if needed not in source.capabilities:
+            lacks = {Capability.HISTORY: "history", Capability.LIVE: "live data", Capability.ACCOUNT: "account"}
+            raise DataError(f"the source {name!r} has no {lacks[needed]}", field="via", value=name)
+        return source
+
+    def history_source(self, name: str) -> HistorySource:
+        """Return the source of a name, if it has a history."""
+        return cast(HistorySource, self._source(name, Capability.HISTORY))
+
+    # History
+
+    def subjects(self, via: str, what: Any, symbols: str | Sequence[str], interval: str | None = None) -> list[Subject]:
+        """Return what the ledger keeps of a kind and symbols: bars by interval, a day's unless another is given."""
+        kind = kind_of(what)
+        if interval is not None and kind is not BARS:
+            raise DataError(f"interval: {kind.name} have none", field="interval", value=interval)
+        length = interval_text("1d" if interval is None else interval) if kind is BARS else None
+        origin = self.history_source(via).origin
+        names = [symbols] if isinstance(symbols, str) else list(symbols)
+        if not names:
+            raise DataError("symbols: at least one is needed", field="symbols")
+        return [Subject(kind.name, name, length, origin) for name in dict.fromkeys(names)]
+
+    def gaps(
+        self,
+        via: str,
+        what: Any,
+        symbols: str | Sequence[str],
+        *,
+        start: Any,
+        end: Any = None,
+        interval: str | None = None,
+        calendar: str | None = CALENDAR_OF_SOURCE,
+        refetch: bool = False,
+    ) -> list[Gap]:
+        """Return the ranges that a source has and that were not fetched, by symbol and time.
+
+        What is too young to be final is no gap. Weekends and holidays of the exchange are none; half days are sessions as others.
+
+        :param end: the first instant excluded; None for now.
+        :param calendar: the exchange; None expects data at any time. The default is that of the source.
+        :param refetch: take what was fetched for unknown, too.
+        """
+        source = self.history_source(via)
+        first, last = self._bounds(start, end)
+        now = self._of.clock()
+        exchange = source.calendar if calendar == CALENDAR_OF_SOURCE else calendar
+        found: list[Gap] = []
+        for subject in self.subjects(via, what, symbols, interval):
+            covered = [] if refetch else merge_coverage(self._entries(subject)).get(subject, [])
+            found += find_gaps(
+                subject, covered, first, last, calendar=exchange, settled=settled_until(subject, now, source.settles)
+            )
+        return found
+
+    def _entries(self, subject: Subject) -> Sequence[CoverageEntry]:
+        return self._of.store().coverage(subject.kind, subject.symbol)
+
+    def _bounds(self, start: Any, end: Any) -> tuple[int, int]:
+        first = to_ns(start, "start", dates=True)
+        last = self._of.clock() if end is None else to_ns(end, "end", dates=True)
+        if first > last:
+            raise DataError("start: it is later than the end", field="start", value=start)
+        return first, last
+
+    def plan(self, via: str, gaps: Sequence[Gap]) -> Plan:
+        """Return the requests that close *gaps*, and what they take."""
+        return plan_fetches(self.history_source(via), gaps)
+
+    def backfill(
+        self, via: str, plan: Plan, *, progress: FetchProgress | None = None, stop: threading.Event | None = None
+    ) -> list[Receipt]:
+        """Fetch what *plan* says, and return the receipts of the batches. What was stored before an error stays stored."""
+        return list(self.iter_backfill(via, plan, progress=progress, stop=stop))
+
+    def iter_backfill(
+        self, via: str, plan: Plan, *, progress: FetchProgress | None = None, stop: threading.Event | None = None
+    ) -> Iterator[Receipt]:
+        """Fetch what *plan* says, and yield the receipt of each batch."""
+        for one in plan.fetches:
+            request = one.request if stop is None else evolve(one.request, stop=stop)
+            if request.stop.is_set():
+                return
+            yield from self._fetch(via, request, progress)
+
+    def _fetch(self, via: str, request: HistoryRequest, progress: FetchProgress | None = None) -> Iterator[Receipt]:
+        def advance(rows: int, share: float) -> None:
+            if progress is not None:
+                progress(request, rows, share)
+
+        of = self._of
+        source = self.history_source(via)
+        for receipt in fetch(of.store(), of.validator(), source, request, clock=of.clock, advance=advance):
+            notify_quarantined(of.store(), of.plugins, receipt)
+            yield receipt
+
+    def history(
+        self,
+        via: str,
+        what: Any,
+        symbols: str | Sequence[str],
+        *,
+        start: Any,
+        end: Any = None,
+        interval: str | None = None,
+        refetch: bool = False,
+        progress: FetchProgress | None = None,
+        stop: threading.Event | None = None,
+    ) -> list[Receipt]:
+        """Fetch and store what is not stored yet of a range, up to the newest rows, and return the receipts of the batches.
+
+        What the ledger covers is not fetched again, so a fetch that was cut short goes on where it ended. The parts that are too young to be final
+        are fetched each time.
+        """
+        return list(
+            self.iter_history(
+                via,
+                what,
+                symbols,
+                start=start,
+                end=end,
+                interval=interval,
+                refetch=refetch,
+                progress=progress,
+                stop=stop,
+            )
+        )
+
+    def iter_history(
+        self,
+        via: str,
+        what: Any,
+        symbols: str | Sequence[str],
+        *,
+        start: Any,
+        end: Any = None,
+        interval: str | None = None,
+        refetch: bool = False,
+        progress: FetchProgress | None = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[Receipt]:
+        """Do as :meth:`history` does, and yield the receipt of each batch."""
+        source = self.history_source(via)
+        first, last = self._bounds(start, end)
+        missing: list[Gap] = []
+        for subject in self.subjects(via, what, symbols, interval):
+            covered = [] if refetch else merge_coverage(self._entries(subject)).get(subject, [])
+            missing += find_gaps(subject, covered, first, last, calendar=None, settled=last)
+        return self.iter_backfill(via, plan_fetches(source, missing), progress=progress, stop=stop)
+
+    # Live
+
+    def collect(
+        self,
+        via: str,
+        kinds: Sequence[Any],
+        symbols: Sequence[str],
+        *,
+        options: CollectorOptions | None = None,
+        stop: threading.Event | None = None,
+    ) -> Collector:
+        """Return what collects live data of *symbols*; its ``run()`` collects until *stop* is set."""
+        source: LiveSource = self._source(via, Capability.LIVE)
+        chosen: list[Kind] = list(dict.fromkeys(kind_of(kind) for kind in kinds))
+        request = LiveRequest(
+            kinds=chosen, symbols=list(dict.fromkeys(symbols)), stop=threading.Event() if stop is None else stop
+        )
+        refills = Capability.HISTORY in source.capabilities
+        return Collector(
+            source,
+            request,
+            self._of.store(),
+            self._of.stream,
+            (lambda wanted: list(self._fetch(via, wanted))) if refills else None,
+            options=options or CollectorOptions(),
+            settles=self.history_source(via).settles if refills else 0.0,
+            clock=self._of.clock,
+        )
+
+    # Accounts
+
+    def sync(self, via: str, *, everything: bool = False, stop: threading.Event | None = None) -> Receipt:
+        """Store the state of the account that a source knows, with its orders, as one batch. If nothing has changed, nothing changes.
+
+        :param everything: ask for all orders, not only for those from the oldest open one on.
+        :raises SourceError: if the source fails; nothing is stored then.
+        """
+        source: AccountSource = self._source(via, Capability.ACCOUNT)
+        receipt = sync_account(self._of.store(), self._of.validator(), source, everything=everything, stop=stop)
+        notify_quarantined(self._of.store(), self._of.plugins, receipt)
+        return receipt

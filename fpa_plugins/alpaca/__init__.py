@@ -1,0 +1,1 @@
+"""The source ``alpaca``: history, live data and the account of Alpaca, through alpaca-py."""

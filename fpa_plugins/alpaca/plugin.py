@@ -1,0 +1,86 @@
+"""Registers the source ``alpaca``; alpaca-py is imported when the source is created."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from attrs import converters, field, frozen, validators
+
+from fpa_core.config import Duration, Secret
+from fpa_core.exceptions import MissingDependencyError
+from fpa_core.hookspecs import Register, hookimpl
+from fpa_core.protocols import Source
+
+if TYPE_CHECKING:
+    from fpa_plugins.alpaca.source import AlpacaSource
+
+__all__ = ["AlpacaOptions", "create"]
+
+
+def _calendar(name: str | None) -> str | None:
+    return None if name is None or name.lower() in {"", "none"} else name
+
+
+@frozen
+class AlpacaOptions:
+    """Keys of ``[sources.alpaca]``.
+
+    :ivar api_key: the key; write it as ``"${NAME}"``. None takes it from the keyring, or from the variable ``APCA_API_KEY_ID``.
+    :ivar secret_key: the secret, as above; the variable is ``APCA_API_SECRET_KEY``.
+    :ivar keyring: the service under which the system's keyring keeps ``api_key`` and ``secret_key``; None for no keyring.
+    :ivar paper: whether the account is a paper account.
+    :ivar feed: the feed of market data.
+    :ivar timeout: how long a request may take, in seconds.
+    :ivar tries: how often a request is tried when a failure may pass.
+    :ivar requests_per_minute: the limit of the account's plan.
+    :ivar page_rows: rows asked for in one request.
+    :ivar settles: the age from which on history is final.
+    :ivar data_timeout: silence of a subscription after which a connection counts as broken, while the exchange is open: of quotes, three times
+        as long for trades, and not less than 150 s for bars. None to wait for ever.
+    :ivar reconnect: the first pause before a new connection, in seconds; it doubles up to 30 s.
+    :ivar calendar: the exchange whose sessions say when there are data; ``none`` if there are data at any time.
+    :ivar data_url: another address for market data; likewise *trading_url* and *stream_url*.
+    """
+
+    api_key: str | None = field(default=None, converter=converters.optional(Secret), repr=False)
+    secret_key: str | None = field(default=None, converter=converters.optional(Secret), repr=False)
+    keyring: str | None = None
+    paper: bool = True
+    feed: Literal["iex", "sip"] = "iex"
+    timeout: Duration = field(default=30.0, validator=validators.gt(0))
+    tries: int = field(default=6, validator=validators.ge(1))
+    requests_per_minute: int = field(default=200, validator=validators.ge(1))
+    page_rows: int = field(default=10_000, validator=[validators.ge(1), validators.le(10_000)])
+    settles: Duration = field(default=900.0, validator=validators.ge(0))
+    data_timeout: Duration | None = field(default=30.0, validator=validators.optional(validators.gt(0)))  # type: ignore[arg-type]
+    reconnect: Duration = field(default=1.0, validator=validators.gt(0))
+    calendar: str | None = field(default="XNYS", converter=_calendar)
+    data_url: str | None = None
+    trading_url: str | None = None
+    stream_url: str | None = None
+
+
+def create(options: AlpacaOptions) -> AlpacaSource:
+    """Create the source; no connection is made yet.
+
+    :raises MissingDependencyError: if alpaca-py is not installed.
+    :raises ConfigError: if there are no keys.
+    """
+    try:
+        from fpa_plugins.alpaca.source import AlpacaSource
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in {"alpaca", "msgpack", "requests", "websockets"}:
+            raise
+        raise MissingDependencyError(
+            "the source 'alpaca' needs alpaca-py, which is not installed",
+            plugin="alpaca",
+            package="alpaca-py",
+            command="pip install 'financial-portfolio-automation[alpaca]'",
+        ) from error
+    return AlpacaSource(options)
+
+
+@hookimpl
+def fpa_register_sources(register: Register[Source]) -> None:
+    """Register the source."""
+    register("alpaca", create, AlpacaOptions)

@@ -1,0 +1,127 @@
+"""The source ``alpaca``: history, live data, and the account, each by a part of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fpa_core.calendars import sessions
+from fpa_core.exceptions import DataError, MissingDependencyError
+from fpa_core.kinds import BARS, QUOTES, TRADES, kind_of
+from fpa_core.protocols import (
+    AccountRequest,
+    AccountState,
+    Capability,
+    Chunk,
+    Estimate,
+    HistoryRequest,
+    LiveRequest,
+    LiveSink,
+    Page,
+    RateLimit,
+    SourceRequest,
+)
+from fpa_core.sources.rates import RateLimiter
+from fpa_plugins.alpaca.account import AlpacaClient
+from fpa_plugins.alpaca.credentials import find_credentials
+from fpa_plugins.alpaca.market_data import MarketDataClient
+from fpa_plugins.alpaca.plugin import AlpacaOptions
+from fpa_plugins.alpaca.rest import DataRest, Requests, TradingRest
+from fpa_plugins.alpaca.websocket import Silence, WebSocketHandler
+
+__all__ = ["AlpacaSource"]
+
+BAR_SILENCE = 150.0
+"""Seconds after which a minute bar is overdue."""
+
+
+class AlpacaSource:
+    """See :class:`fpa_core.protocols.HistorySource`, :class:`~fpa_core.protocols.LiveSource` and :class:`~fpa_core.protocols.AccountSource`.
+
+    :param clock: the present time in nanoseconds.
+    :param monotonic: returns seconds that never go back, by which silence is measured.
+    """
+
+    capabilities = frozenset({Capability.HISTORY, Capability.LIVE, Capability.ACCOUNT})
+
+    def __init__(
+        self,
+        options: AlpacaOptions,
+        clock: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.origin = f"alpaca:{options.feed}"
+        self.settles = options.settles
+        self.calendar = options.calendar
+        self.limit = RateLimit(options.requests_per_minute, 60.0)
+        self._options = options
+        self._clock = clock
+        self._monotonic = monotonic
+        self._credentials = find_credentials(options)
+        sender = Requests(RateLimiter(self.limit), options.timeout, options.tries, backoff=options.reconnect)
+        data = DataRest(self._credentials, options.data_url, sender)
+        trading = TradingRest(self._credentials, options.trading_url, sender, paper=options.paper)
+        self.market_data = MarketDataClient(data, feed=options.feed, page_rows=options.page_rows)
+        self.client = AlpacaClient(trading, clock)
+
+    def read(self, request: SourceRequest) -> Iterator[Chunk]:
+        """Yield the rows of a symbol, ``request.target``, for ``fpa ingest --via alpaca``: bars of a day unless a kind is given.
+
+        :raises DataError: if there is no start.
+        """
+        if request.start is None:
+            raise DataError("alpaca: a start is needed", hint="give --start", field="start")
+        kind = BARS if request.kind is None else request.kind
+        interval = (request.interval or "1d") if kind is BARS else None
+        end = self._clock() if request.end is None else request.end
+        wanted = HistoryRequest(
+            kind=kind, symbol=str(request.target), start=request.start, end=max(request.start, end), interval=interval
+        )
+        return (page.chunk for page in self.history(wanted) if page.chunk is not None)
+
+    def estimate(self, request: HistoryRequest) -> Estimate:
+        """Return what a history is expected to take."""
+        return self.market_data.estimate(request)
+
+    def history(self, request: HistoryRequest) -> Iterator[Page]:
+        """Yield the pages of a history."""
+        if request.start >= request.end:
+            return iter(())
+        return self.market_data.history(request)
+
+    def latest(self, what: Any, *symbols: str) -> list[Any]:
+        """Return the latest quote or trade of symbols, as the exchange has it now."""
+        return self.market_data.latest(kind_of(what), symbols)
+
+    def live(self, request: LiveRequest, sink: LiveSink) -> None:
+        """Deliver until told to stop."""
+        options = self._options
+        limit = options.data_timeout
+        timeouts = {} if limit is None else {QUOTES: limit, TRADES: 3 * limit, BARS: max(limit, BAR_SILENCE)}
+        silence = Silence(
+            {kind: timeouts[kind] for kind in request.kinds if kind in timeouts}, self._is_open, self._monotonic
+        )
+        handler = WebSocketHandler(
+            self._credentials,
+            feed=options.feed,
+            url=options.stream_url,
+            reconnect=options.reconnect,
+            timeout=options.timeout,
+            silence=silence,
+        )
+        handler.run(request, sink)
+
+    def _is_open(self) -> bool:
+        """Return whether the exchange is open; without its calendar it always is."""
+        if self.calendar is None:
+            return True
+        try:
+            number = sessions(self.calendar).number(self._clock())
+        except MissingDependencyError:
+            return True
+        return number != -1
+
+    def account(self, request: AccountRequest) -> AccountState:
+        """Return the state of the account."""
+        return self.client.account(request)

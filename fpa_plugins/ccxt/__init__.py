@@ -1,0 +1,1 @@
+"""The source ``ccxt``: history of trades and bars of crypto exchanges, through ccxt."""

@@ -1,0 +1,259 @@
+"""The source ``ccxt``: trades and bars of an exchange, page by page.
+
+ccxt asks for rows from a time on, in milliseconds. What comes is a habit of each exchange: pages are short whatever the limit, a page may be empty
+although later ones are not, and rows of the last millisecond may be cut. So a page that is short or empty is no end; the end is the end of the range.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import ccxt
+
+from fpa_core.arrow.conversion import to_table
+from fpa_core.config import closest_match
+from fpa_core.exceptions import ConfigError, DataError, SourceError
+from fpa_core.intervals import longest_ns
+from fpa_core.kinds import BARS, TRADES
+from fpa_core.models import Bar, Trade
+from fpa_core.numbers import Instant
+from fpa_core.protocols import Capability, Chunk, Estimate, HistoryRequest, Page, RateLimit, Reject, SourceRequest
+from fpa_core.sources.rates import RateLimiter
+from fpa_plugins.ccxt.plugin import CcxtOptions
+
+__all__ = ["CcxtSource"]
+
+_log = logging.getLogger("fpa.ccxt")
+
+MS = 10**6
+TRADES_PER_DAY = 1_000_000
+"""About what a liquid pair has; the estimate of one whose past is not known."""
+
+SMALL_PAGE = 100
+"""A page of fewer rows is not taken for one that was cut: every exchange gives more."""
+
+Ask = Callable[[int], Sequence[Any]]
+
+
+class CcxtSource:
+    """See :class:`fpa_core.protocols.HistorySource`."""
+
+    capabilities = frozenset({Capability.HISTORY})
+    calendar = None
+
+    def __init__(self, options: CcxtOptions) -> None:
+        self.origin = f"ccxt:{options.exchange}"
+        self.settles = options.settles
+        self._options = options
+        self._exchange = _exchange(options)
+        self.limit = RateLimit(max(1, int(60_000 / self._exchange.rateLimit)), 60.0)
+        self._limiter = RateLimiter(self.limit)
+        self._lock = threading.Lock()  # ccxt's objects are not for several threads
+
+    def read(self, request: SourceRequest) -> Iterator[Chunk]:
+        """Yield the rows of a pair, ``request.target``, for ``fpa ingest --via``: bars of a day unless a kind is given.
+
+        :raises DataError: if there is no start or no end.
+        """
+        if request.start is None or request.end is None:
+            raise DataError(
+                f"{self.origin}: a start and an end are needed", hint="give --start and --end", field="start"
+            )
+        kind = BARS if request.kind is None else request.kind
+        interval = (request.interval or "1d") if kind is BARS else None
+        wanted = HistoryRequest(
+            kind=kind, symbol=str(request.target), start=request.start, end=request.end, interval=interval
+        )
+        return (page.chunk for page in self.history(wanted) if page.chunk is not None)
+
+    def estimate(self, request: HistoryRequest) -> Estimate:
+        """Return what a history is expected to take; for bars exact, if the exchange fills its pages."""
+        length = request.end - request.start
+        if request.kind is BARS:
+            rows = -(-length // longest_ns(str(request.interval)))
+        else:
+            rows = -(-length * TRADES_PER_DAY // (86_400 * 10**9))
+        return Estimate(max(1, -(-rows // self._options.page_rows)), rows)
+
+    def history(self, request: HistoryRequest) -> Iterator[Page]:
+        """Yield the pages of a history."""
+        if request.start >= request.end:
+            return iter(())
+        if request.kind is BARS:
+            return self._bars(request)
+        if request.kind is TRADES:
+            return self._trades(request)
+        raise DataError(
+            f"{self.origin} has no history of {request.kind.name}", hint="it has trades and bars", field="kind"
+        )
+
+    def _bars(self, request: HistoryRequest) -> Iterator[Page]:
+        interval = str(request.interval)
+        word = {"mo": "M"}.get(interval.lstrip("0123456789"), interval[-1])
+        timeframe = f"{interval.rstrip('abcdefghijklmnopqrstuvwxyz')}{word}"
+        if timeframe not in (self._exchange.timeframes or {}):
+            raise DataError(
+                f"{self.origin} has no bars of the interval {interval!r}",
+                hint=f"it has {', '.join(self._exchange.timeframes or ())}",
+                field="interval",
+                value=interval,
+            )
+        step = longest_ns(interval) // MS
+        limit = self._most("fetchOHLCV")
+
+        def ask(since: int) -> Sequence[Any]:
+            found: Sequence[Any] = self._exchange.fetch_ohlcv(request.symbol, timeframe, since, limit)
+            return found
+
+        def make(row: Any) -> Bar:
+            return Bar(request.symbol, Instant(row[0] * MS), row[1], row[2], row[3], row[4], row[5], interval)
+
+        return self._pages(request, ask, make, lambda row: row[0], limit, step * limit)
+
+    def _trades(self, request: HistoryRequest) -> Iterator[Page]:
+        limit = self._most("fetchTrades")
+
+        def ask(since: int) -> Sequence[Any]:
+            found: Sequence[Any] = self._exchange.fetch_trades(request.symbol, since, limit)
+            return found
+
+        def make(row: Any) -> Trade:
+            return Trade(
+                request.symbol,
+                Instant(row["timestamp"] * MS),
+                row["price"],
+                row["amount"],
+                exchange=self._exchange.id,
+                trade_id=row["id"],
+                side=row["side"],
+            )
+
+        return self._pages(request, ask, make, lambda row: row["timestamp"], limit, int(self._options.window * 1_000))
+
+    def _most(self, method: str) -> int:
+        """Return how many rows to ask for: no more than ccxt knows that the exchange gives."""
+        known = ((self._exchange.features or {}).get("spot") or {}).get(method) or {}
+        return min(self._options.page_rows, known.get("limit") or self._options.page_rows)
+
+    def _pages(
+        self,
+        request: HistoryRequest,
+        ask: Ask,
+        make: Callable[[Any], Any],
+        time_of: Callable[[Any], int],
+        limit: int,
+        empty_step: int,
+    ) -> Iterator[Page]:
+        """Yield pages from the start of a range to its end.
+
+        Each page after the first begins again at the last millisecond of the one before, since rows of that one may have been cut; as many of its
+        first rows as are known are left out. After an empty page it goes on *empty_step* milliseconds later.
+        """
+        since, end_ms = request.start // MS, -(-request.end // MS)
+        known = 0  # rows of the millisecond `since` that were delivered
+        read = largest = 0
+        while since < end_ms:
+            rows = self._ask(ask, since, request.stop)
+            if rows is None:
+                return
+            rows = sorted((row for row in rows if since <= time_of(row)), key=time_of)
+            here = sum(1 for _ in itertools.takewhile(lambda row: time_of(row) == since, rows))  # noqa: B023
+            new = rows[min(known, here) :]
+            largest = max(largest, len(rows))
+            if not new:
+                # Nothing more from this time on, as far as the exchange looked.
+                # A page as large as any, of one millisecond alone, was cut: asking again gives the same rows.
+                if rows and len(rows) >= min(limit, max(largest, SMALL_PAGE)):
+                    raise SourceError(
+                        f"{self.origin}: more than {len(rows):,} rows have the same millisecond, of which it lists no more",
+                        source=self.origin,
+                    )
+                since, known = (since + 1, 0) if rows else (since + empty_step, 0)
+                yield Page(None, min(request.end, since * MS))
+                continue
+            last = time_of(new[-1])
+            of_last = sum(1 for row in new if time_of(row) == last)
+            known = of_last + known if last == since else of_last
+            since = last
+            wanted = [row for row in new if request.start <= time_of(row) * MS < request.end]
+            chunk = _chunk(request, wanted, make, read)
+            read += len(wanted)
+            yield Page(chunk, min(request.end, max(request.start, last * MS)))
+        yield Page(None, request.end)
+
+    def _ask(self, ask: Ask, since: int, stop: threading.Event) -> Sequence[Any] | None:
+        """Return a page, or None if told to stop.
+
+        :raises SourceError: if the exchange refuses, or does not answer within the budget of tries.
+        """
+        options = self._options
+        for number in range(options.tries):
+            if not self._limiter.wait(stop):
+                return None
+            try:
+                with self._lock:
+                    return ask(since)
+            except ccxt.BadSymbol as error:
+                raise DataError(
+                    f"{self.origin}: {error}", hint="write pairs as ccxt does: BTC/USDT", field="symbol"
+                ) from None
+            except ccxt.NetworkError as error:
+                problem = SourceError(
+                    f"{self.origin}: {type(error).__name__}", source=self.origin, transient=True, hint="try later"
+                )
+                if number + 1 == options.tries:
+                    raise problem from None
+                _log.warning("%s; trying again", problem.message)
+                if stop.wait(min(30.0, options.backoff * 2**number)):
+                    return None
+            except ccxt.BaseError as error:
+                raise SourceError(f"{self.origin}: {type(error).__name__}: {error}", source=self.origin) from None
+        raise AssertionError("unreachable")
+
+
+def _chunk(request: HistoryRequest, rows: Sequence[Any], make: Callable[[Any], Any], before: int) -> Chunk | None:
+    records, numbers, rejects = [], [], []
+    for number, row in enumerate(rows, before + 1):
+        try:
+            records.append(make(row))
+            numbers.append(number)
+        except (DataError, KeyError, TypeError, IndexError) as error:
+            problem = error.message if isinstance(error, DataError) else f"the row has no {error}"
+            rejects.append(Reject(number, repr(row), problem))
+    if not rows:
+        return None
+    return Chunk(request.kind, to_table(request.kind, records), numbers, rejects)
+
+
+def _exchange(options: CcxtOptions) -> Any:
+    """Return ccxt's object for an exchange, which gives numbers as they were written.
+
+    :raises ConfigError: if there is no such exchange.
+    """
+    if options.exchange not in ccxt.exchanges:
+        raise ConfigError(
+            f"sources.ccxt.exchange: ccxt has no exchange {options.exchange!r}",
+            hint=closest_match(options.exchange, ccxt.exchanges),
+        )
+    exchange = getattr(ccxt, options.exchange)(
+        {
+            "enableRateLimit": False,  # the limiter waits, and can be stopped
+            "timeout": int(options.timeout * 1_000),
+            "number": str,
+            "options": dict(options.options),
+        }
+    )
+    if options.url is not None:
+        exchange.urls["api"] = _with_host(exchange.urls["api"], options.url.rstrip("/"))
+    return exchange
+
+
+def _with_host(urls: Any, host: str) -> Any:
+    if isinstance(urls, dict):
+        return {name: _with_host(url, host) for name, url in urls.items()}
+    return re.sub(r"^https?://[^/]+", host, urls) if isinstance(urls, str) else urls

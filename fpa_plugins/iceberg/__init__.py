@@ -1,0 +1,1 @@
+"""Tables of Apache Iceberg, to publish to; needs the extra ``lake``."""

@@ -1,0 +1,263 @@
+"""The commands for sources as users run them, each in a process of its own, against the server of Alpaca's shapes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+import fpa_core
+from fpa_core.cli import app
+from fpa_core.models import Quote
+from fpa_core.numbers import ns_text
+from fpa_core.sources.gaps import merge_coverage
+
+pytest.importorskip("alpaca")
+
+from alpaca_server import KEY, SECRET, AlpacaServer, Fault, alpaca_server, configuration
+from live_collector import multiset, wait_until
+
+QUOTE = {"ap": 169.59, "as": 3, "ax": "Q", "bp": 169.57, "bs": 1, "bx": "P", "c": ["R"], "z": "C"}
+BAR = {"o": 388.985, "h": 389.13, "l": 388.975, "c": 389.12, "v": 49378, "n": 461, "vw": 389.062639}
+SECOND = 10**9
+
+Fpa = Callable[..., Result]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[AlpacaServer]:
+    """Run the server, and configure the layer for it. The keys come from the environment."""
+    with alpaca_server(page_rows=500) as running:
+        configuration(running, tmp_path, calendar="none", api_key=None, secret_key=None)
+        yield running
+
+
+@pytest.fixture
+def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Go to the folder of the configuration, and return the environment of the commands."""
+    monkeypatch.chdir(tmp_path)
+    return {"APCA_API_KEY_ID": KEY, "APCA_API_SECRET_KEY": SECRET}
+
+
+class _Main(click.Command):
+    """Lets the runner go through :func:`fpa_core.cli.app.main`, where errors become exit codes."""
+
+    def __init__(self) -> None:
+        super().__init__("fpa")
+
+    def main(self, args: Any = None, **_: Any) -> Any:
+        return app.main(list(args or ()))
+
+
+@pytest.fixture
+def fpa(environ: dict[str, str]) -> Fpa:
+    """Return a function that runs a command within the process, and checks its exit code."""
+
+    def run(*arguments: str, expect: int = 0) -> Result:
+        result = CliRunner().invoke(_Main(), list(arguments), env=environ)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+        assert expect == result.exit_code, result.output
+        assert SECRET not in result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def begin(tmp_path: Path, environ: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return a function that begins a command."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fpa_core", *arguments],
+            cwd=tmp_path, env=os.environ | environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        begun.append(process)
+        return process
+
+    yield run
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def stored(folder: Path, what: Any = Quote) -> list[Any]:
+    """Return what is stored."""
+    with fpa_core.open(folder / "fpa.toml", environ={}) as data:
+        return data.select(what).to_list()
+
+
+def test_history(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> None:
+    """`fpa history` stores a range, shows what it did, and does nothing the second time; `fpa coverage` knows the range."""
+    start = 1_714_570_200 * SECOND
+    for number in range(1_200):
+        server.add("quotes", "AAPL", start + number, QUOTE)
+    command = ["history", "alpaca", "AAPL", "--kind", "quotes", "--start", ns_text(start)]
+    command += ["--end", ns_text(start + SECOND)]
+    assert "1,200 read, 1,200 inserted" in fpa(*command).stdout
+    assert 3 == len(server.requests)
+    assert "nothing to fetch" in fpa(*command).stdout
+    assert {"read": 0, "batches": []}.items() <= json.loads(fpa(*command, "--json").stdout).items()
+    assert 3 == len(server.requests)
+    again = json.loads(fpa(*command, "--json", "--refetch").stdout)
+    assert (1_200, 1_200, 0) == (again["read"], again["duplicate"], again["inserted"])
+    (entry, *_) = json.loads(fpa("coverage", "--json").stdout)
+    assert ("quotes", "AAPL", "alpaca:iex", ns_text(start), ns_text(start + SECOND)) == tuple(
+        entry[name] for name in ("kind", "symbol", "source", "start", "end")
+    )
+    assert 1_200 == len(stored(tmp_path))
+
+
+def test_backfill(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> None:
+    """`fpa gaps` finds a missing Tuesday between holidays and weekends, and `fpa backfill` closes just that, in as many requests as planned."""
+    configuration(server, tmp_path, api_key=None, secret_key=None)  # with the calendar of New York
+    # 2024-05-27 is Memorial Day, 2024-07-03 a half day, 2024-07-04 a holiday.
+    for day in ("2024-05-24", "2024-05-28", "2024-05-29", "2024-07-02", "2024-07-03", "2024-07-05"):
+        server.add("bars/1Day", "AAPL", f"{day}T04:00:00Z", BAR)
+    whole = ["alpaca", "AAPL", "--start", "2024-05-24", "--end", "2024-07-08"]
+    for start, end in (("2024-05-24", "2024-05-28"), ("2024-05-29", "2024-07-08")):
+        fpa("history", "alpaca", "AAPL", "--start", start, "--end", end)
+    (gap,) = json.loads(fpa("gaps", *whole, "--json").stdout)
+    assert ("2024-05-28T00:00:00Z", "2024-05-29T00:00:00Z") == (gap["start"], gap["end"])
+    plan = json.loads(fpa("backfill", *whole, "--dry-run", "--json").stdout)
+    assert (1, 1, 0.0) == (plan["requests"], plan["rows"], plan["seconds"])
+    before = len(server.requests)
+    fpa("backfill", *whole, expect=2)  # nobody can be asked
+    assert before == len(server.requests)
+    assert "1 inserted" in fpa("backfill", *whole, "--yes").stdout
+    assert plan["requests"] == len(server.requests) - before
+    assert [] == json.loads(fpa("gaps", *whole, "--json").stdout)
+    assert "no gaps" in fpa("backfill", *whole, "--yes").stdout
+    assert 6 == len(stored(tmp_path, "bars"))
+
+
+@pytest.mark.usefixtures("server")
+def test_no_calendar(fpa: Fpa) -> None:
+    """Without a calendar every hour that was not fetched is a gap; with one, no weekend is."""
+    whole = ["gaps", "alpaca", "AAPL", "--start", "2024-05-25", "--end", "2024-05-27", "--json"]
+    assert 1 == len(json.loads(fpa(*whole).stdout))
+    assert 0 == len(json.loads(fpa(*whole, "--calendar", "XNYS").stdout))
+
+
+def test_failures(server: AlpacaServer, fpa: Fpa) -> None:
+    """A refusal is exit code 10 with the reason; what cannot be asked for is told without a traceback."""
+    server.faults += [Fault(403, '{"message": "subscription does not permit"}')]
+    failed = fpa("history", "alpaca", "AAPL", "--start", "2024-05-25", expect=10)
+    assert "status 403: subscription does not permit" in failed.stderr
+    assert "hint:" in failed.stderr
+    fpa("history", "alpaca", "AAPL", "--start", "2024-05-25", "--interval", "2d", expect=7)
+    fpa("history", "files", "AAPL", "--start", "2024-05-25", expect=7)
+    fpa("history", "nothing", "AAPL", "--start", "2024-05-25", expect=4)
+
+
+@pytest.mark.usefixtures("server")
+def test_no_keys(fpa: Fpa, environ: dict[str, str]) -> None:
+    """Without keys the error names the variable to set."""
+    del environ["APCA_API_SECRET_KEY"]
+    assert "APCA_API_SECRET_KEY" in fpa("sync", "alpaca", expect=3).stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stream_ends_cleanly(server: AlpacaServer, begin: Any, tmp_path: Path, number: int) -> None:
+    """`fpa stream` stores what comes until it is interrupted or terminated; then all is durable and the exit code is 0."""
+    if sys.platform == "win32":
+        pytest.skip("on Windows to terminate is to kill")
+    process = begin("--log-level", "debug", "stream", "alpaca", "AAPL", "--json")
+    server.wait_for_subscription(timeout=60)
+    now = time.time_ns()
+    server.publish("quotes", [("AAPL", now + number, QUOTE) for number in range(100)])
+    server.publish("trades", [("AAPL", now, {"i": 1, "x": "D", "p": 1.5, "s": 1, "c": []})])
+    database = tmp_path / "portfolio.db"
+    wait_until(lambda: database.exists() and len(stored(tmp_path)) == 100, "the last quote", 60)
+    process.send_signal(number)
+    out, error = process.communicate(timeout=60)
+    assert 0 == process.returncode, error
+    report = json.loads(out)
+    assert (101, 1, 0) == (report["inserted"], report["connections"], report["open_gaps"])
+    assert "Traceback" not in error
+    for secret in (KEY, SECRET):
+        assert secret not in out + error
+
+
+def test_killed(server: AlpacaServer, begin: Any, tmp_path: Path) -> None:
+    """After kill -9 the ledger claims no more than what is stored; the next run fetches the rest, and the store equals the source."""
+    lines = "\n[sources.alpaca]\n"
+    path = tmp_path / "fpa.toml"
+    assert lines in path.read_text()
+    sent: list[int] = []
+
+    def publish(count: int) -> None:
+        for _ in range(count):
+            now = time.time_ns()
+            rows = [("AAPL", now + number // 2, QUOTE | {"as": len(sent)}) for number in range(4)]
+            server.publish("quotes", rows)
+            sent.extend([len(sent)] * 4)
+            time.sleep(0.002)
+
+    process = begin("stream", "alpaca", "AAPL", "--kind", "quotes")
+    server.wait_for_subscription(timeout=60)
+    deadline = time.monotonic() + 60
+    while not ledger(tmp_path):
+        publish(50)
+        assert time.monotonic() < deadline
+    publish(50)
+    process.kill()
+    process.communicate()
+    found = [int(quote.ask_size) for quote in stored(tmp_path)]
+    ((_, ranges),) = ledger(tmp_path).items()
+    _, rows = server.rows["quotes", "AAPL"]
+    for start, end in ranges:
+        covered = [row["as"] for row in rows if start <= fpa_core.numbers.to_ns(row["t"]) < end]
+        assert covered
+        assert not multiset(covered) - multiset(found)
+    publish(20)  # nobody listens
+    process = begin("stream", "alpaca", "AAPL", "--kind", "quotes", "--json", "--for", "7s")
+    server.wait_for_subscription(2, timeout=60)
+    publish(20)
+    out, error = process.communicate(timeout=90)
+    assert 0 == process.returncode, error
+    assert json.loads(out)["refilled"] > 0
+    assert multiset(sent) == multiset(int(quote.ask_size) for quote in stored(tmp_path))
+
+
+def ledger(folder: Path) -> Any:
+    """Return what the ledger covers."""
+    if not (folder / "portfolio.db").exists():
+        return {}
+    with fpa_core.open(folder / "fpa.toml", environ={}) as data:
+        return merge_coverage(data.store.coverage())
+
+
+def test_sync(server: AlpacaServer, fpa: Fpa) -> None:
+    """`fpa sync` stores the account; the second time nothing changes."""
+    server.account = {
+        "account_number": "PA1",
+        "currency": "USD",
+        "cash": "100.10",
+        "equity": "269.69",
+        "buying_power": "200",
+    }
+    server.positions = [
+        {
+            "symbol": "AAPL",
+            "qty": "1",
+            "side": "long",
+            "market_value": "169.59",
+            "cost_basis": "150",
+            "asset_class": "us_equity",
+        }
+    ]
+    assert 2 == json.loads(fpa("sync", "alpaca", "--json").stdout)["inserted"]
+    again = json.loads(fpa("sync", "alpaca", "--json").stdout)
+    assert (0, 2) == (again["inserted"], again["duplicate"])

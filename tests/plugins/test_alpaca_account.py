@@ -1,0 +1,271 @@
+"""The account of Alpaca: totals, positions and orders, synced as one batch that changes nothing when nothing has changed."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fpa_core.exceptions import SourceError
+from fpa_core.layer import DataLayer, open_layer
+from fpa_core.models import OrderStatus, OrderType, PositionSide, TimeInForce
+from fpa_core.numbers import ns_text
+
+pytest.importorskip("alpaca")
+
+from alpaca_server import AlpacaServer, Fault, alpaca_server, configuration
+
+from fpa_plugins.alpaca.credentials import find_credentials
+from fpa_plugins.alpaca.plugin import AlpacaOptions
+
+NOW = 1_714_593_600_000_000_000  # 2024-05-01T20:00:00Z
+ACCOUNT = {
+    "id": "e6fe16f3-64a4-4921-8928-cadf02f92f98",
+    "account_number": "PA3X",
+    "status": "ACTIVE",
+    "currency": "USD",
+    "cash": "-23140.2",
+    "equity": "103820.56",
+    "last_equity": "103529.24",
+    "buying_power": "262113.632",
+}
+LONG = {
+    "asset_id": "904837e3", "symbol": "AAPL", "asset_class": "us_equity", "avg_entry_price": "100.0", "qty": "5", "side": "long",
+    "market_value": "600.0", "cost_basis": "500.0", "unrealized_pl": "100.0", "unrealized_intraday_pl": "10.0", "current_price": "120.0",
+}  # fmt: skip
+SHORT = LONG | {
+    "symbol": "TSLA",
+    "qty": "-2",
+    "side": "short",
+    "market_value": None,
+    "current_price": None,
+    "unrealized_pl": None,
+}
+ORDER = {
+    "id": "61e69015-8549-4bfd-b9c3-01e75843f47d", "client_order_id": "eb9e2aaa", "created_at": "2024-05-01T14:00:00.123456789Z",
+    "submitted_at": "2024-05-01T14:00:00.123456789Z", "updated_at": "2024-05-01T14:00:01Z", "filled_at": None, "symbol": "AAPL",
+    "notional": None, "qty": "15", "filled_qty": "0", "filled_avg_price": None, "order_class": "simple", "order_type": "limit",
+    "type": "limit", "side": "buy", "time_in_force": "day", "limit_price": "107.00", "stop_price": None, "status": "accepted",
+}  # fmt: skip
+
+STATUSES = (
+    "pending_new", "accepted", "pending_review", "held", "new", "accepted_for_bidding", "stopped", "suspended", "calculated",
+    "partially_filled", "pending_replace", "pending_cancel", "done_for_day", "replaced", "expired", "rejected", "canceled", "filled",
+)  # fmt: skip
+"""All statuses of an order."""
+
+
+@pytest.fixture
+def server() -> Iterator[AlpacaServer]:
+    """Run the server, with an account."""
+    with alpaca_server(account=dict(ACCOUNT), positions=[LONG, SHORT], orders=[dict(ORDER)]) as running:
+        yield running
+
+
+@pytest.fixture
+def data(server: AlpacaServer, tmp_path: Path) -> Iterator[DataLayer]:
+    """Open a layer whose clock goes on by a second each time it is asked."""
+    ticks = itertools.count(NOW, 10**9)
+    with open_layer(configuration(server, tmp_path), environ={}, clock=lambda: next(ticks)) as layer:
+        yield layer
+
+
+def test_sync(data: DataLayer) -> None:
+    """Totals, positions and orders are one batch, exact, with the broker's words beside ours."""
+    receipt = data.sources.sync("alpaca")
+    assert ("alpaca:account", 4, 0) == (receipt.origin, receipt.inserted, receipt.quarantined)
+    snapshot = data.store.get_latest_snapshot()
+    assert snapshot is not None
+    assert ("PA3X", "USD", "103820.56", "-23140.2", "262113.632", "291.32") == (
+        snapshot.account,
+        snapshot.currency,
+        *map(str, (snapshot.total_value, snapshot.cash, snapshot.buying_power, snapshot.day_pnl)),
+    )
+    long, short = snapshot.positions
+    assert ("AAPL", 5, PositionSide.LONG, Decimal(600)) == (long.symbol, long.quantity, long.side, long.market_value)
+    assert ("TSLA", -2, PositionSide.SHORT, None) == (short.symbol, short.quantity, short.side, short.market_value)
+    (order,) = data.store.get_orders()
+    assert (OrderStatus.NEW, "accepted", OrderType.LIMIT, "107") == (
+        order.status,
+        order.status_raw,
+        order.order_type,
+        str(order.limit_price.normalize()) if order.limit_price else None,
+    )
+    assert "2024-05-01T14:00:00.123456789Z" == ns_text(order.ts_ns or 0)
+
+
+def test_twice(data: DataLayer) -> None:
+    """A second sync of the same account changes nothing."""
+    data.sources.sync("alpaca")
+    before = [data.select(kind).to_list() for kind in ("snapshots", "positions", "orders")]
+    again = data.sources.sync("alpaca")
+    assert (0, 0, 4, 0) == (again.inserted, again.revised, again.duplicate, again.quarantined)
+    assert before == [data.select(kind).to_list() for kind in ("snapshots", "positions", "orders")]
+
+
+def test_what_changes(server: AlpacaServer, data: DataLayer) -> None:
+    """A changed total is a new snapshot; a position that was sold is not in it, and stays in the earlier one."""
+    data.sources.sync("alpaca")
+    server.account["equity"] = "103000"
+    server.positions = [LONG]
+    data.sources.sync("alpaca")
+    assert [["AAPL", "TSLA"], ["AAPL"]] == [
+        [position.symbol for position in one.positions] for one in data.store.get_portfolio_snapshots()
+    ]
+
+
+def test_all_or_nothing(server: AlpacaServer, data: DataLayer) -> None:
+    """If a part of the account cannot be read, nothing is stored."""
+    server.faults += [Fault(200), Fault(200), Fault(403)]
+    with pytest.raises(SourceError):
+        data.sources.sync("alpaca")
+    assert [] == data.store.batches()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_status(server: AlpacaServer, data: DataLayer, seed: int) -> None:
+    """An order seen through all 18 statuses ends as the last update says, whatever an older update says afterwards."""
+    updates = [
+        ORDER
+        | {
+            "status": status,
+            "updated_at": f"2024-05-01T14:00:{second:02}Z",
+            "filled_qty": "15" if status == "filled" else "3",
+        }
+        for second, status in enumerate(STATUSES, 2)
+    ]
+    assert 18 == len(set(STATUSES))
+    in_order = list(updates)
+    shuffled = random.Random(seed).sample(updates, len(updates))
+    for update in in_order if seed == 0 else shuffled:
+        server.orders = [update]
+        data.sources.sync("alpaca", everything=True)
+    (order,) = data.store.get_orders()
+    assert (OrderStatus.FILLED, "filled", 15) == (order.status, order.status_raw, order.filled_quantity)
+    server.orders = [updates[4]]
+    assert 0 == data.sources.sync("alpaca", everything=True).revised
+    assert [order] == data.store.get_orders()
+
+
+def test_each_status_is_kept(server: AlpacaServer, data: DataLayer) -> None:
+    """Each of the 18 statuses is stored, with its own word."""
+    server.orders = [ORDER | {"id": status, "status": status} for status in STATUSES]
+    data.sources.sync("alpaca")
+    assert set(STATUSES) == {order.status_raw or str(order.status) for order in data.store.get_orders()}
+    assert 18 == data.select("orders").count()
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({}, OrderStatus.NEW),
+        ({"filled_qty": "3"}, OrderStatus.PARTIALLY_FILLED),
+        ({"filled_at": "2024-05-01T14:00:02Z", "filled_qty": "15"}, OrderStatus.FILLED),
+        ({"canceled_at": "2024-05-01T14:00:02Z"}, OrderStatus.CANCELLED),
+        ({"replaced_at": "2024-05-01T14:00:02Z"}, OrderStatus.CANCELLED),
+        ({"expired_at": "2024-05-01T14:00:02Z"}, OrderStatus.EXPIRED),
+        ({"failed_at": "2024-05-01T14:00:02Z"}, OrderStatus.REJECTED),
+    ],
+)
+def test_unknown_words(server: AlpacaServer, data: DataLayer, given: dict[str, Any], status: OrderStatus) -> None:
+    """A status and a type that are not known are told by the order's times and prices, and kept as they are; no other order is touched."""
+    strange = ORDER | {"id": "strange", "status": "quantum", "type": "peg_to_moon", "stop_price": "99"} | given
+    server.orders = [strange, ORDER]
+    server.positions = [LONG | {"asset_class": "us_moonrock", "side": "diagonal"}]
+    assert 0 == data.sources.sync("alpaca").quarantined
+    order = data.store.get_order("strange")
+    assert order is not None
+    assert (status, "quantum", OrderType.STOP_LIMIT, "peg_to_moon") == (
+        order.status,
+        order.status_raw,
+        order.order_type,
+        order.type_raw,
+    )
+    (position,) = data.store.get_positions()
+    assert (None, "us_moonrock") == (position.side, position.asset_class)
+    assert 2 == data.select("orders").count()
+
+
+def test_orders_by_value(server: AlpacaServer, data: DataLayer) -> None:
+    """An order of an amount of money has no quantity; that is not zero."""
+    server.orders = [ORDER | {"qty": None, "notional": "500", "type": "market", "limit_price": None}]
+    data.sources.sync("alpaca")
+    (order,) = data.store.get_orders()
+    assert (None, 500, TimeInForce.DAY) == (order.quantity, order.notional, order.time_in_force)
+
+
+def test_orders_that_are_no_records(server: AlpacaServer, data: DataLayer) -> None:
+    """The parent of an order of several legs, and one of an unknown time in force, are quarantined with the reason; others are stored."""
+    parent = ORDER | {"id": "parent", "symbol": None, "side": None, "order_class": "mleg"}
+    timed = ORDER | {"id": "timed", "time_in_force": "until_dawn"}
+    server.orders = [parent, timed, ORDER]
+    receipt = data.sources.sync("alpaca")
+    assert 2 == receipt.quarantined
+    assert 1 == data.select("orders").count()
+    assert {"several legs", "until_dawn"} == {
+        word for word in ("several legs", "until_dawn") for one in data.store.quarantined() if word in str(one.findings)
+    }
+
+
+def test_more_orders_than_an_answer_holds(server: AlpacaServer, data: DataLayer) -> None:
+    """Orders are walked by the time of their submission, since an answer has 500 at most; those of one instant are not lost."""
+    server.orders = [
+        ORDER | {"id": str(number), "submitted_at": f"2024-05-01T14:{number // 300:02}:{number // 5 % 60:02}Z"}
+        for number in range(1_203)
+    ]
+    assert 1_203 + 3 == data.sources.sync("alpaca").inserted
+    asked = [query for path, query in server.requests if path.endswith("/orders")]
+    assert 3 == len(asked)
+    assert {"all"} == {query["status"] for query in asked}
+
+
+def test_only_what_may_have_changed(server: AlpacaServer, data: DataLayer) -> None:
+    """The next sync asks for orders from the oldest open one on, or from the latest if none is open."""
+    closed = [ORDER | {"id": f"c{n}", "status": "filled", "submitted_at": f"2024-05-01T13:0{n}:00Z"} for n in range(3)]
+    server.orders = [
+        *closed,
+        ORDER | {"status": "new"},
+        ORDER | {"id": "later", "status": "filled", "submitted_at": "2024-05-01T15:00:00Z"},
+    ]
+    data.sources.sync("alpaca")
+    data.sources.sync("alpaca")
+    assert "2024-05-01T14:00:00.123456788Z" == server.requests[-1][1]["after"]
+    server.orders[3] = ORDER | {"status": "filled", "updated_at": "2024-05-01T15:00:00Z"}
+    data.sources.sync("alpaca")
+    data.sources.sync("alpaca")
+    assert "2024-05-01T14:59:59.999999999Z" == server.requests[-1][1]["after"]
+    assert {OrderStatus.FILLED} == {order.status for order in data.store.get_orders()}
+
+
+def test_too_many_orders_of_one_instant(server: AlpacaServer, data: DataLayer) -> None:
+    """More than 500 orders of one instant cannot be walked, and that is an error, not a loss."""
+    server.orders = [ORDER | {"id": str(number)} for number in range(600)]
+    with pytest.raises(SourceError, match="same instant"):
+        data.sources.sync("alpaca")
+
+
+def test_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys come from the options, then from the keyring, then from the environment; no repr shows them."""
+    environ = {"APCA_API_KEY_ID": "env-id", "APCA_API_SECRET_KEY": "env-secret"}
+    found = find_credentials(AlpacaOptions(), environ)
+    assert ("env-id", "env-secret") == (found.api_key, found.secret_key)
+    options = AlpacaOptions(api_key="own-id", secret_key="own-secret", keyring="alpaca")
+    assert "own-secret" == find_credentials(options, environ).secret_key
+    for shown in (repr(found), repr(options)):
+        assert not any(text in shown for text in ("env-", "own-"))
+    import sys
+    import types
+
+    ring = types.ModuleType("keyring")
+    ring.get_password = lambda service, name: f"{service}-{name}"
+    errors = types.ModuleType("keyring.errors")
+    errors.KeyringError = RuntimeError
+    monkeypatch.setitem(sys.modules, "keyring", ring)
+    monkeypatch.setitem(sys.modules, "keyring.errors", errors)
+    found = find_credentials(AlpacaOptions(keyring="alpaca"), environ)
+    assert ("alpaca-api_key", "alpaca-secret_key") == (found.api_key, found.secret_key)
