@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import fpa_core
 from fpa_core import Bar, DataError, PortfolioSnapshot, Quote, Trade
+from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import KINDS, QUOTES
-from fpa_core.numbers import to_ns
+from fpa_core.numbers import ns_text, to_ns
 from fpa_core.protocols import InventoryEntry
 from fpa_core.sql.layout import Layout
 from fpa_core.sql.pruning import admitted, fields_of
@@ -89,7 +90,7 @@ class TestAnswers:
     def test_times_are_exact_in_nanoseconds_and_rounded_down_in_microseconds(self, data):
         """ts_ns is what was stored; timestamp lies at or before it, before 1970 too."""
         times = [-1, 0, 1_714_570_200_642_028_173]
-        data.store.save([Quote("A", Instant, 1, 2) for Instant in map(fpa_core.numbers.ns_text, times)])
+        data.store.save([Quote("A", ns_text(ns), 1, 2) for ns in times])
         found = asked(data, "select ts_ns, epoch_us(timestamp) from quotes order by 1")
         assert found == [(ns, ns // 1_000) for ns in times]
 
@@ -207,7 +208,7 @@ class TestPushdown:
             micro.map(lambda one: time < one),
             nano.map(lambda one: ns <= one),
             nano.map(lambda one: ns > one),
-            st.integers(0, 9).map(lambda one: bid > one),
+            st.integers(0, 9).map(lambda one: bid > pa.scalar(Decimal(one), pa.decimal64(17, 2))),
             st.just(bid.is_valid()),
         )
         condition = drawn.draw(
@@ -294,14 +295,14 @@ class TestRefusals:
     def test_errors_of_the_store_are_raised_as_they_are(self, filled):
         """What ends a reading of the store is not hidden in an error of DuckDB."""
         failing = filled._components.relations
-        broken = fpa_core.CorruptionError("the disk is broken", operation="read")
+        broken = CorruptionError("the disk is broken", operation="read")
 
         class Broken(Spy):
             def scan(self, *_, **__):
                 raise broken
 
         failing.backend = Broken(failing.backend)
-        with pytest.raises(fpa_core.CorruptionError) as caught:
+        with pytest.raises(CorruptionError) as caught:
             filled.sql("select max(bid) from quotes").to_list()
         assert caught.value is broken
 
