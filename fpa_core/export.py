@@ -101,7 +101,9 @@ def format_of(target: str | os.PathLike[str] | BinaryIO) -> Format:
         if suffix == f".{one}":
             return one
     raise DataError(
-        f"the format of {target!s} is unknown", hint=f"give a name that ends in one of: {', '.join(f'.{one}' for one in FORMATS)}", value=str(target)
+        f"the format of {target!s} is unknown",
+        hint=f"give a name that ends in one of: {', '.join(f'.{one}' for one in FORMATS)}",
+        value=str(target),
     )
 
 
@@ -140,7 +142,9 @@ def _plain(schema: pa.Schema, format: str | None) -> list[_Plain]:  # noqa: A002
     names = schema.names
     twice = sorted({name for name in names if names.count(name) > 1})
     if format == "jsonl" and twice:
-        raise DataError(f"two columns are called {twice[0]!r}, which JSON cannot hold", hint="name them apart", field=twice[0])
+        raise DataError(
+            f"two columns are called {twice[0]!r}, which JSON cannot hold", hint="name them apart", field=twice[0]
+        )
     found = []
     for own in schema:
         kind = _type_of(own.type)
@@ -165,7 +169,11 @@ def _type_of(kind: pa.DataType) -> str:
         return "integer"
     if pa.types.is_floating(kind) or pa.types.is_boolean(kind):
         return "number"
-    return "text" if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind) else "other"
+    return (
+        "text"
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
+        else "other"
+    )
 
 
 def _write_csv(columns_: _Columns, batches: Iterable[pa.RecordBatch], stream: BinaryIO) -> int:
@@ -276,9 +284,7 @@ def _spool(
 ) -> tuple[int, dict[str, tuple[int, int]]]:
     """Spool the rows with decimals as text. Return their number, and for each decimal column the most digits before and after the point."""
     widths = {column.name: (0, 0) for column in columns_ if column.type == "decimal"}
-    schema = pa.schema(
-        [(column.name, pa.string() if column.name in widths else column.arrow) for column in columns_]
-    )
+    schema = pa.schema([(column.name, pa.string() if column.name in widths else column.arrow) for column in columns_])
     rows = 0
     with ipc.new_stream(spool, schema, options=ipc.IpcWriteOptions(compression="zstd")) as writer:
         for batch in batches:

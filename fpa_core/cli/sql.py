@@ -20,13 +20,22 @@ FORMATS = ["table", "csv", "jsonl", "parquet"]
 
 @click.command()
 @click.argument("query")
-@click.option("--param", "-p", "parameters", multiple=True, metavar="VALUE", help="The value of the next ? in QUERY; repeatable.")
-@click.option("--format", "form", type=click.Choice(FORMATS), help="The output format. Default: that of the file of --output, else table.")
+@click.option(
+    "--param", "-p", "parameters", multiple=True, metavar="VALUE", help="The value of the next ? in QUERY; repeatable."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="The output format. Default: that of the file of --output, else table.",
+)
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
 @json_option
 @wide_option
 @click.pass_obj
-def sql(app: App, /, query: str, parameters: tuple[str, ...], form: str | None, output: Path | None, as_json: bool) -> None:
+def sql(
+    app: App, /, query: str, parameters: tuple[str, ...], form: str | None, output: Path | None, as_json: bool
+) -> None:
     """Answer QUERY, one SELECT of DuckDB's SQL; - reads it from standard input.
 
     The tables are quotes, trades, bars, orders, positions, snapshots and the other kinds; `fpa sql "describe quotes"` shows the columns of one. Times are
@@ -52,7 +61,9 @@ def sql(app: App, /, query: str, parameters: tuple[str, ...], form: str | None, 
             rows = export.write_table(reader, output, "csv" if chosen == "table" else chosen)  # type: ignore[arg-type]  # click has checked it
             note(f"{rows:,} rows written to {output}")
         elif form in (None, "table"):
-            table("", reader.schema.names, (row for batch in reader for row in export.text_rows(batch)), empty="no rows")
+            table(
+                "", reader.schema.names, (row for batch in reader for row in export.text_rows(batch)), empty="no rows"
+            )
         else:
             with data_output(str(form)) as stream:
                 export.write_table(reader, stream, form)  # type: ignore[arg-type]  # click has checked it

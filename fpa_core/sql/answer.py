@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -33,9 +34,7 @@ ROWS = 65_536
 _SETTINGS = {"enable_external_access": "false", "python_enable_replacements": "false"}
 """No files, no network, no extensions, no variables of the program as tables."""
 
-_THEN = ("SET TimeZone = 'UTC'", "SET enable_progress_bar = false", "SET lock_configuration = true")
-
-_READING = frozenset({"SELECT", "EXPLAIN"})
+_THEN = ("SET GLOBAL TimeZone = 'UTC'", "SET enable_progress_bar = false", "SET GLOBAL lock_configuration = true")
 
 
 @frozen
@@ -96,7 +95,8 @@ class SqlAnswer:
                     self.relations.wide.add(narrow)
                     if given:
                         raise DataError(
-                            f"{'.'.join(narrow)}: a number is wider than was estimated before the query", hint="ask again: now it is known"
+                            f"{'.'.join(narrow)}: a number is wider than was estimated before the query",
+                            hint="ask again: now it is known",
                         ) from error
                 else:
                     return
@@ -137,10 +137,17 @@ class SqlAnswer:
 
 @contextlib.contextmanager
 def _connected() -> Iterator[Any]:
-    """Open an empty DuckDB in memory that reads nothing but what is registered.
+    """Open a connection to an empty DuckDB in memory, which reads nothing but what is registered with that connection.
 
     :raises MissingDependencyError: when DuckDB is not installed.
     """
+    with contextlib.closing(_engine(os.getpid()).cursor()) as connection:
+        yield connection
+
+
+@functools.lru_cache(maxsize=1)
+def _engine(_process: int) -> Any:
+    """Return the DuckDB of this process, since starting one takes longer than most queries; a forked child needs its own."""
     try:
         import duckdb
     except ModuleNotFoundError as error:
@@ -149,10 +156,10 @@ def _connected() -> Iterator[Any]:
             package="duckdb",
             command="pip install 'financial-portfolio-automation[sql]'",
         ) from error
-    with contextlib.closing(duckdb.connect(":memory:", config=_SETTINGS)) as connection:
-        for setting in _THEN:
-            connection.execute(setting)
-        yield connection
+    connection = duckdb.connect(":memory:", config=_SETTINGS)
+    for setting in _THEN:
+        connection.execute(setting)
+    return connection
 
 
 def _check(connection: Any, query: str) -> None:
@@ -167,7 +174,7 @@ def _check(connection: Any, query: str) -> None:
     if len(statements) != 1:
         raise DataError(f"one statement is needed, not {len(statements)}", field="query", value=query)
     kind = statements[0].type.name
-    if kind not in _READING:
+    if kind != "SELECT":
         raise DataError(
             f"SQL only reads: {kind} is refused",
             hint="write with ingest(), the answer to a file with write()",

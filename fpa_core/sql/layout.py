@@ -70,7 +70,11 @@ class Layout:
             elif column.type == "decimal":
                 before, after = digits[column.name]
                 narrow = before + after <= NARROW and column.name not in wide
-                own = [pa.field(column.name, pa.decimal64(NARROW, after) if narrow else pa.decimal128(WIDE, min(after, WIDE)))]
+                own = [
+                    pa.field(
+                        column.name, pa.decimal64(NARROW, after) if narrow else pa.decimal128(WIDE, min(after, WIDE))
+                    )
+                ]
             fields += own
             sources |= dict.fromkeys((one.name for one in own), column)
         return cls(kind, pa.schema(fields), sources)

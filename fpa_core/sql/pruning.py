@@ -44,7 +44,9 @@ class Admitted:
     whole: bool
 
 
-def admitted(condition: Expression, schema: pa.Schema, kind: Kind, entries: Sequence[InventoryEntry]) -> Admitted | None:
+def admitted(
+    condition: Expression, schema: pa.Schema, kind: Kind, entries: Sequence[InventoryEntry]
+) -> Admitted | None:
     """Return the rows of *kind* that a condition on the columns of *schema* may admit; None if there are none.
 
     :param entries: the symbols there are, in order, with their times.
@@ -67,17 +69,19 @@ def admitted(condition: Expression, schema: pa.Schema, kind: Kind, entries: Sequ
         if (span := asked.span(low, high)) is None:
             return None
         low, high = span
-    query = Query(kind, None if len(kept) == len(subjects) else tuple(kept), start_ns=low * 1_000, end_ns=(high + 1) * 1_000)
+    query = Query(
+        kind, None if len(kept) == len(subjects) else tuple(kept), start_ns=low * 1_000, end_ns=(high + 1) * 1_000
+    )
     return Admitted(query, whole=len(kept) <= PROVEN and asked.all_of(kept, low, high))
 
 
 def fields_of(condition: Expression, schema: pa.Schema) -> set[str]:
     """Return the columns that a condition is about: those without which it cannot be evaluated."""
-    nothing = schema.empty_table()
 
     def needs(name: str) -> bool:
+        others = pa.schema([own for own in schema if own.name != name])
         try:
-            nothing.drop_columns([name]).filter(condition)
+            ds.Scanner.from_batches([], schema=others, filter=condition)
         except pa.ArrowInvalid:
             return True
         return False
@@ -98,11 +102,17 @@ class _Asked:
         kept: list[str] = []
         ranges = [(0, len(subjects))]
         while ranges:
-            alive = _alive(self.condition, self.schema, ((one, self._between(subjects[one[0]], subjects[one[1] - 1])) for one in ranges))
+            alive = _alive(
+                self.condition,
+                self.schema,
+                ((one, self._between(subjects[one[0]], subjects[one[1] - 1])) for one in ranges),
+            )
             if len(alive) > MANY:  # the condition excludes little: more questions would take longer than reading
                 return sorted([*kept, *(subject for start, end in alive for subject in subjects[start:end])])
             kept += [subjects[start] for start, end in alive if end - start == 1]
-            halves = [((start, (start + end) // 2), ((start + end) // 2, end)) for start, end in alive if end - start > 1]
+            halves = [
+                ((start, (start + end) // 2), ((start + end) // 2, end)) for start, end in alive if end - start > 1
+            ]
             ranges = [half for both in halves for half in both]
         return sorted(kept)
 

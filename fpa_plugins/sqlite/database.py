@@ -83,7 +83,7 @@ class SqliteSession:
     def heads(self, table: str, column: str, ids: Sequence[int], size: int) -> Iterator[bytes]:
         """Yield the first bytes of blobs, of which only the first page is read."""
         for number in ids:
-            with contextlib.closing(self.connection.blob_open("main", table, column, number, False)) as blob:  # noqa: FBT003
+            with contextlib.closing(self.connection.blob_open("main", table, column, number, False)) as blob:
                 yield blob.read(size)
 
     def wanted(self, rows: Sequence[Wanted]) -> tuple[str, list[Any]]:

@@ -1,8 +1,9 @@
 """SQL over the store: what a query sees, reads and refuses."""
 
-import datetime
+import datetime as dt
 import json
 import multiprocessing
+import sqlite3
 from decimal import Decimal
 
 import pyarrow as pa
@@ -35,8 +36,12 @@ def quotes(symbol, count, *, start=f"{DAY}14:00:00Z", bid="100.25", step_ns=1_00
 
 @pytest.fixture(params=["sqlite", "memory"])
 def data(request, tmp_path):
-    """A layer over each store; the rows of a batch of 3,000 and more lie in segments."""
-    config = {"store": {"backend": request.param}} if request.param == "memory" else {"store": {"path": str(tmp_path / "p.db")}}
+    """Open a layer over each store; the rows of a batch of 3,000 and more lie in segments."""
+    config = (
+        {"store": {"backend": request.param}}
+        if request.param == "memory"
+        else {"store": {"path": str(tmp_path / "p.db")}}
+    )
     with fpa_core.open(config=config) as layer:
         yield layer
 
@@ -119,13 +124,15 @@ class TestAnswers:
 
     def test_text_and_missing_values(self, data):
         """Null is null, and texts are texts."""
-        data.store.save([Trade("A", f"{DAY}14:00:00Z", "1", "2", exchange="N"), Trade("A", f"{DAY}14:00:01Z", "1", "2")])
+        data.store.save(
+            [Trade("A", f"{DAY}14:00:00Z", "1", "2", exchange="N"), Trade("A", f"{DAY}14:00:01Z", "1", "2")]
+        )
         assert [(1, 2)] == asked(data, "select count(exchange), count(*) from trades")
 
     def test_days_of_a_time_zone(self, data):
         """Times are in UTC until a query asks for another zone."""
         data.store.save([Quote("A", "2024-05-01T02:00:00Z", 1, 2)])
-        assert [(datetime.datetime(2024, 4, 30, 22, 0), "2024-05-01 02:00:00+00")] == asked(
+        assert [(dt.datetime.fromisoformat("2024-04-30T22:00:00"), "2024-05-01 02:00:00+00")] == asked(
             data, "select timestamp at time zone 'America/New_York', timestamp::varchar from quotes"
         )
 
@@ -134,7 +141,10 @@ class TestDecimals:
     def test_a_number_wider_than_estimated_is_read_with_wide_decimals(self, data):
         """Of segments whose numbers are differences only an estimate is known; a number beyond it begins the query anew."""
         rows = quotes("A", 4_000, bid="1")
-        tail = [evolve(row, bid=Decimal(10) ** 13 + i, ask=Decimal(10) ** 13 + i) for i, row in enumerate(quotes("A", 4_000, start=f"{DAY}16:00:00Z"))]
+        tail = [
+            evolve(row, bid=Decimal(10) ** 13 + i, ask=Decimal(10) ** 13 + i)
+            for i, row in enumerate(quotes("A", 4_000, start=f"{DAY}16:00:00Z"))
+        ]
         data.store.save([*rows, *tail])
         assert [(tail[-1].ask,)] == asked(data, "select max(ask) from quotes")
 
@@ -147,14 +157,22 @@ class TestDecimals:
     def test_numbers_that_sql_cannot_hold_are_refused(self, data):
         """A number of more digits is an error that names the column, never rounded; other columns can be asked."""
         data.store.save(
-            [Quote("A", f"{DAY}14:00:00Z", "1" + "0" * 30, "2" + "0" * 30), Quote("A", f"{DAY}14:00:01Z", "0." + "0" * 20 + "1", 1)]
+            [
+                Quote("A", f"{DAY}14:00:00Z", "1" + "0" * 30, "2" + "0" * 30),
+                Quote("A", f"{DAY}14:00:01Z", "0." + "0" * 20 + "1", 1),
+            ]
         )
         with pytest.raises(DataError, match=r"quotes\.bid has numbers with 31 digits before"):
             data.sql("select max(bid) from quotes").to_list()
         assert [(2,)] == asked(data, "select count(*) from quotes")
 
     @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(values=st.lists(st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**12), max_value=10**12), min_size=1))
+    @given(
+        values=st.lists(
+            st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**12), max_value=10**12),
+            min_size=1,
+        )
+    )
     def test_any_decimals_come_out_equal(self, values):
         """What a query returns is what was stored."""
         with fpa_core.open(":memory:") as layer:
@@ -179,9 +197,13 @@ class TestPushdown:
     def test_exact_nanoseconds_bound_it_too(self, filled, spy):
         """A condition on ts_ns is used, and holds to the nanosecond."""
         start = to_ns(f"{DAY}14:10:00Z")
-        assert [(4,)] == asked(filled, f"select count(*) from quotes where symbol = 'MSFT' and ts_ns > {start} and ts_ns <= {start + 4 * 10**9}")
+        assert [(4,)] == asked(
+            filled,
+            f"select count(*) from quotes where symbol = 'MSFT' and ts_ns > {start} and ts_ns <= {start + 4 * 10**9}",
+        )
         ((query, _),) = spy.scans
-        assert query.start_ns >= start and query.end_ns <= start + 4 * 10**9 + 1_000
+        assert query.start_ns >= start
+        assert query.end_ns <= start + 4 * 10**9 + 1_000
 
     def test_nothing_is_read_for_an_unknown_symbol(self, filled, spy):
         """If no symbol can satisfy it, the store is not read."""
@@ -195,7 +217,11 @@ class TestPushdown:
         base = to_ns(f"{DAY}14:00:00Z")
         layout = Layout.of(QUOTES, dict.fromkeys(("bid", "ask", "bid_size", "ask_size"), (5, 2)))
         rows = drawn.draw(
-            st.lists(st.tuples(st.sampled_from("ABCDE"), st.integers(-5_000, 5_000), st.none() | st.integers(0, 9)), min_size=1, max_size=20)
+            st.lists(
+                st.tuples(st.sampled_from("ABCDE"), st.integers(-5_000, 5_000), st.none() | st.integers(0, 9)),
+                min_size=1,
+                max_size=20,
+            )
         )
         symbol, time, ns, bid = (pa.dataset.field(name) for name in ("symbol", "timestamp", "ts_ns", "bid"))
         micro = st.integers(-6, 6).map(lambda us: pa.scalar(base // 1_000 + us, pa.timestamp("us", "UTC")))
@@ -212,12 +238,23 @@ class TestPushdown:
             st.just(bid.is_valid()),
         )
         condition = drawn.draw(
-            st.recursive(leaf, lambda inner: st.one_of(st.tuples(inner, inner).map(lambda two: two[0] & two[1]), st.tuples(inner, inner).map(lambda two: two[0] | two[1]), inner.map(lambda one: ~one)), max_leaves=6)
+            st.recursive(
+                leaf,
+                lambda inner: st.one_of(
+                    st.tuples(inner, inner).map(lambda two: two[0] & two[1]),
+                    st.tuples(inner, inner).map(lambda two: two[0] | two[1]),
+                    inner.map(lambda one: ~one),
+                ),
+                max_leaves=6,
+            )
         )
         by_symbol = {}
         for name, offset, _ in rows:
             by_symbol.setdefault(name, []).append(base + offset)
-        entries = [InventoryEntry("quotes", name, len(found), min(found), max(found)) for name, found in sorted(by_symbol.items())]
+        entries = [
+            InventoryEntry("quotes", name, len(found), min(found), max(found))
+            for name, found in sorted(by_symbol.items())
+        ]
         table = pa.table(
             {
                 "symbol": [name for name, _, _ in rows],
@@ -321,11 +358,18 @@ class TestForms:
 
     def test_files(self, filled, tmp_path):
         """An answer is written exactly; the name says the format."""
-        answer = filled.sql("select symbol, sum(bid) total, max(timestamp) last, true ok from quotes where symbol = 'ZZZ' group by 1")
+        answer = filled.sql(
+            "select symbol, sum(bid) total, max(timestamp) last, true ok from quotes where symbol = 'ZZZ' group by 1"
+        )
         assert answer.write(tmp_path / "x.csv") == 1
         assert (tmp_path / "x.csv").read_text() == f"symbol,total,last,ok\nZZZ,0.0102,{DAY}14:00:01Z,true\n"
         assert answer.write(tmp_path / "x.jsonl") == 1
-        assert json.loads((tmp_path / "x.jsonl").read_text()) == {"symbol": "ZZZ", "total": "0.0102", "last": f"{DAY}14:00:01Z", "ok": True}
+        assert json.loads((tmp_path / "x.jsonl").read_text()) == {
+            "symbol": "ZZZ",
+            "total": "0.0102",
+            "last": f"{DAY}14:00:01Z",
+            "ok": True,
+        }
         assert answer.write(tmp_path / "x.parquet") == 1
         assert pa.parquet.read_table(tmp_path / "x.parquet").column("total").to_pylist() == [Decimal("0.0102")]
         with pytest.raises(DataError, match="the format of"):
@@ -358,5 +402,26 @@ def test_several_processes_at_once(tmp_path):
         data.store.save(quotes("A", 3_000))
         with multiprocessing.get_context("spawn").Pool(2) as pool:
             assert [[(3_000,)]] * 4 == pool.map(_count, [path] * 4)
-        data.store.save([Bar("A", f"{DAY}14:00:00Z", 1, 2, 1, 2, 10, interval="1m"), PortfolioSnapshot(f"{DAY}20:00:00Z", 1, 1, 1)])
+        data.store.save(
+            [Bar("A", f"{DAY}14:00:00Z", 1, 2, 1, 2, 10, interval="1m"), PortfolioSnapshot(f"{DAY}20:00:00Z", 1, 1, 1)]
+        )
         assert [(1,)] == asked(data, "select count(*) from bars")
+
+
+def test_a_tool_of_sqlite_is_told_where_rows_are(tmp_path):
+    """Who opens the file elsewhere finds views that say how many rows lie in segments, and how to read them."""
+    path = tmp_path / "p.db"
+    with fpa_core.open(path) as data:
+        data.store.save(quotes("A", 5_000))
+        data.store.save(quotes("A", 1, start=f"{DAY}10:00:00Z"))
+        connection = sqlite3.connect(path)
+        found = connection.execute(
+            "select * from read_me_most_quotes_and_trades_are_in_segments where kind = 'quotes'"
+        ).fetchall()
+        by_symbol = connection.execute(
+            "select kind, symbol, rows, first_ns, in_segments from rows_by_symbol"
+        ).fetchall()
+        connection.close()
+    assert [("quotes", 1, 5_000)] == [row[:3] for row in found]
+    assert "fpa sql" in found[0][3]
+    assert [("quotes", "A", 5_001, to_ns(f"{DAY}10:00:00Z"), 5_000)] == by_symbol

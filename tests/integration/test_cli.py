@@ -1036,3 +1036,23 @@ def test_kinds_and_formats_are_those_of_the_library() -> None:
 
     assert list(KINDS) == data.KINDS
     assert ["table", *FORMATS] == data.FORMATS
+
+
+def test_sql(filled: Run, folder: Path) -> None:
+    """`fpa sql` prints a table, CSV, JSON Lines or one list, writes files, takes values, and refuses what is not a question."""
+    run = filled
+    pytest.importorskip("duckdb")
+    query = "select symbol, bid, ts_ns from quotes where symbol = ? order by ts_ns limit 1"
+    assert ["symbol  bid                ts_ns", "A       1.1  1714570200000000001"] == run(
+        "sql", query, "-p", "A"
+    ).stdout.splitlines()
+    assert "symbol,bid,ts_ns\nA,1.1,1714570200000000001\n" == run("sql", query, "-p", "A", "--format", "csv").stdout
+    assert [{"symbol": "A", "bid": "1.1", "ts_ns": 1714570200000000001}] == answer(
+        run("sql", query, "-p", "A", "--json")
+    )
+    assert "1 rows written to one.parquet" in run("sql", query, "-p", "A", "-o", "one.parquet").stderr
+    assert [Decimal("1.1")] == pq.read_table(folder / "one.parquet")["bid"].to_pylist()
+    assert "no rows\n" == run("sql", query, "-p", "NONE").stdout
+    assert "SQL only reads" in run("sql", "drop table quotes", expect=7).stderr
+    assert "cannot" not in run("sql", "select 1 as x", "--json", "--format", "csv", expect=2).stdout
+    assert "tables: quotes" in run("sql", "select * from nothing", expect=7).stderr
