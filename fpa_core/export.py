@@ -51,7 +51,7 @@ class _Plain:
     arrow: pa.DataType
 
 
-_Columns: TypeAlias = Sequence[Column] | Sequence[_Plain]
+_Columns: TypeAlias = Sequence[Column | _Plain]
 
 
 def write(

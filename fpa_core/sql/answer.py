@@ -31,7 +31,7 @@ Parameters: TypeAlias = Sequence[Any] | dict[str, Any]
 ROWS = 65_536
 """Rows of a batch of the answer."""
 
-_SETTINGS = {"enable_external_access": "false", "python_enable_replacements": "false"}
+_SETTINGS: dict[str, Any] = {"enable_external_access": "false", "python_enable_replacements": "false"}
 """No files, no network, no extensions, no variables of the program as tables."""
 
 _THEN = ("SET GLOBAL TimeZone = 'UTC'", "SET enable_progress_bar = false", "SET GLOBAL lock_configuration = true")

@@ -112,7 +112,7 @@ class Layout:
         if more is not None and more >= 0 and decimals.peak(array) * 10**more < 10**target.precision:
             if narrow:
                 return _as_decimal64(columns.rescale(array, more) if more else array, target)
-            return columns.from_scaled(array, scale).cast(target)
+            return columns.from_scaled(array, target.scale - more).cast(target)
         if narrow:
             raise TooNarrowError(own.name)
         texts = columns.as_texts(array if scale is None else columns.from_scaled(array, scale))

@@ -414,14 +414,12 @@ def test_a_tool_of_sqlite_is_told_where_rows_are(tmp_path):
     with fpa_core.open(path) as data:
         data.store.save(quotes("A", 5_000))
         data.store.save(quotes("A", 1, start=f"{DAY}10:00:00Z"))
-        connection = sqlite3.connect(path)
-        found = connection.execute(
-            "select * from read_me_most_quotes_and_trades_are_in_segments where kind = 'quotes'"
-        ).fetchall()
-        by_symbol = connection.execute(
-            "select kind, symbol, rows, first_ns, in_segments from rows_by_symbol"
-        ).fetchall()
-        connection.close()
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    found = connection.execute(
+        "select * from read_me_most_quotes_and_trades_are_in_segments where kind = 'quotes'"
+    ).fetchall()
+    by_symbol = connection.execute("select kind, symbol, rows, first_ns, in_segments from rows_by_symbol").fetchall()
+    connection.close()
     assert [("quotes", 1, 5_000)] == [row[:3] for row in found]
     assert "fpa sql" in found[0][3]
     assert [("quotes", "A", 5_001, to_ns(f"{DAY}10:00:00Z"), 5_000)] == by_symbol
