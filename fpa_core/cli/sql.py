@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import json
 import sys
 from pathlib import Path
 
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import data_output, json_option, note, print_json
+from fpa_core.cli.output import data_output, json_option, note, objects_of, print_json
 from fpa_core.cli.tables import table, wide_option
 
 __all__ = ["sql"]
@@ -49,13 +47,11 @@ def sql(
 
     if query == "-":
         query = sys.stdin.read()
-    with app.open() as data:
+    with app.open(existing=True) as data:
         answer = data.sql(query, list(parameters) or None)
         reader = answer.reader()
         if as_json:
-            lines = io.BytesIO()
-            export.write_table(reader, lines, "jsonl")
-            print_json([json.loads(line) for line in lines.getvalue().splitlines()])
+            print_json(objects_of(reader))
         elif output is not None:
             chosen = export.format_of(output) if form is None else form
             rows = export.write_table(reader, output, "csv" if chosen == "table" else chosen)  # type: ignore[arg-type]  # click has checked it

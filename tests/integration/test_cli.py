@@ -1056,3 +1056,17 @@ def test_sql(filled: Run, folder: Path) -> None:
     assert "SQL only reads" in run("sql", "drop table quotes", expect=7).stderr
     assert "cannot" not in run("sql", "select 1 as x", "--json", "--format", "csv", expect=2).stdout
     assert "tables: quotes" in run("sql", "select * from nothing", expect=7).stderr
+
+
+def test_query_as_json(filled: Run) -> None:
+    """`fpa query --json` prints one list, of as many rows as asked for, exactly."""
+    (first,) = answer(filled("query", "quotes", "A", "--limit", "1", "--json"))
+    assert ("A", "1.1", "1.2", "2024-05-01T13:30:00.000000001Z") == (
+        first["symbol"],
+        first["bid"],
+        first["ask"],
+        first["timestamp"],
+    )
+    assert "ask_exchange" not in first
+    assert [] == answer(filled("query", "quotes", "NONE", "--json"))
+    assert "--format jsonl" in filled("query", "quotes", "--json", "--format", "csv", expect=2).stderr
