@@ -65,6 +65,7 @@ class AlpacaServer:
     account: dict[str, Any] = field(factory=dict)
     positions: list[dict[str, Any]] = field(factory=list)
     orders: list[dict[str, Any]] = field(factory=list)
+    activities: list[dict[str, Any]] = field(factory=list)
     rows: dict[tuple[str, str], tuple[list[int], list[dict[str, Any]]]] = field(
         factory=lambda: defaultdict(lambda: ([], []))
     )
@@ -178,6 +179,8 @@ class AlpacaServer:
         parts = path.strip("/").split("/")
         if parts == ["v2", "account"]:
             return 200, self.account
+        if parts == ["v2", "account", "activities"]:
+            return 200, self._activities(query)
         if parts == ["v2", "positions"]:
             return 200, self.positions
         if parts == ["v2", "orders"]:
@@ -229,6 +232,18 @@ class AlpacaServer:
 
         chosen = sorted(filter(wanted, self.orders), key=lambda order: to_ns(order["submitted_at"]))
         return (chosen if query.get("direction") == "asc" else chosen[::-1])[:limit]
+
+    def _activities(self, query: dict[str, str]) -> Any:
+        assert "asc" == query["direction"]
+        after = to_ns(query["after"], dates=True) if "after" in query else None
+
+        def time_of(one: Mapping[str, Any]) -> int:
+            return to_ns(one.get("transaction_time") or one["date"], dates=True)
+
+        chosen = [one for one in sorted(self.activities, key=time_of) if after is None or time_of(one) > after]
+        ids = [one["id"] for one in chosen]
+        start = ids.index(query["page_token"]) + 1 if "page_token" in query else 0
+        return chosen[start : start + int(query["page_size"])]
 
     # Websockets
 

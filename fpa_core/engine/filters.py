@@ -22,7 +22,7 @@ __all__ = ["BatchFilter", "matching"]
 class BatchFilter:
     """Which batches rows may come from.
 
-    :ivar last: the last batch known at the time asked for; None if now is.
+    :ivar last: the last batch known at the time asked for; None if that is the latest, or no time is asked for.
     :ivar among: the batches asked for, in order; None for any.
     """
 
@@ -33,6 +33,10 @@ class BatchFilter:
     def of(cls, tables: Reader, query: Query) -> BatchFilter:
         """Return the filter of a query."""
         last = None if query.known_at_ns is None else tables.batches.last_known(query.known_at_ns)
+        if last is not None and last == max(
+            (batch.id for batch in tables.batches.find(limit=1, children=True)), default=0
+        ):
+            last = None  # what is known at the latest batch is what is there
         asked = query.batch is not None or query.origins is not None
         return cls(last, np.array(tables.batches.family(query), np.int64) if asked else None)
 

@@ -89,13 +89,24 @@ def _spread(entry: InventoryEntry, most: int) -> Iterator[InventoryEntry]:
 def _counted(
     tables: Reader, query: Query, batches: BatchFilter, entry: InventoryEntry, most: int
 ) -> Iterator[InventoryEntry]:
-    """Divide a range of hot rows until each piece has at most *most*, by counting, since hot rows may lie in any way."""
+    """Divide a range of hot rows until each piece has at most *most*, by counting, since hot rows may lie in any way.
+
+    Rows that turn out to be about evenly spread are not counted further: where another column stands before the time in the key, as the
+    interval of bars does, each count passes over all rows of the subject.
+    """
     if entry.rows <= most or entry.first_ns == entry.last_ns:
         yield entry
         return
+    pieces = []
     for piece in _spread(evolve(entry, rows=BUCKETS), 1):
         within = evolve(
             query, subjects=(entry.subject,), patterns=(), start_ns=piece.first_ns, end_ns=piece.last_ns + 1
         )
         if rows := tables.rows.count(within, known=batches.last):
-            yield from _counted(tables, query, batches, evolve(piece, rows=rows), most)
+            pieces.append(evolve(piece, rows=rows))
+    if not pieces:  # all that is there now came later; what was there then is history
+        yield evolve(entry, rows=1)
+        return
+    even = max(piece.rows for piece in pieces) <= 2 * entry.rows // BUCKETS
+    for piece in pieces:
+        yield from _spread(piece, most) if even else _counted(tables, query, batches, piece, most)

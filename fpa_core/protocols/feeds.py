@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import field, frozen
 
 from fpa_core.kinds import Kind
-from fpa_core.models import Order, PortfolioSnapshot
+from fpa_core.models import CashFlow, Fill, Order, PortfolioSnapshot
 from fpa_core.protocols.capabilities import Capability
 from fpa_core.protocols.sources import Chunk, Reject
 
@@ -190,9 +190,11 @@ class AccountRequest:
     """Which part of an account's past to deliver.
 
     :ivar since: orders submitted at this instant or later, in nanoseconds since 1970; None for all.
+    :ivar activities_since: fills and cash flows of this instant or later; None for all.
     """
 
     since: int | None = None
+    activities_since: int | None = None
     stop: threading.Event = field(factory=threading.Event, eq=False, repr=False)
 
 
@@ -202,12 +204,14 @@ class AccountState:
 
     :ivar snapshot: its totals and positions.
     :ivar orders: its orders, in any order; an order may occur more than once, the latest state counts.
-    :ivar rejects: orders that are not records; they are quarantined.
+    :ivar activities: its fills and cash flows, with the broker's ids, by which they are known when they come again.
+    :ivar rejects: what is not a record, by the kind it would be of; it is quarantined.
     """
 
     snapshot: PortfolioSnapshot
     orders: Sequence[Order]
-    rejects: Sequence[Reject] = ()
+    activities: Sequence[Fill | CashFlow] = ()
+    rejects: Mapping[Kind, Sequence[Reject]] = field(factory=dict)
 
 
 class AccountSource(Protocol):

@@ -1,26 +1,29 @@
-"""Syncing an account: its totals, positions and orders as one batch, which changes nothing if nothing has changed."""
+"""Syncing an account: its totals, positions, orders, fills and cash flows as one batch, which changes nothing if nothing has changed."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from fpa_core.arrow.conversion import to_table
 from fpa_core.ingest import chunks_of, ingest
-from fpa_core.kinds import ORDERS
+from fpa_core.kinds import CASH, FILLS
 from fpa_core.models import Order, OrderStatus, PortfolioSnapshot
 from fpa_core.numbers import Instant
 from fpa_core.patterns import escape
 from fpa_core.protocols import AccountRequest, AccountSource, Chunk, Receipt
 
 if TYPE_CHECKING:
-    import threading
-
     from fpa_core.store import DataStore
     from fpa_core.validator import DataValidator
 
-__all__ = ["account_origin", "orders_since", "sync_account"]
+__all__ = ["account_origin", "activities_since", "orders_since", "sync_account"]
+
+LATE_NS = 7 * 86_400 * 10**9
+"""How late brokers enter fees and corrections."""
 
 _OPEN = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
 
@@ -44,6 +47,13 @@ def orders_since(store: DataStore, origin: str) -> int | None:
     return max((order.ts_ns for order in store.select(Order, origin=own) if order.ts_ns is not None), default=None)
 
 
+def activities_since(store: DataStore, origin: str) -> int | None:
+    """Return the time from which on fills and cash flows have to be asked for: a week before the latest, as brokers enter some late; None for all."""
+    own = escape(origin)
+    latest = [record.ts_ns for kind in (FILLS, CASH) for record in store.select(kind, origin=own)]
+    return max(latest) - LATE_NS if latest else None
+
+
 def sync_account(
     store: DataStore,
     validator: DataValidator,
@@ -55,21 +65,22 @@ def sync_account(
 ) -> Receipt:
     """Store the state of an account as one batch.
 
-    A snapshot equal to the last one but for its time is not a new one. Orders are asked for from the oldest open one on.
+    Orders are asked for from the oldest open one on, fills and cash flows from a week before the latest. A snapshot equal to the last one but for its time is not a new one.
 
-    :param everything: ask for all orders.
+    :param everything: ask for all orders, fills and cash flows.
     :raises SourceError: if the source fails; nothing is stored then.
     """
     origin = account_origin(source)
     since = None if everything else orders_since(store, origin)
-    request = AccountRequest(since=since) if stop is None else AccountRequest(since=since, stop=stop)
+    request = AccountRequest(
+        since=since,
+        activities_since=None if everything else activities_since(store, origin),
+        stop=stop or threading.Event(),
+    )
     state = source.account(request)
-    records = [_timed(store, state.snapshot), *state.orders]
+    records = [_timed(store, state.snapshot), *state.orders, *state.activities]
     chunks = list(chunks_of(store, records))
-    if state.rejects:
-        from fpa_core.arrow.conversion import to_table
-
-        chunks.append(Chunk(ORDERS, to_table(ORDERS, []), [], state.rejects))
+    chunks += [Chunk(kind, to_table(kind, []), [], rejects) for kind, rejects in state.rejects.items() if rejects]
     return ingest(store, validator, iter(chunks), origin=origin, check_first=False, before_commit=before_commit)
 
 

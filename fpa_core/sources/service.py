@@ -262,9 +262,9 @@ class Sources:
     # Accounts
 
     def sync(self, via: str, *, everything: bool = False, stop: threading.Event | None = None) -> Receipt:
-        """Store the state of the account that a source knows, with its orders, as one batch. If nothing has changed, nothing changes.
+        """Store the state of the account that a source knows, with its orders and activities, as one batch. If nothing has changed, nothing changes.
 
-        :param everything: ask for all orders, not only for those from the oldest open one on.
+        :param everything: ask for all orders, fills and cash flows, not only for the latest.
         :raises SourceError: if the source fails; nothing is stored then.
         """
         source: AccountSource = self._source(via, Capability.ACCOUNT)

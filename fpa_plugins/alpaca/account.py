@@ -1,4 +1,4 @@
-"""The account: totals, positions and orders."""
+"""The account: totals, positions, orders, fills and cash flows."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from fpa_core.exceptions import DataError, SourceError
+from fpa_core.kinds import CASH, FILLS, ORDERS, Kind
 from fpa_core.numbers import ns_text, to_ns
 from fpa_core.protocols import AccountRequest, AccountState, Reject
-from fpa_plugins.alpaca.messages import raw_text, to_order, to_position, to_snapshot
+from fpa_plugins.alpaca.messages import raw_text, to_activity, to_order, to_position, to_snapshot
 from fpa_plugins.alpaca.rest import TradingRest, stopping
 
 __all__ = ["AlpacaClient"]
+
+ACTIVITIES_AT_ONCE = 100
+"""Activities on one page, at most."""
 
 ORDERS_AT_ONCE = 500
 """Orders in one answer, at most; there are no pages."""
@@ -29,18 +33,39 @@ class AlpacaClient:
         self._clock = clock
 
     def account(self, request: AccountRequest) -> AccountState:
-        """Return totals, positions and orders."""
+        """Return totals, positions, orders and activities."""
         with stopping(request.stop):
             account = _object(self._rest.get_account(), "account")
             positions = [to_position(one) for one in _list(self._rest.get_all_positions(), "positions")]
-            orders, rejects = [], []
-            for row, message in enumerate(self._orders(request.since), 1):
-                try:
-                    orders.append(to_order(message))
-                except (DataError, KeyError, TypeError) as error:
-                    problem = error.message if isinstance(error, DataError) else f"the order has no {error}"
-                    rejects.append(Reject(row, raw_text(message), problem))
-        return AccountState(to_snapshot(account, positions, self._clock()), orders, rejects)
+            snapshot = to_snapshot(account, positions, self._clock())
+            found: dict[Kind, list[Any]] = {kind: [] for kind in (ORDERS, FILLS, CASH)}
+            rejects: dict[Kind, list[Reject]] = {kind: [] for kind in found}
+            for kind, messages, make in (
+                (ORDERS, self._orders(request.since), to_order),
+                (None, self._activities(request.activities_since), to_activity),
+            ):
+                for row, message in enumerate(messages, 1):
+                    own = kind or (FILLS if message.get("activity_type") == "FILL" else CASH)
+                    try:
+                        found[own].append(make(message, snapshot.account))
+                    except (DataError, KeyError, TypeError) as error:
+                        problem = error.message if isinstance(error, DataError) else f"the message has no {error}"
+                        rejects[own].append(Reject(row, raw_text(message), problem))
+        return AccountState(snapshot, found[ORDERS], [*found[FILLS], *found[CASH]], rejects)
+
+    def _activities(self, since: int | None) -> Iterator[Any]:
+        """Yield fills, cash flows and other activities since a time, or all, in their order, page by page."""
+        parameters: dict[str, Any] = {"direction": "asc", "page_size": ACTIVITIES_AT_ONCE}
+        if since is not None:
+            parameters["after"] = ns_text(since)
+        while True:
+            page = _list(self._rest.get("/account/activities", parameters), "activities")
+            yield from page
+            if len(page) < ACTIVITIES_AT_ONCE:
+                return
+            if parameters.get("page_token") == page[-1]["id"]:
+                raise SourceError("alpaca: two pages of activities end with the same one", source="alpaca")
+            parameters["page_token"] = page[-1]["id"]
 
     def _orders(self, since: int | None) -> Iterator[Any]:
         """Yield orders submitted since a time, or all, in the order of submission, each once.

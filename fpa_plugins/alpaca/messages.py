@@ -17,7 +17,19 @@ from zoneinfo import ZoneInfo
 from fpa_core.exceptions import DataError
 from fpa_core.intervals import is_dated
 from fpa_core.kinds import BARS, QUOTES, TRADES, Kind
-from fpa_core.models import Bar, Order, OrderStatus, OrderType, PortfolioSnapshot, Position, PositionSide, Quote, Trade
+from fpa_core.models import (
+    Bar,
+    CashFlow,
+    Fill,
+    Order,
+    OrderStatus,
+    OrderType,
+    PortfolioSnapshot,
+    Position,
+    PositionSide,
+    Quote,
+    Trade,
+)
 from fpa_core.numbers import Instant, to_decimal, to_ns
 from fpa_core.protocols import Correction
 from fpa_core.words import to_word
@@ -31,6 +43,7 @@ __all__ = [
     "date_of",
     "midnight_of",
     "raw_text",
+    "to_activity",
     "to_order",
     "to_position",
     "to_snapshot",
@@ -199,7 +212,7 @@ def to_position(message: Message) -> Position:
     )
 
 
-def to_order(message: Message) -> Order:
+def to_order(message: Message, account: str) -> Order:
     """Return an order. A status or type that is not known is told by its other fields; the broker's word is kept beside ours.
 
     :raises DataError: if it has no symbol or side, as the parent of a multi-leg order has none.
@@ -232,6 +245,39 @@ def to_order(message: Message) -> Order:
         trail_percent=message.get("trail_percent"),
         type_raw=kind,
         side_raw=None if message["side"] in {"buy", "sell"} else message["side"],
+        account=account,
+    )
+
+
+def to_activity(message: Message, account: str) -> Fill | CashFlow:
+    """Return a fill, or a cash flow under its date.
+
+    :raises DataError: if it is of another type, or moves no cash, as a split of shares does.
+    """
+    kind = message["activity_type"]
+    if kind == "FILL":
+        return Fill(
+            message["symbol"],
+            _instant(message["transaction_time"]),
+            message["side"],
+            message["price"],
+            message["qty"],
+            account,
+            fill_id=message["id"],
+            order_id=message.get("order_id"),
+        )
+    amount = to_decimal(message.get("net_amount") or 0, "net_amount")
+    if not amount:
+        raise DataError(f"CashFlow.amount: an activity of the type {kind} moves no cash", field="CashFlow.amount")
+    return CashFlow(
+        Instant(to_ns(message["date"], "date", dates=True)),
+        kind,
+        amount,
+        message.get("currency") or "USD",
+        account,
+        symbol=message.get("symbol"),
+        transaction_id=message["id"],
+        reference=message.get("description"),
     )
 
 

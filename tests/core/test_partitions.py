@@ -123,8 +123,11 @@ def test_what_is_written_later_does_not_count(data: st.DataObject) -> None:
             store.save(data.draw(st.lists(some_quotes, max_size=10)))
         selection = store.select(Quote)
         divided, expected = selection.partitions(data.draw(st.integers(1, 5))), list(selection)
-        store.save(data.draw(st.lists(some_quotes, max_size=10)))
-        store.delete(store.select(Quote, data.draw(symbols).replace("*", "\\*")))
+        for step in data.draw(st.permutations(["save", "delete", "delete"])):
+            if step == "save":
+                store.save(data.draw(st.lists(some_quotes, max_size=20)))
+            else:
+                store.delete(store.select(Quote, data.draw(symbols).replace("*", "\\*")))
         if data.draw(st.booleans()):
             store.undo(1)
         store.seal()

@@ -13,7 +13,7 @@ import pytest
 
 from fpa_core.exceptions import SourceError
 from fpa_core.layer import DataLayer, open_layer
-from fpa_core.models import OrderStatus, OrderType, PositionSide, TimeInForce
+from fpa_core.models import CashFlow, Fill, OrderStatus, OrderType, PositionSide, TimeInForce
 from fpa_core.numbers import ns_text
 
 pytest.importorskip("alpaca")
@@ -224,6 +224,11 @@ def test_more_orders_than_an_answer_holds(server: AlpacaServer, data: DataLayer)
     assert {"all"} == {query["status"] for query in asked}
 
 
+def last_asked(server: AlpacaServer, what: str) -> dict[str, str]:
+    """Return the parameters of the last request for something."""
+    return [query for path, query in server.requests if path.endswith(f"/{what}")][-1]
+
+
 def test_only_what_may_have_changed(server: AlpacaServer, data: DataLayer) -> None:
     """The next sync asks for orders from the oldest open one on, or from the latest if none is open."""
     closed = [ORDER | {"id": f"c{n}", "status": "filled", "submitted_at": f"2024-05-01T13:0{n}:00Z"} for n in range(3)]
@@ -234,11 +239,11 @@ def test_only_what_may_have_changed(server: AlpacaServer, data: DataLayer) -> No
     ]
     data.sources.sync("alpaca")
     data.sources.sync("alpaca")
-    assert "2024-05-01T14:00:00.123456788Z" == server.requests[-1][1]["after"]
+    assert "2024-05-01T14:00:00.123456788Z" == last_asked(server, "orders")["after"]
     server.orders[3] = ORDER | {"status": "filled", "updated_at": "2024-05-01T15:00:00Z"}
     data.sources.sync("alpaca")
     data.sources.sync("alpaca")
-    assert "2024-05-01T14:59:59.999999999Z" == server.requests[-1][1]["after"]
+    assert "2024-05-01T14:59:59.999999999Z" == last_asked(server, "orders")["after"]
     assert {OrderStatus.FILLED} == {order.status for order in data.store.get_orders()}
 
 
@@ -269,3 +274,65 @@ def test_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keyring.errors", errors)
     found = find_credentials(AlpacaOptions(keyring="alpaca"), environ)
     assert ("alpaca-api_key", "alpaca-secret_key") == (found.api_key, found.secret_key)
+
+
+FILL = {
+    "activity_type": "FILL", "id": "20240501140001::8efc7b9a", "cum_qty": "1", "leaves_qty": "0", "price": "107.005", "qty": "1.5",
+    "side": "sell_short", "symbol": "AAPL", "transaction_time": "2024-05-01T14:00:01.123456Z", "order_id": ORDER["id"], "type": "fill",
+}  # fmt: skip
+DIVIDEND = {
+    "activity_type": "DIV", "id": "20240502000000::5f596936", "date": "2024-05-02", "net_amount": "1.02", "symbol": "T", "qty": "2",
+    "per_share_amount": "0.51",
+}  # fmt: skip
+
+
+def test_activities(server: AlpacaServer, data: DataLayer) -> None:
+    """Fills and cash flows are part of the sync, with Alpaca's ids and words; the second time nothing changes."""
+    deposit = {"activity_type": "CSD", "id": "20240430000000::1", "date": "2024-04-30", "net_amount": "1000"}
+    server.activities = [FILL, DIVIDEND, deposit]
+    assert 0 == data.sources.sync("alpaca").quarantined
+    (fill,) = data.select(Fill)
+    assert ("AAPL", "107.005", "1.5", "sell", "sell_short", "PA3X", FILL["id"], ORDER["id"]) == (
+        fill.symbol, str(fill.price), str(fill.quantity), str(fill.side), fill.side_raw, fill.account, fill.fill_id, fill.order_id,
+    )  # fmt: skip
+    assert [
+        ("deposit", "CSD", 1000, None, "2024-04-30T00:00:00Z"),
+        ("dividend", "DIV", Decimal("1.02"), "T", "2024-05-02T00:00:00Z"),
+    ] == [
+        (str(one.flow_type), one.type_raw, one.amount, one.symbol, ns_text(one.ts_ns)) for one in data.select(CashFlow)
+    ]
+    again = data.sources.sync("alpaca")
+    assert (0, 0, 7) == (again.inserted, again.revised, again.duplicate)
+
+
+def test_only_late_activities(server: AlpacaServer, data: DataLayer) -> None:
+    """The next sync asks for activities of the week before the latest, since some are entered late."""
+    server.activities = [DIVIDEND, FILL]
+    data.sources.sync("alpaca")
+    late = DIVIDEND | {"id": "late", "activity_type": "DIVNRA", "date": "2024-04-27", "net_amount": "-0.15"}
+    server.activities.append(late)
+    assert 1 == data.sources.sync("alpaca").inserted
+    asked = [query for path, query in server.requests if path.endswith("activities")]
+    assert [None, "2024-04-25T00:00:00Z"] == [query.get("after") for query in asked]
+    assert 2 == data.select(CashFlow).count()
+
+
+def test_pages_of_activities(server: AlpacaServer, data: DataLayer) -> None:
+    """Activities are read page by page, equal ones with ids of their own included."""
+    server.activities = [FILL | {"id": f"{number:04}"} for number in range(250)]
+    data.sources.sync("alpaca")
+    assert 250 == data.select(Fill).count()
+    assert 3 == len([path for path, _ in server.requests if path.endswith("activities")])
+
+
+def test_other_activities(server: AlpacaServer, data: DataLayer) -> None:
+    """A type that is not known, and one that moves no cash, are quarantined once, with the reason."""
+    server.activities = [
+        DIVIDEND | {"activity_type": "QUANTUM", "id": "q"},
+        DIVIDEND | {"activity_type": "SPLIT", "id": "s", "net_amount": "0"},
+    ]
+    assert 2 == data.sources.sync("alpaca").quarantined
+    assert 0 == data.sources.sync("alpaca").quarantined
+    text = " ".join(str(one.findings) for one in data.store.quarantined())
+    assert "QUANTUM" in text
+    assert "moves no cash" in text

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpa_core.arrow.conversion import from_values, to_table
-from fpa_core.engine import catalog, compaction, multisets
+from fpa_core.engine import catalog, compaction, multisets, segment_rows
 from fpa_core.engine.segment_cache import CachedSegment, SegmentCache
 from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import QUOTES, TRADES
@@ -173,7 +173,9 @@ def test_read_cache_is_bounded(store: DataStore) -> None:
 
         def get(entry: catalog.SegmentInfo, *, scanning: bool = False) -> CachedSegment:
             return blocks.get(
-                entry, lambda: catalog.opened(entry, tables.segments.contents([entry.id])[entry.id]), scanning=scanning
+                entry,
+                lambda: segment_rows.opened(entry, tables.segments.contents([entry.id])[entry.id]),
+                scanning=scanning,
             )
 
         found = [get(entry) for entry in entries]

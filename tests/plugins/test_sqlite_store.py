@@ -19,6 +19,7 @@ from fpa_core.models import Quote
 from fpa_core.numbers import Instant, ns_text
 from fpa_core.protocols import Capability, StoreBackend
 from fpa_core.store import DataStore
+from fpa_plugins.sqlite.migrations.runner import known_migrations
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 
@@ -30,11 +31,12 @@ def test_describe(store: DataStore, backend: StoreBackend) -> None:
     """The store tells what it is."""
     store.save(Quote("A", Instant(1), 1, 2))
     told = backend.describe()
-    assert ("sqlite", 5, 1) == (told.backend, told.schema, told.kinds["quotes"].rows)
+    assert ("sqlite", known_migrations()[-1].version, 1) == (told.backend, told.schema, told.kinds["quotes"].rows)
     assert {
         Capability.PERSISTENT,
         Capability.SHARED,
         Capability.KNOWN_AT,
+        Capability.VERSIONS,
         Capability.UNDO,
         Capability.SEAL,
         Capability.BACKUP,
