@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fpa_core.arrow.frames import Numeric
-    from fpa_core.store.derived.resample import From
-
 __all__ = ["QuotedTrades", "ResampledBars"]
 
 QUOTE_COLUMNS = ("timestamp", "bid", "ask", "bid_size", "ask_size")
@@ -34,7 +32,8 @@ class ResampledBars:
 
     rows: Selection[Any]
     interval: str
-    from_: From
+    from_: str
+    tz: str | None = None
 
     def __iter__(self) -> Iterator[Bar]:
         return itertools.chain.from_iterable(from_table(BARS, table) for table in self.tables())
@@ -43,7 +42,7 @@ class ResampledBars:
         """Yield the bars in bounded memory; the type of a decimal column may differ from one table to the next."""
         from fpa_core.store.derived.resample import resample
 
-        return resample(self.rows.scan(), self.interval, self.from_)
+        return resample(self.rows.scan(), self.interval, self.from_, self.tz)
 
     def to_list(self) -> list[Bar]:
         """Return all bars."""
