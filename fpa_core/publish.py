@@ -289,7 +289,8 @@ class _Run:
                 digest = made.digest
                 self._resumed += 1
             else:
-                made, digest = self._write(name, self._query(plan.recorded_ns, start, end))
+                query = self._query(plan.recorded_ns, start, end)
+                made, digest = self._write(name, query, share=number / len(plan.ranges))
             if made is not None:
                 self._check_equal(made, digest)
                 self._verified += made.rows
@@ -306,7 +307,7 @@ class _Run:
         self._removed += len(remove)
         self._table.drop_plan()
 
-    def _write(self, name: str, query: Query) -> tuple[LakeFile | None, str]:
+    def _write(self, name: str, query: Query, *, share: float) -> tuple[LakeFile | None, str]:
         from fpa_core.arrow.digest import RowDigest
 
         digest = RowDigest(self._schema)
@@ -314,7 +315,7 @@ class _Run:
         def seen() -> Iterator[pa.RecordBatch]:
             for batch in self._batches(query):
                 digest.add(batch)
-                self._progress(self._written + digest.rows, None)
+                self._progress(self._written + digest.rows, share)
                 yield batch
 
         return self._table.write(name, seen()), digest.hexdigest()

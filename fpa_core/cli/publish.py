@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,10 @@ from fpa_core.cli.app import App
 from fpa_core.cli.files import KINDS
 from fpa_core.cli.output import json_option, print_json, progress_bar, say
 from fpa_core.cli.tables import table, wide_option
+
+if TYPE_CHECKING:
+    from fpa_core.ingest import Progress
+    from fpa_core.kinds import Kind
 
 __all__ = ["publish"]
 
@@ -43,7 +48,12 @@ def publish(
 
     A publication that was interrupted goes on where it ended.
     """
-    with app.open() as data, contextlib.ExitStack() as bars:
+    with app.open() as data, contextlib.ExitStack() as bar:
+
+        def progress(kind: Kind) -> Progress:
+            bar.close()  # that of the kind before: a terminal shows one at a time
+            return bar.enter_context(progress_bar(kind.name))
+
         done = data.publish(
             lake,
             *kinds,
@@ -51,7 +61,7 @@ def publish(
             file_rows=file_rows,
             replace=replace,
             verify=verify,
-            progress=lambda kind: bars.enter_context(progress_bar(kind.name)),
+            progress=progress,
         )
     if as_json:
         print_json({"lake": lake, "tables": [each.as_dict() for each in done]})

@@ -27,10 +27,13 @@ ANSWER_PLACES = 12
 LARGEST_RATE = 10**18
 """The largest rate that is searched for: a twelfth more in one day is as much in a year, compounded."""
 
+SMALLEST_GROWTH = Decimal("1e-900000")
+"""The smallest growth in a year that is searched for."""
+
 YEAR_NS = 365 * 86_400 * 10**9
 """A year as rates of return by dates count it: 365 days."""
 
-_CONTEXT = Context(prec=60)
+_CONTEXT = Context(prec=60, Emin=-(10**9))
 
 
 @frozen(kw_only=True)
@@ -153,7 +156,7 @@ def money_weighted(points: Sequence[Valued]) -> Decimal:
 
     A span of less than a year is annualised, too.
 
-    :raises DataError: if no rate, or none below :data:`LARGEST_RATE`, solves it.
+    :raises DataError: if no rate, or none up to :data:`LARGEST_RATE`, solves it.
     """
     if len(points) < 2:
         raise DataError("a rate of return needs a beginning and an end", field="points")
@@ -165,14 +168,14 @@ def money_weighted(points: Sequence[Valued]) -> Decimal:
     flows = [(years, amount) for years, amount in flows if amount]
     final = end.equity
 
-    def value(rate: Decimal) -> Decimal:
-        growth = _CONTEXT.add(1, rate)
+    def value(growth: Decimal) -> Decimal:
         total = _decimal(-final)
         for years, amount in flows:
             total = _CONTEXT.add(total, _CONTEXT.multiply(_decimal(amount), _CONTEXT.power(growth, years)))
         return total
 
-    low, high = Decimal("-0." + "9" * 40), Decimal(1)
+    # Not 0, at which everything but the last flows is worth nothing. A loss within minutes, by year, is close to it.
+    low, high = SMALLEST_GROWTH, Decimal(2)
     below = value(low)
     while (below < 0) == (value(high) < 0):
         high *= 10
@@ -189,7 +192,7 @@ def money_weighted(points: Sequence[Valued]) -> Decimal:
             low = middle
         else:
             high = middle
-    return round(_CONTEXT.divide(_CONTEXT.add(low, high), 2), ANSWER_PLACES)
+    return round(_CONTEXT.subtract(_CONTEXT.divide(_CONTEXT.add(low, high), 2), 1), ANSWER_PLACES)
 
 
 def _years(ns: int) -> Decimal:

@@ -244,6 +244,7 @@ class Collector:
             _log.warning("all symbols are collected: what connections miss is neither known nor fetched")
         now = self._clock()
         earliest = now - int(self._options.catch_up * SECOND_NS)
+        fresh: list[tuple[Kind, str]] = []
         for kind, symbol in self._keys:
             covered = union(
                 (one.start_ns, one.end_ns)
@@ -255,12 +256,33 @@ class Collector:
                 self._complete[kind, symbol] = recent[-1][1]
                 for hole in subtract([(recent[0][0], recent[-1][1])], recent):
                     self._miss((kind, symbol), *hole)
-            elif covered:
+            elif not covered:
+                fresh.append((kind, symbol))
+            else:
                 _log.warning(
                     "%s of %s: the last run ended too long ago to catch up; `fpa backfill` closes the gap",
                     kind.name,
                     symbol,
                 )
+
+        self._resume_unrecorded(fresh, earliest, now)
+
+    def _resume_unrecorded(self, keys: Sequence[tuple[Kind, str]], earliest: int, now: int) -> None:
+        """Go on from the first stored row of a run that was killed before its first checkpoint: the ledger knows nothing of it."""
+        firsts = [
+            row.ts_ns
+            for kind, symbol in keys
+            for row in self._store.select(
+                kind,
+                escape(symbol),
+                start=Instant(earliest),
+                end=Instant(now),
+                origin=escape(self._source.origin),
+                limit=1,
+            )
+        ]
+        if firsts:
+            self._complete.update(dict.fromkeys(keys, min(firsts) - self._overlap))
 
     def _handle(self, items: Sequence[tuple[float | None, Any]], dropped: dict[tuple[str, str], Dropped]) -> None:
         for (kind_name, symbol), what in dropped.items():

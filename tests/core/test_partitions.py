@@ -115,6 +115,16 @@ def test_bars(bars: list[Bar], parts: int, interval: str | None, reverse: bool) 
         assert list(selection) == rows_of(selection.partitions(parts))
 
 
+@given(st.lists(own.records(), min_size=1, max_size=12), st.integers(1, 4))
+def test_every_kind(records: list[Any], parts: int) -> None:
+    """Rows of every kind are divided; snapshots come without their positions, as in every Arrow form."""
+    with holding(records) as store:
+        for kind in KINDS.values():
+            selection = store.select(kind)
+            expected = [record for batch in selection.batches() for record in from_table(kind, batch)]
+            assert expected == rows_of(selection.partitions(parts))
+
+
 @given(st.data())
 def test_what_is_written_later_does_not_count(data: st.DataObject) -> None:
     """Partitions hold what was known when they were made, whatever is saved, deleted, undone or sealed before they are read."""
@@ -134,6 +144,19 @@ def test_what_is_written_later_does_not_count(data: st.DataObject) -> None:
         assert expected == rows_of(divided)
         past = store.select(Quote, as_known_at=divided[0].queries[0].known_at_ns)
         assert expected == rows_of(past.partitions(3))
+
+
+def test_rows_that_are_history_by_now() -> None:
+    """Rows known at an earlier time are divided, even if all of a symbol were deleted and many others have come since."""
+    with holding([Quote(symbol, Instant(n), n, 2) for symbol in "AB" for n in range(20)]) as store:
+        known = store.batches()[0].recorded_ns
+        expected = list(store.select(Quote))
+        store.delete(store.select(Quote))
+        store.save([Quote("A", Instant(1_000 + n), n, 2) for n in range(200)])
+        for order in ("symbol", "time"):
+            past = store.select(Quote, as_known_at=Instant(known), order=order)
+            assert sorted(expected, key=repr) == sorted(past, key=repr)
+            assert list(past) == rows_of(past.partitions(3))
 
 
 def test_an_empty_store_has_no_partitions() -> None:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import strategies as own
 from attrs import evolve
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 import fpa_core
@@ -127,11 +127,20 @@ MIXED = st.lists(
 )
 
 
+def _has_two_versions(batch: list[Any]) -> bool:
+    trades = {record for record in batch if isinstance(record, Trade) and record.trade_id is not None}
+    return len(trades) > len({(trade.symbol, trade.ts_ns, trade.trade_id) for trade in trades})
+
+
 @given(MIXED, st.lists(MIXED, max_size=2), st.booleans())
 @example([GOOD, GOOD, CROSSED, CROSSED], [[CROSSED, CROSSED, CROSSED]], True)
 @example([GOOD], [[GOOD, GOOD, GOOD]], False)
 def test_replay_is_as_if_nothing_had_been_refused(first: list[Any], more: list[list[Any]], one_by_one: bool) -> None:
-    """Whatever is refused of whatever batches, by rules about rows and about series: after a replay all is there, as often as without rules."""
+    """Whatever is refused of whatever batches, by rules about rows and about series: after a replay all is there, as often as without rules.
+
+    But for two versions of one venue id in one batch: the store does not know which of them came first once they were parted.
+    """
+    assume(not any(map(_has_two_versions, (first, *more))))
     with TemporaryDirectory() as folder:
         with open_at(Path(folder), "off", "other.db") as data:
             for batch in (first, *more):

@@ -438,6 +438,19 @@ def test_a_clock_that_is_behind(data: DataLayer, scripted: Scripted) -> None:
     assert 9 == data.select(Quote).count()
 
 
+def test_killed_before_the_first_checkpoint(data: DataLayer, scripted: Scripted, clock: Clock) -> None:
+    """A run that was killed before the ledger knew of it is continued from its first row."""
+    scripted.past = [Quote("A", Instant(T0 + number * SECOND), 1, 2) for number in range(9)]
+    data.store.save(scripted.past[3:5], origin="acme")
+    clock.ns = T0 + 20 * SECOND
+    with collect(data) as running:
+        scripted.ready.wait(10)
+        scripted.sink.connected()
+        wait_until(lambda: running.collector.status().refilled == 1, "the refill")
+    assert T0 + 2 * SECOND == scripted.asked[0].start
+    assert 7 == data.select(Quote).count()
+
+
 def test_a_time_in_the_future(data: DataLayer, scripted: Scripted, clock: Clock) -> None:
     """A record with a time in the future does not make the ledger claim what has not happened."""
     with collect(data) as running:

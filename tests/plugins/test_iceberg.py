@@ -592,3 +592,29 @@ def test_symbols_can_be_read_alone() -> None:
         assert len(list(scan.plan_files())) < len(list(table.scan().plan_files()))
         names: Sequence[str] = [one.name for one in table.schema().fields if one.required]
         assert ["symbol", "timestamp", "ts_ns"] == names
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_the_command_on_a_terminal(tmp_path: Path) -> None:
+    """The command publishes all kinds, shows the progress of one after the other on a terminal, prints a table, and ends with the code of an error."""
+    import pty
+
+    (tmp_path / "fpa.toml").write_text('[store]\npath = "s.db"\n[lakes.desk]\nbackend = "iceberg"\nfolder = "lake"\n')
+    start = [sys.executable, "-m", "fpa_core", "--config", str(tmp_path / "fpa.toml"), "publish", "--to", "desk"]
+    master, slave = pty.openpty()
+    try:
+
+        def published(*arguments: str) -> tuple[int, str]:
+            done = subprocess.run([*start, *arguments], stdout=subprocess.PIPE, stderr=slave, text=True, check=False)
+            return done.returncode, done.stdout
+
+        assert (0, "nothing is stored, so nothing was published\n") == published()
+        with opened(tmp_path / "s.db") as store:
+            store.save([*quotes_of(range(2)), Trade("A", Instant(BASE), "1.125", 2)])
+        code, printed = published()
+        assert 0 == code
+        assert ["table", "fpa.quotes", "fpa.trades"] == [line.split()[0] for line in printed.splitlines()]
+        assert (5, "") == published("trades", "--scale", "2")
+    finally:
+        os.close(slave)
+        os.close(master)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 from account_model import Model
 from attrs import evolve
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from fpa_core.amounts import decimal_of
@@ -125,6 +125,7 @@ def test_flows_do_not_change_a_time_weighted_return(found):
 
 
 @given(st.integers(1, 10**6), st.integers(-90, 300), st.integers(1, 3_000))
+@example(deposit=1, percent=-23, days=1)
 def test_a_money_weighted_return_of_one_deposit(deposit, percent, days):
     """One deposit that grew by a percentage in a year has that rate; in other spans, the yearly rate that compounds to it."""
     end = Fraction(deposit) * Fraction(100 + percent, 100)
