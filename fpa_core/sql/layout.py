@@ -20,7 +20,7 @@ from fpa_core.arrow import columns, decimals
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import Column, Kind
 
-__all__ = ["Layout", "TooNarrowError"]
+__all__ = ["MICROSECONDS", "Layout", "TooNarrowError"]
 
 NARROW = 17
 """Digits of decimals that 64 bits hold, as does the difference of two of them."""

@@ -7,6 +7,8 @@ hold rows is found by halving. What cannot be told so stays: the condition is ap
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -17,6 +19,7 @@ from pyarrow.fs import LocalFileSystem
 
 from fpa_core.kinds import Kind
 from fpa_core.protocols import InventoryEntry, Query
+from fpa_core.sql.layout import MICROSECONDS
 
 __all__ = ["Admitted", "admitted", "fields_of"]
 
@@ -57,7 +60,7 @@ def admitted(
     used = fields_of(condition, schema)
     # Of texts in dictionaries Arrow can tell less.
     plain = schema.set(schema.get_field_index(subject), pa.field(subject, pa.string()))
-    asked = _Asked(condition, plain, kind)
+    asked = _Asked(condition, plain, kind, used)
     subjects = [entry.subject for entry in entries]
     kept = asked.subjects(subjects) if subject in used else subjects
     chosen = set(kept)
@@ -96,6 +99,7 @@ class _Asked:
     condition: Expression
     schema: pa.Schema
     kind: Kind
+    used: set[str]
 
     def subjects(self, subjects: Sequence[str]) -> list[str]:
         """Return the subjects that may have rows: ranges of them are halved until they are excluded, or are one."""
@@ -120,7 +124,7 @@ class _Asked:
         """Return the first and the last microsecond that may have rows; None if none may."""
 
         def may_have(first: int, last: int) -> bool:
-            return bool(_alive(self.condition, self.schema, [((first, last), _times(first, last))]))
+            return bool(_alive(self.condition, self.schema, [((0, 0), self._times(first, last))]))
 
         if not may_have(low, high):
             return None
@@ -129,9 +133,19 @@ class _Asked:
 
     def all_of(self, subjects: Iterable[str], low: int, high: int) -> bool:
         """Return whether the condition is certain to hold for all rows of subjects in a time: its opposite holds for none."""
-        times = _times(low, high)
+        times = self._times(low, high)
         offered = (((0, 0), self._between(subject, subject) & times) for subject in subjects)
         return not _alive(~self.condition, self.schema, offered)
+
+    def _times(self, first: int, last: int) -> Expression:
+        """Return the guarantee of times from one microsecond to another, on the columns of them that the condition is about."""
+        parts = []
+        if "timestamp" in self.used:
+            low, high = (pa.scalar(edge, MICROSECONDS) for edge in (first, last))
+            parts += [ds.field("timestamp") >= low, ds.field("timestamp") <= high]
+        if "ts_ns" in self.used:
+            parts += [ds.field("ts_ns") >= first * 1_000, ds.field("ts_ns") <= last * 1_000 + 999]
+        return functools.reduce(operator.and_, parts, ds.scalar(True))
 
     def _between(self, first: str, last: str) -> Expression:
         subject = ds.field(self.kind.by_field[self.kind.subject].name)
@@ -150,13 +164,6 @@ def _alive(
         return []
     files = ds.FileSystemDataset(fragments, schema, _FORMAT, _SYSTEM)
     return [ranges[int(found.path)] for found in files.get_fragments(filter=condition)]
-
-
-def _times(first: int, last: int) -> Expression:
-    """Return the guarantee of times from one microsecond to another, on both columns of them."""
-    time, ns = ds.field("timestamp"), ds.field("ts_ns")
-    low, high = (pa.scalar(edge, pa.timestamp("us", "UTC")) for edge in (first, last))
-    return (time >= low) & (time <= high) & (ns >= first * 1_000) & (ns <= last * 1_000 + 999)
 
 
 def _least(low: int, high: int, holds: Callable[[int], bool]) -> int:

@@ -267,8 +267,11 @@ def _of_trades(batch: pa.RecordBatch, start_of: Callable[[Any], Any]) -> _Bars:
     amount = _within(price.values, largest * batch.num_rows) * size.values
     starts, count = start_of(_times(batch)), np.ones(batch.num_rows, np.int64)
     value = price.values
-    scales = {"size_scale": size.scale, "amount_scale": price.scale}
-    return _Bars(starts, value, value, value, value, price.scale, volume, amount, count, **scales)
+    return _Bars(
+        *(starts, value, value, value, value, price.scale, volume, amount, count),
+        size_scale=size.scale,
+        amount_scale=price.scale,
+    )
 
 
 def _of_mids(batch: pa.RecordBatch, start_of: Callable[[Any], Any]) -> _Bars:
@@ -292,9 +295,13 @@ def _of_bars(batch: pa.RecordBatch, start_of: Callable[[Any], Any]) -> _Bars:
     amount = vwap.values.astype(object) * volume.values.astype(object)
     # Bars without volume weigh nothing, whatever their average.
     no_amount = no_volume | (no_vwap & (volume.values != 0).astype(np.int64))
+    first, high, low, last = (each.at(scale).values for each in prices)
     return _Bars(
         start_of(_times(batch)),
-        *(each.at(scale).values for each in prices),
+        first,
+        high,
+        low,
+        last,
         scale,
         _within(volume.values, batch.num_rows),
         amount,

@@ -148,7 +148,9 @@ class ExactnessTests(StoreTests):
     def test_the_digits_of_decimals(self, store: DataStore) -> None:
         """The digits after the point that the store names hold every number; those before it, every number that lies in single rows."""
         numbers = ["12.5", "1234567", "0.0001", "-7.25"]
-        store.save([Bar("A", Instant(ts), *[number] * 4, None, "1m") for ts, number in enumerate(numbers)])
+        store.save(
+            [Bar("A", Instant(ts), number, number, number, number, None, "1m") for ts, number in enumerate(numbers)]
+        )
         store.save([Quote("A", Instant(ts), f"1.{ts:05}", None) for ts in range(5_000)])
         bars, quotes = store.backend.digits(kind_of("bars")), store.backend.digits(QUOTES)
         assert bars["close"][0] >= 7
