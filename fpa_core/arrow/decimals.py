@@ -23,7 +23,9 @@ __all__ = [
     "Width",
     "check_prices",
     "empty_schema",
+    "floats",
     "narrowed",
+    "peak",
     "schema_of",
     "shaped",
     "table_of",
@@ -66,7 +68,7 @@ class Width:
     def see(self, array: pa.Array, scale: int | None) -> None:
         """Include a part of the column."""
         if scale is not None:
-            self.peaks[scale] = max(self.peaks.get(scale, 0), _peak(array))
+            self.peaks[scale] = max(self.peaks.get(scale, 0), peak(array))
             return
         self.wide = True
         before, after = columns.max_digits(columns.as_texts(array))
@@ -176,7 +178,8 @@ def table_of(kind: Kind, names: Sequence[str], batches: Sequence[pa.RecordBatch]
     return pa.Table.from_batches([shaped(kind, batch, schema) for batch in batches], schema)
 
 
-def _peak(integers: pa.Array) -> int:
+def peak(integers: pa.Array) -> int:
+    """Return the largest magnitude of integers."""
     ends = pc.min_max(integers)
     least, most = ends["min"].as_py(), ends["max"].as_py()
     return 0 if least is None else max(-least, most)
@@ -195,9 +198,15 @@ def _converted(array: pa.Array, scale: int | None, wanted: pa.Field) -> pa.Array
     return array if array.type == wanted.type else array.cast(wanted.type)
 
 
+def floats(array: pa.Array) -> pa.Array:
+    """Return the nearest float of each value of Arrow decimals."""
+    scaled = columns.as_scaled(array)
+    return _floats(array, None) if scaled is None else _floats(*scaled)
+
+
 def _floats(array: pa.Array, scale: int | None) -> pa.Array:
     """Return the nearest float of each value."""
-    if scale is not None and scale <= _EXACT_POWER and _peak(array) <= _EXACT_INTEGER:
+    if scale is not None and scale <= _EXACT_POWER and peak(array) <= _EXACT_INTEGER:
         return pc.divide(array.cast(pa.float64()), float(10**scale))
     texts = columns.as_texts(array if scale is None else columns.from_scaled(array, scale))
     encoded = texts.dictionary_encode()

@@ -74,6 +74,7 @@ _COMMANDS = {
     "audit": ("fpa_core.cli.audit", "Validate what is stored."),
     "audit-log": ("fpa_core.cli.audit_log", "Show, verify or export the log of changes: who, what, when."),
     "query": ("fpa_core.cli.data", "Read stored records."),
+    "sql": ("fpa_core.cli.sql", "Ask in SQL over all stored records."),
     "latest": ("fpa_core.cli.data", "Show the last quote, trade and bars of a symbol."),
     "portfolio": ("fpa_core.cli.portfolio", "Show what accounts hold, have earned, and are worth."),
     "inventory": ("fpa_core.cli.data", "Show what is stored: rows, first and last time."),

@@ -15,6 +15,7 @@ from fpa_core.cli.output import (
     data_output,
     json_option,
     note,
+    objects_of,
     print_json,
     progress_bar,
     say,
@@ -230,6 +231,7 @@ def show_receipt(receipt: Receipt, target: str) -> None:
     "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="The output format."
 )
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
+@json_option
 @wide_option
 @click.pass_obj
 def query(
@@ -240,6 +242,7 @@ def query(
     where: tuple[str, ...],
     form: str,
     output: Path | None,
+    as_json: bool,
     limit: int | None,
     order: str | None,
     **conditions: Any,
@@ -248,10 +251,12 @@ def query(
 
     Decimals and times are printed exactly as stored. In CSV, a missing value is an empty cell.
     """
+    if as_json and (output is not None or form != "table"):
+        raise click.UsageError("--json prints one list; for a file, use --format jsonl and --output")
     conditions |= _conditions(kind, where)
     conditions["order"] = order or _order(symbol, latest_first=conditions["latest_first"])
     with app.open(existing=True) as data:
-        if form == "table" and output is None:
+        if form == "table" and output is None and not as_json:
             _show_rows(data, kind, symbol, limit, conditions)
             return
         if form == "parquet" and output is None and sys.stdout.isatty():
@@ -259,6 +264,9 @@ def query(
         from fpa_core import export
 
         selection = data.select(kind, symbol, limit=limit, **conditions)
+        if as_json:
+            print_json(objects_of(selection.reader(prices="text")))
+            return
         shape: export.Format = "csv" if form == "table" else form  # type: ignore[assignment]  # click has checked it
         if output is None:
             with data_output(shape) as stream:

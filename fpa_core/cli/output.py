@@ -31,6 +31,7 @@ __all__ = [
     "json_option",
     "masked",
     "note",
+    "objects_of",
     "open_standard_streams",
     "print_json",
     "progress_bar",
@@ -114,6 +115,17 @@ def print_json(value: Any) -> None:
     """Print *value* as JSON, indented on a terminal and on one line in a pipe."""
     with writing():
         click.echo(json_text(value, indent=2 if sys.stdout.isatty() else None))
+
+
+def objects_of(reader: pa.RecordBatchReader) -> list[Any]:
+    """Return the rows of a table as :func:`print_json` takes them: as JSON Lines has them."""
+    import json
+
+    from fpa_core.export import write_table
+
+    lines = io.BytesIO()
+    write_table(reader, lines, "jsonl")
+    return [json.loads(line) for line in lines.getvalue().splitlines()]
 
 
 @contextlib.contextmanager

@@ -185,6 +185,13 @@ class EngineStore:
             found[entry.subject] = entry if other is None else other + entry
         return [found[subject] for subject in sorted(found)]
 
+    def digits(self, kind: Kind) -> Mapping[str, tuple[int, int]]:
+        """Return the most digits before and after the point of each decimal column."""
+        from fpa_core.engine.digits import digits_of
+
+        with self.database.reader(f"read {kind.name}") as tables:
+            return digits_of(tables, kind)
+
     def row_ranges(self, query: Query, parts: int) -> Sequence[InventoryEntry]:
         """Return where the rows of *query* lie, from the catalog and the indexes."""
         from fpa_core.engine import row_ranges

@@ -184,6 +184,10 @@ class SegmentReader(Protocol):
         """Return the bytes of segments; one that is missing is left out."""
         ...
 
+    def heads(self, ids: Sequence[int], size: int) -> Iterator[bytes]:
+        """Yield the first *size* bytes of segments, which must exist, in any order, without reading the rest if the database can."""
+        ...
+
 
 class SegmentWriter(SegmentReader, Protocol):
     """Segments, within a write transaction."""

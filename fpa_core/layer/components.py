@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fpa_core.protocols import Lake, Source, StoreBackend
     from fpa_core.quarantine import Quarantine
     from fpa_core.sources.service import Sources
+    from fpa_core.sql.relations import Relations
     from fpa_core.store import DataStore
     from fpa_core.store.streams.stream import Stream
     from fpa_core.validator import DataValidator
@@ -193,6 +194,13 @@ class Components:
             database = make(self.config.store.options).path
             path = database.with_name(database.name + SUFFIX)
         return AnchorFile(path.expanduser().absolute(), str(self.config.audit.key))
+
+    @_Lazy
+    def relations(self) -> Relations:
+        """Make the kinds of the store readable in SQL."""
+        from fpa_core.sql.relations import Relations
+
+        return Relations(self.store.backend)
 
     @_Lazy
     def _cached_reads(self) -> CachedReads:

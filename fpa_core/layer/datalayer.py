@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fpa_core.quarantine import Quarantine
     from fpa_core.report import FileReport
     from fpa_core.sources.service import Sources
+    from fpa_core.sql import SqlAnswer
     from fpa_core.store import DataStore, Selection
     from fpa_core.store.queries import ColumnConditions, SelectOptions
     from fpa_core.store.streams.stream import AsyncStream, Stream
@@ -335,6 +336,20 @@ class DataLayer:
             **equal,
         )
         return selection
+
+    def sql(self, query: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> SqlAnswer:
+        """Describe the answer to a query in SQL over all kinds, each a table of its name; nothing is read until the answer is.
+
+        DuckDB computes it and reads the store in place: only the columns, symbols and time that the query needs. It has no access to files, and
+        cannot write. ``timestamp`` is in microseconds, rounded down; ``ts_ns`` beside it is exact, as are decimals.
+
+        :param parameters: the values of each ``?``, or by name of each ``$name``.
+        :raises DataError: if it is not one statement that reads. Other mistakes are found when the answer is read.
+        :raises MissingDependencyError: when DuckDB is not installed.
+        """
+        from fpa_core.sql import SqlAnswer
+
+        return SqlAnswer(self._components.relations, query, parameters)
 
     def validate(
         self,

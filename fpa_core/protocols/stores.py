@@ -366,6 +366,13 @@ class StoreBackend(Protocol):
         """Return one entry for each subject, in their order."""
         ...
 
+    def digits(self, kind: Kind) -> Mapping[str, tuple[int, int]]:
+        """Return the most digits before and after the point of each decimal column, by its name, without reading more than that takes.
+
+        There are never more after the point; the digits before it may be an estimate, where only a reading of all rows could tell.
+        """
+        ...
+
     def row_ranges(self, query: Query, parts: int) -> Sequence[InventoryEntry]:
         """Return ranges of time of subjects, by subject and first time, that hold all rows of *query*, with about how many each has, without reading them.
 

@@ -116,6 +116,18 @@ class Segment:
         """Return the scale of a decimal column's integers."""
         return self._head(name).scale
 
+    def digits(self, name: str) -> tuple[int, int]:
+        """Return how many digits the numbers of a decimal column have before and after the point, from the header alone.
+
+        Numbers stored as differences may have more before the point than this says, which is three more than the first of them has.
+        """
+        head = self._head(name)
+        if head.coding == Coding.EMPTY:
+            return 0, 0
+        first = abs(head.base)
+        peak = first * 1_000 if head.coding == Coding.DELTA else first + head.step * (256**head.width - 1)
+        return max(0, len(str(peak)) - head.scale), head.scale
+
     def array(
         self, name: str, column_type: str, start: int = 0, end: int | None = None, *, scaled: bool = False
     ) -> pa.Array:

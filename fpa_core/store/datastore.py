@@ -57,7 +57,6 @@ from fpa_core.store.updates import delete_record, delete_rows, exchange_record, 
 from fpa_core.store.writer import BatchWriter
 
 if TYPE_CHECKING:
-    from fpa_core.store.derived.resample import From
     from fpa_core.store.streams.record_filter import RecordFilter
     from fpa_core.store.streams.stream import AsyncStream, Stream
 
@@ -382,34 +381,42 @@ class DataStore:
         symbol: str | Sequence[str] | None = None,
         interval: str = "1m",
         *,
-        from_: From = "trades",
+        from_: str = "trades",
+        tz: str | None = None,
         start: Any = None,
         end: Any = None,
         origin: str | Sequence[str] | None = None,
         as_known_at: Any = None,
     ) -> ResampledBars:
-        """Describe bars of trades, or of the mid prices of quotes; nothing is read yet.
+        """Describe bars of trades, of the mid prices of quotes, or of shorter bars; nothing is read yet.
 
-        A bar covers the rows from its own time to the start of the next one, in UTC; weeks begin on Monday. An interval without rows has no bar.
+        A bar covers the rows from its own time to the start of the next one; weeks begin on Monday. An interval without rows has no bar.
         All values are exact except ``vwap``, which is rounded to 18 digits, half to even. Every trade counts, whatever its conditions; of
         quotes, those with both sides, whose bars have no volume.
 
+        Of stored bars, volume, ``vwap`` and number of trades are known where all of them have one.
+
         :param symbol: as for :meth:`select`; likewise *start*, *end*, *origin* and *as_known_at*, which choose the rows.
-        :raises DataError: for an invalid interval.
+        :param from_: ``"trades"``, ``"mid"``, or the interval of stored bars, such as ``"1m"``, which must divide *interval*.
+        :param tz: the time zone by whose dates days, weeks and months are divided, such as ``"America/New_York"``; None for UTC.
+        :raises DataError: for an invalid interval, or one that *from_* or *tz* does not fit.
         """
         from fpa_core.store.derived import resample
 
-        resample.check_from(from_)
+        interval = BARS.by_name["interval"].convert(interval)
+        from_ = resample.check_from(interval, from_, tz)
+        conditions: ColumnConditions = {} if from_ in resample.NEEDED else {"interval": from_}
         rows = self.select(
-            TRADES if from_ == "trades" else QUOTES,
+            {"trades": TRADES, "mid": QUOTES}.get(from_, BARS),
             symbol,
-            columns=resample.NEEDED[from_],
+            columns=resample.needed(from_),
+            **conditions,
             start=start,
             end=end,
             origin=origin,
             as_known_at=as_known_at,
         )
-        return ResampledBars(rows, BARS.by_name["interval"].convert(interval), from_)
+        return ResampledBars(rows, interval, from_, tz)
 
     def join_quotes(
         self, trades: Selection[Trade], tolerance: Any = None, *, origin: str | Sequence[str] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fpa_core.arrow.decimals import Prices
+    from fpa_core.arrow.frames import Numeric
     from fpa_core.store.partitions import Partition
 
 __all__ = ["Selection"]
@@ -180,28 +182,35 @@ class Selection(Generic[R]):
 
         return self._cached(f"table:{prices}", load)
 
-    def to_pandas(self, prices: Prices = "decimal") -> pd.DataFrame:
-        """Return a pandas frame; decimals stay decimals unless *prices* says otherwise."""
-        return self.to_arrow(prices).to_pandas()
+    def to_pandas(self, numeric: Numeric = "float") -> pd.DataFrame:
+        """Return a pandas frame, with floats unless *numeric* says otherwise (see :data:`fpa_core.arrow.frames.Numeric`).
 
-    def to_polars(self, prices: Prices = "decimal") -> pl.DataFrame:
-        """Return a polars frame.
+        :raises MissingDependencyError: when pandas is not installed.
+        """
+        from fpa_core.arrow import frames
+
+        return frames.to_pandas(self._framed(numeric), numeric)
+
+    def to_polars(self, numeric: Numeric = "float") -> pl.DataFrame:
+        """Return a polars frame, with floats unless *numeric* says otherwise (see :data:`fpa_core.arrow.frames.Numeric`).
 
         :raises MissingDependencyError: when polars is not installed.
         """
-        try:
-            import polars as pl
-        except ModuleNotFoundError as error:
-            from fpa_core.exceptions import MissingDependencyError
+        from fpa_core.arrow import frames
 
-            raise MissingDependencyError(
-                "to_polars() needs polars, which is not installed",
-                package="polars",
-                command="pip install 'financial-portfolio-automation[polars]'",
-            ) from error
-        frame = pl.from_arrow(self.to_arrow(prices))
-        assert isinstance(frame, pl.DataFrame)
-        return frame
+        return frames.to_polars(self._framed(numeric), numeric)
+
+    def _framed(self, numeric: Numeric) -> pa.Table:
+        from fpa_core.arrow import frames
+
+        frames.check_numeric(numeric)
+        return self.to_arrow("float" if numeric == "float" else "decimal")
+
+    def write(self, path: str | os.PathLike[str]) -> int:
+        """Write the rows to a file, exactly and in bounded memory, and return their number; its name ends in ``.parquet``, ``.csv`` or ``.jsonl``."""
+        from fpa_core import export
+
+        return export.write(self.query.kind, self.batches(), path, export.format_of(path), names=self.names)
 
     def count(self) -> int:
         """Count the rows without reading them."""

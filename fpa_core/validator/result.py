@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,8 @@ from fpa_core.protocols import Finding, Severity, Tally
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pandas as pd
+    import polars as pl
     import pyarrow as pa
 
 __all__ = ["Refused", "ResultBuilder", "Split", "ValidationResult", "merged"]
@@ -121,6 +124,24 @@ class ValidationResult:
                 "message": pa.array([each.message for each in found], text),
             }
         )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the findings as a pandas frame, with the columns of :meth:`to_arrow`."""
+        from fpa_core.arrow import frames
+
+        return frames.to_pandas(self.to_arrow())
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return the findings as a polars frame, with the columns of :meth:`to_arrow`."""
+        from fpa_core.arrow import frames
+
+        return frames.to_polars(self.to_arrow())
+
+    def write(self, path: str | os.PathLike[str]) -> int:
+        """Write the table of the findings to a file, and return its number of rows; its name ends in ``.parquet``, ``.csv`` or ``.jsonl``."""
+        from fpa_core.export import write_table
+
+        return write_table(self.to_arrow(), path)
 
     @property
     def errors(self) -> list[str]:

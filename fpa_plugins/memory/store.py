@@ -294,6 +294,9 @@ class _Segments(_Part):
     def contents(self, ids: Sequence[int]) -> Mapping[int, bytes]:
         return {number: self._state.segments[number][1] for number in ids if number in self._state.segments}
 
+    def heads(self, ids: Sequence[int], size: int) -> Iterator[bytes]:
+        return (content[:size] for content in self.contents(ids).values())
+
     def add(self, segments: Sequence[tuple[SegmentInfo, bytes]]) -> None:
         numbered = enumerate(segments, 1 + max(self._state.segments, default=0))
         self._tables.change(

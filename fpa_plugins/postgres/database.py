@@ -118,6 +118,11 @@ class PostgresSession:
                     copy.write_row(row)
                 page = list(itertools.islice(pages, _ROWS_AT_ONCE))
 
+    def heads(self, table: str, column: str, ids: Sequence[int], size: int) -> Iterator[bytes]:
+        """Yield the first bytes of a column that is kept outside its row, uncompressed: the server reads no more."""
+        sql = f"SELECT substr({column}, 1, {size}) FROM {table} WHERE id = ANY(?)"
+        return (row[0] for row in self.query(sql, [list(ids)]))
+
     def wanted(self, rows: Sequence[Wanted]) -> tuple[str, list[Any]]:
         """Make *rows* a common table expression over one array for each column that is used."""
         columns = dict(zip(_WANTED, zip(*rows, strict=True), strict=False)) if rows else {}

@@ -82,6 +82,12 @@ class SqliteSession:
         """Insert rows."""
         self.connection.executemany(_insert(table, tuple(columns)), rows)
 
+    def heads(self, table: str, column: str, ids: Sequence[int], size: int) -> Iterator[bytes]:
+        """Yield the first bytes of blobs, of which only the first page is read."""
+        for number in ids:
+            with contextlib.closing(self.connection.blob_open("main", table, column, number, False)) as blob:
+                yield blob.read(size)
+
     def wanted(self, rows: Sequence[Wanted]) -> tuple[str, list[Any]]:
         """Make *rows* a relation: a common table expression or, for many rows, a temporary table."""
         if not rows:

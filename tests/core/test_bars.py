@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import strategies as own
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +22,7 @@ from fpa_core.engine import catalog
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import BARS, QUOTES, TRADES
 from fpa_core.models import Bar, Quote, Trade
-from fpa_core.numbers import EXACT, MIN_NS, Instant
+from fpa_core.numbers import EXACT, MIN_NS, Instant, ns_text
 from fpa_core.store import DataStore
 from fpa_core.store.derived import resample
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
@@ -170,7 +171,7 @@ def test_bars_of_nothing(store: DataStore) -> None:
 def test_what_bars_cannot_be_made_of(store: DataStore) -> None:
     """Bars of anything but trades and mids, or of no interval, are refused when they are described."""
     with pytest.raises(DataError, match="from_: 'bids' is none of: trades, mid"):
-        store.bars("A", from_="bids")  # type: ignore[arg-type]
+        store.bars("A", from_="bids")
     with pytest.raises(DataError, match="'fortnight' is not an interval"):
         store.bars("A", "fortnight")
 
@@ -181,3 +182,79 @@ def test_an_interval_that_begins_too_early(store: DataStore, interval: str) -> N
     store.save(Trade("A", Instant(MIN_NS + 1), 1, 1))
     with pytest.raises(DataError, match="begins before 1677-09-21"):
         store.bars("A", interval).to_list()
+
+
+@given(
+    trades,
+    st.sampled_from([("1m", "5m"), ("1m", "1d"), ("1h", "1w"), ("1d", "1w"), ("1d", "3mo"), ("30s", "90s")]),
+    st.sampled_from([2, 5, 16_384]),
+)
+def test_bars_of_bars_are_bars_of_what_those_were_made_of(
+    rows: list[Trade], intervals: tuple[str, str], size: int
+) -> None:
+    """Shorter bars make the longer ones that their trades make; the average of averages is as exact as these are."""
+    short, long = intervals
+    made = model(ordered(rows), short)
+    table = to_table(BARS, made).select(resample.needed(short))
+    tables = resample.resample(table.to_batches(size), long, short)
+    found = [bar for each in tables for bar in from_table(BARS, each)]
+    expected = model(ordered(rows), long)
+    assert [evolve(bar, vwap=None) for bar in expected] == [evolve(bar, vwap=None) for bar in found]
+    for one, other in zip(expected, found, strict=True):
+        assert (one.vwap is None) == (other.vwap is None)
+        if one.vwap is not None and other.vwap is not None:
+            assert abs(one.vwap - other.vwap) <= Decimal("1e-15") * max(abs(one.high), abs(one.low))
+
+
+def test_what_a_shorter_bar_does_not_know_is_not_known_of_the_longer(store: DataStore) -> None:
+    """Volume, average and number of trades are null if one of the bars has none; an average of no volume is not missed."""
+    minute = 60 * SECOND
+    bars = [
+        Bar("A", Instant(0), 1, 3, 1, 2, 10, "1m", "1.5", 4),
+        Bar("A", Instant(minute), 2, 2, 2, 2, 0, "1m", None, 0),
+        Bar("A", Instant(5 * minute), 2, 2, "0.5", 1, None, "1m", None, None),
+        Bar("A", Instant(6 * minute), 1, 1, 1, 1, 5, "1m", 1, 1),
+    ]
+    store.save(bars)
+    assert [
+        Bar("A", Instant(0), 1, 3, 1, 2, 10, "5m", "1.5", 4),
+        Bar("A", Instant(5 * minute), 2, 2, "0.5", 1, None, "5m", None, None),
+    ] == store.bars("A", "5m", from_="1m").to_list()
+
+
+def test_days_of_a_time_zone(store: DataStore) -> None:
+    """Days begin at midnight of the zone, whatever its clock does, and are stored under their date; so do weeks."""
+    prices = {
+        "2024-03-09T23:00:00-05:00": 1,
+        "2024-03-10T00:00:00-05:00": 2,
+        "2024-03-10T23:59:59-04:00": 3,
+        "2024-03-11T00:00:00-04:00": 4,
+    }
+    rows = [Trade("A", time, price, 1) for time, price in prices.items()]
+    store.save(rows)
+    days = store.bars("A", "1d", tz="America/New_York").to_list()
+    assert [("2024-03-09", 1, 1), ("2024-03-10", 2, 3), ("2024-03-11", 4, 4)] == [
+        (ns_text(bar.ts_ns)[:10], bar.open, bar.close) for bar in days
+    ]
+    weeks = store.bars("A", "1w", tz="America/New_York").to_list()
+    assert [("2024-03-04", 3), ("2024-03-11", 4)] == [(ns_text(bar.ts_ns)[:10], bar.close) for bar in weeks]
+
+
+@pytest.mark.parametrize(
+    ("interval", "given", "message"),
+    [
+        ("5m", {"from_": "2m"}, "bars of 2m do not make up bars of 5m"),
+        ("1m", {"from_": "1m"}, "do not make up"),
+        ("1w", {"from_": "2d"}, "do not make up"),
+        ("1mo", {"from_": "1w"}, "do not make up"),
+        ("1h", {"tz": "America/New_York"}, "only days, weeks and months"),
+        ("1w", {"from_": "1d", "tz": "America/New_York"}, "only those made of shorter rows"),
+        ("1d", {"tz": "Moon/Base"}, "is no time zone"),
+    ],
+)
+def test_intervals_and_zones_that_do_not_fit(
+    interval: str, given: dict[str, str], message: str, store: DataStore
+) -> None:
+    """What cannot be made is refused before anything is read."""
+    with pytest.raises(DataError, match=message):
+        store.bars("A", interval, **given)

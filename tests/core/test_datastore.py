@@ -464,9 +464,9 @@ def test_frames_are_exact(store: DataStore) -> None:
     bids = [Decimal("1.5"), Decimal("0.000001"), None]
     assert bids == selection.to_arrow()["bid"].to_pylist()
     assert pa.timestamp("ns", "UTC") == selection.to_arrow().schema.field("timestamp").type
-    frame = selection.to_pandas()
+    frame = selection.to_pandas(numeric="decimal")
     assert (bids, [1, 2, 3]) == (list(frame["bid"]), [stamp.value for stamp in frame["timestamp"]])
-    polars = selection.to_polars()
+    polars = selection.to_polars(numeric="decimal")
     assert (bids, [1, 2, 3]) == (polars["bid"].to_list(), polars["timestamp"].dt.timestamp("ns").to_list())
 
 

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import strategies as own
 from hypothesis import given
@@ -265,14 +266,31 @@ def test_duckdb_reads_a_selection() -> None:
 
 
 def test_frames_in_any_form() -> None:
-    """Frames take the forms of the table; polars reads a selection as it stands."""
+    """Frames have floats unless exact numbers are asked for; polars reads a selection as it stands."""
     pl = pytest.importorskip("polars")
     with holding(
         [Quote("A", Instant(1), "1.5", 2), Trade("A", Instant(1), "1.25", 3), Bar("A", Instant(1), 1, 2, 1, 2, 5, "1m")]
     ) as store:
-        assert [1.5] == store.select(Quote).to_pandas("float")["bid"].tolist()
-        assert [125] == store.select(Trade).to_polars("scaled")["price"].to_list()
+        assert [1.5] == store.select(Quote).to_pandas()["bid"].tolist()
+        assert [1.25] == store.select(Trade).to_polars()["price"].to_list()
+        assert [Decimal("1.5")] == store.select(Quote).to_pandas("decimal")["bid"].tolist()
+        assert Decimal("1.5") == store.select(Quote).to_pandas("arrow")["bid"].sum()
+        assert [Decimal("1.25")] == store.select(Trade).to_polars("arrow")["price"].to_list()
+        assert [1.0] == store.bars("A", "1m", from_="trades").to_pandas()["trade_count"].tolist()
+        assert [1.25] == store.bars("A", "1m", from_="trades").to_polars()["close"].to_list()
+        assert [1.5] == store.join_quotes(store.select(Trade)).to_pandas()["bid"].tolist()
         assert [Decimal("1.25")] == pl.DataFrame(store.select(Trade))["price"].to_list()
+
+
+def test_what_is_a_table_is_written_to_files(tmp_path) -> None:
+    """A selection, bars and a join are written exactly, in the format that the name says; with the columns that were selected."""
+    with holding([Quote("A", Instant(1), "1.50", 2), Trade("A", Instant(1), "1.25", 3)]) as store:
+        assert 1 == store.select(Quote, columns=["symbol", "bid"]).write(tmp_path / "quotes.csv")
+        assert "symbol,bid\nA,1.5\n" == (tmp_path / "quotes.csv").read_text()
+        assert 1 == store.bars("A", "1m").write(tmp_path / "bars.jsonl")
+        assert '"close":"1.25"' in (tmp_path / "bars.jsonl").read_text()
+        assert 1 == store.join_quotes(store.select(Trade)).write(tmp_path / "joined.parquet")
+        assert [Decimal("1.5")] == pq.read_table(tmp_path / "joined.parquet")["bid"].to_pylist()
 
 
 def test_a_selection_describes_itself() -> None:

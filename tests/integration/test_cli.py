@@ -1035,3 +1035,37 @@ def test_kinds_and_formats_are_those_of_the_library() -> None:
 
     assert list(KINDS) == data.KINDS
     assert ["table", *FORMATS] == data.FORMATS
+
+
+def test_sql(filled: Run, folder: Path) -> None:
+    """`fpa sql` prints a table, CSV, JSON Lines or one list, writes files, takes values, and refuses what is not a question."""
+    run = filled
+    pytest.importorskip("duckdb")
+    query = "select symbol, bid, ts_ns from quotes where symbol = ? order by ts_ns limit 1"
+    assert ["symbol  bid                ts_ns", "A       1.1  1714570200000000001"] == run(
+        "sql", query, "-p", "A"
+    ).stdout.splitlines()
+    assert "symbol,bid,ts_ns\nA,1.1,1714570200000000001\n" == run("sql", query, "-p", "A", "--format", "csv").stdout
+    assert [{"symbol": "A", "bid": "1.1", "ts_ns": 1714570200000000001}] == answer(
+        run("sql", query, "-p", "A", "--json")
+    )
+    assert "1 rows written to one.parquet" in run("sql", query, "-p", "A", "-o", "one.parquet").stderr
+    assert [Decimal("1.1")] == pq.read_table(folder / "one.parquet")["bid"].to_pylist()
+    assert "no rows\n" == run("sql", query, "-p", "NONE").stdout
+    assert "SQL only reads" in run("sql", "drop table quotes", expect=7).stderr
+    assert "cannot" not in run("sql", "select 1 as x", "--json", "--format", "csv", expect=2).stdout
+    assert "tables: quotes" in run("sql", "select * from nothing", expect=7).stderr
+
+
+def test_query_as_json(filled: Run) -> None:
+    """`fpa query --json` prints one list, of as many rows as asked for, exactly."""
+    (first,) = answer(filled("query", "quotes", "A", "--limit", "1", "--json"))
+    assert ("A", "1.1", "1.2", "2024-05-01T13:30:00.000000001Z") == (
+        first["symbol"],
+        first["bid"],
+        first["ask"],
+        first["timestamp"],
+    )
+    assert "ask_exchange" not in first
+    assert [] == answer(filled("query", "quotes", "NONE", "--json"))
+    assert "--format jsonl" in filled("query", "quotes", "--json", "--format", "csv", expect=2).stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from fpa_core.engine.catalog import SegmentInfo
@@ -109,6 +109,10 @@ class SqlSegments:
             row[0]: row[1]
             for row in self._session.query(f"SELECT id, content FROM segment_contents WHERE id {which}", ids)
         }
+
+    def heads(self, ids: Sequence[int], size: int) -> Iterator[bytes]:
+        """Yield the first bytes of segments."""
+        return self._session.heads("segment_contents", "content", ids, size)
 
     def add(self, segments: Sequence[tuple[SegmentInfo, bytes]]) -> None:
         """Add segments."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from fpa_core.engine.rows import Row
@@ -44,6 +44,10 @@ class Session(Protocol):
 
     def bulk(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
         """Insert rows into a table, in the fastest way there is."""
+        ...
+
+    def heads(self, table: str, column: str, ids: Sequence[int], size: int) -> Iterator[bytes]:
+        """Yield the first *size* bytes that a column of bytes has in the rows with these ids, without reading the rest."""
         ...
 
     def wanted(self, rows: Sequence[Wanted]) -> tuple[str, list[Any]]:

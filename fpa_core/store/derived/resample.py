@@ -1,6 +1,6 @@
-"""Resample trades, or the mid prices of quotes, to bars: exactly, in bounded memory, however the rows are cut into batches.
+"""Resample trades, the mid prices of quotes, or shorter bars to bars: exactly, in bounded memory, however the rows are cut into batches.
 
-Each row is taken as a bar whose open, high, low and close are its price. Bars of one interval combine to a bar, so the same step combines the
+Each trade and quote is taken as a bar whose open, high, low and close are its price. Bars of one interval combine to a bar, so the same step combines the
 rows of a batch, and the last bar of a batch with the first of the next. Prices are integers of one scale meanwhile: of 64 bits as long as no sum
 can exceed them, otherwise Python integers.
 """
@@ -11,7 +11,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,16 +21,17 @@ from attrs import evolve, frozen
 
 from fpa_core.arrow import columns, parsing
 from fpa_core.exceptions import DataError
+from fpa_core.intervals import interval_text, is_dated
 from fpa_core.kinds import BARS
 from fpa_core.numbers import EXACT
 
-__all__ = ["NEEDED", "VWAP", "From", "check_from", "resample", "runs"]
-
-From: TypeAlias = Literal["trades", "mid"]
-"""The prices of bars: those of trades, or the mid prices of quotes."""
+__all__ = ["VWAP", "check_from", "needed", "resample", "runs"]
 
 NEEDED = {"trades": ("symbol", "timestamp", "price", "size"), "mid": ("symbol", "timestamp", "bid", "ask")}
-"""The columns needed for each."""
+"""The columns needed for bars of trades, and of the mid prices of quotes."""
+
+OF_BARS = ("symbol", "timestamp", "open", "high", "low", "close", "volume", "vwap", "trade_count")
+"""Those needed for bars of shorter bars."""
 
 VWAP = Context(prec=18, rounding=ROUND_HALF_EVEN)
 """The rounding of the volume-weighted average price, the only quotient in a bar. Everything else is exact."""
@@ -44,24 +45,73 @@ _MONDAY = -3 * 86400 * 10**9
 """The Monday before 1970, a Thursday: weeks are counted from there."""
 
 
-def check_from(from_: str) -> None:
-    """Check that bars can be made of *from_*.
+def check_from(interval: str, from_: str, tz: str | None = None) -> str:
+    """Check that bars of *interval*, which is canonical, can be made of *from_*, and return that in canonical form.
 
-    :raises DataError: if not; it names the values that are valid.
+    :param from_: ``trades``, ``mid``, or the interval of shorter bars.
+    :raises DataError: if not; it says what is valid.
     """
-    if from_ not in get_args(From):
-        raise DataError(f"from_: {from_!r} is none of: {', '.join(get_args(From))}", field="from_", value=from_)
+    if from_ not in NEEDED:
+        try:
+            from_ = interval_text(from_)
+        except DataError:
+            raise DataError(
+                f"from_: {from_!r} is none of: {', '.join(NEEDED)}, or an interval of bars such as 1m",
+                field="from_",
+                value=from_,
+            ) from None
+        if not _divides(from_, interval):
+            raise DataError(
+                f"bars of {from_} do not make up bars of {interval}",
+                hint="take an interval that divides it",
+                field="from_",
+                value=from_,
+            )
+    if tz is not None:
+        if not is_dated(interval) or is_dated(from_):
+            raise DataError(
+                f"tz: only days, weeks and months begin by a time zone, and only those made of shorter rows; not {interval} from {from_}",
+                field="tz",
+                value=tz,
+            )
+        _in_zone(np.zeros(1, np.int64), tz)
+    return from_
 
 
-def resample(batches: Iterable[pa.RecordBatch], interval: str, from_: From) -> Iterator[pa.Table]:
+def needed(from_: str) -> tuple[str, ...]:
+    """Return the columns needed for bars of *from_*."""
+    return NEEDED.get(from_, OF_BARS)
+
+
+def _divides(short: str, long: str) -> bool:
+    """Return whether intervals of one length make up one of another, wherever both begin."""
+    (number, unit), (count, whole) = (_parts(each) for each in (short, long))
+    if unit == "mo" or whole == "mo":
+        day = _UNIT_NS["d"]
+        return (
+            count % number == 0 if unit == whole else unit not in ("w", "mo") and day % (number * _UNIT_NS[unit]) == 0
+        )
+    if whole == "w" and unit != "w":  # weeks begin on Monday, which no other count begins with unless it divides a day
+        return _UNIT_NS["d"] % (number * _UNIT_NS[unit]) == 0
+    return short != long and (count * _UNIT_NS[whole]) % (number * _UNIT_NS[unit]) == 0
+
+
+def _parts(interval: str) -> tuple[int, str]:
+    match = re.fullmatch(r"(\d+)(\D+)", interval)
+    assert match is not None, "the converter accepted it"
+    return int(match[1]), match[2]
+
+
+def resample(batches: Iterable[pa.RecordBatch], interval: str, from_: str, tz: str | None = None) -> Iterator[pa.Table]:
     """Yield tables of complete bars of rows that come by symbol, then time.
 
-    :param batches: rows with the columns of :data:`NEEDED`, decimals preferably scaled (see :mod:`fpa_core.arrow.columns`).
+    :param batches: rows with the columns of :func:`needed`, decimals preferably scaled (see :mod:`fpa_core.arrow.columns`).
+    :param tz: the zone by whose dates days, weeks and months are divided; None for UTC.
     :raises DataError: if *interval* is invalid.
     """
     interval = BARS.by_name["interval"].convert(interval)
-    start_of = _floor(interval)
-    rows_of = _of_trades if from_ == "trades" else _of_mids
+    start_of = _floor(interval, tz)
+    rows_of = {"trades": _of_trades, "mid": _of_mids}.get(from_, _of_bars)
     open_bar: tuple[str, _Bars] | None = None
     for symbol, batch in runs(batches):
         rows = rows_of(batch, start_of)
@@ -96,13 +146,16 @@ def runs(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, pa.RecordBatc
             yield symbols[start].as_py(), batch.slice(start, end - start)
 
 
-def _floor(interval: str) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
-    """Return a function from times to the starts of their intervals; months are calendar months in UTC."""
-    match = re.fullmatch(r"(\d+)(\D+)", interval)
-    assert match is not None, "the converter accepted it"
-    number, unit = int(match[1]), match[2]
+def _floor(interval: str, tz: str | None) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
+    """Return a function from times to the starts of their intervals; months are calendar months.
+
+    In a zone, the start is the midnight in UTC of the date there, under which bars of days are stored.
+    """
+    number, unit = _parts(interval)
 
     def start_of(times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        if tz is not None:
+            times = _in_zone(times, tz)
         if unit == "mo":
             months = times.view("datetime64[ns]").astype("datetime64[M]").astype(np.int64) // number * number
             starts = months.astype("datetime64[M]").astype("datetime64[ns]").view(np.int64)
@@ -114,6 +167,19 @@ def _floor(interval: str) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.in
         return starts
 
     return start_of
+
+
+def _in_zone(times: npt.NDArray[np.int64], tz: str) -> npt.NDArray[np.int64]:
+    """Return the clock of a zone at times, as if it were UTC.
+
+    :raises DataError: if the zone is unknown.
+    """
+    try:
+        clock = pc.local_timestamp(pa.array(times).cast(pa.timestamp("ns", tz)))
+    except pa.ArrowInvalid:
+        raise DataError(f"tz: {tz!r} is no time zone", hint="such as America/New_York", field="tz", value=tz) from None
+    found: npt.NDArray[np.int64] = clock.cast(pa.int64()).to_numpy()
+    return found
 
 
 @frozen(eq=False)
@@ -151,7 +217,8 @@ def _within(values: Integers, times: int) -> Integers:
 class _Bars:
     """Bars of one symbol in order of time, or rows taken as bars; several may share a start until they are combined.
 
-    :ivar amount: the sum of price times size, at both scales together.
+    :ivar amount: the sum of price times size, at the scale of sizes and that of ``amount_scale`` together.
+    :ivar no_volume: for each bar, how many of its rows have no volume; likewise ``no_amount`` and ``no_count``. None for no row.
     """
 
     starts: npt.NDArray[np.int64]
@@ -163,7 +230,11 @@ class _Bars:
     volume: Integers | None = None
     amount: Integers | None = None
     count: npt.NDArray[np.int64] | None = None
+    no_volume: npt.NDArray[np.int64] | None = None
+    no_amount: npt.NDArray[np.int64] | None = None
+    no_count: npt.NDArray[np.int64] | None = None
     size_scale: int = 0
+    amount_scale: int = 0
 
     def part(self, rows: slice) -> _Bars:
         """Return some of them."""
@@ -172,7 +243,7 @@ class _Bars:
             series[name] = None if value is None else value[rows]
         return evolve(self, **series)
 
-    def at(self, scale: int, size_scale: int) -> _Bars:
+    def at(self, scale: int, size_scale: int, amount_scale: int) -> _Bars:
         """Return the same bars at other scales."""
 
         def put(values: Integers | None, by: int) -> Any:
@@ -180,11 +251,13 @@ class _Bars:
 
         up, size_up = scale - self.scale, size_scale - self.size_scale
         moved: dict[str, Any] = {name: put(getattr(self, name), up) for name in ("open", "high", "low", "close")}
-        moved |= {"volume": put(self.volume, size_up), "amount": put(self.amount, up + size_up)}
-        return evolve(self, **moved, scale=scale, size_scale=size_scale)
+        moved |= {"volume": put(self.volume, size_up)}
+        moved |= {"amount": put(self.amount, size_up + amount_scale - self.amount_scale)}
+        return evolve(self, **moved, scale=scale, size_scale=size_scale, amount_scale=amount_scale)
 
 
-_SERIES = ("starts", "open", "high", "low", "close", "volume", "amount", "count")
+_COUNTS = ("no_volume", "no_amount", "no_count")
+_SERIES = ("starts", "open", "high", "low", "close", "volume", "amount", "count", *_COUNTS)
 
 
 def _of_trades(batch: pa.RecordBatch, start_of: Callable[[Any], Any]) -> _Bars:
@@ -194,7 +267,11 @@ def _of_trades(batch: pa.RecordBatch, start_of: Callable[[Any], Any]) -> _Bars:
     amount = _within(price.values, largest * batch.num_rows) * size.values
     starts, count = start_of(_times(batch)), np.ones(batch.num_rows, np.int64)
     value = price.values
-    return _Bars(starts, value, value, value, value, price.scale, volume, amount, count, size.scale)
+    return _Bars(
+        *(starts, value, value, value, value, price.scale, volume, amount, count),
+        size_scale=size.scale,
+        amount_scale=price.scale,
+    )
 
 
 def _of_mids(batch: pa.RecordBatch, start_of: Callable[[Any], Any]) -> _Bars:
@@ -206,6 +283,46 @@ def _of_mids(batch: pa.RecordBatch, start_of: Callable[[Any], Any]) -> _Bars:
     # Half of a sum is five times the sum with one more digit after the point.
     value = _within(bid.at(scale).values, 10) * 5 + _within(ask.at(scale).values, 10) * 5
     return _Bars(start_of(_times(batch)), value, value, value, value, scale + 1)
+
+
+def _of_bars(batch: pa.RecordBatch, start_of: Callable[[Any], Any]) -> _Bars:
+    """Return shorter bars as bars; the average of their prices is that of theirs, weighted by volume."""
+    prices = [_Numbers.of(batch, name) for name in ("open", "high", "low", "close")]
+    scale = max(each.scale for each in prices)
+    volume, no_volume = _known(batch, "volume")
+    vwap, no_vwap = _known(batch, "vwap")
+    count = batch.column("trade_count")
+    amount = vwap.values.astype(object) * volume.values.astype(object)
+    # Bars without volume weigh nothing, whatever their average.
+    no_amount = no_volume | (no_vwap & (volume.values != 0).astype(np.int64))
+    first, high, low, last = (each.at(scale).values for each in prices)
+    return _Bars(
+        start_of(_times(batch)),
+        first,
+        high,
+        low,
+        last,
+        scale,
+        _within(volume.values, batch.num_rows),
+        amount,
+        pc.fill_null(count, 0).to_numpy(),
+        no_volume,
+        no_amount,
+        count.is_null().to_numpy(zero_copy_only=False).astype(np.int64),
+        size_scale=volume.scale,
+        amount_scale=vwap.scale,
+    )
+
+
+def _known(batch: pa.RecordBatch, name: str) -> tuple[_Numbers, npt.NDArray[np.int64]]:
+    """Return the numbers of a column with 0 for what is missing, and 1 where something is."""
+    column, field = batch.column(name), batch.schema.field(name)
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    present = pa.RecordBatch.from_arrays([column.drop_null()], schema=pa.schema([field]))
+    numbers = _Numbers.of(present, name)
+    values = np.zeros(len(column), numbers.values.dtype)
+    values[~missing] = numbers.values
+    return _Numbers(values, numbers.scale), missing.astype(np.int64)
 
 
 def _times(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
@@ -231,12 +348,13 @@ def _combined(bars: _Bars) -> _Bars:
         volume=total(bars.volume),
         amount=total(bars.amount),
         count=total(bars.count),
+        **{name: total(getattr(bars, name)) for name in _COUNTS},
     )
 
 
 def _concatenated(one: _Bars, other: _Bars) -> _Bars:
-    scale, size_scale = max(one.scale, other.scale), max(one.size_scale, other.size_scale)
-    both = [bars.at(scale, size_scale) for bars in (one, other)]
+    scales = [max(getattr(one, name), getattr(other, name)) for name in ("scale", "size_scale", "amount_scale")]
+    both = [bars.at(*scales) for bars in (one, other)]
     series: dict[str, Any] = {}
     for name in _SERIES:
         parts = [getattr(bars, name) for bars in both]
@@ -251,12 +369,19 @@ def _table(symbol: str, bars: _Bars, interval: str) -> pa.Table:
         "symbol": pa.repeat(pa.scalar(symbol), length),
         "timestamp": pa.array(bars.starts).cast(columns.TIME),
         **{name: _decimals(getattr(bars, name), bars.scale) for name in ("open", "high", "low", "close")},
-        "volume": missing if bars.volume is None else _decimals(bars.volume, bars.size_scale),
+        "volume": missing if bars.volume is None else _only(_decimals(bars.volume, bars.size_scale), bars.no_volume),
         "interval": pa.repeat(pa.scalar(interval), length),
-        "vwap": missing if bars.amount is None else parsing.decimal_column(_vwap(bars)),
-        "trade_count": pa.nulls(length, pa.int64()) if bars.count is None else pa.array(bars.count),
+        "vwap": missing if bars.amount is None else _only(parsing.decimal_column(_vwap(bars)), bars.no_amount),
+        "trade_count": pa.nulls(length, pa.int64())
+        if bars.count is None
+        else _only(pa.array(bars.count), bars.no_count),
     }
     return pa.table([arrays[column.name] for column in BARS.columns], names=[column.name for column in BARS.columns])
+
+
+def _only(values: pa.Array, unknown: npt.NDArray[np.int64] | None) -> pa.Array:
+    """Return values, null for bars of which a row did not have one."""
+    return values if unknown is None or not unknown.any() else pc.if_else(pa.array(unknown == 0), values, None)
 
 
 def _vwap(bars: _Bars) -> Sequence[Decimal | None]:
@@ -264,7 +389,7 @@ def _vwap(bars: _Bars) -> Sequence[Decimal | None]:
     assert bars.amount is not None
     assert bars.volume is not None
     return [
-        VWAP.divide(Decimal(amount), Decimal(volume)).scaleb(-bars.scale, VWAP) if volume else None
+        VWAP.divide(Decimal(amount), Decimal(volume)).scaleb(-bars.amount_scale, VWAP) if volume else None
         for amount, volume in zip(bars.amount.tolist(), bars.volume.tolist(), strict=True)
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ from fpa_core.models import Bar, Quote, Trade
 from fpa_core.store.selection import Selection
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
     import pyarrow as pa
 
-    from fpa_core.store.derived.resample import From
-
+    from fpa_core.arrow.frames import Numeric
 __all__ = ["QuotedTrades", "ResampledBars"]
 
 QUOTE_COLUMNS = ("timestamp", "bid", "ask", "bid_size", "ask_size")
@@ -30,7 +32,8 @@ class ResampledBars:
 
     rows: Selection[Any]
     interval: str
-    from_: From
+    from_: str
+    tz: str | None = None
 
     def __iter__(self) -> Iterator[Bar]:
         return itertools.chain.from_iterable(from_table(BARS, table) for table in self.tables())
@@ -39,7 +42,7 @@ class ResampledBars:
         """Yield the bars in bounded memory; the type of a decimal column may differ from one table to the next."""
         from fpa_core.store.derived.resample import resample
 
-        return resample(self.rows.scan(), self.interval, self.from_)
+        return resample(self.rows.scan(), self.interval, self.from_, self.tz)
 
     def to_list(self) -> list[Bar]:
         """Return all bars."""
@@ -53,6 +56,24 @@ class ResampledBars:
         return (
             concat(BARS, tables) if tables else decimals.empty_schema(BARS, list(BARS.by_name), "decimal").empty_table()
         )
+
+    def to_pandas(self, numeric: Numeric = "float") -> pd.DataFrame:
+        """Return a pandas frame; see :data:`fpa_core.arrow.frames.Numeric` for *numeric*."""
+        from fpa_core.arrow import frames
+
+        return frames.to_pandas(self.to_arrow(), numeric)
+
+    def to_polars(self, numeric: Numeric = "float") -> pl.DataFrame:
+        """Return a polars frame; see :data:`fpa_core.arrow.frames.Numeric` for *numeric*."""
+        from fpa_core.arrow import frames
+
+        return frames.to_polars(self.to_arrow(), numeric)
+
+    def write(self, path: str | os.PathLike[str]) -> int:
+        """Write the rows to a file, exactly, and return their number; its name ends in ``.parquet``, ``.csv`` or ``.jsonl``."""
+        from fpa_core.export import write_table
+
+        return write_table(self.to_arrow(), path)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Return the bars as an Arrow stream."""
@@ -103,6 +124,24 @@ class QuotedTrades:
     def to_list(self) -> list[tuple[Trade, Quote | None]]:
         """Return all pairs."""
         return list(self)
+
+    def to_pandas(self, numeric: Numeric = "float") -> pd.DataFrame:
+        """Return a pandas frame; see :data:`fpa_core.arrow.frames.Numeric` for *numeric*."""
+        from fpa_core.arrow import frames
+
+        return frames.to_pandas(self.to_arrow(), numeric)
+
+    def to_polars(self, numeric: Numeric = "float") -> pl.DataFrame:
+        """Return a polars frame; see :data:`fpa_core.arrow.frames.Numeric` for *numeric*."""
+        from fpa_core.arrow import frames
+
+        return frames.to_polars(self.to_arrow(), numeric)
+
+    def write(self, path: str | os.PathLike[str]) -> int:
+        """Write the rows to a file, exactly, and return their number; its name ends in ``.parquet``, ``.csv`` or ``.jsonl``."""
+        from fpa_core.export import write_table
+
+        return write_table(self.to_arrow(), path)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Return the rows of :meth:`to_arrow` as an Arrow stream."""

@@ -145,6 +145,20 @@ class ExactnessTests(StoreTests):
         assert store.save([quotes[0], bars[0]]).duplicate == 2, "the same number is not recognised"
 
     @holds(Contract.C5)
+    def test_the_digits_of_decimals(self, store: DataStore) -> None:
+        """The digits after the point that the store names hold every number; those before it, every number that lies in single rows."""
+        numbers = ["12.5", "1234567", "0.0001", "-7.25"]
+        store.save(
+            [Bar("A", Instant(ts), number, number, number, number, None, "1m") for ts, number in enumerate(numbers)]
+        )
+        store.save([Quote("A", Instant(ts), f"1.{ts:05}", None) for ts in range(5_000)])
+        bars, quotes = store.backend.digits(kind_of("bars")), store.backend.digits(QUOTES)
+        assert bars["close"][0] >= 7
+        assert bars["close"][1] >= 4
+        assert quotes["bid"][1] >= 5
+        assert (0, 0) == bars["volume"] == quotes["ask"]
+
+    @holds(Contract.C5)
     def test_all_decimals_beside_each_other(self, store: DataStore) -> None:
         """Decimals of all scales in one column, in one batch, do not change each other."""
         quotes = [Quote("A", Instant(ts), Decimal(number), 1) for ts, number in enumerate(NUMBERS)]

@@ -1,0 +1,208 @@
+"""The answer to a query in SQL: described now, computed when it is read. This is the one module that imports DuckDB."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pyarrow as pa
+from attrs import field, frozen
+
+from fpa_core.arrow import frames
+from fpa_core.arrow.frames import Numeric
+from fpa_core.exceptions import DataError, FpaError, MissingDependencyError
+from fpa_core.export import write_table
+from fpa_core.kinds import KINDS
+from fpa_core.sql.layout import TooNarrowError
+from fpa_core.sql.relations import Relation, Relations
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+__all__ = ["SqlAnswer"]
+
+Parameters: TypeAlias = Sequence[Any] | dict[str, Any]
+
+ROWS = 65_536
+"""Rows of a batch of the answer."""
+
+_SETTINGS: dict[str, Any] = {"enable_external_access": "false", "python_enable_replacements": "false"}
+"""No files, no network, no extensions, no variables of the program as tables."""
+
+_THEN = ("SET GLOBAL TimeZone = 'UTC'", "SET enable_progress_bar = false", "SET GLOBAL lock_configuration = true")
+
+
+@frozen
+class SqlAnswer:
+    """The answer to a query; it is computed each time it is read, from the store as it is then.
+
+    What reads Arrow streams reads an answer: polars, pandas, pyarrow.
+
+    :ivar query: one statement that reads.
+    :ivar parameters: the values of its ``?``, or by name of its ``$name``.
+    """
+
+    relations: Relations = field(repr=False)
+    query: str
+    parameters: Parameters | None = None
+
+    def __attrs_post_init__(self) -> None:
+        with _connected() as connection:
+            _check(connection, self.query)
+
+    def batches(self, rows: int = ROWS) -> Iterator[pa.RecordBatch]:
+        """Yield the answer in Arrow batches of about *rows*.
+
+        :raises DataError: if the query is wrong, or a number does not fit any decimal of SQL.
+        :raises DatabaseError: if the store cannot be read.
+        """
+        return iter(self.reader(rows))
+
+    def reader(self, rows: int = ROWS) -> pa.RecordBatchReader:
+        """Return an Arrow reader of the answer. What DuckDB need not hold to compute it is not held.
+
+        :raises DataError: as for :meth:`batches`, also from the reader.
+        """
+        pieces = self._pieces(rows)
+        schema = next(pieces)
+        assert isinstance(schema, pa.Schema)
+        return pa.RecordBatchReader.from_batches(schema, pieces)
+
+    def _pieces(self, rows: int) -> Iterator[Any]:
+        """Yield the schema, then the batches. A number that is wider than the store had estimated begins it anew, with wide decimals."""
+        given = False
+        while True:
+            with _connected() as connection:
+                found = self._registered(connection)
+                try:
+                    reader = _run(connection, self.query, self.parameters).to_arrow_reader(rows)
+                    first = next(iter(reader), None)
+                    if not given:
+                        yield reader.schema
+                        given = True
+                    if first is not None:
+                        yield first
+                        yield from reader
+                except Exception as error:
+                    narrow = _narrow(found)
+                    if narrow is None:
+                        raise _translated(error, found) from error
+                    self.relations.wide.add(narrow)
+                    if given:
+                        raise DataError(
+                            f"{'.'.join(narrow)}: a number is wider than was estimated before the query",
+                            hint="ask again: now it is known",
+                        ) from error
+                else:
+                    return
+
+    def _registered(self, connection: Any) -> dict[str, Relation]:
+        """Make the kinds whose names the query contains, wherever it does, tables of the connection."""
+        named = set(re.findall(r"\w+", self.query.lower()))
+        found = self.relations.of([name for name in KINDS if name in named])
+        for name, relation in found.items():
+            connection.register(name, relation)
+        return found
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return the answer as an Arrow stream."""
+        return self.reader().__arrow_c_stream__(requested_schema)
+
+    def to_arrow(self) -> pa.Table:
+        """Return the answer as one Arrow table."""
+        return self.reader().read_all()
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Return the rows as dicts: decimals as ``Decimal``, times as ``datetime``."""
+        rows: list[dict[str, Any]] = self.to_arrow().to_pylist()
+        return rows
+
+    def to_pandas(self, numeric: Numeric = "float") -> pd.DataFrame:
+        """Return a pandas frame; see :data:`fpa_core.arrow.frames.Numeric` for *numeric*."""
+        return frames.to_pandas(self.to_arrow(), numeric)
+
+    def to_polars(self, numeric: Numeric = "float") -> pl.DataFrame:
+        """Return a polars frame; see :data:`fpa_core.arrow.frames.Numeric` for *numeric*."""
+        return frames.to_polars(self.to_arrow(), numeric)
+
+    def write(self, path: str | os.PathLike[str]) -> int:
+        """Write the answer to a file, exactly, and return the number of rows; its name ends in ``.parquet``, ``.csv`` or ``.jsonl``."""
+        return write_table(self.reader(), path)
+
+
+@contextlib.contextmanager
+def _connected() -> Iterator[Any]:
+    """Open a connection to an empty DuckDB in memory, which reads nothing but what is registered with that connection.
+
+    :raises MissingDependencyError: when DuckDB is not installed.
+    """
+    with contextlib.closing(_engine(os.getpid()).cursor()) as connection:
+        yield connection
+
+
+@functools.lru_cache(maxsize=1)
+def _engine(_process: int) -> Any:
+    """Return the DuckDB of this process, since starting one takes longer than most queries; a forked child needs its own."""
+    try:
+        import duckdb
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            "SQL needs DuckDB, which is not installed",
+            package="duckdb",
+            command="pip install 'financial-portfolio-automation[sql]'",
+        ) from error
+    connection = duckdb.connect(":memory:", config=_SETTINGS)
+    for setting in _THEN:
+        connection.execute(setting)
+    return connection
+
+
+def _check(connection: Any, query: str) -> None:
+    """Check that a query is one statement that reads.
+
+    :raises DataError: if it is not.
+    """
+    try:
+        statements = connection.extract_statements(query)
+    except Exception as error:
+        raise _translated(error, {}) from error
+    if len(statements) != 1:
+        raise DataError(f"one statement is needed, not {len(statements)}", field="query", value=query)
+    kind = statements[0].type.name
+    if kind != "SELECT":
+        raise DataError(
+            f"SQL only reads: {kind} is refused",
+            hint="write with ingest(), the answer to a file with write()",
+            field="query",
+            value=query,
+        )
+
+
+def _run(connection: Any, query: str, parameters: Parameters | None) -> Any:
+    return connection.sql(query) if parameters is None else connection.sql(query, params=parameters)
+
+
+def _narrow(found: dict[str, Relation]) -> tuple[str, str] | None:
+    """Return the kind and the column that needs wider decimals, if that ended the query."""
+    for name, relation in found.items():
+        if isinstance(relation.failure, TooNarrowError):
+            return name, relation.failure.column
+    return None
+
+
+def _translated(error: Exception, found: dict[str, Relation]) -> Exception:
+    """Return what a query failed by: an error of the store as it was, one of DuckDB as ours."""
+    import duckdb
+
+    for relation in found.values():
+        if isinstance(relation.failure, FpaError):
+            return relation.failure
+    if isinstance(error, duckdb.Error):
+        unknown = isinstance(error, duckdb.CatalogException)
+        return DataError(str(error).strip(), hint=f"tables: {', '.join(KINDS)}" if unknown else None, field="query")
+    return error
