@@ -149,7 +149,7 @@ def test_an_error_in_one_overlay(
     assert expected in problem.expected
     assert near is None or near in problem.hint
     assert f"{path}:{line}: {key}" in str(caught.value)
-    assert run("dev", ["query", "quotes"])[0] == 0
+    assert run("dev", ["rules"])[0] == 0
 
 
 @pytest.mark.usefixtures("folder")
