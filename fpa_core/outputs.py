@@ -15,7 +15,16 @@ from typing import BinaryIO
 
 from fpa_core.exceptions import DataError
 
-__all__ = ["append_to", "draft_of", "private_folder", "sync_folder", "whole_file", "why_distrusted", "writable"]
+__all__ = [
+    "append_to",
+    "draft_of",
+    "new_file",
+    "private_folder",
+    "sync_folder",
+    "whole_file",
+    "why_distrusted",
+    "writable",
+]
 
 OWNER = stat.S_IRUSR | stat.S_IWUSR
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
@@ -60,6 +69,19 @@ def draft_of(path: Path, *, left: str) -> Iterator[Path]:
     finally:
         stream.close()
         draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that must not be there yet, and that only its owner may read.
+
+    :raises OSError: if it is there, or cannot be written.
+    """
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY, OWNER)
+    with open(descriptor, "wb") as stream:  # noqa: PTH123 - it is a descriptor
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 @contextlib.contextmanager

@@ -10,19 +10,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from full_store import fill_file, read_all
+from full_store import fill, read_all
 
 from fpa_core import open as open_layer
+from fpa_core.engine.anchor import SUFFIX
 from fpa_core.layer import DataLayer
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
 from fpa_plugins.sqlite.copying import verified_copy
+from fpa_plugins.sqlite.encryption import is_encrypted
 from fpa_plugins.sqlite.migrations import known_migrations, migrate
 from fpa_plugins.sqlite.pages import open_file
 
 __all__ = ["OPERATIONS", "Killing"]
 
-OPERATIONS = ("backup", "restore", "migrate", "compact")
+OPERATIONS = ("backup", "restore", "migrate", "compact", "encrypt")
+
+KEY = "sixteen characters"
 
 _PROGRAM = """
 import os, signal, sys
@@ -48,7 +52,7 @@ def hear(event, arguments):
 
 with fpa_core.open(lazy=True) as data:
     operations = data.operations
-    if operation != "migrate":
+    if operation not in {"migrate", "encrypt"}:
         data.store
     sys.addaudithook(hear)
     count = 0
@@ -58,6 +62,8 @@ with fpa_core.open(lazy=True) as data:
         operations.restore(backup, replace=True, tick=lambda done, whole: step())
     elif operation == "migrate":
         operations.migrate()
+    elif operation == "encrypt":
+        operations.encrypt(tick=lambda done, whole: step())
     else:
         data.store.backend.database._pool._writer.set_progress_handler(lambda: bool(step()), 500)
         operations.compact()
@@ -65,6 +71,11 @@ with fpa_core.open(lazy=True) as data:
     count = None
 print("done")
 """
+
+
+def anchor_beside(path: Path) -> Path:
+    """Return the anchor file of a store."""
+    return path.with_name(path.name + SUFFIX)
 
 
 class Killing:
@@ -82,8 +93,8 @@ class Killing:
             connection.execute("INSERT INTO bars VALUES ('A', 5, '1', '1', '1', '1', '5', '60m', NULL, NULL, 1)")
             connection.close()
             return
-        fill_file(self.template)
         with self.layer(self.template) as data:
+            fill(data.store)
             self.before = read_all(data.store)
             data.operations.backup(self.backup)
             data.store.save(Quote("LATER", Instant(1), 1, 2))
@@ -103,12 +114,14 @@ class Killing:
         place.mkdir()
         path = place / "test.db"
         shutil.copyfile(self.template, path)
+        if (anchor := anchor_beside(self.template)).exists():
+            shutil.copyfile(anchor, anchor_beside(path))
         if self.operation == "backup":
             with self.layer(path) as data:
                 data.operations.backup()
         ended = subprocess.run(
             [sys.executable, "-c", _PROGRAM, self.operation, str(self.backup), str(step)],
-            env=os.environ | self.environ(path),
+            env=os.environ | self.environ(path) | ({"FPA_STORE__KEY": KEY} if self.operation == "encrypt" else {}),
             capture_output=True,
             text=True,
             check=False,
@@ -152,6 +165,15 @@ class Killing:
         assert not list(path.parent.glob("*.part"))
         for number, backup in enumerate(path.parent.glob("*.bak")):
             verified_copy(backup, path.parent / f"copy{number}")
+
+    def _look_at_encrypt(self, path: Path) -> None:
+        key = {"FPA_STORE__KEY": KEY}
+        with open_layer(environ=self.environ(path) | key, lazy=True) as data:
+            if not is_encrypted(path):
+                data.operations.encrypt()
+            assert self.after == read_all(data.store)
+            assert () == data.check().problems
+        assert {path, anchor_beside(path)} == {each for each in path.parent.iterdir() if each.is_file()}
 
     def _look_at_compact(self, path: Path) -> None:
         assert self.after == self._sound(path)

@@ -263,7 +263,7 @@ def settings_of(cls: type[Any]) -> dict[str, Any]:
     return {attribute.alias: attribute.default for attribute in attrs.fields(cls) if attribute.init}
 
 
-SECTIONS = {"plugins": config.PluginsSection, "logging": config.LoggingSection}
+SECTIONS = {"plugins": config.PluginsSection, "logging": config.LoggingSection, "audit": config.AuditSection}
 
 
 @pytest.mark.parametrize("name", SECTIONS)

@@ -72,6 +72,7 @@ _COMMANDS = {
     "formats": ("fpa_core.cli.files", "List the known file formats."),
     "validate": ("fpa_core.cli.validate", "Validate files without storing them, and report the findings."),
     "audit": ("fpa_core.cli.audit", "Validate what is stored."),
+    "audit-log": ("fpa_core.cli.audit_log", "Show, verify or export the log of changes: who, what, when."),
     "query": ("fpa_core.cli.data", "Read stored records."),
     "sql": ("fpa_core.cli.sql", "Ask in SQL over all stored records."),
     "latest": ("fpa_core.cli.data", "Show the last quote, trade and bars of a symbol."),
@@ -133,7 +134,7 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _COMMANDS:
             module, _ = _COMMANDS[cmd_name]
-            command: click.Command = getattr(importlib.import_module(module), cmd_name)
+            command: click.Command = getattr(importlib.import_module(module), cmd_name.replace("-", "_"))
             return command
         if cmd_name not in self.commands:
             _add_plugin_commands(self, ctx)
@@ -175,7 +176,7 @@ def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 success; 1 validate, audit or store check found errors; 2 wrong usage; 3 configuration; 4 plugin; 5 database; "
+    epilog="Exit codes: 0 success; 1 validate, audit, audit-log or store check found errors; 2 wrong usage; 3 configuration; 4 plugin; 5 database; "
     "6 cache; 7 unreadable data; 8 output cannot be written; 9 every row was rejected; 10 source; 130 interrupted.",
 )
 @click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ ERRORS_FOUND = 1
 @json_option
 @click.pass_obj
 def check(app: App, /, repair: bool, as_json: bool) -> None:
-    """Check the whole database: pages, structure, schema, segments, rows, history, batches, quarantine and clock.
+    """Check the whole database: pages, structure, schema, segments, rows, history, batches, quarantine, audit log and clock.
 
     Nothing is changed without --repair, and writers are not held up. Exit codes: 0 sound, or all errors mended; 1 errors were found; 5 the database
     cannot be opened at all.
@@ -189,5 +190,47 @@ def _plan_as_dict(plan: MigrationPlan) -> dict[str, Any]:
     }
 
 
-OPERATIONS = (check, backup, backups, verify, restore, compact, migrate)
+@click.command("new-key")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def new_key(file: Path) -> None:
+    """Write a random key to FILE, which only its owner may read; [store] key_file names it."""
+    from fpa_core.outputs import new_file, writable
+
+    with writable(file), new_file(file) as stream:
+        stream.write(f"{secrets.token_hex(32)}\n".encode())
+    say(f"{file} written; keep a copy of it apart from the database: without it nothing can be read")
+
+
+@click.command()
+@click.pass_obj
+def encrypt(app: App, /) -> None:
+    """Encrypt the database with the key that [store] names. Older backups stay as they are."""
+    with app.open() as data, work_bar("encrypt") as tick:
+        data.operations.encrypt(tick=tick)
+        cache = data.config.cache.backend
+    say("the database is encrypted now; backups that were made before are not")
+    if cache != "memory":
+        note("answers in the cache are not encrypted: use the backend memory, or keep its folder on an encrypted disk")
+
+
+@click.command()
+@click.pass_obj
+def decrypt(app: App, /) -> None:
+    """Write the database without encryption."""
+    with app.open() as data, work_bar("decrypt") as tick:
+        data.operations.decrypt(tick=tick)
+    say("the database is not encrypted any more; take the key out of [store]")
+
+
+@click.command()
+@click.option("--new-key-file", required=True, type=click.Path(path_type=Path), help="The file with the new key.")
+@click.pass_obj
+def rekey(app: App, /, new_key_file: Path) -> None:
+    """Encrypt the database with another key. Older backups keep the one before."""
+    with app.open() as data, work_bar("rekey") as tick:
+        data.operations.rekey(new_key_file, tick=tick)
+    say(f"the database has the key of {new_key_file} now; name it in [store] key_file")
+
+
+OPERATIONS = (check, backup, backups, verify, restore, compact, migrate, new_key, encrypt, decrypt, rekey)
 """The commands that ``fpa store`` has besides its own."""

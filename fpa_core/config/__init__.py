@@ -18,6 +18,7 @@ from fpa_core.config.problems import Origin, Problem, closest_match, did_you_mea
 from fpa_core.config.secrets import EnvString, Secret, redact
 from fpa_core.config.sections import (
     LEVELS,
+    AuditSection,
     BackupSection,
     CacheSection,
     Config,
@@ -36,6 +37,7 @@ from fpa_core.config.tree import Tree
 __all__ = [
     "FILE_NAME",
     "LEVELS",
+    "AuditSection",
     "BackupSection",
     "CacheSection",
     "Config",

@@ -15,6 +15,7 @@ from fpa_core.config.problems import KeyPath, Problem, did_you_mean, display, fa
 from fpa_core.config.secrets import MASK, Secret, redact
 from fpa_core.config.sections import (
     DEFAULT_TTL,
+    AuditSection,
     BackupSection,
     CacheSection,
     Config,
@@ -81,6 +82,7 @@ def structure(
         for name in tree.values.get("lakes", {})
     }
     backup = builder.table(("backup",), BackupSection)
+    audit = builder.table(("audit",), AuditSection)
     formats = {name: builder.table(("formats", name), Format) for name in tree.values.get("formats", {})}
     if builder.problems:
         fail(builder.problems)
@@ -91,6 +93,7 @@ def structure(
         plugins=tree.plugins,
         logging=tree.logging,
         backup=backup or BackupSection(),
+        audit=audit or AuditSection(),
         sources=made,
         lakes=kept,
         formats={name: form for name, form in formats.items() if form is not None},

@@ -46,6 +46,7 @@ def _walk(config: Config) -> Iterator[tuple[KeyPath, Any]]:
     yield from _leaves(("plugins",), config.plugins)
     yield from _leaves(("logging",), config.logging)
     yield from _leaves(("backup",), config.backup)
+    yield from _leaves(("audit",), config.audit)
 
 
 def _section(path: KeyPath, section: Any) -> Iterator[tuple[KeyPath, Any]]:

@@ -19,6 +19,7 @@ from fpa_core.config.merger import CORE_KEYS
 from fpa_core.config.sections import (
     DURATION,
     LIFETIME,
+    AuditSection,
     BackupSection,
     CacheSection,
     LoggingSection,
@@ -73,6 +74,7 @@ def schema(
         "plugins": _table(PluginsSection),
         "logging": _table(LoggingSection),
         "backup": _table(BackupSection),
+        "audit": _table(AuditSection),
         "sources": {"type": "object", "additionalProperties": _named("sources", sources)},
         "formats": {"type": "object", "additionalProperties": _table(Format)},
         "lakes": {"type": "object", "additionalProperties": _named("lakes", lakes or {})},

@@ -10,10 +10,12 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 from attrs import field, frozen, validators
 
 from fpa_core.config.problems import KeyPath, Origin
+from fpa_core.config.secrets import Secret
 from fpa_core.formats import Format
 
 __all__ = [
     "LEVELS",
+    "AuditSection",
     "BackupSection",
     "CacheSection",
     "Config",
@@ -165,6 +167,19 @@ class BackupSection:
 
 
 @frozen
+class AuditSection:
+    """``[audit]``: the audit log of the store's changes.
+
+    :ivar anchor: the file that keeps the end of the log outside the database; None for one beside the database, if that is a file. Each database needs
+        one of its own.
+    :ivar key: signs the lines of the anchor; write ``"${FPA_AUDIT_KEY}"`` rather than the key itself. It is never shown.
+    """
+
+    anchor: Path | None = None
+    key: str = field(default="", converter=Secret)
+
+
+@frozen
 class Config:
     """The whole configuration, checked and typed.
 
@@ -183,6 +198,7 @@ class Config:
     plugins: PluginsSection
     logging: LoggingSection
     backup: BackupSection = BackupSection()
+    audit: AuditSection = AuditSection()
     sources: Mapping[str, Section] = field(factory=dict)
     formats: Mapping[str, Format] = field(factory=dict)
     lakes: Mapping[str, Section] = field(factory=dict)

@@ -6,13 +6,17 @@ import contextlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from attrs import asdict
+
 from fpa_core.engine.asked import check_quarantine_query, check_query, check_values
+from fpa_core.engine.audit_log import AuditTrail, append
 from fpa_core.engine.rows import plain_value, shape_of
 from fpa_core.engine.segment_cache import SegmentCache
 from fpa_core.engine.tables import Database
 from fpa_core.exceptions import DatabaseBusyError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.protocols import (
+    AuditEntry,
     Batch,
     Capability,
     CoverageEntry,
@@ -43,6 +47,7 @@ class EngineStore:
     :param database: the backend's tables.
     :param seal_rows: on closing after a write, quotes and trades of a symbol with at least so many hot rows are sealed; None for never.
     :param read_cache: bytes of memory for sealed rows that were read for a range of time, decoded; 0 for none.
+    :ivar audit: tells of each entry of the audit log, once it is committed.
     """
 
     def __init__(self, database: Database, *, seal_rows: int | None = None, read_cache: int = 0) -> None:
@@ -51,6 +56,7 @@ class EngineStore:
         self._seal_rows = seal_rows
         self._written = False
         self._segments = SegmentCache(read_cache)
+        self.audit = AuditTrail()
 
     def close(self) -> None:
         """Seal what is worth it, if that is the policy, and release the database."""
@@ -72,7 +78,24 @@ class EngineStore:
             return Sealed()
         from fpa_core.engine import compaction
 
-        return compaction.seal(self.database, kind, subject=subject, least=least)
+        done = compaction.seal(self.database, kind, subject=subject, least=least)
+        # The steps are transactions of their own, and change nothing that is read: the act as a whole is recorded.
+        if done.rows:
+            self.record_act("seal", {"kind": kind.name, "symbol": subject, **asdict(done)})
+        return done
+
+    def record_act(self, action: str, details: Mapping[str, Any]) -> AuditEntry:
+        """Add the entry of an act of maintenance to the audit log, and return it."""
+        with self.database.writer("write to the audit log") as tables:
+            entry = append(tables.audit_log, action, details)
+        self.audit.committed(entry)
+        return entry
+
+    def audit_entries(self, first: int = 1) -> Iterator[AuditEntry]:
+        """Yield the entries of the audit log from a number on."""
+        with self.database.reader("read the audit log") as tables:
+            for page in tables.audit_log.scan(first):
+                yield from page
 
     @contextlib.contextmanager
     def transaction(
@@ -86,14 +109,15 @@ class EngineStore:
             batch = begin(tables, Batch(0, origin, 0, file=file, digest=digest, replays=replays))
             transaction = Transaction(tables, batch, Claims(), Appender(self.database))
             yield transaction
-            transaction.record()
+            entry = transaction.record()
         self._written = True
+        self.audit.committed(entry)
 
     def stream(self, *, origin: str) -> EngineStream:
         """Begin a batch that is written in groups."""
         from fpa_core.engine.stream import EngineStream
 
-        stream = EngineStream(self.database, origin)
+        stream = EngineStream(self.database, origin, self.audit)
         self._written = True
         return stream
 

@@ -1,8 +1,8 @@
 """The port: what a database must offer for the engine to keep the store's contracts over it.
 
 The methods are set-oriented and without policy: which rows are equal, what a later version replaces and what an undo brings back is decided by
-the engine. A backend keeps five things: the *hot* rows of each kind with their history, sealed segments with their catalog, batches, the
-quarantine, and the ledger of fetched ranges. Rows are plain tuples (see :mod:`fpa_core.engine.rows`); no method is called once per row.
+the engine. A backend keeps six things: the *hot* rows of each kind with their history, sealed segments with their catalog, batches, the
+quarantine, the ledger of fetched ranges, and the audit log. Rows are plain tuples (see :mod:`fpa_core.engine.rows`); no method is called once per row.
 
 The engine relies on this:
 
@@ -30,6 +30,7 @@ from fpa_core.engine.rows import Key, Range, Row
 from fpa_core.exceptions import DatabaseError
 from fpa_core.kinds import Kind
 from fpa_core.protocols import (
+    AuditEntry,
     Batch,
     Capability,
     CoverageEntry,
@@ -46,6 +47,8 @@ from fpa_core.protocols import (
 )
 
 __all__ = [
+    "AuditReader",
+    "AuditWriter",
     "BatchReader",
     "BatchWriter",
     "CoverageReader",
@@ -342,6 +345,26 @@ class CoverageWriter(CoverageReader, Protocol):
         ...
 
 
+class AuditReader(Protocol):
+    """The audit log."""
+
+    def last(self) -> AuditEntry | None:
+        """Return the last entry; None if there is none."""
+        ...
+
+    def scan(self, first: int = 1, size: int = 4_096) -> Generator[Sequence[AuditEntry], None, None]:
+        """Yield the entries from the number *first* on, by number, in lists of at most *size*."""
+        ...
+
+
+class AuditWriter(AuditReader, Protocol):
+    """The audit log, within a write transaction. Entries are added at the end; nothing changes or removes one."""
+
+    def add(self, entry: AuditEntry) -> None:
+        """Add an entry, whose number is free."""
+        ...
+
+
 class Reader(Protocol):
     """One state of the store."""
 
@@ -368,6 +391,11 @@ class Reader(Protocol):
     @property
     def coverage(self) -> CoverageReader:
         """The ledger of fetched ranges."""
+        ...
+
+    @property
+    def audit_log(self) -> AuditReader:
+        """The audit log."""
         ...
 
 
@@ -397,6 +425,11 @@ class Writer(Protocol):
     @property
     def coverage(self) -> CoverageWriter:
         """The ledger of fetched ranges."""
+        ...
+
+    @property
+    def audit_log(self) -> AuditWriter:
+        """The audit log."""
         ...
 
 

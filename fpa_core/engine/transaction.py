@@ -6,7 +6,7 @@ import functools
 import itertools
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
@@ -16,6 +16,7 @@ import pyarrow as pa
 from attrs import define, evolve, field
 
 from fpa_core.arrow.conversion import to_table
+from fpa_core.engine import audit_log
 from fpa_core.engine.appending import Appender
 from fpa_core.engine.asked import check_quarantine_query, check_query, check_values
 from fpa_core.engine.coverage import joined
@@ -30,7 +31,7 @@ from fpa_core.engine.versions import VersionWriter
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.numbers import ns_text
-from fpa_core.protocols import Batch, CoverageEntry, Quarantined, QuarantineQuery, Query, State, WriteCounts
+from fpa_core.protocols import AuditEntry, Batch, CoverageEntry, Quarantined, QuarantineQuery, Query, State, WriteCounts
 
 __all__ = ["Claims", "Transaction", "begin"]
 
@@ -103,6 +104,10 @@ class Transaction:
         self._rejected_at: dict[tuple[str, str], set[int]] = defaultdict(set)
         self._quarantined = 0
         self._deleted = 0
+        self._batch = batch
+        self._acts: dict[str, None] = {}
+        self._by_kind: dict[str, Counter[str]] = defaultdict(Counter)
+        self._undone: int | None = None
         if owners.replays is not None:
             self._recall_matches(owners.replays)
 
@@ -119,6 +124,7 @@ class Transaction:
         others = self._appender.append(self._tables, kind, records, self.batch_id)
         appended = WriteCounts(inserted=len(records) - len(others))
         self._counts += appended
+        self._note("write", kind, appended)
         return appended + self._write(kind, to_table(kind, others)) if others else appended
 
     def _write(self, kind: Kind, table: pa.Table) -> WriteCounts:
@@ -127,6 +133,7 @@ class Transaction:
         check_complete(kind, table)
         counts = (self._multisets if kind.multiset else self._versions).write(kind, table)
         self._counts += counts
+        self._note("write", kind, counts)
         return counts
 
     # Quarantine
@@ -160,6 +167,7 @@ class Transaction:
             writer = self._versions if fixed else VersionWriter(self._tables, self._owners, self._stands)
             counts = writer.write(kind, table)
         self._counts += counts
+        self._note("fix" if fixed else "replay", kind, counts)
         self._quarantine.settle(ids, State.FIXED if fixed else State.REPLAYED)
         return counts
 
@@ -206,10 +214,12 @@ class Transaction:
     def discard(self, query: QuarantineQuery) -> int:
         """Mark open records as discarded."""
         check_quarantine_query(query)
+        self._acts["discard"] = None
         return self._quarantine.discard(query)
 
     def reject_again(self, records: Sequence[Quarantined]) -> None:
         """Note what is wrong with open records now."""
+        self._acts["retry"] = None
         self._quarantine.reject_again(records)
         self._quarantined += len(records)
 
@@ -228,6 +238,8 @@ class Transaction:
             self._tables.rows.retire_keys(query.kind, keys, by=self.batch_id, reason="deleted")
             deleted = len(keys)
         self._deleted += deleted
+        self._acts["delete"] = None
+        self._by_kind[query.kind.name]["deleted"] += deleted
         return deleted
 
     def undo(self, batch_id: int) -> int:
@@ -248,6 +260,8 @@ class Transaction:
                 value=batch_id,
             )
         self._appender.forget()
+        self._acts["undo"] = None
+        self._undone = batch_id
         self._tables.batches.set_undoes(self.batch_id, batch_id)
         # Later batches that put in what this one rejected go with it, and first.
         batches = [*self._tables.batches.replays_of(batch_id), batch_id]
@@ -268,11 +282,38 @@ class Transaction:
     def finish(self, *, read: int, reading: str | None = None, digest: str | None = None) -> None:
         """Note how many rows the source held, how they were read, and the digest of its file."""
         self._read = read
+        self._batch = evolve(self._batch, digest=digest or self._batch.digest)
         if reading is not None or digest is not None:
             self._tables.batches.set_file(self.batch_id, digest=digest, reading=reading)
 
-    def record(self) -> None:
-        """Write what the batch came to; the last step before the commit.
+    def _note(self, act: str, kind: Kind, counts: WriteCounts) -> None:
+        """Keep for the audit log what was done to a kind."""
+        self._acts[act] = None
+        by_kind = self._by_kind[kind.name]
+        by_kind["inserted"] += counts.inserted
+        by_kind["revised"] += counts.revised
+
+    def _audit(self) -> AuditEntry:
+        """Add the entry of the batch to the audit log. The rows before and after are in the history, under the number of the batch."""
+        batch = self._batch
+        kinds = {name: {what: n for what, n in counts.items() if n} for name, counts in self._by_kind.items()}
+        details = {
+            "origin": batch.origin,
+            "file": batch.file,
+            "digest": batch.digest,
+            "stream": batch.parent,
+            "replays": batch.replays,
+            "undoes": self._undone,
+            "changed": self._deleted if self._undone is not None else None,
+            "kinds": {name: counts for name, counts in kinds.items() if counts} or None,
+            "duplicate": self._counts.duplicate or None,
+            "quarantined": self._quarantined or None,
+        }
+        action = "+".join(self._acts) or ("quarantine" if self._quarantined else "write")
+        return audit_log.append(self._tables.audit_log, action, details, batch=self.batch_id)
+
+    def record(self) -> AuditEntry:
+        """Write what the batch came to, and its entry in the audit log, which is returned; the last step before the commit.
 
         :raises DatabaseError: if its stream has been undone meanwhile.
         """
@@ -298,3 +339,4 @@ class Transaction:
                     hint="what comes next belongs to another batch: begin a new stream",
                     operation="write a group of a stream",
                 )
+        return self._audit()

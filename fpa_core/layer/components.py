@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,13 +17,14 @@ from fpa_core.config import Section
 from fpa_core.exceptions import ConfigError, DatabaseError
 from fpa_core.formats import Format, FormatOffer
 from fpa_core.kinds import BARS, kind_of
-from fpa_core.protocols import Chunk, Query, SourceRequest
+from fpa_core.protocols import Capability, Chunk, Query, SourceRequest
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from fpa_core.cache import DataCache
     from fpa_core.config import Config, Tree
+    from fpa_core.engine.anchor import AnchorFile
     from fpa_core.layer.cached_reads import CachedReads
     from fpa_core.models import Order
     from fpa_core.operations import Operations
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["Components", "StoreOpener", "rule_origins", "structured"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger("fpa")
 
 BAR_COLUMNS = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
 """The columns of stored bars that rules compare."""
@@ -155,8 +159,10 @@ class Components:
         from fpa_core.store import DataStore
 
         chosen = self.config.store
+        backend = self.plugins.stores.require(chosen.backend).create(chosen.options)
+        self._anchor(backend)
         store = DataStore(
-            self.plugins.stores.require(chosen.backend).create(chosen.options),
+            backend,
             clock=self._clock,
             read_through=self._cached_reads.read,
             reopen=StoreOpener(chosen.backend, _with_absolute_paths(chosen.options), self.config.plugins.block),
@@ -164,6 +170,30 @@ class Components:
         store.on_change(self._cached_reads.invalidate)
         store.on_commit(lambda receipt: self.plugins.notify("fpa_ingested", receipt=receipt))
         return store
+
+    def _anchor(self, backend: StoreBackend) -> None:
+        """Keep the end of the audit log outside the database, if the store has such a log and is kept."""
+        if self.config.read_only or Capability.PERSISTENT not in backend.capabilities:
+            return
+        from fpa_core.engine.store import EngineStore
+
+        if isinstance(backend, EngineStore) and (anchor := self._anchor_file()) is not None:
+            with backend.database.reader("read the end of the audit log") as tables:
+                anchor.begin(tables.audit_log.last())
+            backend.audit.listeners.append(anchor.note)
+
+    def _anchor_file(self) -> AnchorFile | None:
+        """Return the anchor file of ``[audit]``, or the one beside the database; None if the database is no file."""
+        from fpa_core.engine.anchor import SUFFIX, AnchorFile
+
+        path = self.config.audit.anchor
+        if path is None:
+            make = self.plugins.stores.require(self.config.store.backend).file
+            if make is None:
+                return None
+            database = make(self.config.store.options).path
+            path = database.with_name(database.name + SUFFIX)
+        return AnchorFile(path.expanduser().absolute(), str(self.config.audit.key))
 
     @_Lazy
     def relations(self) -> Relations:
@@ -187,7 +217,18 @@ class Components:
         chosen = self.config.cache
         if self.config.read_only:  # a cache of any other kind would write somewhere
             chosen = evolve(chosen, backend="memory", options=caches.require("memory").options())
+        self._warn_of_plain_cache(chosen.backend)
         return make_cache(chosen, lambda name, options: caches.require(name).create(options))
+
+    def _warn_of_plain_cache(self, backend: str | tuple[str, ...]) -> None:
+        """Log a warning if the store is encrypted, and answers from it are kept elsewhere than in memory."""
+        names = [name for name in ((backend,) if isinstance(backend, str) else backend) if name != "memory"]
+        make = self.plugins.stores.require(self.config.store.backend).file
+        if names and make is not None and make(self.config.store.options).has_key:
+            _log.warning(
+                "the store is encrypted, and the cache %r is not: answers are kept there as they are. Use the backend memory in [cache]",
+                names[-1],
+            )
 
     def open_cache(self) -> None:
         """Open the cache now; if it cannot be opened, log a warning, and read from the store until it can."""
@@ -333,6 +374,7 @@ class Components:
             is_open=lambda: "store" in self.__dict__,
             close=self._close_store,
             forget=self._cached_reads.forget,
+            anchor=self._anchor_file,
         )
 
     def _close_store(self) -> None:

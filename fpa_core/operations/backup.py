@@ -18,7 +18,7 @@ from fpa_core.operations.manifest import Manifest, contents_of, manifest_path, r
 from fpa_core.outputs import draft_of, private_folder, sync_folder, whole_file
 from fpa_core.protocols import Capability, StoreFile, Tick
 
-__all__ = ["Backup", "backups_in", "make_backup", "opened_copy", "verify_backup"]
+__all__ = ["Backup", "backups_in", "make_backup", "opened_copy", "require_sound", "verify_backup"]
 
 SUFFIX = ".db"
 
@@ -84,11 +84,15 @@ def _free_path(database: Path, target: Path, made_ns: int) -> Path:
 
 def _described(file: StoreFile, draft: Path, made_ns: int, tick: Tick) -> Manifest:
     with opened_copy(file, draft) as copy:
-        _require_sound(draft, check(copy, now_ns=made_ns))
+        require_sound(draft, check(copy, now_ns=made_ns))
         return contents_of(copy, file.path.name, made_ns, draft, tick)
 
 
-def _require_sound(path: Path, report: CheckReport) -> None:
+def require_sound(path: Path, report: CheckReport) -> None:
+    """Check that a copy is sound.
+
+    :raises CorruptionError: if errors were found in it.
+    """
     if report.errors:
         first = report.errors[0]
         raise CorruptionError(
@@ -131,11 +135,16 @@ def verify_backup(file: StoreFile, path: Path, tick: Tick) -> Backup:
     if manifest.schema < file.schema:
         return Backup(path, manifest)
     with opened_copy(file, path) as copy:
-        _require_sound(path, check(copy, now_ns=manifest.made_ns))
+        require_sound(path, check(copy, now_ns=manifest.made_ns))
         found = contents_of(copy, manifest.database, manifest.made_ns, path, lambda _done, _all: None)
-    if (found.kinds, found.batches, found.rejected) != (manifest.kinds, manifest.batches, manifest.rejected):
+    if _held(found) != _held(manifest):
         raise _changed(path, "it does not hold what its manifest says")
     return Backup(path, manifest)
+
+
+def _held(manifest: Manifest) -> tuple[object, ...]:
+    log = manifest.audit_first, manifest.audit_seq, manifest.audit_hash
+    return manifest.kinds, manifest.batches, manifest.rejected, log
 
 
 def _changed(path: Path, how: str) -> CorruptionError:

@@ -10,6 +10,7 @@ from attrs import field, frozen
 from fpa_core.engine.tables import Database
 from fpa_core.kinds import KINDS
 from fpa_core.operations import contents, ledger
+from fpa_core.operations.audit_log import AnchorSources, verify_audit_log
 from fpa_core.operations.guard import guarded
 from fpa_core.protocols import Problem, Severity, Tick
 
@@ -35,20 +36,29 @@ class CheckReport:
         return tuple(one for one in self.problems if one.severity is Severity.ERROR and not one.repaired)
 
 
-def check(database: Database, *, now_ns: int | None = None, tick: Tick = lambda _done, _all: None) -> CheckReport:
+def check(
+    database: Database,
+    *,
+    now_ns: int | None = None,
+    anchors: AnchorSources | None = None,
+    tick: Tick = lambda _done, _all: None,
+) -> CheckReport:
     """Check a store, and return what is wrong with it; nothing is changed, and writers are not held up.
 
     :param now_ns: the present time in nanoseconds, for batches whose clock was ahead.
+    :param anchors: what the audit log is compared with; None to look at it alone.
     :param tick: is told how many of the steps are done.
     """
     started = time.perf_counter()
     checked: dict[str, int] = {}
-    problems = list(_problems(database, time.time_ns() if now_ns is None else now_ns, checked, tick))
+    problems = list(_problems(database, time.time_ns() if now_ns is None else now_ns, checked, anchors, tick))
     return CheckReport(tuple(problems), checked, time.perf_counter() - started)
 
 
-def _problems(database: Database, now_ns: int, checked: dict[str, int], tick: Tick) -> Iterator[Problem]:
-    steps = len(KINDS) + 3
+def _problems(
+    database: Database, now_ns: int, checked: dict[str, int], anchors: AnchorSources | None, tick: Tick
+) -> Iterator[Problem]:
+    steps = len(KINDS) + 4
     yield from guarded("the database", database.inspect())
     tick(1, steps)
     batches = ledger.Ledger(database, now_ns)
@@ -67,4 +77,10 @@ def _problems(database: Database, now_ns: int, checked: dict[str, int], tick: Ti
     rejected = ledger.QuarantineCheck(database, batches)
     yield from guarded("the quarantine", rejected.problems())
     checked["rejected rows"] = rejected.records
+    tick(steps - 1, steps)
+    yield from guarded("the audit log", _audit_log(database, anchors))
     tick(steps, steps)
+
+
+def _audit_log(database: Database, anchors: AnchorSources | None) -> Iterator[Problem]:
+    yield from verify_audit_log(database, anchors).problems

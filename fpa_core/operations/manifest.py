@@ -43,6 +43,8 @@ class Manifest:
     :ivar bytes: the size of the backup, and ``sha256`` of its bytes.
     :ivar batches: how many batches there are, and ``last_batch`` the last of them; ``rejected`` how many rejected rows.
     :ivar kinds: what there is of each kind of record.
+    :ivar audit_first: the hash of the first entry of the audit log, which no other log has; empty if there is none, as in a backup of before there
+        were any. ``audit_seq`` is the number of the last entry, and ``audit_hash`` its hash.
     """
 
     database: str
@@ -56,6 +58,9 @@ class Manifest:
     last_batch: int
     rejected: int
     kinds: Mapping[str, KindContents] = field(factory=dict)
+    audit_first: str = ""
+    audit_seq: int = 0
+    audit_hash: str = ""
     format: str = FORMAT
 
     def to_json(self) -> str:
@@ -108,6 +113,8 @@ def contents_of(database: Database, name: str, made_ns: int, file: Path, tick: T
         latest = tables.batches.find(limit=1, children=True)
         rejected = sum(count.records for count in tables.quarantine.count(QuarantineQuery()))
         kinds = {kind_name: _contents(tables, kind) for kind_name, kind in KINDS.items()}
+        first = next((entry for page in tables.audit_log.scan(size=1) for entry in page), None)
+        last = tables.audit_log.last()
     return Manifest(
         name,
         made_ns,
@@ -120,6 +127,9 @@ def contents_of(database: Database, name: str, made_ns: int, file: Path, tick: T
         latest[0].id if latest else 0,
         rejected,
         kinds,
+        "" if first is None else first.hash,
+        0 if last is None else last.seq,
+        "" if last is None else last.hash,
     )
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from attrs import evolve
 
+from fpa_core.engine.audit_log import AuditTrail, append
 from fpa_core.engine.coverage import uncover
 from fpa_core.engine.tables import Database, Writer
 from fpa_core.engine.transaction import begin
 from fpa_core.kinds import KINDS
 from fpa_core.numbers import ns_text
+from fpa_core.operations.audit_log import AnchorSources
 from fpa_core.operations.check import CheckReport, check
 from fpa_core.operations.ledger import SET_ASIDE, ahead_of
 from fpa_core.outputs import private_folder, whole_file
@@ -24,19 +26,29 @@ __all__ = ["repair"]
 _MOST_FILES = 10
 
 
-def repair(database: Database, report: CheckReport, *, now_ns: int | None = None) -> CheckReport:
+def repair(
+    database: Database,
+    report: CheckReport,
+    *,
+    now_ns: int | None = None,
+    audit: AuditTrail | None = None,
+    anchors: AnchorSources | None = None,
+) -> CheckReport:
     """Mend what can be mended of the problems of *report*, and return what was mended and what is still wrong.
 
     A damaged segment is set aside: its bytes go to a file beside the store, as far as they can be read, and reads work again without its rows.
     Batches that were recorded in the future are recorded now. All else is left as it is.
+
+    :param audit: is told of the entries in the audit log; ``anchors`` is what that log is compared with in the end.
     """
+    audit = AuditTrail() if audit is None else audit
     now_ns = time.time_ns() if now_ns is None else now_ns
-    mended = [*_set_aside(database, report.problems), *_correct_clock(database, now_ns)]
-    again = check(database, now_ns=now_ns)
+    mended = [*_set_aside(database, report.problems, audit), *_correct_clock(database, now_ns, audit)]
+    again = check(database, now_ns=now_ns, anchors=anchors)
     return evolve(again, problems=(*mended, *again.problems))
 
 
-def _set_aside(database: Database, problems: Iterable[Problem]) -> Iterator[Problem]:
+def _set_aside(database: Database, problems: Iterable[Problem], audit: AuditTrail) -> Iterator[Problem]:
     for problem in problems:
         if problem.segment is None or problem.batches is None:
             continue
@@ -48,7 +60,10 @@ def _set_aside(database: Database, problems: Iterable[Problem]) -> Iterator[Prob
             batches = [one for page in tables.batches.scan() for one in page if first <= one.id <= last]
             # A batch of its own says what is missing from now on, and since when.
             note = {"segment": problem.where, "first": first, "last": last, "rows": problem.rows}
-            tables.batches.set_file(begin(tables, Batch(0, SET_ASIDE, 0)).id, digest=None, reading=json.dumps(note))
+            number = begin(tables, Batch(0, SET_ASIDE, 0)).id
+            tables.batches.set_file(number, digest=None, reading=json.dumps(note))
+            entry = append(tables.audit_log, "repair", {"set_aside": note}, batch=number)
+        audit.committed(entry)
         where = "nothing of it could be read" if kept is None else f"its bytes are in {kept}"
         yield evolve(
             problem,
@@ -88,7 +103,7 @@ def _sources(batches: Sequence[Batch]) -> str:
     return ", ".join(named[:_MOST_FILES]) + more
 
 
-def _correct_clock(database: Database, now_ns: int) -> Iterator[Problem]:
+def _correct_clock(database: Database, now_ns: int, audit: AuditTrail) -> Iterator[Problem]:
     with database.reader("look at the clock of batches") as tables:
         ahead, latest_ns = ahead_of(tables, now_ns)
     if not ahead:
@@ -98,6 +113,11 @@ def _correct_clock(database: Database, now_ns: int) -> Iterator[Problem]:
     with database.writer("correct the clock of batches") as tables:
         for place, batch in enumerate(ahead):
             tables.batches.set_recorded(batch.id, first_ns + place)
+        details = {
+            "clock": {"batches": [ahead[0].id, ahead[-1].id], "before_ns": ahead[0].recorded_ns, "after_ns": first_ns}
+        }
+        entry = append(tables.audit_log, "repair", details)
+    audit.committed(entry)
     for place, batch in enumerate(ahead):
         problem = f"it was recorded at {ns_text(batch.recorded_ns)}; that is {ns_text(first_ns + place)} now"
         yield Problem("clock", f"batch {batch.id}", problem, "set the clock of the computer right", repaired=True)

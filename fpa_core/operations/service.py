@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fpa_core.engine.anchor import AnchorFile
 from fpa_core.engine.store import EngineStore
 from fpa_core.engine.tables import unsupported
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
+from fpa_core.operations.audit_log import AnchorSources, AuditReport, verify_audit_log
 from fpa_core.operations.backup import Backup, backups_in, make_backup, opened_copy, verify_backup
+from fpa_core.operations.changes import Change, changes_of
 from fpa_core.operations.check import CheckReport, check
+from fpa_core.operations.encryption import decrypt, encrypt, rekey
 from fpa_core.operations.repair import repair
 from fpa_core.operations.restore import Restored, restore
-from fpa_core.protocols import Capability, MigrationPlan, Space, StoreBackend, StoreFile, Tick
+from fpa_core.protocols import AuditEntry, Capability, MigrationPlan, Space, StoreBackend, StoreFile, Tick
 
 if TYPE_CHECKING:
     from fpa_core.config import Config
@@ -32,6 +36,7 @@ class Operations:
 
     :param backend: opens the store, if it is not open yet (``is_open`` says so): plans and restores need none, and a check opens it for reading only.
     :param close: closes the store before another one takes its place; ``forget`` drops what a cache remembers of it.
+    :param anchor: returns the anchor file of the audit log, if the store has one.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class Operations:
         is_open: Callable[[], bool],
         close: Callable[[], None],
         forget: Callable[[], Any],
+        anchor: Callable[[], AnchorFile | None],
     ) -> None:
         self._config = config
         self._plugins = plugins
@@ -50,9 +56,10 @@ class Operations:
         self._is_open = is_open
         self._close = close
         self._forget = forget
+        self._anchor = anchor
 
     def check(self, *, repair: bool = False, tick: Tick = silent) -> CheckReport:
-        """Check the whole store: pages, structure, schema, segments, rows, history, batches, quarantine and clock.
+        """Check the whole store: pages, structure, schema, segments, rows, history, batches, quarantine, audit log and clock.
 
         :param repair: also mend what can be mended without loss.
         :raises DatabaseError: if the store cannot be opened at all.
@@ -60,10 +67,40 @@ class Operations:
         if not repair and not self._is_open() and (file := self._file_if_any()) is not None:
             # If somebody begins to write meanwhile, it is opened as for any other use.
             with contextlib.suppress(DatabaseBusyError), opened_copy(file, file.path) as database:
-                return check(database, tick=tick)
-        database = self._engine().database
-        report = check(database, tick=tick)
-        return _repair(database, report) if repair and report.problems else report
+                return check(database, anchors=self._anchors(), tick=tick)
+        engine = self._engine()
+        anchors = self._anchors() if Capability.PERSISTENT in engine.capabilities else None
+        report = check(engine.database, anchors=anchors, tick=tick)
+        if not repair or not report.problems:
+            return report
+        return _repair(engine.database, report, audit=engine.audit, anchors=anchors)
+
+    def verify_audit_log(self) -> AuditReport:
+        """Verify the audit log: that no entry was edited, deleted, reordered or cut off, and that the database is no old copy.
+
+        :raises DatabaseError: if the store cannot be read.
+        """
+        engine = self._engine()
+        anchors = self._anchors() if Capability.PERSISTENT in engine.capabilities else None
+        return verify_audit_log(engine.database, anchors)
+
+    def audit_log(self, first: int = 1) -> Iterator[AuditEntry]:
+        """Yield the entries of the audit log, from the number *first* on."""
+        return self._engine().audit_entries(first)
+
+    def audited_changes(self, entry: AuditEntry) -> list[Change]:
+        """Return the portfolio records that an entry's batch added, changed or removed, before and after, out of the history."""
+        if entry.batch is None:
+            return []
+        with self._engine().database.reader("look for changes") as tables:
+            return changes_of(tables, entry.batch)
+
+    def _anchors(self) -> AnchorSources:
+        return AnchorSources(
+            self._anchor(),
+            lambda: [(one.path, one.manifest) for one in self.backups()],
+            required=self._config.audit.anchor is not None,
+        )
 
     def backup(self, target: Path | str | None = None, *, keep: int | None = None, tick: Tick = silent) -> Backup:
         """Copy the store while others write to it, check the copy, and write its manifest.
@@ -77,9 +114,22 @@ class Operations:
         engine = self._engine()
         if Capability.BACKUP not in engine.capabilities:
             raise unsupported(self._config.store.backend, Capability.BACKUP)
-        return make_backup(
+        made = make_backup(
             engine.database, self._file(), folder, keep=section.keep if keep is None else keep, tick=tick
         )
+        manifest = made.manifest
+        details = {
+            "backup": made.path.name,
+            "sha256": manifest.sha256,
+            "seq": manifest.audit_seq,
+            "hash": manifest.audit_hash,
+        }
+        self._record("backup", details | {"removed": [path.name for path in made.removed] or None})
+        return made
+
+    def _record(self, action: str, details: Mapping[str, Any]) -> None:
+        if not self._config.read_only:
+            self._engine().record_act(action, details)
 
     def backups(self, folder: Path | str | None = None) -> list[Backup]:
         """Return the complete backups in a folder, the latest first; None for the folder of ``[backup]``."""
@@ -100,7 +150,9 @@ class Operations:
         :raises DatabaseError: if a store is there and may not be replaced, or another program has it open.
         """
         self._close()
-        restored = restore(self._file(), Path(backup).expanduser().absolute(), replace=replace, tick=tick)
+        restored = restore(
+            self._file(), Path(backup).expanduser().absolute(), replace=replace, tick=tick, anchor=self._anchor()
+        )
         self._forget()
         return restored
 
@@ -114,7 +166,37 @@ class Operations:
             raise unsupported(self._config.store.backend, Capability.COMPACT)
         before = engine.database.space()
         engine.database.compact()
-        return before, engine.database.space()
+        after = engine.database.space()
+        self._record("compact", {"before": before.bytes, "after": after.bytes})
+        return before, after
+
+    def encrypt(self, *, tick: Tick = silent) -> None:
+        """Encrypt the store with the configured key.
+
+        :raises DatabaseError: if there is no key or no store, it is encrypted already, or another program has it open.
+        """
+        self._close()
+        self._note(encrypt(self._file(), tick=tick))
+
+    def decrypt(self, *, tick: Tick = silent) -> None:
+        """Write the store without encryption; take the key out of the configuration afterwards.
+
+        :raises DatabaseError: if it is not encrypted, or another program has it open.
+        """
+        self._close()
+        self._note(decrypt(self._file(), tick=tick))
+
+    def rekey(self, key_file: Path | str, *, tick: Tick = silent) -> None:
+        """Encrypt the store with another key; configure it afterwards.
+
+        :raises DatabaseError: if it is not encrypted, or another program has it open.
+        """
+        self._close()
+        self._note(rekey(self._file(), Path(key_file).expanduser().absolute(), tick=tick))
+
+    def _note(self, entry: AuditEntry) -> None:
+        if (anchor := self._anchor()) is not None:
+            anchor.note(entry)
 
     def plan(self) -> MigrationPlan:
         """Return what opening the store will do to its schema; nothing is changed.

@@ -4,6 +4,7 @@ Core decides policy, and backends implement mechanism. A backend declares by its
 minimum. Protocols are structural: a backend need not derive from any class here, and uses only the value types.
 """
 
+from fpa_core.protocols.audit_log import AuditEntry
 from fpa_core.protocols.caches import (
     MAX_KEY_LENGTH,
     CacheBackend,
@@ -67,6 +68,7 @@ __all__ = [
     "AccountRequest",
     "AccountSource",
     "AccountState",
+    "AuditEntry",
     "Batch",
     "CacheBackend",
     "Capability",

@@ -23,7 +23,7 @@ Tick: TypeAlias = Callable[[int, int], None]
 class Problem:
     """Something that is wrong with a store.
 
-    :ivar check: what found it: ``page``, ``structure``, ``schema``, ``reference``, ``segment``, ``row``, ``history``, ``batch``, ``quarantine`` or ``clock``.
+    :ivar check: what found it: ``page``, ``structure``, ``schema``, ``reference``, ``segment``, ``row``, ``history``, ``batch``, ``quarantine``, ``audit`` or ``clock``.
     :ivar where: the file, page, table, segment or batch.
     :ivar problem: what is wrong there; ``remedy`` what to do about it.
     :ivar severity: an error if data are lost, wrong or cannot be trusted; a warning otherwise.
@@ -89,9 +89,20 @@ class StoreFile(Protocol):
     path: Path
     schema: int
 
-    def open_copy(self, path: Path) -> StoreBackend:
-        """Open a copy of the store, for reading only; nothing is written beside it.
+    @property
+    def encrypted(self) -> bool:
+        """Whether the file is encrypted; ``has_key`` says whether a key is configured."""
+        ...
 
+    @property
+    def has_key(self) -> bool:
+        """Whether a key is configured."""
+        ...
+
+    def open_copy(self, path: Path, *, key_file: Path | None = None, read_only: bool = True) -> StoreBackend:
+        """Open a copy of the store; nothing is written beside it if it is only read.
+
+        :param key_file: the key of an encrypted copy; None for the configured one.
         :raises DatabaseError: if it is damaged, or of another schema.
         """
         ...
@@ -103,8 +114,16 @@ class StoreFile(Protocol):
         """
         ...
 
-    def replace(self, draft: Path, aside: Path) -> None:
-        """Put *draft*, a complete file in the same folder, in the place of the store; what was there goes to *aside*.
+    def rewrite(self, draft: Path, *, key_file: Path | None = None, plain: bool = False) -> None:
+        """Write what the store holds to *draft*, an empty file.
+
+        :param key_file: encrypt it with this key; None for the configured one.
+        :param plain: do not encrypt it.
+        """
+        ...
+
+    def replace(self, draft: Path, aside: Path | None) -> None:
+        """Put *draft*, a complete file in the same folder, in the place of the store; what was there goes to *aside*, or is dropped if that is None.
 
         Killed at any point, the store is the old one or the new one.
 

@@ -30,6 +30,7 @@ from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.patterns import compiled
 from fpa_core.protocols import (
+    AuditEntry,
     Batch,
     Capability,
     CoverageEntry,
@@ -65,6 +66,7 @@ class _State:
     rejected_before: dict[int, Sequence[Quarantined]] = field(factory=dict)
     matches: dict[int, Sequence[tuple[str, str, int, int, int]]] = field(factory=dict)
     coverage: dict[int, Sequence[CoverageEntry]] = field(factory=dict)
+    audit_log: dict[int, AuditEntry] = field(factory=dict)
 
 
 class _Tables:
@@ -77,6 +79,7 @@ class _Tables:
         self.batches = _Batches(self)
         self.quarantine = _Quarantine(self)
         self.coverage = _Coverage(self)
+        self.audit_log = _AuditLog(self)
 
     def change(self, name: str, more: Mapping[Any, Any], left: Mapping[Any, Any] | None = None) -> None:
         """Put *more* entries into a mapping of the state, in the place of others with their keys; *left* is what is kept of it, None for all."""
@@ -475,6 +478,19 @@ class _Coverage(_Part):
 
     def replace(self, batch: int, entries: Sequence[CoverageEntry]) -> None:
         self._tables.change("coverage", {batch: list(entries)})
+
+
+class _AuditLog(_Part):
+    def last(self) -> AuditEntry | None:
+        return next(reversed(self._state.audit_log.values()), None)
+
+    def scan(self, first: int = 1, size: int = 4_096) -> Generator[Sequence[AuditEntry], None, None]:
+        entries = (entry for entry in self._state.audit_log.values() if entry.seq >= first)
+        while page := list(itertools.islice(entries, size)):
+            yield page
+
+    def add(self, entry: AuditEntry) -> None:
+        self._tables.change("audit_log", {entry.seq: entry})
 
 
 class MemoryDatabase:

@@ -16,6 +16,7 @@ from typing import Any
 
 from psycopg.pq import TransactionStatus
 
+from fpa_core.engine.audit_log import record_migration
 from fpa_core.engine.catalog import last_values
 from fpa_core.engine.rows import Row
 from fpa_core.engine.sql.inspection import dangling
@@ -183,7 +184,7 @@ class PostgresDatabase:
         self._types: dict[str, dict[str, str]] = {}
         try:
             with self._translated("open"):
-                migrate(self._pool)
+                migrate(self._pool, note=_note_migration)
                 with self._pool.lend(_TYPES, [options.schema]) as (_, cursor):
                     for table, column, kind in cursor:
                         self._types.setdefault(table, {})[column] = kind
@@ -286,6 +287,10 @@ class PostgresDatabase:
         """Close the connections."""
         with self._translated("close"):
             self._pool.close()
+
+
+def _note_migration(connection: Connection, version: int, latest: int) -> None:
+    record_migration(SqlTables(PostgresSession(connection, {})), version, latest, None)
 
 
 @functools.cache

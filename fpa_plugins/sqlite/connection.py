@@ -14,6 +14,7 @@ from pathlib import Path
 import apsw
 
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
+from fpa_plugins.sqlite.encryption import Key
 from fpa_plugins.sqlite.forking import check_forked, close_before_forks
 from fpa_plugins.sqlite.pages import open_file
 from fpa_plugins.sqlite.read_only import ReadOnlyFile
@@ -137,10 +138,13 @@ class Pool:
     view of the data. Connections do not survive a fork: see :mod:`fpa_plugins.sqlite.forking`.
     """
 
-    def __init__(self, path: Path, *, synchronous: str, busy_timeout: float, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, synchronous: str, busy_timeout: float, read_only: bool = False, key: Key | None = None
+    ) -> None:
         self.path = path
         self.busy_timeout = busy_timeout
-        self.read_only = ReadOnlyFile(path) if read_only else None
+        self.read_only = ReadOnlyFile(path, key) if read_only else None
+        self.key = key
         self._synchronous = synchronous
         self._reset()
         close_before_forks(self)
@@ -181,7 +185,7 @@ class Pool:
         if self.read_only is not None:
             return self.read_only.connect(int(self.busy_timeout * 1000), f"PRAGMA cache_size = -{CACHE_KIB}")
         self.check_place(writing=False)
-        connection = open_file(str(self.path), apsw.SQLITE_OPEN_READWRITE)
+        connection = open_file(str(self.path), apsw.SQLITE_OPEN_READWRITE, self.key)
         connection.set_busy_handler(waiting(self.busy_timeout))
         # Plans do not depend on bound values: where they may, a statement is prepared anew each time it is given others, which takes
         # longer than most of them run.

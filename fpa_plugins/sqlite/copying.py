@@ -8,20 +8,28 @@ from pathlib import Path
 
 import apsw
 
-from fpa_core.exceptions import CorruptionError
+from fpa_core.exceptions import CorruptionError, DatabaseError
 from fpa_core.protocols import Tick
-from fpa_plugins.sqlite.pages import damaged_pages, has_checksums, open_file, verifying
+from fpa_plugins.sqlite.encryption import Key
+from fpa_plugins.sqlite.pages import damaged_pages, has_checksums, open_file, plain_uri, verifying
 
-__all__ = ["copy_database", "verified_copy"]
+__all__ = ["copy_database", "rewrite", "verified_copy"]
 
 _PAGES_AT_ONCE = 256
 
 
-def copy_database(source: apsw.Connection, target: Path, tick: Tick) -> None:
+def copy_database(source: apsw.Connection, target: Path, tick: Tick, key: Key | None = None) -> None:
     """Write the state that *source* sees to a new or an empty file, durably, readable by its owner alone.
+
+    :param key: that of the source, and of the copy.
 
     The transaction that is open for it keeps the state the same to the end, and holds no writer up; what is written meanwhile stays in the log.
     """
+    if key is not None:
+        # Pages are encrypted for their file, and so are written anew; one statement sees one state.
+        rewrite(source, target, key)
+        tick(1, 1)
+        return
     own = not source.in_transaction
     if own:
         source.execute("BEGIN")
@@ -42,22 +50,42 @@ def copy_database(source: apsw.Connection, target: Path, tick: Tick) -> None:
             source.execute("ROLLBACK")
 
 
-def verified_copy(path: Path, target: Path) -> None:
+def rewrite(source: apsw.Connection, target: Path, key: Key | None) -> None:
+    """Write the state of the store to a new or an empty file, encrypted with *key*, or not if it is None.
+
+    :param source: a connection without a transaction that was opened for URIs.
+    :raises DatabaseError: if it cannot be written; the error does not show the key.
+    """
+    if not target.exists():
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, stat.S_IRUSR | stat.S_IWUSR))
+    uri = plain_uri(target) if key is None else key.uri(target)
+    try:
+        source.execute("VACUUM INTO ?", (uri,))
+    except apsw.FullError:
+        raise  # its message names no file
+    except apsw.Error as error:
+        what = str(error).replace(uri, str(target))
+        raise DatabaseError(f"{target} cannot be written: {what}", path=str(target), operation="copy") from None
+    with target.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def verified_copy(path: Path, target: Path, key: Key | None = None) -> None:
     """Copy the database at *path* and check the copy.
 
     :raises CorruptionError: if it is damaged.
     """
-    source = open_file(str(path), apsw.SQLITE_OPEN_READONLY)
+    source = open_file(str(path), apsw.SQLITE_OPEN_READONLY, key)
     try:
-        copy_database(source, target, lambda _done, _all: None)
+        copy_database(source, target, lambda _done, _all: None, key)
     finally:
         source.close(True)
-    copy = open_file(f"{target.as_uri()}?immutable=1", apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    copy = open_file(f"{target.as_uri()}?immutable=1", apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, key)
     try:
         faults = [str(text) for (text,) in copy.execute("PRAGMA integrity_check(3)") if text != "ok"]
     finally:
         copy.close(True)
-    if verifying() and has_checksums(target):
+    if key is None and verifying() and has_checksums(target):
         faults += [f"page {number} does not match its checksum" for number in damaged_pages(target)]
     if faults:
         raise CorruptionError(

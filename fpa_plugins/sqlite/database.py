@@ -13,6 +13,7 @@ from typing import Any
 
 import apsw
 
+from fpa_core.engine.audit_log import record_migration
 from fpa_core.engine.catalog import last_values
 from fpa_core.engine.damage import damaged
 from fpa_core.engine.rows import Row
@@ -27,6 +28,7 @@ from fpa_core.patterns import start_of, text_after, translate
 from fpa_core.protocols import Capability, KindFigures, Problem, Space, StoreDescription, Tick
 from fpa_plugins.sqlite.connection import Pool, immediate, prepare_file
 from fpa_plugins.sqlite.copying import copy_database
+from fpa_plugins.sqlite.encryption import Key, check_encryption
 from fpa_plugins.sqlite.errors import translated
 from fpa_plugins.sqlite.inspection import check_schema, inspect
 from fpa_plugins.sqlite.migrations import check_current, migrate
@@ -132,6 +134,7 @@ class SqliteDatabase:
     :param synchronous: ``full`` or ``normal``.
     :param busy_timeout: how long a writer waits for another one, in seconds.
     :param read_only: change nothing and make no file.
+    :param key: of an encrypted file.
     :raises SchemaError: when the file is no database of ours, of a newer version, or its schema was changed.
     :raises CorruptionError: when it is damaged.
     :raises DatabaseError: when it cannot be opened.
@@ -150,15 +153,18 @@ class SqliteDatabase:
         }
     )
 
-    def __init__(self, path: Path, *, synchronous: str, busy_timeout: float, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, synchronous: str, busy_timeout: float, read_only: bool = False, key: Key | None = None
+    ) -> None:
         self.path = path.expanduser().absolute()
         self.migration_backup: Path | None = None
         if not read_only:
             prepare_file(self.path)
         if self.path.exists() and (reason := why_distrusted(self.path)):
             _log.warning("%s: %s: somebody else may have changed what it holds", self.path, reason)
-        self._pool = Pool(self.path, synchronous=synchronous, busy_timeout=busy_timeout, read_only=read_only)
+        self._pool = Pool(self.path, synchronous=synchronous, busy_timeout=busy_timeout, read_only=read_only, key=key)
         with translated(self.path, "open"):
+            check_encryption(self.path, key)
             check_header(self.path)
             if read_only:
                 with self._pool.reader() as connection:
@@ -166,7 +172,7 @@ class SqliteDatabase:
                     check_schema(connection, self.path)
             else:
                 with self._pool.writer() as connection:
-                    self.migration_backup = migrate(connection, self.path)
+                    self.migration_backup = migrate(connection, self.path, key=key, note=_note_migration)
                     check_schema(connection, self.path)
 
     @contextlib.contextmanager
@@ -227,7 +233,7 @@ class SqliteDatabase:
     def inspect(self) -> Iterator[Problem]:
         """Yield what is wrong with the file and between its tables."""
         with translated(self.path, "check"), self._pool.reader() as connection:
-            yield from inspect(connection, self.path)
+            yield from inspect(connection, self.path, encrypted=self._pool.key is not None)
             yield from dangling(SqliteSession(connection), str(self.path))
 
     @contextlib.contextmanager
@@ -244,7 +250,7 @@ class SqliteDatabase:
     def copy_to(self, path: Path, tick: Tick) -> None:
         """Copy one state, page by page; writers go on meanwhile."""
         with translated(self.path, "back up"), self._pool.reader() as connection:
-            copy_database(connection, path, tick)
+            copy_database(connection, path, tick, self._pool.key)
 
     def space(self) -> Space:
         """Return the size of the file, and of its free pages."""
@@ -255,7 +261,8 @@ class SqliteDatabase:
     def compact(self) -> None:
         """Rewrite the file without its free pages, in one transaction."""
         with translated(self.path, "compact"), self._pool.writer() as connection:
-            reserve_checksums(connection)  # for a file of before there were any
+            if self._pool.key is None:
+                reserve_checksums(connection)  # for a file of before there were any
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -267,6 +274,10 @@ class SqliteDatabase:
         """Release the file; SQLite folds the write-ahead log into it."""
         with translated(self.path, "close"):
             self._pool.close()
+
+
+def _note_migration(connection: apsw.Connection, version: int, backup: Path | None) -> None:
+    record_migration(SqlTables(SqliteSession(connection)), version, int(connection.pragma("user_version")), backup)
 
 
 @functools.cache

@@ -43,7 +43,8 @@ def _ours(error: apsw.Error, path: Path, operation: str) -> DatabaseError:
         problem = f": another writer held the database for too long while trying to {operation}"
         hint = "let it finish, or raise busy_timeout in [store]"
     elif isinstance(error, apsw.NotADBError):
-        kind, problem, hint = SchemaError, " is not an SQLite database, or is encrypted", "give another path"
+        kind, problem = SchemaError, " is not an SQLite database, or is encrypted with another key"
+        hint = "give another path, or its key: key or key_file in [store]"
     elif isinstance(error, apsw.CorruptError):
         kind, problem, hint = CorruptionError, f" is damaged: {error}", "restore it from a backup"
     elif isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA:

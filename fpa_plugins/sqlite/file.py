@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 import apsw
 from attrs import evolve
 
+from fpa_core.engine.sql.migrations import version_before
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_core.outputs import sync_folder
 from fpa_core.protocols import MigrationPlan, MigrationStep, StoreBackend
+from fpa_plugins.sqlite.copying import rewrite
+from fpa_plugins.sqlite.encryption import Key, is_encrypted, key_of
 from fpa_plugins.sqlite.errors import translated
 from fpa_plugins.sqlite.migrations import backup_name, known_migrations, pending_steps
 from fpa_plugins.sqlite.pages import check_header, open_file
@@ -38,9 +41,38 @@ class SqliteFile:
         self._log = self.path.with_name(f"{self.path.name}-wal")
         self._index = self.path.with_name(f"{self.path.name}-shm")
 
-    def open_copy(self, path: Path) -> StoreBackend:
-        """Open a copy, for reading only."""
-        return open_store(evolve(self._options, path=path, read_only=True, read_cache=0))
+    def _key(self, path: Path | None = None) -> Key | None:
+        """Return the key of a file, if it is encrypted."""
+        return key_of(self._options) if is_encrypted(path or self.path) else None
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the file is encrypted."""
+        return is_encrypted(self.path)
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a key is configured."""
+        return key_of(self._options) is not None
+
+    def open_copy(self, path: Path, *, key_file: Path | None = None, read_only: bool = True) -> StoreBackend:
+        """Open a copy."""
+        options = evolve(self._options, path=path, read_only=read_only, read_cache=0)
+        if key_file is not None or not is_encrypted(path):
+            options = evolve(options, key="", key_file=key_file)
+        return open_store(options)
+
+    def rewrite(self, draft: Path, *, key_file: Path | None = None, plain: bool = False) -> None:
+        """Write what the store holds to another file, under a key or without one."""
+        options = self._options if key_file is None else evolve(self._options, key="", key_file=key_file)
+        key = None if plain else key_of(options)
+        with translated(self.path, "encrypt or decrypt"):
+            source = open_file(self.path.as_uri(), apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI, self._key())
+            try:
+                source.set_busy_timeout(_PATIENCE_MS)
+                rewrite(source, draft, key)
+            finally:
+                source.close(True)
 
     def plan(self) -> MigrationPlan:
         """Look at the versions of the schema."""
@@ -49,9 +81,9 @@ class SqliteFile:
         if self.path.exists() and self.path.stat().st_size:
             with translated(self.path, "plan a migration"):
                 check_header(self.path)
-                with contextlib.closing(ReadOnlyFile(self.path).connect(_PATIENCE_MS, "")) as connection:
+                with contextlib.closing(ReadOnlyFile(self.path, self._key()).connect(_PATIENCE_MS, "")) as connection:
                     left = pending_steps(connection, self.path, steps)
-            version = left[0].version - 1 if left else steps[-1].version
+            version = version_before(steps, left)
         size = sum(file.stat().st_size for file in (self.path, self._log) if file.exists())
         folder = next((one for one in self.path.parents if one.exists()), Path())
         return MigrationPlan(
@@ -64,16 +96,21 @@ class SqliteFile:
             shutil.disk_usage(folder).free,
         )
 
-    def replace(self, draft: Path, aside: Path) -> None:
+    def replace(self, draft: Path, aside: Path | None) -> None:
         """Put another file in the place of this one, by one rename."""
         self._fold_log()
-        if self.path.exists():
+        if aside is None:
+            if self._log.exists():
+                raise DatabaseError(
+                    f"{self._log} cannot be written into the database", path=str(self.path), operation="replace"
+                )
+        elif self.path.exists():
             try:
                 os.link(self.path, aside)
             except OSError:  # a file system without links
                 shutil.copy2(self.path, aside)
         # A log that could not be folded belongs to the old file; SQLite would write it into the new one.
-        if self._log.exists():
+        if aside is not None and self._log.exists():
             self._log.rename(aside.with_name(f"{aside.name}-wal"))
         self._index.unlink(missing_ok=True)
         draft.replace(self.path)
@@ -84,7 +121,7 @@ class SqliteFile:
         if not self.path.exists() or not self.path.stat().st_size:
             return
         try:
-            connection = open_file(str(self.path), apsw.SQLITE_OPEN_READWRITE)
+            connection = open_file(str(self.path), apsw.SQLITE_OPEN_READWRITE, self._key())
             try:
                 connection.set_busy_timeout(_PATIENCE_MS)
                 connection.execute("PRAGMA journal_mode = DELETE").fetchall()

@@ -14,8 +14,18 @@ from pathlib import Path
 import apsw
 
 from fpa_core.exceptions import CorruptionError, DatabaseError
+from fpa_plugins.sqlite.encryption import Key
 
-__all__ = ["RESERVED", "check_header", "damaged_pages", "has_checksums", "open_file", "reserve_checksums", "verifying"]
+__all__ = [
+    "RESERVED",
+    "check_header",
+    "damaged_pages",
+    "has_checksums",
+    "open_file",
+    "plain_uri",
+    "reserve_checksums",
+    "verifying",
+]
 
 RESERVED = 8
 """Bytes at the end of each page that hold its checksum."""
@@ -52,14 +62,24 @@ def verifying() -> bool:
         return _load()
 
 
-def open_file(path: str, flags: int) -> apsw.Connection:
-    """Open a connection that verifies the checksums of the pages it reads, and writes those of new files."""
+def open_file(path: str, flags: int, key: Key | None = None) -> apsw.Connection:
+    """Open a connection that verifies the checksums of the pages it reads, and writes those of new files; or, with a key, decrypts and encrypts them."""
+    if key is not None:
+        connection = apsw.Connection(path, flags=flags | apsw.SQLITE_OPEN_URI)
+        key.unlock(connection)
+        return connection
     if not verifying():
         return apsw.Connection(path, flags=flags)
     connection = apsw.Connection(path, flags=flags, vfs=_VFS)
     if not flags & apsw.SQLITE_OPEN_READONLY:
         reserve_checksums(connection)
     return connection
+
+
+def plain_uri(path: Path) -> str:
+    """Return how SQLite is told to make a file that is not encrypted, though the one that it is made of may be."""
+    how = f"vfs={_VFS}&reserve={RESERVED}" if verifying() else "reserve=0"
+    return f"{path.as_uri()}?key=&{how}"
 
 
 def reserve_checksums(connection: apsw.Connection) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen, validators
 
-from fpa_core.config import Duration
+from fpa_core.config import Duration, Secret
 from fpa_core.exceptions import MissingDependencyError
 from fpa_core.hookspecs import RegisterStore, hookimpl
 
@@ -31,6 +31,8 @@ class SqliteOptions:
     :ivar busy_timeout: how long a writer waits for another one, in seconds or as text such as ``"30s"``.
     :ivar seal_rows: on closing after a write, quotes and trades of a symbol with at least so many single rows are sealed into segments.
     :ivar read_only: change nothing and make no file: for a copy, for a disk that cannot be written, or beside a program that writes.
+    :ivar key: encrypts the file; write ``"${FPA_STORE_KEY}"`` rather than the key itself. It is never shown.
+    :ivar key_file: a file with the key instead, which only its owner may read.
     :ivar read_cache: bytes of memory for sealed rows that were read for a range of time, decoded, so that reading it again is faster; 0 for none.
     """
 
@@ -40,6 +42,8 @@ class SqliteOptions:
     seal_rows: int | None = field(default=8_192, validator=validators.optional(validators.ge(1)))  # type: ignore[arg-type]
     read_cache: int = field(default=64 * 2**20, validator=validators.ge(0))
     read_only: bool = False
+    key: str = field(default="", converter=Secret)
+    key_file: Path | None = None
 
 
 def open_store(options: SqliteOptions) -> StoreBackend:
@@ -47,6 +51,7 @@ def open_store(options: SqliteOptions) -> StoreBackend:
     try:
         from fpa_core.engine.store import EngineStore
         from fpa_plugins.sqlite.database import SqliteDatabase
+        from fpa_plugins.sqlite.encryption import key_of
     except ModuleNotFoundError as error:
         if error.name not in {"apsw", "pyarrow", "numpy"}:
             raise
@@ -62,6 +67,7 @@ def open_store(options: SqliteOptions) -> StoreBackend:
         synchronous=options.synchronous,
         busy_timeout=options.busy_timeout,
         read_only=options.read_only,
+        key=key_of(options),
     )
     return EngineStore(database, seal_rows=options.seal_rows, read_cache=options.read_cache)
 

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import apsw
 
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
+from fpa_plugins.sqlite.encryption import Key
 from fpa_plugins.sqlite.pages import open_file
 
 __all__ = ["ReadOnlyFile"]
@@ -27,8 +28,9 @@ class ReadOnlyFile:
     :raises DatabaseError: if there is no such file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: Key | None = None) -> None:
         self._path = path
+        self._key = key
         self._log = path.with_name(path.name + "-wal")
         self._index = path.with_name(path.name + "-shm")
         self._frozen: weakref.WeakKeyDictionary[apsw.Connection, _Stamp] = weakref.WeakKeyDictionary()
@@ -49,7 +51,9 @@ class ReadOnlyFile:
         elif not os.access(self._index, os.W_OK):
             how = "?readonly_shm=1"  # also when there is none: SQLite would make it
         try:
-            connection = open_file(f"{self._path.as_uri()}{how}", apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+            connection = open_file(
+                f"{self._path.as_uri()}{how}", apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, self._key
+            )
             connection.set_busy_timeout(busy_timeout_ms)
             connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
             connection.execute(f"{settings}; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON").fetchall()

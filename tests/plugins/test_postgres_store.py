@@ -28,6 +28,7 @@ from sqlite_layouts import laid_out
 
 import fpa_core
 from fpa_core import export
+from fpa_core import open as open_layer
 from fpa_core.arrow.conversion import to_table
 from fpa_core.engine.sql.migrations import Migration
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError, DataError, MissingDependencyError, SchemaError
@@ -320,6 +321,28 @@ def test_a_full_store_is_sound(options: PostgresOptions) -> None:
         for refused in (database.space, database.compact, lambda: database.copy_to(Path("x"), lambda *_: None)):
             with pytest.raises(DatabaseError, match="'postgres' does not offer"):
                 refused()
+
+
+def test_audit_log_and_its_anchor(schemas: Schemas, tmp_path: Path) -> None:
+    """A new schema begins its audit log; the anchor goes where the configuration says, and shows what is changed past the program."""
+    own = schemas.options("audited")
+    values = {"backend": "postgres", "dsn": str(own.dsn), "schema": own.schema}
+    with schemas.connection() as admin:
+        admin.execute("DROP SCHEMA IF EXISTS audited CASCADE")
+        anchored = {"store": values, "audit": {"anchor": str(tmp_path / "the.anchor"), "key": "k" * 16}}
+        with open_layer(config=anchored, lazy=True) as data:
+            fill(data.store)
+            log = list(data.operations.audit_log())
+            assert ["create", "write"] == [entry.action for entry in log[:2]]
+            report = data.operations.verify_audit_log()
+            assert (len(log), None, ()) == (report.entries, report.first_bad, report.problems)
+            admin.execute("DELETE FROM audited.audit_log WHERE seq > 5")
+            assert 6 == data.operations.verify_audit_log().first_bad
+            admin.execute("UPDATE audited.audit_log SET user_name = 'nobody' WHERE seq = 3")
+            assert 3 == data.operations.verify_audit_log().first_bad
+        with open_layer(config={"store": values}, lazy=True) as data:
+            problems = data.operations.verify_audit_log().problems
+            assert "no anchor outside the database" in problems[0].problem
 
 
 NEXT = Migration(

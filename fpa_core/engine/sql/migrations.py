@@ -10,7 +10,7 @@ from attrs import frozen
 
 from fpa_core.exceptions import SchemaError
 
-__all__ = ["Migration", "migrations_in", "pending"]
+__all__ = ["Migration", "migrations_in", "pending", "version_before"]
 
 
 @frozen
@@ -60,3 +60,9 @@ def pending(steps: Sequence[Migration], applied: Sequence[tuple[int, str, str]],
                 operation="open",
             )
     return list(steps[len(applied) :])
+
+
+def version_before(steps: Sequence[Migration], left: Sequence[Migration]) -> int:
+    """Return the version of a schema that *left*, the last ones of *steps*, still have to be applied to; 0 for an empty database."""
+    done = len(steps) - len(left)
+    return steps[done - 1].version if done else 0

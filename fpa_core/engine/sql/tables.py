@@ -1,7 +1,8 @@
-"""The five parts of the port, over one session."""
+"""The six parts of the port, over one session."""
 
 from __future__ import annotations
 
+from fpa_core.engine.sql.audit_log import SqlAuditLog
 from fpa_core.engine.sql.batches import SqlBatches
 from fpa_core.engine.sql.coverage import SqlCoverage
 from fpa_core.engine.sql.quarantine import SqlQuarantine
@@ -21,3 +22,4 @@ class SqlTables:
         self.batches = SqlBatches(session)
         self.quarantine = SqlQuarantine(session)
         self.coverage = SqlCoverage(session)
+        self.audit_log = SqlAuditLog(session)

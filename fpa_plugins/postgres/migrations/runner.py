@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
-from fpa_core.engine.sql.migrations import Migration, migrations_in, pending
+from fpa_core.engine.sql.migrations import Migration, migrations_in, pending, version_before
 from fpa_core.exceptions import DatabaseError, SchemaError
-from fpa_plugins.postgres.connection import Pool
+from fpa_plugins.postgres.connection import Connection, Pool
 
 __all__ = ["known_migrations", "migrate"]
+
+Note: TypeAlias = Callable[[Connection, int, int], object]
 
 _STATE = b"""
 SELECT current_setting('server_encoding'), to_regnamespace(quote_ident($1)) IS NOT NULL, to_regclass('schema_versions') IS NOT NULL,
@@ -24,8 +26,15 @@ def known_migrations() -> list[Migration]:
     return migrations_in(__package__)
 
 
-def migrate(pool: Pool, migrations: Sequence[Migration] | None = None) -> None:
+def migrate(
+    pool: Pool,
+    migrations: Sequence[Migration] | None = None,
+    *,
+    note: Note = lambda _connection, _version, _latest: None,
+) -> None:
     """Bring the schema of *pool* to the last of *migrations*.
+
+    :param note: called in the transaction, with the version before and after, to record what was done.
 
     :raises SchemaError: if the schema belongs to another program, comes from a newer version, or its past steps are not ours.
     """
@@ -36,7 +45,7 @@ def migrate(pool: Pool, migrations: Sequence[Migration] | None = None) -> None:
         return
     if pool.read_only:
         raise SchemaError(
-            f"{pool.server}: the schema {pool.schema} has version {left[0].version - 1}, and reading it needs {steps[-1].version}",
+            f"{pool.server}: the schema {pool.schema} has version {version_before(steps, left)}, and reading it needs {steps[-1].version}",
             hint="open it once without read_only, which brings it up to date",
             path=pool.server,
             operation="open",
@@ -52,6 +61,8 @@ def migrate(pool: Pool, migrations: Sequence[Migration] | None = None) -> None:
                 b"INSERT INTO schema_versions (version, name, checksum, applied_ns) VALUES ($1, $2, $3, $4)",
                 [step.version, step.name, step.checksum, time.time_ns()],
             )
+        if left:
+            note(connection, version_before(steps, left), left[-1].version)
 
 
 def _pending(pool: Pool, connection: Any, state: Any, steps: Sequence[Migration]) -> tuple[bool, list[Migration]]:

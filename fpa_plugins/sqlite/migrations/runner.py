@@ -6,17 +6,18 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import apsw
 
 from fpa_core.engine.condensed import digest
-from fpa_core.engine.sql.migrations import Migration, migrations_in, pending
+from fpa_core.engine.sql.migrations import Migration, migrations_in, pending, version_before
 from fpa_core.exceptions import DatabaseError, SchemaError
 from fpa_plugins.sqlite.connection import immediate
 from fpa_plugins.sqlite.copying import verified_copy
+from fpa_plugins.sqlite.encryption import Key
 
 __all__ = [
     "APPLICATION_ID",
@@ -29,6 +30,8 @@ __all__ = [
     "take",
 ]
 
+Note: TypeAlias = Callable[[apsw.Connection, int, Path | None], object]
+
 APPLICATION_ID = 0x46504131
 """Marks our files in their header: the letters FPA1."""
 
@@ -38,9 +41,18 @@ def known_migrations() -> list[Migration]:
     return migrations_in(__package__)
 
 
-def migrate(connection: apsw.Connection, path: Path, migrations: Sequence[Migration] | None = None) -> Path | None:
+def migrate(
+    connection: apsw.Connection,
+    path: Path,
+    migrations: Sequence[Migration] | None = None,
+    *,
+    key: Key | None = None,
+    note: Note = lambda _connection, _version, _backup: None,
+) -> Path | None:
     """Bring the database to the last of *migrations*; return the backup made on the way, if there was anything to back up.
 
+    :param key: that of the database, which the backup keeps.
+    :param note: called in the transaction, with the version before and the backup, to record what was done.
     :raises SchemaError: when the file belongs to another program, comes from a newer version, or its past steps are not ours.
     :raises CorruptionError: when it is damaged: a migration would spread the damage.
     """
@@ -50,8 +62,11 @@ def migrate(connection: apsw.Connection, path: Path, migrations: Sequence[Migrat
     with immediate(connection):
         # Another process may have been faster: look again now that nobody else can write.
         left = pending_steps(connection, path, steps)
-        backup = _back_up(path, left[0].version - 1) if left and left[0].version > 1 else None
+        version = version_before(steps, left)
+        backup = _back_up(path, version, key) if left and version else None
         take(connection, left)
+        if left:
+            note(connection, version, backup)
     return backup
 
 
@@ -76,7 +91,7 @@ def check_current(connection: apsw.Connection, path: Path) -> None:
     steps = known_migrations()
     if left := pending_steps(connection, path, steps):
         raise SchemaError(
-            f"{path}: its schema is {left[0].version - 1}, and reading it needs {steps[-1].version}",
+            f"{path}: its schema is {version_before(steps, left)}, and reading it needs {steps[-1].version}",
             hint="`fpa store migrate` brings it up to date, under a backup",
             path=str(path),
             operation="open",
@@ -110,7 +125,7 @@ def backup_name(path: Path, version: int) -> Path:
     return next(found for name in names if not (found := path.with_name(name)).exists())
 
 
-def _back_up(path: Path, version: int) -> Path:
+def _back_up(path: Path, version: int, key: Key | None) -> Path:
     """Copy the database, by a connection of its own, as it is before the migration; nobody else migrates meanwhile."""
     try:
         for left in path.parent.glob(f"{path.name}.v*.bak.part"):
@@ -118,7 +133,7 @@ def _back_up(path: Path, version: int) -> Path:
         target = backup_name(path, version)
         draft = target.with_name(f"{target.name}.part")
         try:
-            verified_copy(path, draft)
+            verified_copy(path, draft, key)
             draft.rename(target)
         finally:
             draft.unlink(missing_ok=True)
