@@ -37,6 +37,7 @@ Prices: TypeAlias = Literal["decimal", "float", "scaled", "text"]
 """``decimal``: Arrow decimals, or text if no decimal type holds all values. ``float``: the nearest 64-bit float of each. ``scaled``: 64-bit integers,
 the field's metadata telling the scale, or decimals, without that, where they do not fit. ``text``: canonical texts."""
 
+_FORMS = get_args(Prices)
 _EXACT_INTEGER = 2**53
 _EXACT_POWER = 22
 """A float holds integers to 2**53 and powers of ten to 10**22 exactly, so one division of them rounds once, which is to the nearest."""
@@ -47,9 +48,8 @@ def check_prices(prices: str) -> None:
 
     :raises DataError: if it is unknown; the message lists the known forms.
     """
-    if prices not in get_args(Prices):
-        forms = ", ".join(get_args(Prices))
-        raise DataError(f"prices: unknown form {prices!r}; one of: {forms}", field="prices", value=prices)
+    if prices not in _FORMS:
+        raise DataError(f"prices: unknown form {prices!r}; one of: {', '.join(_FORMS)}", field="prices", value=prices)
 
 
 @define

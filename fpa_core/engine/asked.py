@@ -11,12 +11,16 @@ from fpa_core.protocols import QuarantineQuery, Query
 __all__ = ["check_quarantine_query", "check_query", "check_values"]
 
 
+_ASKED = ("subjects", "patterns", "origins", "batch", "limit")
+
+
 def check_query(query: Query) -> None:
     """Check what a query of rows asks for."""
-    numbers = {"batch": query.batch, "limit": query.limit}
-    check_values(
-        {**numbers, "subject": query.subjects, "pattern": query.patterns, "origin": query.origins, **query.equal}
-    )
+    for name in _ASKED:
+        if (given := getattr(query, name)) is not None:
+            _check(name, given)
+    if query.equal:
+        check_values(query.equal)
 
 
 def check_quarantine_query(query: QuarantineQuery) -> None:
@@ -31,11 +35,15 @@ def check_values(values: Mapping[str, Any]) -> None:
     :raises DataError: if a number is beyond 64 bits, or a text is not valid Unicode.
     """
     for name, given in values.items():
-        for value in given if isinstance(given, tuple) else (given,):
-            if isinstance(value, str) and not value.isascii():
-                _check_text(name, value)
-            elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-                raise DataError(f"{name}: {value} is beyond 64 bits", field=name, value=value)
+        _check(name, given)
+
+
+def _check(name: str, given: Any) -> None:
+    for value in given if isinstance(given, tuple) else (given,):
+        if isinstance(value, str) and not value.isascii():
+            _check_text(name, value)
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise DataError(f"{name}: {value} is beyond 64 bits", field=name, value=value)
 
 
 def _check_text(name: str, text: str) -> None:

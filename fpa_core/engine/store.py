@@ -125,11 +125,11 @@ class EngineStore:
         self, query: Query, rows: int = 16_384, *, columns: Sequence[str] | None = None, scaled: bool = False
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of *query* in order."""
-        from fpa_core.engine import scan
+        from fpa_core.engine.scan import scan
 
         check_query(query)
         with self.database.reader(f"read {query.kind.name}") as tables:
-            yield from scan.scan(tables, query, rows, columns, scaled=scaled, cache=self._segments)
+            yield from scan(tables, query, rows, columns, scaled=scaled, cache=self._segments)
 
     def latest(self, kind: Kind, subject: str) -> Sequence[Any] | None:
         """Return the values of the last row of a multiset's subject; None if only a scan can tell."""
@@ -169,11 +169,11 @@ class EngineStore:
 
     def count(self, query: Query) -> int:
         """Count the rows of *query*."""
-        from fpa_core.engine import scan
+        from fpa_core.engine.scan import count
 
         check_query(query)
         with self.database.reader(f"count {query.kind.name}") as tables:
-            return scan.count(tables, query)
+            return count(tables, query)
 
     def inventory(self, kind: Kind) -> Sequence[InventoryEntry]:
         """Return how many rows of each subject there are, and from when to when."""

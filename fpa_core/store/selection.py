@@ -105,9 +105,9 @@ class Selection(Generic[R]):
 
     def scan(self, rows: int = ROWS) -> Iterator[pa.RecordBatch]:
         """Yield Arrow batches of at most *rows* as the store has them, with decimals as scaled integers wherever these hold them."""
-        from fpa_core.arrow import decimals
+        from fpa_core.arrow.decimals import narrowed
 
-        return (decimals.narrowed(self.query.kind, batch) for batch in self._read(rows))
+        return (narrowed(self.query.kind, batch) for batch in self._read(rows))
 
     def batches(self, rows: int = ROWS, prices: Prices = "decimal") -> Iterator[pa.RecordBatch]:
         """Yield Arrow batches of at most *rows*; the type of a decimal column, or its scale, may differ from one to the next.
@@ -172,13 +172,13 @@ class Selection(Generic[R]):
 
         :param prices: the form of decimal columns, see :data:`fpa_core.arrow.decimals.Prices`.
         """
-        from fpa_core.arrow import decimals
+        from fpa_core.arrow.decimals import check_prices, table_of
 
-        decimals.check_prices(prices)
+        check_prices(prices)
         kind = self.query.kind
 
         def load() -> pa.Table:
-            return decimals.table_of(kind, self.names, list(self.scan(ROWS)), prices)
+            return table_of(kind, self.names, list(self.scan(ROWS)), prices)
 
         return self._cached(f"table:{prices}", load)
 
