@@ -8,7 +8,7 @@ A plugin is a module, or any object, installed under the entry-point group ``fpa
     def fpa_register_rules(register):
         register(RoundLot)
 
-Hooks are called once, when a data layer is opened, never per record.
+Hooks that register are called once, when a data layer is opened; notifications once for each committed batch. None is called per record.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def fpa_register_commands(cli: click.Group) -> None:
 
 @hookspec
 def fpa_ingested(receipt: Receipt) -> None:
-    """React to a batch after its commit."""
+    """React to a committed batch, before the writing call returns; each group of a stream is one."""
 
 
 @hookspec
