@@ -135,7 +135,7 @@ def test_open_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: 
         data.ingest(QUOTE)
     with fpa_core.open(tmp_path / name) as data:
         assert [QUOTE] == data.select(Quote).to_list()
-    assert {name, "fpa.toml"} == {each.name for each in tmp_path.iterdir()}
+    assert {name, f"{name}.anchor", "fpa.toml"} == {each.name for each in tmp_path.iterdir()}
 
 
 def test_open_with_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,8 @@ def _restored():
 
 def test_nothing_is_installed_by_an_import():
     """A library does not decide where messages go."""
-    assert logging.getLogger("fpa").handlers == []
+    code = "import logging, fpa_core.layer, fpa_core.log; print(logging.getLogger('fpa').handlers)"
+    assert "[]\n" == subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
 def test_text_for_people(capsys):

@@ -236,7 +236,7 @@ def test_open_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_capabilities(backend: StoreBackend) -> None:
     """It knows the past, undoes and seals, and outlives no process."""
-    assert {Capability.KNOWN_AT, Capability.UNDO, Capability.SEAL} == backend.capabilities
+    assert {Capability.KNOWN_AT, Capability.VERSIONS, Capability.UNDO, Capability.SEAL} == backend.capabilities
 
 
 def test_busy_writer_is_told() -> None:

@@ -6,7 +6,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -165,11 +165,9 @@ def test_other_engine_errors_are_ours_too(backend: StoreBackend) -> None:
 
 def test_clock_may_step_back(store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches are recorded in order even when the clock steps back."""
-    times: Iterator[int] = iter([2_000, 2_000, 1_000, 1_000])
-    step: Callable[[], int] = lambda: next(times)  # noqa: E731
-    monkeypatch.setattr("fpa_core.engine.transaction.time.time_ns", step)
-    store.save(Quote("A", Instant(1), 1, 2))
-    store.save(Quote("A", Instant(2), 1, 2))
+    for now in (2_000, 1_000):
+        monkeypatch.setattr("fpa_core.engine.transaction.time.time_ns", lambda now=now: now)
+        store.save(Quote("A", Instant(now), 1, 2))
     assert [2_001, 2_000] == [batch.recorded_ns for batch in store.batches()]
 
 
