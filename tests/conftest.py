@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fpa_core.testing.store import StoreFactory  # the kit is imported once the profile of Hypothesis is loaded
 
 settings.register_profile("fast", max_examples=25, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
-settings.register_profile("default", max_examples=60, deadline=None)
+settings.register_profile("default", max_examples=40, deadline=None)
 settings.register_profile("torture", max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
 # What a change breaks must be told from what chance finds: the same examples on every run of CI, new ones everywhere else.
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
