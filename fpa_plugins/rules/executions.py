@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from decimal import Decimal
@@ -139,7 +140,8 @@ class OfOrder(Rule):
         if order is None:
             return None
         filled[fill.fill_id or len(filled)] = fill.quantity
-        problems = list(_problems(fill, order, sum(filled.values(), Decimal(0))))
+        total = functools.reduce(EXACT.add, filled.values())
+        problems = list(_problems(fill, order, total))
         return Failure(f"{'; '.join(problems)}: order {fill.order_id}") if problems else True
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import PluginError
-from fpa_core.kinds import QUOTES
+from fpa_core.kinds import KINDS, QUOTES
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Tally
@@ -60,7 +60,7 @@ def test_standard_rules_are_usable(rule):
     assert "Good" in described["doc"]
     assert "Bad" in described["doc"]
     assert all(f":ivar {name}:" in described["doc"] for name in described["parameters"])
-    assert rule.id.partition(".")[0] in {"quote", "trade", "bar", "time", "order", "position", "snapshot"}
+    assert rule.id.partition(".")[0] in {"time", *(kind.singular for kind in KINDS.values())}
 
 
 def test_import_is_cheap():

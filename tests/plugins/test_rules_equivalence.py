@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 
 from fpa_core.arrow.conversion import to_table
 from fpa_core.arrow.parsing import decimal_column
-from fpa_core.kinds import KINDS
+from fpa_core.exceptions import DataError
+from fpa_core.kinds import BARS, KINDS
 from fpa_core.models import (
     Bar,
+    CashFlow,
+    CashFlowType,
+    CorporateAction,
+    CorporateActionType,
+    Fill,
     Order,
     OrderStatus,
     OrderType,
@@ -29,6 +35,8 @@ from fpa_plugins.rules.bands import Bands
 from fpa_plugins.rules.bar_history import Conflict
 from fpa_plugins.rules.bar_times import Day, Interval
 from fpa_plugins.rules.bars import Range
+from fpa_plugins.rules.executions import Amount, OutsideBar
+from fpa_plugins.rules.executions import Duplicate as FillDuplicate
 from fpa_plugins.rules.identities import TradeId
 from fpa_plugins.rules.jumps import TradeJump
 from fpa_plugins.rules.orders import Overfill
@@ -64,9 +72,69 @@ BAR_TIMES = st.integers(-12, 12).map(lambda number: NOW + number * 7 * 3600 * 10
 )
 """Times some hours apart, and the ends of time."""
 
+ACCOUNTS = st.sampled_from(["default", "b"])
+
+STORED_ORDERS = {
+    ("1", "default"): Order("1", "IBM", 11, "buy", "limit", "partially_filled", 10, limit_price=10, updated_at=NOW),
+    ("2", "b"): Order("2", "SPY", "10.51", "sell", "limit", limit_price="10.01", account="b"),
+}
+STORED_BARS = [
+    Bar("IBM", NOW - NOW % (86_400 * 10**9), 10, "10.51", "9.99", 10, 1, "1d"),
+    Bar("SPY", NOW - NOW % (86_400 * 10**9), None, None, None, 10, 1, "1d"),
+]
+
+
+def stored_order(order_id, account):
+    return STORED_ORDERS.get((order_id, account))
+
+
+def stored_bars(symbols, interval, start_ns, end_ns, *, last=None):
+    """Yield the stored bars, of which there is one for each symbol."""
+    found = [
+        bar
+        for bar in STORED_BARS
+        if bar.symbol in symbols and bar.interval == interval and start_ns <= bar.ts_ns < end_ns
+    ]
+    columns = ["symbol", "timestamp", "open", "high", "low", "close", "volume"]
+    for bar in found[:last]:
+        yield from to_table(BARS, [bar]).select(columns).to_batches()
+
 
 def numbers(*, wild):
     return WILD if wild else TAME
+
+
+@st.composite
+def fills(draw, times, symbols, number):
+    """Draw a fill; its amount is often what price, quantity and fee make, or nearly so."""
+    maybe = st.none() | number
+    fill = draw(
+        st.builds(
+            Fill,
+            symbols,
+            times,
+            st.sampled_from(Side),
+            number,
+            number,
+            ACCOUNTS,
+            st.sampled_from([None, "1", "2", "3"]),
+            st.sampled_from([None, "1", "2", "3"]),
+            maybe,
+            fee_currency=st.sampled_from([None, "USD", "EUR"]),
+            multiplier=maybe,
+            amount=maybe,
+        )
+    )
+    return draw(st.just(fill) | st.sampled_from(["0", "0.01", "0.02"]).map(lambda off: with_amount(fill, Decimal(off))))
+
+
+def with_amount(fill, off):
+    """Return the fill with the amount that it makes, and *off* more, if that is a number a record may hold."""
+    value = EXACT.minus(EXACT.multiply(fill.signed_quantity, EXACT.multiply(fill.price, fill.multiplier or Decimal(1))))
+    try:
+        return attrs.evolve(fill, amount=EXACT.add(EXACT.subtract(value, fill.fee or Decimal(0)), off))
+    except (ArithmeticError, DataError):
+        return fill
 
 
 @st.composite
@@ -113,6 +181,7 @@ def records(draw, kind):
             timestamp=st.none() | times,
             updated_at=st.none() | times,
             notional=maybe,
+            account=ACCOUNTS,
         ),
         "positions": st.builds(
             Position,
@@ -126,17 +195,43 @@ def records(draw, kind):
             asset_class=st.sampled_from([None, "us_equity", "us_option"]),
         ),
         "snapshots": st.builds(PortfolioSnapshot, times, number, cash=maybe, day_pnl=maybe),
+        "fills": fills(times | BAR_TIMES, symbols, number),
+        "corporate_actions": st.builds(
+            CorporateAction,
+            symbols,
+            times | BAR_TIMES,
+            st.sampled_from(CorporateActionType),
+            maybe,
+            maybe,
+            maybe,
+            new_symbol=st.sampled_from([None, "SPY"]),
+            basis_fraction=maybe,
+            record_date=st.none() | times,
+            payable_date=st.none() | times,
+        ),
+        "cash": st.builds(
+            CashFlow,
+            times,
+            st.sampled_from(CashFlowType),
+            number,
+            st.sampled_from(["USD", "EUR"]),
+            account=ACCOUNTS,
+            symbol=st.none() | symbols,
+            transaction_id=st.sampled_from([None, "1", "2"]),
+        ),
     }[kind]
     return draw(st.lists(one, max_size=8))
 
 
 def passed(rule, kind, table, records=None):
-    (verdict,) = RuleSet([rule]).validate(kind, table, records=records, now_ns=NOW)
+    (verdict,) = RuleSet([rule]).validate(
+        kind, table, records=records, now_ns=NOW, stored=stored_order, stored_bars=stored_bars
+    )
     return verdict.passed.to_pylist()
 
 
 def checked(rule, records):
-    needs = {"now_ns": NOW, "memory": {}, "stored": lambda _: None, "stored_bars": None}
+    needs = {"now_ns": NOW, "memory": {}, "stored": stored_order, "stored_bars": stored_bars}
     given = {name: needs[name] for name in rule.needs}
     return [
         verdict if verdict is None else bool(verdict) for verdict in (rule.check(each, **given) for each in records)
@@ -165,6 +260,9 @@ CASES = [rule(severity="warning") for rule in RULES if rule.scope != "dataset"] 
     Interval(severity="warning", many=2, min_fit=50),
     Day(severity="warning", window=1),
     TradeId(severity="warning", window=2),
+    Amount(severity="warning", tolerance=0),
+    FillDuplicate(severity="warning", window=1),
+    OutsideBar(severity="warning", max_rel=0),
 ]
 RULES_OF = {name: [rule for rule in CASES if name in rule.kinds] for name in KINDS}
 
@@ -190,7 +288,9 @@ def in_order(result):
 
 def of_one(case):
     """Return a backend for the cases that share no id with this one's: an engine takes each id once."""
-    return DataValidator(RuleSet([case]), now_ns=lambda: NOW, examples=100)
+    return DataValidator(
+        RuleSet([case]), now_ns=lambda: NOW, stored=stored_order, stored_bars=stored_bars, examples=100
+    )
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 
@@ -41,6 +42,8 @@ def test_a_fill_fits_its_order(data):
     assert ["a sell of A, not a buy of A: order o1"] == messages(data, rule, fill(9, 1, side="sell"))
     assert ["a buy of B, not a buy of A: order o1"] == messages(data, rule, fill(9, 1, symbol="B"))
     assert ["110 are filled of 100: order o1"] == messages(data, rule, fill(10, 60, "1"), fill(10, 50, "2"))
+    (told,) = messages(data, rule, fill(10, 100, "1"), fill(10, Decimal("1E-30"), "2"))
+    assert told.startswith("100.000000000000000000000000000001 are filled of 100"), "the sum is exact"
     assert [] == messages(data, rule, Fill("A", DAY, "sell", 99, 1, "other", "1", "o1")), (
         "it is the order of another account"
     )

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from fpa_core import calendars
 from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import ConfigError, MissingDependencyError
 from fpa_core.kinds import kind_of
@@ -16,7 +17,6 @@ from fpa_plugins.rules import (
     bands,
     bar_history,
     bar_times,
-    calendars,
     executions,
     identities,
     jumps,
@@ -391,6 +391,7 @@ def test_unknown_calendar():
 def test_calendars_are_an_extra(monkeypatch):
     """Where the package is missing, the error says how to install it, when the rules are configured."""
     calendars.sessions.cache_clear()
+    calendars._calendar.cache_clear()
     monkeypatch.setitem(sys.modules, "exchange_calendars", None)
     with pytest.raises(MissingDependencyError, match="need exchange_calendars") as caught:
         configure([sessions.Session], "standard", {"time.session": {"calendar": "XNYS"}})
