@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -26,6 +28,11 @@ settings.register_profile("torture", max_examples=2_000, deadline=None, suppress
 # What a change breaks must be told from what chance finds: the same examples on every run of CI, new ones everywhere else.
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
 settings.load_profile(os.environ.get("FPA_HYPOTHESIS", "ci" if os.environ.get("CI") == "true" else "default"))
+
+# pytest-xdist starts its workers by `python -c`. Without a file and a specification of the main module pyspark takes itself for running
+# its own doctests, looks for a whole Spark and exits; with that of `python -m pytest` a worker is like a run without workers.
+if sys.modules["__main__"].__spec__ is None and not hasattr(sys.modules["__main__"], "__file__"):
+    sys.modules["__main__"].__spec__ = importlib.util.find_spec("pytest.__main__")
 
 SHARED_DATA = Path(os.environ.get("FPA_SHARED_DATA") or Path(__file__).resolve().parents[1] / "../shared/data")
 
