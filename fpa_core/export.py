@@ -41,7 +41,7 @@ GROUP_ROWS = 131_072
 
 @frozen
 class _Plain:
-    """A column of a table that is no kind: how its values are written.
+    """A column of a table other than those of kinds: how its values are written.
 
     :ivar type: as for :class:`fpa_core.kinds.Column`, or ``number`` for floats and booleans, ``other`` for what is written as text.
     """

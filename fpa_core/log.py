@@ -136,7 +136,7 @@ class _PrivateFile(logging.FileHandler):
         return open(descriptor, "a", encoding=self.encoding, errors=self.errors)  # noqa: PTH123 - it is a descriptor
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the standard library's name
-        """Say once that lines cannot be written, as on a full disk, and go on; standard error has them, too."""
+        """Report once that lines cannot be written, as on a full disk, and go on; standard error has them, too."""
         del record
         if not self._told:
             self._told = True

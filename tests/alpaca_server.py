@@ -314,7 +314,7 @@ class _Handler(BaseHTTPRequestHandler):
     state: AlpacaServer
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Say nothing."""
+        """Do nothing."""
 
     def do_GET(self) -> None:
         """Answer."""

@@ -147,6 +147,6 @@ class AuditTrail:
     listeners: list[Callable[[AuditEntry], None]] = field(factory=list)
 
     def committed(self, entry: AuditEntry) -> None:
-        """Tell that an entry has been committed. The listeners raise nothing: the change is made."""
+        """Notify the listeners of a committed entry; they must not raise, since the change is made."""
         for listener in self.listeners:
             listener(entry)

@@ -28,7 +28,7 @@ __all__ = ["Operations"]
 
 
 def silent(_done: int, _all: int) -> None:
-    """Tell nobody."""
+    """Ignore the progress."""
 
 
 class Operations:

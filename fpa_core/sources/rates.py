@@ -46,7 +46,7 @@ class RateLimiter:
             return max(SHORTEST, self._begun[0] + self._limit.seconds - now)  # which rounding may make nothing
 
     def pause(self, seconds: float) -> None:
-        """Let no request begin for so many seconds, because the source asked for it."""
+        """Hold back requests for so many seconds, because the source asked for it."""
         with self._lock:
             self._not_before = max(self._not_before, self._monotonic() + seconds)
 

@@ -91,7 +91,7 @@ def exchange() -> Iterator[Exchange]:
         protocol_version = "HTTP/1.1"
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            """Say nothing."""
+            """Do nothing."""
 
         def do_GET(self) -> None:
             """Answer."""

@@ -126,7 +126,7 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.5, LIFETIME - 1, LIFETIME, 1e6]))
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.clock.now += seconds
 
     @rule(handle=handles, limit=st.none() | st.integers(1, 3))
