@@ -11,16 +11,16 @@ from fpa_core.protocols import QuarantineQuery, Query
 __all__ = ["check_quarantine_query", "check_query", "check_values"]
 
 
-_ASKED = ("subjects", "patterns", "origins", "batch", "limit")
+_FURTHER = ("origins", "batch", "limit")
 
 
 def check_query(query: Query) -> None:
     """Check what a query of rows asks for."""
-    for name in _ASKED:
-        if (given := getattr(query, name)) is not None:
-            _check(name, given)
-    if query.equal:
-        check_values(query.equal)
+    for subject in query.subjects or ():
+        if not (type(subject) is str and subject.isascii()):
+            _check("subjects", subject)
+    if query.patterns or query.equal or any(getattr(query, name) is not None for name in _FURTHER):
+        check_values({"patterns": query.patterns, **{name: getattr(query, name) for name in _FURTHER}, **query.equal})
 
 
 def check_quarantine_query(query: QuarantineQuery) -> None:
