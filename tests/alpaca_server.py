@@ -359,7 +359,7 @@ class _Http(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients go away as they like."""
+        """Do nothing: clients may disconnect at any time."""
 
 
 @contextlib.contextmanager

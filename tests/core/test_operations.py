@@ -101,7 +101,7 @@ def odd_reason(tables: Writer) -> None:
 
 
 def early_version(tables: Writer) -> None:
-    """Let an earlier version end after the one that reads return has begun."""
+    """Make an earlier version end after the version that reads return has begun."""
     bar = next(iter(tables.rows.at(BARS, [("A", "1m", T)])))
     tables.rows.insert_history(BARS, [(*bar[:-2], 1, None, tables.batches.find(limit=1)[0].id, "revised")])
 
@@ -111,7 +111,7 @@ def lost_segment(tables: Writer) -> None:
 
 
 def changed_catalog(tables: Writer) -> None:
-    """Say of a segment that it has one row less."""
+    """Lower the row count of a segment in the catalog by one."""
     info = next(tables.segments.find(Query(TRADES, ("SEALED",))))
     content = tables.segments.contents([info.id])[info.id]
     tables.segments.remove([info.id])

@@ -50,7 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _umask() -> Iterator[None]:
-    """Let the system hide nothing by itself."""
+    """Clear the umask, so that the system restricts no permissions by itself."""
     before = os.umask(0)
     yield
     os.umask(before)

@@ -155,7 +155,7 @@ def test_invalid_trades(server: AlpacaServer, source: Callable[..., Any]) -> Non
 
 
 def test_unreadable_rows(server: AlpacaServer, source: Callable[..., Any]) -> None:
-    """A row that is no record is rejected with its text and the reason; those beside it are read."""
+    """A row that cannot be parsed is rejected with its text and the reason; those beside it are read."""
     server.add("trades", "AAPL", T0, TRADE)
     server.add("trades", "AAPL", T0 + 1, {"x": "D", "s": 1})
     server.add("trades", "AAPL", T0 + 2, TRADE | {"p": "many"})

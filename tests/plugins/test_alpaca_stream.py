@@ -203,7 +203,7 @@ def test_corrections(server: AlpacaServer, data: DataLayer, collect: Collect) ->
 
 
 def test_unreadable_messages(server: AlpacaServer, data: DataLayer, collect: Collect) -> None:
-    """A message that is no record is quarantined; those in the same frame are stored, and unknown types are passed over."""
+    """A message that cannot be parsed is quarantined; those in the same frame are stored, and unknown types are passed over."""
     now = time.time_ns()
     with collect() as running:
         server.wait_for_subscription()
