@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["backfill", "coverage", "gaps", "history", "stream", "sync"]
 
-HISTORIES = ["quotes", "trades", "bars"]
+HISTORIES = ["quotes", "trades", "bars", "corporate_actions"]
 COUNTS = ("read", "inserted", "duplicate", "revised", "quarantined")
 
 _range_options: list[Callable[[Any], Any]] = [
