@@ -57,6 +57,7 @@ class AlpacaServer:
     :ivar requests: the requests for data so far: path and parameters.
     :ivar fixed: the text of every answer, instead of what the server has.
     :ivar muted: whether nothing is sent to subscribers, while connections stay open.
+    :ivar binary: whether updates of orders are sent in binary frames, as to paper accounts; ``trading_channels`` what can be listened to there.
     :ivar refuse: errors (code, text) to answer the next authentications with.
     """
 
@@ -74,6 +75,8 @@ class AlpacaServer:
     requests: list[tuple[str, dict[str, str]]] = field(factory=list)
     fixed: str | None = None
     muted: bool = False
+    binary: bool = True
+    trading_channels: tuple[str, ...] = ("trade_updates",)
     remaining: int = 200
     _lock: threading.RLock = field(factory=threading.RLock)
     _subscribed: dict[ServerConnection, dict[str, set[str]]] = field(factory=dict)
@@ -94,6 +97,7 @@ class AlpacaServer:
             "data_url": f"http://127.0.0.1:{self.http_port}",
             "trading_url": f"http://127.0.0.1:{self.http_port}",
             "stream_url": f"ws://127.0.0.1:{self.ws_port}/v2/iex",
+            "orders_url": f"ws://127.0.0.1:{self.ws_port}/stream",
             "reconnect": 0.02,
         }
 
@@ -137,20 +141,29 @@ class AlpacaServer:
         for connection in subscribed:
             connection.send(payload)
 
-    def update_order(self, event: str, order: Mapping[str, Any]) -> None:
-        """Send an update of an order."""
+    def update_order(self, event: str, order: Mapping[str, Any], **more: Any) -> int:
+        """Send an update of an order; return to how many connections."""
+        return self.send_trading({"stream": "trade_updates", "data": {"event": event, "order": dict(order), **more}})
+
+    def send_trading(self, message: Mapping[str, Any]) -> int:
+        """Send a message to whoever listens to updates of orders; return to how many connections."""
         with self._lock:
             traders = list(self._traders)
         for connection in traders:
-            connection.send(
-                json.dumps({"stream": "trade_updates", "data": {"event": event, "order": dict(order)}}).encode()
-            )
+            with contextlib.suppress(ConnectionClosed, OSError):
+                connection.send(self._framed(message))
+        return len(traders)
+
+    def _framed(self, message: Mapping[str, Any]) -> str | bytes:
+        text = json.dumps(message)
+        return text.encode() if self.binary else text
 
     def drop(self, *, mid_frame: bool = False) -> int:
         """Cut all connections, perhaps in the middle of a frame; return how many there were."""
         with self._lock:
-            connections = list(self._subscribed)
+            connections = [*self._subscribed, *self._traders]
             self._subscribed.clear()
+            self._traders.clear()
         for connection in connections:
             with contextlib.suppress(OSError):
                 if mid_frame:
@@ -288,15 +301,17 @@ class AlpacaServer:
 
     def _talk_trading(self, connection: ServerConnection) -> None:
         message = json.loads(connection.recv())
-        good = message["data"] == {"api_key": KEY, "secret_key": SECRET}
+        good = message["action"] == "authenticate" and message["data"] == {"key_id": KEY, "secret_key": SECRET}
         status = "authorized" if good else "unauthorized"
-        connection.send(json.dumps({"stream": "authorization", "data": {"status": status, "action": "authenticate"}}))
+        answer = {"stream": "authorization", "data": {"status": status, "action": "authenticate"}}
+        connection.send(self._framed(answer))
         try:
             while good:
-                json.loads(connection.recv())
+                wanted = json.loads(connection.recv())["data"]["streams"]
                 with self._lock:
                     self._traders.add(connection)
-                connection.send(json.dumps({"stream": "listening", "data": {"streams": ["trade_updates"]}}))
+                listed = [name for name in wanted if name in self.trading_channels]
+                connection.send(self._framed({"stream": "listening", "data": {"streams": listed}}))
                 with self._changed:
                     self.subscriptions += 1
                     self._changed.notify_all()

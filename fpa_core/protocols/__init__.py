@@ -26,6 +26,7 @@ from fpa_core.protocols.feeds import (
     LiveRequest,
     LiveSink,
     LiveSource,
+    OrderSource,
     Page,
     RateLimit,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "MigrationPlan",
     "MigrationStep",
     "MinimalCache",
+    "OrderSource",
     "Page",
     "Problem",
     "QuarantineCount",

@@ -30,6 +30,8 @@ class Capability(StrEnum):
     """A source that delivers as things happen (:class:`~fpa_core.protocols.LiveSource`)."""
     ACCOUNT = "account"
     """A source that knows an account (:class:`~fpa_core.protocols.AccountSource`)."""
+    ORDERS = "orders"
+    """A source that delivers updates of orders as they happen (:class:`~fpa_core.protocols.OrderSource`)."""
     BACKUP = "backup"
     """A store that can copy itself to a file while it is written to."""
     COMPACT = "compact"

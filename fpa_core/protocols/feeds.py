@@ -1,6 +1,6 @@
 """The protocols of sources that are asked for a range of time, deliver live, or know an account. Each is a capability of its own.
 
-A source declares what it offers by :class:`~fpa_core.protocols.Capability`: ``HISTORY``, ``LIVE``, ``ACCOUNT``. It decides nothing about storing:
+A source declares what it offers by :class:`~fpa_core.protocols.Capability`: ``HISTORY``, ``LIVE``, ``ACCOUNT``, ``ORDERS``. It decides nothing about storing:
 core cuts history into batches, keeps the ledger of what was fetched, refills gaps of live connections, and compares accounts.
 """
 
@@ -31,6 +31,7 @@ __all__ = [
     "LiveRequest",
     "LiveSink",
     "LiveSource",
+    "OrderSource",
     "Page",
     "RateLimit",
 ]
@@ -191,6 +192,7 @@ class AccountRequest:
 
     :ivar since: orders submitted at this instant or later, in nanoseconds since 1970; None for all.
     :ivar activities_since: fills and cash flows of this instant or later; None for all.
+    :ivar stop: set to cancel: there is no account then, but a :class:`~fpa_core.exceptions.SourceError`.
     """
 
     since: int | None = None
@@ -226,6 +228,20 @@ class AccountSource(Protocol):
     def account(self, request: AccountRequest) -> AccountState:
         """Return the state of the account.
 
-        :raises SourceError: if the source cannot be reached or refuses.
+        :raises SourceError: if the source cannot be reached or refuses, or the request was cancelled.
+        """
+        ...
+
+
+class OrderSource(AccountSource, Protocol):
+    """A source that delivers updates of the account's orders as they happen.
+
+    :ivar capabilities: contains ``ORDERS`` and ``ACCOUNT``: fills, and updates that a broken connection missed, are taken from the account.
+    """
+
+    def follow(self, stop: threading.Event, sink: LiveSink) -> None:
+        """Deliver the state of each order that changes, with ``sink.put``, until *stop* is set. Reconnect when the connection breaks.
+
+        :raises SourceError: if the source refuses, so that another try would not help.
         """
         ...

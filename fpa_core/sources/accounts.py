@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fpa_core.store import DataStore
     from fpa_core.validator import DataValidator
 
-__all__ = ["account_origin", "activities_since", "orders_since", "sync_account"]
+__all__ = ["account_origin", "activities_since", "orders_origin", "orders_since", "sync_account"]
 
 LATE_NS = 7 * 86_400 * 10**9
 """How late brokers enter fees and corrections."""
@@ -33,18 +33,25 @@ def account_origin(source: AccountSource) -> str:
     return f"{source.origin.partition(':')[0]}:account"
 
 
-def orders_since(store: DataStore, origin: str) -> int | None:
-    """Return the time from which on orders have to be asked for: that of the oldest open one, else of the latest; None if none is stored."""
-    own = escape(origin)
+def orders_origin(source: AccountSource) -> str:
+    """Return what provenance calls updates of orders that come live."""
+    return f"{source.origin.partition(':')[0]}:orders"
+
+
+def orders_since(store: DataStore, source: AccountSource) -> int | None:
+    """Return the time from which on orders have to be asked for: that of the oldest open one, else of the latest; None for all.
+
+    The latest is one that a sync brought: live updates say nothing of orders that came while nobody listened.
+    """
+    synced, live = escape(account_origin(source)), escape(orders_origin(source))
     opened = [
         order.ts_ns
         for status in _OPEN
-        for order in store.select(Order, origin=own, status=status)
+        for order in store.select(Order, origin=[synced, live], status=status)
         if order.ts_ns is not None
     ]
-    if opened:
-        return min(opened)
-    return max((order.ts_ns for order in store.select(Order, origin=own) if order.ts_ns is not None), default=None)
+    latest = max((order.ts_ns for order in store.select(Order, origin=synced) if order.ts_ns is not None), default=None)
+    return latest if latest is None else min([latest, *opened])
 
 
 def activities_since(store: DataStore, origin: str) -> int | None:
@@ -71,7 +78,7 @@ def sync_account(
     :raises SourceError: if the source fails; nothing is stored then.
     """
     origin = account_origin(source)
-    since = None if everything else orders_since(store, origin)
+    since = None if everything else orders_since(store, source)
     request = AccountRequest(
         since=since,
         activities_since=None if everything else activities_since(store, origin),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack, cast
 
 from attrs import evolve, frozen
 
@@ -21,12 +21,14 @@ from fpa_core.protocols import (
     HistorySource,
     LiveRequest,
     LiveSource,
+    OrderSource,
     Receipt,
 )
 from fpa_core.sources.accounts import sync_account
 from fpa_core.sources.gaps import Gap, Plan, Subject, find_gaps, merge_coverage, plan_fetches, settled_until
 from fpa_core.sources.history import fetch
 from fpa_core.sources.live import Collector, CollectorOptions
+from fpa_core.sources.orders import FollowOptions, OrderFollower
 
 if TYPE_CHECKING:
     from fpa_core.plugins import PluginManager
@@ -35,10 +37,26 @@ if TYPE_CHECKING:
     from fpa_core.store.streams.stream import Stream
     from fpa_core.validator import DataValidator
 
-__all__ = ["FetchProgress", "Sources"]
+__all__ = ["FetchProgress", "HistoryOptions", "Sources"]
 
 FetchProgress = Callable[[HistoryRequest, int, float], None]
 """A callback for progress: what is being fetched, its rows so far, and its share from 0 to 1."""
+
+
+class HistoryOptions(TypedDict, total=False):
+    """What a history may be asked for beside its kind and symbols.
+
+    ``start`` is the first instant included and ``end`` the first excluded, None for now; ``interval`` that of bars, a day unless another is given;
+    ``refetch`` fetches what was fetched before, too; ``progress`` is told how far each fetch is; ``stop`` cancels.
+    """
+
+    start: Required[Any]
+    end: Any
+    interval: str | None
+    refetch: bool
+    progress: FetchProgress | None
+    stop: threading.Event | None
+
 
 CALENDAR_OF_SOURCE = "source"
 """Stands for the calendar that the source names."""
@@ -81,7 +99,12 @@ class Sources:
             self._opened[name] = self._of.source(name)
         source = self._opened[name]
         if needed not in source.capabilities:
-            lacks = {Capability.HISTORY: "history", Capability.LIVE: "live data", Capability.ACCOUNT: "account"}
+            lacks = {
+                Capability.HISTORY: "history",
+                Capability.LIVE: "live data",
+                Capability.ACCOUNT: "account",
+                Capability.ORDERS: "updates of orders",
+            }
             raise DataError(f"the source {name!r} has no {lacks[needed]}", field="via", value=name)
         return source
 
@@ -177,58 +200,29 @@ class Sources:
             yield receipt
 
     def history(
-        self,
-        via: str,
-        what: Any,
-        symbols: str | Sequence[str],
-        *,
-        start: Any,
-        end: Any = None,
-        interval: str | None = None,
-        refetch: bool = False,
-        progress: FetchProgress | None = None,
-        stop: threading.Event | None = None,
+        self, via: str, what: Any, symbols: str | Sequence[str], **options: Unpack[HistoryOptions]
     ) -> list[Receipt]:
         """Fetch and store what is not stored yet of a range, up to the newest rows, and return the receipts of the batches.
 
         What the ledger covers is not fetched again, so a fetch that was cut short goes on where it ended. The parts that are too young to be final
         are fetched each time.
+
+        :param options: the range and more; see :class:`HistoryOptions`.
         """
-        return list(
-            self.iter_history(
-                via,
-                what,
-                symbols,
-                start=start,
-                end=end,
-                interval=interval,
-                refetch=refetch,
-                progress=progress,
-                stop=stop,
-            )
-        )
+        return list(self.iter_history(via, what, symbols, **options))
 
     def iter_history(
-        self,
-        via: str,
-        what: Any,
-        symbols: str | Sequence[str],
-        *,
-        start: Any,
-        end: Any = None,
-        interval: str | None = None,
-        refetch: bool = False,
-        progress: FetchProgress | None = None,
-        stop: threading.Event | None = None,
+        self, via: str, what: Any, symbols: str | Sequence[str], **options: Unpack[HistoryOptions]
     ) -> Iterator[Receipt]:
         """Do as :meth:`history` does, and yield the receipt of each batch."""
         source = self.history_source(via)
-        first, last = self._bounds(start, end)
+        first, last = self._bounds(options["start"], options.get("end"))
         missing: list[Gap] = []
-        for subject in self.subjects(via, what, symbols, interval):
-            covered = [] if refetch else merge_coverage(self._entries(subject)).get(subject, [])
+        for subject in self.subjects(via, what, symbols, options.get("interval")):
+            covered = [] if options.get("refetch") else merge_coverage(self._entries(subject)).get(subject, [])
             missing += find_gaps(subject, covered, first, last, calendar=None, settled=last)
-        return self.iter_backfill(via, plan_fetches(source, missing), progress=progress, stop=stop)
+        plan = plan_fetches(source, missing)
+        return self.iter_backfill(via, plan, progress=options.get("progress"), stop=options.get("stop"))
 
     # Live
 
@@ -271,3 +265,21 @@ class Sources:
         receipt = sync_account(self._of.store(), self._of.validator(), source, everything=everything, stop=stop)
         notify_quarantined(self._of.store(), self._of.plugins, receipt)
         return receipt
+
+    def follow(
+        self, via: str, *, options: FollowOptions | None = None, stop: threading.Event | None = None
+    ) -> OrderFollower:
+        """Return what follows the orders of an account live; its ``run()`` stores their updates until *stop* is set.
+
+        An update is a revision of its order. Fills, and what no update told, are taken from the account, as by :meth:`sync`.
+        """
+        source: OrderSource = self._source(via, Capability.ORDERS)
+        return OrderFollower(
+            source,
+            self._of.store(),
+            self._of.stream,
+            lambda cancelled: self.sync(via, stop=cancelled),
+            options=options or FollowOptions(),
+            stop=threading.Event() if stop is None else stop,
+            clock=self._of.clock,
+        )

@@ -12,8 +12,9 @@ with warnings.catch_warnings():
     from alpaca.data.historical.stock import StockHistoricalDataClient
     from alpaca.data.live.stock import StockDataStream
     from alpaca.trading.client import TradingClient
+    from alpaca.trading.stream import TradingStream
 
-__all__ = ["DataFeed", "StockDataStream", "StockHistoricalDataClient", "TradingClient"]
+__all__ = ["DataFeed", "StockDataStream", "StockHistoricalDataClient", "TradingClient", "TradingStream"]
 
 
 class _Ours(logging.Handler):

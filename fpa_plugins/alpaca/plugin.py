@@ -39,7 +39,8 @@ class AlpacaOptions:
         as long for trades, and not less than 150 s for bars. None to wait for ever.
     :ivar reconnect: the first pause before a new connection, in seconds; it doubles up to 30 s.
     :ivar calendar: the exchange whose sessions say when there are data; ``none`` if there are data at any time.
-    :ivar data_url: another address for market data; likewise *trading_url* and *stream_url*.
+    :ivar data_url: another address for market data; likewise *trading_url* for the account, *stream_url* for live market data and
+        *orders_url* for updates of orders.
     """
 
     api_key: str | None = field(default=None, converter=converters.optional(Secret), repr=False)
@@ -58,6 +59,7 @@ class AlpacaOptions:
     data_url: str | None = None
     trading_url: str | None = None
     stream_url: str | None = None
+    orders_url: str | None = None
 
 
 def create(options: AlpacaOptions) -> AlpacaSource:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from fpa_core.calendars import sessions
-from fpa_core.exceptions import DataError, MissingDependencyError
+from fpa_core.exceptions import DataError, MissingDependencyError, SourceError
 from fpa_core.kinds import BARS, QUOTES, TRADES, kind_of
 from fpa_core.protocols import (
     AccountRequest,
@@ -26,8 +27,9 @@ from fpa_core.sources.rates import RateLimiter
 from fpa_plugins.alpaca.account import AlpacaClient
 from fpa_plugins.alpaca.credentials import find_credentials
 from fpa_plugins.alpaca.market_data import MarketDataClient
+from fpa_plugins.alpaca.order_updates import OrderUpdates
 from fpa_plugins.alpaca.plugin import AlpacaOptions
-from fpa_plugins.alpaca.rest import DataRest, Requests, TradingRest
+from fpa_plugins.alpaca.rest import DataRest, Requests, Stopped, TradingRest
 from fpa_plugins.alpaca.websocket import Silence, WebSocketHandler
 
 __all__ = ["AlpacaSource"]
@@ -37,13 +39,13 @@ BAR_SILENCE = 150.0
 
 
 class AlpacaSource:
-    """See :class:`fpa_core.protocols.HistorySource`, :class:`~fpa_core.protocols.LiveSource` and :class:`~fpa_core.protocols.AccountSource`.
+    """See :class:`fpa_core.protocols.HistorySource`, :class:`~fpa_core.protocols.LiveSource` and :class:`~fpa_core.protocols.OrderSource`.
 
     :param clock: the present time in nanoseconds.
     :param monotonic: returns seconds that never go back, by which silence is measured.
     """
 
-    capabilities = frozenset({Capability.HISTORY, Capability.LIVE, Capability.ACCOUNT})
+    capabilities = frozenset({Capability.HISTORY, Capability.LIVE, Capability.ACCOUNT, Capability.ORDERS})
 
     def __init__(
         self,
@@ -124,4 +126,24 @@ class AlpacaSource:
 
     def account(self, request: AccountRequest) -> AccountState:
         """Return the state of the account."""
-        return self.client.account(request)
+        try:
+            return self.client.account(request)
+        except Stopped:
+            raise SourceError("alpaca: the sync was interrupted; nothing was stored", source="alpaca") from None
+
+    def follow(self, stop: threading.Event, sink: LiveSink) -> None:
+        """Deliver updates of orders until told to stop."""
+        options = self._options
+        try:
+            account = self.client.name(stop)
+        except Stopped:
+            return
+        updates = OrderUpdates(
+            self._credentials,
+            account,
+            paper=options.paper,
+            url=options.orders_url,
+            reconnect=options.reconnect,
+            timeout=options.timeout,
+        )
+        updates.run(stop, sink)

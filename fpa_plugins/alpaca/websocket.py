@@ -20,12 +20,12 @@ from fpa_plugins.alpaca.credentials import Credentials
 from fpa_plugins.alpaca.library import DataFeed, StockDataStream
 from fpa_plugins.alpaca.messages import RECORDS, cancellation, correction, raw_text
 
-__all__ = ["Silence", "WebSocketHandler"]
+__all__ = ["POLL", "Silence", "WebSocketHandler", "frame_log"]
 
 _log = logging.getLogger("fpa.alpaca")
 
-_frames = logging.getLogger("fpa.alpaca.frames")
-_frames.setLevel(logging.INFO)  # at DEBUG the frames are logged, and the first one holds the secret
+frame_log = logging.getLogger("fpa.alpaca.frames")
+frame_log.setLevel(logging.INFO)  # at DEBUG the frames are logged, and the first one holds the secret
 
 POLL = 0.1
 """Seconds between two looks at whether to stop, or whether a subscription is silent."""
@@ -157,7 +157,7 @@ class _Connection(StockDataStream):
                 "open_timeout": timeout,
                 "close_timeout": 1,
                 "max_queue": 1024,
-                "logger": _frames,
+                "logger": frame_log,
             },
         )
         self._reconnect_min_backoff = reconnect

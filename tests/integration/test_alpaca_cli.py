@@ -261,3 +261,32 @@ def test_sync(server: AlpacaServer, fpa: Fpa) -> None:
     assert 2 == json.loads(fpa("sync", "alpaca", "--json").stdout)["inserted"]
     again = json.loads(fpa("sync", "alpaca", "--json").stdout)
     assert (0, 2) == (again["inserted"], again["duplicate"])
+
+
+def test_stream_of_orders(server: AlpacaServer, begin: Any, fpa: Fpa, tmp_path: Path) -> None:
+    """`fpa stream --orders` stores updates of orders until it ends, and says what came; with symbols it is refused."""
+    server.account = {"account_number": "PA1", "currency": "USD", "cash": "100.10", "equity": "269.69"}
+    for arguments in (["--orders", "AAPL"], ["--orders", "--kind", "quotes"], []):
+        fpa("stream", "alpaca", *arguments, expect=2)
+    order = {
+        "id": "o1",
+        "symbol": "AAPL",
+        "side": "buy",
+        "type": "market",
+        "time_in_force": "day",
+        "qty": "1",
+        "status": "new",
+    }
+    order |= {"submitted_at": "2024-05-01T14:00:00Z", "updated_at": "2024-05-01T14:00:00Z"}
+    process = begin("stream", "alpaca", "--orders", "--json")
+    server.wait_for_subscription(timeout=60)
+    server.update_order("new", order)
+    database = tmp_path / "portfolio.db"
+    for kind in ("snapshots", "orders"):
+        wait_until(lambda kind=kind: database.exists() and len(stored(tmp_path, kind)) == 1, kind, 60)
+    process.send_signal(signal.SIGTERM if sys.platform != "win32" else signal.CTRL_C_EVENT)
+    out, error = process.communicate(timeout=60)
+    assert 0 == process.returncode, error
+    report = json.loads(out)
+    assert (1, 1, 1, []) == (report["inserted"], report["connections"], report["syncs"], report["unlisted"])
+    assert SECRET not in out + error
