@@ -67,6 +67,7 @@ class AlpacaServer:
     positions: list[dict[str, Any]] = field(factory=list)
     orders: list[dict[str, Any]] = field(factory=list)
     activities: list[dict[str, Any]] = field(factory=list)
+    corporate_actions: dict[str, list[dict[str, Any]]] = field(factory=dict)
     rows: dict[tuple[str, str], tuple[list[int], list[dict[str, Any]]]] = field(
         factory=lambda: defaultdict(lambda: ([], []))
     )
@@ -198,6 +199,8 @@ class AlpacaServer:
             return 200, self.positions
         if parts == ["v2", "orders"]:
             return 200, self._orders(query)
+        if parts == ["v1", "corporate-actions"]:
+            return 200, self._corporate_actions(query)
         if parts[:2] == ["v2", "stocks"] and parts[-1] == "latest":
             return 200, self._latest(parts[2], query)
         if parts[:2] == ["v2", "stocks"] and len(parts) == 3:
@@ -257,6 +260,23 @@ class AlpacaServer:
         ids = [one["id"] for one in chosen]
         start = ids.index(query["page_token"]) + 1 if "page_token" in query else 0
         return chosen[start : start + int(query["page_size"])]
+
+    def _corporate_actions(self, query: dict[str, str]) -> Any:
+        """Return actions by the date on which they are processed, both ends included."""
+        symbols = set(query["symbols"].split(","))
+
+        def wanted(one: Mapping[str, Any]) -> bool:
+            own = {one.get(f"{part}symbol") for part in ("", "old_", "source_", "acquiree_")}
+            return bool(own & symbols) and query["start"] <= one["process_date"] <= query["end"]
+
+        found = [(kind, one) for kind, rows in self.corporate_actions.items() for one in rows if wanted(one)]
+        found.sort(key=lambda each: each[1]["process_date"])
+        skip, limit = int(query.get("page_token") or 0), min(int(query["limit"]), self.page_rows)
+        page: dict[str, list[Any]] = {}
+        for kind, one in found[skip : skip + limit]:
+            page.setdefault(kind, []).append(one)
+        more = skip + limit < len(found)
+        return {"corporate_actions": page, "next_page_token": str(skip + limit) if more else None}
 
     # Websockets
 

@@ -220,11 +220,16 @@ def _show_followed(report: FollowReport, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("via", metavar="SOURCE")
-@click.option("--all", "everything", is_flag=True, help="Fetch all orders, fills and cash flows, not only the latest.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Fetch all orders, fills, cash flows and corporate actions, not only the latest.",
+)
 @json_option
 @click.pass_obj
 def sync(app: App, /, via: str, everything: bool, as_json: bool) -> None:
-    """Store the account of SOURCE, such as alpaca: its totals, positions, orders, fills and cash flows, as one batch.
+    """Store the account of SOURCE, such as alpaca: its totals, positions, orders, fills, cash flows and corporate actions, as one batch.
 
     If nothing has changed, nothing changes.
     """

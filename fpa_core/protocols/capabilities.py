@@ -32,6 +32,8 @@ class Capability(StrEnum):
     """A source that knows an account (:class:`~fpa_core.protocols.AccountSource`)."""
     ORDERS = "orders"
     """A source that delivers updates of orders as they happen (:class:`~fpa_core.protocols.OrderSource`)."""
+    CORPORATE_ACTIONS = "corporate_actions"
+    """A source that lists corporate actions of many symbols at once (:class:`~fpa_core.protocols.CorporateActionSource`)."""
     BACKUP = "backup"
     """A store that can copy itself to a file while it is written to."""
     COMPACT = "compact"

@@ -1,6 +1,6 @@
 """The protocols of sources that are asked for a range of time, deliver live, or know an account. Each is a capability of its own.
 
-A source declares what it offers by :class:`~fpa_core.protocols.Capability`: ``HISTORY``, ``LIVE``, ``ACCOUNT``, ``ORDERS``. It decides nothing about storing:
+A source declares what it offers by :class:`~fpa_core.protocols.Capability`: ``HISTORY``, ``LIVE``, ``ACCOUNT``, ``ORDERS``, ``CORPORATE_ACTIONS``. It decides nothing about storing:
 core cuts history into batches, keeps the ledger of what was fetched, refills gaps of live connections, and compares accounts.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import field, frozen
 
 from fpa_core.kinds import Kind
-from fpa_core.models import CashFlow, Fill, Order, PortfolioSnapshot
+from fpa_core.models import CashFlow, CorporateAction, Fill, Order, PortfolioSnapshot
 from fpa_core.protocols.capabilities import Capability
 from fpa_core.protocols.sources import Chunk, Reject
 
@@ -24,10 +24,12 @@ __all__ = [
     "AccountRequest",
     "AccountSource",
     "AccountState",
+    "CorporateActionSource",
     "Correction",
     "Estimate",
     "HistoryRequest",
     "HistorySource",
+    "ListedActions",
     "LiveRequest",
     "LiveSink",
     "LiveSource",
@@ -243,5 +245,34 @@ class OrderSource(AccountSource, Protocol):
         """Deliver the state of each order that changes, with ``sink.put``, until *stop* is set. Reconnect when the connection breaks.
 
         :raises SourceError: if the source refuses, so that another try would not help.
+        """
+        ...
+
+
+@frozen
+class ListedActions:
+    """Corporate actions of some symbols.
+
+    :ivar symbols: the symbols that these are all of; those that the source cannot have are left out.
+    :ivar rejects: what is not a record; it is quarantined.
+    """
+
+    actions: Sequence[CorporateAction]
+    symbols: Sequence[str]
+    rejects: Sequence[Reject] = ()
+
+
+class CorporateActionSource(Protocol):
+    """A source that lists the corporate actions of many symbols at once, for what an account holds or traded.
+
+    :ivar capabilities: contains ``CORPORATE_ACTIONS``.
+    """
+
+    capabilities: frozenset[Capability]
+
+    def corporate_actions(self, symbols: Sequence[str], start: int, end: int, stop: threading.Event) -> ListedActions:
+        """Return the actions of symbols with an ex-date in [start, end), in nanoseconds since 1970; earlier ones that became known since may be among them.
+
+        :raises SourceError: if the source cannot be reached or refuses, or the request was cancelled.
         """
         ...

@@ -17,7 +17,7 @@ from fpa_core.exceptions import DatabaseError, SourceError
 from fpa_core.ingest import rejected_row
 from fpa_core.kinds import Kind
 from fpa_core.models import Fill, Order, Record
-from fpa_core.protocols import Correction, OrderSource, Receipt, Reject
+from fpa_core.protocols import Correction, OrderSource, Quarantined, Receipt, Reject
 from fpa_core.sources.accounts import orders_origin
 from fpa_core.sources.queue import Connected, Disconnected, EventQueue, Policy, Rejected
 
@@ -210,7 +210,7 @@ class OrderFollower:
             self._failed = error
 
     def _handle(self, items: Sequence[tuple[float | None, Any]]) -> None:
-        rejected = []
+        rejected: list[Quarantined] = []
         for begun, item in items:
             if begun is not None:
                 self._write(item)

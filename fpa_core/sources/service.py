@@ -256,13 +256,17 @@ class Sources:
     # Accounts
 
     def sync(self, via: str, *, everything: bool = False, stop: threading.Event | None = None) -> Receipt:
-        """Store the state of the account that a source knows, with its orders and activities, as one batch. If nothing has changed, nothing changes.
+        """Store the state of the account that a source knows, with its orders, activities and corporate actions, as one batch.
 
-        :param everything: ask for all orders, fills and cash flows, not only for the latest.
+        If nothing has changed, nothing changes.
+
+        :param everything: ask for all orders, fills, cash flows and corporate actions, not only for the latest.
         :raises SourceError: if the source fails; nothing is stored then.
         """
         source: AccountSource = self._source(via, Capability.ACCOUNT)
-        receipt = sync_account(self._of.store(), self._of.validator(), source, everything=everything, stop=stop)
+        receipt = sync_account(
+            self._of.store(), self._of.validator(), source, clock=self._of.clock, everything=everything, stop=stop
+        )
         notify_quarantined(self._of.store(), self._of.plugins, receipt)
         return receipt
 

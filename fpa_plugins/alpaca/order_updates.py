@@ -71,7 +71,7 @@ class _Connection(TradingStream):
             credentials.secret_key,
             paper=paper,
             raw_data=True,
-            url_override=url,
+            url_override=url,  # type: ignore[arg-type]  # None is its default
             websocket_params={
                 "ping_interval": 10,
                 "ping_timeout": timeout,
@@ -90,7 +90,7 @@ class _Connection(TradingStream):
         """Run until told to stop."""
         self._account, self._sink = account, sink
         self.subscribe_trade_updates(_unused)
-        running = asyncio.create_task(self._run_forever())
+        running = asyncio.create_task(self._run_forever())  # type: ignore[no-untyped-call]
         try:
             while not running.done():
                 await asyncio.wait({running}, timeout=POLL)
@@ -108,7 +108,7 @@ class _Connection(TradingStream):
 
     async def _start_ws(self) -> None:
         try:
-            await super()._start_ws()
+            await super()._start_ws()  # type: ignore[no-untyped-call]
         except ValueError:  # what the server answered to the keys
             await self._refused("the keys are not authorized")
             raise

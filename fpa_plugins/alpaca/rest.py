@@ -22,9 +22,9 @@ from attrs import frozen
 from fpa_core.exceptions import SourceError
 from fpa_core.sources.rates import RateLimiter
 from fpa_plugins.alpaca.credentials import Credentials
-from fpa_plugins.alpaca.library import StockHistoricalDataClient, TradingClient
+from fpa_plugins.alpaca.library import CorporateActionsClient, StockHistoricalDataClient, TradingClient
 
-__all__ = ["DataRest", "Requests", "Stopped", "TradingRest", "stopping"]
+__all__ = ["ActionsRest", "DataRest", "Requests", "Stopped", "TradingRest", "stopping"]
 
 _log = logging.getLogger("fpa.alpaca")
 
@@ -153,6 +153,17 @@ class Requests:
 
 class DataRest(StockHistoricalDataClient):
     """alpaca-py's client of historical data, sending through :class:`Requests`."""
+
+    def __init__(self, credentials: Credentials, url: str | None, sender: Requests) -> None:
+        super().__init__(credentials.api_key, credentials.secret_key, raw_data=True, url_override=url)
+        self._sender = sender
+
+    def _one_request(self, method: str, url: str, opts: dict[str, Any], retry: int) -> Any:  # noqa: ARG002
+        return self._sender.send(self._session, method, url, opts)
+
+
+class ActionsRest(CorporateActionsClient):
+    """alpaca-py's client of corporate actions, sending through :class:`Requests`."""
 
     def __init__(self, credentials: Credentials, url: str | None, sender: Requests) -> None:
         super().__init__(credentials.api_key, credentials.secret_key, raw_data=True, url_override=url)

@@ -6,7 +6,7 @@ import re
 import threading
 from typing import Any
 
-from curl_cffi.requests import Session
+from curl_cffi.requests import Response, Session
 
 from fpa_core.sources.rates import RateLimiter
 
@@ -20,7 +20,7 @@ class Stopped(Exception):  # noqa: N818  # not an error: the caller asked for it
     """Raised when a request is cancelled."""
 
 
-class LimitedSession(Session):  # type: ignore[misc]
+class LimitedSession(Session[Response]):
     """A session of curl_cffi, which Yahoo takes for a browser.
 
     :param host: the host to send requests to instead of Yahoo's; None for Yahoo's.
@@ -34,7 +34,7 @@ class LimitedSession(Session):  # type: ignore[misc]
         self._host = host
         self.stop = threading.Event()
 
-    def request(self, method: Any, url: str, **options: Any) -> Any:
+    def request(self, method: Any, url: str, **options: Any) -> Any:  # type: ignore[override]
         """Send a request when the limit allows it.
 
         :raises Stopped: if it was cancelled before.

@@ -276,7 +276,7 @@ class YfinanceSource:
         for split in splits:
             new, old = split.ratio.numerator, split.ratio.denominator
             records.append(
-                CorporateAction(request.symbol, _ex_date(split.on, zone), CorporateActionType.SPLIT, new, old)  # type: ignore[arg-type]
+                CorporateAction(request.symbol, _ex_date(split.on, zone), CorporateActionType.SPLIT, new, old)
             )
         currency = frame.attrs["currency"]
         for name, kind in (
