@@ -274,6 +274,7 @@ class DataLayer:
         *,
         via: str,
         interval: str | None = None,
+        max_age: Any = None,
         **options: Any,
     ) -> Selection[Any]:
         """Return the rows of a range as :meth:`select` does, after fetching from a source what of it is not stored yet.
@@ -281,14 +282,16 @@ class DataLayer:
         :param end: the first instant excluded; None for now.
         :param via: the source.
         :param interval: that of bars; a day unless another is given.
+        :param max_age: how old the newest row of each symbol may be, as in :meth:`select`; None for any age.
         :param options: those of :meth:`fpa_core.sources.service.Sources.history`.
+        :raises StaleDataError: when something is read, if the source has nothing that fresh.
         :raises SourceError: if the source fails.
         """
         (first, *_) = self.sources.subjects(via, what, symbol, interval)
         self.sources.history(via, what, symbol, start=start, end=end, interval=interval, **options)
         if first.interval is None:
-            return self.select(what, symbol, start=start, end=end)
-        return self.select(what, symbol, start=start, end=end, interval=first.interval)
+            return self.select(what, symbol, start=start, end=end, max_age=max_age)
+        return self.select(what, symbol, start=start, end=end, max_age=max_age, interval=first.interval)
 
     # Reading and validating
 
@@ -317,6 +320,7 @@ class DataLayer:
         columns: Sequence[str] | None = None,
         order: str = "symbol",
         adjust: str | None = None,
+        max_age: Any = None,
         **equal: Unpack[ColumnConditions],
     ) -> Selection[Any]:
         """Describe rows to read; nothing is read yet. The parameters are those of :meth:`fpa_core.store.DataStore.select`."""
@@ -333,6 +337,7 @@ class DataLayer:
             columns=columns,
             order=order,
             adjust=adjust,
+            max_age=max_age,
             **equal,
         )
         return selection
