@@ -359,6 +359,7 @@ class Components:
             source=self.source,
             stream=stream,
             plugins=self.plugins,
+            memory=self._cached_reads,
             clock=self._clock,
         )
 

@@ -18,6 +18,7 @@ from fpa_core.ingest import LiveValidator, Progress, examine, ingest, notify_qua
 from fpa_core.kinds import KINDS, Kind, kind_of
 from fpa_core.layer.components import Components
 from fpa_core.layer.inputs import Input, files_of, with_positions
+from fpa_core.numbers import to_seconds
 from fpa_core.protocols import Sniffed
 
 if TYPE_CHECKING:
@@ -275,6 +276,7 @@ class DataLayer:
         via: str,
         interval: str | None = None,
         max_age: Any = None,
+        ttl: Any = None,
         **options: Any,
     ) -> Selection[Any]:
         """Return the rows of a range as :meth:`select` does, after fetching from a source what of it is not stored yet.
@@ -283,12 +285,17 @@ class DataLayer:
         :param via: the source.
         :param interval: that of bars; a day unless another is given.
         :param max_age: how old the newest row of each symbol may be, as in :meth:`select`; None for any age.
+        :param ttl: how long what is too young to be final is not fetched again, as ``"1s"``; None for 5 seconds, or *max_age* if that is shorter.
         :param options: those of :meth:`fpa_core.sources.service.Sources.history`.
         :raises StaleDataError: when something is read, if the source has nothing that fresh.
         :raises SourceError: if the source fails.
         """
+        from fpa_core.sources.recent import RECENT_TTL
+
         (first, *_) = self.sources.subjects(via, what, symbol, interval)
-        self.sources.history(via, what, symbol, start=start, end=end, interval=interval, **options)
+        if ttl is None:
+            ttl = RECENT_TTL if max_age is None else min(RECENT_TTL, to_seconds(max_age, "max_age"))
+        self.sources.history(via, what, symbol, start=start, end=end, interval=interval, ttl=ttl, **options)
         if first.interval is None:
             return self.select(what, symbol, start=start, end=end, max_age=max_age)
         return self.select(what, symbol, start=start, end=end, max_age=max_age, interval=first.interval)

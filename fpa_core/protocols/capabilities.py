@@ -34,6 +34,8 @@ class Capability(StrEnum):
     """A source that delivers updates of orders as they happen (:class:`~fpa_core.protocols.OrderSource`)."""
     CORPORATE_ACTIONS = "corporate_actions"
     """A source that lists corporate actions of many symbols at once (:class:`~fpa_core.protocols.CorporateActionSource`)."""
+    LATEST = "latest"
+    """A source that can be asked for the latest record of symbols (:class:`~fpa_core.protocols.LatestSource`)."""
     BACKUP = "backup"
     """A store that can copy itself to a file while it is written to."""
     COMPACT = "compact"

@@ -1,6 +1,6 @@
 """The protocols of sources that are asked for a range of time, deliver live, or know an account. Each is a capability of its own.
 
-A source declares what it offers by :class:`~fpa_core.protocols.Capability`: ``HISTORY``, ``LIVE``, ``ACCOUNT``, ``ORDERS``, ``CORPORATE_ACTIONS``. It decides nothing about storing:
+A source declares what it offers by :class:`~fpa_core.protocols.Capability`: ``HISTORY``, ``LIVE``, ``ACCOUNT``, ``ORDERS``, ``CORPORATE_ACTIONS``, ``LATEST``. It decides nothing about storing:
 core cuts history into batches, keeps the ledger of what was fetched, refills gaps of live connections, and compares accounts.
 """
 
@@ -29,6 +29,7 @@ __all__ = [
     "Estimate",
     "HistoryRequest",
     "HistorySource",
+    "LatestSource",
     "ListedActions",
     "LiveRequest",
     "LiveSink",
@@ -130,6 +131,24 @@ class HistorySource(Protocol):
 
         :raises SourceError: if the source cannot be reached, refuses, or answers with something else than rows.
         :raises DataError: if it has no such kind or interval.
+        """
+        ...
+
+
+class LatestSource(Protocol):
+    """A source that can be asked for the latest record of symbols.
+
+    :ivar capabilities: contains ``LATEST``.
+    """
+
+    capabilities: frozenset[Capability]
+    origin: str
+
+    def latest(self, what: Kind, *symbols: str) -> Sequence[Any]:
+        """Return the latest record of each symbol that has one, asking once for all.
+
+        :raises SourceError: if the source cannot be reached or refuses.
+        :raises DataError: if it has no such kind.
         """
         ...
 

@@ -11,14 +11,15 @@ from attrs import evolve, frozen
 from fpa_core.exceptions import DataError
 from fpa_core.ingest import notify_quarantined
 from fpa_core.intervals import interval_text
-from fpa_core.kinds import BARS, Kind, kind_of
-from fpa_core.numbers import to_ns
+from fpa_core.kinds import BARS, QUOTES, Kind, kind_of
+from fpa_core.numbers import to_ns, to_seconds
 from fpa_core.protocols import (
     AccountSource,
     Capability,
     CoverageEntry,
     HistoryRequest,
     HistorySource,
+    LatestSource,
     LiveRequest,
     LiveSource,
     OrderSource,
@@ -29,6 +30,7 @@ from fpa_core.sources.gaps import Gap, Plan, Subject, find_gaps, merge_coverage,
 from fpa_core.sources.history import fetch
 from fpa_core.sources.live import Collector, CollectorOptions
 from fpa_core.sources.orders import FollowOptions, OrderFollower
+from fpa_core.sources.recent import LATEST_TTL, Memory, RecentAnswers
 
 if TYPE_CHECKING:
     from fpa_core.plugins import PluginManager
@@ -47,7 +49,8 @@ class HistoryOptions(TypedDict, total=False):
     """What a history may be asked for beside its kind and symbols.
 
     ``start`` is the first instant included and ``end`` the first excluded, None for now; ``interval`` that of bars, a day unless another is given;
-    ``refetch`` fetches what was fetched before, too; ``progress`` is told how far each fetch is; ``stop`` cancels.
+    ``refetch`` fetches what was fetched before, too; ``progress`` is told how far each fetch is; ``stop`` cancels. ``ttl`` is the time for which
+    what is too young to be final is not fetched again, in seconds or as ``"5s"``; without it, it is fetched each time.
     """
 
     start: Required[Any]
@@ -56,6 +59,7 @@ class HistoryOptions(TypedDict, total=False):
     refetch: bool
     progress: FetchProgress | None
     stop: threading.Event | None
+    ttl: Any
 
 
 CALENDAR_OF_SOURCE = "source"
@@ -71,6 +75,7 @@ class _Surroundings:
     source: Callable[[str], Source]
     stream: Callable[..., Stream]
     plugins: PluginManager
+    recent: RecentAnswers
     clock: Callable[[], int]
 
 
@@ -85,9 +90,10 @@ class Sources:
         source: Callable[[str], Source],
         stream: Callable[..., Stream],
         plugins: PluginManager,
+        memory: Memory,
         clock: Callable[[], int],
     ) -> None:
-        self._of = _Surroundings(store, validator, source, stream, plugins, clock)
+        self._of = _Surroundings(store, validator, source, stream, plugins, RecentAnswers(memory), clock)
         self._opened: dict[str, Any] = {}
 
     def _source(self, name: str, needed: Capability) -> Any:
@@ -104,6 +110,7 @@ class Sources:
                 Capability.LIVE: "live data",
                 Capability.ACCOUNT: "account",
                 Capability.ORDERS: "updates of orders",
+                Capability.LATEST: "latest records",
             }
             raise DataError(f"the source {name!r} has no {lacks[needed]}", field="via", value=name)
         return source
@@ -217,12 +224,39 @@ class Sources:
         """Do as :meth:`history` does, and yield the receipt of each batch."""
         source = self.history_source(via)
         first, last = self._bounds(options["start"], options.get("end"))
+        refetch, ttl = options.get("refetch", False), to_seconds(options.get("ttl", 0), "ttl")
         missing: list[Gap] = []
         for subject in self.subjects(via, what, symbols, options.get("interval")):
-            covered = [] if options.get("refetch") else merge_coverage(self._entries(subject)).get(subject, [])
+            covered = [] if refetch else merge_coverage(self._entries(subject)).get(subject, [])
             missing += find_gaps(subject, covered, first, last, calendar=None, settled=last)
-        plan = plan_fetches(source, missing)
-        return self.iter_backfill(via, plan, progress=options.get("progress"), stop=options.get("stop"))
+        if not refetch:
+            missing = self._of.recent.not_recent(missing, ttl)
+        return self._fetch_gaps(via, plan_fetches(source, missing), missing, ttl, options)
+
+    def _fetch_gaps(
+        self, via: str, plan: Plan, gaps: Sequence[Gap], ttl: float, options: HistoryOptions
+    ) -> Iterator[Receipt]:
+        stop = options.get("stop")
+        yield from self.iter_backfill(via, plan, progress=options.get("progress"), stop=stop)
+        if stop is None or not stop.is_set():
+            for gap in gaps:
+                self._of.recent.note(gap, ttl)
+
+    def latest(self, via: str, symbols: str | Sequence[str], what: Any = QUOTES, *, ttl: Any = LATEST_TTL) -> Any:
+        """Return the latest record of a symbol that a source has now, None if it has none; of several symbols a list of those that have one.
+
+        The source is asked once for all symbols, and not again for *ttl*. Nothing is stored.
+
+        :param ttl: in seconds or as ``"1s"``; 0 asks each time.
+        :raises SourceError: if the source fails.
+        """
+        source: LatestSource = self._source(via, Capability.LATEST)
+        kind = kind_of(what)
+        names = [symbols] if isinstance(symbols, str) else list(dict.fromkeys(symbols))
+        found = self._of.recent.latest(
+            source.origin, kind, names, lambda missing: source.latest(kind, *missing), to_seconds(ttl, "ttl")
+        )
+        return next(iter(found), None) if isinstance(symbols, str) else found
 
     # Live
 

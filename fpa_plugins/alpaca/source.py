@@ -54,7 +54,7 @@ class AlpacaSource:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.capabilities = frozenset(
-            {Capability.HISTORY, Capability.LIVE, Capability.ACCOUNT, Capability.ORDERS}
+            {Capability.HISTORY, Capability.LIVE, Capability.ACCOUNT, Capability.ORDERS, Capability.LATEST}
             | ({Capability.CORPORATE_ACTIONS} if options.corporate_actions else set())
         )
         self.origin = f"alpaca:{options.feed}"
