@@ -50,6 +50,11 @@ REMEMBERED = 1_000
 @click.option("--start", help="With --via: first time included.")
 @click.option("--end", help="With --via: first time excluded.")
 @click.option("--max-rejected", metavar="0|N|P%", help="Store nothing if more rows are rejected.")
+@click.option(
+    "--covers",
+    metavar="START..END",
+    help="The file has all rows of this range, of each of its symbols; END is excluded.",
+)
 @click.option("--dry-run", is_flag=True, help="Validate all rows and store nothing.")
 @json_option
 @click.pass_obj
@@ -63,6 +68,7 @@ def ingest(
     start: str | None,
     end: str | None,
     max_rejected: str | None,
+    covers: str | None,
     **options: Any,
 ) -> None:
     """Validate FILES and store them: CSV, JSON, Parquet, Arrow or Excel, also compressed; folders and globs; - for standard input.
@@ -73,6 +79,7 @@ def ingest(
     options = said_options(options)
     _check_via(options, start=start, end=end, dry_run=dry_run)
     targets = _targets(files, options)
+    covered = _covered(covers, targets, via=options.get("via"))
     entries: list[dict[str, Any]] = []
     failed: FpaError | None = None
     with app.open(lazy=dry_run) as data:
@@ -90,6 +97,7 @@ def ingest(
                             start=start,
                             end=end,
                             max_rejected=max_rejected,
+                            covers=covered,
                             **options,
                         )
                         entry, shown = receipt.as_dict() | {"file": str(target)}, receipt
@@ -125,6 +133,23 @@ def _check_via(options: dict[str, Any], *, start: str | None, end: str | None, d
                 )
     elif dry_run:
         raise click.UsageError("--dry-run validates files; it cannot be combined with --via")
+
+
+def _covered(covers: str | None, targets: Sequence[str], *, via: str | None) -> tuple[str, str] | None:
+    """Return the range that a file covers.
+
+    :raises click.UsageError: if it is none, or does not belong to one file.
+    """
+    if covers is None:
+        return None
+    start, dots, end = covers.partition("..")
+    if not (start and dots and end):
+        raise click.UsageError(f"--covers {covers} is not START..END, such as 2024-05-01..2024-06-01")
+    if via is not None:
+        raise click.UsageError("--covers is for files; `fpa history` knows what it fetched")
+    if len(targets) > 1:
+        raise click.UsageError(f"--covers is said of one file, and there are {len(targets)}; ingest them one at a time")
+    return start, end
 
 
 def _targets(files: tuple[str, ...], options: dict[str, Any]) -> list[str]:

@@ -31,6 +31,12 @@ _range_options: list[Callable[[Any], Any]] = [
     click.option("--interval", help="The interval of bars, such as 1m. Default: 1d."),
     click.option("--start", required=True, help="First time included: 2024-05-01, or 2024-05-01T14:30:00Z."),
     click.option("--end", help="First time excluded. Default: now."),
+    click.option(
+        "--also",
+        multiple=True,
+        metavar="ORIGIN",
+        help="Count as fetched what this origin covers, such as 'files:*'; repeatable. See --covers of `fpa ingest`.",
+    ),
 ]
 _calendar_option = click.option(
     "--calendar",
@@ -59,6 +65,7 @@ def history(
     interval: str | None,
     start: str,
     end: str | None,
+    also: tuple[str, ...],
     refetch: bool,
     as_json: bool,
 ) -> None:
@@ -77,6 +84,7 @@ def history(
                 end=end,
                 interval=interval,
                 refetch=refetch,
+                also=also,
                 progress=progress,
                 stop=stop,
             ),
@@ -156,6 +164,7 @@ def _find_gaps(app_data: Any, given: dict[str, Any], calendar: str | None, *, re
         end=given["end"],
         interval=given["interval"],
         refetch=refetch,
+        also=given["also"],
         **chosen,
     )
     return found

@@ -17,6 +17,7 @@ from fpa_core.formats import FormatOffer, FormatOptions
 from fpa_core.ingest import LiveValidator, Progress, examine, ingest, notify_quarantined
 from fpa_core.kinds import KINDS, Kind, kind_of
 from fpa_core.layer.components import Components
+from fpa_core.layer.covering import Covering
 from fpa_core.layer.inputs import Input, files_of, with_positions
 from fpa_core.numbers import to_seconds
 from fpa_core.protocols import Sniffed
@@ -152,6 +153,7 @@ class DataLayer:
         interval: str | None = None,
         account: str | None = None,
         max_rejected: int | str | None = None,
+        covers: tuple[Any, Any] | None = None,
         progress: Progress | None = None,
         **options: Unpack[FormatOptions],
     ) -> Receipt:
@@ -165,16 +167,25 @@ class DataLayer:
         :param kind: the kind of the rows, if the columns do not determine it.
         :param symbol: the symbol of a file without that column; likewise *interval* and *account*.
         :param max_rejected: the number of rows that may be rejected, or their share as ``"1%"``; with more, nothing is stored. None for no limit.
+        :param covers: the first time and the first excluded of a range of which the data have all rows, of each of their symbols: it is entered into
+            the ledger, see :attr:`sources`. None if nothing is known of times without rows.
         :param progress: called with the number of rows read, and the share of the data from 0 to 1, or None if it is unknown.
         :param options: how the rows are read, as ``tz="America/New_York"``; see :class:`fpa_core.formats.Format`.
         :raises DataError: if the data cannot be read at all, or more rows are rejected than allowed. A row that cannot be parsed is quarantined.
         """
         made = Input(self._components, data, via, start, end, format, kind, symbol, interval, account, options)
+        chunks, label, before_commit = made.chunks(), made.origin(origin), None
+        if covers is not None:
+            covering = Covering(
+                covers, label, now_ns=self.store.writer.clock(), kind=kind, symbol=symbol, interval=interval
+            )
+            chunks, before_commit = covering.watch(chunks), covering.enter
         receipt = ingest(
             self.store,
             self.validator,
-            made.chunks(),
-            origin=made.origin(origin),
+            chunks,
+            origin=label,
+            before_commit=before_commit,
             path=made.path,
             progress=progress,
             max_rejected=max_rejected,

@@ -13,10 +13,10 @@ from fpa_core.ingest import notify_quarantined
 from fpa_core.intervals import interval_text
 from fpa_core.kinds import BARS, QUOTES, Kind, kind_of
 from fpa_core.numbers import to_ns, to_seconds
+from fpa_core.patterns import escape, matches
 from fpa_core.protocols import (
     AccountSource,
     Capability,
-    CoverageEntry,
     HistoryRequest,
     HistorySource,
     LatestSource,
@@ -26,10 +26,11 @@ from fpa_core.protocols import (
     Receipt,
 )
 from fpa_core.sources.accounts import sync_account
-from fpa_core.sources.gaps import Gap, Plan, Subject, find_gaps, merge_coverage, plan_fetches, settled_until
+from fpa_core.sources.gaps import Gap, Plan, Subject, find_gaps, plan_fetches, settled_until
 from fpa_core.sources.history import fetch
 from fpa_core.sources.live import Collector, CollectorOptions
 from fpa_core.sources.orders import FollowOptions, OrderFollower
+from fpa_core.sources.ranges import Range, union
 from fpa_core.sources.recent import LATEST_TTL, Memory, RecentAnswers
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class HistoryOptions(TypedDict, total=False):
 
     ``start`` is the first instant included and ``end`` the first excluded, None for now; ``interval`` that of bars, a day unless another is given;
     ``refetch`` fetches what was fetched before, too; ``progress`` is told how far each fetch is; ``stop`` cancels. ``ttl`` is the time for which
-    what is too young to be final is not fetched again, in seconds or as ``"5s"``; without it, it is fetched each time.
+    what is too young to be final is not fetched again, in seconds or as ``"5s"``; without it, it is fetched each time. ``also`` names further origins
+    whose ranges count as fetched, as in :meth:`Sources.gaps`.
     """
 
     start: Required[Any]
@@ -60,6 +62,7 @@ class HistoryOptions(TypedDict, total=False):
     progress: FetchProgress | None
     stop: threading.Event | None
     ttl: Any
+    also: str | Sequence[str]
 
 
 CALENDAR_OF_SOURCE = "source"
@@ -144,6 +147,7 @@ class Sources:
         interval: str | None = None,
         calendar: str | None = CALENDAR_OF_SOURCE,
         refetch: bool = False,
+        also: str | Sequence[str] = (),
     ) -> list[Gap]:
         """Return the ranges that a source has and that were not fetched, by symbol and time.
 
@@ -152,6 +156,7 @@ class Sources:
         :param end: the first instant excluded; None for now.
         :param calendar: the exchange; None expects data at any time. The default is that of the source.
         :param refetch: take what was fetched for unknown, too.
+        :param also: further origins, or patterns of them, whose ranges count as fetched: ``"files:*"`` for files that were said to cover a range.
         """
         source = self.history_source(via)
         first, last = self._bounds(start, end)
@@ -159,14 +164,20 @@ class Sources:
         exchange = source.calendar if calendar == CALENDAR_OF_SOURCE else calendar
         found: list[Gap] = []
         for subject in self.subjects(via, what, symbols, interval):
-            covered = [] if refetch else merge_coverage(self._entries(subject)).get(subject, [])
+            covered = [] if refetch else self._covered(subject, also)
             found += find_gaps(
                 subject, covered, first, last, calendar=exchange, settled=settled_until(subject, now, source.settles)
             )
         return found
 
-    def _entries(self, subject: Subject) -> Sequence[CoverageEntry]:
-        return self._of.store().coverage(subject.kind, subject.symbol)
+    def _covered(self, subject: Subject, also: str | Sequence[str]) -> list[Range]:
+        """Return what the ledger covers of a subject, from its own origin or others."""
+        origins = [escape(subject.origin), *([also] if isinstance(also, str) else also)]
+        return union(
+            (one.start_ns, one.end_ns)
+            for one in self._of.store().coverage(subject.kind, subject.symbol)
+            if one.interval == subject.interval and any(matches(origin, one.origin) for origin in origins)
+        )
 
     def _bounds(self, start: Any, end: Any) -> tuple[int, int]:
         first = to_ns(start, "start", dates=True)
@@ -227,7 +238,7 @@ class Sources:
         refetch, ttl = options.get("refetch", False), to_seconds(options.get("ttl", 0), "ttl")
         missing: list[Gap] = []
         for subject in self.subjects(via, what, symbols, options.get("interval")):
-            covered = [] if refetch else merge_coverage(self._entries(subject)).get(subject, [])
+            covered = [] if refetch else self._covered(subject, options.get("also", ()))
             missing += find_gaps(subject, covered, first, last, calendar=None, settled=last)
         if not refetch:
             missing = self._of.recent.not_recent(missing, ttl)

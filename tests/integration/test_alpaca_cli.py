@@ -290,3 +290,28 @@ def test_stream_of_orders(server: AlpacaServer, begin: Any, fpa: Fpa, tmp_path: 
     report = json.loads(out)
     assert (1, 1, 1, []) == (report["inserted"], report["connections"], report["syncs"], report["unlisted"])
     assert SECRET not in out + error
+
+
+def test_files_in_the_ledger(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> None:
+    """What a file covers, as its user says, is shown by `fpa coverage`, and `--also` keeps it from being fetched."""
+    rows = "".join(f"AAPL,2024-05-0{day},1,1,1,1,1\n" for day in (1, 2))
+    (tmp_path / "days.csv").write_text("symbol,date,open,high,low,close,volume\n" + rows)
+    fpa("ingest", "days.csv", "--interval", "1d", "--covers", "2024-05-01..2024-05-04")
+    (entry,) = json.loads(fpa("coverage", "--json").stdout)
+    assert ("files", "2024-05-01T00:00:00Z", "2024-05-04T00:00:00Z", 2) == (
+        entry["source"],
+        entry["start"],
+        entry["end"],
+        entry["rows"],
+    )
+    whole = ["alpaca", "AAPL", "--start", "2024-05-01", "--end", "2024-05-06"]
+    (gap,) = json.loads(fpa("gaps", *whole, "--json").stdout)
+    assert "2024-05-01T00:00:00Z" == gap["start"]
+    (gap,) = json.loads(fpa("gaps", *whole, "--also", "files*", "--json").stdout)
+    assert ("2024-05-04T00:00:00Z", "2024-05-06T00:00:00Z") == (gap["start"], gap["end"])
+    fpa("history", *whole, "--also", "files*")
+    assert ["2024-05-04T04:00:00Z"] == [query["start"] for _, query in server.requests]
+    (tmp_path / "other.csv").write_text("")
+    for wrong in (["--covers", "2024-05-01"], ["--covers", "..2024-05-01"], ["--via", "alpaca", "--covers", "a..b"]):
+        fpa("ingest", "days.csv", *wrong, expect=2)
+    fpa("ingest", "days.csv", "other.csv", "--covers", "2024-05-01..2024-05-04", expect=2)
