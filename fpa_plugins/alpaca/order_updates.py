@@ -82,6 +82,7 @@ class _Connection(TradingStream):
             },
         )
         self._reconnect_min_backoff = reconnect
+        self._mask = credentials.mask
         self.fatal: SourceError | None = None
         self._open = False
         self._reason = "the connection broke"
@@ -147,4 +148,4 @@ class _Connection(TradingStream):
                 return
             self._sink.put(order)
         else:
-            _log.warning("alpaca: the stream of orders says: %s", raw_text(msg))
+            _log.warning("alpaca: the stream of orders says: %s", self._mask(raw_text(msg)))

@@ -57,12 +57,14 @@ class Requests:
     :ivar timeout: seconds that a whole answer may take.
     :ivar tries: how often a request is sent at most.
     :ivar backoff: the first pause between two tries, in seconds; it doubles up to 30 s.
+    :ivar mask: takes the keys out of what a server says.
     """
 
     limiter: RateLimiter
     timeout: float
     tries: int
     backoff: float = 1.0
+    mask: Callable[[str], str] = str
     wall_clock: Callable[[], float] = time.time
 
     def send(self, session: requests.Session, method: str, url: str, options: Mapping[str, Any]) -> Any:
@@ -131,7 +133,8 @@ class Requests:
         said = ""
         with contextlib.suppress(ValueError):  # the bodies of gateways are HTML
             message = json.loads(body)
-            said = f": {message['message']}" if isinstance(message, dict) and "message" in message else ""
+            if isinstance(message, dict) and "message" in message:
+                said = f": {self.mask(str(message['message']))}"
         hint = None
         if status in {401, 403}:
             hint = "check the keys, whether they are of a paper account, and what the plan of the account includes"

@@ -65,7 +65,13 @@ class AlpacaSource:
         self._clock = clock
         self._monotonic = monotonic
         self._credentials = find_credentials(options)
-        sender = Requests(RateLimiter(self.limit), options.timeout, options.tries, backoff=options.reconnect)
+        sender = Requests(
+            RateLimiter(self.limit),
+            options.timeout,
+            options.tries,
+            backoff=options.reconnect,
+            mask=self._credentials.mask,
+        )
         data = DataRest(self._credentials, options.data_url, sender)
         trading = TradingRest(self._credentials, options.trading_url, sender, paper=options.paper)
         self.market_data = MarketDataClient(data, feed=options.feed, page_rows=options.page_rows)

@@ -161,6 +161,7 @@ class _Connection(StockDataStream):
             },
         )
         self._reconnect_min_backoff = reconnect
+        self._mask = credentials.mask
         self.fatal: SourceError | None = None
         self._open = False
         self._occupied = 0
@@ -228,7 +229,7 @@ class _Connection(StockDataStream):
                 if said == _OCCUPIED
                 else "check the keys and what the plan of the account includes"
             )
-            self.fatal = SourceError(f"alpaca: the stream refused: {said}", hint=hint, source="alpaca")
+            self.fatal = SourceError(f"alpaca: the stream refused: {self._mask(said)}", hint=hint, source="alpaca")
             self._should_run = False
             if self._stop_stream_event is not None:
                 self._stop_stream_event.set()
@@ -271,7 +272,7 @@ class _Connection(StockDataStream):
             self._sink.correct(notice)
         elif said == "error":
             text = str(msg.get("msg"))
-            _log.warning("alpaca: the stream says: %s (%s)", text, msg.get("code"))
+            _log.warning("alpaca: the stream says: %s (%s)", self._mask(text), msg.get("code"))
             self._refused(text)
             if self.fatal is not None:
                 raise self.fatal

@@ -315,3 +315,36 @@ def test_files_in_the_ledger(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> 
     for wrong in (["--covers", "2024-05-01"], ["--covers", "..2024-05-01"], ["--via", "alpaca", "--covers", "a..b"]):
         fpa("ingest", "days.csv", *wrong, expect=2)
     fpa("ingest", "days.csv", "other.csv", "--covers", "2024-05-01..2024-05-04", expect=2)
+
+
+def test_canary_keys(server: AlpacaServer, fpa: Fpa, begin: Any, tmp_path: Path) -> None:
+    """Key and secret appear in no output at DEBUG: not of what works, nor of refusals that repeat them, nor of a traceback, nor of the list of processes."""
+    server.account = {"account_number": "PA1", "currency": "USD", "cash": "1", "equity": "1"}
+    repeated = Fault(403, json.dumps({"message": f"the key {KEY} with the secret {SECRET} is refused"}))
+    shown = [fpa("--log-level", "debug", "sync", "alpaca")]
+    for command in (["sync", "alpaca"], ["history", "alpaca", "AAPL", "--start", "2024-05-01"]):
+        server.faults.append(repeated)
+        shown.append(fpa("--log-level", "debug", *command, expect=10))
+        assert "is refused" in shown[-1].stderr
+    shown.append(fpa("--log-level", "debug", "config", "show"))
+    server.refuse.append((402, f"auth failed for {KEY} {SECRET}"))
+    server.fixed = "not JSON"
+    shown.append(fpa("--log-level", "debug", "sync", "alpaca", expect=10))
+    server.fixed = None
+    process = begin("--log-level", "debug", "stream", "alpaca", "--orders")
+    server.wait_for_subscription(timeout=60)
+    if sys.platform == "linux":
+        assert SECRET not in Path(f"/proc/{process.pid}/cmdline").read_text()
+    server.send_trading({"stream": "error", "data": {"key": KEY, "secret": SECRET}})
+    server.drop()
+    server.wait_for_subscription(2, timeout=60)
+    process.terminate()
+    out, error = process.communicate(timeout=60)
+    assert "the stream of orders says" in error
+    for text in (out, error, *(result.output for result in shown), *(result.stderr for result in shown)):
+        assert KEY not in text
+        assert SECRET not in text
+    with fpa_core.open(tmp_path / "fpa.toml", environ={"APCA_API_KEY_ID": KEY, "APCA_API_SECRET_KEY": SECRET}) as data:
+        texts = [repr(data), repr(data.config), repr(data.sources)]
+    for text in texts:
+        assert SECRET not in text

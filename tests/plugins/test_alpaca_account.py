@@ -433,3 +433,42 @@ def test_answers_that_are_no_corporate_actions(server: AlpacaServer, data: DataL
     with pytest.raises(SourceError):
         data.sources.sync("alpaca")
     assert [] == data.store.batches()
+
+
+def bought(order_id: str, number: int, quantity: str, price: str, time: str, side: str = "buy") -> dict[str, Any]:
+    """Return a fill of an order."""
+    own = {"id": f"2024{number:013}::{order_id}", "order_id": order_id, "qty": quantity, "price": price, "side": side}
+    return FILL | own | {"transaction_time": time}
+
+
+def test_a_synced_account_reconciles_to_the_cent(server: AlpacaServer, data: DataLayer) -> None:
+    """Orders, fills, a split, a dividend, a fee and a deposit add up to the totals and positions of the account; two cents too much are found."""
+    cash = Decimal(10000) - 4 * Decimal("199.50") - 6 * Decimal("200.25") - Decimal("0.03") + 5 + 5 * Decimal("101.5")
+    server.account |= {"cash": str(cash), "equity": str(cash + 15 * 110), "last_equity": str(cash + 15 * 108)}
+    server.positions = [LONG | {"qty": "15", "avg_entry_price": "99.975", "cost_basis": "1499.625", "market_value": "1650", "current_price": "110", "unrealized_pl": "150.375"}]  # fmt: skip
+    done = ORDER | {"status": "filled", "updated_at": "2024-04-02T14:00:05Z", "submitted_at": "2024-04-02T14:00:00Z"}
+    server.orders = [
+        done | {"id": "b1", "qty": "10", "filled_qty": "10", "filled_avg_price": "199.95"},
+        done | {"id": "s1", "qty": "5", "filled_qty": "5", "filled_avg_price": "101.5", "side": "sell",
+                "submitted_at": "2024-04-22T14:00:00Z", "updated_at": "2024-04-22T14:00:05Z"},
+    ]  # fmt: skip
+    server.activities = [
+        {"activity_type": "CSD", "id": "20240401000000::1", "date": "2024-04-01", "net_amount": "10000"},
+        bought("b1", 1, "4", "199.50", "2024-04-02T14:00:01Z"),
+        bought("b1", 2, "6", "200.25", "2024-04-02T14:00:02Z"),
+        {"activity_type": "FEE", "id": "20240403000000::1", "date": "2024-04-03", "net_amount": "-0.03"},
+        DIVIDEND | {"id": "20240418000000::1", "date": "2024-04-18", "symbol": "AAPL", "net_amount": "5", "per_share_amount": "0.25", "qty": "20"},
+        bought("s1", 3, "5", "101.5", "2024-04-22T14:00:01Z", "sell"),
+    ]  # fmt: skip
+    server.corporate_actions = {
+        "forward_splits": [SPLIT | {"new_rate": 2, "ex_date": "2024-04-08", "process_date": "2024-04-08"}],
+        "cash_dividends": [PAID | {"ex_date": "2024-04-12", "process_date": "2024-04-18", "payable_date": "2024-04-18", "record_date": None}],
+    }  # fmt: skip
+    assert 0 == data.sources.sync("alpaca").quarantined
+    assert [] == data.portfolio.reconcile("PA3X")
+    again = data.sources.sync("alpaca")
+    assert (0, 0) == (again.inserted, again.revised)
+    assert [] == data.portfolio.reconcile("PA3X")
+    server.account |= {"cash": str(cash + Decimal("0.02")), "equity": str(cash + Decimal("1650.02"))}
+    data.sources.sync("alpaca")
+    assert [("cash", Decimal("0.02"))] == [(one.check, one.difference) for one in data.portfolio.reconcile("PA3X")]
