@@ -1,4 +1,4 @@
-"""Operations on a store, killed at each of their steps: what is left must be the store as it was, or as it was to be."""
+"""Operations on a store, killed at each of their steps: what is left must be the store as it was, or as it was to be, or a copy that goes on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fpa_plugins.sqlite.pages import open_file
 
 __all__ = ["OPERATIONS", "Killing"]
 
-OPERATIONS = ("backup", "restore", "migrate", "compact", "encrypt")
+OPERATIONS = ("backup", "restore", "migrate", "compact", "encrypt", "copy")
 
 KEY = "sixteen characters"
 
@@ -64,6 +64,10 @@ with fpa_core.open(lazy=True) as data:
         operations.migrate()
     elif operation == "encrypt":
         operations.encrypt(tick=lambda done, whole: step())
+    elif operation == "copy":
+        with fpa_core.open(store__path=os.environ["FPA_STORE__PATH"] + ".copy.db") as other:
+            other.store.backend.database._pool._writer.set_progress_handler(lambda: bool(step()), 500)
+            operations.copy(other.operations, tick=lambda done, whole: step())
     else:
         data.store.backend.database._pool._writer.set_progress_handler(lambda: bool(step()), 500)
         operations.compact()
@@ -180,3 +184,10 @@ class Killing:
         with self.layer(path) as data:
             data.operations.compact()
         assert self.after == self._sound(path)
+
+    def _look_at_copy(self, path: Path) -> None:
+        assert self.after == self._sound(path)
+        copied = path.with_name(path.name + ".copy.db")
+        with self.layer(path) as data, self.layer(copied) as other:
+            assert data.operations.copy(other.operations).equal
+        assert self.after == self._sound(copied)

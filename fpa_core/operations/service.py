@@ -15,6 +15,8 @@ from fpa_core.operations.audit_log import AnchorSources, AuditReport, verify_aud
 from fpa_core.operations.backup import Backup, backups_in, make_backup, opened_copy, verify_backup
 from fpa_core.operations.changes import Change, changes_of
 from fpa_core.operations.check import CheckReport, check
+from fpa_core.operations.comparison import Comparison, compare
+from fpa_core.operations.copy import copy_store
 from fpa_core.operations.encryption import decrypt, encrypt, rekey
 from fpa_core.operations.repair import repair
 from fpa_core.operations.restore import Restored, restore
@@ -126,6 +128,26 @@ class Operations:
         }
         self._record("backup", details | {"removed": [path.name for path in made.removed] or None})
         return made
+
+    def copy(self, to: Operations, *, tick: Tick = silent) -> Comparison:
+        """Copy all that the store holds to another one, and prove that both are equal; a copy that was interrupted goes on where it ended.
+
+        :param to: the operations of the other store: ``data.operations.copy(other.operations)``.
+        :raises DatabaseError: if the other store holds other data than copies of this one.
+        :raises CorruptionError: if it is not equal in the end.
+        """
+        target = to._engine()
+        try:
+            return copy_store(self._engine().database, target.database, audit=target.audit, tick=tick)
+        finally:
+            to._forget()
+
+    def diff(self, to: Operations, *, tick: Tick = silent) -> Comparison:
+        """Compare all that the store holds with another one.
+
+        :param to: the operations of the other store.
+        """
+        return compare(self._engine().database, to._engine().database, tick)
 
     def _record(self, action: str, details: Mapping[str, Any]) -> None:
         if not self._config.read_only:

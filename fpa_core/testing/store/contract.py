@@ -10,6 +10,7 @@ from fpa_core.testing.contracts import Contract, holds
 from fpa_core.testing.store.accounts import AccountTests
 from fpa_core.testing.store.base import StoreTests
 from fpa_core.testing.store.batches import BatchTests
+from fpa_core.testing.store.copies import CopyTests
 from fpa_core.testing.store.coverage import CoverageTests
 from fpa_core.testing.store.crashes import CrashTests
 from fpa_core.testing.store.exactness import ExactnessTests
@@ -54,6 +55,7 @@ class StoreContract(
     QueryTests,
     LatestTests,
     SealingTests,
+    CopyTests,
     ThreadTests,
     ProcessTests,
     CrashTests,
