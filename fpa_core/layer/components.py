@@ -376,6 +376,7 @@ class Components:
             close=self._close_store,
             forget=self._cached_reads.forget,
             anchor=self._anchor_file,
+            clock=self._clock,
         )
 
     def _close_store(self) -> None:

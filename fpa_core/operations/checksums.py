@@ -25,6 +25,7 @@ from fpa_core.engine.rows import Row, shape_of
 from fpa_core.engine.segment_rows import opened, rows_of
 from fpa_core.engine.tables import Reader
 from fpa_core.kinds import Kind
+from fpa_core.numbers import MAX_NS, MIN_NS
 from fpa_core.protocols import Quarantined, QuarantineQuery, Query
 from fpa_core.segments.reader import Segment
 
@@ -38,8 +39,14 @@ __all__ = [
     "Sum",
     "Sums",
     "add_up",
+    "batch_of",
+    "known_columns",
+    "month_of",
+    "month_start",
+    "month_text",
     "months_of",
     "sums_of",
+    "sums_of_batch",
     "sums_of_bookkeeping",
     "sums_of_rows",
     "sums_of_segments",
@@ -123,6 +130,11 @@ def sums_of_rows(kind: Kind, rows: Sequence[Row], *, history: bool = False) -> l
     """Return the sums of whole rows; with *history*, of rows as :meth:`fpa_core.engine.tables.RowReader.history` has them."""
     if not rows:
         return []
+    return sums_of_batch(kind, batch_of(kind, rows, history=history), HISTORY if history else ROWS)
+
+
+def batch_of(kind: Kind, rows: Sequence[Row], *, history: bool = False) -> pa.RecordBatch:
+    """Return whole rows as Arrow: the columns of the kind, then those of :func:`known_columns`."""
     shape = shape_of(kind)
     with decoding(kind.name, "one of its rows"):
         values = dict(zip((*shape.columns, "retired_by", "reason"), zip(*rows, strict=True), strict=False))
@@ -132,13 +144,29 @@ def sums_of_rows(kind: Kind, rows: Sequence[Row], *, history: bool = False) -> l
             else pa.array(values[column.field], pa.int64() if column.type == "integer" else pa.string())
             for column in kind.columns
         ]
-        names = ("batch", "since", *(("seq",) if kind.multiset else ()), *(("retired_by",) if history else ()))
-        known = [pa.array(values[name], pa.int64()) for name in names]
-        if history:
-            known.append(pa.array(values["reason"], pa.string()))
-        record, whole = _hashes(pa.RecordBatch.from_arrays(arrays, [one.name for one in kind.columns]), known)
-        table = HISTORY if history else ROWS
-        return list(_by_part(table, kind, pa.array(values[kind.subject], pa.string()), arrays, record, whole))
+        known = known_columns(kind, history=history)
+        arrays += [pa.array(values[name], form) for name, form in known.items()]
+        return pa.RecordBatch.from_arrays(arrays, [*(column.name for column in kind.columns), *known])
+
+
+def known_columns(kind: Kind, *, history: bool = False) -> dict[str, pa.DataType]:
+    """Return what a store knows of a row besides the record: names and types of columns."""
+    names = ("batch", "since", *(("seq",) if kind.multiset else ()), *(("retired_by",) if history else ()))
+    return dict.fromkeys(names, pa.int64()) | ({"reason": pa.string()} if history else {})
+
+
+def sums_of_batch(kind: Kind, batch: pa.RecordBatch, table: str) -> list[tuple[Part, Sum]]:
+    """Return the sums of rows: the columns of the kind, and what is known of them, if that is there."""
+    if not batch.num_rows:
+        return []
+    with decoding(kind.name, "one of its rows"):
+        width = len(kind.columns)
+        record, whole = _hashes(
+            pa.RecordBatch.from_arrays(batch.columns[:width], schema=pa.schema(list(batch.schema)[:width])),
+            batch.columns[width:],
+        )
+        subjects = batch.column(kind.by_field[kind.subject].name)
+        return list(_by_part(table, kind, subjects, batch.columns, record, whole))
 
 
 def sums_of_segments(
@@ -227,7 +255,7 @@ def _by_part(
     counts = np.diff(starts, append=len(codes))
     sums = (np.add.reduceat(words[order], starts) for words in (record, whole))
     for code, rows, values, all_ in zip(sorted_codes[starts], counts, *sums, strict=True):
-        subject, month = names[code // span], str(np.datetime64(int(first + code % span), "M"))
+        subject, month = names[code // span], month_text(int(first + code % span))
         yield Part(table, kind.name, subject, month), Sum(int(rows), int(values), int(all_))
 
 
@@ -243,9 +271,24 @@ def _months(times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return times.astype("datetime64[ns]").astype("datetime64[M]").astype(np.int64)
 
 
-def _month_of(ts_ns: int | None) -> str:
-    """Return the month of a time, as ``2024-05``; nothing if there is none."""
-    return "" if ts_ns is None else str(np.datetime64(ts_ns, "ns").astype("datetime64[M]"))
+def month_of(ts_ns: int) -> int:
+    """Return the month of a time, counted from January 1970."""
+    return int(np.datetime64(ts_ns, "ns").astype("datetime64[M]").astype(np.int64))
+
+
+def month_text(month: int) -> str:
+    """Return a month as ``2024-05``."""
+    return str(np.datetime64(month, "M"))
+
+
+def month_start(month: int) -> int | None:
+    """Return when a month begins; None before and after all times that can be stored."""
+    ns = int(np.datetime64(month, "M").astype("datetime64[D]").astype(np.int64)) * 86_400 * 10**9
+    return ns if MIN_NS <= ns <= MAX_NS else None
+
+
+def _text_of_month(ts_ns: int | None) -> str:
+    return "" if ts_ns is None else month_text(month_of(ts_ns))
 
 
 def sums_of_bookkeeping(tables: Reader) -> Sums:
@@ -256,7 +299,7 @@ def sums_of_bookkeeping(tables: Reader) -> Sums:
 def _bookkeeping(tables: Reader) -> Iterator[tuple[Part, Sum]]:
     for page in tables.batches.scan():
         for batch in page:
-            yield Part(BATCHES, month=_month_of(batch.recorded_ns)), _sum_of(astuple(batch))
+            yield Part(BATCHES, month=_text_of_month(batch.recorded_ns)), _sum_of(astuple(batch))
     for one in tables.quarantine.select(QuarantineQuery(in_order=True)):
         yield _rejected(one), _sum_of(_values(one))
     for changed in tables.quarantine.earlier():
@@ -264,14 +307,14 @@ def _bookkeeping(tables: Reader) -> Iterator[tuple[Part, Sum]]:
             yield _rejected(one), _sum_of(("before", by, *_values(one)), rows=0)
     for matches in tables.quarantine.matches():
         for match in matches:
-            yield Part(REJECTED, match[1], match[2], _month_of(match[3])), _sum_of(("match", *match), rows=0)
+            yield Part(REJECTED, match[1], match[2], _text_of_month(match[3])), _sum_of(("match", *match), rows=0)
     for entries in tables.coverage.scan():
         for entry in entries:
             yield Part(COVERAGE, entry.kind, entry.subject), _sum_of(astuple(entry))
 
 
 def _rejected(one: Quarantined) -> Part:
-    return Part(REJECTED, one.kind, one.subject or "", _month_of(one.ts_ns))
+    return Part(REJECTED, one.kind, one.subject or "", _text_of_month(one.ts_ns))
 
 
 def _values(one: Quarantined) -> tuple[Any, ...]:

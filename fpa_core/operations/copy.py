@@ -27,13 +27,13 @@ from fpa_core.engine.rows import Row, shape_of
 from fpa_core.engine.tables import Database, Reader
 from fpa_core.exceptions import CorruptionError, DatabaseError
 from fpa_core.kinds import KINDS, Kind
-from fpa_core.numbers import MAX_NS, MIN_NS
 from fpa_core.operations.checksums import (
     HISTORY,
     ROWS,
     Part,
     Sums,
     add_up,
+    month_start,
     months_of,
     sums_of_bookkeeping,
     sums_of_rows,
@@ -53,7 +53,6 @@ SUBJECTS_AT_ONCE = 256
 """Subjects looked up together, if not all rows are copied."""
 
 _PAGE = 1_024
-_DAY_NS = 86_400 * 10**9
 _FEW = 5
 
 
@@ -246,7 +245,7 @@ def _rows_of(source: Reader, kind: Kind, table: str, parts: set[Part]) -> Iterat
         some = set(subjects[first : first + SUBJECTS_AT_ONCE])
         wanted = {(part.subject, _month(part.month)) for part in parts if part.subject in some}
         months = [month for _, month in wanted]
-        query = Query(kind, tuple(sorted(some)), _start_ns(min(months)), _start_ns(max(months) + 1))
+        query = Query(kind, tuple(sorted(some)), month_start(min(months)), month_start(max(months) + 1))
         for page in _pages(source, query, table):
             yield [
                 row for row, month in zip(page, months_of(kind, page), strict=True) if (row[subject], month) in wanted
@@ -260,7 +259,10 @@ def _remove(target: Database, kind: Kind, table: str, parts: set[Part]) -> None:
         by_month[part.month].append(part.subject)
     queries = [
         Query(
-            kind, tuple(names[first : first + SUBJECTS_AT_ONCE]), _start_ns(_month(month)), _start_ns(_month(month) + 1)
+            kind,
+            tuple(names[first : first + SUBJECTS_AT_ONCE]),
+            month_start(_month(month)),
+            month_start(_month(month) + 1),
         )
         for month, names in by_month.items()
         for first in range(0, len(names), SUBJECTS_AT_ONCE)
@@ -273,9 +275,3 @@ def _remove(target: Database, kind: Kind, table: str, parts: set[Part]) -> None:
 
 def _month(text: str) -> int:
     return int(np.datetime64(text, "M").astype(np.int64))
-
-
-def _start_ns(month: int) -> int | None:
-    """Return when a month begins; None before and after all times that can be stored."""
-    ns = int(np.datetime64(month, "M").astype("datetime64[D]").astype(np.int64)) * _DAY_NS
-    return ns if MIN_NS <= ns <= MAX_NS else None

@@ -498,8 +498,8 @@ class _Quarantine(_Part):
         kept: dict[int, list[tuple[str, str, int, int, int]]] = defaultdict(list)
         for record, by in itertools.chain.from_iterable(earlier):
             before[by].append(record)
-        for batch, *match in itertools.chain.from_iterable(matches):
-            kept[batch].append((match[0], match[1], match[2], match[3], match[4]))
+        for match in itertools.chain.from_iterable(matches):
+            kept[match[0]].append(match[1:])
         rejected = {one.id: (digest, one) for digest, one in itertools.chain.from_iterable(records)}
         for name, values in (("rejected", rejected), ("rejected_before", before), ("matches", kept)):
             self._tables.change(name, values, {})

@@ -131,8 +131,8 @@ def _answers(store: DataStore) -> dict[str, Any]:
         for name, batch in itertools.product(KINDS, batches)
         if Capability.KNOWN_AT in store.backend.capabilities
     }
-    own = {"batches": batches, "rejected": store.quarantined(), "coverage": store.coverage()}
-    return contents(store) | then | own
+    own = {"batches": batches, "rejected": store.quarantined(), "coverage": store.coverage(), "then": then}
+    return contents(store) | own
 
 
 def _counts(batch: Any) -> Any:
