@@ -84,7 +84,7 @@ def _show_report(done: RetentionReport, *, as_json: bool) -> None:
             step.history,
             step.bars,
             step.batch,
-            masked(str(step.files[0])) if step.files else None,
+            step.files[0].name if step.files else None,
         ]
         for step in done.steps
     ]

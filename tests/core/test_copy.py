@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 from full_store import T, fill, read_all
+from interrupted import Interrupted, InterruptedAtError
 
 from fpa_core.engine.audit_log import AuditTrail
 from fpa_core.engine.store import EngineStore
@@ -28,29 +29,6 @@ from fpa_plugins.memory.plugin import MemoryStoreOptions
 from fpa_plugins.memory.plugin import open_store as open_memory
 from fpa_plugins.sqlite.plugin import SqliteOptions
 from fpa_plugins.sqlite.plugin import open_store as open_sqlite
-
-
-class InterruptedCopyError(Exception):
-    """Stands for a kill."""
-
-
-class Interrupted:
-    """A database whose writers fail from a certain one on: at its end, before it is committed."""
-
-    def __init__(self, inner: Any, writers: int) -> None:
-        self.inner = inner
-        self.left = writers
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-    @contextlib.contextmanager
-    def writer(self, operation: str) -> Iterator[Writer]:
-        self.left -= 1
-        with self.inner.writer(operation) as tables:
-            yield tables
-            if self.left < 0:
-                raise InterruptedCopyError
 
 
 class Losing:
@@ -128,7 +106,7 @@ def test_interrupted_at_each_step(
     for steps in range(1, 100):
         with contextlib.closing(open_store(backend, tmp_path, steps)) as other:
             interrupted = Interrupted(database(other), steps)
-            with contextlib.suppress(InterruptedCopyError):
+            with contextlib.suppress(InterruptedAtError):
                 copied(full, interrupted)
             whole = interrupted.left >= 0
             unfinished = [one.problem for one in check(database(other)).problems if "unfinished" in one.problem]

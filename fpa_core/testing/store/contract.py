@@ -21,6 +21,7 @@ from fpa_core.testing.store.multisets import MultisetTests
 from fpa_core.testing.store.processes import ProcessTests
 from fpa_core.testing.store.quarantine import QuarantineTests
 from fpa_core.testing.store.queries import QueryTests
+from fpa_core.testing.store.retention import RetentionTests
 from fpa_core.testing.store.sealing import SealingTests
 from fpa_core.testing.store.threads import ThreadTests
 from fpa_core.testing.store.versions import VersionTests
@@ -56,6 +57,7 @@ class StoreContract(
     LatestTests,
     SealingTests,
     CopyTests,
+    RetentionTests,
     ThreadTests,
     ProcessTests,
     CrashTests,
