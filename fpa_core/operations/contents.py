@@ -114,8 +114,8 @@ class KindCheck:
                 fault = None
                 if unknown:
                     fault = f"batch {unknown[0]} is not there"
+                # What an undo could not bring back, since its batch was undone before, is retired by that earlier undo.
                 elif (since or batch) > retired and (since is None or reason != "undone"):
-                    # A row whose own batch was undone first never stood since a later undo removed what had removed it.
                     fault = f"retired by batch {retired}, before batch {since or batch} brought it"
                 elif reason not in _REASONS:
                     fault = f"the reason {reason!r} is unknown"
