@@ -66,17 +66,6 @@ def test_sound(full: DataStore) -> None:
     assert len(full.backend.batches(children=True)) == report.checked["batches"]
 
 
-def test_rows_of_two_undone_batches(full: DataStore) -> None:
-    """Undoing a batch, and then the one that had replaced its row, leaves a store that is sound."""
-    first = full.save([Quote("TWICE", Instant(5), 1, 2)])
-    second = full.update_quote(Quote("TWICE", Instant(5), 1, 2), Quote("TWICE", Instant(6), 1, 2))
-    for receipt in (first, second):
-        assert receipt.batch is not None
-        full.undo(receipt.batch)
-    assert [] == full.get_quotes("TWICE")
-    assert () == check(database(full)).problems
-
-
 def lost_row(tables: Writer) -> None:
     tables.rows.delete_ranges(QUOTES, [Range(("S2",), T, T + 50 * 10**9)])
 
