@@ -441,7 +441,7 @@ def bought(order_id: str, number: int, quantity: str, price: str, time: str, sid
     return FILL | own | {"transaction_time": time}
 
 
-def test_a_synced_account_reconciles_to_the_cent(server: AlpacaServer, data: DataLayer) -> None:
+def test_a_synced_account_reconciles_to_the_cent(server: AlpacaServer, tmp_path: Path) -> None:
     """Orders, fills, a split, a dividend, a fee and a deposit add up to the totals and positions of the account; two cents too much are found."""
     cash = Decimal(10000) - 4 * Decimal("199.50") - 6 * Decimal("200.25") - Decimal("0.03") + 5 + 5 * Decimal("101.5")
     server.account |= {"cash": str(cash), "equity": str(cash + 15 * 110), "last_equity": str(cash + 15 * 108)}
@@ -464,11 +464,12 @@ def test_a_synced_account_reconciles_to_the_cent(server: AlpacaServer, data: Dat
         "forward_splits": [SPLIT | {"new_rate": 2, "ex_date": "2024-04-08", "process_date": "2024-04-08"}],
         "cash_dividends": [PAID | {"ex_date": "2024-04-12", "process_date": "2024-04-18", "payable_date": "2024-04-18", "record_date": None}],
     }  # fmt: skip
-    assert 0 == data.sources.sync("alpaca").quarantined
-    assert [] == data.portfolio.reconcile("PA3X")
-    again = data.sources.sync("alpaca")
-    assert (0, 0) == (again.inserted, again.revised)
-    assert [] == data.portfolio.reconcile("PA3X")
-    server.account |= {"cash": str(cash + Decimal("0.02")), "equity": str(cash + Decimal("1650.02"))}
-    data.sources.sync("alpaca")
-    assert [("cash", Decimal("0.02"))] == [(one.check, one.difference) for one in data.portfolio.reconcile("PA3X")]
+    with open_layer(configuration(server, tmp_path), environ={}) as data:
+        assert 0 == data.sources.sync("alpaca").quarantined
+        assert [] == data.portfolio.reconcile("PA3X")
+        again = data.sources.sync("alpaca")
+        assert (0, 0) == (again.inserted, again.revised)
+        server.account |= {"cash": str(cash + Decimal("0.02")), "equity": str(cash + Decimal("1650.02"))}
+        data.sources.sync("alpaca")
+        found = [(one.check, one.difference) for one in data.portfolio.reconcile("PA3X")]
+        assert [("cash", Decimal("0.02"))] == found
