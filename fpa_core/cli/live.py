@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from fpa_core.cli.app import INTERRUPTED, App
 from fpa_core.cli.data import show_receipt
@@ -73,10 +74,7 @@ def stream(
 
     With --orders, updates of the account's orders are stored as they come, and its fills; what was missed is taken from the account, as by `fpa sync`.
     """
-    if orders and (symbols or kinds):
-        raise click.UsageError("--orders follows all orders of the account: give no SYMBOL and no --kind")
-    if not orders and not symbols:
-        raise click.UsageError("give a SYMBOL to collect, or --orders to follow the orders of the account")
+    _check_orders(symbols, orders=orders)
     from fpa_core.numbers import to_seconds
 
     seconds = None if duration is None else to_seconds(duration, "--for")
@@ -86,6 +84,24 @@ def stream(
             _follow(data, via, stop, as_json=as_json)
         else:
             _collect(data, via, kinds, symbols, policy, queue, back, stop, as_json=as_json)
+
+
+def _check_orders(symbols: tuple[str, ...], *, orders: bool) -> None:
+    """Check that either symbols or orders are asked for, and no option of the other.
+
+    :raises click.UsageError: if not.
+    """
+    if not orders and not symbols:
+        raise click.UsageError("give a SYMBOL to collect, or --orders to follow the orders of the account")
+    if not orders:
+        return
+    context = click.get_current_context()
+    options = {"kinds": "--kind", "policy": "--policy", "queue": "--queue", "catch_up": "--catch-up"}
+    given = [
+        text for name, text in options.items() if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if symbols or given:
+        raise click.UsageError(f"--orders follows all orders of the account: leave out {', '.join(given) or 'SYMBOL'}")
 
 
 @contextlib.contextmanager

@@ -266,7 +266,7 @@ def test_sync(server: AlpacaServer, fpa: Fpa) -> None:
 def test_stream_of_orders(server: AlpacaServer, begin: Any, fpa: Fpa, tmp_path: Path) -> None:
     """`fpa stream --orders` stores updates of orders until it ends, and says what came; with symbols it is refused."""
     server.account = {"account_number": "PA1", "currency": "USD", "cash": "100.10", "equity": "269.69"}
-    for arguments in (["--orders", "AAPL"], ["--orders", "--kind", "quotes"], []):
+    for arguments in (["--orders", "AAPL"], ["--orders", "--kind", "quotes"], ["--orders", "--queue", "5"], []):
         fpa("stream", "alpaca", *arguments, expect=2)
     order = {
         "id": "o1",
