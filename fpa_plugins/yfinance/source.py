@@ -56,6 +56,12 @@ BARS_PER_DAY = {"1m": 390, "2m": 195, "5m": 78, "15m": 26, "30m": 13, "1h": 7, "
 LATE_OPENING_HOURS = 10
 """How many hours ahead of UTC an exchange is at most that opens after midnight in UTC."""
 
+_PAID = {"Dividends": CorporateActionType.DIVIDEND, "Capital Gains": CorporateActionType.SPECIAL_DIVIDEND}
+"""The columns of a frame that hold what was paid for a share."""
+
+SUBUNITS = {"GBp": "GBP", "ZAc": "ZAR", "ILA": "ILS"}
+"""Currencies whose hundredths prices are in. Yahoo sends dividends in either, and does not say in which."""
+
 _lock = threading.Lock()
 
 
@@ -66,7 +72,7 @@ def _asking(session: LimitedSession, stop: threading.Event) -> Iterator[None]:
         # yfinance uses what pandas deprecates; its users can do nothing about it.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
-        hidden = yfinance.config.debug.hide_exceptions
+        hidden, before = yfinance.config.debug.hide_exceptions, YfData()._session  # noqa: SLF001  # it can only be set
         yfinance.config.debug.hide_exceptions = False
         session.stop = stop
         try:
@@ -74,6 +80,7 @@ def _asking(session: LimitedSession, stop: threading.Event) -> Iterator[None]:
             YfData.cache_get.cache_clear()
             yield
         finally:
+            YfData(session=before)
             yfinance.config.debug.hide_exceptions = hidden
 
 
@@ -114,15 +121,15 @@ class YfinanceSource:
         return (page.chunk for page in self.history(wanted) if page.chunk is not None)
 
     def estimate(self, request: HistoryRequest) -> Estimate:
-        """Return what a history is expected to take; days without sessions count."""
+        """Return what a history is expected to take; days without sessions count, and a request for the time zone of a symbol that is new to yfinance."""
         days = -(-(request.end - request.start) // DAY_NS)
         if request.kind is CORPORATE_ACTIONS:
-            return Estimate(1, -(-days * 5 // 365))  # four dividends a year, and now and then a split
+            return Estimate(2, -(-days * 5 // 365))  # four dividends a year, and now and then a split
         interval = str(request.interval)
         if is_dated(interval):
-            return Estimate(1, days)
+            return Estimate(2, days)
         answers = max(1, -(-days // DAYS_AT_ONCE.get(interval, 60)))
-        return Estimate(answers + (self._options.prices == "raw"), days * BARS_PER_DAY.get(interval, 390))
+        return Estimate(answers + 1 + (self._options.prices == "raw"), days * BARS_PER_DAY.get(interval, 390))
 
     def history(self, request: HistoryRequest) -> Iterator[Page]:
         """Yield the pages of a history: all days at once, bars within the day in windows."""
@@ -271,40 +278,43 @@ class YfinanceSource:
 
     def _action_chunk(self, request: HistoryRequest, frame: pd.DataFrame, splits: list[Split]) -> Chunk | None:
         """Return splits, dividends and gains paid out by funds under their ex-dates. Amounts are for a share as it then was."""
-        records: list[CorporateAction] = []
         zone = frame.index.tz
+        records, rejects = self._paid(request, frame, splits)
         for split in splits:
-            new, old = split.ratio.numerator, split.ratio.denominator
-            records.append(
-                CorporateAction(request.symbol, _ex_date(split.on, zone), CorporateActionType.SPLIT, new, old)
-            )
-        currency = frame.attrs["currency"]
-        for name, kind in (
-            ("Dividends", CorporateActionType.DIVIDEND),
-            ("Capital Gains", CorporateActionType.SPECIAL_DIVIDEND),
-        ):
-            paid = frame[name][frame[name] > 0] if name in frame else frame["Close"][:0]
-            if len(paid) and not currency:
-                raise self._error(f"Yahoo does not say in which currency {request.symbol} pays")
-            for stamp, value in paid.items():
-                on = stamp.date()
-                amount = shortest(value, factor_on(splits, on))
-                records.append(
-                    CorporateAction(
-                        request.symbol,
-                        _ex_date(on, zone),
-                        kind,
-                        amount=amount,
-                        currency=currency,
-                        type_raw=None if kind is CorporateActionType.DIVIDEND else name,
-                    )
-                )
-        records = sorted(
-            (one for one in records if request.start <= one.ts_ns < request.end), key=lambda one: one.ts_ns
-        )
-        if not records:
+            at, ratio = _ex_date(split.on, zone), split.ratio
+            if request.start <= at < request.end:
+                new, old = ratio.numerator, ratio.denominator
+                records.append(CorporateAction(request.symbol, at, CorporateActionType.SPLIT, new, old))
+        if not records and not rejects:
             return None
-        return Chunk(CORPORATE_ACTIONS, to_table(CORPORATE_ACTIONS, records), range(1, len(records) + 1))
+        records.sort(key=lambda one: one.ts_ns)
+        return Chunk(CORPORATE_ACTIONS, to_table(CORPORATE_ACTIONS, records), range(1, len(records) + 1), rejects)
+
+    def _paid(
+        self, request: HistoryRequest, frame: pd.DataFrame, splits: list[Split]
+    ) -> tuple[list[CorporateAction], list[Reject]]:
+        """Return what was paid for a share; what is in an unknown currency is rejected."""
+        currency = frame.attrs["currency"]
+        records: list[CorporateAction] = []
+        rejects: list[Reject] = []
+        for name, kind in _PAID.items():
+            column = frame[name] if name in frame else frame["Dividends"][:0]
+            for row, (stamp, value) in enumerate(column.items(), 1):
+                on = stamp.date()
+                at = _ex_date(on, frame.index.tz)
+                if not value > 0 or not request.start <= at < request.end:
+                    continue
+                if currency is None or currency in SUBUNITS:
+                    unit = "an unknown currency" if currency is None else f"{currency} or {SUBUNITS[currency]}"
+                    problem = f"CorporateAction.currency: the amount is in {unit}: Yahoo does not say"
+                    rejects.append(Reject(row, f"{request.symbol},{on},{name},{value}", problem))
+                    continue
+                amount = shortest(value, factor_on(splits, on))
+                word = None if kind is CorporateActionType.DIVIDEND else name
+                records.append(
+                    CorporateAction(request.symbol, at, kind, amount=amount, currency=currency, type_raw=word)
+                )
+        return records, rejects
 
 
 def _splits(frame: pd.DataFrame) -> list[Split]:

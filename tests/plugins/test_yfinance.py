@@ -29,6 +29,7 @@ pytest.importorskip("yfinance")
 
 import yfinance
 from yahoo_server import Day, Listing, Minute, YahooServer, utc, yahoo_server
+from yfinance.data import YfData
 
 from fpa_plugins.yfinance.plugin import YfinanceOptions, create
 from fpa_plugins.yfinance.prices import Split, factor_on, ratio_of, shortest, whole
@@ -179,7 +180,7 @@ def test_bars_within_the_day(yahoo: YahooServer, source: Make) -> None:
     assert [1_001, 1_000] == [bar.volume for bar in bars[:2]]
     bars = rows_of(source(), asked(start="2020-08-10", end="2020-09-01", interval="1m"))
     assert len(minutes) == len(bars)
-    assert 1 + 4 == source().estimate(asked(start="2020-08-10", end="2020-09-01", interval="1m")).requests
+    assert 2 + 4 == source().estimate(asked(start="2020-08-10", end="2020-09-01", interval="1m")).requests
 
 
 def test_what_yahoo_does_not_have_is_not_empty(yahoo: YahooServer, source: Make) -> None:
@@ -214,11 +215,17 @@ def test_days_without_a_price(yahoo: YahooServer, source: Make) -> None:
     assert 1 == len(rows_of(source(), asked(CORPORATE_ACTIONS, "THIN")))
 
 
-def test_a_currency_that_is_not_said(yahoo: YahooServer, source: Make) -> None:
-    """A dividend without a currency is an error, not a dividend in dollars."""
-    yahoo.listings["ODD"] = Listing(days=APPLE.days, dividends=APPLE.dividends, currency=None)
-    with pytest.raises(SourceError, match="currency"):
-        rows_of(source(), asked(CORPORATE_ACTIONS, "ODD"))
+@pytest.mark.parametrize(("currency", "unit"), [(None, "an unknown currency"), ("GBp", "GBp or GBP")])
+def test_a_currency_that_is_not_said(yahoo: YahooServer, source: Make, currency: str | None, unit: str) -> None:
+    """A dividend whose currency Yahoo leaves open, as pence or pounds, is quarantined, and is no dividend in dollars; splits are taken."""
+    yahoo.listings["ODD"] = Listing(days=APPLE.days, splits=APPLE.splits, dividends=APPLE.dividends, currency=currency)
+    (page,) = source().history(asked(CORPORATE_ACTIONS, "ODD"))
+    assert ["split"] == [one.action_type for one in from_table(CORPORATE_ACTIONS, page.chunk.table)]
+    (reject,) = page.chunk.rejects
+    assert unit in reject.problem
+    assert "2020-08-07,Dividends,0.205" in reject.raw
+    (later,) = source().history(asked(CORPORATE_ACTIONS, "ODD", start="2020-08-08"))
+    assert [] == list(later.chunk.rejects)
 
 
 @pytest.mark.parametrize(
@@ -237,11 +244,15 @@ def test_failures(yahoo: YahooServer, source: Make, fault: tuple[int, str]) -> N
 
 
 def test_settings_of_yfinance_stay(yahoo: YahooServer, source: Make) -> None:
-    """The settings of the process are as before, after an error too."""
+    """The session and the settings of the process are as before, after an error too: its other questions do not go through ours."""
+    before = YfData()._session
     yahoo.faults = [(500, "")] * 20
     with pytest.raises(SourceError):
         rows_of(source(tries=1), asked())
+    yahoo.faults.clear()
+    rows_of(source(), asked())
     assert yfinance.config.debug.hide_exceptions is True
+    assert before is YfData()._session
 
 
 def test_what_there_is_not(source: Make) -> None:
