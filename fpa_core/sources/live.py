@@ -201,9 +201,7 @@ class Collector:
         self._gaps.start()
         feed.start()
         try:
-            running = True
-            while running:
-                running = feed.is_alive()
+            while feed.is_alive():
                 self._handle(*self._queue.take(0.25))
                 self._cover(self._completeness.due())
                 if on_status is not None:

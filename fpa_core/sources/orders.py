@@ -178,9 +178,7 @@ class OrderFollower:
         for thread in threads:
             thread.start()
         try:
-            running = True
-            while running:
-                running = threads[0].is_alive()
+            while threads[0].is_alive():
                 self._handle(self._queue.take(0.25)[0])
                 if on_status is not None:
                     on_status(self.status())
