@@ -435,6 +435,7 @@ class DataStore:
         end: Any = None,
         origin: str | Sequence[str] | None = None,
         as_known_at: Any = None,
+        max_age: Any = None,
     ) -> ResampledBars:
         """Describe bars of trades, of the mid prices of quotes, or of shorter bars; nothing is read yet.
 
@@ -444,7 +445,7 @@ class DataStore:
 
         Of stored bars, volume, ``vwap`` and number of trades are known where all of them have one.
 
-        :param symbol: as for :meth:`select`; likewise *start*, *end*, *origin* and *as_known_at*, which choose the rows.
+        :param symbol: as for :meth:`select`; likewise *start*, *end*, *origin* and *as_known_at*, which choose the rows, and *max_age* of these.
         :param from_: ``"trades"``, ``"mid"``, or the interval of stored bars, such as ``"1m"``, which must divide *interval*.
         :param tz: the time zone by whose dates days, weeks and months are divided, such as ``"America/New_York"``; None for UTC.
         :raises DataError: for an invalid interval, or one that *from_* or *tz* does not fit.
@@ -463,6 +464,7 @@ class DataStore:
             end=end,
             origin=origin,
             as_known_at=as_known_at,
+            max_age=max_age,
         )
         return ResampledBars(rows, interval, from_, tz)
 

@@ -59,6 +59,7 @@ READS: list[Callable[[DataLayer, Any], Any]] = [
     lambda data, age: data.store.latest(["AAPL"], Quote, max_age=age),
     lambda data, age: data.store.as_of(["AAPL"], "2024-05-01T12:00:00Z", Quote, max_age=age),
     lambda data, age: data.select(Quote, "AA*", max_age=age).count(),
+    lambda data, age: data.store.bars("AAPL", "1h", from_="mid", max_age=age).to_list(),
 ]
 
 
