@@ -230,25 +230,38 @@ class Sources:
         return list(self.iter_history(via, what, symbols, **options))
 
     def iter_history(
-        self, via: str, what: Any, symbols: str | Sequence[str], **options: Unpack[HistoryOptions]
+        self,
+        via: str,
+        what: Any,
+        symbols: str | Sequence[str],
+        *,
+        start: Any,
+        end: Any = None,
+        interval: str | None = None,
+        refetch: bool = False,
+        progress: FetchProgress | None = None,
+        stop: threading.Event | None = None,
+        ttl: Any = 0,
+        also: str | Sequence[str] = (),
     ) -> Iterator[Receipt]:
         """Do as :meth:`history` does, and yield the receipt of each batch."""
         source = self.history_source(via)
-        first, last = self._bounds(options["start"], options.get("end"))
-        refetch, ttl = options.get("refetch", False), to_seconds(options.get("ttl", 0), "ttl")
+        first, last = self._bounds(start, end)
+        seconds = to_seconds(ttl, "ttl")
         missing: list[Gap] = []
-        for subject in self.subjects(via, what, symbols, options.get("interval")):
-            covered = [] if refetch else self._covered(subject, options.get("also", ()))
+        for subject in self.subjects(via, what, symbols, interval):
+            covered = [] if refetch else self._covered(subject, also)
             missing += find_gaps(subject, covered, first, last, calendar=None, settled=last)
         if not refetch:
-            missing = self._of.recent.not_recent(missing, ttl)
-        return self._fetch_gaps(via, plan_fetches(source, missing), missing, ttl, options)
+            missing = self._of.recent.not_recent(missing, seconds)
+        receipts = self.iter_backfill(via, plan_fetches(source, missing), progress=progress, stop=stop)
+        return self._noting(receipts, missing, seconds, stop)
 
-    def _fetch_gaps(
-        self, via: str, plan: Plan, gaps: Sequence[Gap], ttl: float, options: HistoryOptions
+    def _noting(
+        self, receipts: Iterator[Receipt], gaps: Sequence[Gap], ttl: float, stop: threading.Event | None
     ) -> Iterator[Receipt]:
-        stop = options.get("stop")
-        yield from self.iter_backfill(via, plan, progress=options.get("progress"), stop=stop)
+        """Yield receipts, and remember that gaps were fetched when all are."""
+        yield from receipts
         if stop is None or not stop.is_set():
             for gap in gaps:
                 self._of.recent.note(gap, ttl)

@@ -541,6 +541,9 @@ def test_what_a_source_cannot_do(data: DataLayer, scripted: Scripted) -> None:
         data.sources.history("acme", Quote, "A", start="2024-05-02", end="2024-05-01")
     with pytest.raises(DataError, match="symbols"):
         data.sources.history("acme", Quote, [], start="2024-04-01")
+    for wrong in ({}, {"start": "2024-04-01", "refech": True}):
+        with pytest.raises(TypeError):
+            data.sources.history("acme", Quote, "A", **wrong)
 
 
 def test_get_and_its_ledger(data: DataLayer, scripted: Scripted) -> None:
