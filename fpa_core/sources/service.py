@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack, cast
 
 from attrs import evolve, frozen
@@ -104,6 +104,8 @@ class Sources:
 
         :raises DataError: if it cannot.
         """
+        if not isinstance(name, str):
+            raise DataError(f"via: {name!r} is not the name of a source", field="via", value=name)
         if name not in self._opened:
             self._opened[name] = self._of.source(name)
         source = self._opened[name]
@@ -131,10 +133,7 @@ class Sources:
             raise DataError(f"interval: {kind.name} have none", field="interval", value=interval)
         length = interval_text("1d" if interval is None else interval) if kind is BARS else None
         origin = self.history_source(via).origin
-        names = [symbols] if isinstance(symbols, str) else list(symbols)
-        if not names:
-            raise DataError("symbols: at least one is needed", field="symbols")
-        return [Subject(kind.name, name, length, origin) for name in dict.fromkeys(names)]
+        return [Subject(kind.name, name, length, origin) for name in _names(symbols)]
 
     def gaps(
         self,
@@ -276,9 +275,8 @@ class Sources:
         """
         source: LatestSource = self._source(via, Capability.LATEST)
         kind = kind_of(what)
-        names = [symbols] if isinstance(symbols, str) else list(dict.fromkeys(symbols))
         found = self._of.recent.latest(
-            source.origin, kind, names, lambda missing: source.latest(kind, *missing), to_seconds(ttl, "ttl")
+            source.origin, kind, _names(symbols), lambda missing: source.latest(kind, *missing), to_seconds(ttl, "ttl")
         )
         return next(iter(found), None) if isinstance(symbols, str) else found
 
@@ -288,7 +286,7 @@ class Sources:
         self,
         via: str,
         kinds: Sequence[Any],
-        symbols: Sequence[str],
+        symbols: str | Sequence[str],
         *,
         options: CollectorOptions | None = None,
         stop: threading.Event | None = None,
@@ -296,9 +294,7 @@ class Sources:
         """Return what collects live data of *symbols*; its ``run()`` collects until *stop* is set."""
         source: LiveSource = self._source(via, Capability.LIVE)
         chosen: list[Kind] = list(dict.fromkeys(kind_of(kind) for kind in kinds))
-        request = LiveRequest(
-            kinds=chosen, symbols=list(dict.fromkeys(symbols)), stop=threading.Event() if stop is None else stop
-        )
+        request = LiveRequest(kinds=chosen, symbols=_names(symbols), stop=threading.Event() if stop is None else stop)
         refills = Capability.HISTORY in source.capabilities
         return Collector(
             source,
@@ -345,3 +341,17 @@ class Sources:
             stop=threading.Event() if stop is None else stop,
             clock=self._of.clock,
         )
+
+
+def _names(symbols: str | Sequence[str]) -> list[str]:
+    """Return one symbol or several as a list, each once.
+
+    :raises DataError: if there is none, or one is not text.
+    """
+    names = [symbols] if isinstance(symbols, str) else list(symbols) if isinstance(symbols, Iterable) else [symbols]
+    for name in names:
+        if not isinstance(name, str):
+            raise DataError(f"symbols: {name!r} is not a symbol", field="symbols", value=name)
+    if not names:
+        raise DataError("symbols: at least one is needed", field="symbols")
+    return list(dict.fromkeys(names))

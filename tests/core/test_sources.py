@@ -325,6 +325,7 @@ class Scripted:
     sink: Any = None
     ready: threading.Event = field(factory=threading.Event)
     asked: list[HistoryRequest] = field(factory=list)
+    wanted: list[str] = field(factory=list)
     failures: int = 0
 
     def estimate(self, _: HistoryRequest) -> Estimate:
@@ -349,6 +350,7 @@ class Scripted:
         if self.refusal is not None:
             raise self.refusal
         self.sink = sink
+        self.wanted = list(request.symbols)
         self.ready.set()
         request.stop.wait()
         sink.disconnected("stopped")
@@ -544,6 +546,14 @@ def test_what_a_source_cannot_do(data: DataLayer, scripted: Scripted) -> None:
     for wrong in ({}, {"start": "2024-04-01", "refech": True}):
         with pytest.raises(TypeError):
             data.sources.history("acme", Quote, "A", **wrong)
+
+
+def test_one_symbol_is_one_symbol(data: DataLayer, scripted: Scripted) -> None:
+    """A name that is given by itself is that symbol, and not a symbol for each of its letters."""
+    stop = threading.Event()
+    with Running(data.sources.collect("acme", ["quotes"], "AAPL", stop=stop), stop):
+        wait_until(scripted.ready.is_set, "the connection")
+    assert ["AAPL"] == scripted.wanted
 
 
 def test_get_and_its_ledger(data: DataLayer, scripted: Scripted) -> None:

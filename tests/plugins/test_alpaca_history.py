@@ -424,3 +424,8 @@ def test_latest_through_the_cache(server: AlpacaServer, data: DataLayer) -> None
     assert 0 == data.select(Quote).count()
     with pytest.raises(DataError, match="no latest records"):
         data.sources.latest("files", "AAPL")
+    for wrong in (None, 5, ["AAPL", 5], []):
+        with pytest.raises(DataError, match="symbols"):
+            data.sources.latest("alpaca", wrong)
+    with pytest.raises(DataError, match="via"):
+        data.sources.latest(["alpaca"], "AAPL")
