@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import evolve
 
 from fpa_core.arrow.conversion import to_table
 from fpa_core.ingest import chunks_of, ingest
-from fpa_core.kinds import CASH, CORPORATE_ACTIONS, FILLS
-from fpa_core.models import Fill, Order, OrderStatus, PortfolioSnapshot, Record
+from fpa_core.kinds import CORPORATE_ACTIONS
+from fpa_core.models import CashFlow, Fill, Order, OrderStatus, PortfolioSnapshot, Record
 from fpa_core.numbers import Instant
 from fpa_core.patterns import escape
 from fpa_core.protocols import (
@@ -64,15 +64,20 @@ def orders_since(store: DataStore, source: AccountSource) -> int | None:
         for order in store.select(Order, origin=[synced, live], status=status)
         if order.ts_ns is not None
     ]
-    latest = max((order.ts_ns for order in store.select(Order, origin=synced) if order.ts_ns is not None), default=None)
+    latest = _latest(store, Order, synced)
     return latest if latest is None else min([latest, *opened])
 
 
 def activities_since(store: DataStore, origin: str) -> int | None:
     """Return the time from which on fills and cash flows have to be asked for: a week before the latest, as brokers enter some late; None for all."""
-    own = escape(origin)
-    latest = [record.ts_ns for kind in (FILLS, CASH) for record in store.select(kind, origin=own)]
+    latest = [at for kind in (Fill, CashFlow) if (at := _latest(store, kind, escape(origin))) is not None]
     return max(latest) - LATE_NS if latest else None
+
+
+def _latest(store: DataStore, what: Any, origin: str) -> int | None:
+    """Return the time of the latest record of an origin."""
+    record = store.select(what, origin=origin, limit=1, latest_first=True, order="time").first()
+    return None if record is None else record.ts_ns
 
 
 def sync_account(
@@ -131,15 +136,25 @@ def actions_since(
 
     It is that up to which syncs have fetched them, else that of the first fill, and *settled* for what is held without a fill.
     """
-    fills = [one for one in state.activities if isinstance(one, Fill)]
+    traded = [(one.symbol, one.ts_ns) for one in state.activities if isinstance(one, Fill)]
     since = dict.fromkeys((position.symbol for position in state.snapshot.positions), settled)
-    for fill in (*store.select(Fill, origin=escape(origin)), *fills):
-        since[fill.symbol] = min(since.get(fill.symbol, settled), fill.ts_ns // DAY_NS * DAY_NS)
+    for symbol, at in (*_first_fills(store, origin), *traded):
+        since[symbol] = min(since.get(symbol, settled), at // DAY_NS * DAY_NS)
     if not everything:
         for subject, ranges in merge_coverage(store.coverage(CORPORATE_ACTIONS)).items():
             if subject.origin == origin and subject.symbol in since:
                 since[subject.symbol] = ranges[-1][1]
     return since
+
+
+def _first_fills(store: DataStore, origin: str) -> list[tuple[str, int]]:
+    """Return each symbol that has a stored fill, and when the first one was."""
+    import pyarrow as pa
+
+    fills = store.select(Fill, origin=escape(origin), columns=["symbol", "timestamp"]).reader().read_all()
+    first = fills.group_by("symbol").aggregate([("timestamp", "min")])
+    times = first.column("timestamp_min").cast(pa.int64()).to_pylist()
+    return list(zip(first.column("symbol").to_pylist(), times, strict=True))
 
 
 def _covered(origin: str, listed: ListedActions, since: Mapping[str, int], settled: int) -> list[CoverageEntry]:
