@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         FpaError,
         PluginError,
         SourceError,
+        StaleDataError,
         ValidationError,
     )
     from fpa_core.hookspecs import hookimpl
@@ -78,6 +79,7 @@ __all__ = [
     "Severity",
     "Side",
     "SourceError",
+    "StaleDataError",
     "TimeInForce",
     "Trade",
     "ValidationError",
@@ -95,6 +97,7 @@ _HOMES = {
         "FpaError",
         "PluginError",
         "SourceError",
+        "StaleDataError",
         "ValidationError",
     ),
     "hookspecs": ("hookimpl",),
