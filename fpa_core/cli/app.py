@@ -22,7 +22,7 @@ from fpa_core.cli.output import (
     masked,
     note,
     open_standard_streams,
-    print_json,
+    print_results,
     show_error,
     writing,
 )
@@ -32,7 +32,7 @@ from fpa_core.exceptions import FpaError
 if TYPE_CHECKING:
     from fpa_core.layer import DataLayer
 
-__all__ = ["EXIT_CODES", "NOTHING_STORED", "App", "cli", "main"]
+__all__ = ["EXIT_CODES", "NOTHING_STORED", "App", "cli", "error_values", "main"]
 
 
 class UsageError(FpaError):
@@ -208,7 +208,7 @@ def main(arguments: list[str] | None = None) -> None:
         known = _usage_error(error) if isinstance(error, click.ClickException) else error
         show_error(known)
         if "--json" in (sys.argv[1:] if arguments is None else arguments) and not isinstance(known, OutputError):
-            print_json({"error": _as_dict(known)})
+            print_results([], error=error_values(known))
         sys.exit(exit_code(known))
     except click.Abort:
         note("aborted")
@@ -245,7 +245,7 @@ def _usage_error(error: click.ClickException) -> UsageError:
     return UsageError(message[:1].lower() + message[1:], hint=hint)
 
 
-def _as_dict(error: FpaError) -> dict[str, Any]:
+def error_values(error: FpaError) -> dict[str, Any]:
     """Return an error for machines."""
     return {
         "type": type(error).__name__,

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, print_json, say
+from fpa_core.cli.output import json_option, print_results, say
 
 __all__ = ["completion", "demo", "init"]
 
@@ -52,7 +52,7 @@ def demo(app: App, /, folder: Path, quotes: int, seed: int, as_json: bool) -> No
         folder, quotes=quotes, seed=seed, say=(lambda _: None) if as_json else _say_lines, log_level=app.log_level
     )
     if as_json:
-        print_json(summary)
+        print_results([summary])
 
 
 def _say_lines(text: str) -> None:

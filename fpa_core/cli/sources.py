@@ -14,7 +14,7 @@ import click
 from fpa_core.cli.app import INTERRUPTED, App
 from fpa_core.cli.data import show_receipt
 from fpa_core.cli.files import KINDS
-from fpa_core.cli.output import json_option, note, print_json, progress_bar, say, when
+from fpa_core.cli.output import json_option, note, print_results, progress_bar, say, when
 from fpa_core.cli.tables import table, wide_option
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _receipts(begin: Callable[[Any], Iterator[Receipt]], symbols: Sequence[str])
 def _show_fetched(receipts: Sequence[Receipt], kind: str, *, as_json: bool) -> None:
     totals = {name: sum(getattr(receipt, name) for receipt in receipts) for name in COUNTS}
     if as_json:
-        print_json({**totals, "batches": [receipt.batch for receipt in receipts]})
+        print_results([receipt.as_dict() for receipt in receipts], **totals)
         return
     for receipt in receipts if len(receipts) <= 5 else []:
         show_receipt(receipt, receipt.origin)
@@ -246,17 +246,15 @@ def _show_report(report: CollectorReport, *, as_json: bool) -> None:
     totals = {name: sum(getattr(one, name) for one in report.receipts) for name in COUNTS}
     refilled = sum(one.inserted for one in report.refills)
     if as_json:
-        print_json(
-            {
-                **totals,
-                "connections": len(report.receipts),
-                "batches": [one.batch for one in report.receipts],
-                "refilled": refilled,
-                "open_gaps": len(report.open_gaps),
-                "dropped": report.dropped,
-                "corrections": report.corrections,
-                "unmatched": report.unmatched,
-            }
+        print_results(
+            [one.as_dict() for one in report.receipts],
+            **totals,
+            connections=len(report.receipts),
+            refilled=refilled,
+            open_gaps=len(report.open_gaps),
+            dropped=report.dropped,
+            corrections=report.corrections,
+            unmatched=report.unmatched,
         )
         return
     say(f"{len(report.receipts)} connections: " + ", ".join(f"{totals[name]:,} {name}" for name in COUNTS))
@@ -286,7 +284,7 @@ def sync(app: App, /, via: str, everything: bool, as_json: bool) -> None:
     with app.open(lazy=False) as data, _stop_on_signals() as stop:
         receipt = data.sources.sync(via, everything=everything, stop=stop)
     if as_json:
-        print_json(receipt.as_dict())
+        print_results([receipt.as_dict()])
     else:
         show_receipt(receipt, receipt.origin)
 
@@ -319,7 +317,7 @@ def coverage(app: App, /, kind: str | None, symbol: str | None, as_json: bool) -
             rows.append((subject.kind, subject.symbol, subject.interval, subject.origin, when(start), when(end), count))
     names = ("kind", "symbol", "interval", "source", "start", "end", "rows")
     if as_json:
-        print_json([dict(zip(names, row, strict=True)) for row in rows])
+        print_results(dict(zip(names, row, strict=True)) for row in rows)
     else:
         table("", names, rows, empty="nothing was fetched yet", optional=(2,))
 
@@ -354,7 +352,7 @@ def gaps(app: App, /, calendar: str | None, as_json: bool, **given: Any) -> None
         found = _find_gaps(data, given, calendar)
     if as_json:
         names = ("kind", "symbol", "interval", "source", "start", "end")
-        print_json([dict(zip(names, _gap_row(gap), strict=True)) for gap in found])
+        print_results(dict(zip(names, _gap_row(gap), strict=True)) for gap in found)
     else:
         _show_gaps(found)
 
@@ -395,12 +393,14 @@ def backfill(app: App, /, calendar: str | None, dry_run: bool, yes: bool, as_jso
         found = _find_gaps(data, given, calendar)
         plan = data.sources.plan(given["via"], found)
         if dry_run and as_json:
-            print_json(_plan_values(plan))
+            print_results(_fetches(plan), requests=plan.requests, rows=plan.rows, seconds=plan.seconds)
             return
         if not as_json:
             _show_gaps(found)
             _show_plan(plan)
         if dry_run or not plan.fetches:
+            if as_json:
+                _show_fetched([], given["kind"], as_json=True)
             return
         if not yes:
             click.confirm("fetch it?", abort=True, err=True)
@@ -414,8 +414,8 @@ def backfill(app: App, /, calendar: str | None, dry_run: bool, yes: bool, as_jso
             sys.exit(INTERRUPTED)
 
 
-def _plan_values(plan: Plan) -> dict[str, Any]:
-    fetches = [
+def _fetches(plan: Plan) -> list[dict[str, Any]]:
+    return [
         {
             "symbol": one.request.symbol,
             "start": when(one.request.start),
@@ -425,7 +425,6 @@ def _plan_values(plan: Plan) -> dict[str, Any]:
         }
         for one in plan.fetches
     ]
-    return {"requests": plan.requests, "rows": plan.rows, "seconds": plan.seconds, "fetches": fetches}
 
 
 def _show_plan(plan: Plan) -> None:

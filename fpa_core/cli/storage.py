@@ -6,7 +6,7 @@ import click
 
 from fpa_core.cli.app import App
 from fpa_core.cli.operating import OPERATIONS
-from fpa_core.cli.output import json_option, masked, print_json, say
+from fpa_core.cli.output import json_option, masked, print_results, say
 from fpa_core.cli.tables import table, wide_option
 
 __all__ = ["store"]
@@ -35,7 +35,7 @@ def store_stats(app: App, /, as_json: bool) -> None:
         told["path"] = masked(told["path"])
     kinds = told.pop("kinds", {})
     if as_json:
-        print_json(told | {"kinds": kinds})
+        print_results([{"kind": name, **figures} for name, figures in kinds.items()], **told)
         return
     for name, value in told.items():
         say(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
@@ -65,6 +65,6 @@ def store_seal(app: App, /, kind: str | None, symbol: str | None, as_json: bool)
     with app.open(existing=True) as data:
         done = data.store.seal(kind, symbol=symbol)
     if as_json:
-        print_json(asdict(done))
+        print_results([asdict(done)])
     else:
         say(f"{done.rows:,} rows of {done.subjects:,} symbols sealed into {done.segments:,} segments")

@@ -10,7 +10,7 @@ import click
 
 from fpa_core.cli.app import App
 from fpa_core.cli.files import file_options, said_options, targets_of
-from fpa_core.cli.output import json_option, note, print_json, progress_bar, say, when
+from fpa_core.cli.output import json_option, note, print_results, progress_bar, say, when
 from fpa_core.cli.tables import table, wide_option
 from fpa_core.protocols import Finding, Severity
 
@@ -56,7 +56,7 @@ def validate(
     if html is not None:
         _write(html, reports)
     if as_json:
-        print_json(entries[0] if len(entries) == 1 else {"valid": not broken, "files": entries})
+        print_results(entries, valid=not broken)
     if broken:
         sys.exit(1)
 
