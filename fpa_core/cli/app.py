@@ -82,7 +82,7 @@ _COMMANDS = {
     "stream": ("fpa_core.cli.sources", "Store what a source delivers live."),
     "sync": ("fpa_core.cli.sources", "Store the account of a source."),
     "coverage": ("fpa_core.cli.sources", "Show which ranges of time were fetched."),
-    "gaps": ("fpa_core.cli.sources", "Show what was not fetched yet."),
+    "gaps": ("fpa_core.cli.sources", "Show gaps between stored rows, or what was not fetched yet."),
     "backfill": ("fpa_core.cli.sources", "Plan what is missing, and fetch it."),
     "batches": ("fpa_core.cli.admin", "List the stored batches, latest first."),
     "undo": ("fpa_core.cli.admin", "Undo a batch."),

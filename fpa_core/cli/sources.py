@@ -338,23 +338,74 @@ def _find_gaps(app_data: Any, given: dict[str, Any], calendar: str | None, *, re
 
 
 @click.command()
-@_ranged
-@_calendar_option
+@click.argument("what", metavar="KIND|SOURCE")
+@click.argument("symbols", nargs=-1, metavar="[SYMBOL]...")
+@click.option("--kind", type=click.Choice(HISTORIES), help="With a SOURCE: what to fetch. Default: bars.")
+@click.option("--interval", help="The interval of bars, such as 1m. Default: all that are stored; with a SOURCE 1d.")
+@click.option("--start", help="First time included: 2024-05-01, or 2024-05-01T14:30:00Z. A SOURCE requires it.")
+@click.option("--end", help="First time excluded. Default: the last row; with a SOURCE now.")
+@click.option(
+    "--longer-than",
+    help="Only gaps during which the market was open longer. Default: 15m for quotes and trades, 0 for bars.",
+)
+@click.option(
+    "--calendar",
+    metavar="CODE|none",
+    help="The exchange whose sessions count, such as XNYS; none for data at any time. Default: none; with a SOURCE that of the source.",
+)
 @wide_option
 @json_option
 @click.pass_obj
-def gaps(app: App, /, calendar: str | None, as_json: bool, **given: Any) -> None:
-    """Show what of a range was not fetched from SOURCE yet.
+def gaps(
+    app: App,
+    /,
+    what: str,
+    symbols: tuple[str, ...],
+    kind: str | None,
+    longer_than: str | None,
+    calendar: str | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Show the gaps between stored rows of KIND: quotes, trades or bars. Or show what was not fetched from SOURCE yet.
 
-    Weekends and holidays of the exchange are no gaps, and neither is what is too young to be final. `fpa backfill` closes gaps.
+    With a calendar, weekends and holidays are no gaps. Of a SOURCE, what is too young to be final is none either, and `fpa backfill` closes gaps.
     """
-    with app.open() as data:
-        found = _find_gaps(data, given, calendar)
+    if what not in HISTORIES:
+        if longer_than is not None:
+            raise click.UsageError("--longer-than is for stored rows: fpa gaps quotes SYMBOL")
+        if not symbols or given["start"] is None:
+            raise click.UsageError(
+                f"{what} is a source, and needs a SYMBOL and --start; for stored rows, name a kind: {', '.join(HISTORIES)}"
+            )
+        wanted = {"via": what, "kind": kind or "bars", "symbols": symbols, **given}
+        with app.open() as data:
+            _show_gaps(_find_gaps(data, wanted, calendar), as_json=as_json)
+        return
+    if kind is not None:
+        raise click.UsageError(f"--kind is for a SOURCE; {what} is the kind already")
+    exchange = None if calendar is None or calendar.lower() == "none" else calendar
+    with app.open(existing=True) as data:
+        found = data.gaps(what, symbols or None, longer_than=longer_than, calendar=exchange, **given)
     if as_json:
-        names = ("kind", "symbol", "interval", "source", "start", "end")
-        print_results(dict(zip(names, _gap_row(gap), strict=True)) for gap in found)
-    else:
-        _show_gaps(found)
+        print_results(gap.as_dict() for gap in found)
+        return
+    names = ["kind", "symbol", "interval", "start", "end", "open", "missing"]
+    rows = (
+        (one.kind, one.symbol, one.interval, when(one.start_ns), when(one.end_ns), _length(one.open_ns), one.missing)
+        for one in found
+    )
+    table("", names, rows, empty="no gaps", optional=(2, 6))
+
+
+def _length(ns: int) -> str:
+    """Return a length of time for people, in its two largest units."""
+    parts, left = [], ns // 10**9
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        if left >= seconds and len(parts) < 2:
+            parts.append(f"{left // seconds}{unit}")
+            left %= seconds
+    return " ".join(parts) or f"{ns / 10**9:g}s"
 
 
 def _gap_row(gap: Gap) -> tuple[Any, ...]:
@@ -369,8 +420,11 @@ def _gap_row(gap: Gap) -> tuple[Any, ...]:
     )
 
 
-def _show_gaps(found: Sequence[Gap]) -> None:
+def _show_gaps(found: Sequence[Gap], *, as_json: bool = False) -> None:
     names = ["kind", "symbol", "interval", "source", "start", "end"]
+    if as_json:
+        print_results(dict(zip(names, _gap_row(gap), strict=True)) for gap in found)
+        return
     table("", names, map(_gap_row, found), empty="no gaps", optional=(2,))
 
 

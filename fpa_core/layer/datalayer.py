@@ -23,6 +23,7 @@ from fpa_core.protocols import Sniffed
 if TYPE_CHECKING:
     from fpa_core.cache import DataCache
     from fpa_core.config import Config
+    from fpa_core.gaps import StoredGap
     from fpa_core.operations import CheckReport, Operations
     from fpa_core.plugins import PluginManager
     from fpa_core.portfolio import Portfolio
@@ -350,6 +351,47 @@ class DataLayer:
         from fpa_core.sql import SqlAnswer
 
         return SqlAnswer(self._components.relations, query, parameters)
+
+    def gaps(
+        self,
+        what: Any,
+        symbols: str | Sequence[str] | None = None,
+        *,
+        start: Any = None,
+        end: Any = None,
+        interval: str | None = None,
+        longer_than: str | float | None = None,
+        calendar: str | None = None,
+        as_known_at: Any = None,
+    ) -> list[StoredGap]:
+        """Return the gaps between stored quotes, trades or bars, by symbol, interval and time; see :func:`fpa_core.gaps.stored_gaps`.
+
+        What a source has and was not fetched is another question: ``data.sources.gaps``.
+
+        :param symbols: None for all that have rows.
+        :param start: the first time of the range, and *end* the first after it; then what lacks before the first row and after the last is a gap, too.
+        :param interval: only bars of this interval; None for those of each.
+        :param longer_than: report only gaps during which the market was open longer, as ``"30m"`` or seconds. None takes all missing bars, and 15 minutes
+            without a quote or trade.
+        :param calendar: the exchange whose sessions count, such as XNYS; None for a market that is always open.
+        :raises DataError: if a parameter is wrong, or the calendar does not cover the rows.
+        :raises MissingDependencyError: if there is a calendar, and exchange_calendars is not installed.
+        """
+        from fpa_core.gaps import stored_gaps
+
+        return list(
+            stored_gaps(
+                self.store,
+                what,
+                symbols,
+                start=start,
+                end=end,
+                interval=interval,
+                longer_than=longer_than,
+                calendar=calendar,
+                as_known_at=as_known_at,
+            )
+        )
 
     def validate(
         self,
