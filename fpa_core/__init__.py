@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from fpa_core.hookspecs import hookimpl
     from fpa_core.layer import DataLayer, open_layer
+    from fpa_core.layer.asynclayer import AsyncDataLayer, aopen
     from fpa_core.models import (
         Bar,
         CashFlow,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     open = open_layer  # noqa: A001  # `fpa_core.open()` is how one begins
 
 __all__ = [
+    "AsyncDataLayer",
     "Bar",
     "CacheError",
     "CashFlow",
@@ -82,6 +84,7 @@ __all__ = [
     "Trade",
     "ValidationError",
     "ValidationResult",
+    "aopen",
     "hookimpl",
 ]
 
@@ -99,6 +102,7 @@ _HOMES = {
     ),
     "hookspecs": ("hookimpl",),
     "layer": ("DataLayer", "open"),
+    "layer.asynclayer": ("AsyncDataLayer", "aopen"),
     "models": (
         "Bar",
         "CashFlow",

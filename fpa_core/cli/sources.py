@@ -400,7 +400,8 @@ def gaps(
 
 def _length(ns: int) -> str:
     """Return a length of time for people, in its two largest units."""
-    parts, left = [], ns // 10**9
+    parts: list[str] = []
+    left = ns // 10**9
     for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
         if left >= seconds and len(parts) < 2:
             parts.append(f"{left // seconds}{unit}")
