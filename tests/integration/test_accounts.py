@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from made_up_account import made_up_year
 
 import fpa_core
 from fpa_core.cli.app import cli
+from fpa_core.demo.year import made_up_year
 from fpa_core.layer import DataLayer
 from fpa_core.numbers import to_ns
 

@@ -995,6 +995,18 @@ def test_store_stats_and_seal(filled: Run) -> None:
 # demo
 
 
+def test_demo_of_a_year(run: Run) -> None:
+    """The year of two accounts is stored without a rejected record, adds up, and can be asked about; again, it adds nothing."""
+    text = run("demo", "d", "--quotes", "1000", "--year").stdout
+    assert 2 == text.count("; everything adds up\n")
+    again = only(run("demo", "d", "--quotes", "1000", "--year", "--json"))["year"]
+    assert (0, 0) == (again["receipt"]["inserted"], again["receipt"]["rejected"])
+    assert ["main", "ira"] == [one["account"] for one in again["accounts"]]
+    assert all(one["discrepancies"] == 0 and one["positions"] for one in again["accounts"])
+    positions = answer(run("--config", "d/fpa.toml", "portfolio", "positions", "main", "--json"))
+    assert any(float(one["quantity"]) < 0 for one in positions), "a short one is among them"
+
+
 def test_demo(run: Run, folder: Path) -> None:
     """The demo leaves a database that one can go on using, says what it did, and can be run again."""
     text = run("demo", "d", "--quotes", "2000", "--seed", "3").stdout
