@@ -114,7 +114,8 @@ class KindCheck:
                 fault = None
                 if unknown:
                     fault = f"batch {unknown[0]} is not there"
-                elif (since or batch) > retired:
+                # What an undo could not bring back, since its batch was undone before, is retired by that earlier undo.
+                elif (since or batch) > retired and (since is None or reason != "undone"):
                     fault = f"retired by batch {retired}, before batch {since or batch} brought it"
                 elif reason not in _REASONS:
                     fault = f"the reason {reason!r} is unknown"
