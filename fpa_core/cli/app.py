@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core import exceptions
+from fpa_core.cli import completing
 from fpa_core.cli.output import (
     OutputError,
     conceal,
@@ -185,7 +186,12 @@ def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
     envvar="FPA_CONFIG",
     help="The configuration file. Default: fpa.toml in this folder or a parent.",
 )
-@click.option("--env", metavar="NAME", help="The overlay [env.NAME] to use. Default: the variable FPA_ENV.")
+@click.option(
+    "--env",
+    metavar="NAME",
+    shell_complete=completing.environments,
+    help="The overlay [env.NAME] to use. Default: the variable FPA_ENV.",
+)
 @click.option(
     "--log-level",
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),

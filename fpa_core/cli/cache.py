@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fpa_core.cli import completing
 from fpa_core.cli.app import App, error_values, exit_code
 from fpa_core.cli.files import KINDS
 from fpa_core.cli.output import json_option, note, print_json, print_results, say
@@ -132,7 +133,7 @@ def cache_invalidate(app: App, /, pattern: str | None, tags: tuple[str, ...], as
 
 @cache.command("warm")
 @click.argument("kind", type=click.Choice(KINDS))
-@click.argument("symbols", nargs=-1)
+@click.argument("symbols", nargs=-1, shell_complete=completing.symbols)
 @click.option("--start", help="First time included, as in the reads to warm for.")
 @click.option("--end", help="First time excluded.")
 @click.option(

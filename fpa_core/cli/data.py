@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fpa_core.cli import completing
 from fpa_core.cli.app import NOTHING_STORED, App, error_values, exit_code
 from fpa_core.cli.files import KINDS, file_options, said_options, targets_of
 from fpa_core.cli.output import (
@@ -44,7 +45,10 @@ REMEMBERED = 1_000
 @file_options
 @click.option("--origin", help="Where the data come from, such as fxcm; stored with every row.")
 @click.option(
-    "--via", metavar="SOURCE", help="Read from this source plugin; FILES are then its arguments, such as symbols."
+    "--via",
+    metavar="SOURCE",
+    shell_complete=completing.sources,
+    help="Read from this source plugin; FILES are then its arguments, such as symbols.",
 )
 @click.option("--start", help="With --via: first time included.")
 @click.option("--end", help="With --via: first time excluded.")
@@ -206,7 +210,7 @@ def show_receipt(receipt: Receipt, target: str) -> None:
 
 @click.command()
 @click.argument("kind", type=click.Choice(KINDS))
-@click.argument("symbol", required=False)
+@click.argument("symbol", required=False, shell_complete=completing.symbols)
 @click.option("--start", help="First time included: 2024-05-01, or 2024-05-01T14:30:00Z.")
 @click.option("--end", help="First time excluded.")
 @click.option("--limit", type=click.IntRange(0), help="The largest number of rows.")
@@ -313,7 +317,7 @@ def _show_rows(data: DataLayer, kind: str, symbol: str | None, limit: int | None
 
 
 @click.command()
-@click.argument("symbol")
+@click.argument("symbol", shell_complete=completing.symbols)
 @json_option
 @wide_option
 @click.pass_obj

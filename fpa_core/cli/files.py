@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fpa_core.cli import completing
 from fpa_core.cli.app import App, exit_code
 from fpa_core.cli.output import json_option, print_results, say, show_error
 from fpa_core.cli.tables import table, wide_option
@@ -105,7 +106,11 @@ def reading_options(command: Any) -> Any:
             "--kind", type=click.Choice(KINDS), help="The kind of the records. Default: detected from the columns."
         ),
         click.option(
-            "--as", "format", metavar="FORMAT", help="The file format, one of `fpa formats`. Default: detected."
+            "--as",
+            "format",
+            metavar="FORMAT",
+            shell_complete=completing.formats,
+            help="The file format, one of `fpa formats`. Default: detected.",
         ),
     ):
         command = option(command)
@@ -271,7 +276,7 @@ def _parts(found: Sniffed) -> list[str]:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completing.formats)
 @json_option
 @wide_option
 @click.pass_obj

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fpa_core.cli import completing
 from fpa_core.cli.app import App
 from fpa_core.cli.output import json_option, print_results, say, when
 from fpa_core.cli.tables import table, wide_option
@@ -23,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 METHODS = ["fifo", "lifo", "average"]
 PERIODS = ["day", "month", "year"]
 
-_account = click.argument("account", required=False)
+_account = click.argument("account", required=False, shell_complete=completing.accounts)
 _as_of = click.option("--as-of", metavar="TIME", help="Count what happened up to this time. Default: now.")
 _start = click.option("--start", metavar="TIME", help="Begin at this time. Default: with the account.")
 _end = click.option("--end", metavar="TIME", help="End at this time. Default: now.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fpa_core.cli import completing
 from fpa_core.cli.app import App
 from fpa_core.cli.files import KINDS, reading_options, said_options
 from fpa_core.cli.output import after_commit, data_output, json_option, note, print_results, say, when
@@ -32,8 +33,16 @@ def _conditions(command: Any) -> Any:
     """Add the options that select records; a record must match all that are given."""
     for option in (
         click.option("--origin", help="Only records of batches of this origin, such as files:fxcm or 'files:*'."),
-        click.option("--rule", help="Only records that broke this rule, such as quote.crossed or 'quote.*'."),
-        click.option("--symbol", help="Only records of this symbol, or of a pattern such as 'SPX*'."),
+        click.option(
+            "--rule",
+            shell_complete=completing.rule_ids,
+            help="Only records that broke this rule, such as quote.crossed or 'quote.*'.",
+        ),
+        click.option(
+            "--symbol",
+            shell_complete=completing.symbols,
+            help="Only records of this symbol, or of a pattern such as 'SPX*'.",
+        ),
         click.option("--kind", type=click.Choice(KINDS), help="Only records of this kind."),
         click.option("--batch", type=int, help="Only records that this batch quarantined."),
     ):
@@ -45,6 +54,7 @@ _ignore_rule = click.option(
     "--ignore-rule",
     "ignore_rules",
     multiple=True,
+    shell_complete=completing.rule_ids,
     metavar="RULE",
     help="Ignore this rule, and store records that break it; repeatable.",
 )

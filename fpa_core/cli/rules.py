@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from fpa_core.cli import completing
 from fpa_core.cli.app import App
 from fpa_core.cli.output import json_option, print_results, say
 from fpa_core.cli.tables import table, wide_option
@@ -37,7 +38,7 @@ def rules(ctx: click.Context, as_json: bool) -> None:
 
 
 @rules.command("show")
-@click.argument("rule", metavar="ID")
+@click.argument("rule", metavar="ID", shell_complete=completing.rule_ids)
 @json_option
 @click.pass_obj
 def rules_show(app: App, /, rule: str, as_json: bool) -> None:

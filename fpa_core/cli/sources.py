@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fpa_core.cli import completing
 from fpa_core.cli.app import INTERRUPTED, App
 from fpa_core.cli.data import show_receipt
 from fpa_core.cli.files import KINDS
@@ -30,8 +31,8 @@ HISTORIES = ["quotes", "trades", "bars"]
 COUNTS = ("read", "inserted", "duplicate", "revised", "quarantined")
 
 _range_options: list[Callable[[Any], Any]] = [
-    click.argument("via", metavar="SOURCE"),
-    click.argument("symbols", nargs=-1, required=True, metavar="SYMBOL..."),
+    click.argument("via", metavar="SOURCE", shell_complete=completing.sources),
+    click.argument("symbols", nargs=-1, required=True, metavar="SYMBOL...", shell_complete=completing.symbols),
     click.option("--kind", type=click.Choice(HISTORIES), default="bars", show_default=True, help="What to fetch."),
     click.option("--interval", help="The interval of bars, such as 1m. Default: 1d."),
     click.option("--start", required=True, help="First time included: 2024-05-01, or 2024-05-01T14:30:00Z."),
@@ -143,8 +144,8 @@ def _show_fetched(receipts: Sequence[Receipt], kind: str, *, as_json: bool) -> N
 
 
 @click.command()
-@click.argument("via", metavar="SOURCE")
-@click.argument("symbols", nargs=-1, required=True, metavar="SYMBOL...")
+@click.argument("via", metavar="SOURCE", shell_complete=completing.sources)
+@click.argument("symbols", nargs=-1, required=True, metavar="SYMBOL...", shell_complete=completing.symbols)
 @click.option(
     "--kind",
     "kinds",
@@ -272,7 +273,7 @@ def _show_report(report: CollectorReport, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("via", metavar="SOURCE")
+@click.argument("via", metavar="SOURCE", shell_complete=completing.sources)
 @click.option("--all", "everything", is_flag=True, help="Fetch all orders, fills and cash flows, not only the latest.")
 @json_option
 @click.pass_obj
@@ -294,7 +295,7 @@ def sync(app: App, /, via: str, everything: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("kind", required=False, type=click.Choice(HISTORIES))
-@click.argument("symbol", required=False)
+@click.argument("symbol", required=False, shell_complete=completing.symbols)
 @wide_option
 @json_option
 @click.pass_obj
@@ -338,8 +339,8 @@ def _find_gaps(app_data: Any, given: dict[str, Any], calendar: str | None, *, re
 
 
 @click.command()
-@click.argument("what", metavar="KIND|SOURCE")
-@click.argument("symbols", nargs=-1, metavar="[SYMBOL]...")
+@click.argument("what", metavar="KIND|SOURCE", shell_complete=completing.kinds_or_sources)
+@click.argument("symbols", nargs=-1, metavar="[SYMBOL]...", shell_complete=completing.symbols)
 @click.option("--kind", type=click.Choice(HISTORIES), help="With a SOURCE: what to fetch. Default: bars.")
 @click.option("--interval", help="The interval of bars, such as 1m. Default: all that are stored; with a SOURCE 1d.")
 @click.option("--start", help="First time included: 2024-05-01, or 2024-05-01T14:30:00Z. A SOURCE requires it.")

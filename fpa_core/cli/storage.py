@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from fpa_core.cli import completing
 from fpa_core.cli.app import App
 from fpa_core.cli.operating import OPERATIONS
 from fpa_core.cli.output import json_option, masked, print_results, say
@@ -55,7 +56,7 @@ def store_stats(app: App, /, as_json: bool) -> None:
 
 @store.command("seal")
 @click.argument("kind", required=False, type=click.Choice(["quotes", "trades"]))
-@click.argument("symbol", required=False)
+@click.argument("symbol", required=False, shell_complete=completing.symbols)
 @json_option
 @click.pass_obj
 def store_seal(app: App, /, kind: str | None, symbol: str | None, as_json: bool) -> None:

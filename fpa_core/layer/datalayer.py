@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fpa_core.operations import CheckReport, Operations
     from fpa_core.plugins import PluginManager
     from fpa_core.portfolio import Portfolio
-    from fpa_core.protocols import Receipt, Source
+    from fpa_core.protocols import Chunk, Receipt, Source
     from fpa_core.publish import Publication
     from fpa_core.quarantine import Quarantine
     from fpa_core.report import FileReport
@@ -413,6 +413,33 @@ class DataLayer:
         if made.holds_records:
             return self.validator.validate(with_positions(made.data))
         return examine(self.validator, made.chunks(), progress=progress)
+
+    def validate_together(
+        self,
+        *paths: str | os.PathLike[str],
+        progress: Progress | None = None,
+        kind: Kind | str | None = None,
+        symbol: str | None = None,
+        interval: str | None = None,
+        account: str | None = None,
+        format: str | None = None,  # noqa: A002
+        **options: Unpack[FormatOptions],
+    ) -> ValidationResult:
+        """Validate files, folders and globs as one data set, without storing them: rules about series and about several kinds see the rows of all.
+
+        All rows are in memory. Each finding has the ``file`` of its row.
+
+        :param progress: called with the rows read of the present file, and the share of it.
+        :raises DataError: if a file cannot be read.
+        """
+        from fpa_core.together import examine_together
+
+        def read() -> Iterator[tuple[str, Iterator[Chunk]]]:
+            for path in files_of(*paths):
+                made = Input(self._components, path, None, None, None, format, kind, symbol, interval, account, options)
+                yield str(path), made.chunks()
+
+        return examine_together(self.validator, read(), progress=progress)
 
     def report(
         self,
