@@ -24,6 +24,7 @@ from fpa_core.engine.matched import MatchedRows, Owners
 from fpa_core.engine.multisets import MultisetWriter
 from fpa_core.engine.plain_columns import plain_columns
 from fpa_core.engine.quarantine import QuarantineClaims, QuarantineWriter
+from fpa_core.engine.removal import RETENTION
 from fpa_core.engine.rows import Key, shape_of
 from fpa_core.engine.sorting import check_complete
 from fpa_core.engine.tables import Writer
@@ -289,6 +290,13 @@ class Transaction:
             )
         if (by := found[0].undone_by) is not None:
             raise DataError(f"batch {batch_id} was already undone, by batch {by}", field="batch", value=batch_id)
+        if found[0].origin == RETENTION:
+            raise DataError(
+                f"batch {batch_id} notes what was deleted because of its age, and cannot be undone",
+                hint=f"ingest the file {found[0].file} of the archive" if found[0].file else None,
+                field="batch",
+                value=batch_id,
+            )
         if (parent := found[0].parent) is not None:
             raise DataError(
                 f"batch {batch_id} is a group of the stream that is batch {parent}",

@@ -105,7 +105,7 @@ class KindCheck:
     def _history(self, tables: Reader) -> Iterator[Problem]:
         at = len(shape_of(self._kind).columns)
         table = f"table {self._kind.name}_history"
-        for page in tables.rows.history(self._kind):
+        for page in tables.rows.history(Query(self._kind)):
             self.looked_at["history"] += len(page)
             self._ledger.add(np.array([row[at - 2] for row in page if row[at - 1] is None], np.int64))
             for row in page:
