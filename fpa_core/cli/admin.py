@@ -163,7 +163,9 @@ def config_check(app: App, /, as_json: bool) -> None:
         merged = tree if chosen else config.load(app.config, env=env, demand_variables=False)
         try:
             section = merged.plugins
-            structured(merged, PluginManager(block=section.block, required=section.required, strict=section.strict))
+            manager = PluginManager(block=section.block, required=section.required, strict=section.strict)
+            manager.load()  # two rules of one id are found here, not by the first ingest
+            structured(merged, manager)
         except ConfigError as error:
             problems |= {str(problem): problem for problem in error.problems or (error.message,)}
     if problems:

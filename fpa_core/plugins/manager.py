@@ -106,14 +106,22 @@ class PluginManager:
             self._add(f"{number} {candidate.name}", candidate, blocked=candidate.name in blocked)
         demanded = tuple(required)
         if strict or demanded:  # what fails is to be known now
-            self._load_all()
+            self.load()
         self._check_required(demanded)
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
         """All plugins found, in the order of distributions and names."""
-        self._load_all()
+        self.load()
         return tuple(self._plugins.values())
+
+    def load(self) -> None:
+        """Register rules and formats now, instead of when one is first asked for.
+
+        :raises PluginError: if two plugins register one name or, when strict, a plugin fails.
+        """
+        for hook in _DEFERRED:
+            self._registries[hook].load()
 
     def explain(self, name: str) -> str | None:
         """Return which failed or blocked plugins may have provided *name*; None if there are none."""
@@ -184,11 +192,6 @@ class PluginManager:
             for registration in registrations:
                 self._registries[hook].add(registration)
         self._note(key, offers)
-
-    def _load_all(self) -> None:
-        """Call the deferred hooks that were not called yet."""
-        for hook in _DEFERRED:
-            self._registries[hook].load()
 
     def _load(self, hook: str, registry: Registry) -> None:
         """Call a deferred hook of all plugins."""

@@ -73,15 +73,15 @@ def loaded_by_command(command: str, folder: Path, monkeypatch: pytest.MonkeyPatc
     )
 
 
-@pytest.mark.parametrize("command", ["plugins", "rules"])
+@pytest.mark.parametrize("command", ["plugins", "rules", "config check"])
 def test_commands_that_need_no_arrow_load_none(command, tmp_path, monkeypatch):
-    """Lists of plugins and of rules start without Arrow and numpy."""
+    """Lists of plugins and of rules, and the check of the configuration, start without Arrow and numpy."""
     assert not loaded_by_command(command, tmp_path, monkeypatch) & {"pyarrow", "numpy", "pandas", "polars"}
 
 
 @pytest.mark.parametrize(
     ("command", "most"),
-    [("--help", 8), ("config check", 85), ("config show", 85), ("batches", 155), ("inventory", 160)],
+    [("--help", 8), ("config show", 85), ("batches", 155), ("inventory", 160)],
 )
 def test_commands_load_only_what_they_need(command, most, tmp_path, monkeypatch):
     """What says something of the database or of the configuration loads no rule, no format, no event loop, and few modules of ours."""
