@@ -187,7 +187,7 @@ def connections_kept() -> Iterator[None]:
 
     from fpa_plugins.postgres.connection import Connection, Pool
 
-    connect = Pool._connect
+    connect = Pool.connect
     kept: dict[tuple[str, ...], list[Connection]] = defaultdict(list)
     really_close: list[Callable[[], None]] = []
 
@@ -209,7 +209,7 @@ def connections_kept() -> Iterator[None]:
         return connection
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Pool, "_connect", connect_or_take)
+        patch.setattr(Pool, "connect", connect_or_take)
         try:
             yield
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
@@ -19,6 +19,8 @@ from fpa_core.protocols import (
     AuditEntry,
     Batch,
     Capability,
+    Changed,
+    ChangeFeed,
     CoverageEntry,
     InventoryEntry,
     QuarantineCount,
@@ -107,7 +109,7 @@ class EngineStore:
 
         with self.database.writer("write a batch") as tables:
             batch = begin(tables, Batch(0, origin, 0, file=file, digest=digest, replays=replays))
-            transaction = Transaction(tables, batch, Claims(), Appender(self.database))
+            transaction = Transaction(tables, batch, Claims(), Appender(self.database), self.database.announce)
             yield transaction
             entry = transaction.record()
         self._written = True
@@ -230,6 +232,10 @@ class EngineStore:
         check_quarantine_query(query)
         with self.database.reader("count the quarantine") as tables:
             return tables.quarantine.count(query)
+
+    def follow(self, on_change: Callable[[Changed | None], None]) -> ChangeFeed:
+        """Return a feed of what other processes change."""
+        return self.database.follow(on_change)
 
     def describe(self) -> StoreDescription:
         """Return what and where the database is."""

@@ -35,7 +35,7 @@ class EngineStream:
             with self._database.writer("write a group of a stream") as tables:
                 self._appender.begin()
                 batch = begin(tables, Batch(0, self._origin, 0, parent=self.batch_id))
-                group = Transaction(tables, batch, self._claims, self._appender)
+                group = Transaction(tables, batch, self._claims, self._appender, self._database.announce)
                 yield group
                 entry = group.record()
                 self._appender.end()

@@ -18,7 +18,7 @@ The engine relies on this:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +33,8 @@ from fpa_core.protocols import (
     AuditEntry,
     Batch,
     Capability,
+    Changed,
+    ChangeFeed,
     CoverageEntry,
     InventoryEntry,
     Problem,
@@ -459,6 +461,14 @@ class Database(Protocol):
 
     def describe(self) -> StoreDescription:
         """Return what and where the database is, without a secret."""
+        ...
+
+    def announce(self, changed: Changed) -> None:
+        """Pass on to other processes what the open writer changed, if it is committed; with the capability NOTIFIES."""
+        ...
+
+    def follow(self, on_change: Callable[[Changed | None], None]) -> ChangeFeed:
+        """Return a feed of what others change; see :meth:`fpa_core.protocols.StoreBackend.follow`; with the capability NOTIFIES."""
         ...
 
     # Maintenance

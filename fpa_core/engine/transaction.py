@@ -7,7 +7,7 @@ import itertools
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -31,7 +31,17 @@ from fpa_core.engine.versions import VersionWriter
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.numbers import ns_text
-from fpa_core.protocols import AuditEntry, Batch, CoverageEntry, Quarantined, QuarantineQuery, Query, State, WriteCounts
+from fpa_core.protocols import (
+    AuditEntry,
+    Batch,
+    Changed,
+    CoverageEntry,
+    Quarantined,
+    QuarantineQuery,
+    Query,
+    State,
+    WriteCounts,
+)
 
 __all__ = ["Claims", "Transaction", "begin"]
 
@@ -86,9 +96,18 @@ class Transaction:
 
     :param batch: the batch, already added.
     :param claims: what earlier groups of the stream have claimed; ``appender`` where they ended.
+    :ivar announce: see :meth:`fpa_core.engine.tables.Database.announce`.
     """
 
-    def __init__(self, tables: Writer, batch: Batch, claims: Claims, appender: Appender) -> None:
+    def __init__(
+        self,
+        tables: Writer,
+        batch: Batch,
+        claims: Claims,
+        appender: Appender,
+        announce: Callable[[Changed], None],
+    ) -> None:
+        self.announce = announce
         self.batch_id = batch.id
         self._tables = tables
         self._begun_ns = batch.recorded_ns

@@ -11,7 +11,7 @@ from attrs import evolve
 from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.kinds import ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.models import Order, PortfolioSnapshot
-from fpa_core.protocols import Query, Receipt
+from fpa_core.protocols import Capability, Query, Receipt
 from fpa_core.store.batch import StoreBatch
 from fpa_core.store.notifications import Notifications
 from fpa_core.store.row_reader import RowReader
@@ -41,9 +41,15 @@ class BatchWriter:
             with self.rows.backend.transaction(origin=origin, file=file, digest=digest, replays=replays) as transaction:
                 batch = StoreBatch(transaction, origin, file, self.clock)
                 yield batch
-                notifying.enter_context(self.notifications.pending())  # before the commit
+                self.before_commit(batch, notifying)
             self.notifications.changed(batch.changed)
         self.notifications.committed(batch.committed())
+
+    def before_commit(self, batch: StoreBatch, notifying: contextlib.ExitStack) -> None:
+        """Take the last steps of a batch before its commit; *notifying* ends when the listeners of this process were notified."""
+        if Capability.NOTIFIES in self.rows.backend.capabilities:
+            batch.announce()
+        notifying.enter_context(self.notifications.pending())
 
     def save(self, records: Any, *, origin: str = "api") -> Receipt:
         """Save records as one batch; see :meth:`fpa_core.store.DataStore.save`."""

@@ -97,7 +97,8 @@ class Pool:
     ) -> DatabaseError:
         return kind(f"{self.server}: {problem}", hint=hint, path=self.server, operation=operation)
 
-    def _connect(self) -> Connection:
+    def connect(self) -> Connection:
+        """Open a connection, with the settings of the options."""
         connection: Connection = psycopg.connect(
             self._conninfo, autocommit=True, cursor_factory=psycopg.RawCursor[tuple[Any, ...]]
         )
@@ -117,7 +118,7 @@ class Pool:
         """Run the first statement on a connection, or, if that is None or lost, on a new one."""
         while True:
             fresh = connection is None
-            connection = connection or self._connect()
+            connection = connection or self.connect()
             try:
                 cursor = connection.cursor(binary=parameters is not None)
                 return connection, cursor.execute(sql, parameters, prepare=prepare)

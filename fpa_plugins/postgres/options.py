@@ -23,6 +23,8 @@ class PostgresOptions:
     :ivar synchronous: ``full``: an acknowledged batch survives a crash of the server; ``normal``: the last moments before one may be lost.
     :ivar pool_size: idle connections kept open for reading; more are opened when needed.
     :ivar seal_rows: on closing after a write, quotes and trades of a symbol with at least so many single rows are sealed into segments.
+    :ivar listen: hear of what other processes commit, on a connection of its own, so that a cache in memory has nothing they changed; without it,
+        cached answers may be as old as their ``ttl``.
     :ivar read_only: change nothing, so that a replica serves as well.
     :ivar read_cache: bytes of memory for sealed rows that were read for a range of time, decoded, so that reading it again is faster; 0 for none.
     """
@@ -35,4 +37,5 @@ class PostgresOptions:
     pool_size: int = field(default=4, validator=validators.ge(0))
     seal_rows: int | None = field(default=8_192, validator=validators.optional(validators.ge(1)))  # type: ignore[arg-type]
     read_cache: int = field(default=64 * 2**20, validator=validators.ge(0))
+    listen: bool = True
     read_only: bool = False

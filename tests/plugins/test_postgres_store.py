@@ -46,6 +46,7 @@ from fpa_plugins.postgres.migrations.runner import known_migrations, migrate
 from fpa_plugins.postgres.plugin import PostgresOptions, open_store
 from fpa_plugins.postgres.texts import encode
 
+
 @pytest.fixture(scope="session")
 def schemas(postgres_server: Server) -> Iterator[Schemas]:
     """Return the schemas of the server."""

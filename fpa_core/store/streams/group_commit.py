@@ -133,7 +133,7 @@ class GroupCommitter:
             if group.covers:
                 batch.cover(group.covers)
             batch.complete_receipt(lambda receipt: evolve(receipt, kind=kind, warnings=warnings))
-            notifying.enter_context(self._writer.notifications.pending())  # before the commit
+            self._writer.before_commit(batch, notifying)
         self._kinds.update(by_kind)
         return batch, kept
 
