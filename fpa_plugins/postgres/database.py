@@ -235,7 +235,10 @@ class PostgresDatabase:
     def version(self) -> object | None:
         """Return the number of the open writer, or, once it has changed something, that of the next one, if that is the next to write."""
         session = self._writing
-        return None if session is None or session.ended else session.number + session.changed
+        if session is None or session.ended:
+            return None
+        # After a reconnection it may be another server, which gives the same numbers once more if it was behind.
+        return self._pool.reconnections, session.number + session.changed
 
     def latest(self, kind: Kind, subject: str) -> Sequence[Any] | None:
         """Return the values of the last row, by one statement."""
@@ -284,8 +287,7 @@ class PostgresDatabase:
         """Listen, from the feed's first call on, to the notices of all others."""
         if not self._listens:
             return Unheard()
-        channel = channel_of(self._pool.schema)
-        feed = NoticeFeed(self._pool.connect, channel, lambda sender: sender == self._sender(), on_change)
+        feed = NoticeFeed(self._pool, lambda sender: sender == self._sender(), on_change)
         self._feeds.append(feed)
         return feed
 

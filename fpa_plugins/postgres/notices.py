@@ -18,7 +18,7 @@ import psycopg
 from fpa_core.cache.fork import fork_safe_lock
 from fpa_core.kinds import KINDS
 from fpa_core.protocols import Changed
-from fpa_plugins.postgres.connection import CONNECT_TIMEOUT, Connection
+from fpa_plugins.postgres.connection import CONNECT_TIMEOUT, Pool
 
 __all__ = ["NoticeFeed", "channel_of", "packed", "unpacked"]
 
@@ -73,23 +73,23 @@ class NoticeFeed:
     Notices arrive in the order of the commits, on a connection that is asked for a sign of life when none has come for :data:`SILENCE`. If it
     is lost, or hangs, the feed is not current until it is there again; all may have changed then.
 
-    :param connect: opens a connection to the server that is written to.
-    :param channel: what to listen to.
+    Readers of a replica are told how much of the primary's log they need before what they have cached is ended.
+
+    :param pool: the connections of the store.
     :param is_own: whether a sender is this handle of the store, which knows what it changes.
     :param on_change: see :meth:`fpa_core.protocols.StoreBackend.follow`.
     """
 
     def __init__(
         self,
-        connect: Callable[[], Connection],
-        channel: str,
+        pool: Pool,
         is_own: Callable[[str], bool],
         on_change: Callable[[Changed | None], None],
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._connect = connect
-        self._channel = channel
+        self._pool = pool
+        self._heard: list[Changed | None] = []
         self._is_own = is_own
         self._on_change = on_change
         self._monotonic = monotonic
@@ -148,13 +148,18 @@ class NoticeFeed:
                     selector.select(RETRY)
 
     def _listen(self, selector: selectors.BaseSelector, tried: threading.Event) -> None:
-        with contextlib.closing(self._connect()) as connection, _registered(selector, connection.fileno()):
+        with contextlib.closing(self._pool.connect()) as connection, _registered(selector, connection.fileno()):
             connection.add_notify_handler(self._hear)
-            connection.execute(f'LISTEN "{self._channel}"'.encode())
-            self._on_change(None)
+            connection.execute(f'LISTEN "{channel_of(self._pool.schema)}"'.encode())
+            self._heard = [None]
             while not self._closed:
                 asked = self._monotonic()
-                connection.execute(b"SELECT 1")  # what was sent before the answer is passed on by now
+                # What was sent before the answer has come with it, and was committed before this position.
+                ((position,),) = connection.execute(b"SELECT pg_current_wal_lsn()::text").fetchall()
+                if self._heard:
+                    self._pool.wait_for(position)
+                while self._heard:
+                    self._on_change(self._heard.pop(0))
                 self._alive_at = asked
                 tried.set()
                 selector.select(SILENCE)
@@ -162,7 +167,7 @@ class NoticeFeed:
     def _hear(self, notice: psycopg.Notify) -> None:
         sender, changed = unpacked(notice.payload)
         if not self._is_own(sender):
-            self._on_change(changed)
+            self._heard.append(changed)
 
 
 @contextlib.contextmanager

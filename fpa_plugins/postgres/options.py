@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from attrs import field, frozen, validators
@@ -17,6 +18,11 @@ class PostgresOptions:
 
     :ivar dsn: where the database is, as ``postgresql://user:password@host:5432/database`` or in libpq's words; what it leaves out is taken from
         libpq's variables and files (``PGHOST``, ``PGPASSWORD``, ``~/.pgpass``). It is never shown.
+        It may name several hosts (``host=db1,db2 port=5432,5432``): the one that can be written to is used, whichever that is by then.
+    :ivar sslmode: how far TLS is insisted on, in libpq's words; ``verify-full`` checks whose server it is. None for what the DSN says.
+    :ivar sslrootcert: the certificates of the authorities to trust; ``sslcert`` and ``sslkey`` that of this client, and its key.
+    :ivar read_from: ``replica``: of the hosts of the DSN, prefer one that is a replica; only with *read_only*, so that nothing written depends
+        on what a replica may not have yet.
     :ivar schema: the schema that holds the tables; made when missing.
     :ivar busy_timeout: how long a writer waits for another one, in seconds or as text such as ``"30s"``.
     :ivar statement_timeout: how long one statement may take, the wait for another writer aside.
@@ -30,6 +36,11 @@ class PostgresOptions:
     """
 
     dsn: str = field(default="", converter=Secret)
+    sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] | None = None
+    sslrootcert: Path | None = None
+    sslcert: Path | None = None
+    sslkey: Path | None = None
+    read_from: Literal["primary", "replica"] = "primary"
     schema: str = field(default="fpa", validator=validators.matches_re(r"[a-z_][a-z0-9_]{0,62}"))
     busy_timeout: Duration = field(default=30.0, validator=validators.ge(0))
     statement_timeout: Duration = field(default=600.0, validator=validators.gt(0))

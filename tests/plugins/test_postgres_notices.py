@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 if os.environ.get("CI") != "true":
     pytest.importorskip("psycopg")
 
-from postgres_server import Schemas, Server
+from postgres_server import Schemas, Server, until
 
 import fpa_core
 from fpa_core import DataLayer
@@ -96,15 +96,6 @@ def bids(data: DataLayer, symbol: str = "A") -> list[int]:
     return [int(found.bid or 0) for found in data.select(Quote, symbol).to_list()]
 
 
-def until(act: Callable[[], bool]) -> float:
-    """Wait until *act* returns true, and return for how long."""
-    began = time.monotonic()
-    while not act():
-        assert time.monotonic() - began < 20, "it never came true"
-        time.sleep(0.001)
-    return time.monotonic() - began
-
-
 def cached(data: DataLayer, symbol: str = "A") -> bool:
     """Read, and return whether it was a hit."""
     before = data.cache.get_stats().hits
@@ -173,7 +164,7 @@ def end_listening(schemas: Schemas) -> int:
     """End the connections that listen, and return how many they were."""
     with schemas.connection() as admin:
         ended = admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'fpa' AND (query LIKE 'LISTEN%' OR query = 'SELECT 1')"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'fpa' AND (query LIKE '%wal_lsn%')"
         ).fetchall()
     return len(ended)
 
@@ -189,14 +180,14 @@ def test_nothing_old_is_read_while_nothing_is_heard(
     there.store.save(quote(0))
     until(lambda: cached(here))
     feed = here.store.backend.database._feeds[0]  # type: ignore[attr-defined]
-    connect, away = feed._connect, [True]
+    listen, away = feed._listen, [True]
 
-    def connect_later() -> Any:
+    def listen_later(*given: Any) -> None:
         if away:
             raise OSError("not yet")
-        return connect()
+        listen(*given)
 
-    monkeypatch.setattr(feed, "_connect", connect_later)
+    monkeypatch.setattr(feed, "_listen", listen_later)
     with caplog.at_level(logging.INFO, logger="fpa.cache"):
         assert end_listening(schemas) == 1
         until(lambda: not feed.is_current())
