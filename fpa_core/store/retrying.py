@@ -47,7 +47,7 @@ class Retry:
             now = self._monotonic()
             if self._lost_at is None:
                 self._lost_at = now
-                _log.warning("%s; trying again for %g s", error.message, LOST_FOR)
+                _log.warning("%s; trying again for %g s", error.message.partition("\n")[0], LOST_FOR)
             if now - self._lost_at < LOST_FOR:
                 self._sleep(self._pause)
                 self._pause = min(2 * self._pause, LONGEST_PAUSE)
