@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 
 from attrs import frozen
 from postgres_server import Server, dsn_of
@@ -39,8 +41,19 @@ class Outcome:
     error: DatabaseError | None
 
 
-def failover(primary: Server, standby: Server, schema: str, *, before: int, after: int) -> Outcome:
-    """Write quotes, kill the primary once *before* are acknowledged, promote the standby, and go on until *after* more are."""
+def failover(
+    primary: Server,
+    standby: Server,
+    schema: str,
+    *,
+    before: int,
+    after: int,
+    on_crash: Callable[[], object] = lambda: None,
+) -> Outcome:
+    """Write quotes, kill the primary once *before* are acknowledged, promote the standby, and go on until *after* more are.
+
+    :param on_crash: what goes down with the primary.
+    """
     waiting: deque[tuple[int, WriteFuture]] = deque()
     at: dict[int, float] = {}
     crashed: list[float] = []
@@ -48,6 +61,7 @@ def failover(primary: Server, standby: Server, schema: str, *, before: int, afte
 
     def crash() -> None:
         due.wait()
+        on_crash()
         primary.kill()
         crashed.append(time.monotonic())
         standby.promote()
@@ -71,6 +85,8 @@ def failover(primary: Server, standby: Server, schema: str, *, before: int, afte
             stream.close()
         except DatabaseError as problem:
             error = problem
+            with contextlib.suppress(DatabaseError):  # it says the same again
+                stream.close()
         due.set()
         thread.join()
         for written, future in waiting:

