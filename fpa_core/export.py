@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
@@ -61,14 +61,17 @@ def write(
     format: Format = "csv",  # noqa: A002 - it is called so wherever one is chosen
     *,
     names: Sequence[str] | None = None,
+    further: Mapping[str, pa.DataType] | None = None,
 ) -> int:
     """Write *batches* of a kind, and return the number of rows.
 
     :param target: a path or a binary stream. A file is replaced only once all rows are written.
     :param names: the columns of *batches*, if not all of the kind.
+    :param further: columns that come after those of the kind, with their types.
     :raises DataError: if the format is unknown or the path cannot be written.
     """
-    columns_ = kind.columns if names is None else [kind.by_name[name] for name in names]
+    columns_: list[Column | _Plain] = [*kind.columns] if names is None else [kind.by_name[name] for name in names]
+    columns_ += (_Plain(name, _type_of(form), form) for name, form in (further or {}).items())
     return _write(columns_, batches, target, _WRITERS, format)
 
 

@@ -1,4 +1,4 @@
-"""Operations on a store, killed at each of their steps: what is left must be the store as it was, or as it was to be."""
+"""Operations on a store, killed at each of their steps: what is left must be the store as it was, or as it was to be, or a copy that goes on."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from full_store import fill, read_all
+from pyarrow import parquet
 
 from fpa_core import open as open_layer
+from fpa_core.arrow.conversion import from_table
 from fpa_core.engine.anchor import SUFFIX
+from fpa_core.kinds import KINDS
 from fpa_core.layer import DataLayer
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
@@ -24,7 +28,7 @@ from fpa_plugins.sqlite.pages import open_file
 
 __all__ = ["OPERATIONS", "Killing"]
 
-OPERATIONS = ("backup", "restore", "migrate", "compact", "encrypt")
+OPERATIONS = ("backup", "restore", "migrate", "compact", "encrypt", "copy", "retain")
 
 KEY = "sixteen characters"
 
@@ -64,6 +68,13 @@ with fpa_core.open(lazy=True) as data:
         operations.migrate()
     elif operation == "encrypt":
         operations.encrypt(tick=lambda done, whole: step())
+    elif operation == "copy":
+        with fpa_core.open(store__path=os.environ["FPA_STORE__PATH"] + ".copy.db") as other:
+            other.store.backend.database._pool._writer.set_progress_handler(lambda: bool(step()), 500)
+            operations.copy(other.operations, tick=lambda done, whole: step())
+    elif operation == "retain":
+        data.store.backend.database._pool._writer.set_progress_handler(lambda: bool(step()), 500)
+        operations.retain(tick=lambda done, whole: step())
     else:
         data.store.backend.database._pool._writer.set_progress_handler(lambda: bool(step()), 500)
         operations.compact()
@@ -106,7 +117,12 @@ class Killing:
 
     @staticmethod
     def environ(path: Path) -> dict[str, str]:
-        return {"FPA_STORE__PATH": str(path), "FPA_BACKUP__FOLDER": str(path.parent / "backups")}
+        keep = {f"FPA_RETENTION__{kind}__KEEP": "30d" for kind in ("QUOTES", "TRADES", "BARS")}
+        own = {
+            "FPA_RETENTION__ARCHIVE": str(path.parent / "archive"),
+            "FPA_BACKUP__FOLDER": str(path.parent / "backups"),
+        }
+        return {"FPA_STORE__PATH": str(path), **own, **keep}
 
     def run(self, step: int) -> bool:
         """Kill the operation at one of its steps and look at what is left; return whether it ended before."""
@@ -180,3 +196,31 @@ class Killing:
         with self.layer(path) as data:
             data.operations.compact()
         assert self.after == self._sound(path)
+
+    def _look_at_copy(self, path: Path) -> None:
+        assert self.after == self._sound(path)
+        copied = path.with_name(path.name + ".copy.db")
+        with self.layer(path) as data, self.layer(copied) as other:
+            assert data.operations.copy(other.operations).equal
+        assert self.after == self._sound(copied)
+
+    def _look_at_retain(self, path: Path) -> None:
+        kinds = ("quotes", "trades", "bars")
+        left = self._sound(path)
+        for name in kinds:
+            gone = Counter(self.after[name]) - Counter(left[name])
+            assert not gone - self._archived(path, name)
+        assert {name: left[name] for name in KINDS if name not in kinds} == {
+            name: self.after[name] for name in KINDS if name not in kinds
+        }
+        with self.layer(path) as data:
+            data.operations.retain()
+        for name in kinds:
+            assert [] == self._sound(path)[name]
+            assert not Counter(self.after[name]) - self._archived(path, name)
+
+    @staticmethod
+    def _archived(path: Path, kind: str) -> Counter[Any]:
+        files = (path.parent / "archive" / kind).rglob("*[0-9a-f].parquet")
+        tables = [parquet.read_table(file) for file in files if not file.name.endswith(".history.parquet")]
+        return Counter(record for table in tables for record in from_table(KINDS[kind], table))

@@ -266,6 +266,21 @@ def settings_of(cls: type[Any]) -> dict[str, Any]:
 SECTIONS = {"plugins": config.PluginsSection, "logging": config.LoggingSection, "audit": config.AuditSection}
 
 
+def test_retention_is_documented():
+    """Each key of each table of the section has a row with its default."""
+    text = section("configuration.md", "retention")
+    first, ticks, bars = re.split(r"^`\[retention\..*:$", text, flags=re.MULTILINE)
+    for cls, table in ((config.TickRetention, rows(ticks)), (config.BarRetention, rows(bars))):
+        assert settings_of(cls).keys() == table.keys()
+        for key, default in settings_of(cls).items():
+            assert (shown(default) if key != "keep" else '`"forever"`') == table[key][2], key
+    own = settings_of(config.RetentionSection)
+    assert [shown(own[key]) for key in ("archive", "hold")] == [rows(first)[key][2] for key in ("archive", "hold")]
+    assert {"archive", "hold"} | set(
+        re.findall(r"`(\w+)`", re.findall(r"^\|(.*)\| tables", first, re.MULTILINE)[0])
+    ) == own.keys()
+
+
 @pytest.mark.parametrize("name", SECTIONS)
 def test_a_section_is_documented(name: str):
     """Each key of the section has a row with its default."""

@@ -106,6 +106,10 @@ class App:
         self.log_level = log_level
         self.read_only = read_only
 
+    def of(self, env: str) -> App:
+        """Return the application with another overlay, which is opened for writing."""
+        return App(self.config, env, self.log_level)
+
     def open(self, *, lazy: bool = True, existing: bool = False) -> DataLayer:
         """Open the data layer. Its parts open on first use unless *lazy* is false.
 
@@ -176,7 +180,7 @@ def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 success; 1 validate, audit, audit-log or store check found errors; 2 wrong usage; 3 configuration; 4 plugin; 5 database; "
+    epilog="Exit codes: 0 success; 1 validate, audit, audit-log or store check found errors, store diff differences; 2 wrong usage; 3 configuration; 4 plugin; 5 database; "
     "6 cache; 7 unreadable data; 8 output cannot be written; 9 every row was rejected; 10 source; 130 interrupted.",
 )
 @click.option(

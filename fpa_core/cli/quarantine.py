@@ -177,7 +177,7 @@ def quarantine_retry(app: App, /, batch: int, ignore_rules: tuple[str, ...], as_
 
 @quarantine.command("fix")
 @click.argument("record", type=int, metavar="ID")
-@click.argument("changes", nargs=-1, required=True, metavar="COLUMN=VALUE...")
+@click.argument("changes", nargs=-1, metavar="[COLUMN=VALUE]...")
 @_ignore_rule
 @json_option
 @click.pass_obj
@@ -186,7 +186,7 @@ def quarantine_fix(
 ) -> None:
     """Change values of an open record, validate it again, and store it. COLUMN= with nothing after the sign removes the value.
 
-    If it still breaks a rule of severity error, nothing is changed and the exit code is 1.
+    It replaces a stored version of the record; without changes it does so as it is. If it still breaks a rule of severity error, nothing is changed and the exit code is 1.
     """
     values = {}
     for change in changes:

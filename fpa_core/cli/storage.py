@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from fpa_core.cli.app import App
+from fpa_core.cli.moving import MOVING
 from fpa_core.cli.operating import OPERATIONS
 from fpa_core.cli.output import json_option, masked, print_json, say
+from fpa_core.cli.retaining import retain
 from fpa_core.cli.tables import table, wide_option
 
 __all__ = ["store"]
@@ -14,10 +16,10 @@ __all__ = ["store"]
 
 @click.group()
 def store() -> None:
-    """Look after the database: check, back up, restore, compact, migrate; statistics and sealing."""
+    """Look after the database: check, back up, restore, compact, retain, copy, migrate; statistics and sealing."""
 
 
-for _command in OPERATIONS:
+for _command in (*OPERATIONS, *MOVING, retain):
     store.add_command(_command)
 
 

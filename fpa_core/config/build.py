@@ -21,6 +21,7 @@ from fpa_core.config.sections import (
     Config,
     LoggingSection,
     PluginsSection,
+    RetentionSection,
     Section,
     ValidatorSection,
 )
@@ -83,6 +84,7 @@ def structure(
     }
     backup = builder.table(("backup",), BackupSection)
     audit = builder.table(("audit",), AuditSection)
+    retention = builder.table(("retention",), RetentionSection)
     formats = {name: builder.table(("formats", name), Format) for name in tree.values.get("formats", {})}
     if builder.problems:
         fail(builder.problems)
@@ -94,6 +96,7 @@ def structure(
         logging=tree.logging,
         backup=backup or BackupSection(),
         audit=audit or AuditSection(),
+        retention=retention or RetentionSection(),
         sources=made,
         lakes=kept,
         formats={name: form for name, form in formats.items() if form is not None},

@@ -25,13 +25,14 @@ from fpa_core.config.scalars import (
     read_anything,
     read_choice,
     read_duration,
+    read_keep,
     read_lifetime,
     read_list,
     read_table,
     read_text,
 )
 from fpa_core.config.secrets import EnvString, Secret, SecretPath
-from fpa_core.config.sections import DURATION, LIFETIME
+from fpa_core.config.sections import DURATION, KEEP, LIFETIME
 
 __all__ = ["ConfigConverter"]
 
@@ -56,6 +57,7 @@ class ConfigConverter:
         factory(lambda target: get_origin(target) in _UNIONS, self._union_hook)
         factory(lambda target: _has_mark(target, DURATION), lambda _: read_duration)
         factory(lambda target: _has_mark(target, LIFETIME), lambda _: read_lifetime)
+        factory(lambda target: _has_mark(target, KEEP), lambda _: read_keep)
 
     def structure(self, value: Any, target: Any) -> Any:
         """Return *value* as a *target*.

@@ -32,6 +32,8 @@ def _setting(config: Config, path: KeyPath, value: Any) -> Setting:
     origin = config.origins.get(path, DEFAULT)
     if path[:2] == ("cache", "ttl") and value is None:
         value = "never"  # as it is written in the file
+    elif path[0] == "retention" and path[-1] == "keep" and value is None:
+        value = "forever"
     masked = MASK if origin.secret else _plain(value, str(path[-1]), config.secrets)
     return Setting(key_text(path), masked, origin)
 
@@ -47,6 +49,7 @@ def _walk(config: Config) -> Iterator[tuple[KeyPath, Any]]:
     yield from _leaves(("logging",), config.logging)
     yield from _leaves(("backup",), config.backup)
     yield from _leaves(("audit",), config.audit)
+    yield from _leaves(("retention",), config.retention)
 
 
 def _section(path: KeyPath, section: Any) -> Iterator[tuple[KeyPath, Any]]:

@@ -15,7 +15,19 @@ from fpa_core.config.sections import CacheSection, Section, ValidatorSection
 
 __all__ = ["CORE_KEYS", "SECTIONS", "Merger", "merge", "paths"]
 
-SECTIONS = ("store", "cache", "validator", "plugins", "logging", "backup", "audit", "sources", "formats", "lakes")
+SECTIONS = (
+    "store",
+    "cache",
+    "validator",
+    "plugins",
+    "logging",
+    "backup",
+    "audit",
+    "retention",
+    "sources",
+    "formats",
+    "lakes",
+)
 
 CORE_KEYS: dict[str, tuple[str, ...]] = {
     "store": ("backend",),

@@ -24,6 +24,7 @@ __all__ = [
     "read_anything",
     "read_choice",
     "read_duration",
+    "read_keep",
     "read_lifetime",
     "read_list",
     "read_table",
@@ -164,6 +165,18 @@ def read_lifetime(value: Any, _: Any = None) -> float | None:
     except ConversionErrors:
         raise ConversionErrors(
             ConversionError(value, 'expected a duration such as "50ms" or "5m", a number of seconds, or "never"')
+        ) from None
+
+
+def read_keep(value: Any, _: Any = None) -> float | None:
+    """Return the seconds of a duration, None for ``forever``."""
+    if isinstance(value, str) and value.strip().lower() == "forever":
+        return None
+    try:
+        return read_duration(value)
+    except ConversionErrors:
+        raise ConversionErrors(
+            ConversionError(value, 'expected a duration such as "90d", a number of seconds, or "forever"')
         ) from None
 
 

@@ -18,12 +18,14 @@ import attrs
 from fpa_core.config.merger import CORE_KEYS
 from fpa_core.config.sections import (
     DURATION,
+    KEEP,
     LIFETIME,
     AuditSection,
     BackupSection,
     CacheSection,
     LoggingSection,
     PluginsSection,
+    RetentionSection,
     Section,
     ValidatorSection,
 )
@@ -38,6 +40,9 @@ Classes: TypeAlias = Mapping[str, type[Any]]
 _IVAR = re.compile(r":ivar (\w+):(.*?)(?=\n\s*:ivar|\n\s*\n|\Z)", re.DOTALL)
 _REFERENCE: Schema = {"type": "string", "pattern": r"\$\{"}
 """A text with the value of an environment variable in it, which stands for a value of any type."""
+
+_EXAMPLES = {DURATION: ["50ms", "5m", "1h"], LIFETIME: ["50ms", "5m", "1h"], KEEP: ["90d", "forever"]}
+"""Examples of durations by the mark of their type."""
 
 _SCALARS: dict[type[Any], Schema] = {
     bool: {"type": "boolean"},
@@ -75,6 +80,7 @@ def schema(
         "logging": _table(LoggingSection),
         "backup": _table(BackupSection),
         "audit": _table(AuditSection),
+        "retention": _table(RetentionSection),
         "sources": {"type": "object", "additionalProperties": _named("sources", sources)},
         "formats": {"type": "object", "additionalProperties": _table(Format)},
         "lakes": {"type": "object", "additionalProperties": _named("lakes", lakes or {})},
@@ -200,8 +206,9 @@ def _type(target: Any) -> Schema:  # noqa: PLR0911  # one for each form of type
     """Return the schema of the values of a type, as the converter reads them."""
     if get_origin(target) is Annotated:
         marks = get_args(target)[1:]
-        if DURATION in marks or LIFETIME in marks:
-            return {"type": ["number", "string"], "examples": ["50ms", "5m", "1h"]}
+        examples = next((_EXAMPLES[mark] for mark in marks if mark in _EXAMPLES), None)
+        if examples is not None:
+            return {"type": ["number", "string"], "examples": examples}
         return _type(get_args(target)[0])
     origin, arguments = get_origin(target), get_args(target)
     if origin in {Union, types.UnionType}:

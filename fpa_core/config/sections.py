@@ -11,33 +11,46 @@ from attrs import field, frozen, validators
 
 from fpa_core.config.problems import KeyPath, Origin
 from fpa_core.config.secrets import Secret
+from fpa_core.exceptions import DataError
 from fpa_core.formats import Format
+from fpa_core.intervals import interval_text, is_dated, longest_ns
 
 __all__ = [
     "LEVELS",
     "AuditSection",
     "BackupSection",
+    "BarRetention",
     "CacheSection",
     "Config",
     "Duration",
+    "Keep",
     "LevelProfile",
     "Lifetime",
     "LogFormat",
     "LogLevel",
     "LoggingSection",
     "PluginsSection",
+    "RetentionSection",
     "Section",
+    "TickRetention",
     "ValidatorSection",
 ]
 
 DURATION: Final = "duration"
 LIFETIME: Final = "lifetime"
+KEEP: Final = "keep"
 
 Duration: TypeAlias = Annotated[float, DURATION]
 """Seconds; in the file a number of them, or text such as ``"50ms"``, ``"5m"``, ``"1h"``. For fields of options classes."""
 
 Lifetime: TypeAlias = Annotated[float | None, LIFETIME]
 """A duration, or ``"never"`` for None: no expiry."""
+
+Keep: TypeAlias = Annotated[float | None, KEEP]
+"""A duration, or ``"forever"`` for None."""
+
+DAY = 86_400.0
+"""Seconds of a day, the least that is kept: days are deleted as a whole."""
 
 DEFAULT_TTL = 300.0
 """Default lifetime of a cached read, in seconds."""
@@ -179,6 +192,66 @@ class AuditSection:
     key: str = field(default="", converter=Secret)
 
 
+def _divides_a_day(_: object, attribute: Any, value: str | None) -> None:
+    if value is None:
+        return
+    interval = interval_text(value)
+    if interval != "1d" and (is_dated(interval) or DAY * 10**9 % longest_ns(interval)):
+        raise DataError(
+            f"{attribute.name}: {value!r} does not divide a day",
+            hint="take one such as 1m, 5m, 1h or 1d: days are deleted as a whole",
+            value=value,
+        )
+
+
+def _are_intervals(_: object, __: Any, values: tuple[str, ...]) -> None:
+    for value in values:
+        interval_text(value)
+
+
+@frozen
+class TickRetention:
+    """``[retention.quotes]`` and ``[retention.trades]``.
+
+    :ivar keep: how long rows are kept; None for ever.
+    :ivar parquet: whether they are written to the archive before they are deleted.
+    :ivar bars: the interval of bars that are made of them first, where there are none; None for no bars.
+    """
+
+    keep: Keep = field(default=None, validator=validators.optional(validators.ge(DAY)))
+    parquet: bool = True
+    bars: str | None = field(default=None, validator=_divides_a_day)
+
+
+@frozen
+class BarRetention:
+    """``[retention.bars]``.
+
+    :ivar keep: how long bars are kept; None for ever.
+    :ivar parquet: whether they are written to the archive before they are deleted.
+    :ivar intervals: the intervals that this is for; empty for all.
+    """
+
+    keep: Keep = field(default=None, validator=validators.optional(validators.ge(DAY)))
+    parquet: bool = True
+    intervals: tuple[str, ...] = field(default=(), validator=_are_intervals)
+
+
+@frozen
+class RetentionSection:
+    """``[retention]``: how long market data are kept, for ``fpa store retain``.
+
+    :ivar archive: the folder of the Parquet files that are written before rows are deleted.
+    :ivar hold: patterns of symbols of which nothing is deleted, whatever their age.
+    """
+
+    archive: Path = Path("archive")
+    hold: tuple[str, ...] = ()
+    quotes: TickRetention = TickRetention()
+    trades: TickRetention = TickRetention()
+    bars: BarRetention = BarRetention()
+
+
 @frozen
 class Config:
     """The whole configuration, checked and typed.
@@ -199,6 +272,7 @@ class Config:
     logging: LoggingSection
     backup: BackupSection = BackupSection()
     audit: AuditSection = AuditSection()
+    retention: RetentionSection = RetentionSection()
     sources: Mapping[str, Section] = field(factory=dict)
     formats: Mapping[str, Format] = field(factory=dict)
     lakes: Mapping[str, Section] = field(factory=dict)

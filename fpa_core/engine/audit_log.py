@@ -21,13 +21,26 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from fpa_core.engine.tables import AuditWriter, Writer
+from fpa_core.engine.tables import AuditReader, AuditWriter, Writer
 from fpa_core.protocols import AuditEntry
 
-__all__ = ["GENESIS", "Actor", "AuditTrail", "append", "hash_of", "present_actor", "record_migration"]
+__all__ = [
+    "COPY",
+    "GENESIS",
+    "Actor",
+    "AuditTrail",
+    "append",
+    "hash_of",
+    "present_actor",
+    "record_migration",
+    "unfinished_copy",
+]
 
 GENESIS = "0" * 64
 """The hash that comes before the first entry."""
+
+COPY = "copy"
+"""The action of an entry that says which store was copied to this one. What was copied with it has no entries here, but in the log of that store."""
 
 _FORM = "fpa-audit/1"
 
@@ -138,6 +151,15 @@ def record_migration(tables: Writer, version: int, latest: int, backup: Path | N
     # The first entry says which batches are older than the log.
     details = {"from": version, "to": latest, "backup": backup and backup.name, "batches": found[0].id if found else 0}
     return append(tables.audit_log, "migrate" if version else "create", details)
+
+
+def unfinished_copy(log: AuditReader) -> str | None:
+    """Return what the store is a copy of, if the copy was begun, is not complete, and nothing was done since; else None."""
+    last = log.last()
+    if last is None or last.action != COPY:
+        return None
+    details = json.loads(last.details)
+    return None if details.get("state") == "complete" else str(details.get("from"))
 
 
 @frozen

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from fpa_core.engine.removal import RETENTION
 from fpa_core.engine.rows import shape_of
 from fpa_core.engine.sorting import Numbers
 from fpa_core.engine.tables import Reader
 from fpa_core.kinds import Kind
+from fpa_core.numbers import MIN_NS
 from fpa_core.protocols import Query
 
 __all__ = ["changed_parts"]
@@ -32,6 +36,9 @@ def changed_parts(
         return None
     firsts, lasts = [first for first, _ in spans], [last for _, last in spans]
     parts: set[int] = set()
+    for batch in between:
+        if batch.origin == RETENTION and batch.reading:
+            parts |= _without_rows(json.loads(batch.reading), kind, firsts, lasts)
     if kind.multiset:
         for info in tables.segments.find(Query(kind)):
             if info.last_batch > after:
@@ -53,6 +60,14 @@ def _brought(tables: Reader, kind: Kind, after: int, upto: int) -> Iterator[Numb
     for rows in tables.rows.select(Query(kind), ["ts_ns", "batch", "since"], known=upto):
         values = np.array([(ts, max(batch, since or 0)) for ts, batch, since in rows], np.int64)
         yield values[values[:, 1] > after, 0]
+
+
+def _without_rows(note: Mapping[str, Any], kind: Kind, firsts: Sequence[int], lasts: Sequence[int]) -> set[int]:
+    """Return the parts from which rows were deleted because of their age."""
+    if note["kind"] != kind.name:
+        return set()
+    start_ns = MIN_NS if note["start_ns"] is None else note["start_ns"]
+    return set(range(_part(firsts, lasts, start_ns), _part(firsts, lasts, note["end_ns"] - 1) + 1))
 
 
 def _part(firsts: Sequence[int], lasts: Sequence[int], ns: int) -> int:

@@ -23,14 +23,14 @@ from fpa_core.engine.rows import Range
 from fpa_core.engine.scan import hot_batches
 from fpa_core.engine.segment_rows import opened, rows_of
 from fpa_core.engine.segment_writer import PendingSegment, write_segments
-from fpa_core.engine.sorting import Numbers
+from fpa_core.engine.sorting import Mask, Numbers
 from fpa_core.engine.tables import Database, Writer
 from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import Kind
 from fpa_core.numbers import MIN_NS
 from fpa_core.protocols import Query, Sealed
 
-__all__ = ["seal"]
+__all__ = ["SubjectRows", "read_segments", "replace_segments", "seal"]
 
 ROWS_AT_ONCE = 131_072
 """Hot rows sealed in one step."""
@@ -86,7 +86,7 @@ def _steps(wanted: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
 
 
 @frozen(eq=False)
-class _Rows:
+class SubjectRows:
     """Rows of one subject, with the batch, place of arrival and restoring batch (below 0 for none) of each."""
 
     rows: pa.RecordBatch
@@ -99,19 +99,26 @@ class _Rows:
 
     @property
     def times(self) -> Numbers:
+        """The time of each row."""
         return columns.times_as_ns(self.rows.column("timestamp")).to_numpy()  # type: ignore[no-any-return]
 
-    def part(self, start: int, end: int) -> _Rows:
+    def part(self, start: int, end: int) -> SubjectRows:
         """Return the rows from *start* to *end*."""
-        return _Rows(
+        return SubjectRows(
             self.rows.slice(start, end - start), self.batches[start:end], self.places[start:end], self.since[start:end]
+        )
+
+    def only(self, chosen: Mask) -> SubjectRows:
+        """Return some of the rows."""
+        return SubjectRows(
+            self.rows.filter(pa.array(chosen)), self.batches[chosen], self.places[chosen], self.since[chosen]
         )
 
     def pending(self, kind: Kind, subject: str) -> PendingSegment:
         """Return them on their way into segments."""
         return PendingSegment(kind, subject, self.rows, self.batches, self.places, self.since)
 
-    def equals(self, kind: Kind, other: _Rows) -> bool:
+    def equals(self, kind: Kind, other: SubjectRows) -> bool:
         """Return whether another one holds the same."""
         return equal_rows(kind, self.rows, other.rows) and all(
             np.array_equal(one, two)
@@ -126,20 +133,20 @@ def _seal_step(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[Sea
         return Sealed(), False
     ranges = [Range((name,), int(rows.times[0]), int(rows.times[-1])) for name, rows in hot.items()]
     inside = tables.segments.meeting(kind, ranges)
-    read = _read(tables, [info for infos in inside for info in infos])
+    read = read_segments(tables, [info for infos in inside for info in infos])
     whole = {
         # What is folded in is rewritten as a whole.
         name: _in_order(kind, [rows, *(read[info.id] for info in infos)])
         for (name, rows), infos in zip(hot.items(), inside, strict=True)
     }
-    segments = _replace(tables, kind, [info for infos in inside for info in infos], whole)
+    segments = replace_segments(tables, kind, [info for infos in inside for info in infos], whole)
     sealed = sum(map(len, hot.values()))
     if (deleted := tables.rows.delete_ranges(kind, ranges)) != sealed:
         raise CorruptionError(f"{sealed} rows were sealed, but {deleted} were stored", operation="seal")
     return Sealed(rows=sealed, segments=segments), more
 
 
-def _hot_rows(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[dict[str, _Rows], bool]:
+def _hot_rows(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[dict[str, SubjectRows], bool]:
     """Return hot rows by subject, and whether there are more; a time is taken as a whole."""
     query = Query(kind, tuple(subjects), limit=ROWS_AT_ONCE + 1)
     batches = list(hot_batches(tables, query, None, catalog.SEGMENT_ROWS, _ADDED))
@@ -154,7 +161,7 @@ def _hot_rows(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[dict
             until = Query(kind, (name,), end_ns=last_ns)
         parts = [Query(kind, before)] if before else []
         batches = [one for part in (*parts, until) for one in hot_batches(tables, part, None, ROWS_AT_ONCE, _ADDED)]
-    found: dict[str, list[_Rows]] = {}
+    found: dict[str, list[SubjectRows]] = {}
     for batch in batches:
         for name, rows in _by_subject(kind, batch):
             found.setdefault(name, []).append(rows)
@@ -164,7 +171,7 @@ def _hot_rows(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[dict
 _ADDED = ("batch", "seq", "since")
 
 
-def _by_subject(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str, _Rows]]:
+def _by_subject(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str, SubjectRows]]:
     """Yield the rows of each subject; they come in the order of subjects."""
     names = [column.name for column in kind.columns]
     whole = to_scaled(kind, batch.select(names))
@@ -178,34 +185,34 @@ def _by_subject(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str, _Rows]
     for subject, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
         own = slice(start, end)
         part = whole.slice(start, end - start) if as_one else to_scaled(kind, batch.select(names)[own])
-        yield subject, _Rows(part, *(numbers[own] for numbers in added))
+        yield subject, SubjectRows(part, *(numbers[own] for numbers in added))
         start = end
 
 
-def _joined(kind: Kind, parts: Sequence[_Rows]) -> _Rows:
+def _joined(kind: Kind, parts: Sequence[SubjectRows]) -> SubjectRows:
     """Return rows of one subject, one part after the other."""
     if len(parts) == 1:
         return parts[0]
     batches, places, since = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("batches", "places", "since")
     )
-    return _Rows(concat(kind, [part.rows for part in parts]), batches, places, since)
+    return SubjectRows(concat(kind, [part.rows for part in parts]), batches, places, since)
 
 
 def _last_time(batch: pa.RecordBatch) -> int:
     return int(columns.times_as_ns(batch.column("timestamp"))[-1].as_py())
 
 
-def _read(tables: Writer, infos: Sequence[SegmentInfo]) -> dict[int, _Rows]:
+def read_segments(tables: Writer, infos: Sequence[SegmentInfo]) -> dict[int, SubjectRows]:
     """Return the rows of segments by the segments' ids."""
-    found: dict[int, _Rows] = {}
+    found: dict[int, SubjectRows] = {}
     for start in range(0, len(infos), _READ_AT_ONCE):
         some = infos[start : start + _READ_AT_ONCE]
         contents = tables.segments.contents([info.id for info in some])
         for info in some:
             segment = opened(info, contents.get(info.id))
             since = segment.since()
-            found[info.id] = _Rows(
+            found[info.id] = SubjectRows(
                 rows_of(info, segment, scaled=True),
                 segment.integers("batch"),
                 segment.places(),
@@ -217,7 +224,7 @@ def _read(tables: Writer, infos: Sequence[SegmentInfo]) -> dict[int, _Rows]:
 _READ_AT_ONCE = 64
 
 
-def _in_order(kind: Kind, parts: Sequence[_Rows]) -> _Rows:
+def _in_order(kind: Kind, parts: Sequence[SubjectRows]) -> SubjectRows:
     """Return rows of one subject by time, and at one time by arrival."""
     whole = _joined(kind, parts)
     times = whole.times
@@ -225,10 +232,10 @@ def _in_order(kind: Kind, parts: Sequence[_Rows]) -> _Rows:
     if (order[1:] > order[:-1]).all():
         return whole
     rows = whole.rows.take(pa.array(order))
-    return _Rows(rows, whole.batches[order], whole.places[order], whole.since[order])
+    return SubjectRows(rows, whole.batches[order], whole.places[order], whole.since[order])
 
 
-def _replace(tables: Writer, kind: Kind, infos: Sequence[SegmentInfo], whole: Mapping[str, _Rows]) -> int:
+def replace_segments(tables: Writer, kind: Kind, infos: Sequence[SegmentInfo], whole: Mapping[str, SubjectRows]) -> int:
     """Write rows of subjects in the place of segments, and read them back; return how many segments they make.
 
     :raises CorruptionError: when what is read is not what was written; nothing is sealed then.
@@ -237,7 +244,7 @@ def _replace(tables: Writer, kind: Kind, infos: Sequence[SegmentInfo], whole: Ma
     write_segments(tables, [rows.pending(kind, subject) for subject, rows in whole.items()])
     ranges = [Range((subject,), int(rows.times[0]), int(rows.times[-1])) for subject, rows in whole.items()]
     written = tables.segments.meeting(kind, ranges)
-    read = _read(tables, [info for made in written for info in made])
+    read = read_segments(tables, [info for made in written for info in made])
     for (subject, rows), made in zip(whole.items(), written, strict=True):
         start = 0
         for info in made:
@@ -255,8 +262,8 @@ def _merge_neighbours(database: Database, kind: Kind, group: list[SegmentInfo]) 
     with database.writer(f"seal {kind.name}") as tables:
         span = Range((subject,), group[0].first_ns, group[-1].last_ns)
         if list(tables.segments.meeting(kind, [span])[0]) == group:
-            whole = _in_order(kind, list(_read(tables, group).values()))
-            _replace(tables, kind, group, {subject: whole})
+            whole = _in_order(kind, list(read_segments(tables, group).values()))
+            replace_segments(tables, kind, group, {subject: whole})
 
 
 def _small_neighbours(infos: Sequence[SegmentInfo]) -> Iterator[list[SegmentInfo]]:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from attrs import evolve
 
 from fpa_core.engine.tables import Writer
-from fpa_core.protocols import CoverageEntry
+from fpa_core.numbers import MAX_NS, MIN_NS
+from fpa_core.protocols import CoverageEntry, Query
 
 __all__ = ["coverage_order", "joined", "uncover"]
 
@@ -33,14 +34,27 @@ def _subject(entry: CoverageEntry) -> tuple[str, str, str | None, str]:
     return entry.kind, entry.subject, entry.interval, entry.origin
 
 
-def uncover(tables: Writer, kind: str, subject: str, start_ns: int, end_ns: int) -> None:
-    """Take a range of a symbol out of the ledger, because its rows are lost: it is to be fetched again."""
-    entries = tables.coverage.find(kind, subject)
-    for batch in {one.batch for one in entries if one.start_ns < end_ns and start_ns < one.end_ns}:
+def uncover(tables: Writer, query: Query) -> None:
+    """Take the time of *query* out of the ledger, for its subjects and interval, because its rows are gone. Entries of undone batches change, too: they may count again."""
+    start_ns = MIN_NS if query.start_ns is None else query.start_ns
+    end_ns = MAX_NS + 1 if query.end_ns is None else query.end_ns
+    subjects = None if query.subjects is None else set(query.subjects)
+    interval = query.equal.get("interval")
+
+    def meets(entry: CoverageEntry) -> bool:
+        return (
+            entry.kind == query.kind.name
+            and (subjects is None or entry.subject in subjects)
+            and interval in (None, entry.interval)
+            and entry.start_ns < end_ns
+            and start_ns < entry.end_ns
+        )
+
+    for batch in {entry.batch for page in tables.coverage.scan() for entry in page if meets(entry)}:
         left = [
             part
-            for one in tables.coverage.of_batch(batch)
-            for part in (_without(one, start_ns, end_ns) if (one.kind, one.subject) == (kind, subject) else [one])
+            for entry in tables.coverage.of_batch(batch)
+            for part in (_without(entry, start_ns, end_ns) if meets(entry) else [entry])
         ]
         tables.coverage.replace(batch, left)
 

@@ -76,19 +76,33 @@ class MultisetMerge(Generic[C]):
                 self._unclaimed.setdefault(row.content, deque()).append(row)
 
     @property
-    def has_ids(self) -> bool:
-        """Whether a row with a venue id was stored or has arrived."""
-        return bool(self._versions)
-
-    @property
     def is_exhausted(self) -> bool:
         """Whether every row without an id that arrives from now on is new."""
         return not self._unclaimed
 
-    def merge(self, arriving: Iterable[C], is_known: Callable[[C], bool] = lambda _: False) -> list[Outcome[C]]:
+    def has_other_versions(self, arriving: Iterable[C]) -> bool:
+        """Return whether a venue's id arrives with other values than its present version, or with several."""
+        if self._venue_id is None:
+            return False
+        first: dict[Hashable, C] = {}
+        for content in arriving:
+            if (identity := self._venue_id(content)) is not None:
+                known = self._versions.get(identity)
+                if content != (first.setdefault(identity, content) if known is None else known.content):
+                    return True
+        return False
+
+    def put(self, content: C, place: Any) -> None:
+        """Note where a row with a venue id that arrived was put, so that later rows may revise it there."""
+        if self._venue_id is not None and (identity := self._venue_id(content)) is not None:
+            self._versions[identity] = self._versions[identity]._replace(place=place)
+
+    def merge(
+        self, arriving: Iterable[C], is_known: Callable[[C, Stored[C]], bool] = lambda _content, _stored: False
+    ) -> list[Outcome[C]]:
         """Return what becomes of rows, in the order of their arrival.
 
-        :param is_known: whether a content with an id is in the history, replaced by a later version.
+        :param is_known: whether a content with an id, other than its present version, is in the history, replaced by a later version.
         """
         outcomes: list[Outcome[C]] = []
         for content in arriving:
@@ -102,13 +116,14 @@ class MultisetMerge(Generic[C]):
                 outcomes.append(Outcome(Action.INSERT, content))
         return outcomes
 
-    def _merge_unique(self, content: C, identity: Hashable, is_known: Callable[[C], bool]) -> Outcome[C]:
+    def _merge_unique(self, content: C, identity: Hashable, is_known: Callable[[C, Stored[C]], bool]) -> Outcome[C]:
         """Merge a row that its venue's id makes unique, and remember it as the present version; one without a place came with these rows."""
         known = self._versions.get(identity)
         if known is not None and known.content == content:
+            self._versions[identity] = known._replace(claimed=True)
             return Outcome(Action.DUPLICATE, content, known, repeated=known.claimed)
         if known is not None:
-            if content in self._superseded or is_known(content):
+            if content in self._superseded or is_known(content, known):
                 return Outcome(Action.DUPLICATE, content, repeated=content in self._superseded)
             self._superseded.add(known.content)
         place = None if known is None else known.place

@@ -61,11 +61,13 @@ class _Instant:
     :ivar merge: what was stored there, apart from the rows that the batch was recognised as.
     :ivar next_seq: the place of the next row.
     :ivar rows: how many rows were looked at.
+    :ivar past: the versions that later ones replaced before this batch; None until they are needed.
     """
 
     merge: MultisetMerge[Row]
     next_seq: int
     rows: int
+    past: set[Row] | None = None
 
 
 Crowds = dict[Key, _Instant]
@@ -74,7 +76,8 @@ Crowds = dict[Key, _Instant]
 class MultisetWriter:
     """Writes rows of one batch under the multiset rule.
 
-    :param stands: whether a stored version of a trade, given the batch that brought it, is later than everything that is written.
+    :param stands: whether a stored version of a trade, given the batch that brought it, is later than everything that is written; it is asked
+        with what identifies the trade: its key and the venue's id.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class MultisetWriter:
         tables: Writer,
         owners: Owners,
         matched: MatchedRows,
-        stands: Callable[[int], bool] = lambda _: False,
+        stands: Callable[[int, Key], bool] = lambda _batch, _identity: False,
     ) -> None:
         self._tables = tables
         self._owners = owners
@@ -285,7 +288,7 @@ class _Merge:
     tables: Writer
     owners: Owners
     matched: MatchedRows
-    stands: Callable[[int], bool]
+    stands: Callable[[int, Key], bool]
     crowds: Crowds
     inserts: list[Row] = field(factory=list)
     retired: list[Key] = field(factory=list)
@@ -304,7 +307,6 @@ class _Merge:
         for row in self.tables.rows.at(kind, unknown):
             stored[row[:2]].append(row)
         own = self.owners.own(self.tables, {row[-2] for rows in stored.values() for row in rows})
-        superseded = self._superseded(shape, groups, stored)
         spans = zip(runs.subjects, runs.firsts.tolist(), runs.lasts.tolist(), strict=True)
         asked = {key[0] for key in unknown}
         self.claimed = {
@@ -312,6 +314,7 @@ class _Merge:
         }
         tally = dict.fromkeys(Action, 0)
         contents_of = shape.contents
+        instants: dict[Key, _Instant] = {}
         for key, contents in groups.items():
             hot = stored.get(key, ())
             if (
@@ -322,10 +325,12 @@ class _Merge:
             ):
                 tally[Action.DUPLICATE] += 1
                 continue
-            instant = remembered.get(key) or self._look(shape, key, hot, met.get(key[0], ()), own)
-            for action in self._merge_key(shape, key, contents, instant, hot, superseded):
+            instants[key] = remembered.get(key) or self._look(shape, key, hot, met.get(key[0], ()), own)
+        self._look_back(shape, groups, instants)
+        for key, instant in instants.items():
+            for action in self._merge_key(shape, key, groups[key], instant):
                 tally[action] += 1
-            self._remember(key, instant, len(contents))
+            self._remember(key, instant, len(groups[key]))
         self._apply(kind)
         return WriteCounts(tally[Action.INSERT], tally[Action.DUPLICATE], tally[Action.REVISE], self.repeated)
 
@@ -337,30 +342,25 @@ class _Merge:
         self.claims[key[0]].append(place)
         return True
 
-    def _superseded(
-        self, shape: Shape, groups: Mapping[Key, Sequence[Row]], stored: Mapping[Key, Sequence[Row]]
-    ) -> dict[Key, set[Row]]:
-        """Return the versions that later ones replaced, under each key at which an id arrives with other values than are stored."""
-        if not shape.venue_id:
-            return {}
-        differing = [
-            key
-            for key, rows in stored.items()
-            if not {content for content in groups[key] if shape.id_of(content) is not None}.issubset(
-                row[shape.contents] for row in rows
-            )
-        ]
-        found: dict[Key, set[Row]] = defaultdict(set)
-        for row in self.tables.rows.history_at(shape.kind, differing) if differing else ():
+    def _look_back(self, shape: Shape, groups: Mapping[Key, Sequence[Row]], instants: Mapping[Key, _Instant]) -> None:
+        """Look up the versions that later ones replaced, at each key at which an id arrives with other values than are stored."""
+        unknown = {
+            key: instant
+            for key, instant in instants.items()
+            if instant.past is None and instant.merge.has_other_versions(groups[key])
+        }
+        for instant in unknown.values():
+            instant.past = set()
+        for row in self.tables.rows.history_at(shape.kind, list(unknown)) if unknown else ():
             if row[-1] in ("revised", "outdated"):
-                found[row[:2]].add(row[shape.contents])
-        return found
+                instants[row[:2]].past.add(row[shape.contents])  # type: ignore[union-attr]  # made above
 
     def _look(self, shape: Shape, key: Key, hot: Sequence[Row], met: Sequence[OpenSegment], own: set[int]) -> _Instant:
         """Return what is stored at a subject and time."""
         claimed = self.claimed[key[0]]
         stored = [
-            Stored(row, row[shape.contents], row[-2] in own or (key[1], row[-3], row[-2]) in claimed) for row in hot
+            Stored(row[-3:], row[shape.contents], row[-2] in own or (key[1], row[-3], row[-2]) in claimed)
+            for row in hot
         ]
         last, rows = max((row[-3] for row in hot), default=-1), len(hot)
         nearest = bisect.bisect_right(met, key[1], key=lambda one: one.info.first_ns) - 1
@@ -373,27 +373,20 @@ class _Merge:
     def _remember(self, key: Key, instant: _Instant, arrived: int) -> None:
         """Keep what is known of a time at which there are many rows, since those of the next chunk may be of that time, too."""
         instant.rows += arrived
-        if instant.merge.has_ids:  # their places change with every revision
-            self.crowds.pop(key, None)
-        elif instant.rows >= CROWD:
+        if instant.rows >= CROWD:
             self.crowds[key] = instant
             if len(self.crowds) > 1 and sum(crowd.rows for crowd in self.crowds.values()) > MOST_IN_CROWDS:
                 self.crowds.clear()
 
-    def _merge_key(
-        self,
-        shape: Shape,
-        key: Key,
-        contents: Sequence[Row],
-        instant: _Instant,
-        hot: Sequence[Row],
-        superseded: Mapping[Key, set[Row]],
-    ) -> list[Action]:
-        stands = {shape.id_of(row[shape.contents]) for row in hot if self.stands(row[-2])}
+    def _merge_key(self, shape: Shape, key: Key, contents: Sequence[Row], instant: _Instant) -> list[Action]:
         new: dict[Hashable, int] = {}  # where rows with an id stand among the inserts
+        past = instant.past or set()
 
-        def is_superseded(content: Row) -> bool:
-            return content in superseded.get(key, ()) or shape.id_of(content) in stands
+        def is_superseded(content: Row, stored: Stored[Row]) -> bool:
+            if content in past:
+                return True
+            # One without a place arrived with these rows.
+            return stored.place is not None and self.stands(stored.place[-2], (*key, shape.id_of(content)))
 
         actions = []
         id_of = shape.id_of if shape.venue_id else None
@@ -401,29 +394,34 @@ class _Merge:
             actions.append(outcome.action)
             self.repeated += outcome.repeated
             if outcome.action is Action.INSERT:
-                if id_of is not None:
-                    new[id_of(outcome.content)] = len(self.inserts)
-                self.inserts.append((*key, *outcome.content, instant.next_seq, self.owners.batch, None))
+                row = (*key, *outcome.content, instant.next_seq, self.owners.batch, None)
+                if id_of is not None and (identity := id_of(outcome.content)) is not None:
+                    new[identity] = len(self.inserts)
+                    instant.merge.put(outcome.content, row[-3:])
+                self.inserts.append(row)
                 instant.next_seq += 1
             elif outcome.action is Action.REVISE:
                 assert id_of is not None
                 assert outcome.stored is not None
-                self._revise(key, outcome.content, id_of(outcome.content), outcome.stored.place, new)
+                row = self._revise(key, outcome.content, id_of(outcome.content), outcome.stored.place, new)
+                instant.merge.put(outcome.content, row[-3:])
             elif outcome.stored is not None and not outcome.stored.claimed:
                 self._claim(key, outcome.stored.place)
         return actions
 
-    def _revise(self, key: Key, content: Row, identity: Hashable, stored: Row | None, new: dict[Hashable, int]) -> None:
-        """Replace a stored version, or one that arrived in this comparison and is not written yet."""
+    def _revise(self, key: Key, content: Row, identity: Hashable, stored: Row | None, new: dict[Hashable, int]) -> Row:
+        """Replace a stored version, or one that arrived in this comparison and is not written yet; return the row that takes its place."""
         if identity in new:
             earlier = self.inserts[new[identity]]
             self.history.append((*earlier, self.owners.batch, "revised"))
-            self.inserts[new[identity]] = (*key, *content, *earlier[-3:])
-            return
+            row = self.inserts[new[identity]] = (*key, *content, *earlier[-3:])
+            return row
         assert stored is not None
         self.retired.append((*key, stored[-3]))
         new[identity] = len(self.inserts)
-        self.inserts.append((*key, *content, stored[-3], self.owners.batch, None))
+        row = (*key, *content, stored[-3], self.owners.batch, None)
+        self.inserts.append(row)
+        return row
 
     def _claim(self, key: Key, place: SealedPlace | Row) -> None:
         if isinstance(place, SealedPlace):

@@ -41,6 +41,7 @@ class Shape:
     :ivar row_key: what identifies one row: the key, and ``seq`` for a multiset.
     :ivar prefix: the key without its time.
     :ivar order: the columns that rows are read in the order of.
+    :ivar venue_id: the positions of the venue's id in a row's content, its last part first; empty if the kind has none.
     """
 
     kind: Kind
@@ -50,6 +51,7 @@ class Shape:
     row_key: tuple[str, ...]
     prefix: tuple[str, ...]
     order: tuple[str, ...]
+    venue_id: tuple[int, ...]
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -66,16 +68,10 @@ class Shape:
         """Whether time is part of the key; it is the last of it then."""
         return self.key[-1] == "ts_ns"
 
-    @property
-    def venue_id(self) -> tuple[int, ...]:
-        """The positions of the venue's id in a row's content, its last part first; empty if the kind has none."""
-        places = [self.content.index(name) for name in self.kind.venue_id]
-        return tuple(places[-1:] + places[:-1])
-
     def id_of(self, content: Row) -> Hashable | None:
         """Return the venue's id of a content; None if it has none."""
         places = self.venue_id
-        return None if not places or content[places[0]] is None else tuple(content[place] for place in places)
+        return None if not places or content[places[0]] is None else tuple([content[place] for place in places])
 
     def place(self, column: str) -> int:
         """Return the position of a column in a row."""
@@ -90,9 +86,9 @@ def shape_of(kind: Kind) -> Shape:
     row_key = (*kind.key, "seq") if kind.multiset else kind.key
     prefix = tuple(name for name in kind.key if name != "ts_ns")
     rest = [name for name in row_key if name not in {kind.subject, "ts_ns"}]
-    return Shape(
-        kind, kind.key, content, (*kind.key, *content, *added), row_key, prefix, (kind.subject, "ts_ns", *rest)
-    )
+    ids = [content.index(name) for name in kind.venue_id]
+    columns, order = (*kind.key, *content, *added), (kind.subject, "ts_ns", *rest)
+    return Shape(kind, kind.key, content, columns, row_key, prefix, order, (*ids[-1:], *ids[:-1]))
 
 
 def plain_value(kind: Kind, field: str, value: Any) -> Any:

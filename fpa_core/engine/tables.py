@@ -123,8 +123,8 @@ class RowReader(Protocol):
         """Return the history under each of *keys*: whole rows, then the batch that retired each and the reason; by ``seq``, then as they became known."""
         ...
 
-    def history(self, kind: Kind) -> Generator[list[Row], None, None]:
-        """Yield the whole history, in any order: rows as in :meth:`history_at`."""
+    def history(self, query: Query) -> Generator[list[Row], None, None]:
+        """Yield the history of the rows that *query* selects by subject and time, in any order: rows as in :meth:`history_at`."""
         ...
 
     def retired_by(self, kind: Kind, batch: int) -> Generator[list[Row], None, None]:
@@ -157,6 +157,14 @@ class RowWriter(RowReader, Protocol):
 
     def delete_ranges(self, kind: Kind, ranges: Sequence[Range]) -> int:
         """Remove the rows in ranges for good, since they are sealed now; return how many they were."""
+        ...
+
+    def delete(self, query: Query) -> int:
+        """Remove the rows that *query* selects by subject, time and value for good; return how many they were."""
+        ...
+
+    def delete_history(self, query: Query) -> int:
+        """Remove the history of the rows that *query* selects by subject, time and value for good; return how many rows it had."""
         ...
 
 
@@ -264,6 +272,10 @@ class BatchWriter(BatchReader, Protocol):
         """Mark a batch and its children as undone by another batch; None takes the mark away."""
         ...
 
+    def replace_all(self, batches: Iterable[Batch]) -> None:
+        """Put *batches*, which come by id, with all that is known of them in the place of those that are there."""
+        ...
+
 
 class QuarantineReader(Protocol):
     """Rejected records."""
@@ -298,6 +310,14 @@ class QuarantineReader(Protocol):
         """Return what :meth:`QuarantineStore.keep_matches` kept for a batch: kind, subject, time, ``seq`` and batch of each row."""
         ...
 
+    def matches(self) -> Generator[Sequence[tuple[int, str, str, int, int, int]], None, None]:
+        """Yield what was kept for all batches, in any order: the batch, then what :meth:`matches_of` returns."""
+        ...
+
+    def earlier(self) -> Generator[Sequence[tuple[Quarantined, int]], None, None]:
+        """Yield what records were before batches changed them, in any order, each with the batch that did."""
+        ...
+
 
 class QuarantineStore(QuarantineReader, Protocol):
     """Rejected records, within a write transaction."""
@@ -326,6 +346,15 @@ class QuarantineStore(QuarantineReader, Protocol):
         """Keep which stored rows a batch was recognised as, at times at which it also has rejected rows."""
         ...
 
+    def replace_all(
+        self,
+        records: Iterable[Sequence[tuple[int, Quarantined]]],
+        earlier: Iterable[Sequence[tuple[Quarantined, int]]],
+        matches: Iterable[Sequence[tuple[int, str, str, int, int, int]]],
+    ) -> None:
+        """Put records, as :meth:`add` takes them, what they were, and what was kept for batches in the place of all that is there."""
+        ...
+
 
 class CoverageReader(Protocol):
     """The ledger of ranges of time that sources have delivered. An undo is seen by the state of the batch."""
@@ -338,12 +367,20 @@ class CoverageReader(Protocol):
         """Return the entries of a batch, in any order."""
         ...
 
+    def scan(self) -> Generator[Sequence[CoverageEntry], None, None]:
+        """Yield all entries, those of undone batches too, in any order."""
+        ...
+
 
 class CoverageWriter(CoverageReader, Protocol):
     """The ledger, for whoever may change it."""
 
     def replace(self, batch: int, entries: Sequence[CoverageEntry]) -> None:
         """Put *entries*, whose batch is set, in the place of those of a batch."""
+        ...
+
+    def replace_all(self, entries: Iterable[CoverageEntry]) -> None:
+        """Put *entries* in the place of those of all batches."""
         ...
 
 

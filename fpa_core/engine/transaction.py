@@ -22,8 +22,10 @@ from fpa_core.engine.asked import check_quarantine_query, check_query, check_val
 from fpa_core.engine.coverage import joined
 from fpa_core.engine.matched import MatchedRows, Owners
 from fpa_core.engine.multisets import MultisetWriter
+from fpa_core.engine.plain_columns import plain_columns
 from fpa_core.engine.quarantine import QuarantineClaims, QuarantineWriter
-from fpa_core.engine.rows import shape_of
+from fpa_core.engine.removal import RETENTION
+from fpa_core.engine.rows import Key, shape_of
 from fpa_core.engine.sorting import check_complete
 from fpa_core.engine.tables import Writer
 from fpa_core.engine.undo import take_back
@@ -32,13 +34,16 @@ from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.numbers import ns_text
 from fpa_core.protocols import (
+    VERSION,
     AuditEntry,
     Batch,
     Changed,
     CoverageEntry,
+    Finding,
     Quarantined,
     QuarantineQuery,
     Query,
+    Severity,
     State,
     WriteCounts,
 )
@@ -115,7 +120,10 @@ class Transaction:
         self._claims = claims
         self._appender = appender
         self._later: dict[int, bool] = {}
+        self._unordered: set[int] = set()
+        self._undecided: set[Key] = set()
         self._first_row = 0
+        self._is_fix = False
         self._multisets = MultisetWriter(tables, owners, claims.rows, self._stands)
         self._versions = VersionWriter(tables, owners)
         self._counts = WriteCounts()
@@ -175,8 +183,10 @@ class Transaction:
         """Put rejected rows into the tables."""
         again = [] if fixed or not kind.multiset else self._replayed_again(ids)
         self._appender.forget()
-        rejected = self._tables.quarantine.select(QuarantineQuery(ids=tuple(ids)))
+        rejected = list(self._tables.quarantine.select(QuarantineQuery(ids=tuple(ids))))
         self._first_row = min((record.row or 0 for record in rejected), default=0)
+        self._undecided.clear()
+        self._is_fix = fixed
         check_complete(kind, table)
         if kind.multiset:
             # Equal rows that were replayed before count with these, as they would have in their source.
@@ -185,26 +195,45 @@ class Transaction:
         else:
             writer = self._versions if fixed else VersionWriter(self._tables, self._owners, self._stands)
             counts = writer.write(kind, table)
+        if undecided := self._undecided_among(kind, table, ids):
+            counts += WriteCounts(duplicate=-len(undecided))
+            self.reject_again([_undecided(record) for record in rejected if record.id in undecided])
         self._counts += counts
         self._note("fix" if fixed else "replay", kind, counts)
-        self._quarantine.settle(ids, State.FIXED if fixed else State.REPLAYED)
+        self._quarantine.settle([one for one in ids if one not in undecided], State.FIXED if fixed else State.REPLAYED)
         return counts
+
+    def _undecided_among(self, kind: Kind, table: pa.Table, ids: Sequence[int]) -> set[int]:
+        """Return the records of which the replayed batch itself stored another version; *ids* are those of the rows."""
+        if not self._undecided:
+            return set()
+        shape = shape_of(kind)
+        width = len(shape.key)
+        identities = [
+            (*row[:width], shape.id_of(row[width:])) if kind.multiset else row[:width]
+            for row in zip(*plain_columns(kind, table), strict=True)
+        ]
+        return {one for one, identity in zip(ids, identities, strict=False) if identity in self._undecided}
 
     def _replayed_again(self, ids: Sequence[int]) -> list[int]:
         """Return the rows of *ids* that were replayed before, each as often as that."""
         before = self._tables.quarantine.replayed_before(ids, batch=self.batch_id)
         return [row for row, record in enumerate(ids) for _ in range(before.get(record, 0))]
 
-    def _stands(self, batch: int) -> bool:
-        """Return whether a version that *batch* brought is later than what is replayed, and so is not replaced by it."""
+    def _stands(self, batch: int, identity: Key) -> bool:
+        """Return whether a version that *batch* brought is later than what is replayed, or may be, and so is not replaced by it."""
         replays = self._owners.replays
-        if replays is None or batch == self.batch_id:
+        if replays is None or self._is_fix or batch == self.batch_id:
             return False
         if batch not in self._later:
             (found,) = self._tables.batches.find(batch=batch)
+            if replays in (found.id, found.parent):
+                self._unordered.add(batch)
             # What an earlier replay brought is as old as the batch that had rejected it; of one batch, the later row of the source stands.
             later = replays <= (found.replays or batch)
             self._later[batch] = self._replays_after(batch) if found.replays == replays else later
+        if batch in self._unordered:
+            self._undecided.add(identity)
         return self._later[batch]
 
     def _replays_after(self, batch: int) -> bool:
@@ -271,6 +300,13 @@ class Transaction:
             )
         if (by := found[0].undone_by) is not None:
             raise DataError(f"batch {batch_id} was already undone, by batch {by}", field="batch", value=batch_id)
+        if found[0].origin == RETENTION:
+            raise DataError(
+                f"batch {batch_id} notes what was deleted because of its age, and cannot be undone",
+                hint=f"ingest the file {found[0].file} of the archive" if found[0].file else None,
+                field="batch",
+                value=batch_id,
+            )
         if (parent := found[0].parent) is not None:
             raise DataError(
                 f"batch {batch_id} is a group of the stream that is batch {parent}",
@@ -359,3 +395,15 @@ class Transaction:
                     operation="write a group of a stream",
                 )
         return self._audit()
+
+
+def _undecided(record: Quarantined) -> Quarantined:
+    """Return an open record with the reason why it was not replayed."""
+    finding = Finding(
+        VERSION,
+        Severity.ERROR,
+        "its batch stored another version of it, and which of the two came first is not known; `fpa quarantine fix` puts this one in the place of "
+        "the stored one, `fpa quarantine discard` keeps that",
+        record.kind,
+    )
+    return evolve(record, findings=(*(each for each in record.findings if each["rule"] != VERSION), finding.as_dict()))

@@ -30,11 +30,13 @@ ROWS_AT_ONCE = 65_536
 class VersionWriter:
     """Writes rows of one batch under the revision rule.
 
-    :param stands: whether a stored version, given the batch that brought it, is later than everything that is written; for kinds whose versions
-        have no order of their own.
+    :param stands: whether a stored version, given the batch that brought it and its key, is later than everything that is written; for kinds
+        whose versions have no order of their own.
     """
 
-    def __init__(self, tables: Writer, owners: Owners, stands: Callable[[int], bool] = lambda _: False) -> None:
+    def __init__(
+        self, tables: Writer, owners: Owners, stands: Callable[[int, Key], bool] = lambda _batch, _key: False
+    ) -> None:
         self._tables = tables
         self._owners = owners
         self._batch = owners.batch
@@ -116,8 +118,8 @@ class VersionWriter:
             found = present.get(key)
             stored = None if found is None else Stored(found, found[contents_of], found[-2] in own)
             known: Callable[[Row], bool] | None = None if kind.returns else past.get(key, _NONE).__contains__
-            if found is not None and version is None and self._stands(found[-2]):
-                known = _anything
+            if stored is not None and version is None and any(content != stored.content for content in contents):
+                known = _anything if self._stands(stored.place[-2], key) else known
             for outcome in merge_versions(contents, stored, known, version):
                 writes.take(key, found, outcome)
                 tally[outcome.action] += 1

@@ -161,6 +161,7 @@ class Components:
         chosen = self.config.store
         backend = self.plugins.stores.require(chosen.backend).create(chosen.options)
         self._anchor(backend)
+        _warn_of_unfinished_copy(backend)
         store = DataStore(
             backend,
             clock=self._clock,
@@ -377,6 +378,7 @@ class Components:
             close=self._close_store,
             forget=self._cached_reads.forget,
             anchor=self._anchor_file,
+            clock=self._clock,
         )
 
     def _close_store(self) -> None:
@@ -391,6 +393,19 @@ class Components:
         with contextlib.ExitStack() as stack:  # closes the cache even if closing the store fails
             for component in opened:
                 stack.callback(component.close)
+
+
+def _warn_of_unfinished_copy(backend: StoreBackend) -> None:
+    """Log a warning if a copy to the store was interrupted: not all of it is there."""
+    from fpa_core.engine.audit_log import unfinished_copy
+    from fpa_core.engine.store import EngineStore
+
+    if isinstance(backend, EngineStore):
+        with backend.database.reader("look for an unfinished copy") as tables:
+            if (origin := unfinished_copy(tables.audit_log)) is not None:
+                _log.warning(
+                    "the store is an unfinished copy of %s: copy it again, which goes on where it ended", origin
+                )
 
 
 def rule_origins(config: Config, offer: Registration) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from attrs import field, frozen
 
 from fpa_core.engine.anchor import Anchor, AnchorFile
-from fpa_core.engine.audit_log import GENESIS, hash_of
+from fpa_core.engine.audit_log import COPY, GENESIS, hash_of
 from fpa_core.engine.tables import Database, Reader
 from fpa_core.operations.manifest import Manifest
 from fpa_core.protocols import AuditEntry, Problem, Severity
@@ -66,6 +66,7 @@ class _Chain:
 
     :ivar bad: the number of the first entry that does not follow from the one before, and what is wrong there.
     :ivar hashes: the hashes of the entries that anchors tell of.
+    :ivar older: the last batch that the log need not tell of.
     :ivar batches: the number of a batch in each entry that has one, and the rows by its counts; -1 if they are not told.
     """
 
@@ -149,7 +150,7 @@ def _chain(tables: Reader, wanted: set[int]) -> _Chain:
                 previous, expected = entry.hash, expected + 1
                 if entry.seq in wanted:
                     hashes[entry.seq] = entry.hash
-                if entry.seq == 1:
+                if entry.seq == 1 or entry.action == COPY:
                     older = told[0]
                 if entry.batch is not None:
                     batches.append(entry.batch)
@@ -158,7 +159,7 @@ def _chain(tables: Reader, wanted: set[int]) -> _Chain:
 
 
 def _told(entry: AuditEntry) -> tuple[int, int] | None:
-    """Return the last batch that is older than the log, and how many rows the entry's batch brought; None if no program of ours wrote the details.
+    """Return the last batch that is older than the log, or was copied from another store, and how many rows the entry's batch brought; None if no program of ours wrote the details.
 
     The number of rows is -1 for a stream, which grows by its groups, and for an undo.
     """

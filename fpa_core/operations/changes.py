@@ -47,7 +47,7 @@ def _of(tables: Reader, kind: Kind, batch: int) -> Iterator[Change]:
     after: dict[Key, Row] = {}
     for page in tables.rows.select(Query(kind), shape.columns):
         after |= {row[:keys]: row for row in page if batch in row[width - 2 : width]}
-    for page in tables.rows.history(kind):
+    for page in tables.rows.history(Query(kind)):
         for row in page:
             outdated = row[-1] == "outdated"  # never stood: an older version than the one that was there
             if row[width] == batch and row[width - 2] != batch and not outdated:

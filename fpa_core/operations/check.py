@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from attrs import field, frozen
 
+from fpa_core.engine.audit_log import unfinished_copy
 from fpa_core.engine.tables import Database
 from fpa_core.kinds import KINDS
 from fpa_core.operations import contents, ledger
@@ -84,3 +85,7 @@ def _problems(
 
 def _audit_log(database: Database, anchors: AnchorSources | None) -> Iterator[Problem]:
     yield from verify_audit_log(database, anchors).problems
+    with database.reader("look for an unfinished copy") as tables:
+        if (origin := unfinished_copy(tables.audit_log)) is not None:
+            remedy = "copy it again, which goes on where it ended: `fpa store copy`"
+            yield Problem("batch", "the store", f"it is an unfinished copy of {origin}", remedy)

@@ -105,7 +105,7 @@ class KindCheck:
     def _history(self, tables: Reader) -> Iterator[Problem]:
         at = len(shape_of(self._kind).columns)
         table = f"table {self._kind.name}_history"
-        for page in tables.rows.history(self._kind):
+        for page in tables.rows.history(Query(self._kind)):
             self.looked_at["history"] += len(page)
             self._ledger.add(np.array([row[at - 2] for row in page if row[at - 1] is None], np.int64))
             for row in page:
@@ -114,7 +114,8 @@ class KindCheck:
                 fault = None
                 if unknown:
                     fault = f"batch {unknown[0]} is not there"
-                elif (since or batch) > retired:
+                # What an undo could not bring back, since its batch was undone before, is retired by that earlier undo.
+                elif (since or batch) > retired and (since is None or reason != "undone"):
                     fault = f"retired by batch {retired}, before batch {since or batch} brought it"
                 elif reason not in _REASONS:
                     fault = f"the reason {reason!r} is unknown"

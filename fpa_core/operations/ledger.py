@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from fpa_core.engine.removal import RETENTION
 from fpa_core.engine.tables import Database, Reader
 from fpa_core.kinds import KINDS
 from fpa_core.numbers import ns_text
@@ -60,6 +61,7 @@ class Ledger:
         self.brought: Counts = np.zeros(0, np.int64)
         self._said: Counts = np.zeros(0, np.int64)
         self._rejected: Counts = np.zeros(0, np.int64)
+        self._expired: Counts = np.zeros(0, np.int64)
         self._aside: list[dict[str, Any]] = []
 
     def problems(self) -> Iterator[Problem]:
@@ -72,6 +74,7 @@ class Ledger:
             self.brought = np.zeros(size, np.int64)
             self._said = np.full(size, _UNKNOWN, np.int64)
             self._rejected = np.full(size, _UNKNOWN, np.int64)
+            self._expired = np.zeros(size, np.int64)
             streams: dict[int, list[int]] = defaultdict(lambda: [0] * len(_SUMS))
             before: Batch | None = None
             for page in tables.batches.scan():
@@ -96,6 +99,9 @@ class Ledger:
                 sums[place] += getattr(batch, name)
         if batch.origin == SET_ASIDE and batch.reading:
             self._aside.append(json.loads(batch.reading))
+        if batch.origin == RETENTION and batch.reading:
+            for number, rows in json.loads(batch.reading)["brought"]:
+                self._expired[number] += rows
 
     def __contains__(self, batch: int) -> bool:
         return 0 < batch <= self.last and self._said[batch] != _UNKNOWN
@@ -144,14 +150,15 @@ class Ledger:
 
     def compare(self) -> Iterator[Problem]:
         """Yield the batches of which there are more or fewer rows than they say they brought."""
-        different = np.flatnonzero((self._said != _UNKNOWN) & (self._said != self.brought)).tolist()
+        there = self.brought + self._expired
+        different = np.flatnonzero((self._said != _UNKNOWN) & (self._said != there)).tolist()
         with self._database.reader("compare the batches") as tables:
             for number in different:
                 for batch in tables.batches.find(batch=number):
-                    yield self._mismatch(batch, int(self._said[number]), int(self.brought[number]))
+                    yield self._mismatch(batch, int(self._said[number]), int(there[number]))
 
     def _mismatch(self, batch: Batch, said: int, there: int) -> Problem:
-        problem = f"it brought {said:,} rows by its counts, and {there:,} are there with their history"
+        problem = f"it brought {said:,} rows by its counts, and {there:,} are there with their history, or were deleted for their age"
         if any(one["first"] <= batch.id <= one["last"] and 0 < said - there <= one["rows"] for one in self._aside):
             problem += ": the others were in a damaged segment, which was set aside"
             remedy = f"ingest {batch.file or batch.origin} again, unless that was done"

@@ -143,7 +143,7 @@ def _contents(tables: Reader, kind: Kind) -> KindContents:
         rows += len(page)
         for row in page:
             digest.update(repr(row).encode())
-    for page in tables.rows.history(kind):
+    for page in tables.rows.history(Query(kind)):
         history += len(page)
         for row in page:
             digest.update(repr(row).encode())

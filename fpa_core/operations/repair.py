@@ -78,7 +78,7 @@ def _uncover(tables: Writer, segment: int) -> None:
     for kind in KINDS.values():
         for info in tables.segments.find(Query(kind)) if kind.multiset else ():
             if info.id == segment:
-                uncover(tables, kind.name, info.subject, info.first_ns, info.last_ns + 1)
+                uncover(tables, Query(kind, (info.subject,), info.first_ns, info.last_ns + 1))
                 return
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,15 @@ from fpa_core.operations.audit_log import AnchorSources, AuditReport, verify_aud
 from fpa_core.operations.backup import Backup, backups_in, make_backup, opened_copy, verify_backup
 from fpa_core.operations.changes import Change, changes_of
 from fpa_core.operations.check import CheckReport, check
+from fpa_core.operations.comparison import Comparison, compare
+from fpa_core.operations.copy import copy_store
 from fpa_core.operations.encryption import decrypt, encrypt, rekey
 from fpa_core.operations.repair import repair
 from fpa_core.operations.restore import Restored, restore
+from fpa_core.operations.retention import RetentionPlan, RetentionReport, plan_retention, retain
+from fpa_core.operations.retention_bars import make_bars
 from fpa_core.protocols import AuditEntry, Capability, MigrationPlan, Space, StoreBackend, StoreFile, Tick
+from fpa_core.store import DataStore
 
 if TYPE_CHECKING:
     from fpa_core.config import Config
@@ -37,6 +43,7 @@ class Operations:
     :param backend: opens the store, if it is not open yet (``is_open`` says so): plans and restores need none, and a check opens it for reading only.
     :param close: closes the store before another one takes its place; ``forget`` drops what a cache remembers of it.
     :param anchor: returns the anchor file of the audit log, if the store has one.
+    :param clock: the present time in nanoseconds since 1970.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class Operations:
         close: Callable[[], None],
         forget: Callable[[], Any],
         anchor: Callable[[], AnchorFile | None],
+        clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._config = config
         self._plugins = plugins
@@ -57,6 +65,7 @@ class Operations:
         self._close = close
         self._forget = forget
         self._anchor = anchor
+        self._clock = clock
 
     def check(self, *, repair: bool = False, tick: Tick = silent) -> CheckReport:
         """Check the whole store: pages, structure, schema, segments, rows, history, batches, quarantine, audit log and clock.
@@ -126,6 +135,53 @@ class Operations:
         }
         self._record("backup", details | {"removed": [path.name for path in made.removed] or None})
         return made
+
+    def copy(self, to: Operations, *, tick: Tick = silent) -> Comparison:
+        """Copy all that the store holds to another one, and prove that both are equal; a copy that was interrupted goes on where it ended.
+
+        :param to: the operations of the other store: ``data.operations.copy(other.operations)``.
+        :raises DatabaseError: if the other store holds other data than copies of this one.
+        :raises CorruptionError: if it is not equal in the end.
+        """
+        target = to._engine()
+        try:
+            return copy_store(self._engine().database, target.database, audit=target.audit, tick=tick)
+        finally:
+            to._forget()
+
+    def diff(self, to: Operations, *, tick: Tick = silent) -> Comparison:
+        """Compare all that the store holds with another one.
+
+        :param to: the operations of the other store.
+        """
+        return compare(self._engine().database, to._engine().database, tick)
+
+    def retention_plan(self) -> RetentionPlan:
+        """Return what is older than ``[retention]`` keeps it; nothing is changed."""
+        return plan_retention(self._engine().database, self._config.retention, self._clock())
+
+    def retain(self, *, tick: Tick = silent) -> RetentionReport:
+        """Delete what is older than ``[retention]`` keeps it, after it was archived and the archive verified.
+
+        :raises DatabaseError: if the store is opened for reading only, or others change old rows again and again.
+        :raises DataError: if the archive cannot be written.
+        :raises CorruptionError: if it does not hold what was written to it.
+        """
+        if self._config.read_only:
+            raise DatabaseError("the store was opened for reading only", hint="leave out read_only", operation="retain")
+        engine = self._engine()
+        store = DataStore(engine)
+        try:
+            return retain(
+                engine.database,
+                self._config.retention,
+                self._clock(),
+                make_bars=lambda query, interval: make_bars(store, query, interval),
+                audit=engine.audit,
+                tick=tick,
+            )
+        finally:
+            self._forget()
 
     def _record(self, action: str, details: Mapping[str, Any]) -> None:
         if not self._config.read_only:

@@ -32,7 +32,7 @@ from fpa_core.protocols.feeds import (
 )
 from fpa_core.protocols.lakes import Lake, LakeFile, LakeState, LakeTable
 from fpa_core.protocols.maintenance import MigrationPlan, MigrationStep, Problem, Space, StoreFile, Tick
-from fpa_core.protocols.quarantine import SHAPE, QuarantineCount, Quarantined, QuarantineQuery, State
+from fpa_core.protocols.quarantine import SHAPE, VERSION, QuarantineCount, Quarantined, QuarantineQuery, State
 from fpa_core.protocols.receipts import Receipt, Rejection
 from fpa_core.protocols.sources import Chunk, Reject, Sniffed, Source, SourceRequest, is_shortened, shortened
 from fpa_core.protocols.stores import (
@@ -66,6 +66,7 @@ __all__ = [
     "MAX_KEY_LENGTH",
     "RANKS",
     "SHAPE",
+    "VERSION",
     "AccountRequest",
     "AccountSource",
     "AccountState",

@@ -8,10 +8,13 @@ from typing import Any
 
 from attrs import frozen
 
-__all__ = ["SHAPE", "QuarantineCount", "QuarantineQuery", "Quarantined", "State"]
+__all__ = ["SHAPE", "VERSION", "QuarantineCount", "QuarantineQuery", "Quarantined", "State"]
 
 SHAPE = "record.shape"
 """The rule id of rows that could not be parsed into records."""
+
+VERSION = "record.version"
+"""The rule id of records that were not replayed because their batch itself stored another version, and which came first is not known."""
 
 
 class State(StrEnum):

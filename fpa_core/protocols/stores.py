@@ -257,8 +257,9 @@ class StoreTransaction(Protocol):
     def replay(self, kind: Kind, table: pa.Table, ids: Sequence[int], *, fixed: bool = False) -> WriteCounts:
         """Store rejected rows of the batch that this one replays; *ids* are their open records, in the order of the rows.
 
-        They are written as rows of that batch: its own rows do not count as one of them, and a version of that or a later batch is kept. So the
-        replayed rows and the accepted rows are together what the batch would have stored without rules.
+        They are written as rows of that batch: its own rows do not count as one of them, and a version of a later batch is kept. So the replayed
+        rows and the accepted rows are together what the batch would have stored without rules. A record of which the batch itself stored another
+        version stays open, with a finding of :data:`~fpa_core.protocols.VERSION`: which of the two came first is not known.
 
         :param fixed: whether the rows were changed; they then replace an earlier version.
         """

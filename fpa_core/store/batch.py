@@ -109,6 +109,8 @@ class StoreBatch:
         table = self._ids.complete(kind, table)
         counts = self._transaction.replay(kind, table, ids, fixed=fixed)
         self.counts += counts
+        if ids:  # those not counted stay open
+            self._quarantined += len(ids) - (counts.inserted + counts.duplicate + counts.revised)
         if counts.inserted or counts.revised:
             self._mark(kind, table.column(kind.by_field[kind.subject].name).unique().to_pylist())
         return counts

@@ -186,8 +186,6 @@ class DataStore:
             )
         if selection.adjust is not None:
             raise DataError("adjusted rows cannot be deleted", hint="select without adjust", field="adjust")
-        if selection.adjust is not None:
-            raise DataError("adjusted rows cannot be deleted", hint="select without adjust", field="adjust")
         if selection.by_time and query.limit is not None:
             raise DataError(
                 "a limit over several symbols cannot be deleted", hint='select without order="time"', field="order"

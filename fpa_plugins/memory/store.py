@@ -158,8 +158,17 @@ class _Rows(_Part):
     def history_at(self, kind: Kind, keys: Iterable[Key]) -> list[Row]:
         return [row for key in keys for row in _under(kind, self._state.history, key)]
 
-    def history(self, kind: Kind) -> Generator[list[Row], None, None]:
-        yield list(_all(kind, self._state.history))
+    def history(self, query: Query) -> Generator[list[Row], None, None]:
+        yield list(self._stored("history", query))
+
+    def _stored(self, table: str, query: Query) -> Iterator[Row]:
+        """Yield the rows of a table that *query* selects by subject, time and value."""
+        kind, shape = query.kind, shape_of(query.kind)
+        equal = [(shape.place(name), plain_value(kind, name, value)) for name, value in query.equal.items()]
+        shelves = _by_subject(kind, getattr(self._state, table))
+        for subject in _chosen(query, shelves):
+            rows = _between(shape, shelves[subject], query.start_ns, query.end_ns)
+            yield from (row for row in rows if all(row[place] == value for place, value in equal))
 
     def retired_by(self, kind: Kind, batch: int) -> Generator[list[Row], None, None]:
         family = self._tables.batches.with_children(batch)
@@ -209,16 +218,23 @@ class _Rows(_Part):
     def delete_ranges(self, kind: Kind, ranges: Sequence[Range]) -> int:
         return self._remove(kind, [row for one in ranges for row in self._in_range(kind, one)])
 
-    def _remove(self, kind: Kind, rows: Iterable[Row]) -> int:
-        shelves = dict(self._state.live.get(kind.name, {}))
-        row_key = _values(shape_of(kind), shape_of(kind).row_key)
-        gone: dict[str, set[Key]] = defaultdict(set)
+    def delete(self, query: Query) -> int:
+        return self._remove(query.kind, self._stored("live", query))
+
+    def delete_history(self, query: Query) -> int:
+        return self._remove(query.kind, self._stored("history", query), "history")
+
+    def _remove(self, kind: Kind, rows: Iterable[Row], table: str = "live") -> int:
+        shelves = dict(getattr(self._state, table).get(kind.name, {}))
+        gone: dict[str, set[Row]] = defaultdict(set)
         for row in rows:
-            gone[row[0]].add(row_key(row))
-        for first, keys in gone.items():
-            shelves[first] = [row for row in shelves[first] if row_key(row) not in keys]
-        self._tables.change("live", {kind.name: {first: shelf for first, shelf in shelves.items() if shelf}})
-        return sum(map(len, gone.values()))
+            gone[row[0]].add(row)
+        before = sum(len(shelves[first]) for first in gone)
+        for first, these in gone.items():
+            shelves[first] = [row for row in shelves[first] if row not in these]
+        left = sum(len(shelves[first]) for first in gone)
+        self._tables.change(table, {kind.name: {first: shelf for first, shelf in shelves.items() if shelf}})
+        return before - left
 
 
 def _values(shape: Shape, names: Sequence[str]) -> Callable[[Row], Row]:
@@ -375,6 +391,9 @@ class _Batches(_Part):
         found = (self._state.batches[number] for number in sorted(self.with_children(batch)))
         self._tables.change("batches", {one.id: evolve(one, undone_by=by) for one in found})
 
+    def replace_all(self, batches: Iterable[Batch]) -> None:
+        self._tables.change("batches", {one.id: one for one in batches}, {})
+
 
 class _Quarantine(_Part):
     def select(self, query: QuarantineQuery) -> Generator[Quarantined, None, None]:
@@ -463,6 +482,30 @@ class _Quarantine(_Part):
     def keep_matches(self, batch: int, matches: Sequence[tuple[str, str, int, int, int]]) -> None:
         self._tables.change("matches", {batch: [*self._state.matches.get(batch, ()), *matches]})
 
+    def matches(self) -> Generator[Sequence[tuple[int, str, str, int, int, int]], None, None]:
+        for batch, matches in self._state.matches.items():
+            yield [(batch, *match) for match in matches]
+
+    def earlier(self) -> Generator[Sequence[tuple[Quarantined, int]], None, None]:
+        for by, records in self._state.rejected_before.items():
+            yield [(record, by) for record in records]
+
+    def replace_all(
+        self,
+        records: Iterable[Sequence[tuple[int, Quarantined]]],
+        earlier: Iterable[Sequence[tuple[Quarantined, int]]],
+        matches: Iterable[Sequence[tuple[int, str, str, int, int, int]]],
+    ) -> None:
+        before: dict[int, list[Quarantined]] = defaultdict(list)
+        kept: dict[int, list[tuple[str, str, int, int, int]]] = defaultdict(list)
+        for record, by in itertools.chain.from_iterable(earlier):
+            before[by].append(record)
+        for match in itertools.chain.from_iterable(matches):
+            kept[match[0]].append(match[1:])
+        rejected = {one.id: (digest, one) for digest, one in itertools.chain.from_iterable(records)}
+        for name, values in (("rejected", rejected), ("rejected_before", before), ("matches", kept)):
+            self._tables.change(name, values, {})
+
 
 class _Coverage(_Part):
     def find(self, kind: str | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
@@ -477,6 +520,15 @@ class _Coverage(_Part):
 
     def of_batch(self, batch: int) -> Sequence[CoverageEntry]:
         return self._state.coverage.get(batch, ())
+
+    def scan(self) -> Generator[Sequence[CoverageEntry], None, None]:
+        yield from self._state.coverage.values()
+
+    def replace_all(self, entries: Iterable[CoverageEntry]) -> None:
+        by_batch: dict[int, list[CoverageEntry]] = defaultdict(list)
+        for entry in entries:
+            by_batch[entry.batch].append(entry)
+        self._tables.change("coverage", by_batch, {})
 
     def replace(self, batch: int, entries: Sequence[CoverageEntry]) -> None:
         self._tables.change("coverage", {batch: list(entries)})

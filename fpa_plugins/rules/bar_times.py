@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections import OrderedDict
 from collections.abc import Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -224,10 +225,10 @@ class Day(SeriesRule):
         times: list[int] = []
         if stored_bars is not None:
             times = page_of(memory, stored_bars, record.symbol, record.interval, record.ts_ns).times
-        state = memory.setdefault((record.symbol, record.interval), {})
+        state = memory.setdefault((record.symbol, record.interval), OrderedDict())
         return self._next(state, record.ts_ns, record.interval, times)
 
-    def _next(self, state: dict[int, int], ts_ns: int, interval: str, stored: list[int]) -> bool | Failure:
+    def _next(self, state: OrderedDict[int, int], ts_ns: int, interval: str, stored: list[int]) -> bool | Failure:
         """Check the next bar of a series, and remember it."""
         length = interval_ns(interval)
         day = _number(ts_ns, length)
@@ -236,7 +237,7 @@ class Day(SeriesRule):
         others += [("is in the store", other) for other in stored[first:end]]
         state[day] = ts_ns
         if len(state) > self.window:
-            del state[next(iter(state))]
+            state.popitem(last=False)
         for where, other in others:
             if _near(ts_ns, other, length):
                 told = "day" if length == DAY else "week"
@@ -269,7 +270,7 @@ class Day(SeriesRule):
             rows = order[ends[number] : ends[number + 1]]
             if not len(rows) or interval_ns(name[1]) not in (DAY, WEEK):
                 continue
-            state = memory.setdefault(name, {})
+            state = memory.setdefault(name, OrderedDict())
             beside = stored[name].times if name in stored else np.zeros(0, np.int64)
             if self._apart(times[rows], state, beside, interval_ns(name[1])):
                 self._remember(times[rows], state, interval_ns(name[1]))
@@ -282,7 +283,7 @@ class Day(SeriesRule):
         return KleeneMask(holds, judged, failures.__getitem__ if failures else None)
 
     @staticmethod
-    def _apart(times: Times, state: dict[int, int], stored: Times, length: int) -> bool:
+    def _apart(times: Times, state: OrderedDict[int, int], stored: Times, length: int) -> bool:
         """Return whether no two of these times are of one day."""
         import numpy as np
 
@@ -294,11 +295,11 @@ class Day(SeriesRule):
         near = (distances <= np.uint64(length // 2)) | (same & (distances < np.uint64(length * 23 // 24)))
         return not bool(near.any())
 
-    def _remember(self, times: Times, state: dict[int, int], length: int) -> None:
+    def _remember(self, times: Times, state: OrderedDict[int, int], length: int) -> None:
         last: Iterable[int] = times.tolist()
         state.update((_number(each, length), each) for each in last)
         while len(state) > self.window:
-            del state[next(iter(state))]
+            state.popitem(last=False)
 
 
 def _number(ts_ns: Any, length: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import OrderedDict
 from collections.abc import Mapping, MutableMapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -49,7 +50,11 @@ class Remembered(SeriesRule):
         """Compare two records of one identity."""
         raise NotImplementedError(f"{type(self).__name__} has no judge")
 
-    def step(self, state: dict[Any, tuple[Any, ...]], *values: Any) -> bool | Failure | None:
+    def start(self) -> OrderedDict[Any, tuple[Any, ...]]:
+        """Return no records; those that leave go from the front, which a plain dict would have to search for."""
+        return OrderedDict()
+
+    def step(self, state: OrderedDict[Any, tuple[Any, ...]], *values: Any) -> bool | Failure | None:
         """Check the next record, and remember it."""
         size = len(self.identity)
         named, content = values[:size], values[size:]
@@ -59,7 +64,7 @@ class Remembered(SeriesRule):
         before = state.get(name)
         state[name] = content
         if len(state) > self.window:
-            del state[next(iter(state))]
+            state.popitem(last=False)
         return True if before is None else self.judge(name, before, content)
 
     def mask(self, columns: Columns, memory: MutableMapping[Any, Any]) -> KleeneMask:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,11 @@ class Duplicate(SeriesRule):
             return columns.unknown()
         return SeriesRule.mask(self, columns, memory)
 
-    def step(self, state: dict[str, None], trade_id: str | None) -> bool | Failure | None:
+    def start(self) -> OrderedDict[str, None]:
+        """Return no ids; those that leave go from the front, which a plain dict would have to search for."""
+        return OrderedDict()
+
+    def step(self, state: OrderedDict[str, None], trade_id: str | None) -> bool | Failure | None:
         """Check the next id."""
         if trade_id is None:
             return None
@@ -113,7 +118,7 @@ class Duplicate(SeriesRule):
             return Failure(f"the trade id {trade_id} has come before", related=f"trade {trade_id}")
         state[trade_id] = None
         if len(state) > self.window:
-            del state[next(iter(state))]
+            state.popitem(last=False)
         return True
 
 

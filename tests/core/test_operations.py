@@ -151,6 +151,15 @@ def row(quote: Quote, *, batch: int) -> tuple[object, ...]:
     return tuple(content.get(name) for name in shape_of(QUOTES).columns)
 
 
+def test_sound_after_undos_in_any_order(full: DataStore) -> None:
+    """A row whose batch and whose deletion were both undone, the batch first, is sound."""
+    brought = full.save([Quote("UNDONE", T, 1, 2)])
+    deleted = full.delete(full.select(Quote, "UNDONE"))
+    full.undo(brought.batch)
+    full.undo(deleted.batch)
+    assert () == check(database(full)).problems
+
+
 @pytest.mark.parametrize(
     ("damage", "finds"),
     [

@@ -1,4 +1,4 @@
-"""Backup, restore, migration and compaction, killed with kill -9: nothing acknowledged is lost, and the next try works at once."""
+"""Backup, restore, migration, compaction, encryption, copying and retention, killed with kill -9: nothing acknowledged is lost, and the next try works at once."""
 
 from __future__ import annotations
 

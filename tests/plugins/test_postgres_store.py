@@ -427,3 +427,29 @@ def test_real_files_give_the_same_exports(
     assert here == there
     assert sum(map(len, ours.values())) > 10_000_000
     assert ours == theirs
+
+
+def test_copied_from_a_file_and_back(schemas: Schemas, tmp_path: Path) -> None:
+    """A store in a file is copied to the server and from there to another file: all three are equal, and so are their exports, byte for byte."""
+    schemas.options("copied")
+    with (
+        open_layer(tmp_path / "one.db") as one,
+        open_layer(
+            config={"store": {"backend": "postgres", "dsn": schemas.server.dsn(), "schema": "copied"}}
+        ) as server,
+        open_layer(tmp_path / "two.db") as two,
+    ):
+        fill(one.store)
+        there = one.operations.copy(server.operations)
+        back = server.operations.copy(two.operations)
+        assert there.parts == back.parts
+        assert one.operations.diff(two.operations).equal
+        assert not check(server.store.backend.database).errors  # type: ignore[attr-defined]
+        assert () == two.check().problems
+        for name, kind in KINDS.items():
+            exports = []
+            for number, layer in enumerate((one, server, two)):
+                target = tmp_path / f"{name}{number}.csv"
+                export.write(kind, layer.store.select(name).batches(), target)
+                exports.append(target.read_bytes())
+            assert exports[0] == exports[1] == exports[2]

@@ -1,4 +1,4 @@
-"""Backup, restore, migration and compaction, killed at every step."""
+"""Backup, restore, migration, compaction, encryption, copying and retention, killed at every step."""
 
 from __future__ import annotations
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
+
+from attrs import astuple
 
 from fpa_core.engine.sql.session import Session, wanted_row
 from fpa_core.engine.sql.statements import matching_origins
@@ -117,3 +119,8 @@ class SqlBatches:
     def set_undone(self, batch: int, by: int | None) -> None:
         """Mark a batch and its children as undone, or not."""
         self._session.run("UPDATE batches SET undone_by = ? WHERE id = ? OR parent = ?", [by, batch, batch])
+
+    def replace_all(self, batches: Iterable[Batch]) -> None:
+        """Put batches in the place of those that are there."""
+        self._session.run("DELETE FROM batches")
+        self._session.bulk("batches", _NAMES.split(", "), map(astuple, batches))

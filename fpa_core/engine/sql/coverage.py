@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
+
+from attrs import astuple
 
 from fpa_core.engine.sql.session import Session
 from fpa_core.protocols import CoverageEntry
@@ -35,14 +37,17 @@ class SqlCoverage:
         sql = f"SELECT {', '.join(_COLUMNS)} FROM coverage WHERE batch = ?"
         return [CoverageEntry(*row) for row in self._session.query(sql, [batch])]
 
+    def scan(self) -> Generator[Sequence[CoverageEntry], None, None]:
+        """Yield all entries."""
+        for page in self._session.stream(f"SELECT {', '.join(_COLUMNS)} FROM coverage"):
+            yield [CoverageEntry(*row) for row in page]
+
     def replace(self, batch: int, entries: Sequence[CoverageEntry]) -> None:
         """Put entries in the place of those of a batch."""
         self._session.run("DELETE FROM coverage WHERE batch = ?", [batch])
-        self._session.bulk(
-            "coverage",
-            _COLUMNS,
-            (
-                (one.kind, one.subject, one.interval, one.origin, one.start_ns, one.end_ns, one.rows, one.batch)
-                for one in entries
-            ),
-        )
+        self._session.bulk("coverage", _COLUMNS, map(astuple, entries))
+
+    def replace_all(self, entries: Iterable[CoverageEntry]) -> None:
+        """Put entries in the place of those of all batches."""
+        self._session.run("DELETE FROM coverage")
+        self._session.bulk("coverage", _COLUMNS, map(astuple, entries))

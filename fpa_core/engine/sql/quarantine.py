@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
@@ -19,12 +20,23 @@ from fpa_core.protocols import QuarantineCount, Quarantined, QuarantineQuery, St
 __all__ = ["SqlQuarantine"]
 
 _LAYOUT = "(SELECT l.layout FROM quarantine_layouts l WHERE l.id = q.layout)"
-_FINDINGS = "(SELECT f.text FROM quarantine_findings f WHERE f.id = q.findings)"
-_NAMES = f"q.kind, q.subject, q.ts_ns, q.row, q.raw, {_FINDINGS}, q.arguments, q.state, q.id, q.batch, q.changed_by, {_LAYOUT}, q.cells"
+
+
+def _names(version: str) -> str:
+    """Return the columns of a record ``q`` as it is in a row of the quarantine or of its history."""
+    findings = f"(SELECT f.text FROM quarantine_findings f WHERE f.id = {version}.findings)"
+    own = f"{findings}, {version}.arguments, {version}.state, q.id, q.batch, {version}.changed_by"
+    return f"q.kind, q.subject, q.ts_ns, q.row, q.raw, {own}, {_LAYOUT}, q.cells"
+
+
+_NAMES = _names("q")
+_EARLIER = f"SELECT {_names('h')}, h.retired_by FROM quarantine_history h JOIN quarantine q ON q.id = h.record"
 _COLUMNS = (
-    "id", "batch", "kind", "subject", "ts_ns", "row", "raw", "digest", "findings", "arguments", "state", "layout", "cells",
+    "id", "batch", "kind", "subject", "ts_ns", "row", "raw", "digest", "findings", "arguments", "state", "changed_by", "layout",
+    "cells",
 )  # fmt: skip
 _COUNTS = "q.digest = w.x AND q.id > w.y AND q.id <= ? AND q.batch <> ? AND q.state <> 'undone'"
+_HISTORY = ("record", "state", "findings", "arguments", "changed_by", "retired_by")
 _LOG = (
     "INSERT INTO quarantine_history (record, state, findings, arguments, changed_by, retired_by) "
     "SELECT q.id, q.state, q.findings, q.arguments, q.changed_by, ?"
@@ -120,6 +132,16 @@ class SqlQuarantine:
         sql = "SELECT kind, subject, ts_ns, seq, owner FROM quarantine_matches WHERE batch = ?"
         return [(row[0], row[1], row[2], row[3], row[4]) for row in self._session.query(sql, [batch])]
 
+    def matches(self) -> Generator[Sequence[tuple[int, str, str, int, int, int]], None, None]:
+        """Yield what was kept for all batches."""
+        for page in self._session.stream("SELECT batch, kind, subject, ts_ns, seq, owner FROM quarantine_matches"):
+            yield [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in page]
+
+    def earlier(self) -> Generator[Sequence[tuple[Quarantined, int]], None, None]:
+        """Yield what records were before batches changed them."""
+        for page in self._session.stream(_EARLIER, size=1_024):
+            yield [(_record(row[:-1]), row[-1]) for row in page]
+
     def _where(self, query: QuarantineQuery) -> tuple[str, str, list[Any]]:
         """Return what to write before a statement, the condition of *query*, and the parameters of both."""
         ways: list[tuple[str, list[Any]]] = []
@@ -169,7 +191,9 @@ class SqlQuarantine:
         )
         rows = []
         for (number, one), (shared, arguments), (layout, text) in zip(records, own_findings, cells, strict=True):
-            own = (shared, arguments, str(one.state), None if layout is None else numbers[layout], text)
+            own = (
+                shared, arguments, str(one.state), one.changed_by, None if layout is None else numbers[layout], text,
+            )  # fmt: skip
             rows.append((one.id, one.batch, one.kind, one.subject, one.ts_ns, one.row, one.raw, number, *own))
         self._session.bulk("quarantine", _COLUMNS, rows)
 
@@ -286,6 +310,29 @@ class SqlQuarantine:
             ("batch", "kind", "subject", "ts_ns", "seq", "owner"),
             ((batch, *match) for match in matches),
         )
+
+    def replace_all(
+        self,
+        records: Iterable[Sequence[tuple[int, Quarantined]]],
+        earlier: Iterable[Sequence[tuple[Quarantined, int]]],
+        matches: Iterable[Sequence[tuple[int, str, str, int, int, int]]],
+    ) -> None:
+        """Put records, what they were, and what was kept for batches in the place of all that is there."""
+        for table in ("quarantine", *(f"quarantine_{part}" for part in ("history", "matches", "findings", "layouts"))):
+            self._session.run(f"DELETE FROM {table}")
+        self._findings.clear()
+        self._layouts.clear()
+        for some in records:
+            self.add(some)
+        for changed in earlier:
+            own = self._condensed_findings([record for record, _ in changed])
+            rows = [
+                (one.id, str(one.state), shared, arguments, one.changed_by, by)
+                for (one, by), (shared, arguments) in zip(changed, own, strict=True)
+            ]
+            self._session.bulk("quarantine_history", _HISTORY, rows)
+        kept = itertools.chain.from_iterable(matches)
+        self._session.bulk("quarantine_matches", ("batch", "kind", "subject", "ts_ns", "seq", "owner"), kept)
 
 
 def _any(ways: Sequence[tuple[str, list[Any]]]) -> tuple[str, list[Any]]:

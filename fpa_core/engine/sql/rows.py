@@ -124,10 +124,13 @@ class SqlRows:
             f"{head}SELECT {names} FROM wanted w CROSS JOIN {table} t WHERE {t.at_key} ORDER BY w.n{order}", parameters
         )
 
-    def history(self, kind: Kind) -> Generator[list[Row], None, None]:
-        """Yield the whole history."""
-        t = tables_of(kind)
-        return self._session.stream(f"SELECT {t.of_table}, t.retired_by, t.reason FROM {t.history} t")
+    def history(self, query: Query) -> Generator[list[Row], None, None]:
+        """Yield the history of the rows of *query*."""
+        t = tables_of(query.kind)
+        where, parameters = t.where(self._session, query)
+        return self._session.stream(
+            f"SELECT {t.columns}, retired_by, reason FROM {t.history} WHERE {where}", parameters
+        )
 
     def retired_by(self, kind: Kind, batch: int) -> Generator[list[Row], None, None]:
         """Yield the history that a batch or its children retired."""
@@ -189,6 +192,18 @@ class SqlRows:
             f"(SELECT {t.key_order} FROM wanted w CROSS JOIN {t.live} t WHERE {t.in_range})",
             parameters,
         )
+
+    def delete(self, query: Query) -> int:
+        """Remove the rows of *query* for good."""
+        return self._delete(tables_of(query.kind).live, query)
+
+    def delete_history(self, query: Query) -> int:
+        """Remove the history of the rows of *query* for good."""
+        return self._delete(tables_of(query.kind).history, query)
+
+    def _delete(self, table: str, query: Query) -> int:
+        where, parameters = tables_of(query.kind).where(self._session, query)
+        return self._session.run(f"DELETE FROM {table} WHERE {where}", parameters)
 
 
 def _live(kind: Kind) -> tuple[str, str, str]:

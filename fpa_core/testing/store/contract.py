@@ -10,6 +10,7 @@ from fpa_core.testing.contracts import Contract, holds
 from fpa_core.testing.store.accounts import AccountTests
 from fpa_core.testing.store.base import StoreTests
 from fpa_core.testing.store.batches import BatchTests
+from fpa_core.testing.store.copies import CopyTests
 from fpa_core.testing.store.coverage import CoverageTests
 from fpa_core.testing.store.crashes import CrashTests
 from fpa_core.testing.store.exactness import ExactnessTests
@@ -20,6 +21,7 @@ from fpa_core.testing.store.multisets import MultisetTests
 from fpa_core.testing.store.processes import ProcessTests
 from fpa_core.testing.store.quarantine import QuarantineTests
 from fpa_core.testing.store.queries import QueryTests
+from fpa_core.testing.store.retention import RetentionTests
 from fpa_core.testing.store.sealing import SealingTests
 from fpa_core.testing.store.threads import ThreadTests
 from fpa_core.testing.store.versions import VersionTests
@@ -54,6 +56,8 @@ class StoreContract(
     QueryTests,
     LatestTests,
     SealingTests,
+    CopyTests,
+    RetentionTests,
     ThreadTests,
     ProcessTests,
     CrashTests,

@@ -1,0 +1,111 @@
+"""Copying a store to that of another overlay, and comparing the two, from the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from full_store import fill, read_all
+
+import fpa_core
+from fpa_core.cli.app import main
+from fpa_core.models import Quote
+from fpa_core.numbers import Instant
+
+CONFIG = """
+[store]
+path = "one.db"
+[env.prod.store]
+path = "two.db"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a folder with a configuration of two stores, of which the first has something of everything."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fpa.toml").write_text(CONFIG)
+    with fpa_core.open() as data:
+        fill(data.store)
+    return tmp_path
+
+
+@pytest.fixture
+def fpa(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs a command and returns its exit code and what it printed."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def answers(env: str | None) -> dict[str, Any]:
+    with fpa_core.open(env=env) as data:
+        assert () == data.check().problems
+        return read_all(data.store)
+
+
+def test_copy_and_diff(folder: Path, fpa: Run) -> None:
+    """A store is copied to that of an overlay and proven equal; afterwards the two are compared, and what differs is named."""
+    code, out, err = fpa("store", "copy", "--to-env", "prod")
+    assert (0, "") == (code, err)
+    assert f"sqlite {folder / 'one.db'} was copied to sqlite {folder / 'two.db'}\n" in out
+    assert "equal: " in out
+    assert answers(None) == answers("prod")
+    assert 0 == fpa("store", "diff", "--to-env", "prod")[0]
+    with fpa_core.open(env="prod") as data:
+        data.store.save(Quote("MORE", Instant(5), 1, 2))
+        [*_, copied, _] = data.operations.audit_log()
+        assert ("copy", "complete") == (copied.action, json.loads(copied.details)["state"])
+    code, out, _ = fpa("store", "diff", "--to-env", "prod")
+    assert 1 == code
+    assert "only there" in out
+    assert "MORE" in out
+    code, out, _ = fpa("store", "diff", "--to-env", "prod", "--json")
+    found = json.loads(out)
+    assert (1, False, 2) == (code, found["equal"], len(found["differences"]))
+    assert {
+        "table": "rows",
+        "kind": "quotes",
+        "subject": "MORE",
+        "month": "1970-01",
+        "differs": "only there",
+    }.items() <= (found["differences"][1].items())
+    code, _, err = fpa("store", "copy", "--to-env", "prod")
+    assert 5 == code
+    assert "it already holds other data" in err
+
+
+def test_copy_as_json(folder: Path, fpa: Run) -> None:
+    """The proof lists every part, with the number of its rows and its checksum; the same parts are listed for the copy."""
+    found = json.loads(fpa("store", "copy", "--to-env", "prod", "--json")[1])
+    assert found["equal"]
+    assert not found["differences"]
+    again = json.loads(fpa("--env", "prod", "store", "copy", "--to-env", "prod2", "--json")[1])
+    assert "prod2" in again["error"]["message"]
+    (folder / "fpa.toml").write_text(CONFIG + '[env.prod2.store]\nbackend = "memory"\n')
+    again = json.loads(fpa("--env", "prod", "store", "copy", "--to-env", "prod2", "--json")[1])
+    assert again["parts"] == found["parts"]
+    parts = {(part["table"], part["kind"], part["subject"]): part["rows"] for part in found["parts"]}
+    assert (5_000, 40) == (parts["rows", "trades", "SEALED"], parts["rejected", "trades", "SEALED"])
+
+
+def test_nothing_to_compare_with(folder: Path, fpa: Run) -> None:
+    """A comparison with a store that is not there fails, and makes none."""
+    code, _, err = fpa("store", "diff", "--to-env", "prod")
+    assert 5 == code
+    assert "two.db" in err
+    assert not (folder / "two.db").exists()
+    code, _, err = fpa("store", "copy", "--to-env", "nowhere")
+    assert 3 == code
+    assert "nowhere" in err
