@@ -65,6 +65,7 @@ __all__ = [
     "SegmentWriter",
     "Sought",
     "Writer",
+    "announce",
     "unsupported",
 ]
 
@@ -537,6 +538,12 @@ class Database(Protocol):
     def close(self) -> None:
         """Release files and connections; calling it twice does nothing."""
         ...
+
+
+def announce(database: Database, changed: Changed) -> None:
+    """Pass on to other processes what the open writer changed, if the database can: for what is changed outside a batch."""
+    if Capability.NOTIFIES in database.capabilities:
+        database.announce(changed)
 
 
 def unsupported(store: str, capability: Capability) -> DatabaseError:

@@ -66,7 +66,9 @@ def test_one_root():
 
 def test_families():
     """Errors of a kind can be caught by the name of the kind."""
-    assert {DatabaseBusyError, SchemaError, CorruptionError} == set(DatabaseError.__subclasses__())
+    of_servers = {ConnectionLostError, CommitInDoubtError, LostWritesError}
+    assert {DatabaseBusyError, SchemaError, CorruptionError} | of_servers == set(DatabaseError.__subclasses__())
+    assert issubclass(NotReplicatedError, CommitInDoubtError)
     assert issubclass(MissingDependencyError, PluginError)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -252,10 +253,19 @@ def test_nobody_has_to_listen(config: dict[str, Any], there: DataLayer) -> None:
         assert bids(here) == [1]
 
 
-def test_a_shared_cache_is_told_by_whoever_writes(config: dict[str, Any], tmp_path: Any, there: DataLayer) -> None:
+def test_a_shared_cache_is_told_by_whoever_writes(config: dict[str, Any], tmp_path: Path, there: DataLayer) -> None:
     """With a cache that processes share nobody listens: to begin with dropping all that is in it would leave nothing of it."""
     folder = {"backend": "disk", "path": str(tmp_path / "answers")}
     with fpa_core.open(config={"store": config["store"], "cache": folder}) as here:
         bids(here)
         assert not here.store.backend.database._feeds  # type: ignore[attr-defined]
     assert not there.store.backend.database._feeds  # type: ignore[attr-defined]
+
+
+def test_what_is_changed_outside_a_batch_is_heard(here: DataLayer, there: DataLayer, tmp_path: Path) -> None:
+    """What a copy from another store has brought ends what is cached here."""
+    until(lambda: bids(here) == [] and cached(here))
+    with fpa_core.open(config={"store": {"path": str(tmp_path / "a.db")}}) as source:
+        source.store.save([quote(1), quote(2)])
+        source.operations.copy(there.operations)
+    until(lambda: bids(here) == [2, 3])
