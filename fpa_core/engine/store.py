@@ -13,7 +13,7 @@ from fpa_core.engine.audit_log import AuditTrail, append
 from fpa_core.engine.rows import plain_value, shape_of
 from fpa_core.engine.segment_cache import SegmentCache
 from fpa_core.engine.tables import Database
-from fpa_core.exceptions import ConnectionLostError, DatabaseBusyError
+from fpa_core.exceptions import ConnectionLostError, DatabaseBusyError, DataError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.protocols import (
     AuditEntry,
@@ -76,6 +76,8 @@ class EngineStore:
     def seal(self, kind: Kind, *, subject: str | None = None, least: int = 1) -> Sealed:
         """Move hot rows of quotes and trades into segments, and merge small segments."""
         check_values({"symbol": subject})
+        if not isinstance(least, int):
+            raise DataError(f"least: a number of rows is needed, not {least!r}", field="least", value=least)
         if not kind.multiset or Capability.SEAL not in self.capabilities:
             return Sealed()
         from fpa_core.engine import compaction
@@ -225,6 +227,7 @@ class EngineStore:
 
     def coverage(self, kind: Kind | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
         """Return the ledger of fetched ranges."""
+        check_values({"symbol": subject})
         with self.database.reader("read the ledger of fetched ranges") as tables:
             return tables.coverage.find(None if kind is None else kind.name, subject)
 

@@ -47,6 +47,7 @@ from fpa_core.store.queries import (
     ColumnConditions,
     QuarantineConditions,
     SelectOptions,
+    as_texts,
     check_columns,
     make_query,
     quarantine_query,
@@ -369,7 +370,7 @@ class DataStore:
         conditions = make_query(kind, **equal).equal
         wanted = {entry.subject for entry in self.inventory(kind)}
         if symbols is not None:
-            wanted &= set(symbols)
+            wanted &= set(as_texts(symbols, "symbol") or ())
         query = Query(kind, end_ns=end_ns, equal=conditions, limit=1, reverse=True)
         found = (Selection[Any](self._rows, evolve(query, subjects=(symbol,))).first() for symbol in sorted(wanted))
         return [record for record in found if record is not None]
