@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from fpa_core.hookspecs import hookimpl
     from fpa_core.layer import DataLayer, open_layer
+    from fpa_core.layer.asynclayer import AsyncDataLayer, aopen
     from fpa_core.models import (
         Bar,
         CashFlow,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     open = open_layer  # noqa: A001  # `fpa_core.open()` is how one begins
 
 __all__ = [
+    "AsyncDataLayer",
     "Bar",
     "CacheError",
     "CashFlow",
@@ -84,6 +86,7 @@ __all__ = [
     "Trade",
     "ValidationError",
     "ValidationResult",
+    "aopen",
     "hookimpl",
 ]
 
@@ -102,6 +105,7 @@ _HOMES = {
     ),
     "hookspecs": ("hookimpl",),
     "layer": ("DataLayer", "open"),
+    "layer.asynclayer": ("AsyncDataLayer", "aopen"),
     "models": (
         "Bar",
         "CashFlow",

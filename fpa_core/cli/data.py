@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fpa_core.cli.app import NOTHING_STORED, App, exit_code
+from fpa_core.cli import completing
+from fpa_core.cli.app import NOTHING_STORED, App, error_values, exit_code
 from fpa_core.cli.files import KINDS, file_options, said_options, targets_of
 from fpa_core.cli.output import (
     after_commit,
@@ -17,7 +18,7 @@ from fpa_core.cli.output import (
     json_option,
     note,
     objects_of,
-    print_json,
+    print_results,
     progress_bar,
     say,
     show_error,
@@ -45,7 +46,10 @@ REMEMBERED = 1_000
 @file_options
 @click.option("--origin", help="Where the data come from, such as fxcm; stored with every row.")
 @click.option(
-    "--via", metavar="SOURCE", help="Read from this source plugin; FILES are then its arguments, such as symbols."
+    "--via",
+    metavar="SOURCE",
+    shell_complete=completing.sources,
+    help="Read from this source plugin; FILES are then its arguments, such as symbols.",
 )
 @click.option("--start", help="With --via: first time included.")
 @click.option("--end", help="With --via: first time excluded.")
@@ -105,7 +109,7 @@ def ingest(
                 if len(targets) == 1:
                     raise
                 failed = error
-                entries.append({"file": str(target), "error": str(error)})
+                entries.append({"file": str(target), "error": error_values(error)})
                 show_error(error)
                 continue
             entries.append(entry)
@@ -113,7 +117,7 @@ def ingest(
                 with after_commit(_stored(entries)):
                     show_receipt(shown, target)
     with after_commit(_stored(entries)):
-        _show_totals(entries, as_json=as_json, dry_run=dry_run)
+        _show_totals(entries, failed, as_json=as_json, dry_run=dry_run)
     if failed is not None:
         sys.exit(exit_code(failed))
     if not dry_run and entries and all(map(_nothing_stored, entries)):
@@ -166,16 +170,12 @@ def _targets(files: tuple[str, ...], options: dict[str, Any]) -> list[str]:
     return targets
 
 
-def _show_totals(entries: list[dict[str, Any]], *, as_json: bool, dry_run: bool) -> None:
+def _show_totals(entries: list[dict[str, Any]], failed: FpaError | None, *, as_json: bool, dry_run: bool) -> None:
     """Print the totals over all files."""
-    if len(entries) == 1:
-        if as_json:
-            print_json(entries[0])
-        return
     totals = {name: sum(entry.get(name, 0) for entry in entries) for name in COUNTS}
     if as_json:
-        print_json({**totals, "batches": [entry.get("batch") for entry in entries], "files": entries})
-    elif not dry_run:
+        print_results(entries, error=None if failed is None else error_values(failed), **totals)
+    elif not dry_run and len(entries) > 1:
         say(f"{len(entries)} files: " + _counts(totals))
 
 
@@ -236,7 +236,7 @@ def show_receipt(receipt: Receipt, target: str) -> None:
 
 @click.command()
 @click.argument("kind", type=click.Choice(KINDS))
-@click.argument("symbol", required=False)
+@click.argument("symbol", required=False, shell_complete=completing.symbols)
 @click.option("--start", help="First time included: 2024-05-01, or 2024-05-01T14:30:00Z.")
 @click.option("--end", help="First time excluded.")
 @click.option("--limit", type=click.IntRange(0), help="The largest number of rows.")
@@ -292,7 +292,7 @@ def query(
 
         selection = data.select(kind, symbol, limit=limit, **conditions)
         if as_json:
-            print_json(objects_of(selection.reader(prices="text")))
+            print_results(objects_of(selection.reader(prices="text")))
             return
         shape: export.Format = "csv" if form == "table" else form  # type: ignore[assignment]  # click has checked it
         if output is None:
@@ -344,7 +344,7 @@ def _show_rows(data: DataLayer, kind: str, symbol: str | None, limit: int | None
 
 
 @click.command()
-@click.argument("symbol")
+@click.argument("symbol", shell_complete=completing.symbols)
 @click.option("--max-age", metavar="DURATION", help="Fail if the newest of them is older, such as 15m.")
 @json_option
 @wide_option
@@ -360,7 +360,7 @@ def latest(app: App, /, symbol: str, max_age: str | None, as_json: bool) -> None
         if max_age is not None:
             _check_age(data, symbol, found, max_age)
     if as_json:
-        print_json({"symbol": symbol, "latest": [{"kind": _kind(one)} | to_dict(one) for one in found]})
+        print_results({"kind": _kind(one)} | to_dict(one) for one in found)
         return
     rows = []
     for record in found:
@@ -405,6 +405,6 @@ def inventory(app: App, /, kind: str | None, as_json: bool) -> None:
         (extent.kind, extent.subject, extent.rows, when(extent.first_ns), when(extent.last_ns)) for extent in extents
     ]
     if as_json:
-        print_json([dict(zip(("kind", "symbol", "rows", "first", "last"), row, strict=True)) for row in rows])
+        print_results(dict(zip(("kind", "symbol", "rows", "first", "last"), row, strict=True)) for row in rows)
     else:
         table("", ["kind", "symbol", "rows", "first", "last"], rows, empty="nothing stored yet")

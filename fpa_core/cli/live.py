@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from fpa_core.cli import completing
 from fpa_core.cli.app import INTERRUPTED, App
 from fpa_core.cli.data import show_receipt
 from fpa_core.cli.files import KINDS
-from fpa_core.cli.output import json_option, note, print_json, say
+from fpa_core.cli.output import json_option, note, print_results, say
 from fpa_core.cli.signals import stop_on_signals
 from fpa_core.cli.sources import COUNTS
 from fpa_core.exceptions import SourceError
@@ -28,8 +29,8 @@ __all__ = ["stream", "sync"]
 
 
 @click.command()
-@click.argument("via", metavar="SOURCE")
-@click.argument("symbols", nargs=-1, metavar="SYMBOL...")
+@click.argument("via", metavar="SOURCE", shell_complete=completing.sources)
+@click.argument("symbols", nargs=-1, metavar="SYMBOL...", shell_complete=completing.symbols)
 @click.option("--orders", is_flag=True, help="Follow the orders of the account instead; without symbols.")
 @click.option(
     "--kind",
@@ -196,17 +197,15 @@ def _show_report(report: CollectorReport, *, as_json: bool) -> None:
     totals = {name: sum(getattr(one, name) for one in report.receipts) for name in COUNTS}
     refilled = sum(one.inserted for one in report.refills)
     if as_json:
-        print_json(
-            {
-                **totals,
-                "connections": len(report.receipts),
-                "batches": [one.batch for one in report.receipts],
-                "refilled": refilled,
-                "open_gaps": len(report.open_gaps),
-                "dropped": report.dropped,
-                "corrections": report.corrections,
-                "unmatched": report.unmatched,
-            }
+        print_results(
+            [one.as_dict() for one in report.receipts],
+            **totals,
+            connections=len(report.receipts),
+            refilled=refilled,
+            open_gaps=len(report.open_gaps),
+            dropped=report.dropped,
+            corrections=report.corrections,
+            unmatched=report.unmatched,
         )
         return
     say(f"{len(report.receipts)} connections: " + ", ".join(f"{totals[name]:,} {name}" for name in COUNTS))
@@ -224,9 +223,14 @@ def _show_followed(report: FollowReport, *, as_json: bool) -> None:
     totals = {name: sum(getattr(one, name) for one in report.receipts) for name in COUNTS}
     synced = {name: sum(getattr(one, name) for one in report.syncs) for name in ("inserted", "revised")}
     if as_json:
-        batches = [one.batch for one in (*report.receipts, *report.syncs)]
-        counted = {"connections": len(report.receipts), "syncs": len(report.syncs), "synced": synced}
-        print_json({**totals, "batches": batches, **counted, "unlisted": list(report.unlisted)})
+        print_results(
+            [one.as_dict() for one in (*report.receipts, *report.syncs)],
+            **totals,
+            connections=len(report.receipts),
+            syncs=len(report.syncs),
+            synced=synced,
+            unlisted=list(report.unlisted),
+        )
         return
     say("updates of orders: " + ", ".join(f"{totals[name]:,} {name}" for name in COUNTS))
     say(f"  {len(report.syncs):,} syncs of the account: {synced['inserted']:,} inserted, {synced['revised']:,} revised")
@@ -235,7 +239,7 @@ def _show_followed(report: FollowReport, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("via", metavar="SOURCE")
+@click.argument("via", metavar="SOURCE", shell_complete=completing.sources)
 @click.option(
     "--all",
     "everything",
@@ -258,6 +262,6 @@ def sync(app: App, /, via: str, everything: bool, as_json: bool) -> None:
             note("interrupted; nothing was stored")
             sys.exit(INTERRUPTED)
     if as_json:
-        print_json(receipt.as_dict())
+        print_results([receipt.as_dict()])
     else:
         show_receipt(receipt, receipt.origin)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fpa_core.cli import completing
 from fpa_core.cli.app import INTERRUPTED, App
 from fpa_core.cli.data import show_receipt
-from fpa_core.cli.output import json_option, note, print_json, progress_bar, say, when
+from fpa_core.cli.output import json_option, note, print_results, progress_bar, say, when
 from fpa_core.cli.signals import stop_on_signals
 from fpa_core.cli.tables import table, wide_option
 
@@ -20,23 +21,27 @@ if TYPE_CHECKING:
 
 __all__ = ["COUNTS", "backfill", "coverage", "gaps", "history"]
 
-HISTORIES = ["quotes", "trades", "bars", "corporate_actions"]
+STORED = ["quotes", "trades", "bars"]
+"""Kinds between whose stored rows gaps are found."""
+
+HISTORIES = [*STORED, "corporate_actions"]
 COUNTS = ("read", "inserted", "duplicate", "revised", "quarantined")
 """The figures of receipts that are added up."""
 
+_also_option = click.option(
+    "--also",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Count as fetched what this origin covers, such as 'files:*'; repeatable. See --covers of `fpa ingest`.",
+)
 _range_options: list[Callable[[Any], Any]] = [
-    click.argument("via", metavar="SOURCE"),
-    click.argument("symbols", nargs=-1, required=True, metavar="SYMBOL..."),
+    click.argument("via", metavar="SOURCE", shell_complete=completing.sources),
+    click.argument("symbols", nargs=-1, required=True, metavar="SYMBOL...", shell_complete=completing.symbols),
     click.option("--kind", type=click.Choice(HISTORIES), default="bars", show_default=True, help="What to fetch."),
     click.option("--interval", help="The interval of bars, such as 1m. Default: 1d."),
     click.option("--start", required=True, help="First time included: 2024-05-01, or 2024-05-01T14:30:00Z."),
     click.option("--end", help="First time excluded. Default: now."),
-    click.option(
-        "--also",
-        multiple=True,
-        metavar="ORIGIN",
-        help="Count as fetched what this origin covers, such as 'files:*'; repeatable. See --covers of `fpa ingest`.",
-    ),
+    _also_option,
 ]
 _calendar_option = click.option(
     "--calendar",
@@ -110,7 +115,7 @@ def _receipts(begin: Callable[[Any], Iterator[Receipt]], symbols: Sequence[str])
 def _show_fetched(receipts: Sequence[Receipt], kind: str, *, as_json: bool) -> None:
     totals = {name: sum(getattr(receipt, name) for receipt in receipts) for name in COUNTS}
     if as_json:
-        print_json({**totals, "batches": [receipt.batch for receipt in receipts]})
+        print_results([receipt.as_dict() for receipt in receipts], **totals)
         return
     for receipt in receipts if len(receipts) <= 5 else []:
         show_receipt(receipt, receipt.origin)
@@ -126,7 +131,7 @@ def _show_fetched(receipts: Sequence[Receipt], kind: str, *, as_json: bool) -> N
 
 @click.command()
 @click.argument("kind", required=False, type=click.Choice(HISTORIES))
-@click.argument("symbol", required=False)
+@click.argument("symbol", required=False, shell_complete=completing.symbols)
 @wide_option
 @json_option
 @click.pass_obj
@@ -149,7 +154,7 @@ def coverage(app: App, /, kind: str | None, symbol: str | None, as_json: bool) -
             rows.append((subject.kind, subject.symbol, subject.interval, subject.origin, when(start), when(end), count))
     names = ("kind", "symbol", "interval", "source", "start", "end", "rows")
     if as_json:
-        print_json([dict(zip(names, row, strict=True)) for row in rows])
+        print_results(dict(zip(names, row, strict=True)) for row in rows)
     else:
         table("", names, rows, empty="nothing was fetched yet", optional=(2,))
 
@@ -171,23 +176,78 @@ def _find_gaps(app_data: Any, given: dict[str, Any], calendar: str | None, *, re
 
 
 @click.command()
-@_ranged
-@_calendar_option
+@click.argument("what", metavar="KIND|SOURCE", shell_complete=completing.kinds_or_sources)
+@click.argument("symbols", nargs=-1, metavar="[SYMBOL]...", shell_complete=completing.symbols)
+@click.option("--kind", type=click.Choice(HISTORIES), help="With a SOURCE: what to fetch. Default: bars.")
+@click.option("--interval", help="The interval of bars, such as 1m. Default: all that are stored; with a SOURCE 1d.")
+@click.option("--start", help="First time included: 2024-05-01, or 2024-05-01T14:30:00Z. A SOURCE requires it.")
+@click.option("--end", help="First time excluded. Default: the last row; with a SOURCE now.")
+@click.option(
+    "--longer-than",
+    help="Only gaps during which the market was open longer. Default: 15m for quotes and trades, 0 for bars.",
+)
+@click.option(
+    "--calendar",
+    metavar="CODE|none",
+    help="The exchange whose sessions count, such as XNYS; none for data at any time. Default: none; with a SOURCE that of the source.",
+)
+@_also_option
 @wide_option
 @json_option
 @click.pass_obj
-def gaps(app: App, /, calendar: str | None, as_json: bool, **given: Any) -> None:
-    """Show what of a range was not fetched from SOURCE yet.
+def gaps(
+    app: App,
+    /,
+    what: str,
+    symbols: tuple[str, ...],
+    kind: str | None,
+    longer_than: str | None,
+    calendar: str | None,
+    also: tuple[str, ...],
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Show the gaps between stored rows of KIND: quotes, trades or bars. Or show what was not fetched from SOURCE yet.
 
-    Weekends and holidays of the exchange are no gaps, and neither is what is too young to be final. `fpa backfill` closes gaps.
+    With a calendar, weekends and holidays are no gaps. Of a SOURCE, what is too young to be final is none either, and `fpa backfill` closes gaps.
     """
-    with app.open() as data:
-        found = _find_gaps(data, given, calendar)
+    if what not in STORED:
+        if longer_than is not None:
+            raise click.UsageError("--longer-than is for stored rows: fpa gaps quotes SYMBOL")
+        if not symbols or given["start"] is None:
+            raise click.UsageError(
+                f"{what} is a source, and needs a SYMBOL and --start; for stored rows, name a kind: {', '.join(STORED)}"
+            )
+        wanted = {"via": what, "kind": kind or "bars", "symbols": symbols, "also": also, **given}
+        with app.open() as data:
+            _show_gaps(_find_gaps(data, wanted, calendar), as_json=as_json)
+        return
+    if kind is not None or also:
+        option = "--also" if kind is None else "--kind"
+        raise click.UsageError(f"{option} is for a SOURCE; {what} is a kind")
+    exchange = None if calendar is None or calendar.lower() == "none" else calendar
+    with app.open(existing=True) as data:
+        found = data.gaps(what, symbols or None, longer_than=longer_than, calendar=exchange, **given)
     if as_json:
-        names = ("kind", "symbol", "interval", "source", "start", "end")
-        print_json([dict(zip(names, _gap_row(gap), strict=True)) for gap in found])
-    else:
-        _show_gaps(found)
+        print_results(gap.as_dict() for gap in found)
+        return
+    names = ["kind", "symbol", "interval", "start", "end", "open", "missing"]
+    rows = (
+        (one.kind, one.symbol, one.interval, when(one.start_ns), when(one.end_ns), _length(one.open_ns), one.missing)
+        for one in found
+    )
+    table("", names, rows, empty="no gaps", optional=(2, 6))
+
+
+def _length(ns: int) -> str:
+    """Return a length of time for people, in its two largest units."""
+    parts: list[str] = []
+    left = ns // 10**9
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        if left >= seconds and len(parts) < 2:
+            parts.append(f"{left // seconds}{unit}")
+            left %= seconds
+    return " ".join(parts) or f"{ns / 10**9:g}s"
 
 
 def _gap_row(gap: Gap) -> tuple[Any, ...]:
@@ -202,8 +262,11 @@ def _gap_row(gap: Gap) -> tuple[Any, ...]:
     )
 
 
-def _show_gaps(found: Sequence[Gap]) -> None:
+def _show_gaps(found: Sequence[Gap], *, as_json: bool = False) -> None:
     names = ["kind", "symbol", "interval", "source", "start", "end"]
+    if as_json:
+        print_results(dict(zip(names, _gap_row(gap), strict=True)) for gap in found)
+        return
     table("", names, map(_gap_row, found), empty="no gaps", optional=(2,))
 
 
@@ -226,12 +289,14 @@ def backfill(app: App, /, calendar: str | None, dry_run: bool, yes: bool, as_jso
         found = _find_gaps(data, given, calendar)
         plan = data.sources.plan(given["via"], found)
         if dry_run and as_json:
-            print_json(_plan_values(plan))
+            print_results(_fetches(plan), requests=plan.requests, rows=plan.rows, seconds=plan.seconds)
             return
         if not as_json:
             _show_gaps(found)
             _show_plan(plan)
         if dry_run or not plan.fetches:
+            if as_json:
+                _show_fetched([], given["kind"], as_json=True)
             return
         if not yes:
             click.confirm("fetch it?", abort=True, err=True)
@@ -245,8 +310,8 @@ def backfill(app: App, /, calendar: str | None, dry_run: bool, yes: bool, as_jso
             sys.exit(INTERRUPTED)
 
 
-def _plan_values(plan: Plan) -> dict[str, Any]:
-    fetches = [
+def _fetches(plan: Plan) -> list[dict[str, Any]]:
+    return [
         {
             "symbol": one.request.symbol,
             "start": when(one.request.start),
@@ -256,7 +321,6 @@ def _plan_values(plan: Plan) -> dict[str, Any]:
         }
         for one in plan.fetches
     ]
-    return {"requests": plan.requests, "rows": plan.rows, "seconds": plan.seconds, "fetches": fetches}
 
 
 def _show_plan(plan: Plan) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
@@ -25,10 +25,11 @@ from fpa_core.protocols import Sniffed
 if TYPE_CHECKING:
     from fpa_core.cache import DataCache
     from fpa_core.config import Config
+    from fpa_core.gaps import StoredGap
     from fpa_core.operations import CheckReport, Operations
     from fpa_core.plugins import PluginManager
     from fpa_core.portfolio import Portfolio
-    from fpa_core.protocols import Receipt, Source
+    from fpa_core.protocols import Chunk, Receipt, Source
     from fpa_core.publish import Publication
     from fpa_core.quarantine import Quarantine
     from fpa_core.report import FileReport
@@ -374,6 +375,47 @@ class DataLayer:
 
         return SqlAnswer(self._components.relations, query, parameters)
 
+    def gaps(
+        self,
+        what: Any,
+        symbols: str | Sequence[str] | None = None,
+        *,
+        start: Any = None,
+        end: Any = None,
+        interval: str | None = None,
+        longer_than: str | float | None = None,
+        calendar: str | None = None,
+        as_known_at: Any = None,
+    ) -> list[StoredGap]:
+        """Return the gaps between stored quotes, trades or bars, by symbol, interval and time; see :func:`fpa_core.gaps.stored_gaps`.
+
+        What a source has and was not fetched is another question: ``data.sources.gaps``.
+
+        :param symbols: None for all that have rows.
+        :param start: the first time of the range, and *end* the first after it; then what lacks before the first row and after the last is a gap, too.
+        :param interval: only bars of this interval; None for those of each.
+        :param longer_than: report only gaps during which the market was open longer, as ``"30m"`` or seconds. None takes all missing bars, and 15 minutes
+            without a quote or trade.
+        :param calendar: the exchange whose sessions count, such as XNYS; None for a market that is always open.
+        :raises DataError: if a parameter is wrong, or the calendar does not cover the rows.
+        :raises MissingDependencyError: if there is a calendar, and exchange_calendars is not installed.
+        """
+        from fpa_core.gaps import stored_gaps
+
+        return list(
+            stored_gaps(
+                self.store,
+                what,
+                symbols,
+                start=start,
+                end=end,
+                interval=interval,
+                longer_than=longer_than,
+                calendar=calendar,
+                as_known_at=as_known_at,
+            )
+        )
+
     def validate(
         self,
         data: Any,
@@ -394,6 +436,33 @@ class DataLayer:
         if made.holds_records:
             return self.validator.validate(with_positions(made.data))
         return examine(self.validator, made.chunks(), progress=progress)
+
+    def validate_together(
+        self,
+        *paths: str | os.PathLike[str],
+        progress: Progress | None = None,
+        kind: Kind | str | None = None,
+        symbol: str | None = None,
+        interval: str | None = None,
+        account: str | None = None,
+        format: str | None = None,  # noqa: A002
+        **options: Unpack[FormatOptions],
+    ) -> ValidationResult:
+        """Validate files, folders and globs as one data set, without storing them: rules about series and about several kinds see the rows of all.
+
+        All rows are in memory. Each finding has the ``file`` of its row.
+
+        :param progress: called with the rows read of the present file, and the share of it.
+        :raises DataError: if a file cannot be read.
+        """
+        from fpa_core.together import examine_together
+
+        def read() -> Iterator[tuple[str, Iterator[Chunk]]]:
+            for path in files_of(*paths):
+                made = Input(self._components, path, None, None, None, format, kind, symbol, interval, account, options)
+                yield str(path), made.chunks()
+
+        return examine_together(self.validator, read(), progress=progress)
 
     def report(
         self,

@@ -98,6 +98,12 @@ def stored(folder: Path, what: Any = Quote) -> list[Any]:
         return data.select(what).to_list()
 
 
+def results(done: subprocess.CompletedProcess[str]) -> list[Any]:
+    """Return the results that a command printed for machines."""
+    found: list[Any] = json.loads(done.stdout)["results"]
+    return found
+
+
 def test_history(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> None:
     """`fpa history` stores a range, shows what it did, and does nothing the second time; `fpa coverage` knows the range."""
     start = 1_714_570_200 * SECOND
@@ -108,11 +114,12 @@ def test_history(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> None:
     assert "1,200 read, 1,200 inserted" in fpa(*command).stdout
     assert 3 == len(server.requests)
     assert "nothing to fetch" in fpa(*command).stdout
-    assert {"read": 0, "batches": []}.items() <= json.loads(fpa(*command, "--json").stdout).items()
+    nothing = json.loads(fpa(*command, "--json").stdout)
+    assert (0, []) == (nothing["summary"]["read"], nothing["results"])
     assert 3 == len(server.requests)
-    again = json.loads(fpa(*command, "--json", "--refetch").stdout)
+    again = json.loads(fpa(*command, "--json", "--refetch").stdout)["summary"]
     assert (1_200, 1_200, 0) == (again["read"], again["duplicate"], again["inserted"])
-    (entry, *_) = json.loads(fpa("coverage", "--json").stdout)
+    (entry, *_) = results(fpa("coverage", "--json"))
     assert ("quotes", "AAPL", "alpaca:iex", ns_text(start), ns_text(start + SECOND)) == tuple(
         entry[name] for name in ("kind", "symbol", "source", "start", "end")
     )
@@ -128,17 +135,18 @@ def test_backfill(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> None:
     whole = ["alpaca", "AAPL", "--start", "2024-05-24", "--end", "2024-07-08"]
     for start, end in (("2024-05-24", "2024-05-28"), ("2024-05-29", "2024-07-08")):
         fpa("history", "alpaca", "AAPL", "--start", start, "--end", end)
-    (gap,) = json.loads(fpa("gaps", *whole, "--json").stdout)
+    (gap,) = results(fpa("gaps", *whole, "--json"))
     assert ("2024-05-28T00:00:00Z", "2024-05-29T00:00:00Z") == (gap["start"], gap["end"])
-    plan = json.loads(fpa("backfill", *whole, "--dry-run", "--json").stdout)
+    plan = json.loads(fpa("backfill", *whole, "--dry-run", "--json").stdout)["summary"]
     assert (1, 1, 0.0) == (plan["requests"], plan["rows"], plan["seconds"])
     before = len(server.requests)
     fpa("backfill", *whole, expect=2)  # nobody can be asked
     assert before == len(server.requests)
     assert "1 inserted" in fpa("backfill", *whole, "--yes").stdout
     assert plan["requests"] == len(server.requests) - before
-    assert [] == json.loads(fpa("gaps", *whole, "--json").stdout)
+    assert [] == results(fpa("gaps", *whole, "--json"))
     assert "no gaps" in fpa("backfill", *whole, "--yes").stdout
+    assert [] == results(fpa("backfill", *whole, "--yes", "--json"))
     assert 6 == len(stored(tmp_path, "bars"))
 
 
@@ -146,8 +154,8 @@ def test_backfill(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> None:
 def test_no_calendar(fpa: Fpa) -> None:
     """Without a calendar every hour that was not fetched is a gap; with one, no weekend is."""
     whole = ["gaps", "alpaca", "AAPL", "--start", "2024-05-25", "--end", "2024-05-27", "--json"]
-    assert 1 == len(json.loads(fpa(*whole).stdout))
-    assert 0 == len(json.loads(fpa(*whole, "--calendar", "XNYS").stdout))
+    assert 1 == len(results(fpa(*whole)))
+    assert 0 == len(results(fpa(*whole, "--calendar", "XNYS")))
 
 
 def test_failures(server: AlpacaServer, fpa: Fpa) -> None:
@@ -183,7 +191,7 @@ def test_stream_ends_cleanly(server: AlpacaServer, begin: Any, tmp_path: Path, n
     process.send_signal(number)
     out, error = process.communicate(timeout=60)
     assert 0 == process.returncode, error
-    report = json.loads(out)
+    report = json.loads(out)["summary"]
     assert (101, 1, 0) == (report["inserted"], report["connections"], report["open_gaps"])
     assert "Traceback" not in error
     for secret in (KEY, SECRET):
@@ -227,7 +235,7 @@ def test_killed(server: AlpacaServer, begin: Any, tmp_path: Path) -> None:
     publish(20)
     out, error = process.communicate(timeout=90)
     assert 0 == process.returncode, error
-    assert json.loads(out)["refilled"] > 0
+    assert json.loads(out)["summary"]["refilled"] > 0
     assert multiset(sent) == multiset(int(quote.ask_size) for quote in stored(tmp_path))
 
 
@@ -258,8 +266,8 @@ def test_sync(server: AlpacaServer, fpa: Fpa) -> None:
             "asset_class": "us_equity",
         }
     ]
-    assert 2 == json.loads(fpa("sync", "alpaca", "--json").stdout)["inserted"]
-    again = json.loads(fpa("sync", "alpaca", "--json").stdout)
+    assert 2 == results(fpa("sync", "alpaca", "--json"))[0]["inserted"]
+    (again,) = results(fpa("sync", "alpaca", "--json"))
     assert (0, 2) == (again["inserted"], again["duplicate"])
 
 
