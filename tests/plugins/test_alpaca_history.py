@@ -17,6 +17,7 @@ from fpa_core.layer import DataLayer, open_layer
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import Instant, ns_text, to_ns
 from fpa_core.protocols import Capability, HistoryRequest, RateLimit, SourceRequest
+from fpa_core.testing import check_history
 
 pytest.importorskip("alpaca")
 
@@ -256,6 +257,16 @@ def test_unknown_kinds_and_intervals(source: Callable[..., Any]) -> None:
         rows_of(source(), asked(ORDERS))
     with pytest.raises(DataError, match="'2d'"):
         rows_of(source(), asked(BARS, interval="2d"))
+
+
+def test_it_keeps_the_promises_of_a_history(server: AlpacaServer, source: Callable[..., Any]) -> None:
+    """It passes the check of histories, with quotes of one instant across pages, and with days."""
+    for number in range(13):
+        server.add("quotes", "AAPL", T0 + number // 4, QUOTE | {"as": number})
+        server.add("bars/1Day", "AAPL", to_ns("2024-03-12T04:00:00Z") + number * 24 * 60 * MINUTE, BAR)
+    assert 13 == len(check_history(source(), asked(QUOTES, T0, T0 + MINUTE)))
+    days = (to_ns(f"2024-03-{day}", dates=True) for day in ("11", "30"))
+    assert 13 == len(check_history(source(), asked(BARS, *days, interval="1d")))
 
 
 def test_estimates(source: Callable[..., Any]) -> None:

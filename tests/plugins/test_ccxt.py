@@ -24,6 +24,7 @@ from fpa_core.models import Bar, Side, Trade
 from fpa_core.numbers import Instant
 from fpa_core.plugins import PluginManager
 from fpa_core.protocols import Capability, HistoryRequest
+from fpa_core.testing import check_history
 
 pytest.importorskip("ccxt")
 
@@ -165,6 +166,15 @@ def test_declared(source: Make) -> None:
     binance = source()
     assert ({Capability.HISTORY}, "ccxt:binance", None) == (binance.capabilities, binance.origin, binance.calendar)
     assert binance.limit.requests > 100
+
+
+def test_it_keeps_the_promises_of_a_history(exchange: Exchange, source: Make) -> None:
+    """It passes the check of histories, with trades of one millisecond across pages, and with bars."""
+    exchange.trades = [trade(number, number // 3) for number in range(40)]
+    exchange.klines = [kline(number) for number in range(20)]
+    exchange.page = 7
+    assert 40 == len(check_history(source(), asked(TRADES)))
+    assert 20 == len(check_history(source(), asked(BARS, interval="1m")))
 
 
 def test_bars_and_trades_are_exact(exchange: Exchange, source: Make) -> None:

@@ -24,6 +24,7 @@ from fpa_core.models import Bar, CorporateAction
 from fpa_core.numbers import ns_text, to_ns
 from fpa_core.plugins import PluginManager
 from fpa_core.protocols import Capability, HistoryRequest
+from fpa_core.testing import check_history
 
 pytest.importorskip("yfinance")
 
@@ -99,6 +100,15 @@ def test_declared(source: Make) -> None:
         source(prices=prices).origin for prices in ("raw", "splits", "adjusted")
     ]
     assert "none" not in {source(calendar="none").calendar, source().calendar}
+
+
+def test_it_keeps_the_promises_of_a_history(yahoo: YahooServer, source: Make) -> None:
+    """It passes the check of histories, with days, minutes and corporate actions."""
+    minutes = [Minute(utc(2020, 8, day, 14, 0), "5", "5", "5", "5", 1) for day in (6, 7, 28)]
+    yahoo.listings = {"AAPL": Listing(APPLE.days, minutes, APPLE.splits, APPLE.dividends)}
+    assert 4 == len(check_history(source(), asked()))
+    assert 2 == len(check_history(source(), asked(CORPORATE_ACTIONS)))
+    assert 3 == len(check_history(source(), asked(interval="1m")))
 
 
 def test_prices_as_they_were_traded(source: Make) -> None:
