@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["Sessions", "session_dates", "session_days", "sessions"]
+__all__ = ["Sessions", "calendar_code", "session_dates", "session_days", "sessions"]
 
 _FROM = "1990-01-01"
 _EPOCH = datetime(1970, 1, 1).toordinal()  # noqa: DTZ001  # a date
 _DAY_NS = 86_400 * 10**9
+
+
+def calendar_code(name: str | None) -> str | None:
+    """Return the code of an exchange as an option of a source has it: None if there are data at any time, which is written as ``none``."""
+    return None if name is None or name.lower() in {"", "none"} else name
 
 
 @frozen(eq=False)

@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field
 
 from fpa_core.arrow.conversion import concat
-from fpa_core.exceptions import SourceError
+from fpa_core.exceptions import DataError, SourceError
 from fpa_core.ingest import ingest
-from fpa_core.protocols import Chunk, Correction, CoverageEntry, HistoryRequest, HistorySource, Page, Query, Receipt
+from fpa_core.kinds import BARS
+from fpa_core.protocols import (
+    Chunk,
+    Correction,
+    CoverageEntry,
+    HistoryRequest,
+    HistorySource,
+    Page,
+    Query,
+    Receipt,
+    SourceRequest,
+)
 from fpa_core.sources.gaps import Subject, settled_until
 
 if TYPE_CHECKING:
@@ -19,7 +30,7 @@ if TYPE_CHECKING:
     from fpa_core.store.batch import StoreBatch
     from fpa_core.validator import DataValidator
 
-__all__ = ["Advance", "Part", "fetch", "parts"]
+__all__ = ["Advance", "Part", "fetch", "parts", "read_history"]
 
 BATCH_ROWS = 200_000
 """Rows of one batch, about: so many are in memory, and so many are fetched again after a crash."""
@@ -46,6 +57,25 @@ class Part:
     def rows(self) -> int:
         """The number of rows."""
         return sum(chunk.table.num_rows for chunk in self.chunks)
+
+
+def read_history(source: HistorySource, request: SourceRequest, clock: Callable[[], int]) -> Iterator[Chunk]:
+    """Return the rows of a symbol, ``request.target``, for ``fpa ingest --via``: bars of a day unless a kind is given, up to now unless an end is.
+
+    :raises DataError: if there is no start.
+    """
+    if request.start is None:
+        raise DataError(f"{source.origin}: a start is needed", hint="give --start", field="start")
+    kind = BARS if request.kind is None else request.kind
+    end = clock() if request.end is None else request.end
+    wanted = HistoryRequest(
+        kind=kind,
+        symbol=str(request.target),
+        start=request.start,
+        end=max(request.start, end),
+        interval=(request.interval or "1d") if kind is BARS else None,
+    )
+    return (page.chunk for page in source.history(wanted) if page.chunk is not None)
 
 
 def fetch(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import converters, field, frozen, validators
 
+from fpa_core.calendars import calendar_code
 from fpa_core.config import Duration, Secret
 from fpa_core.exceptions import MissingDependencyError
 from fpa_core.hookspecs import Register, hookimpl
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
     from fpa_plugins.alpaca.source import AlpacaSource
 
 __all__ = ["AlpacaOptions", "create"]
-
-
-def _calendar(name: str | None) -> str | None:
-    return None if name is None or name.lower() in {"", "none"} else name
 
 
 @frozen
@@ -57,7 +54,7 @@ class AlpacaOptions:
     data_timeout: Duration | None = field(default=30.0, validator=validators.optional(validators.gt(0)))  # type: ignore[arg-type]
     reconnect: Duration = field(default=1.0, validator=validators.gt(0))
     corporate_actions: bool = True
-    calendar: str | None = field(default="XNYS", converter=_calendar)
+    calendar: str | None = field(default="XNYS", converter=calendar_code)
     data_url: str | None = None
     trading_url: str | None = None
     stream_url: str | None = None

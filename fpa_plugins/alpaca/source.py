@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fpa_core.calendars import sessions
-from fpa_core.exceptions import DataError, MissingDependencyError, SourceError
+from fpa_core.exceptions import MissingDependencyError, SourceError
 from fpa_core.kinds import BARS, CORPORATE_ACTIONS, QUOTES, TRADES, kind_of
 from fpa_core.protocols import (
     AccountRequest,
@@ -24,6 +24,7 @@ from fpa_core.protocols import (
     RateLimit,
     SourceRequest,
 )
+from fpa_core.sources.history import read_history
 from fpa_core.sources.rates import RateLimiter
 from fpa_plugins.alpaca.account import AlpacaClient
 from fpa_plugins.alpaca.corporate_actions import CorporateActions, is_share
@@ -60,7 +61,7 @@ class AlpacaSource:
         self.origin = f"alpaca:{options.feed}"
         self.settles = options.settles
         self.calendar = options.calendar
-        self.limit = RateLimit(options.requests_per_minute, 60.0)
+        self.limit: RateLimit | None = RateLimit(options.requests_per_minute, 60.0)
         self._options = options
         self._clock = clock
         self._monotonic = monotonic
@@ -79,19 +80,8 @@ class AlpacaSource:
         self.client = AlpacaClient(trading, clock)
 
     def read(self, request: SourceRequest) -> Iterator[Chunk]:
-        """Yield the rows of a symbol, ``request.target``, for ``fpa ingest --via alpaca``: bars of a day unless a kind is given.
-
-        :raises DataError: if there is no start.
-        """
-        if request.start is None:
-            raise DataError("alpaca: a start is needed", hint="give --start", field="start")
-        kind = BARS if request.kind is None else request.kind
-        interval = (request.interval or "1d") if kind is BARS else None
-        end = self._clock() if request.end is None else request.end
-        wanted = HistoryRequest(
-            kind=kind, symbol=str(request.target), start=request.start, end=max(request.start, end), interval=interval
-        )
-        return (page.chunk for page in self.history(wanted) if page.chunk is not None)
+        """Yield the rows of a symbol for ``fpa ingest --via``."""
+        return read_history(self, request, self._clock)
 
     def estimate(self, request: HistoryRequest) -> Estimate:
         """Return what a history is expected to take."""

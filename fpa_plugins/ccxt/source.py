@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from fpa_core.kinds import BARS, TRADES
 from fpa_core.models import Bar, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Capability, Chunk, Estimate, HistoryRequest, Page, RateLimit, Reject, SourceRequest
+from fpa_core.sources.history import read_history
 from fpa_core.sources.rates import RateLimiter
 from fpa_plugins.ccxt.plugin import CcxtOptions
 
@@ -44,32 +46,20 @@ class CcxtSource:
     """See :class:`fpa_core.protocols.HistorySource`."""
 
     capabilities = frozenset({Capability.HISTORY})
-    calendar = None
+    calendar: str | None = None
 
     def __init__(self, options: CcxtOptions) -> None:
         self.origin = f"ccxt:{options.exchange}"
         self.settles = options.settles
         self._options = options
         self._exchange = _exchange(options)
-        self.limit = RateLimit(max(1, int(60_000 / self._exchange.rateLimit)), 60.0)
+        self.limit: RateLimit | None = RateLimit(max(1, int(60_000 / self._exchange.rateLimit)), 60.0)
         self._limiter = RateLimiter(self.limit)
         self._lock = threading.Lock()  # ccxt's objects are not for several threads
 
     def read(self, request: SourceRequest) -> Iterator[Chunk]:
-        """Yield the rows of a pair, ``request.target``, for ``fpa ingest --via``: bars of a day unless a kind is given.
-
-        :raises DataError: if there is no start or no end.
-        """
-        if request.start is None or request.end is None:
-            raise DataError(
-                f"{self.origin}: a start and an end are needed", hint="give --start and --end", field="start"
-            )
-        kind = BARS if request.kind is None else request.kind
-        interval = (request.interval or "1d") if kind is BARS else None
-        wanted = HistoryRequest(
-            kind=kind, symbol=str(request.target), start=request.start, end=request.end, interval=interval
-        )
-        return (page.chunk for page in self.history(wanted) if page.chunk is not None)
+        """Yield the rows of a symbol for ``fpa ingest --via``."""
+        return read_history(self, request, time.time_ns)
 
     def estimate(self, request: HistoryRequest) -> Estimate:
         """Return what a history is expected to take; for bars exact, if the exchange fills its pages."""

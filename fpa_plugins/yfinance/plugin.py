@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen, validators
 
+from fpa_core.calendars import calendar_code
 from fpa_core.config import Duration
 from fpa_core.exceptions import MissingDependencyError
 from fpa_core.hookspecs import Register, hookimpl
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
     from fpa_plugins.yfinance.source import YfinanceSource
 
 __all__ = ["YfinanceOptions", "create"]
-
-
-def _calendar(name: str | None) -> str | None:
-    return None if name is None or name.lower() in {"", "none"} else name
 
 
 @frozen
@@ -44,7 +41,7 @@ class YfinanceOptions:
     backoff: Duration = field(default=2.0, validator=validators.gt(0))
     requests_per_minute: int = field(default=60, validator=validators.ge(1))
     settles: Duration = field(default=3_600.0, validator=validators.ge(0))
-    calendar: str | None = field(default="XNYS", converter=_calendar)
+    calendar: str | None = field(default="XNYS", converter=calendar_code)
     url: str | None = None
 
 

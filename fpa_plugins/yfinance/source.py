@@ -29,6 +29,7 @@ from fpa_core.kinds import BARS, CORPORATE_ACTIONS
 from fpa_core.models import Bar, CorporateAction, CorporateActionType
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Capability, Chunk, Estimate, HistoryRequest, Page, RateLimit, Reject, SourceRequest
+from fpa_core.sources.history import read_history
 from fpa_core.sources.rates import RateLimiter
 from fpa_plugins.yfinance.prices import Split, factor_on, ratio_of, shortest, whole
 from fpa_plugins.yfinance.session import LimitedSession, Stopped
@@ -96,29 +97,15 @@ class YfinanceSource:
         self.origin = "yfinance" if options.prices == "raw" else f"yfinance:{options.prices}"
         self.settles = options.settles
         self.calendar = options.calendar
-        self.limit = RateLimit(options.requests_per_minute, 60.0)
+        self.limit: RateLimit | None = RateLimit(options.requests_per_minute, 60.0)
         self._options = options
         self._clock = clock
         url = None if options.url is None else options.url.rstrip("/")
         self._session = LimitedSession(RateLimiter(self.limit), options.timeout, url)
 
     def read(self, request: SourceRequest) -> Iterator[Chunk]:
-        """Yield the rows of a symbol, ``request.target``, for ``fpa ingest --via``: bars of a day unless a kind is given.
-
-        :raises DataError: if there is no start.
-        """
-        if request.start is None:
-            raise DataError(f"{self.origin}: a start is needed", hint="give --start", field="start")
-        kind = BARS if request.kind is None else request.kind
-        end = self._clock() if request.end is None else request.end
-        wanted = HistoryRequest(
-            kind=kind,
-            symbol=str(request.target),
-            start=request.start,
-            end=max(request.start, end),
-            interval=(request.interval or "1d") if kind is BARS else None,
-        )
-        return (page.chunk for page in self.history(wanted) if page.chunk is not None)
+        """Yield the rows of a symbol for ``fpa ingest --via``."""
+        return read_history(self, request, self._clock)
 
     def estimate(self, request: HistoryRequest) -> Estimate:
         """Return what a history is expected to take; days without sessions count, and a request for the time zone of a symbol that is new to yfinance."""

@@ -309,6 +309,8 @@ def test_through_the_layer(exchange: Exchange, source: Make) -> None:
                 Bar, "BTC/USDT", Instant(T0 * MS), Instant((T0 + 3_600_000) * MS), via="coins", interval="1m"
             )
             assert 60 == bars.count()
+        whole = {"start": Instant(T0 * MS), "end": Instant((T0 + 3_600_000) * MS)}
+        assert 60 == data.ingest("BTC/USDT", via="coins", kind="bars", interval="1m", **whole).duplicate
         before = len(exchange.asked)
         plan = data.sources.plan(
             "coins",

@@ -303,6 +303,10 @@ def test_through_the_layer(yahoo: YahooServer, source: Make) -> None:
             assert 4 == data.get(Bar, "AAPL", "2020-08-01", "2020-09-01", via="yahoo").count()
             assert 2 == data.get(CorporateAction, "AAPL", "2020-08-01", "2020-09-01", via="yahoo").count()
         assert 2 == len([query for _, query in yahoo.asked if "period1" in query])
+        receipt = data.ingest("AAPL", via="yahoo", start="2020-08-01")
+        assert (4, "yahoo") == (receipt.duplicate, receipt.origin)
+        with pytest.raises(DataError, match="a start is needed"):
+            data.ingest("AAPL", via="yahoo")
         closes = [str(bar.close) for bar in data.select(Bar, "AAPL", adjust="splits")]
         assert ["113.9025", "111.1125", "124.8075", "129.04"] == closes
 
