@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         FpaError,
         PluginError,
         SourceError,
+        StaleDataError,
         ValidationError,
     )
     from fpa_core.hookspecs import hookimpl
@@ -80,6 +81,7 @@ __all__ = [
     "Severity",
     "Side",
     "SourceError",
+    "StaleDataError",
     "TimeInForce",
     "Trade",
     "ValidationError",
@@ -98,6 +100,7 @@ _HOMES = {
         "FpaError",
         "PluginError",
         "SourceError",
+        "StaleDataError",
         "ValidationError",
     ),
     "hookspecs": ("hookimpl",),

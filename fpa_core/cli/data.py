@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,11 @@ REMEMBERED = 1_000
 @click.option("--start", help="With --via: first time included.")
 @click.option("--end", help="With --via: first time excluded.")
 @click.option("--max-rejected", metavar="0|N|P%", help="Store nothing if more rows are rejected.")
+@click.option(
+    "--covers",
+    metavar="START..END",
+    help="The file has all rows of this range, of each of its symbols; END is excluded.",
+)
 @click.option("--dry-run", is_flag=True, help="Validate all rows and store nothing.")
 @json_option
 @click.pass_obj
@@ -66,6 +72,7 @@ def ingest(
     start: str | None,
     end: str | None,
     max_rejected: str | None,
+    covers: str | None,
     **options: Any,
 ) -> None:
     """Validate FILES and store them: CSV, JSON, Parquet, Arrow or Excel, also compressed; folders and globs; - for standard input.
@@ -76,6 +83,7 @@ def ingest(
     options = said_options(options)
     _check_via(options, start=start, end=end, dry_run=dry_run)
     targets = _targets(files, options)
+    covered = _covered(covers, targets, via=options.get("via"))
     entries: list[dict[str, Any]] = []
     failed: FpaError | None = None
     with app.open(lazy=dry_run) as data:
@@ -93,6 +101,7 @@ def ingest(
                             start=start,
                             end=end,
                             max_rejected=max_rejected,
+                            covers=covered,
                             **options,
                         )
                         entry, shown = receipt.as_dict() | {"file": str(target)}, receipt
@@ -128,6 +137,23 @@ def _check_via(options: dict[str, Any], *, start: str | None, end: str | None, d
                 )
     elif dry_run:
         raise click.UsageError("--dry-run validates files; it cannot be combined with --via")
+
+
+def _covered(covers: str | None, targets: Sequence[str], *, via: str | None) -> tuple[str, str] | None:
+    """Return the range that a file covers.
+
+    :raises click.UsageError: if it is none, or does not belong to one file.
+    """
+    if covers is None:
+        return None
+    start, dots, end = covers.partition("..")
+    if not (start and dots and end):
+        raise click.UsageError(f"--covers {covers} is not START..END, such as 2024-05-01..2024-06-01")
+    if via is not None:
+        raise click.UsageError("--covers is for files; `fpa history` knows what it fetched")
+    if len(targets) > 1:
+        raise click.UsageError(f"--covers is said of one file, and there are {len(targets)}; ingest them one at a time")
+    return start, end
 
 
 def _targets(files: tuple[str, ...], options: dict[str, Any]) -> list[str]:
@@ -214,6 +240,7 @@ def show_receipt(receipt: Receipt, target: str) -> None:
 @click.option("--start", help="First time included: 2024-05-01, or 2024-05-01T14:30:00Z.")
 @click.option("--end", help="First time excluded.")
 @click.option("--limit", type=click.IntRange(0), help="The largest number of rows.")
+@click.option("--max-age", metavar="DURATION", help="Fail if the newest row is older, such as 15m.")
 @click.option("--latest-first", is_flag=True, help="Show the latest rows first; --limit counts from the end.")
 @click.option(
     "--order",
@@ -318,10 +345,11 @@ def _show_rows(data: DataLayer, kind: str, symbol: str | None, limit: int | None
 
 @click.command()
 @click.argument("symbol", shell_complete=completing.symbols)
+@click.option("--max-age", metavar="DURATION", help="Fail if the newest of them is older, such as 15m.")
 @json_option
 @wide_option
 @click.pass_obj
-def latest(app: App, /, symbol: str, as_json: bool) -> None:
+def latest(app: App, /, symbol: str, max_age: str | None, as_json: bool) -> None:
     """Show the last quote and trade of SYMBOL, and its last bar of each interval."""
     from fpa_core.serialization import to_dict
 
@@ -329,6 +357,8 @@ def latest(app: App, /, symbol: str, as_json: bool) -> None:
         found = [record for kind in ("quotes", "trades") if (record := data.store.latest(symbol, kind)) is not None]
         intervals = sorted({bar.interval for bar in data.select("bars", symbol)})
         found += [data.select("bars", symbol, interval=each, limit=1, latest_first=True).first() for each in intervals]
+        if max_age is not None:
+            _check_age(data, symbol, found, max_age)
     if as_json:
         print_results({"kind": _kind(one)} | to_dict(one) for one in found)
         return
@@ -339,6 +369,21 @@ def latest(app: App, /, symbol: str, as_json: bool) -> None:
             [_kind(record), values.pop("timestamp"), ", ".join(f"{k} {v}" for k, v in values.items() if k != "symbol")]
         )
     table(symbol, ["kind", "timestamp", "values"], rows, empty="nothing stored")
+
+
+def _check_age(data: DataLayer, symbol: str, found: Sequence[Any], max_age: str) -> None:
+    """Check that the newest of some records is fresh.
+
+    :raises StaleDataError: if it is not, or there is none.
+    """
+    from fpa_core.kinds import QUOTES, kind_of
+    from fpa_core.numbers import to_seconds
+    from fpa_core.store.freshness import Freshness
+
+    newest = max(found, key=lambda record: record.ts_ns, default=None)
+    kind = QUOTES if newest is None else kind_of(newest)
+    demanded = Freshness(to_seconds(max_age, "--max-age"), max_age, data.store.writer.clock)
+    demanded.check_record(kind, symbol, newest)
 
 
 def _kind(record: Any) -> str:

@@ -1,11 +1,8 @@
-"""Commands for sources: history, stream, sync, coverage, gaps, backfill."""
+"""Commands for what sources have had: history, coverage, gaps, backfill."""
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,22 +11,29 @@ import click
 from fpa_core.cli import completing
 from fpa_core.cli.app import INTERRUPTED, App
 from fpa_core.cli.data import show_receipt
-from fpa_core.cli.files import KINDS
 from fpa_core.cli.output import json_option, note, print_results, progress_bar, say, when
+from fpa_core.cli.signals import stop_on_signals
 from fpa_core.cli.tables import table, wide_option
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from fpa_core.protocols import HistoryRequest, Receipt
     from fpa_core.sources.gaps import Gap, Plan
-    from fpa_core.sources.live import CollectorReport, CollectorStatus
 
-__all__ = ["backfill", "coverage", "gaps", "history", "stream", "sync"]
+__all__ = ["COUNTS", "backfill", "coverage", "gaps", "history"]
 
-HISTORIES = ["quotes", "trades", "bars"]
+HISTORIES = ["quotes", "trades", "bars", "corporate_actions"]
+SERIES = ["quotes", "trades", "bars"]
+"""The kinds of which stored rows have gaps."""
+
 COUNTS = ("read", "inserted", "duplicate", "revised", "quarantined")
+"""The figures of receipts that are added up."""
 
+_also_option = click.option(
+    "--also",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Count as fetched what this origin covers, such as 'files:*'; repeatable. See --covers of `fpa ingest`.",
+)
 _range_options: list[Callable[[Any], Any]] = [
     click.argument("via", metavar="SOURCE", shell_complete=completing.sources),
     click.argument("symbols", nargs=-1, required=True, metavar="SYMBOL...", shell_complete=completing.symbols),
@@ -37,6 +41,7 @@ _range_options: list[Callable[[Any], Any]] = [
     click.option("--interval", help="The interval of bars, such as 1m. Default: 1d."),
     click.option("--start", required=True, help="First time included: 2024-05-01, or 2024-05-01T14:30:00Z."),
     click.option("--end", help="First time excluded. Default: now."),
+    _also_option,
 ]
 _calendar_option = click.option(
     "--calendar",
@@ -49,27 +54,6 @@ def _ranged(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_range_options):
         command = option(command)
     return command
-
-
-@contextlib.contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """Yield an event that SIGINT and SIGTERM set. A second SIGINT interrupts at once."""
-    stop = threading.Event()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            signal.default_int_handler(number, frame)
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-# History
 
 
 @click.command()
@@ -86,6 +70,7 @@ def history(
     interval: str | None,
     start: str,
     end: str | None,
+    also: tuple[str, ...],
     refetch: bool,
     as_json: bool,
 ) -> None:
@@ -94,7 +79,7 @@ def history(
     It is stored in batches while it comes. What was fetched before is not fetched again: after an interrupt or an error, the same command goes on
     where it ended.
     """
-    with app.open(lazy=False) as data, _stop_on_signals() as stop:
+    with app.open(lazy=False) as data, stop_on_signals() as stop:
         receipts = _receipts(
             lambda progress: data.sources.iter_history(
                 via,
@@ -104,6 +89,7 @@ def history(
                 end=end,
                 interval=interval,
                 refetch=refetch,
+                also=also,
                 progress=progress,
                 stop=stop,
             ),
@@ -138,156 +124,6 @@ def _show_fetched(receipts: Sequence[Receipt], kind: str, *, as_json: bool) -> N
     elif len(receipts) > 5:
         counts = ", ".join(f"{totals[name]:,} {name}" for name in COUNTS)
         say(f"{len(receipts)} batches of {kind}: {counts}")
-
-
-# Live
-
-
-@click.command()
-@click.argument("via", metavar="SOURCE", shell_complete=completing.sources)
-@click.argument("symbols", nargs=-1, required=True, metavar="SYMBOL...", shell_complete=completing.symbols)
-@click.option(
-    "--kind",
-    "kinds",
-    multiple=True,
-    type=click.Choice(KINDS),
-    help="What to collect; repeatable. Default: quotes, trades.",
-)
-@click.option(
-    "--policy",
-    type=click.Choice(["block", "drop"]),
-    default="block",
-    show_default=True,
-    help="If the store is slower than the source: let the source wait, or drop the oldest rows, which are then fetched from the history.",
-)
-@click.option(
-    "--queue", type=click.IntRange(1), default=65_536, show_default=True, help="Rows that may wait for the store."
-)
-@click.option(
-    "--catch-up", default="1d", show_default=True, help="How far back to fetch what earlier runs did not collect."
-)
-@click.option("--for", "duration", help="Stop after this time, such as 10m. Default: when interrupted.")
-@json_option
-@click.pass_obj
-def stream(
-    app: App,
-    /,
-    via: str,
-    symbols: tuple[str, ...],
-    kinds: tuple[str, ...],
-    policy: str,
-    queue: int,
-    catch_up: str,
-    duration: str | None,
-    as_json: bool,
-) -> None:
-    """Store what SOURCE, such as alpaca, delivers live of SYMBOLs, until interrupted.
-
-    Every row is validated and stored durably. After a broken connection, what was missed is fetched from the history; a run that was killed is
-    continued where it ended. Ctrl-C and SIGTERM end it cleanly.
-    """
-    from fpa_core.numbers import to_seconds
-    from fpa_core.sources.live import CollectorOptions
-    from fpa_core.sources.queue import Policy
-
-    options = CollectorOptions(queue=queue, policy=Policy(policy), catch_up=to_seconds(catch_up, "--catch-up"))
-    with app.open(lazy=False) as data, _stop_on_signals() as stop:
-        collector = data.sources.collect(via, kinds or ("quotes", "trades"), symbols, options=options, stop=stop)
-        timer = None
-        if duration is not None:
-            timer = threading.Timer(to_seconds(duration, "--for"), stop.set)
-            timer.start()
-        try:
-            with _status_line() as show:
-                report = collector.run(show)
-        finally:
-            if timer is not None:
-                timer.cancel()
-        _show_report(report, as_json=as_json)
-
-
-@contextlib.contextmanager
-def _status_line() -> Iterator[Callable[[CollectorStatus], None] | None]:
-    """Yield what shows a status in one line that is written over; None if there is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-
-    def show(status: CollectorStatus) -> None:
-        sys.stderr.write("\r\x1b[2K" + status_text(status)[: _width()])
-        sys.stderr.flush()
-
-    try:
-        yield show
-    finally:
-        sys.stderr.write("\r\x1b[2K")
-        sys.stderr.flush()
-
-
-def _width() -> int:
-    import shutil
-
-    return shutil.get_terminal_size().columns - 1
-
-
-def status_text(status: CollectorStatus) -> str:
-    """Return a status in one line."""
-    parts = ["connected" if status.connected else "not connected", f"{status.rows:,} rows", f"{status.rate:,.0f}/s"]
-    if status.lag_p50 is not None and status.lag_p99 is not None:
-        parts.append(f"lag p50 {status.lag_p50 * 1_000:.0f} ms, p99 {status.lag_p99 * 1_000:.0f} ms")
-    parts.append(f"{status.quarantined:,} quarantined")
-    if status.dropped:
-        parts.append(f"{status.dropped:,} dropped")
-    if status.gaps or status.refilled:
-        parts.append(f"gaps: {status.gaps} open, {status.refilled} refilled")
-    return "  ".join(parts)
-
-
-def _show_report(report: CollectorReport, *, as_json: bool) -> None:
-    totals = {name: sum(getattr(one, name) for one in report.receipts) for name in COUNTS}
-    refilled = sum(one.inserted for one in report.refills)
-    if as_json:
-        print_results(
-            [one.as_dict() for one in report.receipts],
-            **totals,
-            connections=len(report.receipts),
-            refilled=refilled,
-            open_gaps=len(report.open_gaps),
-            dropped=report.dropped,
-            corrections=report.corrections,
-            unmatched=report.unmatched,
-        )
-        return
-    say(f"{len(report.receipts)} connections: " + ", ".join(f"{totals[name]:,} {name}" for name in COUNTS))
-    if report.refills:
-        say(f"  {refilled:,} missed rows were fetched from the history")
-    if report.corrections or report.unmatched:
-        say(f"  {report.corrections:,} trades were corrected; {report.unmatched:,} corrections were of unknown trades")
-    if report.dropped:
-        say(f"  {report.dropped:,} rows were dropped, because the store was slower than the source")
-    if report.open_gaps:
-        say(f"  {len(report.open_gaps)} gaps are not final yet; the next run or `fpa backfill` closes them")
-
-
-# The account
-
-
-@click.command()
-@click.argument("via", metavar="SOURCE", shell_complete=completing.sources)
-@click.option("--all", "everything", is_flag=True, help="Fetch all orders, fills and cash flows, not only the latest.")
-@json_option
-@click.pass_obj
-def sync(app: App, /, via: str, everything: bool, as_json: bool) -> None:
-    """Store the account of SOURCE, such as alpaca: its totals, positions, orders, fills and cash flows, as one batch.
-
-    If nothing has changed, nothing changes.
-    """
-    with app.open(lazy=False) as data, _stop_on_signals() as stop:
-        receipt = data.sources.sync(via, everything=everything, stop=stop)
-    if as_json:
-        print_results([receipt.as_dict()])
-    else:
-        show_receipt(receipt, receipt.origin)
 
 
 # The ledger
@@ -333,6 +169,7 @@ def _find_gaps(app_data: Any, given: dict[str, Any], calendar: str | None, *, re
         end=given["end"],
         interval=given["interval"],
         refetch=refetch,
+        also=given["also"],
         **chosen,
     )
     return found
@@ -354,6 +191,7 @@ def _find_gaps(app_data: Any, given: dict[str, Any], calendar: str | None, *, re
     metavar="CODE|none",
     help="The exchange whose sessions count, such as XNYS; none for data at any time. Default: none; with a SOURCE that of the source.",
 )
+@_also_option
 @wide_option
 @json_option
 @click.pass_obj
@@ -363,6 +201,7 @@ def gaps(
     what: str,
     symbols: tuple[str, ...],
     kind: str | None,
+    also: tuple[str, ...],
     longer_than: str | None,
     calendar: str | None,
     as_json: bool,
@@ -372,19 +211,19 @@ def gaps(
 
     With a calendar, weekends and holidays are no gaps. Of a SOURCE, what is too young to be final is none either, and `fpa backfill` closes gaps.
     """
-    if what not in HISTORIES:
+    if what not in SERIES:
         if longer_than is not None:
             raise click.UsageError("--longer-than is for stored rows: fpa gaps quotes SYMBOL")
         if not symbols or given["start"] is None:
             raise click.UsageError(
-                f"{what} is a source, and needs a SYMBOL and --start; for stored rows, name a kind: {', '.join(HISTORIES)}"
+                f"{what} is a source, and needs a SYMBOL and --start; for stored rows, name a kind: {', '.join(SERIES)}"
             )
-        wanted = {"via": what, "kind": kind or "bars", "symbols": symbols, **given}
+        wanted = {"via": what, "kind": kind or "bars", "symbols": symbols, "also": also, **given}
         with app.open() as data:
             _show_gaps(_find_gaps(data, wanted, calendar), as_json=as_json)
         return
-    if kind is not None:
-        raise click.UsageError(f"--kind is for a SOURCE; {what} is the kind already")
+    if kind is not None or also:
+        raise click.UsageError(f"--kind and --also are for a SOURCE; {what} is the kind already")
     exchange = None if calendar is None or calendar.lower() == "none" else calendar
     with app.open(existing=True) as data:
         found = data.gaps(what, symbols or None, longer_than=longer_than, calendar=exchange, **given)
@@ -445,7 +284,7 @@ def backfill(app: App, /, calendar: str | None, dry_run: bool, yes: bool, as_jso
     """
     if not (dry_run or yes or sys.stdin.isatty()):
         raise click.UsageError("nobody can be asked here: give --dry-run to see the plan, or --yes to fetch")
-    with app.open(lazy=dry_run) as data, _stop_on_signals() as stop:
+    with app.open(lazy=dry_run) as data, stop_on_signals() as stop:
         found = _find_gaps(data, given, calendar)
         plan = data.sources.plan(given["via"], found)
         if dry_run and as_json:

@@ -360,6 +360,7 @@ class Components:
             source=self.source,
             stream=stream,
             plugins=self.plugins,
+            memory=self._cached_reads,
             clock=self._clock,
         )
 

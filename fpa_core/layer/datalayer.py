@@ -17,7 +17,9 @@ from fpa_core.formats import FormatOffer, FormatOptions
 from fpa_core.ingest import LiveValidator, Progress, examine, ingest, notify_quarantined
 from fpa_core.kinds import KINDS, Kind, kind_of
 from fpa_core.layer.components import Components
+from fpa_core.layer.covering import Covering
 from fpa_core.layer.inputs import Input, files_of, with_positions
+from fpa_core.numbers import to_seconds
 from fpa_core.protocols import Sniffed
 
 if TYPE_CHECKING:
@@ -152,6 +154,7 @@ class DataLayer:
         interval: str | None = None,
         account: str | None = None,
         max_rejected: int | str | None = None,
+        covers: tuple[Any, Any] | None = None,
         progress: Progress | None = None,
         **options: Unpack[FormatOptions],
     ) -> Receipt:
@@ -165,16 +168,25 @@ class DataLayer:
         :param kind: the kind of the rows, if the columns do not determine it.
         :param symbol: the symbol of a file without that column; likewise *interval* and *account*.
         :param max_rejected: the number of rows that may be rejected, or their share as ``"1%"``; with more, nothing is stored. None for no limit.
+        :param covers: the first time and the first excluded of a range of which the data have all rows, of each of their symbols: it is entered into
+            the ledger, see :attr:`sources`. None if nothing is known of times without rows.
         :param progress: called with the number of rows read, and the share of the data from 0 to 1, or None if it is unknown.
         :param options: how the rows are read, as ``tz="America/New_York"``; see :class:`fpa_core.formats.Format`.
         :raises DataError: if the data cannot be read at all, or more rows are rejected than allowed. A row that cannot be parsed is quarantined.
         """
         made = Input(self._components, data, via, start, end, format, kind, symbol, interval, account, options)
+        chunks, label, before_commit = made.chunks(), made.origin(origin), None
+        if covers is not None:
+            covering = Covering(
+                covers, label, now_ns=self.store.writer.clock(), kind=kind, symbol=symbol, interval=interval
+            )
+            chunks, before_commit = covering.watch(chunks), covering.enter
         receipt = ingest(
             self.store,
             self.validator,
-            made.chunks(),
-            origin=made.origin(origin),
+            chunks,
+            origin=label,
+            before_commit=before_commit,
             path=made.path,
             progress=progress,
             max_rejected=max_rejected,
@@ -275,6 +287,8 @@ class DataLayer:
         *,
         via: str,
         interval: str | None = None,
+        max_age: Any = None,
+        ttl: Any = None,
         **options: Any,
     ) -> Selection[Any]:
         """Return the rows of a range as :meth:`select` does, after fetching from a source what of it is not stored yet.
@@ -282,14 +296,21 @@ class DataLayer:
         :param end: the first instant excluded; None for now.
         :param via: the source.
         :param interval: that of bars; a day unless another is given.
+        :param max_age: how old the newest row of each symbol may be, as in :meth:`select`; None for any age.
+        :param ttl: how long what is too young to be final is not fetched again, as ``"1s"``; None for 5 seconds, or *max_age* if that is shorter.
         :param options: those of :meth:`fpa_core.sources.service.Sources.history`.
+        :raises StaleDataError: when something is read, if the source has nothing that fresh.
         :raises SourceError: if the source fails.
         """
+        from fpa_core.sources.recent import RECENT_TTL
+
         (first, *_) = self.sources.subjects(via, what, symbol, interval)
-        self.sources.history(via, what, symbol, start=start, end=end, interval=interval, **options)
+        if ttl is None:
+            ttl = RECENT_TTL if max_age is None else min(RECENT_TTL, to_seconds(max_age, "max_age"))
+        self.sources.history(via, what, symbol, start=start, end=end, interval=interval, ttl=ttl, **options)
         if first.interval is None:
-            return self.select(what, symbol, start=start, end=end)
-        return self.select(what, symbol, start=start, end=end, interval=first.interval)
+            return self.select(what, symbol, start=start, end=end, max_age=max_age)
+        return self.select(what, symbol, start=start, end=end, max_age=max_age, interval=first.interval)
 
     # Reading and validating
 
@@ -318,6 +339,7 @@ class DataLayer:
         columns: Sequence[str] | None = None,
         order: str = "symbol",
         adjust: str | None = None,
+        max_age: Any = None,
         **equal: Unpack[ColumnConditions],
     ) -> Selection[Any]:
         """Describe rows to read; nothing is read yet. The parameters are those of :meth:`fpa_core.store.DataStore.select`."""
@@ -334,6 +356,7 @@ class DataLayer:
             columns=columns,
             order=order,
             adjust=adjust,
+            max_age=max_age,
             **equal,
         )
         return selection

@@ -269,3 +269,90 @@ def test_sync(server: AlpacaServer, fpa: Fpa) -> None:
     assert 2 == results(fpa("sync", "alpaca", "--json"))[0]["inserted"]
     (again,) = results(fpa("sync", "alpaca", "--json"))
     assert (0, 2) == (again["inserted"], again["duplicate"])
+
+
+def test_stream_of_orders(server: AlpacaServer, begin: Any, fpa: Fpa, tmp_path: Path) -> None:
+    """`fpa stream --orders` stores updates of orders until it ends, and says what came; with symbols it is refused."""
+    server.account = {"account_number": "PA1", "currency": "USD", "cash": "100.10", "equity": "269.69"}
+    for arguments in (["--orders", "AAPL"], ["--orders", "--kind", "quotes"], ["--orders", "--queue", "5"], []):
+        fpa("stream", "alpaca", *arguments, expect=2)
+    order = {
+        "id": "o1",
+        "symbol": "AAPL",
+        "side": "buy",
+        "type": "market",
+        "time_in_force": "day",
+        "qty": "1",
+        "status": "new",
+    }
+    order |= {"submitted_at": "2024-05-01T14:00:00Z", "updated_at": "2024-05-01T14:00:00Z"}
+    process = begin("stream", "alpaca", "--orders", "--json")
+    server.wait_for_subscription(timeout=60)
+    server.update_order("new", order)
+    database = tmp_path / "portfolio.db"
+    for kind in ("snapshots", "orders"):
+        wait_until(lambda kind=kind: database.exists() and len(stored(tmp_path, kind)) == 1, kind, 60)
+    process.send_signal(signal.SIGTERM if sys.platform != "win32" else signal.CTRL_C_EVENT)
+    out, error = process.communicate(timeout=60)
+    assert 0 == process.returncode, error
+    report = json.loads(out)["summary"]
+    assert (1, 1, 1, []) == (report["inserted"], report["connections"], report["syncs"], report["unlisted"])
+    assert SECRET not in out + error
+
+
+def test_files_in_the_ledger(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> None:
+    """What a file covers, as its user says, is shown by `fpa coverage`, and `--also` keeps it from being fetched."""
+    rows = "".join(f"AAPL,2024-05-0{day},1,1,1,1,1\n" for day in (1, 2))
+    (tmp_path / "days.csv").write_text("symbol,date,open,high,low,close,volume\n" + rows)
+    fpa("ingest", "days.csv", "--interval", "1d", "--covers", "2024-05-01..2024-05-04")
+    (entry,) = results(fpa("coverage", "--json"))
+    assert ("files", "2024-05-01T00:00:00Z", "2024-05-04T00:00:00Z", 2) == (
+        entry["source"],
+        entry["start"],
+        entry["end"],
+        entry["rows"],
+    )
+    whole = ["alpaca", "AAPL", "--start", "2024-05-01", "--end", "2024-05-06"]
+    (gap,) = results(fpa("gaps", *whole, "--json"))
+    assert "2024-05-01T00:00:00Z" == gap["start"]
+    (gap,) = results(fpa("gaps", *whole, "--also", "files*", "--json"))
+    assert ("2024-05-04T00:00:00Z", "2024-05-06T00:00:00Z") == (gap["start"], gap["end"])
+    fpa("history", *whole, "--also", "files*")
+    assert ["2024-05-04T04:00:00Z"] == [query["start"] for _, query in server.requests]
+    (tmp_path / "other.csv").write_text("")
+    for wrong in (["--covers", "2024-05-01"], ["--covers", "..2024-05-01"], ["--via", "alpaca", "--covers", "a..b"]):
+        fpa("ingest", "days.csv", *wrong, expect=2)
+    fpa("ingest", "days.csv", "other.csv", "--covers", "2024-05-01..2024-05-04", expect=2)
+
+
+def test_canary_keys(server: AlpacaServer, fpa: Fpa, begin: Any, tmp_path: Path) -> None:
+    """Key and secret appear in no output at DEBUG: not of what works, nor of refusals that repeat them, nor of a traceback, nor of the list of processes."""
+    server.account = {"account_number": "PA1", "currency": "USD", "cash": "1", "equity": "1"}
+    repeated = Fault(403, json.dumps({"message": f"the key {KEY} with the secret {SECRET} is refused"}))
+    shown = [fpa("--log-level", "debug", "sync", "alpaca")]
+    for command in (["sync", "alpaca"], ["history", "alpaca", "AAPL", "--start", "2024-05-01"]):
+        server.faults.append(repeated)
+        shown.append(fpa("--log-level", "debug", *command, expect=10))
+        assert "is refused" in shown[-1].stderr
+    shown.append(fpa("--log-level", "debug", "config", "show"))
+    server.refuse.append((402, f"auth failed for {KEY} {SECRET}"))
+    server.fixed = "not JSON"
+    shown.append(fpa("--log-level", "debug", "sync", "alpaca", expect=10))
+    server.fixed = None
+    process = begin("--log-level", "debug", "stream", "alpaca", "--orders")
+    server.wait_for_subscription(timeout=60)
+    if sys.platform == "linux":
+        assert SECRET not in Path(f"/proc/{process.pid}/cmdline").read_text()
+    server.send_trading({"stream": "error", "data": {"key": KEY, "secret": SECRET}})
+    server.drop()
+    server.wait_for_subscription(2, timeout=60)
+    process.terminate()
+    out, error = process.communicate(timeout=60)
+    assert "the stream of orders says" in error
+    for text in (out, error, *(result.output for result in shown), *(result.stderr for result in shown)):
+        assert KEY not in text
+        assert SECRET not in text
+    with fpa_core.open(tmp_path / "fpa.toml", environ={"APCA_API_KEY_ID": KEY, "APCA_API_SECRET_KEY": SECRET}) as data:
+        texts = [repr(data), repr(data.config), repr(data.sources)]
+    for text in texts:
+        assert SECRET not in text

@@ -741,6 +741,18 @@ def test_latest(filled: Run) -> None:
     assert [] == answer(filled("latest", "nobody", "--json"))
 
 
+def test_max_age(filled: Run) -> None:
+    """Old data are refused when fresh ones are demanded, with how old the newest is, and nothing is printed."""
+    for command in (["latest", "A"], ["query", "quotes", "A"], ["query", "quotes", "A", "--format", "csv"]):
+        assert filled(*command, "--max-age", "30000d").stdout
+        refused = filled(*command, "--max-age", "1h", expect=7)
+        assert "of A is " in refused.stderr
+        assert "one of the last 1h was asked for" in refused.stderr
+        assert "" == refused.stdout
+    assert "there are no quotes of nobody" in filled("latest", "nobody", "--max-age", "1h", expect=7).stderr
+    filled("latest", "A", "--max-age", "soon", expect=7)
+
+
 def test_inventory(filled: Run) -> None:
     """What is stored: by kind and symbol, rows, first and last time."""
     rows = [line.split() for line in filled("inventory").stdout.splitlines()]
