@@ -11,13 +11,17 @@ from typing import Any
 
 __all__ = [
     "CacheError",
+    "CommitInDoubtError",
     "ConfigError",
+    "ConnectionLostError",
     "CorruptionError",
     "DataError",
     "DatabaseBusyError",
     "DatabaseError",
     "FpaError",
+    "LostWritesError",
     "MissingDependencyError",
+    "NotReplicatedError",
     "PluginError",
     "SchemaError",
     "SourceError",
@@ -94,7 +98,7 @@ class MissingDependencyError(PluginError):
 
 
 class DatabaseError(FpaError):
-    """An operation of a store failed. Nothing of the failed batch was stored.
+    """An operation of a store failed. Nothing of the failed batch was stored, unless it is a :class:`CommitInDoubtError`.
 
     :param path: the database file or server, without credentials.
     :param operation: the operation that failed.
@@ -110,6 +114,25 @@ class DatabaseError(FpaError):
 
 class DatabaseBusyError(DatabaseError):
     """Another writer held the database for longer than the busy timeout."""
+
+
+class ConnectionLostError(DatabaseError):
+    """A server cannot be reached, or the connection to it was lost. Nothing of the failed batch was stored, so it can be written again."""
+
+
+class CommitInDoubtError(DatabaseError):
+    """The connection was lost during a commit, and whether the batch was stored could not be found out.
+
+    Writing it again is safe: rows that are stored are recognised.
+    """
+
+
+class NotReplicatedError(CommitInDoubtError):
+    """A server stored a batch, but did not wait for the replicas that it is set up to wait for: a failover may lose it."""
+
+
+class LostWritesError(DatabaseError):
+    """A server no longer has batches that it had acknowledged, as after a failover to a replica that was behind."""
 
 
 class SchemaError(DatabaseError):

@@ -59,6 +59,7 @@ class DataCache:
     :param stale_if_error: for how long a stale value is served if its loader raises.
     :param sweep_every: how often a thread frees expired entries; None for no thread: then writing frees them, and :meth:`purge`.
     :param clock: seconds; by default the wall clock if entries outlive the process or are shared, else the monotonic clock.
+    :ivar is_shared: whether other processes use the same entries.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class DataCache:
         self._bulk = BulkLoading(self._loading)
         self._under_way = self._loading.flights.under_way
         self._removals = Removals(backend, self._prefix)
-        self._shared = Capability.SHARED in backend.capabilities
+        self.is_shared = Capability.SHARED in backend.capabilities
         self._closed = False
         # Fast paths of `get` and `set`, for values that are not encoded and a clock that is never set back.
         quick = not (self._reader.encodes or self._reader.outlives)
@@ -461,7 +462,7 @@ class DataCache:
 
     def _end_copies(self, fence: str) -> None:
         """Bump the fence again: another process may have copied the entry between the first bump and the removal."""
-        if self._shared:
+        if self.is_shared:
             self._backend.bump([fence])
 
     def _remove(self, full: str, cause: RemovalCause) -> bool:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["COUNTS", "backfill", "coverage", "gaps", "history"]
 
-HISTORIES = ["quotes", "trades", "bars", "corporate_actions"]
-SERIES = ["quotes", "trades", "bars"]
-"""The kinds of which stored rows have gaps."""
+STORED = ["quotes", "trades", "bars"]
+"""Kinds between whose stored rows gaps are found."""
 
+HISTORIES = [*STORED, "corporate_actions"]
 COUNTS = ("read", "inserted", "duplicate", "revised", "quarantined")
 """The figures of receipts that are added up."""
 
@@ -201,9 +201,9 @@ def gaps(
     what: str,
     symbols: tuple[str, ...],
     kind: str | None,
-    also: tuple[str, ...],
     longer_than: str | None,
     calendar: str | None,
+    also: tuple[str, ...],
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -211,19 +211,20 @@ def gaps(
 
     With a calendar, weekends and holidays are no gaps. Of a SOURCE, what is too young to be final is none either, and `fpa backfill` closes gaps.
     """
-    if what not in SERIES:
+    if what not in STORED:
         if longer_than is not None:
             raise click.UsageError("--longer-than is for stored rows: fpa gaps quotes SYMBOL")
         if not symbols or given["start"] is None:
             raise click.UsageError(
-                f"{what} is a source, and needs a SYMBOL and --start; for stored rows, name a kind: {', '.join(SERIES)}"
+                f"{what} is a source, and needs a SYMBOL and --start; for stored rows, name a kind: {', '.join(STORED)}"
             )
         wanted = {"via": what, "kind": kind or "bars", "symbols": symbols, "also": also, **given}
         with app.open() as data:
             _show_gaps(_find_gaps(data, wanted, calendar), as_json=as_json)
         return
     if kind is not None or also:
-        raise click.UsageError(f"--kind and --also are for a SOURCE; {what} is the kind already")
+        option = "--also" if kind is None else "--kind"
+        raise click.UsageError(f"{option} is for a SOURCE; {what} is a kind")
     exchange = None if calendar is None or calendar.lower() == "none" else calendar
     with app.open(existing=True) as data:
         found = data.gaps(what, symbols or None, longer_than=longer_than, calendar=exchange, **given)

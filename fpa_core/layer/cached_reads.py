@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from fpa_core.cache.dependencies import changed_tags, read_tags
 from fpa_core.exceptions import CacheError
+from fpa_core.kinds import KINDS
 
 if TYPE_CHECKING:
     from fpa_core.cache import DataCache
-    from fpa_core.protocols import Query
-    from fpa_core.store.notifications import Changed
+    from fpa_core.protocols import Changed, ChangeFeed, Query
 
 __all__ = ["CachedReads"]
 
@@ -36,6 +36,9 @@ class CachedReads:
     If the cache fails, one warning is logged, and reads go to the store. After a failed invalidation this process bypasses the cache until the
     invalidation has been repeated: no answer is older than the last acknowledged write.
 
+    A cache that is not shared does not know what other processes write: if the store tells (see :meth:`follow`), their changes are invalidated
+    as they are heard of, and while they cannot be heard of, reads go to the store.
+
     :param cache: returns the cache, which it opens at the first call.
     :param monotonic: seconds, for the time until a failed cache is tried again.
     """
@@ -47,6 +50,9 @@ class CachedReads:
         self._missed: set[str] = set()
         self._failed = False
         self._retry_at = 0.0
+        self._follow: Callable[[Callable[[Changed | None], None]], ChangeFeed] | None = None
+        self._feed: ChangeFeed | None = None
+        self._deaf = False
 
     def open(self) -> None:
         """Open the cache now; log a warning if that fails."""
@@ -55,6 +61,33 @@ class CachedReads:
         except (CacheError, OSError) as error:
             self._fail(error)
 
+    def follow(self, follow: Callable[[Callable[[Changed | None], None]], ChangeFeed]) -> None:
+        """Begin, with the first read, to follow what other processes change, by :meth:`fpa_core.protocols.StoreBackend.follow`."""
+        self._follow, self._feed = follow, None
+
+    def _hears_others(self, cache: DataCache) -> bool:
+        """Return whether all that other processes changed until a moment ago is invalidated."""
+        if self._follow is None:
+            return True
+        if self._feed is None:
+            with self._lock:
+                if cache.is_shared:  # whoever writes invalidates it
+                    self._follow = None
+                    return True
+                if self._feed is None:
+                    self._feed = self._follow(self._invalidate_elsewhere)
+        if current := self._feed.is_current():
+            if self._deaf:
+                self._deaf = False
+                _log.info("changes of other processes are heard of again")
+        elif not self._deaf:
+            self._deaf = True
+            _log.warning("changes of other processes are not heard of, and reads go to the store until they are")
+        return current
+
+    def _invalidate_elsewhere(self, changed: Changed | None) -> None:
+        self.invalidate(dict.fromkeys(KINDS.values()) if changed is None else changed)
+
     def read(self, key: str, load: Callable[[], T], query: Query) -> T:
         """Return the cached answer to *query*, or what *load* returns."""
         if not self._usable():
@@ -62,7 +95,10 @@ class CachedReads:
         # An error of the store during the load is not a failure of the cache.
         guarded = _Load(load)
         try:
-            found = self._cache().get_or_load(_shortened(key), guarded, tags=read_tags(query), kind=query.kind.name)
+            cache = self._cache()
+            if not self._hears_others(cache):
+                return guarded()
+            found = cache.get_or_load(_shortened(key), guarded, tags=read_tags(query), kind=query.kind.name)
         except (CacheError, OSError) as error:
             if guarded.failed is error:
                 raise

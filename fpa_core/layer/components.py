@@ -169,6 +169,8 @@ class Components:
             reopen=StoreOpener(chosen.backend, _with_absolute_paths(chosen.options), self.config.plugins.block),
         )
         store.on_change(self._cached_reads.invalidate)
+        if Capability.NOTIFIES in backend.capabilities:
+            self._cached_reads.follow(backend.follow)
         store.on_commit(lambda receipt: self.plugins.notify("fpa_ingested", receipt=receipt))
         return store
 

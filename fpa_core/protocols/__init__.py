@@ -15,6 +15,7 @@ from fpa_core.protocols.caches import (
     Usage,
 )
 from fpa_core.protocols.capabilities import Capability
+from fpa_core.protocols.changes import Changed, ChangeFeed
 from fpa_core.protocols.feeds import (
     AccountRequest,
     AccountSource,
@@ -77,6 +78,8 @@ __all__ = [
     "Batch",
     "CacheBackend",
     "Capability",
+    "ChangeFeed",
+    "Changed",
     "Chunk",
     "CorporateActionSource",
     "Correction",

@@ -24,6 +24,8 @@ class Capability(StrEnum):
     """A store that can undo a whole batch."""
     SEAL = "seal"
     """A store that can move history to its own compact form."""
+    NOTIFIES = "notifies"
+    """A store that tells other processes what a batch changed (`StoreBackend.follow`)."""
     HISTORY = "history"
     """A source that can be asked for a range of time (:class:`~fpa_core.protocols.HistorySource`)."""
     LIVE = "live"

@@ -32,6 +32,7 @@ from fpa_core.patterns import escape
 from fpa_core.protocols import (
     Batch,
     Capability,
+    Changed,
     CoverageEntry,
     InventoryEntry,
     Quarantined,
@@ -43,7 +44,6 @@ from fpa_core.protocols import (
 from fpa_core.store.batch import StoreBatch
 from fpa_core.store.derived.views import QuotedTrades, ResampledBars
 from fpa_core.store.freshness import Freshness, freshness_of
-from fpa_core.store.notifications import Changed
 from fpa_core.store.queries import (
     ColumnConditions,
     QuarantineConditions,

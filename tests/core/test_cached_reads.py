@@ -10,7 +10,7 @@ import pytest
 
 import fpa_core
 from fpa_core.exceptions import CacheError, DatabaseError, SourceError
-from fpa_core.kinds import QUOTES
+from fpa_core.kinds import BARS, QUOTES
 from fpa_core.layer import DataLayer
 from fpa_core.layer.cached_reads import CachedReads
 from fpa_core.models import Quote
@@ -176,3 +176,39 @@ def test_a_query_of_many_symbols_is_cached(data: tuple[DataLayer, Failing]) -> N
     stats = layer.cache.get_stats()
     assert (stats.hits, stats.absent) == (2, 2)
     assert all(len(key) < 2_000 for key in layer.cache.keys("*"))
+
+
+class Feed:
+    """What others change, told by a test."""
+
+    def __init__(self) -> None:
+        self.current = True
+
+    def follow(self, on_change: Callable[[Any], None]) -> Feed:
+        self.on_change = on_change
+        return self
+
+    def is_current(self) -> bool:
+        return self.current
+
+
+@pytest.mark.parametrize("changed", [{QUOTES: frozenset("A")}, {QUOTES: None}, None], ids=["symbol", "kind", "all"])
+def test_what_others_change_is_read(data: tuple[DataLayer, Failing], changed: Any) -> None:
+    """An answer ends when the store says that others changed its symbol, its kind, or anything; while it cannot know, nothing is cached."""
+    layer, _ = data
+    reads, feed = layer._components._cached_reads, Feed()
+    reads.follow(feed.follow)
+    answers = iter(range(100))
+
+    def read() -> int:
+        return reads.read("key", lambda: next(answers), Query(QUOTES, ("A",)))
+
+    assert [0, 0] == [read(), read()]
+    feed.on_change({BARS: None, QUOTES: frozenset("B")})
+    assert 0 == read()
+    feed.on_change(changed)
+    assert [1, 1] == [read(), read()]
+    feed.current = False
+    assert [2, 3] == [read(), read()]
+    feed.current = True
+    assert 1 == read()

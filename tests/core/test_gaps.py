@@ -154,4 +154,4 @@ def test_on_the_command_line(tmp_path, monkeypatch):
     assert ("A", "1m", 124, 7_440.0) == (gap["symbol"], gap["interval"], gap["missing"], gap["open_seconds"])
     assert "no gaps" in run(cli, ["gaps", "bars", "--longer-than", "3h"]).stdout
     assert "needs a SYMBOL and --start" in run(cli, ["gaps", "nowhere"]).output
-    assert "are for a SOURCE" in run(cli, ["gaps", "bars", "--kind", "bars"]).output
+    assert "--kind is for a SOURCE" in run(cli, ["gaps", "bars", "--kind", "bars"]).output
