@@ -57,7 +57,8 @@ class AlpacaServer:
     :ivar requests: the requests for data so far: path and parameters.
     :ivar fixed: the text of every answer, instead of what the server has.
     :ivar muted: whether nothing is sent to subscribers, while connections stay open.
-    :ivar binary: whether updates of orders are sent in binary frames, as to paper accounts; ``trading_channels`` what can be listened to there.
+    :ivar binary: whether updates of orders are sent in binary frames, as to paper accounts; ``trading_channels`` what can be listened to there;
+        ``garbled`` how many of the next authentications are answered with something that is no JSON.
     :ivar refuse: errors (code, text) to answer the next authentications with.
     """
 
@@ -77,6 +78,7 @@ class AlpacaServer:
     fixed: str | None = None
     muted: bool = False
     binary: bool = True
+    garbled: int = 0
     trading_channels: tuple[str, ...] = ("trade_updates",)
     remaining: int = 200
     _lock: threading.RLock = field(factory=threading.RLock)
@@ -321,6 +323,10 @@ class AlpacaServer:
 
     def _talk_trading(self, connection: ServerConnection) -> None:
         message = json.loads(connection.recv())
+        if self.garbled:
+            self.garbled -= 1
+            connection.send(b"<html>502 Bad Gateway</html>")
+            return
         good = message["action"] == "authenticate" and message["data"] == {"key_id": KEY, "secret_key": SECRET}
         status = "authorized" if good else "unauthorized"
         answer = {"stream": "authorization", "data": {"status": status, "action": "authenticate"}}

@@ -339,20 +339,22 @@ class DataStore:
         :raises DataError: for an unknown column, or a condition beside one symbol.
         """
         kind = kind_of(what)
-        freshness = freshness_of(max_age, self.writer.clock)
         if not isinstance(symbol, str):
-            return self._each(kind, symbol, None, equal, freshness)
+            return self._each(kind, symbol, None, equal, freshness_of(max_age, self.writer.clock))
         _refuse_conditions(equal)
-        found = self._latest_through_cache(kind, symbol)
-        if freshness is not None:
-            freshness.check_record(kind, symbol, found)
-        return found
-
-    def _latest_through_cache(self, kind: Kind, symbol: str) -> Any:
+        if max_age is not None:
+            return self._fresh_latest(kind, symbol, max_age)
         if self._rows.read_through is None:
             return self._latest(kind, symbol)
         query = Query(kind, (symbol,), limit=1, reverse=True)
         return self._rows.cached(lambda: f"{kind.name}:latest:{symbol}", lambda: self._latest(kind, symbol), query)
+
+    def _fresh_latest(self, kind: Kind, symbol: str, max_age: Any) -> Any:
+        freshness = freshness_of(max_age, self.writer.clock)
+        found = self.latest(symbol, kind.name)
+        if freshness is not None:
+            freshness.check_record(kind, symbol, found)
+        return found
 
     def _latest(self, kind: Kind, symbol: str) -> Any:
         if kind.multiset and (values := self.backend.latest(kind, symbol)) is not None:

@@ -26,6 +26,9 @@ _log = logging.getLogger("fpa.alpaca")
 
 CHANNEL = "trade_updates"
 
+REFUSED = "failed to authenticate"
+"""What alpaca-py raises a ValueError with if the server does not take the keys."""
+
 
 class OrderUpdates:
     """Delivers updates of orders to a sink, until it is told to stop.
@@ -110,8 +113,9 @@ class _Connection(TradingStream):
     async def _start_ws(self) -> None:
         try:
             await super()._start_ws()  # type: ignore[no-untyped-call]
-        except ValueError:  # what the server answered to the keys
-            await self._refused("the keys are not authorized")
+        except ValueError as error:
+            if str(error) == REFUSED:  # an answer that is no JSON is a ValueError, too, and may pass
+                await self._refused("the keys are not authorized")
             raise
 
     async def _refused(self, said: str) -> None:

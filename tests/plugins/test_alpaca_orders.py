@@ -265,6 +265,14 @@ def test_refused(server: AlpacaServer, data: DataLayer, follow: Follow, what: st
     assert "wrong-secret" not in str(running.error)
 
 
+def test_an_answer_that_is_no_json(server: AlpacaServer, follow: Follow) -> None:
+    """An answer to the keys that cannot be read is no refusal: another connection is made."""
+    server.garbled = 2
+    with follow() as running:
+        server.wait_for_subscription()
+    assert running.error is None
+
+
 def test_stops_at_once(server: AlpacaServer, follow: Follow) -> None:
     """It stops without waiting for an update."""
     with follow() as running:
