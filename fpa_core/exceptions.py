@@ -25,6 +25,7 @@ __all__ = [
     "PluginError",
     "SchemaError",
     "SourceError",
+    "StaleDataError",
     "ValidationError",
 ]
 
@@ -177,6 +178,35 @@ class DataError(FpaError):
         self.value = value
         self.source = source
         self.row = row
+
+
+class StaleDataError(DataError):
+    """The newest stored record is older than the caller demanded, or there is none.
+
+    :param kind: the kind of record.
+    :param symbol: whose it would be.
+    :param newest_ns: the time of the newest record, in nanoseconds since 1970; None if there is none.
+    :param age: how old it is, in seconds.
+    :param max_age: how old it might have been, in seconds.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        kind: str | None = None,
+        symbol: str | None = None,
+        newest_ns: int | None = None,
+        age: float | None = None,
+        max_age: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, field="max_age", value=max_age)
+        self.kind = kind
+        self.symbol = symbol
+        self.newest_ns = newest_ns
+        self.age = age
+        self.max_age = max_age
 
 
 class SourceError(FpaError):

@@ -6,8 +6,8 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from fpa_core.cache.dependencies import changed_tags, read_tags
 from fpa_core.exceptions import CacheError
@@ -25,6 +25,7 @@ LONGEST_KEY = 1_000
 RETRY_AFTER = 1.0
 """Seconds until a cache that failed is tried again."""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 _log = logging.getLogger("fpa.cache")
 
@@ -106,6 +107,48 @@ class CachedReads:
         self._recovered()
         return found
 
+    def read_many(
+        self, keys: Sequence[str], load: Callable[[Sequence[str]], Mapping[str, T]], ttl: float
+    ) -> Mapping[str, T]:
+        """Return cached values by key; those that are missing are loaded together, and cached for *ttl* seconds."""
+        if not self._usable():
+            return load(keys)
+        guarded = _Load(load)
+        by_key = {_shortened(key): key for key in keys}
+
+        def load_missing(missing: Sequence[str]) -> dict[str, T]:
+            found = guarded([by_key[key] for key in missing])
+            return {key: found[by_key[key]] for key in missing if by_key[key] in found}
+
+        try:
+            found = self._cache().get_or_load_many(list(by_key), load_missing, ttl)
+        except (CacheError, OSError) as error:
+            if guarded.failed is error:
+                raise
+            self._fail(error)
+            return load(keys)
+        self._recovered()
+        return {by_key[key]: value for key, value in found.items()}
+
+    def recall(self, key: str) -> Any:
+        """Return a cached value; None if there is none, or the cache fails."""
+        if not self._usable():
+            return None
+        try:
+            return self._cache().get(_shortened(key))
+        except (CacheError, OSError) as error:
+            self._fail(error)
+            return None
+
+    def remember(self, key: str, value: Any, ttl: float, query: Query) -> None:
+        """Cache a value for *ttl* seconds, or until the rows of *query* change; nothing is done if the cache fails."""
+        if not self._usable():
+            return
+        try:
+            self._cache().set(_shortened(key), value, ttl, tags=read_tags(query))
+        except (CacheError, OSError) as error:
+            self._fail(error)
+
     def invalidate(self, changed: Changed) -> None:
         """Invalidate the answers that depend on what was changed; if the cache fails, repeat that later."""
         with self._lock:
@@ -161,16 +204,16 @@ def _shortened(key: str) -> str:
     return f"{key[:LONGEST_KEY]}:{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()}"
 
 
-class _Load(Generic[T]):
+class _Load(Generic[P, T]):
     """Calls a loader, and keeps the error it raised."""
 
-    def __init__(self, load: Callable[[], T]) -> None:
+    def __init__(self, load: Callable[P, T]) -> None:
         self._load = load
         self.failed: BaseException | None = None
 
-    def __call__(self) -> T:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return self._load()
+            return self._load(*args, **kwargs)
         except BaseException as error:
             self.failed = error
             raise

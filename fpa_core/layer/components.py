@@ -362,6 +362,7 @@ class Components:
             source=self.source,
             stream=stream,
             plugins=self.plugins,
+            memory=self._cached_reads,
             clock=self._clock,
         )
 
@@ -389,7 +390,7 @@ class Components:
     def close(self) -> None:
         """Close what was opened; calling it twice does nothing."""
         with self.lock:
-            opened = [self.__dict__[name] for name in ("cache", "store") if name in self.__dict__]
+            opened = [self.__dict__[name] for name in ("cache", "store", "relations") if name in self.__dict__]
         with contextlib.ExitStack() as stack:  # closes the cache even if closing the store fails
             for component in opened:
                 stack.callback(component.close)

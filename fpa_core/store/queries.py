@@ -110,6 +110,7 @@ class SelectOptions(ColumnConditions, total=False):
     columns: Sequence[str] | None
     order: str
     adjust: str | None
+    max_age: Any
 
 
 class QuarantineConditions(TypedDict, total=False):

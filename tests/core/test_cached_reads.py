@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import fpa_core
-from fpa_core.exceptions import CacheError, DatabaseError
+from fpa_core.exceptions import CacheError, DatabaseError, SourceError
 from fpa_core.kinds import BARS, QUOTES
 from fpa_core.layer import DataLayer
 from fpa_core.layer.cached_reads import CachedReads
@@ -128,6 +128,42 @@ def test_a_cache_that_cannot_be_opened_is_no_obstacle(caplog: pytest.LogCaptureF
         assert [1, 1] == [reads.read("key", lambda: 1, Query(QUOTES)) for _ in range(2)]
         reads.invalidate({QUOTES: None})
     assert 1 == len(caplog.records)
+
+
+def test_answers_of_sources_without_a_cache(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """While the cache fails, sources are asked each time, with one warning; an error of a source is the source's."""
+    with fpa_core.open(":memory:") as layer:
+        reads = layer._components._cached_reads
+        asked: list[Any] = []
+
+        def load(keys: Any) -> dict[str, int]:
+            asked.append(list(keys))
+            return dict.fromkeys([key for key in keys if key != "c"], 1)
+
+        long = "x" * 3_000
+        assert {"a": 1, long: 1} == reads.read_many(["a", long, "c"], load, 60)
+        assert {"a": 1, "b": 1, long: 1} == reads.read_many(["a", "b", "c", long], load, 60)
+        assert [["a", long, "c"], ["b", "c"]] == asked
+        reads.remember("key", [1, 2], 60, Query(QUOTES, ("A",)))
+        assert [1, 2] == reads.recall("key")
+        layer.store.save(ONE)
+        assert reads.recall("key") is None
+
+        def fail(*_: Any, **__: Any) -> Any:
+            raise CacheError("no space left")
+
+        def refuse(_: Any) -> Any:
+            raise SourceError("closed")
+
+        with pytest.raises(SourceError):
+            reads.read_many(["z"], refuse, 60)
+        for name in ("get_or_load_many", "get", "set"):
+            monkeypatch.setattr(layer.cache, name, fail)
+        with caplog.at_level(logging.WARNING, "fpa.cache"):
+            reads.remember("key", 1, 60, Query(QUOTES))
+            assert {"a": 1} == reads.read_many(["a"], load, 60)
+            assert reads.recall("key") is None
+        assert 1 == len(caplog.records)
 
 
 def test_a_query_of_many_symbols_is_cached(data: tuple[DataLayer, Failing]) -> None:

@@ -27,6 +27,7 @@ from fpa_core.exceptions import (
     PluginError,
     SchemaError,
     SourceError,
+    StaleDataError,
     ValidationError,
 )
 
@@ -47,6 +48,7 @@ FACTS = {
     CacheError: {"key": "quotes:AAPL"},
     DataError: {"field": "Quote.bid", "value": "cheap", "source": "quotes.csv", "row": 7},
     SourceError: {"source": "alpaca", "status": 503, "transient": True},
+    StaleDataError: {"kind": "quotes", "symbol": "AAPL", "newest_ns": 5, "age": 86_400.0, "max_age": 900.0},
     ValidationError: {"findings": ("crossed",)},
 }
 every_error = pytest.mark.parametrize("error", CLASSES, ids=exceptions.__all__)

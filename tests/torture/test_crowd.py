@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from crowd import together
-from postgres_server import UnavailableError, running
+from postgres_server import Server
 
 import fpa_core
 
@@ -21,17 +20,14 @@ SPY = "trades_us_equity_SPY_2013-10-07.csv.gz"
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def environ(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+def environ(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     """Return the variables that configure an empty store, which several processes can open."""
     common = {"FPA_VALIDATOR__LEVEL": "off", "FPA_BACKUP__FOLDER": str(tmp_path / "backups")}
     if request.param == "sqlite":
-        yield common | {"FPA_STORE__PATH": str(tmp_path / "test.db")}
-        return
-    try:
-        with running() as server:
-            yield common | {"FPA_STORE__BACKEND": "postgres", "FPA_STORE__DSN": server.dsn()}
-    except UnavailableError as error:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(error))
+        return common | {"FPA_STORE__PATH": str(tmp_path / "test.db")}
+    server: Server = request.getfixturevalue("postgres_server")
+    schema = {"FPA_STORE__SCHEMA": f"crowd_{request.node.originalname[5:20]}"}
+    return common | schema | {"FPA_STORE__BACKEND": "postgres", "FPA_STORE__DSN": server.dsn()}
 
 
 @pytest.mark.torture
