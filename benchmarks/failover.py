@@ -14,6 +14,7 @@ import statistics
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def shown(name: str, outcomes: list[Outcome]) -> str:
         f"loss window median {statistics.median(window):.1f} ms, at most {max(window):.1f} ms",
         f"promoted after {statistics.median(one.promoted for one in outcomes):.2f} s",
         f"acknowledged again after {statistics.median(again):.2f} s, at most {max(again):.2f} s" if again else "",
-        f"streams ended by {sorted({type(one.error).__name__ for one in outcomes if one.error is not None})}",
+        f"streams ended by {dict(Counter(type(one.error).__name__ for one in outcomes if one.error is not None))}",
     ]
     return "; ".join(part for part in parts if part)
 

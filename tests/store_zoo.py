@@ -22,6 +22,8 @@ from fpa_core.kinds import BARS, KINDS, ORDERS, QUOTES, TRADES, Kind
 from fpa_core.numbers import MIN_NS, Instant
 from fpa_core.protocols import (
     Batch,
+    Capability,
+    Changed,
     CoverageEntry,
     InventoryEntry,
     Quarantined,
@@ -46,6 +48,10 @@ def open_correct(path: Path) -> Any:
 def open_animal(name: str, path: Path) -> Innocent:
     """Open a store of the zoo."""
     return (ZOO | {"Innocent": Innocent, "DeclaresNothing": DeclaresNothing})[name](path)
+
+
+_FOLLOWERS: list[tuple[Innocent, Any]] = []
+"""Who wants to know what the handles of this process commit."""
 
 
 class Transaction:
@@ -79,6 +85,11 @@ class Transaction:
     def undo(self, batch_id: int) -> int:
         return self.store.undo(self.inner, batch_id)
 
+    changed: Changed | None = None
+
+    def announce(self, changed: Changed) -> None:
+        self.changed = changed
+
     def cover(self, entries: Sequence[CoverageEntry]) -> None:
         self.store.cover(self.inner, entries)
 
@@ -95,7 +106,9 @@ class Stream:
     @contextlib.contextmanager
     def group(self) -> Iterator[Transaction]:
         with self.inner.group() as inner:
-            yield Transaction(self.store, inner)
+            transaction = Transaction(self.store, inner)
+            yield transaction
+        self.store.pass_on(transaction.changed)
 
     def close(self) -> None:
         self.inner.close()
@@ -117,12 +130,28 @@ class Innocent:
 
     def __init__(self, path: Path) -> None:
         self.inner = open_correct(path)
-        self.capabilities = self.inner.capabilities
+        self.path = path
+        self.capabilities = self.inner.capabilities | {Capability.NOTIFIES}
 
     @contextlib.contextmanager
     def transaction(self, **given: Any) -> Iterator[Transaction]:
         with self.inner.transaction(**given) as inner:
-            yield Transaction(self, inner)
+            transaction = Transaction(self, inner)
+            yield transaction
+        self.pass_on(transaction.changed)
+
+    def follow(self, on_change: Any) -> Innocent:
+        _FOLLOWERS.append((self, on_change))
+        return self
+
+    def is_current(self) -> bool:
+        return True
+
+    def pass_on(self, changed: Changed | None) -> None:
+        """Tell the other handles of this process what was committed."""
+        for store, on_change in _FOLLOWERS:
+            if changed and store is not self and store.path == self.path:
+                on_change(changed)
 
     def stream(self, **given: Any) -> Stream:
         return Stream(self, self.inner.stream(**given))
@@ -707,6 +736,14 @@ class TearsScans(Innocent, contract="C7", test="test_a_scan_sees_one_moment"):
             if start >= sum(batch.num_rows for batch in batches):
                 return
             yield pa.Table.from_batches(batches).slice(start, rows).combine_chunks().to_batches()[0]
+
+
+class PassesOnTooEarly(Innocent, contract="C7", test="test_what_another_handle_commits_is_passed_on"):
+    """Tells other handles what is written before it is committed, and so also what is taken back."""
+
+    def write(self, inner, kind, table):
+        self.pass_on({kind: frozenset(table.column("symbol").unique().to_pylist())})
+        return inner.write(kind, table)
 
 
 class BelongsToAThread(Innocent, contract="C7", test="test_many_threads_write_and_read"):

@@ -185,9 +185,10 @@ class Stream:
     def _stopped(self) -> DatabaseError:
         if self._error is None:
             return DatabaseError(f"the stream of {self._origin} is closed", operation="write to a stream")
-        stopped = DatabaseError(
-            f"the stream of {self._origin} has stopped: {self._error}",
-            hint="begin a new one, and write again what was not acknowledged",
+        ours = self._error if isinstance(self._error, DatabaseError) else None
+        stopped = (DatabaseError if ours is None else type(ours))(
+            f"the stream of {self._origin} has stopped: {self._error if ours is None else ours.message}",
+            hint=(ours and ours.hint) or "begin a new one, and write again what was not acknowledged",
             operation="write to a stream",
         )
         stopped.__cause__ = self._error

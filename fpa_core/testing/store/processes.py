@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
+from fpa_core.kinds import QUOTES
 from fpa_core.models import Bar, Quote
 from fpa_core.numbers import Instant
-from fpa_core.protocols import Capability
+from fpa_core.protocols import Capability, Changed
 from fpa_core.store import DataStore
 from fpa_core.testing.contracts import Contract, holds
 from fpa_core.testing.store.base import Opener, StoreTests
@@ -99,6 +100,30 @@ def _child_stores(store: DataStore, number: int) -> bool:
     return status == 0
 
 
+class _TakenBackError(Exception):
+    """Ends a batch before its commit."""
+
+
+def _stream(store: DataStore, record: Any) -> None:
+    with store.stream() as stream:
+        stream.write(record)
+
+
+def _covers(heard: list[Changed | None], symbol: str) -> bool:
+    """Return whether quotes of a symbol are among what was changed, or may be."""
+    return any(
+        changed is None or (QUOTES in changed and ((names := changed[QUOTES]) is None or symbol in names))
+        for changed in list(heard)
+    )
+
+
+def _wait(act: Callable[[], bool], problem: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not act():
+        assert time.monotonic() < end, problem
+        time.sleep(0.002)
+
+
 class ProcessTests(StoreTests):
     """Processes that write and read the same data lose nothing."""
 
@@ -112,6 +137,31 @@ class ProcessTests(StoreTests):
             assert store.get_quotes() == other.get_quotes()
             assert store.batches() == other.batches()
         assert store.select(Quote).count() == 3
+
+    @holds(Contract.C7, Capability.SHARED, Capability.NOTIFIES)
+    def test_what_another_handle_commits_is_passed_on(self, opener: Opener, store: DataStore) -> None:
+        """Every change that another handle commits is passed on, with its symbol or as one that may be any; one that is taken back is not."""
+        heard: list[Changed | None] = []
+        feed = store.backend.follow(heard.append)
+        _wait(feed.is_current, "the feed was never current")
+        with contextlib.closing(DataStore(opener())) as other:
+            heard.clear()
+            with contextlib.suppress(_TakenBackError), other.batch() as batch:
+                batch.write_records(QUOTES, [Quote("BACK", Instant(1), 1, 2)])
+                raise _TakenBackError
+            saved = other.save(Quote("A", Instant(1), 1, 2))
+            _wait(lambda: _covers(heard, "A"), "a batch was not passed on")
+            assert not _covers(heard, "BACK"), "a batch that was taken back was passed on"
+            changes: dict[str, Callable[[], object]] = {
+                "a group of a stream": lambda: _stream(other, Quote("S", Instant(1), 1, 2)),
+                "a deletion": lambda: other.delete(other.select(Quote, "S")),
+                "an undo": lambda: other.undo(saved.batch),
+            }
+            for name, change in changes.items():
+                heard.clear()
+                change()
+                _wait(lambda: _covers(heard, "S"), f"{name} was not passed on")
+        assert feed.is_current()
 
     @holds(Contract.C7, Capability.SHARED)
     def test_processes_write_at_once(self, opener: Opener, store: DataStore) -> None:
