@@ -109,3 +109,15 @@ def test_nothing_to_compare_with(folder: Path, fpa: Run) -> None:
     code, _, err = fpa("store", "copy", "--to-env", "nowhere")
     assert 3 == code
     assert "nowhere" in err
+
+
+def test_one_anchor_for_two_stores(folder: Path, fpa: Run) -> None:
+    """Two stores that would keep the end of their audit logs in one file are not copied: neither log could be verified any more."""
+    (folder / "fpa.toml").write_text(CONFIG + '[audit]\nanchor = "one.anchor"\n')
+    code, _, err = fpa("store", "copy", "--to-env", "prod")
+    assert 3 == code
+    assert "each needs one of its own" in err
+    assert not (folder / "two.db").exists()
+    (folder / "fpa.toml").write_text(CONFIG + '[audit]\nanchor = "one.anchor"\n[env.prod.audit]\nanchor = "two.anchor"\n')
+    assert 0 == fpa("store", "copy", "--to-env", "prod")[0]
+    assert 0 == fpa("--env", "prod", "audit-log", "verify")[0]
