@@ -118,6 +118,8 @@ def test_one_anchor_for_two_stores(folder: Path, fpa: Run) -> None:
     assert 3 == code
     assert "each needs one of its own" in err
     assert not (folder / "two.db").exists()
-    (folder / "fpa.toml").write_text(CONFIG + '[audit]\nanchor = "one.anchor"\n[env.prod.audit]\nanchor = "two.anchor"\n')
+    (folder / "fpa.toml").write_text(
+        CONFIG + '[audit]\nanchor = "one.anchor"\n[env.prod.audit]\nanchor = "two.anchor"\n'
+    )
     assert 0 == fpa("store", "copy", "--to-env", "prod")[0]
     assert 0 == fpa("--env", "prod", "audit-log", "verify")[0]
