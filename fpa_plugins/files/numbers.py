@@ -64,21 +64,23 @@ class NumberStyle:
 
 
 def decided_mark(samples: Iterable[Iterable[str | None]]) -> tuple[str | None, str | None]:
-    """Return the decimal mark that the numbers of a file show, and the first number that could be two; None for none."""
-    found: dict[str, bool] = {".": False, ",": False}
+    """Return the decimal mark that the numbers of a file show, and the first number before that could be two; None for none.
+
+    A point decides: if there is evidence for both, the numbers with a comma are rejected row by row.
+    """
+    comma = False
     either = None
     for sample in samples:
         for text in sample:
             if not text:
                 continue
             bare = text.strip().strip(f"()+-{_CURRENCIES} ")
-            for mark, pattern in _SURE.items():
-                found[mark] = found[mark] or pattern.fullmatch(bare) is not None
+            if _SURE["."].fullmatch(bare):
+                return ".", either
+            comma = comma or _SURE[","].fullmatch(bare) is not None
             if either is None and _EITHER.fullmatch(bare):
                 either = text
-    if found["."]:  # if there is evidence for both, the rarer ones are rejected row by row
-        return ".", either
-    return ("," if found[","] else None), either
+    return ("," if comma else None), either
 
 
 def canonical(text: str, style: NumberStyle) -> str | None:

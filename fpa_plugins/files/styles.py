@@ -55,12 +55,11 @@ def number_style(kind: Kind, rows: Rows, places: Mapping[str, tuple[int, ...]], 
     nulls = frozenset(text.lower() for text in form.nulls)
     mark: str | None = form.decimal
     thousands = form.thousands
-    sampled = [
+    shown, either = decided_mark(
         texts_of(rows.cells[found[0]].slice(0, SAMPLE))[0].unique().to_pylist()
         for name, found in places.items()
         if kind.by_name[name].type == "decimal" and _is_text(rows.cells[found[0]].type)
-    ]
-    shown, either = decided_mark(sampled)
+    )
     if mark is None and shown is None and either is not None and reading.more is not None:
         shown = _shown_later(kind, places, reading)
     if mark is None:

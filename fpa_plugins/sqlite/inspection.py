@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Iterator, Mapping
@@ -40,14 +41,14 @@ def check_schema(connection: apsw.Connection, path: Path) -> None:
 def inspect(connection: apsw.Connection, path: Path, *, encrypted: bool) -> Iterator[Problem]:
     """Yield what is wrong with the file as such: its pages, its trees and indexes, its schema."""
     if not encrypted:  # the codes of encrypted pages are verified as they are read
-        yield from _damaged_pages(path)
+        yield from _damaged_pages(connection, path)
     for text in _structure_faults(connection):
         yield Problem("structure", str(path), text, RESTORE)
     for text in _schema_faults(connection):
         yield Problem("schema", str(path), text, RESTORE)
 
 
-def _damaged_pages(path: Path) -> Iterator[Problem]:
+def _damaged_pages(connection: apsw.Connection, path: Path) -> Iterator[Problem]:
     if not verifying():
         remedy = "install a wheel of apsw-sqlite3mc, which has the extension cksumvfs"
         problem = "checksums of pages are not verified, since this installation of apsw cannot"
@@ -56,7 +57,13 @@ def _damaged_pages(path: Path) -> Iterator[Problem]:
         problem = "its pages carry no checksums, since an older version or another program made the file"
         yield Problem("page", str(path), problem, "`fpa store compact` adds them", Severity.WARNING)
     else:
-        for number in damaged_pages(path):
+        damaged = set(damaged_pages(path))
+        if damaged:
+            # A power cut in the middle of a checkpoint tears pages that the write-ahead log holds whole; these are written once more.
+            with contextlib.suppress(apsw.ReadOnlyError, apsw.BusyError, apsw.LockedError):
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            damaged &= set(damaged_pages(path))
+        for number in sorted(damaged):
             yield Problem("page", f"{path}, page {number}", "it does not match its checksum", RESTORE)
 
 
