@@ -18,4 +18,4 @@ def test_killed_at_some_steps(operation: str, tmp_path: Path) -> None:
     assert not killing.run(1)
     step = 3
     while not killing.run(step):
-        step *= 2
+        step *= 4

@@ -33,7 +33,7 @@ class CopyTests(StoreTests):
     """All that a store holds can be copied to another one, and compared with it. Stores without the engine are passed over."""
 
     @holds(Contract.C5, Capability.KNOWN_AT, Capability.UNDO)
-    @law(st.lists(st.lists(few_records, max_size=6), min_size=1, max_size=3), st.data(), cost=3)
+    @law(st.lists(st.lists(few_records, max_size=6), min_size=1, max_size=3), st.data(), cost=4)
     def test_a_copy_answers_as_the_original(self, fresh: Fresh, batches: list[list[Any]], data: st.DataObject) -> None:
         """A copy answers as the store does, now and as known at any time, is sound, and does the same with what is written next."""
         with fresh() as store, fresh() as other:
@@ -98,7 +98,7 @@ class CopyTests(StoreTests):
             assert before == _answers(other)
 
     @holds(Contract.C5, Capability.SEAL)
-    @law(st.lists(few_records, min_size=1, max_size=20), cost=2)
+    @law(st.lists(few_records, min_size=1, max_size=20), cost=4)
     def test_checksums_do_not_depend_on_the_layout(self, fresh: Fresh, rows: list[Any]) -> None:
         """Two stores with the same rows, hot in one and sealed in the other, are equal; with one row more they are not."""
         with fresh() as store, fresh() as other:
