@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import fpa_core
-from fpa_core.demo import CLOSE, OPEN, make_day
+from fpa_core.demo.day import CLOSE, OPEN, make_day
 from fpa_core.layer import open_layer
 from fpa_core.models import Quote
 from fpa_core.store import DataStore

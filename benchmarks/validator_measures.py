@@ -199,7 +199,7 @@ def own_costs(table: pa.Table, rounds: int) -> dict[str, float]:
     from fpa_core.arrow.conversion import from_table
     from fpa_core.kinds import QUOTES
     from fpa_core.validator import configure
-    from fpa_plugins.rules.plugin import RULES
+    from fpa_plugins.rules.catalog import RULES
     from fpa_plugins.rules.ruleset import RuleSet
 
     rules = configure(RULES, "standard")

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
         FpaError,
         PluginError,
         SourceError,
+        StaleDataError,
         ValidationError,
     )
     from fpa_core.hookspecs import hookimpl
     from fpa_core.layer import DataLayer, open_layer
+    from fpa_core.layer.asynclayer import AsyncDataLayer, aopen
     from fpa_core.models import (
         Bar,
         CashFlow,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     open = open_layer  # noqa: A001  # `fpa_core.open()` is how one begins
 
 __all__ = [
+    "AsyncDataLayer",
     "Bar",
     "CacheError",
     "CashFlow",
@@ -78,10 +81,12 @@ __all__ = [
     "Severity",
     "Side",
     "SourceError",
+    "StaleDataError",
     "TimeInForce",
     "Trade",
     "ValidationError",
     "ValidationResult",
+    "aopen",
     "hookimpl",
 ]
 
@@ -95,10 +100,12 @@ _HOMES = {
         "FpaError",
         "PluginError",
         "SourceError",
+        "StaleDataError",
         "ValidationError",
     ),
     "hookspecs": ("hookimpl",),
     "layer": ("DataLayer", "open"),
+    "layer.asynclayer": ("AsyncDataLayer", "aopen"),
     "models": (
         "Bar",
         "CashFlow",

@@ -58,6 +58,16 @@ class Sessions:
         places = slice(bisect_left(self.closes, start_ns), bisect_right(self.opens, end_ns))
         return list(zip(self.opens[places], self.closes[places], strict=True))
 
+    def elapsed(self, ts_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return how long the exchange was open before each time, in nanoseconds since the first session."""
+        import numpy as np
+
+        opens, closes = np.asarray(self.opens, np.int64), np.asarray(self.closes, np.int64)
+        before = np.concatenate([[0], np.cumsum(closes - opens)])
+        place = np.searchsorted(opens, ts_ns, side="right") - 1
+        inside = np.minimum(ts_ns, closes[place]) - opens[place]
+        return np.where(place < 0, 0, before[place] + inside)
+
     def opened(self, ts_ns: int) -> int:
         """Return how many sessions began at or before a time."""
         return bisect_right(self.opens, ts_ns)

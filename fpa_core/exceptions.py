@@ -11,16 +11,21 @@ from typing import Any
 
 __all__ = [
     "CacheError",
+    "CommitInDoubtError",
     "ConfigError",
+    "ConnectionLostError",
     "CorruptionError",
     "DataError",
     "DatabaseBusyError",
     "DatabaseError",
     "FpaError",
+    "LostWritesError",
     "MissingDependencyError",
+    "NotReplicatedError",
     "PluginError",
     "SchemaError",
     "SourceError",
+    "StaleDataError",
     "ValidationError",
 ]
 
@@ -93,7 +98,7 @@ class MissingDependencyError(PluginError):
 
 
 class DatabaseError(FpaError):
-    """An operation of a store failed. Nothing of the failed batch was stored.
+    """An operation of a store failed. Nothing of the failed batch was stored, unless it is a :class:`CommitInDoubtError`.
 
     :param path: the database file or server, without credentials.
     :param operation: the operation that failed.
@@ -109,6 +114,25 @@ class DatabaseError(FpaError):
 
 class DatabaseBusyError(DatabaseError):
     """Another writer held the database for longer than the busy timeout."""
+
+
+class ConnectionLostError(DatabaseError):
+    """A server cannot be reached, or the connection to it was lost. Nothing of the failed batch was stored, so it can be written again."""
+
+
+class CommitInDoubtError(DatabaseError):
+    """The connection was lost during a commit, and whether the batch was stored could not be found out.
+
+    Writing it again is safe: rows that are stored are recognised.
+    """
+
+
+class NotReplicatedError(CommitInDoubtError):
+    """A server stored a batch, but did not wait for the replicas that it is set up to wait for: a failover may lose it."""
+
+
+class LostWritesError(DatabaseError):
+    """A server no longer has batches that it had acknowledged, as after a failover to a replica that was behind."""
 
 
 class SchemaError(DatabaseError):
@@ -154,6 +178,35 @@ class DataError(FpaError):
         self.value = value
         self.source = source
         self.row = row
+
+
+class StaleDataError(DataError):
+    """The newest stored record is older than the caller demanded, or there is none.
+
+    :param kind: the kind of record.
+    :param symbol: whose it would be.
+    :param newest_ns: the time of the newest record, in nanoseconds since 1970; None if there is none.
+    :param age: how old it is, in seconds.
+    :param max_age: how old it might have been, in seconds.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        kind: str | None = None,
+        symbol: str | None = None,
+        newest_ns: int | None = None,
+        age: float | None = None,
+        max_age: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, field="max_age", value=max_age)
+        self.kind = kind
+        self.symbol = symbol
+        self.newest_ns = newest_ns
+        self.age = age
+        self.max_age = max_age
 
 
 class SourceError(FpaError):

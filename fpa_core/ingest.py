@@ -451,7 +451,7 @@ class _File:
     def _state(self) -> tuple[int, int, int, int] | None:
         try:
             found = self._path.stat()
-        except OSError:
+        except (OSError, ValueError):  # a name with a NUL, or one that is not Unicode
             return None  # whoever reads it says so
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 

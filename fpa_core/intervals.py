@@ -43,6 +43,8 @@ def interval_text(value: str) -> str:
 
     :raises DataError: if it is not an interval or is ambiguous.
     """
+    if not isinstance(value, str):
+        raise DataError(f"value: an interval is a text such as 5m, not {value!r}", value=value)
     text = value.strip()
     lower = text.lower()
     if text.isascii() and text.isdigit():

@@ -47,6 +47,7 @@ def replay(
         source=lambda _: source,
         stream=data.stream,
         plugins=data.plugins,
+        memory=data._components._cached_reads,
         clock=clock,
     )
     stop = threading.Event()

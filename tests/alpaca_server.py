@@ -57,6 +57,7 @@ class AlpacaServer:
     :ivar requests: the requests for data so far: path and parameters.
     :ivar fixed: the text of every answer, instead of what the server has.
     :ivar muted: whether nothing is sent to subscribers, while connections stay open.
+    :ivar binary: whether updates of orders are sent in binary frames, as to paper accounts; ``trading_channels`` what can be listened to there.
     :ivar refuse: errors (code, text) to answer the next authentications with.
     """
 
@@ -66,6 +67,7 @@ class AlpacaServer:
     positions: list[dict[str, Any]] = field(factory=list)
     orders: list[dict[str, Any]] = field(factory=list)
     activities: list[dict[str, Any]] = field(factory=list)
+    corporate_actions: dict[str, list[dict[str, Any]]] = field(factory=dict)
     rows: dict[tuple[str, str], tuple[list[int], list[dict[str, Any]]]] = field(
         factory=lambda: defaultdict(lambda: ([], []))
     )
@@ -74,6 +76,8 @@ class AlpacaServer:
     requests: list[tuple[str, dict[str, str]]] = field(factory=list)
     fixed: str | None = None
     muted: bool = False
+    binary: bool = True
+    trading_channels: tuple[str, ...] = ("trade_updates",)
     remaining: int = 200
     _lock: threading.RLock = field(factory=threading.RLock)
     _subscribed: dict[ServerConnection, dict[str, set[str]]] = field(factory=dict)
@@ -94,6 +98,7 @@ class AlpacaServer:
             "data_url": f"http://127.0.0.1:{self.http_port}",
             "trading_url": f"http://127.0.0.1:{self.http_port}",
             "stream_url": f"ws://127.0.0.1:{self.ws_port}/v2/iex",
+            "orders_url": f"ws://127.0.0.1:{self.ws_port}/stream",
             "reconnect": 0.02,
         }
 
@@ -137,20 +142,29 @@ class AlpacaServer:
         for connection in subscribed:
             connection.send(payload)
 
-    def update_order(self, event: str, order: Mapping[str, Any]) -> None:
-        """Send an update of an order."""
+    def update_order(self, event: str, order: Mapping[str, Any], **more: Any) -> int:
+        """Send an update of an order; return to how many connections."""
+        return self.send_trading({"stream": "trade_updates", "data": {"event": event, "order": dict(order), **more}})
+
+    def send_trading(self, message: Mapping[str, Any]) -> int:
+        """Send a message to whoever listens to updates of orders; return to how many connections."""
         with self._lock:
             traders = list(self._traders)
         for connection in traders:
-            connection.send(
-                json.dumps({"stream": "trade_updates", "data": {"event": event, "order": dict(order)}}).encode()
-            )
+            with contextlib.suppress(ConnectionClosed, OSError):
+                connection.send(self._framed(message))
+        return len(traders)
+
+    def _framed(self, message: Mapping[str, Any]) -> str | bytes:
+        text = json.dumps(message)
+        return text.encode() if self.binary else text
 
     def drop(self, *, mid_frame: bool = False) -> int:
         """Cut all connections, perhaps in the middle of a frame; return how many there were."""
         with self._lock:
-            connections = list(self._subscribed)
+            connections = [*self._subscribed, *self._traders]
             self._subscribed.clear()
+            self._traders.clear()
         for connection in connections:
             with contextlib.suppress(OSError):
                 if mid_frame:
@@ -185,6 +199,8 @@ class AlpacaServer:
             return 200, self.positions
         if parts == ["v2", "orders"]:
             return 200, self._orders(query)
+        if parts == ["v1", "corporate-actions"]:
+            return 200, self._corporate_actions(query)
         if parts[:2] == ["v2", "stocks"] and parts[-1] == "latest":
             return 200, self._latest(parts[2], query)
         if parts[:2] == ["v2", "stocks"] and len(parts) == 3:
@@ -245,6 +261,23 @@ class AlpacaServer:
         start = ids.index(query["page_token"]) + 1 if "page_token" in query else 0
         return chosen[start : start + int(query["page_size"])]
 
+    def _corporate_actions(self, query: dict[str, str]) -> Any:
+        """Return actions by the date on which they are processed, both ends included."""
+        symbols = set(query["symbols"].split(","))
+
+        def wanted(one: Mapping[str, Any]) -> bool:
+            own = {one.get(f"{part}symbol") for part in ("", "old_", "source_", "acquiree_")}
+            return bool(own & symbols) and query["start"] <= one["process_date"] <= query["end"]
+
+        found = [(kind, one) for kind, rows in self.corporate_actions.items() for one in rows if wanted(one)]
+        found.sort(key=lambda each: each[1]["process_date"])
+        skip, limit = int(query.get("page_token") or 0), min(int(query["limit"]), self.page_rows)
+        page: dict[str, list[Any]] = {}
+        for kind, one in found[skip : skip + limit]:
+            page.setdefault(kind, []).append(one)
+        more = skip + limit < len(found)
+        return {"corporate_actions": page, "next_page_token": str(skip + limit) if more else None}
+
     # Websockets
 
     def talk(self, connection: ServerConnection) -> None:
@@ -288,15 +321,17 @@ class AlpacaServer:
 
     def _talk_trading(self, connection: ServerConnection) -> None:
         message = json.loads(connection.recv())
-        good = message["data"] == {"api_key": KEY, "secret_key": SECRET}
+        good = message["action"] == "authenticate" and message["data"] == {"key_id": KEY, "secret_key": SECRET}
         status = "authorized" if good else "unauthorized"
-        connection.send(json.dumps({"stream": "authorization", "data": {"status": status, "action": "authenticate"}}))
+        answer = {"stream": "authorization", "data": {"status": status, "action": "authenticate"}}
+        connection.send(self._framed(answer))
         try:
             while good:
-                json.loads(connection.recv())
+                wanted = json.loads(connection.recv())["data"]["streams"]
                 with self._lock:
                     self._traders.add(connection)
-                connection.send(json.dumps({"stream": "listening", "data": {"streams": ["trade_updates"]}}))
+                listed = [name for name in wanted if name in self.trading_channels]
+                connection.send(self._framed({"stream": "listening", "data": {"streams": listed}}))
                 with self._changed:
                     self.subscriptions += 1
                     self._changed.notify_all()

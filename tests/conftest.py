@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import postgres_server as postgres
 import pytest
+import redis_server as redis
 from hypothesis import HealthCheck, Phase, settings
 
 from fpa_core.protocols import StoreBackend
@@ -97,3 +99,27 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("FPA_") and name not in {"FPA_SHARED_DATA", "FPA_HYPOTHESIS"}:
             monkeypatch.delenv(name)
+
+
+# The servers that several modules of tests use: each is started once, when it is first needed.
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[redis.RedisServer]:
+    """Start one server."""
+    with redis.or_skip(), contextlib.ExitStack() as stack:
+        yield stack.enter_context(redis.running())
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[list[redis.RedisServer]]:
+    """Start a cluster of three masters."""
+    with redis.or_skip(), contextlib.ExitStack() as stack:
+        yield stack.enter_context(redis.cluster())
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """Start a PostgreSQL server."""
+    with postgres.or_skip(), contextlib.ExitStack() as stack:
+        yield stack.enter_context(postgres.running())

@@ -81,7 +81,9 @@ class RedisServer:
         self.folder = folder
         self.port = port
         self._watches = watches
-        self._settings = {} if watches else {"save": "", "appendonly": "no"} | settings
+        # A replica gets its copy, and a first message after it, at once; a cluster counts no replica without one.
+        own = {"save": "", "appendonly": "no", "repl-diskless-sync-delay": "0", "repl-ping-replica-period": "1"}
+        self._settings = {} if watches else own | settings
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -156,20 +158,21 @@ def watched() -> Iterator[tuple[RedisServer, RedisServer, RedisServer]]:
     """Run a server, its replica, and a Sentinel that replaces the one by the other."""
     folder = Path(tempfile.mkdtemp(prefix="fpa-redis-sentinel-"))
     leader = RedisServer(folder / "leader", free_port())
-    replica = RedisServer(
-        folder / "replica", free_port(), replicaof=f"127.0.0.1 {leader.port}", repl_diskless_sync_delay="0"
-    )
+    replica = RedisServer(folder / "replica", free_port(), replicaof=f"127.0.0.1 {leader.port}")
     sentinel = RedisServer(folder / "sentinel", free_port(), watches=leader)
     servers = (leader, replica, sentinel)
     try:
-        for server in servers:
-            server.start()
+        leader.start()
+        replica.start()
         end = time.monotonic() + PATIENCE
-        while b"master_link_status:up" not in replica.said("INFO", "replication") or str(
-            replica.port
-        ).encode() not in sentinel.said("SENTINEL", "REPLICAS", "market"):
+        while b"master_link_status:up" not in replica.said("INFO", "replication"):
             if time.monotonic() > end:
                 raise UnavailableError("the replica did not find its leader")
+            time.sleep(0.05)
+        sentinel.start()  # it asks a leader for its replicas at once, and then every ten seconds
+        while str(replica.port).encode() not in sentinel.said("SENTINEL", "REPLICAS", "market"):
+            if time.monotonic() > end:
+                raise UnavailableError("the Sentinel did not find the replica")
             time.sleep(0.05)
         yield servers
     finally:
@@ -179,10 +182,15 @@ def watched() -> Iterator[tuple[RedisServer, RedisServer, RedisServer]]:
 
 
 @contextlib.contextmanager
-def cluster(masters: int = 3, replica_of: str | None = None) -> Iterator[list[RedisServer]]:
-    """Run a cluster of masters until the context ends; the last node is a replica of the master of a key, if one is named."""
+def cluster(
+    masters: int = 3, replica_of: str | None = None, *, node_timeout: float = 2.0
+) -> Iterator[list[RedisServer]]:
+    """Run a cluster of masters until the context ends; the last node is a replica of the master of a key, if one is named.
+
+    :param node_timeout: seconds after which a node that does not answer is believed to be gone.
+    """
     folder = Path(tempfile.mkdtemp(prefix="fpa-redis-cluster-"))
-    settings = {"cluster-enabled": "yes", "cluster-node-timeout": "2000"}
+    settings = {"cluster-enabled": "yes", "cluster-node-timeout": str(int(node_timeout * 1000))}
     count = masters + (replica_of is not None)
     nodes = [RedisServer(folder / str(number), free_port(bus=True), **settings) for number in range(count)]
     try:

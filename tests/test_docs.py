@@ -417,7 +417,7 @@ def test_every_exception_is_documented():
 PUBLIC = {
     "DataLayer": (fpa_core.DataLayer, set()),
     "DataStore": (fpa_core.DataStore, set()),
-    "Selection": (Selection, {"rows", "query"}),
+    "Selection": (Selection, {"rows", "query", "freshness"}),
     "DataCache": (fpa_core.DataCache, set()),
     "DataValidator": (fpa_core.DataValidator, set()),
     "ValidationResult": (fpa_core.ValidationResult, set()),

@@ -23,6 +23,7 @@ __all__ = [
     "Width",
     "check_prices",
     "empty_schema",
+    "fits",
     "floats",
     "narrowed",
     "peak",
@@ -183,6 +184,14 @@ def peak(integers: pa.Array) -> int:
     ends = pc.min_max(integers)
     least, most = ends["min"].as_py(), ends["max"].as_py()
     return 0 if least is None else max(-least, most)
+
+
+def fits(integers: pa.Array, bound: int) -> bool:
+    """Return whether the magnitude of all integers of 64 bits is below *bound*."""
+    if integers.null_count or not len(integers) or bound > 2**63 - 1:
+        return peak(integers) < bound
+    numbers = np.frombuffer(integers.buffers()[1], np.int64, len(integers), 8 * integers.offset)
+    return bool(-bound < numbers.min() and numbers.max() < bound)  # half of the time that Arrow takes
 
 
 def _converted(array: pa.Array, scale: int | None, wanted: pa.Field) -> pa.Array:

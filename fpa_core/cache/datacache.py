@@ -59,6 +59,7 @@ class DataCache:
     :param stale_if_error: for how long a stale value is served if its loader raises.
     :param sweep_every: how often a thread frees expired entries; None for no thread: then writing frees them, and :meth:`purge`.
     :param clock: seconds; by default the wall clock if entries outlive the process or are shared, else the monotonic clock.
+    :ivar is_shared: whether other processes use the same entries.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class DataCache:
         self._bulk = BulkLoading(self._loading)
         self._under_way = self._loading.flights.under_way
         self._removals = Removals(backend, self._prefix)
-        self._shared = Capability.SHARED in backend.capabilities
+        self.is_shared = Capability.SHARED in backend.capabilities
         self._closed = False
         # Fast paths of `get` and `set`, for values that are not encoded and a clock that is never set back.
         quick = not (self._reader.encodes or self._reader.outlives)
@@ -110,7 +111,11 @@ class DataCache:
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value, or *default* if there is no usable one."""
-        entry = self._quick(self._prefix + key)
+        try:
+            entry = self._quick(self._prefix + key)
+        except TypeError:
+            self._full(key)  # raises for a key that is no text
+            raise
         if entry is not None and not entry.tags and ((due := entry.expires_at) is None or self._clock() < due):
             entry.uses += 1
             self._hit()
@@ -132,7 +137,7 @@ class DataCache:
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values found, by key, in the order of *keys*."""
         values: dict[str, Any] = {}
-        wanted = {self._full(key): key for key in keys}
+        wanted = self._full_names(keys)
         for full, found in self._reader.find_many(list(wanted)).items():
             self._reader.count(found)
             if isinstance(found, Found):
@@ -357,6 +362,8 @@ class DataCache:
 
     def purge(self, limit: int | None = None) -> int:
         """Drop expired entries, at most *limit*, and return how many; backends also do so when they are written to."""
+        if limit is not None and not isinstance(limit, int):
+            raise CacheError(f"limit: a whole number is needed, not {limit!r}")
         return self._backend.purge(self._clock(), limit)
 
     # Listeners, statistics, closing
@@ -410,6 +417,8 @@ class DataCache:
         *,
         jitter: float | None = None,
     ) -> Request:
+        if not callable(loader):
+            raise CacheError(f"the loader of {key!r} cannot be called: it is {loader!r}")
         return Request(self._full(key), loader, ttl, self._reader.tag_names(tags), kind, jitter)
 
     def _many(
@@ -420,13 +429,19 @@ class DataCache:
         tags: Iterable[str],
         kind: str | None,
     ) -> BulkRequest:
-        return BulkRequest({self._full(key): key for key in keys}, loader, ttl, self._reader.tag_names(tags), kind)
+        return BulkRequest(self._full_names(keys), loader, ttl, self._reader.tag_names(tags), kind)
 
     def _warmer(
         self, get: Callable[[Request], Any], ttl: Ttl | Unset, tags: Iterable[str], kind: str | None
     ) -> Callable[[str, Callable[[], Any]], Any]:
         names = tuple(tags)
         return lambda key, load: get(self._request(key, load, ttl, names, kind, jitter=WARM_JITTER))
+
+    def _full_names(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return keys by their names with the prefix."""
+        if isinstance(keys, str) or not isinstance(keys, Iterable):
+            raise CacheError(f"keys are a collection of texts; write ({keys!r},) for one")
+        return {self._full(key): key for key in keys}
 
     def _full(self, key: str) -> str:
         if not isinstance(key, str):
@@ -447,7 +462,7 @@ class DataCache:
 
     def _end_copies(self, fence: str) -> None:
         """Bump the fence again: another process may have copied the entry between the first bump and the removal."""
-        if self._shared:
+        if self.is_shared:
             self._backend.bump([fence])
 
     def _remove(self, full: str, cause: RemovalCause) -> bool:

@@ -131,7 +131,7 @@ class EntryReader:
 
     def tag_names(self, tags: Iterable[str]) -> list[str]:
         """Return *tags* with the prefix."""
-        if isinstance(tags, str):
+        if isinstance(tags, str) or not isinstance(tags, Iterable):
             raise CacheError(f"tags are a collection of texts; write ({tags!r},) for one")
         names = list(tags)
         for tag in names:

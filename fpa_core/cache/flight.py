@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
@@ -109,6 +108,8 @@ class Flights:
 
     async def wait_async(self, flight: Flight) -> Any:
         """Return the result of the flight without blocking the event loop; raises as :meth:`wait` does."""
+        import asyncio  # whoever waits so has it; the command line has not
+
         with self._awaiting(_leading.get(), (flight,)):
             # Shielded: a waiter that is cancelled must not cancel the others' future.
             return await asyncio.shield(asyncio.wrap_future(flight.future))

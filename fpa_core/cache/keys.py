@@ -52,10 +52,12 @@ class Pattern:
     """A compiled pattern.
 
     :ivar prefix: the literal text every match begins with.
-    :raises CacheError: if the pattern ends in a backslash.
+    :raises CacheError: if the pattern is no text, or ends in a backslash.
     """
 
     def __init__(self, pattern: str) -> None:
+        if not isinstance(pattern, str):
+            raise CacheError(f"a pattern is a text, not {pattern!r}")
         literal: list[str] = []
         regex: list[str] = []
         wild = False

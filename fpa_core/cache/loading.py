@@ -7,14 +7,13 @@ began before it. Both hold across processes if the backend is shared.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
@@ -25,6 +24,9 @@ from fpa_core.cache.keys import fences_of
 from fpa_core.cache.stats import Count
 from fpa_core.cache.ttl import Ttl, Unset
 from fpa_core.cache.values import copy_out, freeze
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["Loading", "Request", "miss_reason_of"]
 
@@ -199,6 +201,8 @@ class Loading:
         async def quietly() -> None:
             with contextlib.suppress(Exception):
                 await refresh
+
+        import asyncio
 
         task = asyncio.get_running_loop().create_task(quietly())
         self._tasks.add(task)

@@ -133,7 +133,11 @@ class Lifetimes:
             return ttl
         if negative and self.negative is not UNSET:
             return self.negative
-        return self.default if kind is None else self.kinds.get(kind, self.default)
+        if kind is None:
+            return self.default
+        if not isinstance(kind, str):
+            raise CacheError(f"kind: a text is needed, not {kind!r}")
+        return self.kinds.get(kind, self.default)
 
     def expiry(self, now: float, ttl: Ttl, jitter: float | None = None) -> Expiry | None:
         """Return the expiry times of a value stored at *now*; None if it is not to be stored.
@@ -155,7 +159,7 @@ class Lifetimes:
         if isinstance(ttl, float | int | str | timedelta):
             return duration(ttl, "ttl")
         if not isinstance(ttl, datetime):
-            if not callable(ttl):
+            if not callable(ttl) or isinstance(ttl, type):
                 raise _no_lifetime(ttl)
             ttl = ttl(datetime.fromtimestamp(self.wall(), UTC))
         return _aware(ttl).timestamp() - self.wall()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -59,6 +58,8 @@ async def awarm(
     workers: int,
 ) -> WarmReport:
     """Warm with at most *workers* loads at once on the running event loop; the parameters are those of :func:`warm`."""
+    import asyncio
+
     _check(workers)
     free = asyncio.Semaphore(workers)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import after_commit, json_option, note, print_json, say, when
+from fpa_core.cli.output import after_commit, json_option, note, print_json, print_results, say, when
 from fpa_core.cli.tables import table, wide_option
 from fpa_core.exceptions import ConfigError
 
@@ -29,7 +29,7 @@ def batches(app: App, /, limit: int, as_json: bool) -> None:
         found = data.store.batches(limit=limit)
     if as_json:
         entries = [asdict(batch) | {"recorded": when(batch.recorded_ns)} for batch in found]
-        print_json(entries)
+        print_results(entries)
         return
     counts = ("read", "inserted", "duplicate", "revised", "quarantined", "deleted")
     rows = [
@@ -56,7 +56,7 @@ def undo(app: App, /, batch: int, as_json: bool) -> None:
         receipt = data.store.undo(batch)
     with after_commit(f"batch {batch} was undone by batch {receipt.batch}"):
         if as_json:
-            print_json(receipt.as_dict())
+            print_results([receipt.as_dict()])
         else:
             say("; ".join(receipt.notes) + f" (as batch {receipt.batch})")
 
@@ -72,7 +72,7 @@ def plugins(app: App, /, as_json: bool) -> None:
     with app.open() as data:
         reports = data.plugins.plugins
     if as_json:
-        print_json([asdict(report) for report in reports])
+        print_results(map(asdict, reports))
         return
     rows = [
         [
@@ -116,13 +116,7 @@ def config_show(app: App, /, as_json: bool) -> None:
         found = settings(data.config)
         path = data.config.path
     if as_json:
-        print_json(
-            {
-                "file": None if path is None else str(path),
-                "env": data.config.env,
-                "settings": [asdict(s) for s in found],
-            }
-        )
+        print_results(map(asdict, found), file=None if path is None else str(path), env=data.config.env)
         return
     say(f"file: {path or 'none (defaults)'}; env: {data.config.env or 'none'}")
     table("", ["key", "value", "from"], [[one.key, one.value, one.origin] for one in found])
@@ -162,20 +156,23 @@ def config_check(app: App, /, as_json: bool) -> None:
 
     tree = config.load(app.config, env=app.env)
     problems: dict[str, object] = {}
-    for env in (tree.env, *(each for each in tree.environments if each != tree.env)):
+    checked = (tree.env, *(each for each in tree.environments if each != tree.env))
+    for env in checked:
         # Without an overlay the base alone is checked.
         chosen = env == tree.env
-        checked = tree if chosen else config.load(app.config, env=env, demand_variables=False)
+        merged = tree if chosen else config.load(app.config, env=env, demand_variables=False)
         try:
-            section = checked.plugins
-            structured(checked, PluginManager(block=section.block, required=section.required, strict=section.strict))
+            section = merged.plugins
+            manager = PluginManager(block=section.block, required=section.required, strict=section.strict)
+            manager.load()  # two rules of one id are found here, not by the first ingest
+            structured(merged, manager)
         except ConfigError as error:
             problems |= {str(problem): problem for problem in error.problems or (error.message,)}
     if problems:
         config.fail(list(problems.values()))
     if as_json:
         file = None if tree.path is None else str(tree.path)
-        print_json({"valid": True, "file": file, "env": tree.env, "environments": list(tree.environments)})
+        print_results(({"env": env, "valid": True} for env in checked), file=file, env=tree.env, valid=True)
     else:
         overlays = f", with {', '.join(tree.environments)}" if tree.environments else ""
         say(f"{tree.path or 'defaults (no fpa.toml)'}: valid{overlays}")

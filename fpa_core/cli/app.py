@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core import exceptions
+from fpa_core.cli import completing
 from fpa_core.cli.output import (
     OutputError,
     conceal,
     masked,
     note,
     open_standard_streams,
-    print_json,
+    print_results,
     show_error,
     writing,
 )
@@ -32,7 +33,7 @@ from fpa_core.exceptions import FpaError
 if TYPE_CHECKING:
     from fpa_core.layer import DataLayer
 
-__all__ = ["EXIT_CODES", "NOTHING_STORED", "App", "cli", "main"]
+__all__ = ["EXIT_CODES", "NOTHING_STORED", "App", "cli", "error_values", "main"]
 
 
 class UsageError(FpaError):
@@ -79,10 +80,10 @@ _COMMANDS = {
     "portfolio": ("fpa_core.cli.portfolio", "Show what accounts hold, have earned, and are worth."),
     "inventory": ("fpa_core.cli.data", "Show what is stored: rows, first and last time."),
     "history": ("fpa_core.cli.sources", "Fetch the history of symbols from a source."),
-    "stream": ("fpa_core.cli.sources", "Store what a source delivers live."),
-    "sync": ("fpa_core.cli.sources", "Store the account of a source."),
+    "stream": ("fpa_core.cli.live", "Store what a source delivers live."),
+    "sync": ("fpa_core.cli.live", "Store the account of a source."),
     "coverage": ("fpa_core.cli.sources", "Show which ranges of time were fetched."),
-    "gaps": ("fpa_core.cli.sources", "Show what was not fetched yet."),
+    "gaps": ("fpa_core.cli.sources", "Show gaps between stored rows, or what was not fetched yet."),
     "backfill": ("fpa_core.cli.sources", "Plan what is missing, and fetch it."),
     "batches": ("fpa_core.cli.admin", "List the stored batches, latest first."),
     "undo": ("fpa_core.cli.admin", "Undo a batch."),
@@ -189,7 +190,12 @@ def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
     envvar="FPA_CONFIG",
     help="The configuration file. Default: fpa.toml in this folder or a parent.",
 )
-@click.option("--env", metavar="NAME", help="The overlay [env.NAME] to use. Default: the variable FPA_ENV.")
+@click.option(
+    "--env",
+    metavar="NAME",
+    shell_complete=completing.environments,
+    help="The overlay [env.NAME] to use. Default: the variable FPA_ENV.",
+)
 @click.option(
     "--log-level",
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
@@ -212,7 +218,7 @@ def main(arguments: list[str] | None = None) -> None:
         known = _usage_error(error) if isinstance(error, click.ClickException) else error
         show_error(known)
         if "--json" in (sys.argv[1:] if arguments is None else arguments) and not isinstance(known, OutputError):
-            print_json({"error": _as_dict(known)})
+            print_results([], error=error_values(known))
         sys.exit(exit_code(known))
     except click.Abort:
         note("aborted")
@@ -249,7 +255,7 @@ def _usage_error(error: click.ClickException) -> UsageError:
     return UsageError(message[:1].lower() + message[1:], hint=hint)
 
 
-def _as_dict(error: FpaError) -> dict[str, Any]:
+def error_values(error: FpaError) -> dict[str, Any]:
     """Return an error for machines."""
     return {
         "type": type(error).__name__,

@@ -8,7 +8,7 @@ import click
 
 from fpa_core.cli.app import App
 from fpa_core.cli.files import KINDS
-from fpa_core.cli.output import json_option, print_json, progress_bar
+from fpa_core.cli.output import json_option, print_results, progress_bar
 from fpa_core.cli.tables import wide_option
 from fpa_core.cli.validate import show_result
 
@@ -35,9 +35,10 @@ def audit(app: App, /, kind: str | None, since: int | None, strict: bool, as_jso
         latest = max((batch.id for batch in data.store.batches(limit=1)), default=0)
         with progress_bar("audit") as progress:
             result = auditing.audit(data.store, data.validator, kind, since=since, progress=progress)
+    broken = not result.is_valid or (strict and bool(result.warnings))
     if as_json:
-        print_json({"kind": kind, "since": since, "latest_batch": latest} | result.as_dict())
+        print_results([{"kind": kind} | result.as_dict()], valid=not broken, since=since, latest_batch=latest)
     else:
         show_result(kind or "all records", result, stored=True)
-    if not result.is_valid or (strict and result.warnings):
+    if broken:
         sys.exit(1)

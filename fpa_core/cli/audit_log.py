@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, masked, print_json, say, when
+from fpa_core.cli.output import json_option, masked, print_results, say, when
 from fpa_core.cli.tables import table, wide_option
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def show(
         matching = (one for one in operations.audit_log() if all(getattr(one, k) == v for k, v in given.items()))
         found = list(deque(matching, maxlen=limit))[::-1]
     if as_json:
-        print_json([_as_dict(one) for one in found])
+        print_results(map(_as_dict, found))
         return
     rows = [
         [
@@ -102,7 +102,7 @@ def _show_one(operations: Operations, seq: int, *, as_json: bool) -> None:
     if as_json:
         from attrs import asdict
 
-        print_json(_as_dict(entry) | {"changes": [asdict(change) for change in changes]})
+        print_results([_as_dict(entry) | {"changes": [asdict(change) for change in changes]}])
         return
     say(f"entry {entry.seq}: {entry.action}, {when(entry.ts_ns)}")
     say(f"by {entry.user} on {entry.host}, {entry.program} (process {entry.process})")
@@ -141,7 +141,8 @@ def verify(app: App, /, as_json: bool) -> None:
         problems = [
             asdict(one) | {"where": masked(one.where), "problem": masked(one.problem)} for one in report.problems
         ]
-        print_json(asdict(report) | {"sound": report.is_sound, "problems": problems})
+        figures = {name: value for name, value in asdict(report).items() if name != "problems"}
+        print_results(problems, sound=report.is_sound, **figures)
     else:
         for one in report.problems:
             say(f"{one.severity}: {masked(one.where)}: {masked(one.problem)}")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fpa_core.cli.app import App, exit_code
+from fpa_core.cli import completing
+from fpa_core.cli.app import App, error_values, exit_code
 from fpa_core.cli.files import KINDS
-from fpa_core.cli.output import json_option, note, print_json, say
+from fpa_core.cli.output import json_option, note, print_json, print_results, say
 from fpa_core.cli.tables import table, wide_option
 from fpa_core.exceptions import FpaError
 
@@ -40,7 +41,7 @@ def cache_stats(app: App, /, as_json: bool) -> None:
     with app.open() as data:
         stats = data.cache.get_stats().as_dict() | {"backend": data.config.cache.backend}
     if as_json:
-        print_json(stats)
+        print_results([stats])
     else:
         table("", ["figure", "value"], [[name, str(value)] for name, value in stats.items()])
 
@@ -54,7 +55,7 @@ def cache_keys(app: App, /, pattern: str, as_json: bool) -> None:
     with app.open() as data:
         found = sorted(data.cache.keys(pattern))
     if as_json:
-        print_json(found)
+        print_results({"key": key} for key in found)
     else:
         for key in found:
             say(key)
@@ -70,13 +71,14 @@ def cache_get(app: App, /, key: str, as_json: bool) -> None:
         found = data.cache.lookup(key)
     if not found:
         if as_json:
-            print_json({"key": key, "found": False, "reason": found.reason})
+            print_results([{"key": key, "found": False, "reason": found.reason}])
         else:
             note(f"no value: {found.reason}")
         sys.exit(ABSENT)
     value = _plain(found.value)
     if as_json:
-        print_json({"key": key, "found": True, "age": found.age, "remaining": found.remaining, "value": value})
+        told = {"key": key, "found": True, "age": found.age, "remaining": found.remaining, "value": value}
+        print_results([told])
         return
     left = "never expires" if found.remaining is None else f"expires in {found.remaining:.1f} s"
     note(f"{found.age:.1f} s old, {left}")
@@ -121,7 +123,7 @@ def cache_invalidate(app: App, /, pattern: str | None, tags: tuple[str, ...], as
         data.cache.invalidate_tags(*tags)
         dropped = None if pattern is None else data.cache.invalidate_pattern(pattern)
     if as_json:
-        print_json({"dropped": dropped, "tags": list(tags)})
+        print_results([{"dropped": dropped, "tags": list(tags)}])
         return
     if tags:
         say(f"invalidated all entries with the tags: {', '.join(tags)}")
@@ -131,7 +133,7 @@ def cache_invalidate(app: App, /, pattern: str | None, tags: tuple[str, ...], as
 
 @cache.command("warm")
 @click.argument("kind", type=click.Choice(KINDS))
-@click.argument("symbols", nargs=-1)
+@click.argument("symbols", nargs=-1, shell_complete=completing.symbols)
 @click.option("--start", help="First time included, as in the reads to warm for.")
 @click.option("--end", help="First time excluded.")
 @click.option(
@@ -172,7 +174,7 @@ def cache_warm(
             note("the memory cache is lost when this command ends: warm it in the program, or use a disk cache")
     told = {"loaded": since.loads, "present": since.hits, "failed": failed, "seconds": time.perf_counter() - started}
     if as_json:
-        print_json(told)
+        print_results([told], error=None if error is None else error_values(error))
     else:
         say(f"{since.loads} results loaded, {since.hits} already cached, {len(failed)} failed")
         for symbol, text in failed.items():
@@ -193,6 +195,6 @@ def cache_clear(app: App, /, as_json: bool) -> None:
     with app.open() as data:
         dropped = data.cache.clear()
     if as_json:
-        print_json({"dropped": dropped})
+        print_results([{"dropped": dropped}])
     else:
         say(f"{dropped} entries removed")

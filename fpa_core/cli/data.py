@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fpa_core.cli.app import NOTHING_STORED, App, exit_code
+from fpa_core.cli import completing
+from fpa_core.cli.app import NOTHING_STORED, App, error_values, exit_code
 from fpa_core.cli.files import KINDS, file_options, said_options, targets_of
 from fpa_core.cli.output import (
     after_commit,
@@ -16,7 +18,7 @@ from fpa_core.cli.output import (
     json_option,
     note,
     objects_of,
-    print_json,
+    print_results,
     progress_bar,
     say,
     show_error,
@@ -44,11 +46,19 @@ REMEMBERED = 1_000
 @file_options
 @click.option("--origin", help="Where the data come from, such as fxcm; stored with every row.")
 @click.option(
-    "--via", metavar="SOURCE", help="Read from this source plugin; FILES are then its arguments, such as symbols."
+    "--via",
+    metavar="SOURCE",
+    shell_complete=completing.sources,
+    help="Read from this source plugin; FILES are then its arguments, such as symbols.",
 )
 @click.option("--start", help="With --via: first time included.")
 @click.option("--end", help="With --via: first time excluded.")
 @click.option("--max-rejected", metavar="0|N|P%", help="Store nothing if more rows are rejected.")
+@click.option(
+    "--covers",
+    metavar="START..END",
+    help="The file has all rows of this range, of each of its symbols; END is excluded.",
+)
 @click.option("--dry-run", is_flag=True, help="Validate all rows and store nothing.")
 @json_option
 @click.pass_obj
@@ -62,6 +72,7 @@ def ingest(
     start: str | None,
     end: str | None,
     max_rejected: str | None,
+    covers: str | None,
     **options: Any,
 ) -> None:
     """Validate FILES and store them: CSV, JSON, Parquet, Arrow or Excel, also compressed; folders and globs; - for standard input.
@@ -72,6 +83,7 @@ def ingest(
     options = said_options(options)
     _check_via(options, start=start, end=end, dry_run=dry_run)
     targets = _targets(files, options)
+    covered = _covered(covers, targets, via=options.get("via"))
     entries: list[dict[str, Any]] = []
     failed: FpaError | None = None
     with app.open(lazy=dry_run) as data:
@@ -89,6 +101,7 @@ def ingest(
                             start=start,
                             end=end,
                             max_rejected=max_rejected,
+                            covers=covered,
                             **options,
                         )
                         entry, shown = receipt.as_dict() | {"file": str(target)}, receipt
@@ -96,7 +109,7 @@ def ingest(
                 if len(targets) == 1:
                     raise
                 failed = error
-                entries.append({"file": str(target), "error": str(error)})
+                entries.append({"file": str(target), "error": error_values(error)})
                 show_error(error)
                 continue
             entries.append(entry)
@@ -104,7 +117,7 @@ def ingest(
                 with after_commit(_stored(entries)):
                     show_receipt(shown, target)
     with after_commit(_stored(entries)):
-        _show_totals(entries, as_json=as_json, dry_run=dry_run)
+        _show_totals(entries, failed, as_json=as_json, dry_run=dry_run)
     if failed is not None:
         sys.exit(exit_code(failed))
     if not dry_run and entries and all(map(_nothing_stored, entries)):
@@ -126,6 +139,23 @@ def _check_via(options: dict[str, Any], *, start: str | None, end: str | None, d
         raise click.UsageError("--dry-run validates files; it cannot be combined with --via")
 
 
+def _covered(covers: str | None, targets: Sequence[str], *, via: str | None) -> tuple[str, str] | None:
+    """Return the range that a file covers.
+
+    :raises click.UsageError: if it is none, or does not belong to one file.
+    """
+    if covers is None:
+        return None
+    start, dots, end = covers.partition("..")
+    if not (start and dots and end):
+        raise click.UsageError(f"--covers {covers} is not START..END, such as 2024-05-01..2024-06-01")
+    if via is not None:
+        raise click.UsageError("--covers is for files; `fpa history` knows what it fetched")
+    if len(targets) > 1:
+        raise click.UsageError(f"--covers is said of one file, and there are {len(targets)}; ingest them one at a time")
+    return start, end
+
+
 def _targets(files: tuple[str, ...], options: dict[str, Any]) -> list[str]:
     """Return the targets to read: files, with folders and globs expanded, or the arguments of another source."""
     if options.get("via"):
@@ -140,16 +170,12 @@ def _targets(files: tuple[str, ...], options: dict[str, Any]) -> list[str]:
     return targets
 
 
-def _show_totals(entries: list[dict[str, Any]], *, as_json: bool, dry_run: bool) -> None:
+def _show_totals(entries: list[dict[str, Any]], failed: FpaError | None, *, as_json: bool, dry_run: bool) -> None:
     """Print the totals over all files."""
-    if len(entries) == 1:
-        if as_json:
-            print_json(entries[0])
-        return
     totals = {name: sum(entry.get(name, 0) for entry in entries) for name in COUNTS}
     if as_json:
-        print_json({**totals, "batches": [entry.get("batch") for entry in entries], "files": entries})
-    elif not dry_run:
+        print_results(entries, error=None if failed is None else error_values(failed), **totals)
+    elif not dry_run and len(entries) > 1:
         say(f"{len(entries)} files: " + _counts(totals))
 
 
@@ -210,10 +236,11 @@ def show_receipt(receipt: Receipt, target: str) -> None:
 
 @click.command()
 @click.argument("kind", type=click.Choice(KINDS))
-@click.argument("symbol", required=False)
+@click.argument("symbol", required=False, shell_complete=completing.symbols)
 @click.option("--start", help="First time included: 2024-05-01, or 2024-05-01T14:30:00Z.")
 @click.option("--end", help="First time excluded.")
 @click.option("--limit", type=click.IntRange(0), help="The largest number of rows.")
+@click.option("--max-age", metavar="DURATION", help="Fail if the newest row is older, such as 15m.")
 @click.option("--latest-first", is_flag=True, help="Show the latest rows first; --limit counts from the end.")
 @click.option(
     "--order",
@@ -265,7 +292,7 @@ def query(
 
         selection = data.select(kind, symbol, limit=limit, **conditions)
         if as_json:
-            print_json(objects_of(selection.reader(prices="text")))
+            print_results(objects_of(selection.reader(prices="text")))
             return
         shape: export.Format = "csv" if form == "table" else form  # type: ignore[assignment]  # click has checked it
         if output is None:
@@ -317,11 +344,12 @@ def _show_rows(data: DataLayer, kind: str, symbol: str | None, limit: int | None
 
 
 @click.command()
-@click.argument("symbol")
+@click.argument("symbol", shell_complete=completing.symbols)
+@click.option("--max-age", metavar="DURATION", help="Fail if the newest of them is older, such as 15m.")
 @json_option
 @wide_option
 @click.pass_obj
-def latest(app: App, /, symbol: str, as_json: bool) -> None:
+def latest(app: App, /, symbol: str, max_age: str | None, as_json: bool) -> None:
     """Show the last quote and trade of SYMBOL, and its last bar of each interval."""
     from fpa_core.serialization import to_dict
 
@@ -329,8 +357,10 @@ def latest(app: App, /, symbol: str, as_json: bool) -> None:
         found = [record for kind in ("quotes", "trades") if (record := data.store.latest(symbol, kind)) is not None]
         intervals = sorted({bar.interval for bar in data.select("bars", symbol)})
         found += [data.select("bars", symbol, interval=each, limit=1, latest_first=True).first() for each in intervals]
+        if max_age is not None:
+            _check_age(data, symbol, found, max_age)
     if as_json:
-        print_json({"symbol": symbol, "latest": [{"kind": _kind(one)} | to_dict(one) for one in found]})
+        print_results({"kind": _kind(one)} | to_dict(one) for one in found)
         return
     rows = []
     for record in found:
@@ -339,6 +369,21 @@ def latest(app: App, /, symbol: str, as_json: bool) -> None:
             [_kind(record), values.pop("timestamp"), ", ".join(f"{k} {v}" for k, v in values.items() if k != "symbol")]
         )
     table(symbol, ["kind", "timestamp", "values"], rows, empty="nothing stored")
+
+
+def _check_age(data: DataLayer, symbol: str, found: Sequence[Any], max_age: str) -> None:
+    """Check that the newest of some records is fresh.
+
+    :raises StaleDataError: if it is not, or there is none.
+    """
+    from fpa_core.kinds import QUOTES, kind_of
+    from fpa_core.numbers import to_seconds
+    from fpa_core.store.freshness import Freshness
+
+    newest = max(found, key=lambda record: record.ts_ns, default=None)
+    kind = QUOTES if newest is None else kind_of(newest)
+    demanded = Freshness(to_seconds(max_age, "--max-age"), max_age, data.store.writer.clock)
+    demanded.check_record(kind, symbol, newest)
 
 
 def _kind(record: Any) -> str:
@@ -360,6 +405,6 @@ def inventory(app: App, /, kind: str | None, as_json: bool) -> None:
         (extent.kind, extent.subject, extent.rows, when(extent.first_ns), when(extent.last_ns)) for extent in extents
     ]
     if as_json:
-        print_json([dict(zip(("kind", "symbol", "rows", "first", "last"), row, strict=True)) for row in rows])
+        print_results(dict(zip(("kind", "symbol", "rows", "first", "last"), row, strict=True)) for row in rows)
     else:
         table("", ["kind", "symbol", "rows", "first", "last"], rows, empty="nothing stored yet")

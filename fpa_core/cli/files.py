@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fpa_core.cli import completing
 from fpa_core.cli.app import App, exit_code
-from fpa_core.cli.output import json_option, print_json, say, show_error
+from fpa_core.cli.output import json_option, print_results, say, show_error
 from fpa_core.cli.tables import table, wide_option
 from fpa_core.exceptions import DataError, FpaError
 
@@ -105,7 +106,11 @@ def reading_options(command: Any) -> Any:
             "--kind", type=click.Choice(KINDS), help="The kind of the records. Default: detected from the columns."
         ),
         click.option(
-            "--as", "format", metavar="FORMAT", help="The file format, one of `fpa formats`. Default: detected."
+            "--as",
+            "format",
+            metavar="FORMAT",
+            shell_complete=completing.formats,
+            help="The file format, one of `fpa formats`. Default: detected.",
         ),
     ):
         command = option(command)
@@ -194,7 +199,7 @@ def sniff(app: App, /, files: tuple[str, ...], as_json: bool, **options: Any) ->
                 if not as_json:
                     _show(each)
     if as_json:
-        print_json(entries)
+        print_results(entries)
     if failed is not None:
         sys.exit(exit_code(failed))
 
@@ -271,7 +276,7 @@ def _parts(found: Sniffed) -> list[str]:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completing.formats)
 @json_option
 @wide_option
 @click.pass_obj
@@ -285,7 +290,7 @@ def formats(app: App, /, name: str | None, as_json: bool) -> None:
         raise DataError(f"unknown format {name!r}", hint=did_you_mean(name, known))
     chosen = {each: offer for each, offer in sorted(known.items()) if name in (None, each)}
     if as_json:
-        print_json([_as_dict(offer) for offer in chosen.values()])
+        print_results(map(_as_dict, chosen.values()))
     elif name is None:
         table(
             "",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, masked, print_json, say, work_bar
+from fpa_core.cli.output import json_option, masked, print_results, say, work_bar
 from fpa_core.cli.tables import table, wide_option
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def copy(app: App, /, to_env: str, as_json: bool) -> None:
     with app.open(existing=True) as data, app.of(to_env).open() as other, work_bar("copy") as tick:
         found = data.operations.copy(other.operations, tick=tick)
     if as_json:
-        print_json(_as_dict(found))
+        _print(found, "parts")
         return
     say(f"{masked(found.here)} was copied to {masked(found.there)}")
     _show_totals(found)
@@ -65,7 +65,7 @@ def diff(app: App, /, to_env: str, as_json: bool) -> None:
     ):
         found = data.operations.diff(other.operations, tick=tick)
     if as_json:
-        print_json(_as_dict(found))
+        _print(found, "differences")
     else:
         say(f"here: {masked(found.here)}; there: {masked(found.there)}")
         _show_differences(found)
@@ -74,8 +74,12 @@ def diff(app: App, /, to_env: str, as_json: bool) -> None:
         sys.exit(DIFFERENT)
 
 
-def _as_dict(found: Comparison) -> dict[str, object]:
-    return found.as_dict() | {"here": masked(found.here), "there": masked(found.there)}
+def _print(found: Comparison, what: str) -> None:
+    """Print the parts or the differences for machines, and what is said of all of them."""
+    told = found.as_dict()
+    names = ("equal", "seconds")
+    summary = {name: told[name] for name in names} | {"here": masked(found.here), "there": masked(found.there)}
+    print_results(told[what], **summary)
 
 
 def _show_totals(found: Comparison) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, masked, note, print_json, say, when, work_bar
+from fpa_core.cli.output import json_option, masked, note, print_results, say, when, work_bar
 from fpa_core.cli.tables import table, wide_option
 
 if TYPE_CHECKING:
@@ -38,23 +38,19 @@ def check(app: App, /, repair: bool, as_json: bool) -> None:
     with app.open(existing=True) as data, work_bar("check") as tick:
         report = data.operations.check(repair=repair, tick=tick)
     if as_json:
-        print_json(_check_as_dict(report))
+        print_results(
+            _problems(report), sound=not report.errors, checked=dict(report.checked), seconds=round(report.seconds, 3)
+        )
     else:
         _show_check(report)
     if report.errors:
         sys.exit(ERRORS_FOUND)
 
 
-def _check_as_dict(report: CheckReport) -> dict[str, Any]:
+def _problems(report: CheckReport) -> list[dict[str, Any]]:
     from attrs import asdict
 
-    problems = [asdict(one) | {"where": masked(one.where), "problem": masked(one.problem)} for one in report.problems]
-    return {
-        "sound": not report.errors,
-        "problems": problems,
-        "checked": dict(report.checked),
-        "seconds": round(report.seconds, 3),
-    }
+    return [asdict(one) | {"where": masked(one.where), "problem": masked(one.problem)} for one in report.problems]
 
 
 def _show_check(report: CheckReport) -> None:
@@ -81,7 +77,7 @@ def backup(app: App, /, dest: Path | None, keep: int | None, as_json: bool) -> N
     with app.open(existing=True) as data, work_bar("backup") as tick:
         made = data.operations.backup(dest, keep=keep, tick=tick)
     if as_json:
-        print_json(_backup_as_dict(made) | {"removed": [str(path) for path in made.removed]})
+        print_results([_backup_as_dict(made)], removed=[masked(str(path)) for path in made.removed])
         return
     rows = sum(contents.rows for contents in made.manifest.kinds.values())
     say(f"{masked(str(made.path))}: {made.manifest.bytes:,} bytes, {rows:,} rows of {made.manifest.batches:,} batches")
@@ -105,7 +101,7 @@ def backups(app: App, /, folder: Path | None, as_json: bool) -> None:
     with app.open() as data:
         found = data.operations.backups(folder)
     if as_json:
-        print_json([_backup_as_dict(one) for one in found])
+        print_results(map(_backup_as_dict, found))
         return
     rows = [
         [masked(str(one.path)), when(one.manifest.made_ns), one.manifest.bytes, one.manifest.batches] for one in found
@@ -122,7 +118,7 @@ def verify(app: App, /, backup: Path, as_json: bool) -> None:
     with app.open() as data, work_bar("verify") as tick:
         found = data.operations.verify(backup, tick=tick)
     if as_json:
-        print_json(_backup_as_dict(found))
+        print_results([_backup_as_dict(found)])
     else:
         say(f"{found.path}: sound, made at {when(found.manifest.made_ns)}")
 
@@ -139,7 +135,8 @@ def restore(app: App, /, backup: Path, replace: bool, as_json: bool) -> None:
     with app.open() as data, work_bar("restore") as tick:
         done = data.operations.restore(backup, replace=replace, tick=tick)
     if as_json:
-        print_json({"path": masked(str(done.path)), "aside": None if done.aside is None else masked(str(done.aside))})
+        aside = None if done.aside is None else masked(str(done.aside))
+        print_results([{"path": masked(str(done.path)), "aside": aside}])
         return
     say(f"{masked(str(done.path))} is the backup of {when(done.manifest.made_ns)} now")
     if done.aside is not None:
@@ -154,7 +151,7 @@ def compact(app: App, /, as_json: bool) -> None:
     with app.open(existing=True) as data:
         before, after = data.operations.compact()
     if as_json:
-        print_json({"before": before.bytes, "after": after.bytes, "freed": before.bytes - after.bytes})
+        print_results([{"before": before.bytes, "after": after.bytes, "freed": before.bytes - after.bytes}])
     else:
         say(f"{before.bytes:,} bytes before, {before.free:,} of them free; {after.bytes:,} bytes after")
 
@@ -168,7 +165,7 @@ def migrate(app: App, /, plan: bool, as_json: bool) -> None:
     with app.open() as data:
         planned = data.operations.plan() if plan else data.operations.migrate()
     if as_json:
-        print_json(_plan_as_dict(planned))
+        print_results([_plan_as_dict(planned)])
         return
     if not planned.steps:
         say(f"{masked(str(planned.path))}: the schema is {planned.version}, the present one")

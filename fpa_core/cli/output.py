@@ -8,7 +8,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
@@ -34,6 +34,7 @@ __all__ = [
     "objects_of",
     "open_standard_streams",
     "print_json",
+    "print_results",
     "progress_bar",
     "say",
     "show_error",
@@ -48,7 +49,7 @@ BROKEN_PIPE = 141
 """The exit code after the reader of a pipe has closed it, as in shells: 128 plus the signal number."""
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines: results, summary, error.")
 """The option of every command with machine-readable output."""
 
 
@@ -117,8 +118,18 @@ def print_json(value: Any) -> None:
         click.echo(json_text(value, indent=2 if sys.stdout.isatty() else None))
 
 
+def print_results(results: Iterable[Any], *, error: Mapping[str, Any] | None = None, **summary: Any) -> None:
+    """Print what ``--json`` asks for, in the one form that every command has: ``{"results", "summary", "error"}``.
+
+    :param results: an object for each thing that the command is about: rows, files, batches.
+    :param error: what ended the command, after these results.
+    :param summary: what is said of all results together.
+    """
+    print_json({"results": list(results), "summary": summary, "error": error})
+
+
 def objects_of(reader: pa.RecordBatchReader) -> list[Any]:
-    """Return the rows of a table as :func:`print_json` takes them: as JSON Lines has them."""
+    """Return the rows of a table as objects: as JSON Lines has them."""
     import json
 
     from fpa_core.export import write_table

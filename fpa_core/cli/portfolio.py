@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fpa_core.cli import completing
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, print_json, say, when
+from fpa_core.cli.output import json_option, print_results, say, when
 from fpa_core.cli.tables import table, wide_option
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 METHODS = ["fifo", "lifo", "average"]
 PERIODS = ["day", "month", "year"]
 
-_account = click.argument("account", required=False)
+_account = click.argument("account", required=False, shell_complete=completing.accounts)
 _as_of = click.option("--as-of", metavar="TIME", help="Count what happened up to this time. Default: now.")
 _start = click.option("--start", metavar="TIME", help="Begin at this time. Default: with the account.")
 _end = click.option("--end", metavar="TIME", help="End at this time. Default: now.")
@@ -84,7 +85,7 @@ def positions(app: App, /, as_json: bool, prices: Sequence[str], **asked: Any) -
     with app.open() as data:
         found = data.portfolio.positions(prices=_pairs(prices, "--price"), **asked)
     if as_json:
-        print_json([_as_dict(one) for one in found])
+        print_results(map(_as_dict, found))
         return
     names = ["symbol", "quantity", "average", "price", "value", "unrealized", "currency", "snapshot", "difference"]
     rows = [
@@ -110,7 +111,7 @@ def lots(app: App, /, as_json: bool, **asked: Any) -> None:
     with app.open() as data:
         found = data.portfolio.lots(**asked)
     if as_json:
-        print_json([_as_dict(one) for one in found])
+        print_results(map(_as_dict, found))
         return
     names = ["symbol", "opened", "quantity", "price", "cost", "currency", "fill"]
     rows = [
@@ -139,7 +140,7 @@ def realized(app: App, /, as_json: bool, by: Grouping | None, **asked: Any) -> N
     with app.open() as data:
         found = data.portfolio.realized(by=by, **asked)
     if as_json:
-        print_json([_as_dict(one) for one in found])
+        print_results(map(_as_dict, found))
     elif by is not None:
         _table(
             [by, "realized", "currency"], [(one.key, _money(one.realized), one.currency) for one in found], "nothing"
@@ -177,7 +178,7 @@ def pnl(app: App, /, as_json: bool, by: Grouping, prices: Sequence[str], rates: 
     with app.open() as data:
         found = data.portfolio.pnl(by=by, **asked)
     if as_json:
-        print_json([_as_dict(one) for one in found])
+        print_results(map(_as_dict, found))
         return
     amounts = [
         "realized",
@@ -214,7 +215,7 @@ def equity(app: App, /, as_json: bool, prices: Sequence[str], rates: Sequence[st
     with app.open() as data:
         found = data.portfolio.equity(**asked)
     if as_json:
-        print_json([_as_dict(one) for one in found])
+        print_results(map(_as_dict, found))
         return
     rows = [
         (when(one.ts_ns)[:10], *map(_money, (one.cash, one.market_value, one.equity, one.external)), one.currency)
@@ -245,7 +246,7 @@ def returns(app: App, /, as_json: bool, prices: Sequence[str], rates: Sequence[s
     with app.open() as data:
         rate = data.portfolio.returns(**asked)
     if as_json:
-        print_json({"method": asked["method"], "return": _text(rate)})
+        print_results([{"method": asked["method"], "return": _text(rate)}])
     else:
         say(f"{_text(rate * 100, 4)} %{' a year' if asked['method'] == 'money_weighted' else ''}")
 
@@ -263,7 +264,7 @@ def history(app: App, /, order: str, account: str | None, as_json: bool) -> None
     with app.open() as data:
         found = data.portfolio.history(order, account)
     if as_json:
-        print_json([_as_dict(one) | {"order": to_dict(one.order)} for one in found])
+        print_results(_as_dict(one) | {"order": to_dict(one.order)} for one in found)
         return
     names = ["batch", "known", "status", "quantity", "filled", "average", "updated", "until", "reason"]
     rows = [
@@ -289,7 +290,7 @@ def reconcile(app: App, /, as_json: bool, **asked: Any) -> None:
     with app.open() as data:
         found = data.portfolio.reconcile(**asked)
     if as_json:
-        print_json([_as_dict(one) | {"difference": _text(one.difference)} for one in found])
+        print_results(_as_dict(one) | {"difference": _text(one.difference)} for one in found)
     else:
         _discrepancies(found)
     if found:

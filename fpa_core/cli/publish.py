@@ -9,7 +9,7 @@ import click
 
 from fpa_core.cli.app import App
 from fpa_core.cli.files import KINDS
-from fpa_core.cli.output import json_option, print_json, progress_bar, say
+from fpa_core.cli.output import json_option, print_results, progress_bar, say
 from fpa_core.cli.tables import table, wide_option
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def publish(
             progress=progress,
         )
     if as_json:
-        print_json({"lake": lake, "tables": [each.as_dict() for each in done]})
+        print_results([each.as_dict() for each in done], lake=lake)
     elif not done:
         say("nothing is stored, so nothing was published")
     else:

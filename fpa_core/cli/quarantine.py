@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fpa_core.cli import completing
 from fpa_core.cli.app import App
 from fpa_core.cli.files import KINDS, reading_options, said_options
-from fpa_core.cli.output import after_commit, data_output, json_option, note, print_json, say, when
+from fpa_core.cli.output import after_commit, data_output, json_option, note, print_results, say, when
 from fpa_core.cli.tables import table, wide_option
 from fpa_core.protocols import State
 
@@ -32,8 +33,16 @@ def _conditions(command: Any) -> Any:
     """Add the options that select records; a record must match all that are given."""
     for option in (
         click.option("--origin", help="Only records of batches of this origin, such as files:fxcm or 'files:*'."),
-        click.option("--rule", help="Only records that broke this rule, such as quote.crossed or 'quote.*'."),
-        click.option("--symbol", help="Only records of this symbol, or of a pattern such as 'SPX*'."),
+        click.option(
+            "--rule",
+            shell_complete=completing.rule_ids,
+            help="Only records that broke this rule, such as quote.crossed or 'quote.*'.",
+        ),
+        click.option(
+            "--symbol",
+            shell_complete=completing.symbols,
+            help="Only records of this symbol, or of a pattern such as 'SPX*'.",
+        ),
         click.option("--kind", type=click.Choice(KINDS), help="Only records of this kind."),
         click.option("--batch", type=int, help="Only records that this batch quarantined."),
     ):
@@ -45,6 +54,7 @@ _ignore_rule = click.option(
     "--ignore-rule",
     "ignore_rules",
     multiple=True,
+    shell_complete=completing.rule_ids,
     metavar="RULE",
     help="Ignore this rule, and store records that break it; repeatable.",
 )
@@ -80,7 +90,7 @@ def quarantine_list(app: App, /, limit: int, state: str, as_json: bool, **condit
         found = data.quarantine.list(limit=limit, **given)
         count = data.quarantine.count(**given)
     if as_json:
-        print_json([as_dict(record) for record in found])
+        print_results(map(as_dict, found), count=count)
         return
     rows = [
         [r.id, r.batch, r.row, r.kind, r.subject, when(r.ts_ns), str(r.state), "; ".join(f["rule"] for f in r.findings)]
@@ -105,7 +115,7 @@ def quarantine_show(app: App, /, record: int, as_json: bool) -> None:
     if found is None:
         raise click.BadParameter(f"no record {record} in quarantine", param_hint="ID")
     if as_json:
-        print_json(as_dict(found))
+        print_results([as_dict(found)])
         return
     changed = "" if found.changed_by is None or found.state == State.OPEN else f" by batch {found.changed_by}"
     place = f"row {found.row} of its source"
@@ -138,7 +148,7 @@ def _answer(receipts: Any, *, as_json: bool) -> None:
     names = ("read", "inserted", "duplicate", "revised", "quarantined")
     totals = {name: sum(getattr(receipt, name) for receipt in receipts) for name in names}
     if as_json:
-        print_json({**totals, "batches": [receipt.as_dict() for receipt in receipts]})
+        print_results([receipt.as_dict() for receipt in receipts], **totals)
         return
     if not receipts:
         say("nothing to replay")
@@ -198,7 +208,7 @@ def quarantine_fix(
         receipt = data.quarantine.fix(record, values, ignore_rules=ignore_rules)
     with after_commit(f"stored: batch {receipt.batch}"):
         if as_json:
-            print_json(receipt.as_dict())
+            print_results([receipt.as_dict()])
         else:
             _show(receipt)
 
@@ -226,7 +236,7 @@ def quarantine_discard(app: App, /, ids: tuple[int, ...], yes: bool, as_json: bo
         receipt = data.quarantine.discard(**given) if found else None
     with after_commit(f"discarded: {found:,} records"):
         if as_json:
-            print_json({"discarded": found, "batch": None if receipt is None else receipt.batch})
+            print_results([] if receipt is None else [receipt.as_dict()], discarded=found)
         elif receipt is None:
             say("nothing to discard")
         else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, masked, note, print_json, say, when, work_bar
+from fpa_core.cli.output import json_option, masked, note, print_results, say, when, work_bar
 from fpa_core.cli.tables import table, wide_option
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _show_plan(plan: RetentionPlan, *, as_json: bool) -> None:
     from attrs import asdict
 
     if as_json:
-        print_json({"rows": plan.rows, "now_ns": plan.now_ns, "expired": [asdict(one) for one in plan.expired]})
+        print_results(map(asdict, plan.expired), rows=plan.rows, now_ns=plan.now_ns)
         return
     rows = [
         [
@@ -73,7 +73,7 @@ def _show_report(done: RetentionReport, *, as_json: bool) -> None:
 
     if as_json:
         steps = [asdict(step) | {"files": [masked(str(path)) for path in step.files]} for step in done.steps]
-        print_json({"rows": done.rows, "steps": steps})
+        print_results(steps, rows=done.rows)
         return
     rows = [
         [

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from fpa_core.cli import completing
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, print_json, say
+from fpa_core.cli.output import json_option, print_results, say
 from fpa_core.cli.tables import table, wide_option
 from fpa_core.display import displayed, value_text
 
@@ -26,7 +27,7 @@ def rules(ctx: click.Context, as_json: bool) -> None:
         return
     found = _rules(ctx.obj)
     if as_json:
-        print_json(found)
+        print_results(found)
         return
     rows = [
         [r["id"], ", ".join(r["kind"]), r["scope"], r["severity"] or "by symbol", _parameters(r), _owner(r)]
@@ -37,7 +38,7 @@ def rules(ctx: click.Context, as_json: bool) -> None:
 
 
 @rules.command("show")
-@click.argument("rule", metavar="ID")
+@click.argument("rule", metavar="ID", shell_complete=completing.rule_ids)
 @json_option
 @click.pass_obj
 def rules_show(app: App, /, rule: str, as_json: bool) -> None:
@@ -48,7 +49,7 @@ def rules_show(app: App, /, rule: str, as_json: bool) -> None:
     found = {entry["id"]: entry for entry in _rules(app)}
     entry = found.get(rule) or _idle(app, rule)
     if as_json:
-        print_json(entry)
+        print_results([entry])
         return
     text, meaning = _divide(entry["doc"])
     say(f"{displayed(entry['id'])}: {text}", lines=True)

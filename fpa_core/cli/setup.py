@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import json_option, print_json, say
+from fpa_core.cli.output import json_option, print_results, say
 
 __all__ = ["completion", "demo", "init"]
 
@@ -39,9 +39,10 @@ def init(folder: Path, force: bool) -> None:
 @click.option(
     "--seed", type=int, default=7, show_default=True, help="The random seed; the same seed gives the same day."
 )
+@click.option("--year", is_flag=True, help="Store a year of two accounts, too: orders, fills, dividends, splits, cash.")
 @json_option
 @click.pass_obj
-def demo(app: App, /, folder: Path, quotes: int, seed: int, as_json: bool) -> None:
+def demo(app: App, /, folder: Path, quotes: int, seed: int, year: bool, as_json: bool) -> None:
     """Generate a day of quotes, trades and a small portfolio in DIR, with valid and invalid rows, and show how the layer handles it.
 
     The database is an ordinary one: continue with `cd DIR` and `fpa inventory`.
@@ -49,10 +50,15 @@ def demo(app: App, /, folder: Path, quotes: int, seed: int, as_json: bool) -> No
     from fpa_core.demo import run
 
     summary = run(
-        folder, quotes=quotes, seed=seed, say=(lambda _: None) if as_json else _say_lines, log_level=app.log_level
+        folder,
+        quotes=quotes,
+        seed=seed,
+        year=year,
+        say=(lambda _: None) if as_json else _say_lines,
+        log_level=app.log_level,
     )
     if as_json:
-        print_json(summary)
+        print_results([summary])
 
 
 def _say_lines(text: str) -> None:

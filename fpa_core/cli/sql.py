@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import data_output, json_option, note, objects_of, print_json
+from fpa_core.cli.output import data_output, json_option, note, objects_of, print_results
 from fpa_core.cli.tables import table, wide_option
 
 __all__ = ["sql"]
@@ -51,7 +51,7 @@ def sql(
         answer = data.sql(query, list(parameters) or None)
         reader = answer.reader()
         if as_json:
-            print_json(objects_of(reader))
+            print_results(objects_of(reader))
         elif output is not None:
             chosen = export.format_of(output) if form is None else form
             rows = export.write_table(reader, output, "csv" if chosen == "table" else chosen)  # type: ignore[arg-type]  # click has checked it

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from fpa_core.cli import completing
 from fpa_core.cli.app import App
 from fpa_core.cli.moving import MOVING
 from fpa_core.cli.operating import OPERATIONS
-from fpa_core.cli.output import json_option, masked, print_json, say
+from fpa_core.cli.output import json_option, masked, print_results, say
 from fpa_core.cli.retaining import retain
 from fpa_core.cli.tables import table, wide_option
 
@@ -37,7 +38,7 @@ def store_stats(app: App, /, as_json: bool) -> None:
         told["path"] = masked(told["path"])
     kinds = told.pop("kinds", {})
     if as_json:
-        print_json(told | {"kinds": kinds})
+        print_results([{"kind": name, **figures} for name, figures in kinds.items()], **told)
         return
     for name, value in told.items():
         say(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
@@ -57,7 +58,7 @@ def store_stats(app: App, /, as_json: bool) -> None:
 
 @store.command("seal")
 @click.argument("kind", required=False, type=click.Choice(["quotes", "trades"]))
-@click.argument("symbol", required=False)
+@click.argument("symbol", required=False, shell_complete=completing.symbols)
 @json_option
 @click.pass_obj
 def store_seal(app: App, /, kind: str | None, symbol: str | None, as_json: bool) -> None:
@@ -67,6 +68,6 @@ def store_seal(app: App, /, kind: str | None, symbol: str | None, as_json: bool)
     with app.open(existing=True) as data:
         done = data.store.seal(kind, symbol=symbol)
     if as_json:
-        print_json(asdict(done))
+        print_results([asdict(done)])
     else:
         say(f"{done.rows:,} rows of {done.subjects:,} symbols sealed into {done.segments:,} segments")

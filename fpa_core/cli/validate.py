@@ -10,7 +10,7 @@ import click
 
 from fpa_core.cli.app import App
 from fpa_core.cli.files import file_options, said_options, targets_of
-from fpa_core.cli.output import json_option, note, print_json, progress_bar, say, when
+from fpa_core.cli.output import json_option, note, print_results, progress_bar, say, when
 from fpa_core.cli.tables import table, wide_option
 from fpa_core.protocols import Finding, Severity
 
@@ -23,6 +23,11 @@ __all__ = ["show_result", "validate"]
 
 @click.command()
 @file_options
+@click.option(
+    "--together",
+    is_flag=True,
+    help="Validate all FILES as one data set: series that go on in another file, and records against those of other kinds.",
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings, too.")
 @click.option(
     "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write an HTML report to FILE."
@@ -31,13 +36,25 @@ __all__ = ["show_result", "validate"]
 @wide_option
 @click.pass_obj
 def validate(
-    app: App, /, files: tuple[str, ...], strict: bool, html: Path | None, as_json: bool, **options: Any
+    app: App,
+    /,
+    files: tuple[str, ...],
+    together: bool,
+    strict: bool,
+    html: Path | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Validate FILES with the enabled rules without storing anything.
 
     The exit code is 1 if a record breaks a rule of severity error; an ingest would quarantine it.
     """
     options = said_options(options)
+    if together:
+        if html is not None:
+            raise click.UsageError("--together writes no report; leave out --html")
+        _validate_together(app, targets_of(files), options, strict=strict, as_json=as_json)
+        return
     entries: list[dict[str, Any]] = []
     reports: list[FileReport] = []
     broken = False
@@ -56,7 +73,19 @@ def validate(
     if html is not None:
         _write(html, reports)
     if as_json:
-        print_json(entries[0] if len(entries) == 1 else {"valid": not broken, "files": entries})
+        print_results(entries, valid=not broken)
+    if broken:
+        sys.exit(1)
+
+
+def _validate_together(app: App, targets: list[str], options: dict[str, Any], *, strict: bool, as_json: bool) -> None:
+    with app.open() as data, progress_bar(f"{len(targets)} files") as progress:
+        result = data.validate_together(*targets, progress=progress, **options)
+    broken = not result.is_valid or (strict and bool(result.warnings))
+    if as_json:
+        print_results([{"files": targets} | result.as_dict()], valid=not broken)
+    else:
+        show_result(f"{len(targets)} files together", result)
     if broken:
         sys.exit(1)
 
@@ -107,5 +136,6 @@ def _example(result: ValidationResult, finding: Finding | None, *, stored: bool)
     if stored:
         place = f"{finding.subject} {when(finding.ts_ns)}: "
     else:
-        place = "" if finding.row is None else f"row {finding.row + 1}: "
+        where = "" if finding.file is None else f"{Path(finding.file).name} "
+        place = "" if finding.row is None else f"{where}row {finding.row + 1}: "
     return place + result.sentence(finding)

@@ -125,7 +125,7 @@ def structure_rules(section: ValidatorSection, rules: Classes) -> ValidatorSecti
 def _with_rule_ids(tree: Tree, rules: Classes) -> Tree:
     """Return *tree* with rule ids in place of the names in variables, which cannot contain the dot of ``quote.spread``."""
     table = tree.values.get("validator", {}).get("rules", {})
-    if not isinstance(table, dict):
+    if not isinstance(table, dict) or not table:
         return tree
     by_variable = {re.sub(r"\W", "_", rule): rule for rule in rules}
     # A table with an origin comes from the file, where the id itself must be used.

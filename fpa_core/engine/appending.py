@@ -40,10 +40,12 @@ class Appender:
         self._tails: dict[Kind, dict[str, _Tail]] = {}
         self._seen: object | None = None
 
-    def begin(self) -> None:
-        """Forget what someone else may have changed since :meth:`end`."""
-        if self._seen is None or self._seen != self._database.version():
+    def begin(self) -> bool:
+        """Forget what someone else may have changed since :meth:`end`, and return whether nobody can have."""
+        alone = self._seen is not None and self._seen == self._database.version()
+        if not alone:
             self.forget()
+        return alone
 
     def end(self) -> None:
         """Note the state in which this batch leaves the database, once it has written all it will in this transaction."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from fpa_core.exceptions import DataError
@@ -11,39 +12,47 @@ from fpa_core.protocols import QuarantineQuery, Query
 __all__ = ["check_quarantine_query", "check_query", "check_values"]
 
 
-_FURTHER = ("origins", "batch", "limit")
-
-
 def check_query(query: Query) -> None:
     """Check what a query of rows asks for."""
     for subject in query.subjects or ():
         if not (type(subject) is str and subject.isascii()):
             _check("subjects", subject)
-    if query.patterns or query.equal or any(getattr(query, name) is not None for name in _FURTHER):
-        check_values({"patterns": query.patterns, **{name: getattr(query, name) for name in _FURTHER}, **query.equal})
+    if query.batch is not None or query.limit is not None or query.equal:
+        check_values({"batch": query.batch, "limit": query.limit, **query.equal})
+    if query.patterns or query.origins is not None:
+        _check_each({"patterns": query.patterns, "origins": query.origins})
 
 
 def check_quarantine_query(query: QuarantineQuery) -> None:
     """Check what a query of rejected records asks for."""
-    numbers = {"id": query.ids, "batch": query.batch, "changed_by": query.changed_by, "limit": query.limit}
-    check_values({**numbers, "symbol": query.symbols, "rule": query.rules, "origin": query.origins})
+    check_values({"batch": query.batch, "changed_by": query.changed_by, "limit": query.limit})
+    _check_each({"id": query.ids, "symbol": query.symbols, "rule": query.rules, "origin": query.origins})
 
 
 def check_values(values: Mapping[str, Any]) -> None:
-    """Check values, or tuples of them, by their names.
+    """Check values by their names; None is no value.
 
-    :raises DataError: if a number is beyond 64 bits, or a text is not valid Unicode.
+    :raises DataError: if a number is beyond 64 bits, a text is not valid Unicode, or a value is neither.
     """
-    for name, given in values.items():
-        _check(name, given)
+    for name, value in values.items():
+        _check(name, value)
 
 
-def _check(name: str, given: Any) -> None:
-    for value in given if isinstance(given, tuple) else (given,):
-        if isinstance(value, str) and not value.isascii():
+def _check_each(values: Mapping[str, Sequence[Any] | None]) -> None:
+    for name, several in values.items():
+        for value in several or ():
+            _check(name, value)
+
+
+def _check(name: str, value: Any) -> None:
+    if isinstance(value, str):
+        if not value.isascii():
             _check_text(name, value)
-        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
             raise DataError(f"{name}: {value} is beyond 64 bits", field=name, value=value)
+    elif value is not None and not isinstance(value, Decimal):
+        raise DataError(f"{name}: {value!r} is neither a text nor a number", field=name, value=value)
 
 
 def _check_text(name: str, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from operator import attrgetter
@@ -14,12 +15,12 @@ import pyarrow as pa
 from attrs import evolve, frozen
 
 from fpa_core.arrow import columns
-from fpa_core.engine.catalog import SegmentInfo
+from fpa_core.engine.catalog import SEGMENT_ROWS, SegmentInfo
 from fpa_core.engine.damage import decoding
 from fpa_core.engine.filters import BatchFilter, matching
 from fpa_core.engine.rows import Row
 from fpa_core.engine.segment_cache import CachedSegment, SegmentCache
-from fpa_core.engine.segment_rows import last_record, opened
+from fpa_core.engine.segment_rows import joinable, joined_rows, last_record, opened
 from fpa_core.engine.sorting import Numbers
 from fpa_core.engine.tables import Reader
 from fpa_core.kinds import Column, Kind
@@ -93,6 +94,9 @@ class _Scan:
                 return
             hot = self.tables.rows.subjects(query, known=self.batch_filter.last)
             for subject, own in self._by_subject(itertools.chain([first], infos), hot):
+                if subject not in hot and self._in_large_batches():
+                    yield from self._joined(subject, own)
+                    continue
                 for start_ns, end_ns, info in (_windows_back if query.reverse else _windows)(query, own):
                     within = self._within(subject, start_ns, end_ns) if subject in hot else None
                     if info is not None:
@@ -132,9 +136,46 @@ class _Scan:
         return last_record(info, self.names) if info is not None and within else None
 
     def _segment(self, info: SegmentInfo) -> CachedSegment:
+        return self.cache.get(info, lambda: _read(self.tables, info), scanning=self._scanning())
+
+    def _scanning(self) -> bool:
+        """Return whether many segments are read together, each of them as a whole."""
         query = self.query
-        scanning = query.limit is None and (query.start_ns is None or query.end_ns is None)
-        return self.cache.get(info, lambda: _read(self.tables, info), scanning=scanning)
+        return query.limit is None and (query.start_ns is None or query.end_ns is None)
+
+    def _in_large_batches(self) -> bool:
+        """Return whether some columns of many segments are asked for, in batches that hold several of these."""
+        query = self.query
+        some = self.scaled and len(self.names) < len(query.kind.columns) and not query.reverse and not query.equal
+        return some and self._scanning() and self.rows > SEGMENT_ROWS
+
+    def _joined(self, subject: str, infos: Iterable[SegmentInfo]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a subject without hot rows: those of successive segments in one batch, if it holds them."""
+        query = self.query
+        stored = [name for name in self.names if query.kind.by_name[name].field != query.kind.subject]
+        waiting: list[Segment] = []
+        shape: Sequence[int | None] = ()
+
+        def taken() -> Iterator[pa.RecordBatch]:
+            if waiting:
+                yield joined_rows(query.kind, subject, waiting, self.names, shape)
+                waiting.clear()
+
+        for info in infos:
+            if not (all(_inside(info, query)) and self.batch_filter.covers(info)):
+                yield from taken()
+                yield self._merged(info, None)
+                continue
+            kept = self.cache.columns(info, stored, functools.partial(_read, self.tables, info))
+            own = joinable(query.kind, kept.segment, self.names)
+            if own != shape or sum(one.rows for one in waiting) + info.rows > self.rows:
+                yield from taken()
+            if own is None:
+                yield kept.rows(0, info.rows, self.names, scaled=True)
+            else:
+                shape = own
+                waiting.append(kept.segment)
+        yield from taken()
 
     def _merged(self, info: SegmentInfo, within: Query | None) -> pa.RecordBatch:
         """Return the rows of a segment that satisfy the query, and the hot rows among them, if *within* asks for them."""

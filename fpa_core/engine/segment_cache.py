@@ -1,4 +1,4 @@
-"""Cache decoded segments in bounded memory, since a range that was read is likely to be read again."""
+"""Cache segments in bounded memory, since what was read is likely to be read again: those of a range decoded, some columns of many as narrow as they are stored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fpa_core.engine.catalog import SegmentInfo
 
@@ -23,13 +23,19 @@ class CachedSegment:
 
     def __init__(self, info: SegmentInfo, segment: Segment) -> None:
         self.segment = segment
+        self.weight = 0
         self._info = info
         self._whole: dict[tuple[tuple[str, ...], bool], pa.RecordBatch] | None = None
 
     def keep(self) -> None:
         """Keep what is decoded from now on."""
+        self.weight = self.segment.weight
         self.segment.keep()
         self._whole = {}
+
+    def pack(self, names: Sequence[str]) -> None:
+        """Keep the columns named, as narrow as they are stored, and nothing else."""
+        self.weight = self.segment.pack(names)
 
     def rows(self, start: int, end: int, names: Sequence[str], *, scaled: bool) -> pa.RecordBatch:
         """Return rows with the columns named; *scaled* as for :meth:`fpa_core.segments.reader.Segment.array`."""
@@ -41,6 +47,10 @@ class CachedSegment:
         if (whole := self._whole.get(key)) is None:
             whole = self._whole[key] = rows_of(self._info, self.segment, names=names, scaled=scaled)
         return whole.slice(start, end - start)
+
+
+_Key: TypeAlias = tuple[int, bytes, tuple[str, ...] | None]
+"""The id and the checksum of a segment, and the columns that are kept of it; None for all."""
 
 
 class SegmentCache:
@@ -59,7 +69,7 @@ class SegmentCache:
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[int, bytes], CachedSegment] = OrderedDict()
+        self._kept: OrderedDict[_Key, CachedSegment] = OrderedDict()
         self._bytes = 0
 
     def _owned(self) -> threading.Lock:
@@ -73,23 +83,46 @@ class SegmentCache:
 
         :param scanning: whether it is one of many that are read together: it does not evict others.
         """
-        key = (info.id, info.checksum)
+        key = (info.id, info.checksum, None)
+        if (kept := self._find(key)) is not None:
+            return kept
+        cached = CachedSegment(info, read())
+        with self._owned():
+            room = self._max_bytes - (self._bytes if scanning else 0)
+            if cached.segment.weight <= room and key not in self._kept:
+                cached.keep()
+                self._add(key, cached)
+        return cached
+
+    def columns(self, info: SegmentInfo, names: Sequence[str], read: Callable[[], Segment]) -> CachedSegment:
+        """Return a segment of which no other columns than *names* are needed, and keep these if there is room.
+
+        It is one of many that are read together, and does not evict others.
+        """
+        for key in ((info.id, info.checksum, None), (info.id, info.checksum, tuple(names))):
+            if (kept := self._find(key)) is not None:
+                return kept
+        cached = CachedSegment(info, read())
+        if self._bytes < self._max_bytes:
+            cached.pack(names)
+            with self._owned():
+                if self._bytes + cached.weight <= self._max_bytes and key not in self._kept:
+                    self._add(key, cached)
+        return cached
+
+    def _find(self, key: _Key) -> CachedSegment | None:
         with self._owned():
             if (kept := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
-                return kept
-        cached = CachedSegment(info, read())
-        weight = cached.segment.weight
-        with self._owned():
-            room = self._max_bytes - (self._bytes if scanning else 0)
-            if weight <= room and key not in self._kept:
-                cached.keep()
-                self._kept[key] = cached
-                self._bytes += weight
-                while self._bytes > self._max_bytes:
-                    _, oldest = self._kept.popitem(last=False)
-                    self._bytes -= oldest.segment.weight
-        return cached
+            return kept
+
+    def _add(self, key: _Key, cached: CachedSegment) -> None:
+        """Add a segment, and evict the least recently used ones if there is no room."""
+        self._kept[key] = cached
+        self._bytes += cached.weight
+        while self._bytes > self._max_bytes:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= oldest.weight
 
     def kept(self) -> list[CachedSegment]:
         """Return what is kept, the longest unused first."""

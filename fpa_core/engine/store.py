@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
@@ -13,12 +13,14 @@ from fpa_core.engine.audit_log import AuditTrail, append
 from fpa_core.engine.rows import plain_value, shape_of
 from fpa_core.engine.segment_cache import SegmentCache
 from fpa_core.engine.tables import Database
-from fpa_core.exceptions import DatabaseBusyError
+from fpa_core.exceptions import ConnectionLostError, DatabaseBusyError, DataError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.protocols import (
     AuditEntry,
     Batch,
     Capability,
+    Changed,
+    ChangeFeed,
     CoverageEntry,
     InventoryEntry,
     QuarantineCount,
@@ -62,8 +64,8 @@ class EngineStore:
         """Seal what is worth it, if that is the policy, and release the database."""
         try:
             if self._seal_rows is not None and self._written and self.database.is_open():
-                # Whoever is writing at this moment will seal when it closes.
-                with contextlib.suppress(DatabaseBusyError):
+                # Whoever is writing at this moment will seal when it closes, and a server that is gone can wait.
+                with contextlib.suppress(DatabaseBusyError, ConnectionLostError):
                     for kind in KINDS.values():
                         self.seal(kind, least=self._seal_rows)
         finally:
@@ -74,6 +76,8 @@ class EngineStore:
     def seal(self, kind: Kind, *, subject: str | None = None, least: int = 1) -> Sealed:
         """Move hot rows of quotes and trades into segments, and merge small segments."""
         check_values({"symbol": subject})
+        if not isinstance(least, int):
+            raise DataError(f"least: a number of rows is needed, not {least!r}", field="least", value=least)
         if not kind.multiset or Capability.SEAL not in self.capabilities:
             return Sealed()
         from fpa_core.engine import compaction
@@ -86,8 +90,12 @@ class EngineStore:
 
     def record_act(self, action: str, details: Mapping[str, Any]) -> AuditEntry:
         """Add the entry of an act of maintenance to the audit log, and return it."""
-        with self.database.writer("write to the audit log") as tables:
+        from fpa_core.engine.in_doubt import settled
+
+        entry: AuditEntry | None = None
+        with settled(self.database, lambda: entry), self.database.writer("write to the audit log") as tables:
             entry = append(tables.audit_log, action, details)
+        assert entry is not None
         self.audit.committed(entry)
         return entry
 
@@ -103,13 +111,16 @@ class EngineStore:
     ) -> Iterator[Transaction]:
         """Begin a batch."""
         from fpa_core.engine.appending import Appender
+        from fpa_core.engine.in_doubt import settled
         from fpa_core.engine.transaction import Claims, Transaction, begin
 
-        with self.database.writer("write a batch") as tables:
+        entry: AuditEntry | None = None
+        with settled(self.database, lambda: entry), self.database.writer("write a batch") as tables:
             batch = begin(tables, Batch(0, origin, 0, file=file, digest=digest, replays=replays))
-            transaction = Transaction(tables, batch, Claims(), Appender(self.database))
+            transaction = Transaction(tables, batch, Claims(), Appender(self.database), self.database.announce)
             yield transaction
             entry = transaction.record()
+        assert entry is not None
         self._written = True
         self.audit.committed(entry)
 
@@ -216,6 +227,7 @@ class EngineStore:
 
     def coverage(self, kind: Kind | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
         """Return the ledger of fetched ranges."""
+        check_values({"symbol": subject})
         with self.database.reader("read the ledger of fetched ranges") as tables:
             return tables.coverage.find(None if kind is None else kind.name, subject)
 
@@ -230,6 +242,10 @@ class EngineStore:
         check_quarantine_query(query)
         with self.database.reader("count the quarantine") as tables:
             return tables.quarantine.count(query)
+
+    def follow(self, on_change: Callable[[Changed | None], None]) -> ChangeFeed:
+        """Return a feed of what other processes change."""
+        return self.database.follow(on_change)
 
     def describe(self) -> StoreDescription:
         """Return what and where the database is."""

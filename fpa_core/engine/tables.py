@@ -18,7 +18,7 @@ The engine relies on this:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +33,8 @@ from fpa_core.protocols import (
     AuditEntry,
     Batch,
     Capability,
+    Changed,
+    ChangeFeed,
     CoverageEntry,
     InventoryEntry,
     Problem,
@@ -63,6 +65,7 @@ __all__ = [
     "SegmentWriter",
     "Sought",
     "Writer",
+    "announce",
     "unsupported",
 ]
 
@@ -498,6 +501,14 @@ class Database(Protocol):
         """Return what and where the database is, without a secret."""
         ...
 
+    def announce(self, changed: Changed) -> None:
+        """Pass on to other processes what the open writer changed, if it is committed; with the capability NOTIFIES."""
+        ...
+
+    def follow(self, on_change: Callable[[Changed | None], None]) -> ChangeFeed:
+        """Return a feed of what others change; see :meth:`fpa_core.protocols.StoreBackend.follow`; with the capability NOTIFIES."""
+        ...
+
     # Maintenance
 
     def inspect(self) -> Iterator[Problem]:
@@ -527,6 +538,12 @@ class Database(Protocol):
     def close(self) -> None:
         """Release files and connections; calling it twice does nothing."""
         ...
+
+
+def announce(database: Database, changed: Changed) -> None:
+    """Pass on to other processes what the open writer changed, if the database can: for what is changed outside a batch."""
+    if Capability.NOTIFIES in database.capabilities:
+        database.announce(changed)
 
 
 def unsupported(store: str, capability: Capability) -> DatabaseError:

@@ -7,7 +7,7 @@ import itertools
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -37,6 +37,7 @@ from fpa_core.protocols import (
     VERSION,
     AuditEntry,
     Batch,
+    Changed,
     CoverageEntry,
     Finding,
     Quarantined,
@@ -100,9 +101,18 @@ class Transaction:
 
     :param batch: the batch, already added.
     :param claims: what earlier groups of the stream have claimed; ``appender`` where they ended.
+    :ivar announce: see :meth:`fpa_core.engine.tables.Database.announce`.
     """
 
-    def __init__(self, tables: Writer, batch: Batch, claims: Claims, appender: Appender) -> None:
+    def __init__(
+        self,
+        tables: Writer,
+        batch: Batch,
+        claims: Claims,
+        appender: Appender,
+        announce: Callable[[Changed], None],
+    ) -> None:
+        self.announce = announce
         self.batch_id = batch.id
         self._tables = tables
         self._begun_ns = batch.recorded_ns

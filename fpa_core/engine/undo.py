@@ -37,11 +37,15 @@ def take_back(tables: Writer, batch: int, *, by: int, unseal: Callable[[Query], 
     :param unseal: makes the rows that a query may select hot ones.
     """
     batches = list(_stop_counting(tables, batch, by))
+    # A stream that counts no longer since its undo counts again may have gone on in between.
+    undone = tables.batches.undone(batches)
+    stopped = [one for one in batches if one in undone]
     changed = 0
     for kind in KINDS.values():
-        if kind.multiset:
-            unseal(Query(kind, batch=batch))
-        changed += tables.rows.retire_batch(kind, batch, by=by, reason="undone")
+        for one in stopped:
+            if kind.multiset:
+                unseal(Query(kind, batch=one))
+            changed += tables.rows.retire_batch(kind, one, by=by, reason="undone")
         changed += _Restoration(tables, kind, by, unseal).run(batch)
     return TakenBack(changed, batches)
 

@@ -169,6 +169,8 @@ class Components:
             reopen=StoreOpener(chosen.backend, _with_absolute_paths(chosen.options), self.config.plugins.block),
         )
         store.on_change(self._cached_reads.invalidate)
+        if Capability.NOTIFIES in backend.capabilities:
+            self._cached_reads.follow(backend.follow)
         store.on_commit(lambda receipt: self.plugins.notify("fpa_ingested", receipt=receipt))
         return store
 
@@ -360,6 +362,7 @@ class Components:
             source=self.source,
             stream=stream,
             plugins=self.plugins,
+            memory=self._cached_reads,
             clock=self._clock,
         )
 
@@ -387,7 +390,7 @@ class Components:
     def close(self) -> None:
         """Close what was opened; calling it twice does nothing."""
         with self.lock:
-            opened = [self.__dict__[name] for name in ("cache", "store") if name in self.__dict__]
+            opened = [self.__dict__[name] for name in ("cache", "store", "relations") if name in self.__dict__]
         with contextlib.ExitStack() as stack:  # closes the cache even if closing the store fails
             for component in opened:
                 stack.callback(component.close)

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
@@ -17,16 +17,19 @@ from fpa_core.formats import FormatOffer, FormatOptions
 from fpa_core.ingest import LiveValidator, Progress, examine, ingest, notify_quarantined
 from fpa_core.kinds import KINDS, Kind, kind_of
 from fpa_core.layer.components import Components
+from fpa_core.layer.covering import Covering
 from fpa_core.layer.inputs import Input, files_of, with_positions
+from fpa_core.numbers import to_seconds
 from fpa_core.protocols import Sniffed
 
 if TYPE_CHECKING:
     from fpa_core.cache import DataCache
     from fpa_core.config import Config
+    from fpa_core.gaps import StoredGap
     from fpa_core.operations import CheckReport, Operations
     from fpa_core.plugins import PluginManager
     from fpa_core.portfolio import Portfolio
-    from fpa_core.protocols import Receipt, Source
+    from fpa_core.protocols import Chunk, Receipt, Source
     from fpa_core.publish import Publication
     from fpa_core.quarantine import Quarantine
     from fpa_core.report import FileReport
@@ -151,6 +154,7 @@ class DataLayer:
         interval: str | None = None,
         account: str | None = None,
         max_rejected: int | str | None = None,
+        covers: tuple[Any, Any] | None = None,
         progress: Progress | None = None,
         **options: Unpack[FormatOptions],
     ) -> Receipt:
@@ -164,16 +168,25 @@ class DataLayer:
         :param kind: the kind of the rows, if the columns do not determine it.
         :param symbol: the symbol of a file without that column; likewise *interval* and *account*.
         :param max_rejected: the number of rows that may be rejected, or their share as ``"1%"``; with more, nothing is stored. None for no limit.
+        :param covers: the first time and the first excluded of a range of which the data have all rows, of each of their symbols: it is entered into
+            the ledger, see :attr:`sources`. None if nothing is known of times without rows.
         :param progress: called with the number of rows read, and the share of the data from 0 to 1, or None if it is unknown.
         :param options: how the rows are read, as ``tz="America/New_York"``; see :class:`fpa_core.formats.Format`.
         :raises DataError: if the data cannot be read at all, or more rows are rejected than allowed. A row that cannot be parsed is quarantined.
         """
         made = Input(self._components, data, via, start, end, format, kind, symbol, interval, account, options)
+        chunks, label, before_commit = made.chunks(), made.origin(origin), None
+        if covers is not None:
+            covering = Covering(
+                covers, label, now_ns=self.store.writer.clock(), kind=kind, symbol=symbol, interval=interval
+            )
+            chunks, before_commit = covering.watch(chunks), covering.enter
         receipt = ingest(
             self.store,
             self.validator,
-            made.chunks(),
-            origin=made.origin(origin),
+            chunks,
+            origin=label,
+            before_commit=before_commit,
             path=made.path,
             progress=progress,
             max_rejected=max_rejected,
@@ -274,6 +287,8 @@ class DataLayer:
         *,
         via: str,
         interval: str | None = None,
+        max_age: Any = None,
+        ttl: Any = None,
         **options: Any,
     ) -> Selection[Any]:
         """Return the rows of a range as :meth:`select` does, after fetching from a source what of it is not stored yet.
@@ -281,14 +296,21 @@ class DataLayer:
         :param end: the first instant excluded; None for now.
         :param via: the source.
         :param interval: that of bars; a day unless another is given.
+        :param max_age: how old the newest row of each symbol may be, as in :meth:`select`; None for any age.
+        :param ttl: how long what is too young to be final is not fetched again, as ``"1s"``; None for 5 seconds, or *max_age* if that is shorter.
         :param options: those of :meth:`fpa_core.sources.service.Sources.history`.
+        :raises StaleDataError: when something is read, if the source has nothing that fresh.
         :raises SourceError: if the source fails.
         """
+        from fpa_core.sources.recent import RECENT_TTL
+
         (first, *_) = self.sources.subjects(via, what, symbol, interval)
-        self.sources.history(via, what, symbol, start=start, end=end, interval=interval, **options)
+        if ttl is None:
+            ttl = RECENT_TTL if max_age is None else min(RECENT_TTL, to_seconds(max_age, "max_age"))
+        self.sources.history(via, what, symbol, start=start, end=end, interval=interval, ttl=ttl, **options)
         if first.interval is None:
-            return self.select(what, symbol, start=start, end=end)
-        return self.select(what, symbol, start=start, end=end, interval=first.interval)
+            return self.select(what, symbol, start=start, end=end, max_age=max_age)
+        return self.select(what, symbol, start=start, end=end, max_age=max_age, interval=first.interval)
 
     # Reading and validating
 
@@ -317,6 +339,7 @@ class DataLayer:
         columns: Sequence[str] | None = None,
         order: str = "symbol",
         adjust: str | None = None,
+        max_age: Any = None,
         **equal: Unpack[ColumnConditions],
     ) -> Selection[Any]:
         """Describe rows to read; nothing is read yet. The parameters are those of :meth:`fpa_core.store.DataStore.select`."""
@@ -333,6 +356,7 @@ class DataLayer:
             columns=columns,
             order=order,
             adjust=adjust,
+            max_age=max_age,
             **equal,
         )
         return selection
@@ -350,6 +374,47 @@ class DataLayer:
         from fpa_core.sql import SqlAnswer
 
         return SqlAnswer(self._components.relations, query, parameters)
+
+    def gaps(
+        self,
+        what: Any,
+        symbols: str | Sequence[str] | None = None,
+        *,
+        start: Any = None,
+        end: Any = None,
+        interval: str | None = None,
+        longer_than: str | float | None = None,
+        calendar: str | None = None,
+        as_known_at: Any = None,
+    ) -> list[StoredGap]:
+        """Return the gaps between stored quotes, trades or bars, by symbol, interval and time; see :func:`fpa_core.gaps.stored_gaps`.
+
+        What a source has and was not fetched is another question: ``data.sources.gaps``.
+
+        :param symbols: None for all that have rows.
+        :param start: the first time of the range, and *end* the first after it; then what lacks before the first row and after the last is a gap, too.
+        :param interval: only bars of this interval; None for those of each.
+        :param longer_than: report only gaps during which the market was open longer, as ``"30m"`` or seconds. None takes all missing bars, and 15 minutes
+            without a quote or trade.
+        :param calendar: the exchange whose sessions count, such as XNYS; None for a market that is always open.
+        :raises DataError: if a parameter is wrong, or the calendar does not cover the rows.
+        :raises MissingDependencyError: if there is a calendar, and exchange_calendars is not installed.
+        """
+        from fpa_core.gaps import stored_gaps
+
+        return list(
+            stored_gaps(
+                self.store,
+                what,
+                symbols,
+                start=start,
+                end=end,
+                interval=interval,
+                longer_than=longer_than,
+                calendar=calendar,
+                as_known_at=as_known_at,
+            )
+        )
 
     def validate(
         self,
@@ -371,6 +436,33 @@ class DataLayer:
         if made.holds_records:
             return self.validator.validate(with_positions(made.data))
         return examine(self.validator, made.chunks(), progress=progress)
+
+    def validate_together(
+        self,
+        *paths: str | os.PathLike[str],
+        progress: Progress | None = None,
+        kind: Kind | str | None = None,
+        symbol: str | None = None,
+        interval: str | None = None,
+        account: str | None = None,
+        format: str | None = None,  # noqa: A002
+        **options: Unpack[FormatOptions],
+    ) -> ValidationResult:
+        """Validate files, folders and globs as one data set, without storing them: rules about series and about several kinds see the rows of all.
+
+        All rows are in memory. Each finding has the ``file`` of its row.
+
+        :param progress: called with the rows read of the present file, and the share of it.
+        :raises DataError: if a file cannot be read.
+        """
+        from fpa_core.together import examine_together
+
+        def read() -> Iterator[tuple[str, Iterator[Chunk]]]:
+            for path in files_of(*paths):
+                made = Input(self._components, path, None, None, None, format, kind, symbol, interval, account, options)
+                yield str(path), made.chunks()
+
+        return examine_together(self.validator, read(), progress=progress)
 
     def report(
         self,

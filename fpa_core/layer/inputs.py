@@ -83,6 +83,9 @@ class Input:
         self._format_name = format_name
         self._kind = None if kind is None else kind_of(kind)
         self._given = {"symbol": symbol, "interval": interval, "account": account}
+        for name, text in (*self._given.items(), ("format", format_name), ("via", via)):
+            if text is not None and not isinstance(text, str):
+                raise DataError(f"{name}: a text is needed, not {text!r}", field=name, value=text)
         self._options = options
         self._form = Format(**options)
         self.data = data

@@ -24,7 +24,7 @@ from fpa_core.engine.audit_log import COPY, AuditTrail, append
 from fpa_core.engine.catalog import SegmentInfo
 from fpa_core.engine.condensed import cells_text, digest
 from fpa_core.engine.rows import Row, shape_of
-from fpa_core.engine.tables import Database, Reader
+from fpa_core.engine.tables import Database, Reader, announce
 from fpa_core.exceptions import CorruptionError, DatabaseError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.operations.checksums import (
@@ -132,6 +132,7 @@ def _refused(target: Database, why: str, hint: str) -> DatabaseError:
 def _note(target: Database, audit: AuditTrail, details: dict[str, Any]) -> None:
     with target.writer("note the copy") as tables:
         entry = append(tables.audit_log, COPY, details)
+        announce(target, dict.fromkeys(KINDS.values()))
     audit.committed(entry)
 
 

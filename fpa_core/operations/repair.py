@@ -11,7 +11,7 @@ from attrs import evolve
 
 from fpa_core.engine.audit_log import AuditTrail, append
 from fpa_core.engine.coverage import uncover
-from fpa_core.engine.tables import Database, Writer
+from fpa_core.engine.tables import Database, Writer, announce
 from fpa_core.engine.transaction import begin
 from fpa_core.kinds import KINDS
 from fpa_core.numbers import ns_text
@@ -63,6 +63,7 @@ def _set_aside(database: Database, problems: Iterable[Problem], audit: AuditTrai
             number = begin(tables, Batch(0, SET_ASIDE, 0)).id
             tables.batches.set_file(number, digest=None, reading=json.dumps(note))
             entry = append(tables.audit_log, "repair", {"set_aside": note}, batch=number)
+            announce(database, dict.fromkeys(KINDS.values()))
         audit.committed(entry)
         where = "nothing of it could be read" if kept is None else f"its bytes are in {kept}"
         yield evolve(

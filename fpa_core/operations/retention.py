@@ -26,7 +26,7 @@ from fpa_core.engine import scan
 from fpa_core.engine.audit_log import AuditTrail, append
 from fpa_core.engine.removal import RETENTION, remove
 from fpa_core.engine.rows import shape_of
-from fpa_core.engine.tables import Database, Reader
+from fpa_core.engine.tables import Database, Reader, announce
 from fpa_core.engine.transaction import begin
 from fpa_core.exceptions import CorruptionError, DatabaseError
 from fpa_core.intervals import interval_text
@@ -355,6 +355,7 @@ class _Step:
             present = _contents(tables, self.query)
             if (present.rows, present.history) != (archived.rows, archived.history):
                 return None
+            announce(self.database, {self.policy.kind: None})
             removed = remove(tables, self.query)
             rows, history = (sum(one.rows for one in sums.values()) for sums in (archived.rows, archived.history))
             if (removed.rows, removed.history) != (rows, history):

@@ -33,7 +33,14 @@ def discover(entry_points: Iterable[Any] | None) -> list[Candidate]:
         from importlib import metadata
 
         entry_points = metadata.entry_points(group=GROUP)
-    found = [Candidate(point.name, point.load, *_distribution(point)) for point in entry_points]
+    known: dict[
+        int, tuple[str | None, str | None]
+    ] = {}  # the points of a distribution share it; each look parses its metadata
+    points = list(entry_points)
+    for point in points:
+        if (key := id(getattr(point, "dist", None))) not in known:
+            known[key] = _distribution(point)
+    found = [Candidate(point.name, point.load, *known[id(getattr(point, "dist", None))]) for point in points]
     # The order of installation differs between machines; sorting makes it the same.
     return sorted(found, key=lambda candidate: (normalised(candidate.distribution or ""), candidate.name))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["Plugin", "PluginManager"]
 
 logger = logging.getLogger("fpa.plugins")
+
+_DEFERRED = ("fpa_register_rules", "fpa_register_formats")
+"""Hooks that are called when what they register is first asked for: there are many rules and formats, and most commands need neither."""
 
 
 @attrs.frozen
@@ -80,9 +84,9 @@ class PluginManager:
         self.stores = Registry("store", self.explain)
         self.caches = Registry("cache", self.explain)
         self.validators = Registry("validator", self.explain)
-        self.rules = Registry("rule", self.explain)
+        self.rules = Registry("rule", self.explain, partial(self._load, "fpa_register_rules"))
         self.sources = Registry("source", self.explain)
-        self.formats = Registry("format", self.explain)
+        self.formats = Registry("format", self.explain, partial(self._load, "fpa_register_formats"))
         self.lakes = Registry("lake", self.explain)
         self._registries = {
             "fpa_register_stores": self.stores,
@@ -100,12 +104,24 @@ class PluginManager:
             logger.warning("plugins.block names %s, which is not installed%s", name, f"; {hint}" if hint else "")
         for number, candidate in enumerate(candidates):
             self._add(f"{number} {candidate.name}", candidate, blocked=candidate.name in blocked)
-        self._check_required(required)
+        demanded = tuple(required)
+        if strict or demanded:  # what fails is to be known now
+            self.load()
+        self._check_required(demanded)
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
         """All plugins found, in the order of distributions and names."""
+        self.load()
         return tuple(self._plugins.values())
+
+    def load(self) -> None:
+        """Register rules and formats now, instead of when one is first asked for.
+
+        :raises PluginError: if two plugins register one name or, when strict, a plugin fails.
+        """
+        for hook in _DEFERRED:
+            self._registries[hook].load()
 
     def explain(self, name: str) -> str | None:
         """Return which failed or blocked plugins may have provided *name*; None if there are none."""
@@ -175,13 +191,32 @@ class PluginManager:
         for hook, registrations in offers.items():
             for registration in registrations:
                 self._registries[hook].add(registration)
-        provides = {hook: tuple(registration.name for registration in made) for hook, made in offers.items()}
+        self._note(key, offers)
+
+    def _load(self, hook: str, registry: Registry) -> None:
+        """Call a deferred hook of all plugins."""
+        for key, implementation in self._implementations(hook):
+            made: list[Registration] = []
+            with self._contained(key):
+                _call(implementation, {"register": self._register(key, hook, made)})
+            if self._plugins[key].status == "loaded":
+                for registration in made:
+                    registry.add(registration)
+                self._note(key, {hook: made})
+
+    def _note(self, key: str, offers: Mapping[str, Sequence[Registration]]) -> None:
+        """Note what a plugin provides, in the order of the hooks."""
+        names = {hook: tuple(registration.name for registration in made) for hook, made in offers.items()}
+        known = {**self._plugins[key].provides, **names}
+        provides = {hook: known[hook] for hook in HOOKS if hook in known}
         self._plugins[key] = attrs.evolve(self._plugins[key], provides=provides)
 
     def _collect(self, key: str) -> dict[str, list[Registration]]:
-        """Return the registrations of a plugin by hook; they take effect only after all of its hooks have returned."""
+        """Return the registrations of a plugin by hook, but for deferred ones; they take effect only after all of its hooks have returned."""
         offers: dict[str, list[Registration]] = {}
         for hook in HOOKS:
+            if hook in _DEFERRED:
+                continue
             for owner, implementation in self._implementations(hook):
                 if owner == key:
                     made = offers.setdefault(hook, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -56,29 +57,50 @@ class Registration:
 
 
 class Registry(Mapping[str, Registration]):
-    """Registrations of one type by name, in the order of their plugins."""
+    """Registrations of one type by name, in the order of their plugins.
 
-    def __init__(self, what: str, explain: Callable[[str], str | None]) -> None:
+    :param load: adds the registrations; called when they are first asked for.
+    """
+
+    def __init__(
+        self, what: str, explain: Callable[[str], str | None], load: Callable[[Registry], None] | None = None
+    ) -> None:
         self.what = what
         self._explain = explain
+        self._load = load
+        self._lock = threading.RLock()
         self._entries: dict[str, Registration] = {}
 
+    def load(self) -> dict[str, Registration]:
+        """Add the registrations, unless that is done, and return them."""
+        if self._load is not None:
+            with self._lock:
+                load, self._load = self._load, None
+                if load is not None:
+                    try:
+                        load(self)
+                    except BaseException:
+                        self._entries.clear()
+                        self._load = load
+                        raise
+        return self._entries
+
     def __getitem__(self, name: str) -> Registration:
-        return self._entries[name]
+        return self.load()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter(self.load())
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.load())
 
     def __repr__(self) -> str:
         return f"<Registry of {self.what}: {', '.join(self)}>"
 
     @property
-    def options(self) -> dict[str, type[Any]]:
+    def options(self) -> Mapping[str, type[Any]]:
         """The options classes by name, for :func:`fpa_core.config.structure`."""
-        return {name: entry.options for name, entry in self._entries.items()}
+        return _Options(self)
 
     def require(self, name: str) -> Registration:
         """Return the registration of *name*.
@@ -86,7 +108,7 @@ class Registry(Mapping[str, Registration]):
         :raises PluginError: if it is unknown, with the closest match, the known names, and failed plugins that may have provided it.
         """
         try:
-            return self._entries[name]
+            return self[name]
         except KeyError:
             many = f"fpa {self.what}s" if self.what in {"rule", "format"} else None
             known = f"expected {one_of(sorted(self), among=many)}"
@@ -111,6 +133,22 @@ class Registry(Mapping[str, Registration]):
         """Remove registrations."""
         for name in names:
             self._entries.pop(name, None)
+
+
+class _Options(Mapping[str, type[Any]]):
+    """The options classes of a registry, which is loaded only if one is asked for."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def __getitem__(self, name: str) -> type[Any]:
+        return self._registry[name].options
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._registry)
+
+    def __len__(self) -> int:
+        return len(self._registry)
 
 
 def check_backend(what: str, name: Any, factory: Any, options: Any) -> None:

@@ -1,6 +1,6 @@
 """The protocols of sources that are asked for a range of time, deliver live, or know an account. Each is a capability of its own.
 
-A source declares what it offers by :class:`~fpa_core.protocols.Capability`: ``HISTORY``, ``LIVE``, ``ACCOUNT``. It decides nothing about storing:
+A source declares what it offers by :class:`~fpa_core.protocols.Capability`: ``HISTORY``, ``LIVE``, ``ACCOUNT``, ``ORDERS``, ``CORPORATE_ACTIONS``, ``LATEST``. It decides nothing about storing:
 core cuts history into batches, keeps the ledger of what was fetched, refills gaps of live connections, and compares accounts.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import field, frozen
 
 from fpa_core.kinds import Kind
-from fpa_core.models import CashFlow, Fill, Order, PortfolioSnapshot
+from fpa_core.models import CashFlow, CorporateAction, Fill, Order, PortfolioSnapshot
 from fpa_core.protocols.capabilities import Capability
 from fpa_core.protocols.sources import Chunk, Reject
 
@@ -24,13 +24,17 @@ __all__ = [
     "AccountRequest",
     "AccountSource",
     "AccountState",
+    "CorporateActionSource",
     "Correction",
     "Estimate",
     "HistoryRequest",
     "HistorySource",
+    "LatestSource",
+    "ListedActions",
     "LiveRequest",
     "LiveSink",
     "LiveSource",
+    "OrderSource",
     "Page",
     "RateLimit",
 ]
@@ -131,6 +135,24 @@ class HistorySource(Protocol):
         ...
 
 
+class LatestSource(Protocol):
+    """A source that can be asked for the latest record of symbols.
+
+    :ivar capabilities: contains ``LATEST``.
+    """
+
+    capabilities: frozenset[Capability]
+    origin: str
+
+    def latest(self, what: Kind, *symbols: str) -> Sequence[Any]:
+        """Return the latest record of each symbol that has one, asking once for all.
+
+        :raises SourceError: if the source cannot be reached or refuses.
+        :raises DataError: if it has no such kind.
+        """
+        ...
+
+
 @frozen(kw_only=True)
 class LiveRequest:
     """What to deliver as it happens.
@@ -191,6 +213,7 @@ class AccountRequest:
 
     :ivar since: orders submitted at this instant or later, in nanoseconds since 1970; None for all.
     :ivar activities_since: fills and cash flows of this instant or later; None for all.
+    :ivar stop: set to cancel: there is no account then, but a :class:`~fpa_core.exceptions.SourceError`.
     """
 
     since: int | None = None
@@ -226,6 +249,49 @@ class AccountSource(Protocol):
     def account(self, request: AccountRequest) -> AccountState:
         """Return the state of the account.
 
-        :raises SourceError: if the source cannot be reached or refuses.
+        :raises SourceError: if the source cannot be reached or refuses, or the request was cancelled.
+        """
+        ...
+
+
+class OrderSource(AccountSource, Protocol):
+    """A source that delivers updates of the account's orders as they happen.
+
+    :ivar capabilities: contains ``ORDERS`` and ``ACCOUNT``: fills, and updates that a broken connection missed, are taken from the account.
+    """
+
+    def follow(self, stop: threading.Event, sink: LiveSink) -> None:
+        """Deliver the state of each order that changes, with ``sink.put``, until *stop* is set. Reconnect when the connection breaks.
+
+        :raises SourceError: if the source refuses, so that another try would not help.
+        """
+        ...
+
+
+@frozen
+class ListedActions:
+    """Corporate actions of some symbols.
+
+    :ivar symbols: the symbols that these are all of; those that the source cannot have are left out.
+    :ivar rejects: what is not a record; it is quarantined.
+    """
+
+    actions: Sequence[CorporateAction]
+    symbols: Sequence[str]
+    rejects: Sequence[Reject] = ()
+
+
+class CorporateActionSource(Protocol):
+    """A source that lists the corporate actions of many symbols at once, for what an account holds or traded.
+
+    :ivar capabilities: contains ``CORPORATE_ACTIONS``.
+    """
+
+    capabilities: frozenset[Capability]
+
+    def corporate_actions(self, symbols: Sequence[str], start: int, end: int, stop: threading.Event) -> ListedActions:
+        """Return the actions of symbols with an ex-date in [start, end), in nanoseconds since 1970; earlier ones that became known since may be among them.
+
+        :raises SourceError: if the source cannot be reached or refuses, or the request was cancelled.
         """
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,6 +11,7 @@ from attrs import field, frozen
 from fpa_core.kinds import Kind
 from fpa_core.numbers import MAX_NS
 from fpa_core.protocols.capabilities import Capability
+from fpa_core.protocols.changes import Changed, ChangeFeed
 from fpa_core.protocols.quarantine import QuarantineCount, Quarantined, QuarantineQuery
 
 if TYPE_CHECKING:
@@ -291,6 +292,10 @@ class StoreTransaction(Protocol):
         """
         ...
 
+    def announce(self, changed: Changed) -> None:
+        """Pass on to other processes, with the commit, what this batch changed; the last call of a batch, in a store with ``NOTIFIES`` only."""
+        ...
+
 
 class StoreStream(Protocol):
     """A batch written in groups, each durable on its own: the records of one connection to a live source."""
@@ -414,6 +419,14 @@ class StoreBackend(Protocol):
         """Move single rows into the compact form the store keeps history in, for each subject that has *least* of them or more.
 
         What reads return does not change. A store without the capability ``seal`` has nothing to do.
+        """
+        ...
+
+    def follow(self, on_change: Callable[[Changed | None], None]) -> ChangeFeed:
+        """Return a feed of what others change, which ends when the store is closed; asked of a store with the capability ``NOTIFIES`` only.
+
+        :param on_change: called from a thread of the store, one call at a time, with what a batch of another process, or of another handle, has
+            changed; with None if that is unknown and may be all, as after a connection was lost.
         """
         ...
 

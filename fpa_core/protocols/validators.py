@@ -87,6 +87,7 @@ class Finding:
     :ivar row: position of the record among those validated, from 0.
     :ivar limit: the limit that was exceeded, as text; None if the rule has none.
     :ivar related: the other record that this one was compared with, as text; None if there is none.
+    :ivar file: the file of the record, if several were validated together, and *row* its position there; else None.
     """
 
     rule: str
@@ -99,11 +100,12 @@ class Finding:
     row: int | None = None
     limit: str | None = None
     related: str | None = None
+    file: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON-compatible values; limit and related record are left out if None."""
+        """Return JSON-compatible values; limit, related record and file are left out if None."""
         observed = {name: None if value is None else str(value) for name, value in self.observed.items()}
-        beyond = {"limit": self.limit, "related": self.related}
+        beyond = {"limit": self.limit, "related": self.related, "file": self.file}
         return {
             "rule": self.rule,
             "severity": str(self.severity),

@@ -98,6 +98,8 @@ def fix(store: DataStore, record: int, changes: Mapping[str, Any], rules: Replay
         raise DataError(f"there is no record {record} in quarantine", field="id", value=record)
     if rejected.state != State.OPEN:
         raise DataError(f"record {record} is {rejected.state}, not open", field="id", value=record)
+    if not isinstance(changes, Mapping):
+        raise DataError(f"changes: values by the names of columns are needed, not {changes!r}", field="changes")
     kind = KINDS[rejected.kind]
     values = values_of(rejected) | dict(changes)
     made = _record(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -30,7 +30,11 @@ class ReplayRules:
 
     def __init__(self, validator: DataValidator, ignore_rules: Collection[str] = ()) -> None:
         rules = {rule["id"]: rule for rule in validator.rules()}
-        if unknown := [rule for rule in ignore_rules if rule not in rules]:
+        if isinstance(ignore_rules, str) or not isinstance(ignore_rules, Iterable):
+            raise DataError(
+                f"ignore_rules: a collection of rule ids is needed, not {ignore_rules!r}", field="ignore_rules"
+            )
+        if unknown := [rule for rule in ignore_rules if not isinstance(rule, str) or rule not in rules]:
             raise DataError(
                 f"rule {unknown[0]!r} is unknown or disabled; nothing to ignore",
                 hint="`fpa rules` lists the enabled rules",

@@ -127,11 +127,24 @@ class _Differences(NamedTuple):
         return b"".join([_DIFFERENCES.pack(least, len(self.wide)), *exceptions, kept.tobytes()])
 
 
-def decode(coding: int, width: int, base: int, step: int, payload: memoryview, start: int, end: int) -> Integers:
-    """Return the values from *start* to *end*."""
+def decode(
+    coding: int,
+    width: int,
+    base: int,
+    step: int,
+    payload: memoryview,
+    start: int,
+    end: int,
+    out: Integers | None = None,
+) -> Integers:
+    """Return the values from *start* to *end*.
+
+    :param out: where to write them; a new array for None.
+    """
+    values = np.empty(max(0, end - start), np.int64) if out is None else out
     if not width or end <= start:
-        return np.full(max(0, end - start), base, np.int64)
-    values = np.empty(end - start, np.int64)
+        values[:] = base
+        return values
     if coding == OFFSET:
         _lift(_numbers(payload, width, end - start, start * width), step, base, values)
         return values

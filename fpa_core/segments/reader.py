@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,7 @@ class Segment:
         self._decoded: dict[str, Integers] = {}
         self._heads: dict[str, Head] = {}
         self._arrays: dict[tuple[str, bool], pa.Array] | None = None
+        self._payloads: dict[str, memoryview] = {}
         self._entries = dict(self._read_header())
 
     def _read_header(self) -> Iterator[tuple[str, int]]:
@@ -72,6 +73,8 @@ class Segment:
 
     def _payload(self, name: str) -> tuple[Head, memoryview]:
         head = self._head(name)
+        if (kept := self._payloads.get(name)) is not None:
+            return head, kept
         stored = self._content[head.offset : head.offset + head.stored]
         if len(stored) != head.stored or crc32(stored) != head.crc:
             raise self._damaged(f"its column {name} does not match its checksum")
@@ -88,6 +91,18 @@ class Segment:
         """From now on, decode every requested column completely and keep it for later requests."""
         self._arrays = {}
 
+    def pack(self, names: Iterable[str]) -> int:
+        """From now on, have the columns *names* alone, uncompressed and as narrow as they are stored; return their size in bytes."""
+        stored = [name for name in names if self._head(name).coding != Coding.EMPTY]
+        # The memory of a compressed column is its own; a view of another would keep the whole segment.
+        self._payloads = {
+            name: payload if self._head(name).flags & COMPRESSED else memoryview(bytes(payload))
+            for name in stored
+            for _, payload in [self._payload(name)]
+        }
+        self._content = memoryview(b"")
+        return sum(map(len, self._payloads.values()))
+
     def has_integers(self, name: str) -> bool:
         """Return whether a column is stored as integers, not as text."""
         return self._head(name).coding != Coding.TEXT
@@ -99,6 +114,16 @@ class Segment:
             head, payload = self._payload(name)
             self._decoded[name] = self._integers(head, payload[head.nulls :], 0, self.rows)
         return self._decoded[name]
+
+    def is_plain(self, name: str) -> bool:
+        """Return whether each row of a column is an integer: none is null, and they are not stored as texts."""
+        head = self._head(name)
+        return head.coding not in (Coding.TEXT, Coding.EMPTY) and not head.flags & NULLS
+
+    def write_integers(self, name: str, out: Integers) -> None:
+        """Write the unscaled integers of a plain column to *out*, which has as many places as there are rows."""
+        head, payload = self._payload(name)
+        integers.decode(head.coding, head.width, head.base, head.step, payload, 0, self.rows, out)
 
     @staticmethod
     def _integers(head: Head, payload: memoryview, start: int, end: int) -> Integers:

@@ -1,29 +1,43 @@
-"""Syncing an account: its totals, positions, orders, fills and cash flows as one batch, which changes nothing if nothing has changed."""
+"""Syncing an account: its totals, positions, orders, fills, cash flows and corporate actions as one batch, which changes nothing if nothing has changed."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, cast
 
 from attrs import evolve
 
 from fpa_core.arrow.conversion import to_table
 from fpa_core.ingest import chunks_of, ingest
-from fpa_core.kinds import CASH, FILLS
-from fpa_core.models import Order, OrderStatus, PortfolioSnapshot
+from fpa_core.kinds import CASH, CORPORATE_ACTIONS, FILLS
+from fpa_core.models import Fill, Order, OrderStatus, PortfolioSnapshot, Record
 from fpa_core.numbers import Instant
 from fpa_core.patterns import escape
-from fpa_core.protocols import AccountRequest, AccountSource, Chunk, Receipt
+from fpa_core.protocols import (
+    AccountRequest,
+    AccountSource,
+    AccountState,
+    Capability,
+    Chunk,
+    CorporateActionSource,
+    CoverageEntry,
+    ListedActions,
+    Receipt,
+)
+from fpa_core.sources.gaps import merge_coverage
 
 if TYPE_CHECKING:
     from fpa_core.store import DataStore
     from fpa_core.validator import DataValidator
 
-__all__ = ["account_origin", "activities_since", "orders_since", "sync_account"]
+__all__ = ["account_origin", "actions_since", "activities_since", "orders_origin", "orders_since", "sync_account"]
 
-LATE_NS = 7 * 86_400 * 10**9
-"""How late brokers enter fees and corrections."""
+DAY_NS = 86_400 * 10**9
+
+LATE_NS = 7 * DAY_NS
+"""How late brokers enter fees, corrections and corporate actions."""
 
 _OPEN = (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
 
@@ -33,18 +47,25 @@ def account_origin(source: AccountSource) -> str:
     return f"{source.origin.partition(':')[0]}:account"
 
 
-def orders_since(store: DataStore, origin: str) -> int | None:
-    """Return the time from which on orders have to be asked for: that of the oldest open one, else of the latest; None if none is stored."""
-    own = escape(origin)
+def orders_origin(source: AccountSource) -> str:
+    """Return what provenance calls updates of orders that come live."""
+    return f"{source.origin.partition(':')[0]}:orders"
+
+
+def orders_since(store: DataStore, source: AccountSource) -> int | None:
+    """Return the time from which on orders have to be asked for: that of the oldest open one, else of the latest; None for all.
+
+    The latest is one that a sync brought: live updates say nothing of orders that came while nobody listened.
+    """
+    synced, live = escape(account_origin(source)), escape(orders_origin(source))
     opened = [
         order.ts_ns
         for status in _OPEN
-        for order in store.select(Order, origin=own, status=status)
+        for order in store.select(Order, origin=[synced, live], status=status)
         if order.ts_ns is not None
     ]
-    if opened:
-        return min(opened)
-    return max((order.ts_ns for order in store.select(Order, origin=own) if order.ts_ns is not None), default=None)
+    latest = max((order.ts_ns for order in store.select(Order, origin=synced) if order.ts_ns is not None), default=None)
+    return latest if latest is None else min([latest, *opened])
 
 
 def activities_since(store: DataStore, origin: str) -> int | None:
@@ -59,29 +80,76 @@ def sync_account(
     validator: DataValidator,
     source: AccountSource,
     *,
+    clock: Callable[[], int],
     everything: bool = False,
     stop: threading.Event | None = None,
-    before_commit: Callable[[Any], None] | None = None,
 ) -> Receipt:
     """Store the state of an account as one batch.
 
-    Orders are asked for from the oldest open one on, fills and cash flows from a week before the latest. A snapshot equal to the last one but for its time is not a new one.
+    Orders are asked for from the oldest open one on, fills and cash flows from a week before the latest. A source that knows corporate actions is asked
+    for those of the symbols that were traded or are held: from the first fill on, later from a week before the last sync on. A snapshot equal to the
+    last one but for its time is not a new one.
 
-    :param everything: ask for all orders, fills and cash flows.
+    :param everything: ask for all orders, fills, cash flows and corporate actions.
     :raises SourceError: if the source fails; nothing is stored then.
     """
     origin = account_origin(source)
-    since = None if everything else orders_since(store, origin)
     request = AccountRequest(
-        since=since,
+        since=None if everything else orders_since(store, source),
         activities_since=None if everything else activities_since(store, origin),
         stop=stop or threading.Event(),
     )
     state = source.account(request)
-    records = [_timed(store, state.snapshot), *state.orders, *state.activities]
+    records: list[Record] = [_timed(store, state.snapshot), *state.orders, *state.activities]
+    rejects = dict(state.rejects)
+    covered: list[CoverageEntry] = []
+    if Capability.CORPORATE_ACTIONS in source.capabilities:
+        lister = cast(CorporateActionSource, source)
+        now = clock()
+        settled = now // DAY_NS * DAY_NS - LATE_NS
+        since = actions_since(store, origin, state, settled, everything=everything)
+        listed = lister.corporate_actions(sorted(since), min([settled, *since.values()]), now, request.stop)
+        records += listed.actions
+        rejects[CORPORATE_ACTIONS] = listed.rejects
+        covered = _covered(origin, listed, since, settled)
     chunks = list(chunks_of(store, records))
-    chunks += [Chunk(kind, to_table(kind, []), [], rejects) for kind, rejects in state.rejects.items() if rejects]
-    return ingest(store, validator, iter(chunks), origin=origin, check_first=False, before_commit=before_commit)
+    chunks += [Chunk(kind, to_table(kind, []), [], found) for kind, found in rejects.items() if found]
+    return ingest(
+        store,
+        validator,
+        iter(chunks),
+        origin=origin,
+        check_first=False,
+        before_commit=lambda batch: batch.cover(covered),
+    )
+
+
+def actions_since(
+    store: DataStore, origin: str, state: AccountState, settled: int, *, everything: bool = False
+) -> dict[str, int]:
+    """Return the date from which on corporate actions have to be asked for, of each symbol that is held or was traded.
+
+    It is that up to which syncs have fetched them, else that of the first fill, and *settled* for what is held without a fill.
+    """
+    fills = [one for one in state.activities if isinstance(one, Fill)]
+    since = dict.fromkeys((position.symbol for position in state.snapshot.positions), settled)
+    for fill in (*store.select(Fill, origin=escape(origin)), *fills):
+        since[fill.symbol] = min(since.get(fill.symbol, settled), fill.ts_ns // DAY_NS * DAY_NS)
+    if not everything:
+        for subject, ranges in merge_coverage(store.coverage(CORPORATE_ACTIONS)).items():
+            if subject.origin == origin and subject.symbol in since:
+                since[subject.symbol] = ranges[-1][1]
+    return since
+
+
+def _covered(origin: str, listed: ListedActions, since: Mapping[str, int], settled: int) -> list[CoverageEntry]:
+    """Return what a sync enters into the ledger: what is old enough to be final."""
+    counts = Counter(action.symbol for action in listed.actions)
+    return [
+        CoverageEntry(CORPORATE_ACTIONS.name, symbol, None, origin, since[symbol], settled, counts[symbol])
+        for symbol in listed.symbols
+        if since[symbol] < settled
+    ]
 
 
 def _timed(store: DataStore, snapshot: PortfolioSnapshot) -> PortfolioSnapshot:

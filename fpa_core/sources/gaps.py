@@ -9,7 +9,7 @@ from attrs import frozen
 
 from fpa_core.calendars import session_dates, session_days
 from fpa_core.intervals import is_dated, longest_ns
-from fpa_core.kinds import KINDS
+from fpa_core.kinds import CORPORATE_ACTIONS, KINDS
 from fpa_core.protocols import CoverageEntry, HistoryRequest, HistorySource
 from fpa_core.sources.ranges import Range, intersection, subtract, total, union
 
@@ -24,6 +24,8 @@ __all__ = [
     "plan_fetches",
     "settled_until",
 ]
+
+DAY_NS = 86_400 * 10**9
 
 
 @frozen(order=True)
@@ -77,22 +79,27 @@ def merge_coverage(entries: Iterable[CoverageEntry]) -> dict[Subject, list[Range
 
 
 def settled_until(subject: Subject, now_ns: int, settles: float) -> int:
-    """Return the instant before which what a source has is final: *settles* seconds old, and of bars those that have ended by then."""
-    length = 0 if subject.interval is None else longest_ns(subject.interval)
+    """Return the instant before which what a source has is final: *settles* seconds old, and of bars those that have ended by then.
+
+    Corporate actions stand at the beginning of their date, and become known in the course of it.
+    """
+    dated = subject.kind == CORPORATE_ACTIONS.name
+    length = DAY_NS if dated else 0 if subject.interval is None else longest_ns(subject.interval)
     return now_ns - int(settles * 1e9) - length
 
 
 def expected_times(subject: Subject, calendar: str | None, start: int, end: int) -> list[Range]:
     """Return when a source may have data in [start, end): on the days of sessions, and daily bars under their dates.
 
-    Without a calendar, or before and after its years, at any time; bars of weeks and months, too.
+    Without a calendar, or before and after its years, at any time; corporate actions and bars of weeks and months, too.
 
     :raises MissingDependencyError: if there is a calendar, and exchange_calendars is not installed.
     :raises ConfigError: if the exchange is unknown.
     """
     whole = [(start, end)] if start < end else []
     dated = subject.interval is not None and is_dated(subject.interval)
-    if calendar is None or (dated and not str(subject.interval).endswith("d")):
+    longer = dated and not str(subject.interval).endswith("d")
+    if calendar is None or longer or subject.kind == CORPORATE_ACTIONS.name:
         return whole
     days = session_dates(calendar) if dated else session_days(calendar)
     outside = subtract(whole, [(days[0][0], days[-1][1])])

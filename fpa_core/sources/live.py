@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 from fpa_core.exceptions import DatabaseError
 from fpa_core.ingest import rejected_row
 from fpa_core.intervals import longest_ns
-from fpa_core.kinds import BARS, KINDS, Kind, kind_of
+from fpa_core.kinds import KINDS, Kind, kind_of
 from fpa_core.models import Record, Trade
 from fpa_core.numbers import Instant
 from fpa_core.patterns import escape
@@ -29,9 +29,9 @@ from fpa_core.protocols import (
     Receipt,
     Reject,
 )
+from fpa_core.sources.completeness import Completeness, Key, live_interval
 from fpa_core.sources.delays import Delays
 from fpa_core.sources.queue import Connected, Disconnected, Dropped, EventQueue, Policy, Rejected
-from fpa_core.sources.ranges import intersection, subtract, union
 from fpa_core.sources.refills import Refill, Refills
 
 if TYPE_CHECKING:
@@ -42,13 +42,8 @@ __all__ = ["Collector", "CollectorOptions", "CollectorReport", "CollectorStatus"
 
 _log = logging.getLogger("fpa.sources")
 
-LIVE_BARS = "1m"
-"""The interval of bars that are delivered live."""
-
 DAY_NS = 86_400 * 10**9
 SECOND_NS = 10**9
-AHEAD_NS = 60 * SECOND_NS
-"""How far clocks may differ: a record that is further in the future has a wrong time."""
 
 
 @frozen
@@ -149,24 +144,24 @@ class Collector:
         self._clock = clock
         self._monotonic = monotonic
         self._queue = EventQueue(options.queue, options.policy, monotonic)
-        self._overlap = int(options.overlap * SECOND_NS)
-        self._keys = [(kind, symbol) for kind in request.kinds for symbol in request.symbols if symbol != "*"]
+        self._completeness = Completeness(
+            [(kind, symbol) for kind in request.kinds for symbol in request.symbols if symbol != "*"],
+            source.origin,
+            overlap_ns=int(options.overlap * SECOND_NS),
+            every=options.checkpoint,
+            wait=options.refill_after,
+            miss=self._miss,
+            monotonic=monotonic,
+        )
         self._settles = int(settles * SECOND_NS)
         self._gaps = Refills(refill, options.refill_after, self._settled_in, monotonic, self._request.stop)
         self._lags = Delays()
         self._stream: Stream | None = None
         self._connected = False
-        self._connected_ns = 0
-        self._begun = False  # whether what this connection covers has begun
-        self._begin_by = 0.0
-        self._last_ns: int | None = None
-        self._complete: dict[tuple[Kind, str], int] = {}  # up to where what was delivered or fetched is complete
-        self._counted: dict[tuple[Kind, str], int] = {}
         self._receipts: list[Receipt] = []
         self._rows = self._dropped = self._corrections = self._unmatched = self._connections = 0
         self._rejected = 0
         self._failed: BaseException | None = None
-        self._next_checkpoint = 0.0
         self._measured: deque[tuple[float, int]] = deque([(monotonic(), 0)], maxlen=32)
 
     # What the source calls, in its thread
@@ -206,11 +201,9 @@ class Collector:
         self._gaps.start()
         feed.start()
         try:
-            running = True
-            while running:
-                running = feed.is_alive()
+            while feed.is_alive():
                 self._handle(*self._queue.take(0.25))
-                self._checkpoint_if_due()
+                self._cover(self._completeness.due())
                 if on_status is not None:
                     on_status(self.status())
         except BaseException:
@@ -243,46 +236,7 @@ class Collector:
         if "*" in self._request.symbols:
             _log.warning("all symbols are collected: what connections miss is neither known nor fetched")
         now = self._clock()
-        earliest = now - int(self._options.catch_up * SECOND_NS)
-        fresh: list[tuple[Kind, str]] = []
-        for kind, symbol in self._keys:
-            covered = union(
-                (one.start_ns, one.end_ns)
-                for one in self._store.coverage(kind, symbol)
-                if one.origin == self._source.origin and one.interval == _interval(kind)
-            )
-            recent = intersection(covered, [(earliest, now)])
-            if recent:
-                self._complete[kind, symbol] = recent[-1][1]
-                for hole in subtract([(recent[0][0], recent[-1][1])], recent):
-                    self._miss((kind, symbol), *hole)
-            elif not covered:
-                fresh.append((kind, symbol))
-            else:
-                _log.warning(
-                    "%s of %s: the last run ended too long ago to catch up; `fpa backfill` closes the gap",
-                    kind.name,
-                    symbol,
-                )
-
-        self._resume_unrecorded(fresh, earliest, now)
-
-    def _resume_unrecorded(self, keys: Sequence[tuple[Kind, str]], earliest: int, now: int) -> None:
-        """Go on from the first stored row of a run that was killed before its first checkpoint: the ledger knows nothing of it."""
-        firsts = [
-            row.ts_ns
-            for kind, symbol in keys
-            for row in self._store.select(
-                kind,
-                escape(symbol),
-                start=Instant(earliest),
-                end=Instant(now),
-                origin=escape(self._source.origin),
-                limit=1,
-            )
-        ]
-        if firsts:
-            self._complete.update(dict.fromkeys(keys, min(firsts) - self._overlap))
+        self._completeness.resume(self._store, now - int(self._options.catch_up * SECOND_NS), now)
 
     def _handle(self, items: Sequence[tuple[float | None, Any]], dropped: dict[tuple[str, str], Dropped]) -> None:
         for (kind_name, symbol), what in dropped.items():
@@ -312,15 +266,8 @@ class Collector:
         self._rows += 1
         if self._rows % 16 == 0:
             self._lags.add(future, begun)
-        at_ns = record.ts_ns
-        # A time in the future says nothing of how far the source has come.
-        if at_ns is not None and (self._last_ns is None or at_ns > self._last_ns) and at_ns < self._clock() + AHEAD_NS:
-            self._last_ns = at_ns
-            if not self._begun:
-                self._begin_coverage(max(at_ns, self._connected_ns))
         kind = kind_of(record)
-        key = (kind, getattr(record, kind.subject))
-        self._counted[key] = self._counted.get(key, 0) + 1
+        self._completeness.count((kind, getattr(record, kind.subject)), record.ts_ns, self._clock())
 
     def _begin_stream(self) -> Stream:
         options = self._options
@@ -331,86 +278,32 @@ class Collector:
             return
         self._connected = True
         self._connections += 1
-        self._connected_ns = at_ns
-        self._last_ns = None
-        self._counted.clear()
-        self._next_checkpoint = self._monotonic() + self._options.checkpoint
-        self._begun = False
-        self._begin_by = self._monotonic() + self._options.refill_after
+        self._completeness.connect(at_ns)
         if self._stream is None:
             self._stream = self._begin_stream()
 
-    def _begin_coverage(self, at_ns: int) -> None:
-        """Note that a connection delivers everything from an instant on: that of its beginning by our clock, or of its first record, if that is later.
-
-        So a clock that is behind does not hide what was missed. If no record comes soon, the clock alone has to do.
-        """
-        self._begun = True
-        end = at_ns + self._overlap
-        for key in self._keys:
-            if key in self._complete:
-                self._miss(key, self._complete[key], end)
-            self._complete[key] = end
-
     def _end_connection(self) -> None:
-        if self._connected:
-            if not self._begun:
-                self._begin_coverage(self._connected_ns)
-            self._checkpoint()
-            # What came last may not have been all there was at that time.
-            for key in self._keys:
-                self._complete[key] = min(self._complete[key], self._reached(key[0]))
         self._connected = False
+        self._cover(self._completeness.disconnect())
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
             self._receipts.append(stream.receipt)
 
-    def _reached(self, kind: Kind) -> int:
-        """Return the time up to which this connection has delivered everything of a kind: a bar comes after its end."""
-        if self._last_ns is None:
-            return self._connected_ns
-        late = 2 * longest_ns(LIVE_BARS) if kind is BARS else self._overlap
-        return max(self._connected_ns, self._last_ns) - late
-
-    def _checkpoint_if_due(self) -> None:
-        if not self._connected:
-            return
-        if not self._begun:
-            if self._monotonic() < self._begin_by:
-                return
-            self._begin_coverage(self._connected_ns)
-        if self._monotonic() >= self._next_checkpoint:
-            self._next_checkpoint = self._monotonic() + self._options.checkpoint
-            self._checkpoint()
-
-    def _checkpoint(self) -> None:
+    def _cover(self, entries: Sequence[CoverageEntry]) -> None:
         """Enter what was delivered without a break into the ledger, durably with the records themselves."""
-        assert self._stream is not None
-        entries = []
-        for key in self._keys:
-            kind, symbol = key
-            reached = self._reached(kind)
-            if self._complete[key] < reached:
-                rows = self._counted.pop(key, 0)
-                entries.append(
-                    CoverageEntry(
-                        kind.name, symbol, _interval(kind), self._source.origin, self._complete[key], reached, rows
-                    )
-                )
-                self._complete[key] = reached
-        self._stream.cover(entries)
+        if self._stream is not None:
+            self._stream.cover(entries)
 
     # Gaps
 
-    def _miss(self, key: tuple[Kind, str], start: int, end: int) -> None:
-        if start < end:
-            kind, symbol = key
-            self._gaps.add(
-                HistoryRequest(
-                    kind=kind, symbol=symbol, start=start, end=end, interval=_interval(kind), stop=self._request.stop
-                )
+    def _miss(self, key: Key, start: int, end: int) -> None:
+        kind, symbol = key
+        self._gaps.add(
+            HistoryRequest(
+                kind=kind, symbol=symbol, start=start, end=end, interval=live_interval(kind), stop=self._request.stop
             )
+        )
 
     def _settled_in(self, request: HistoryRequest) -> float:
         """Return in how many seconds a history is final."""
@@ -419,10 +312,6 @@ class Collector:
 
     def _note_dropped(self, kind: Kind, symbol: str, what: Dropped) -> None:
         self._dropped += what.count
-        if self._connected and not self._begun:
-            self._begin_coverage(self._connected_ns)
-        key = (kind, symbol)
-        start, end = what.first_ns - self._overlap, what.last_ns + self._overlap
         _log.warning(
             "%s: %d %s of %s were dropped, because the store is slower",
             self._source.origin,
@@ -430,18 +319,7 @@ class Collector:
             kind.name,
             symbol,
         )
-        self._miss(key, start, end)
-        if key in self._complete:  # nothing of that time was delivered without a break
-            self._checkpoint_until(key, min(start, self._reached(kind)))
-            self._complete[key] = max(self._complete[key], end)
-
-    def _checkpoint_until(self, key: tuple[Kind, str], until: int) -> None:
-        if self._stream is None or self._complete[key] >= until:
-            return
-        kind, symbol = key
-        self._stream.cover(
-            [CoverageEntry(kind.name, symbol, _interval(kind), self._source.origin, self._complete[key], until, 0)]
-        )
+        self._cover(self._completeness.drop((kind, symbol), what.first_ns, what.last_ns))
 
     # What is not a record to store
 
@@ -494,8 +372,6 @@ class Collector:
             self._measured.append((now, self._rows))
         begun, rows = next(((at, count) for at, count in self._measured if now - at <= 10), self._measured[-1])
         rate = (self._rows - rows) / (now - begun) if now - begun > 0.1 else 0.0
-        # What is missed now becomes a gap when it is known where it ends.
-        missing = 0 if self._connected and self._begun else sum(key in self._complete for key in self._keys)
         receipts = [*self._receipts, *([] if self._stream is None else [self._stream.receipt])]
         return CollectorStatus(
             connected=self._connected,
@@ -507,7 +383,7 @@ class Collector:
             quarantined=sum(receipt.quarantined for receipt in receipts) + self._rejected,
             dropped=self._dropped,
             corrections=self._corrections,
-            gaps=sum(not gap.fetched for gap in list(self._gaps.open)) + missing,
+            gaps=sum(not gap.fetched for gap in list(self._gaps.open)) + self._completeness.missing,
             refilled=self._gaps.closed,
             connections=self._connections,
         )
@@ -522,7 +398,3 @@ class Collector:
             self._corrections,
             self._unmatched,
         )
-
-
-def _interval(kind: Kind) -> str | None:
-    return LIVE_BARS if kind is BARS else None

@@ -1,12 +1,10 @@
-"""The answer to a query in SQL: described now, computed when it is read. This is the one module that imports DuckDB."""
+"""The answer to a query in SQL: described now, computed when it is read."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
@@ -14,7 +12,7 @@ from attrs import field, frozen
 
 from fpa_core.arrow import frames
 from fpa_core.arrow.frames import Numeric
-from fpa_core.exceptions import DataError, FpaError, MissingDependencyError
+from fpa_core.exceptions import DataError, FpaError
 from fpa_core.export import write_table
 from fpa_core.kinds import KINDS
 from fpa_core.sql.layout import TooNarrowError
@@ -30,11 +28,6 @@ Parameters: TypeAlias = Sequence[Any] | dict[str, Any]
 
 ROWS = 65_536
 """Rows of a batch of the answer."""
-
-_SETTINGS: dict[str, Any] = {"enable_external_access": "false", "python_enable_replacements": "false"}
-"""No files, no network, no extensions, no variables of the program as tables."""
-
-_THEN = ("SET GLOBAL TimeZone = 'UTC'", "SET enable_progress_bar = false", "SET GLOBAL lock_configuration = true")
 
 
 @frozen
@@ -52,7 +45,7 @@ class SqlAnswer:
     parameters: Parameters | None = None
 
     def __attrs_post_init__(self) -> None:
-        with _connected() as connection:
+        with self.relations.connections.use(()) as (connection, _):
             _check(connection, self.query)
 
     def batches(self, rows: int = ROWS) -> Iterator[pa.RecordBatch]:
@@ -77,9 +70,9 @@ class SqlAnswer:
         """Yield the schema, then the batches. A number that is wider than the store had estimated begins it anew, with wide decimals."""
         given = False
         while True:
-            with _connected() as connection:
-                found = self._registered(connection)
-                try:
+            found: Mapping[str, Relation] = {}
+            try:
+                with self.relations.connections.use(self._named()) as (connection, found):
                     reader = _run(connection, self.query, self.parameters).to_arrow_reader(rows)
                     first = next(iter(reader), None)
                     if not given:
@@ -88,34 +81,47 @@ class SqlAnswer:
                     if first is not None:
                         yield first
                         yield from reader
-                except Exception as error:
-                    narrow = _narrow(found)
-                    if narrow is None:
-                        raise _translated(error, found) from error
-                    self.relations.wide.add(narrow)
-                    if given:
-                        raise DataError(
-                            f"{'.'.join(narrow)}: a number is wider than was estimated before the query",
-                            hint="ask again: now it is known",
-                        ) from error
-                else:
-                    return
+            except Exception as error:
+                if (narrow := self._widened(found)) is None:
+                    raise _translated(error, found) from error
+                if given:
+                    raise DataError(
+                        f"{narrow}: a number is wider than was estimated before the query",
+                        hint="ask again: now it is known",
+                    ) from error
+            else:
+                return
 
-    def _registered(self, connection: Any) -> dict[str, Relation]:
-        """Make the kinds whose names the query contains, wherever it does, tables of the connection."""
-        named = set(re.findall(r"\w+", self.query.lower()))
-        found = self.relations.of([name for name in KINDS if name in named])
+    def _widened(self, found: Mapping[str, Relation]) -> str | None:
+        """If decimals that were too narrow ended a query, make them wider, and return their column."""
         for name, relation in found.items():
-            connection.register(name, relation)
-        return found
+            if isinstance(relation.failure, TooNarrowError):
+                self.relations.wide.add((name, relation.failure.column))
+                return f"{name}.{relation.failure.column}"
+        return None
+
+    def _named(self) -> list[str]:
+        """Return the kinds whose names the query contains, wherever it does."""
+        words = set(re.findall(r"\w+", self.query.lower()))
+        return [name for name in KINDS if name in words]
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Return the answer as an Arrow stream."""
         return self.reader().__arrow_c_stream__(requested_schema)
 
     def to_arrow(self) -> pa.Table:
-        """Return the answer as one Arrow table."""
-        return self.reader().read_all()
+        """Return the answer as one Arrow table.
+
+        :raises DataError: as for :meth:`batches`.
+        """
+        while True:
+            found: Mapping[str, Relation] = {}
+            try:
+                with self.relations.connections.use(self._named()) as (connection, found):
+                    return _run(connection, self.query, self.parameters).to_arrow_table()
+            except Exception as error:
+                if self._widened(found) is None:
+                    raise _translated(error, found) from error
 
     def to_list(self) -> list[dict[str, Any]]:
         """Return the rows as dicts: decimals as ``Decimal``, times as ``datetime``."""
@@ -133,33 +139,6 @@ class SqlAnswer:
     def write(self, path: str | os.PathLike[str]) -> int:
         """Write the answer to a file, exactly, and return the number of rows; its name ends in ``.parquet``, ``.csv`` or ``.jsonl``."""
         return write_table(self.reader(), path)
-
-
-@contextlib.contextmanager
-def _connected() -> Iterator[Any]:
-    """Open a connection to an empty DuckDB in memory, which reads nothing but what is registered with that connection.
-
-    :raises MissingDependencyError: when DuckDB is not installed.
-    """
-    with contextlib.closing(_engine(os.getpid()).cursor()) as connection:
-        yield connection
-
-
-@functools.lru_cache(maxsize=1)
-def _engine(_process: int) -> Any:
-    """Return the DuckDB of this process, since starting one takes longer than most queries; a forked child needs its own."""
-    try:
-        import duckdb
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            "SQL needs DuckDB, which is not installed",
-            package="duckdb",
-            command="pip install 'financial-portfolio-automation[sql]'",
-        ) from error
-    connection = duckdb.connect(":memory:", config=_SETTINGS)
-    for setting in _THEN:
-        connection.execute(setting)
-    return connection
 
 
 def _check(connection: Any, query: str) -> None:
@@ -187,15 +166,7 @@ def _run(connection: Any, query: str, parameters: Parameters | None) -> Any:
     return connection.sql(query) if parameters is None else connection.sql(query, params=parameters)
 
 
-def _narrow(found: dict[str, Relation]) -> tuple[str, str] | None:
-    """Return the kind and the column that needs wider decimals, if that ended the query."""
-    for name, relation in found.items():
-        if isinstance(relation.failure, TooNarrowError):
-            return name, relation.failure.column
-    return None
-
-
-def _translated(error: Exception, found: dict[str, Relation]) -> Exception:
+def _translated(error: Exception, found: Mapping[str, Relation]) -> Exception:
     """Return what a query failed by: an error of the store as it was, one of DuckDB as ours."""
     import duckdb
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from attrs import frozen
+from attrs import field, frozen
 
 from fpa_core.arrow import columns, decimals
 from fpa_core.exceptions import DataError
@@ -55,6 +55,7 @@ class Layout:
     kind: Kind
     schema: pa.Schema
     sources: Mapping[str, Column]
+    _schemas: dict[tuple[str, ...], pa.Schema] = field(factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, kind: Kind, digits: Mapping[str, tuple[int, int]], wide: Collection[str] = ()) -> Layout:
@@ -90,8 +91,15 @@ class Layout:
         :raises DataError: if there is none.
         """
         batch = decimals.narrowed(self.kind, batch)
-        schema = pa.schema([self.schema.field(name) for name in names])
+        schema = self.schema_of(names)
         return pa.RecordBatch.from_arrays([self._array(batch, one) for one in schema], schema=schema)
+
+    def schema_of(self, names: Sequence[str]) -> pa.Schema:
+        """Return the schema of the columns *names*."""
+        key = tuple(names)
+        if key not in self._schemas:
+            self._schemas[key] = pa.schema([self.schema.field(name) for name in names])
+        return self._schemas[key]
 
     def _array(self, batch: pa.RecordBatch, own: pa.Field) -> pa.Array:
         source = self.sources[own.name]
@@ -109,7 +117,7 @@ class Layout:
             return pa.nulls(len(array), target)
         narrow = not pa.types.is_decimal128(target)
         more = None if scale is None else target.scale - scale
-        if more is not None and more >= 0 and decimals.peak(array) * 10**more < 10**target.precision:
+        if more is not None and more >= 0 and decimals.fits(array, 10 ** (target.precision - more)):
             if narrow:
                 return _as_decimal64(columns.rescale(array, more) if more else array, target)
             return columns.from_scaled(array, target.scale - more).cast(target)
@@ -138,7 +146,8 @@ def _floored(ns: pa.Array) -> pa.Array:
 def _subjects(texts: pa.Array, *, sorted_rows: bool) -> pa.Array:
     """Return symbols as a dictionary; if they are in order and the first is the last, there is only one."""
     if sorted_rows and len(texts) and texts[0].equals(texts[-1]):
-        return pa.DictionaryArray.from_arrays(_zeros(len(texts)), texts.slice(0, 1))
+        # All are zero, and so in the dictionary: that need not be checked.
+        return pa.DictionaryArray.from_arrays(_zeros(len(texts)), texts.slice(0, 1), safe=False)
     return texts.dictionary_encode()
 
 

@@ -10,6 +10,7 @@ import pyarrow.dataset as ds
 
 from fpa_core.kinds import KINDS
 from fpa_core.protocols import Query, StoreBackend
+from fpa_core.sql.connections import Connections
 from fpa_core.sql.layout import Layout
 from fpa_core.sql.pruning import admitted, fields_of
 
@@ -23,12 +24,18 @@ class Relations:
     """All kinds of a store.
 
     :ivar wide: the columns, as kind and name, whose numbers were found to need wider decimals than the store had estimated.
+    :ivar connections: the connections to which they are tables.
     """
 
     def __init__(self, backend: StoreBackend) -> None:
         self.backend = backend
         self.wide: set[tuple[str, str]] = set()
         self._layouts: dict[str, tuple[object, Layout]] = {}
+        self.connections = Connections(self.of)
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        self.connections.close()
 
     def of(self, names: Sequence[str]) -> dict[str, Relation]:
         """Return the relations of kinds as the store is now."""
@@ -49,18 +56,23 @@ class Relations:
 class Relation(ds.Dataset):  # type: ignore[misc]  # pyarrow has no types
     """A kind as DuckDB asks for it, which takes any dataset of Arrow.
 
+    :ivar layout: its columns.
     :ivar failure: the error that ended a reading: DuckDB passes on no more than its text.
     """
 
     def __init__(self, backend: StoreBackend, layout: Layout) -> None:
         self._backend = backend
-        self._layout = layout
+        self.layout = layout
         self.failure: Exception | None = None
+
+    def reads_as(self, other: Relation) -> bool:
+        """Return whether this relation can stand for another one."""
+        return self._backend is other._backend and self.layout is other.layout
 
     @property
     def schema(self) -> pa.Schema:
         """The columns and their types."""
-        return self._layout.schema
+        return self.layout.schema
 
     def scanner(self, columns: Sequence[str] | None = None, filter: Any = None, **_: Any) -> _Scan:  # noqa: A002  # as pyarrow calls it
         """Return a reading of *columns* of the rows that satisfy the expression *filter*."""
@@ -75,7 +87,7 @@ class Relation(ds.Dataset):  # type: ignore[misc]  # pyarrow has no types
             raise
 
     def _rows(self, names: Sequence[str], condition: Any) -> Iterator[pa.RecordBatch]:
-        layout = self._layout
+        layout = self.layout
         query, read = Query(layout.kind), list(names)
         if condition is not None:
             found = admitted(condition, layout.schema, layout.kind, self._backend.inventory(layout.kind))
@@ -101,5 +113,5 @@ class _Scan:
 
     def to_reader(self) -> pa.RecordBatchReader:
         """Return the rows."""
-        schema = pa.schema([self._relation.schema.field(name) for name in self._names])
+        schema = self._relation.layout.schema_of(self._names)
         return pa.RecordBatchReader.from_batches(schema, self._relation.rows(self._names, self._condition))

@@ -133,6 +133,11 @@ class StoreBatch:
         self._transaction.finish(read=read, reading=reading, digest=digest)
         self._read = read
 
+    def announce(self) -> None:
+        """Pass on to other processes what was changed, with the commit, which comes next."""
+        if self.changed:
+            self._transaction.announce(self.changed)
+
     def _mark(self, kind: Kind, subjects: Iterable[str] | None) -> None:
         known = self.changed.get(kind, frozenset())
         self.changed[kind] = None if known is None or subjects is None else known | frozenset(subjects)

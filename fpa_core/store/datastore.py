@@ -32,6 +32,7 @@ from fpa_core.patterns import escape
 from fpa_core.protocols import (
     Batch,
     Capability,
+    Changed,
     CoverageEntry,
     InventoryEntry,
     Quarantined,
@@ -42,11 +43,12 @@ from fpa_core.protocols import (
 )
 from fpa_core.store.batch import StoreBatch
 from fpa_core.store.derived.views import QuotedTrades, ResampledBars
-from fpa_core.store.notifications import Changed
+from fpa_core.store.freshness import Freshness, freshness_of
 from fpa_core.store.queries import (
     ColumnConditions,
     QuarantineConditions,
     SelectOptions,
+    as_texts,
     check_columns,
     make_query,
     quarantine_query,
@@ -255,6 +257,7 @@ class DataStore:
         columns: Sequence[str] | None = None,
         order: str = "symbol",
         adjust: str | None = None,
+        max_age: Any = None,
         **equal: Unpack[ColumnConditions],
     ) -> Selection[Any]:
         """Describe rows to read; nothing is read yet.
@@ -273,6 +276,8 @@ class DataStore:
         :param order: ``"symbol"``: by symbol, then time; ``"time"``: by time over all symbols.
         :param adjust: ``"splits"`` or ``"all"`` (splits and cash dividends): prices and sizes adjusted for the corporate actions that are known
             (*as_known_at* counts), see :mod:`fpa_core.store.adjust`; None for prices as they are stored.
+        :param max_age: how old the newest row of each symbol may be, as ``"15m"``, when something is read: else :class:`StaleDataError` is raised.
+            The age counts from the end of a bar; *end* and *as_known_at*, if they are earlier, count as now. None for any age.
         :param equal: further columns, and the value each must have, as ``interval="1m"``.
         :raises DataError: if a parameter is invalid.
         """
@@ -296,33 +301,54 @@ class DataStore:
             from fpa_core.store.adjust import check_adjust
 
             check_adjust(query.kind, adjust)
-        return Selection(self._rows, query, check_columns(query.kind, columns), by_time=order == "time", adjust=adjust)
+        return Selection(
+            self._rows,
+            query,
+            check_columns(query.kind, columns),
+            by_time=order == "time",
+            adjust=adjust,
+            freshness=freshness_of(max_age, self.writer.clock),
+        )
 
     @overload
-    def latest(self, symbol: str) -> Quote | None: ...
+    def latest(self, symbol: str, *, max_age: Any = None) -> Quote | None: ...
 
     @overload
-    def latest(self, symbol: str, what: type[R]) -> R | None: ...
+    def latest(self, symbol: str, what: type[R], *, max_age: Any = None) -> R | None: ...
 
     @overload
-    def latest(self, symbol: str, what: str) -> Any: ...
+    def latest(self, symbol: str, what: str, *, max_age: Any = None) -> Any: ...
 
     @overload
     def latest(
-        self, symbol: list[str] | tuple[str, ...] | None, what: type[R], **equal: Unpack[ColumnConditions]
+        self,
+        symbol: list[str] | tuple[str, ...] | None,
+        what: type[R],
+        *,
+        max_age: Any = None,
+        **equal: Unpack[ColumnConditions],
     ) -> list[R]: ...
 
-    def latest(self, symbol: Any, what: Any = Quote, **equal: Unpack[ColumnConditions]) -> Any:
+    def latest(self, symbol: Any, what: Any = Quote, *, max_age: Any = None, **equal: Unpack[ColumnConditions]) -> Any:
         """Return the last record of a symbol, of the kind *what*; None if there is none.
 
         :param symbol: several symbols, or None for all, give a list: the last record of each that has one, by symbol.
+        :param max_age: how old it may be, as ``"15m"``, from its time or the end of a bar to now; of several symbols, that of each. None for any age.
         :param equal: with several symbols, further columns and the value each must have, as ``account="main"``.
+        :raises StaleDataError: if it is older, or *max_age* is given and there is none.
         :raises DataError: for an unknown column, or a condition beside one symbol.
         """
         kind = kind_of(what)
+        freshness = freshness_of(max_age, self.writer.clock)
         if not isinstance(symbol, str):
-            return self._each(kind, symbol, None, equal)
+            return self._each(kind, symbol, None, equal, freshness)
         _refuse_conditions(equal)
+        found = self._latest_through_cache(kind, symbol)
+        if freshness is not None:
+            freshness.check_record(kind, symbol, found)
+        return found
+
+    def _latest_through_cache(self, kind: Kind, symbol: str) -> Any:
         if self._rows.read_through is None:
             return self._latest(kind, symbol)
         query = Query(kind, (symbol,), limit=1, reverse=True)
@@ -334,45 +360,69 @@ class DataStore:
         return self.select(kind.record, escape(symbol), limit=1, latest_first=True).first()
 
     @overload
-    def as_of(self, symbol: str, at: Any) -> Quote | None: ...
+    def as_of(self, symbol: str, at: Any, *, max_age: Any = None) -> Quote | None: ...
 
     @overload
-    def as_of(self, symbol: str, at: Any, what: type[R]) -> R | None: ...
+    def as_of(self, symbol: str, at: Any, what: type[R], *, max_age: Any = None) -> R | None: ...
 
     @overload
-    def as_of(self, symbol: str, at: Any, what: str) -> Any: ...
+    def as_of(self, symbol: str, at: Any, what: str, *, max_age: Any = None) -> Any: ...
 
     @overload
     def as_of(
-        self, symbol: list[str] | tuple[str, ...] | None, at: Any, what: type[R], **equal: Unpack[ColumnConditions]
+        self,
+        symbol: list[str] | tuple[str, ...] | None,
+        at: Any,
+        what: type[R],
+        *,
+        max_age: Any = None,
+        **equal: Unpack[ColumnConditions],
     ) -> list[R]: ...
 
-    def as_of(self, symbol: Any, at: Any, what: Any = Quote, **equal: Unpack[ColumnConditions]) -> Any:
+    def as_of(
+        self, symbol: Any, at: Any, what: Any = Quote, *, max_age: Any = None, **equal: Unpack[ColumnConditions]
+    ) -> Any:
         """Return the record of a symbol that prevailed at an instant: the last one at or before it; None if there is none.
 
         :param symbol: several symbols, or None for all, give a list: the record of each that has one, by symbol.
+        :param max_age: how old it may be at that instant, as ``"15m"``, from its time or the end of a bar. None for any age.
         :param equal: with several symbols, further columns and the value each must have, as ``account="main"``.
+        :raises StaleDataError: if it is older, or *max_age* is given and there is none.
         :raises DataError: for an unknown column, or a condition beside one symbol.
         """
         # Not by select(): the end may be after the last valid instant, which to_ns() rejects.
         end_ns = to_ns(at, "at", dates=True) + 1
+        kind, freshness = kind_of(what), freshness_of(max_age, self.writer.clock)
         if not isinstance(symbol, str):
-            return self._each(kind_of(what), symbol, end_ns, equal)
+            return self._each(kind, symbol, end_ns, equal, freshness)
         _refuse_conditions(equal)
-        query = Query(kind_of(what), (symbol,), end_ns=end_ns, limit=1, reverse=True)
-        return Selection[Any](self._rows, query).first()
+        query = Query(kind, (symbol,), end_ns=end_ns, limit=1, reverse=True)
+        found = Selection[Any](self._rows, query).first()
+        if freshness is not None:
+            freshness.check_record(kind, symbol, found, end_ns - 1)
+        return found
 
     def _each(
-        self, kind: Kind, symbols: Sequence[str] | None, end_ns: int | None, equal: ColumnConditions
+        self,
+        kind: Kind,
+        symbols: Sequence[str] | None,
+        end_ns: int | None,
+        equal: ColumnConditions,
+        freshness: Freshness | None,
     ) -> list[Any]:
         """Return the last record of each symbol before *end_ns*."""
         conditions = make_query(kind, **equal).equal
         wanted = {entry.subject for entry in self.inventory(kind)}
         if symbols is not None:
-            wanted &= set(symbols)
+            wanted &= set(as_texts(symbols, "symbol") or ())
         query = Query(kind, end_ns=end_ns, equal=conditions, limit=1, reverse=True)
-        found = (Selection[Any](self._rows, evolve(query, subjects=(symbol,))).first() for symbol in sorted(wanted))
-        return [record for record in found if record is not None]
+        found = {
+            symbol: Selection[Any](self._rows, evolve(query, subjects=(symbol,))).first() for symbol in sorted(wanted)
+        }
+        if freshness is not None:
+            for symbol in found if symbols is None else sorted(symbols):
+                freshness.check_record(kind, symbol, found.get(symbol), None if end_ns is None else end_ns - 1)
+        return [record for record in found.values() if record is not None]
 
     def bars(
         self,
@@ -385,6 +435,7 @@ class DataStore:
         end: Any = None,
         origin: str | Sequence[str] | None = None,
         as_known_at: Any = None,
+        max_age: Any = None,
     ) -> ResampledBars:
         """Describe bars of trades, of the mid prices of quotes, or of shorter bars; nothing is read yet.
 
@@ -394,7 +445,7 @@ class DataStore:
 
         Of stored bars, volume, ``vwap`` and number of trades are known where all of them have one.
 
-        :param symbol: as for :meth:`select`; likewise *start*, *end*, *origin* and *as_known_at*, which choose the rows.
+        :param symbol: as for :meth:`select`; likewise *start*, *end*, *origin* and *as_known_at*, which choose the rows, and *max_age* of these.
         :param from_: ``"trades"``, ``"mid"``, or the interval of stored bars, such as ``"1m"``, which must divide *interval*.
         :param tz: the time zone by whose dates days, weeks and months are divided, such as ``"America/New_York"``; None for UTC.
         :raises DataError: for an invalid interval, or one that *from_* or *tz* does not fit.
@@ -413,6 +464,7 @@ class DataStore:
             end=end,
             origin=origin,
             as_known_at=as_known_at,
+            max_age=max_age,
         )
         return ResampledBars(rows, interval, from_, tz)
 

@@ -10,16 +10,12 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from fpa_core.kinds import Kind
-from fpa_core.protocols import Receipt
+from fpa_core.protocols import Changed, Receipt
 
-__all__ = ["Changed", "Notifications"]
-
-Changed: TypeAlias = Mapping[Kind, frozenset[str] | None]
-"""What a batch changed: the subjects of each kind, or None if they are unknown and it may be all."""
+__all__ = ["Notifications"]
 
 _log = logging.getLogger("fpa.store")
 

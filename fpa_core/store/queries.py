@@ -16,6 +16,7 @@ __all__ = [
     "ColumnConditions",
     "QuarantineConditions",
     "SelectOptions",
+    "as_texts",
     "check_columns",
     "make_query",
     "quarantine_query",
@@ -109,6 +110,7 @@ class SelectOptions(ColumnConditions, total=False):
     columns: Sequence[str] | None
     order: str
     adjust: str | None
+    max_age: Any
 
 
 class QuarantineConditions(TypedDict, total=False):
@@ -143,8 +145,8 @@ def make_query(
     :raises DataError: for a time without a zone, an unknown column, a negative limit, or an invalid pattern.
     """
     kind = kind_of(what)
-    named = {one: name_of(one) for one in _as_tuple(symbol) or ()}
-    origins = _as_tuple(origin)
+    named = {one: name_of(one) for one in as_texts(symbol, "symbol") or ()}
+    origins = as_texts(origin, "origin")
     for pattern in origins or ():
         name_of(pattern)  # raises for an invalid pattern
     if limit is not None and (not isinstance(limit, int) or limit < 0):
@@ -189,7 +191,7 @@ def check_columns(kind: Kind, names: Sequence[str] | None) -> tuple[str, ...] | 
     """
     if names is None:
         return None
-    found = tuple(dict.fromkeys(_as_tuple(names) or ()))
+    found = tuple(dict.fromkeys(as_texts(names, "columns") or ()))
     unknown = [name for name in found if name not in kind.by_name]
     if unknown or not found:
         problem = f"{kind.name} have no column {unknown[0]!r}" if unknown else "columns: at least one is needed"
@@ -218,15 +220,15 @@ def quarantine_query(
     :param state: one or several of :class:`~fpa_core.protocols.State`.
     :raises DataError: for an unknown kind or state, or an invalid pattern.
     """
-    states = _as_tuple(state)
+    states = as_texts(state, "state")
     if unknown := [each for each in states or () if each not in set(State)]:
         raise DataError(f"state: {unknown[0]!r} is none of: {', '.join(State)}", field="state", value=unknown[0])
-    patterns = [_as_tuple(each) for each in (symbol, rule, origin)]
+    patterns = [as_texts(symbol, "symbol"), as_texts(rule, "rule"), as_texts(origin, "origin")]
     for pattern in itertools.chain.from_iterable(each or () for each in patterns):
         name_of(pattern)  # raises for an invalid pattern
     return QuarantineQuery(
         batch=batch,
-        ids=(id,) if isinstance(id, int) else None if id is None else tuple(id),
+        ids=None if id is None else tuple(id) if isinstance(id, Iterable) else (id,),
         kind=None if kind is None else kind_of(kind).name,
         symbols=patterns[0],
         rules=patterns[1],
@@ -237,6 +239,17 @@ def quarantine_query(
     )
 
 
-def _as_tuple(texts: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return one text or several as a tuple; None as it is."""
-    return None if texts is None else (texts,) if isinstance(texts, str) else tuple(texts)
+def as_texts(texts: str | Sequence[str] | None, field: str) -> tuple[str, ...] | None:
+    """Return one text or several as a tuple; None as it is.
+
+    :raises DataError: for anything else.
+    """
+    if texts is None or isinstance(texts, str):
+        return None if texts is None else (texts,)
+    found: tuple[Any, ...] = (texts,)
+    if isinstance(texts, Iterable) and not isinstance(texts, (bytes, type)):
+        found = tuple(texts)
+    for one in found:
+        if not isinstance(one, str):
+            raise DataError(f"{field}: a text is needed, or several, not {one!r}", field=field, value=one)
+    return found

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from fpa_core.arrow.decimals import Prices
     from fpa_core.arrow.frames import Numeric
+    from fpa_core.store.freshness import Freshness
     from fpa_core.store.partitions import Partition
 
 __all__ = ["Selection"]
@@ -46,6 +47,7 @@ class Selection(Generic[R]):
     :ivar rows: where they are read.
     :ivar columns: the columns of Arrow forms; None for all. Records always have all.
     :ivar adjust: what prices and sizes are adjusted for, see :mod:`fpa_core.store.adjust`; None for those that are stored.
+    :ivar freshness: what is demanded of the newest row each time something is read; None for nothing.
     """
 
     rows: RowReader
@@ -53,6 +55,7 @@ class Selection(Generic[R]):
     columns: tuple[str, ...] | None = None
     by_time: bool = False
     adjust: str | None = None
+    freshness: Freshness | None = None
 
     def __repr__(self) -> str:
         return f"<Selection of {self.query.kind.name}{''.join(f', {each}' for each in _described(self))}>"
@@ -62,7 +65,7 @@ class Selection(Generic[R]):
         from fpa_core.store.preview import PREVIEWED, html_preview
 
         limit = PREVIEWED + 1 if self.query.limit is None else min(self.query.limit, PREVIEWED + 1)
-        head = evolve(self, query=evolve(self.query, limit=limit))
+        head = evolve(self, query=evolve(self.query, limit=limit), freshness=None)
         return html_preview(repr(self), self.query.kind, self.names, head.batches(prices="text"))
 
     @property
@@ -78,7 +81,19 @@ class Selection(Generic[R]):
         for batch in whole._read(ROWS):  # noqa: SLF001  # it is the same class
             yield self.rows.records(self.query, batch)
 
+    def _check_freshness(self) -> None:
+        """Check that the newest row is as fresh as was demanded.
+
+        :raises StaleDataError: if it is not.
+        """
+        if self.freshness is not None:
+            self.freshness.check(self.query, self._newest)
+
+    def _newest(self, query: Query) -> R | None:
+        return Selection[R](self.rows, query, by_time=query.subjects is None).first()
+
     def _read(self, rows: int, *, scaled: bool = True) -> Iterator[pa.RecordBatch]:
+        self._check_freshness()
         if self.adjust is None:
             return self._stored(rows, scaled=scaled)
         from fpa_core.store.adjust import NEEDED, Adjuster
@@ -118,10 +133,15 @@ class Selection(Generic[R]):
 
         decimals.check_prices(prices)
         kind = self.query.kind
-        for batch in self._read(rows, scaled=prices != "text"):
-            one = batch if prices == "text" else decimals.narrowed(kind, batch)
-            schema = decimals.schema_of(kind, one.schema.names, decimals.widths_of(kind, [one]), prices)
-            yield decimals.shaped(kind, one, schema)
+        batches = self._read(rows, scaled=prices != "text")  # what is too old is refused here, not at the first batch
+
+        def shaped() -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                one = batch if prices == "text" else decimals.narrowed(kind, batch)
+                schema = decimals.schema_of(kind, one.schema.names, decimals.widths_of(kind, [one]), prices)
+                yield decimals.shaped(kind, one, schema)
+
+        return shaped()
 
     def reader(self, rows: int = ROWS, prices: Prices = "decimal") -> pa.RecordBatchReader:
         """Return an Arrow reader: batches of at most *rows*, all of one schema.
@@ -226,6 +246,7 @@ class Selection(Generic[R]):
         """
         from fpa_core.store.partitions import divide
 
+        self._check_freshness()
         return divide(self.rows, self.query, parts, self.columns, by_time=self.by_time)
 
     def first(self) -> R | None:
@@ -234,6 +255,7 @@ class Selection(Generic[R]):
         return next(iter(evolve(self, query=evolve(self.query, limit=limit))), None)
 
     def _cached(self, form: str, load: Callable[[], T]) -> T:
+        self._check_freshness()  # of an answer from the cache, too: it grows older
         if self.adjust is not None:  # the tags of an answer do not tell of corporate actions
             return load()
         return self.rows.cached(lambda: self._key(form), load, self.query)
@@ -261,10 +283,16 @@ def _described(selection: Selection[R]) -> Iterator[str]:
     for name, given in (("batch", query.batch), ("origin", query.origins), ("limit", query.limit)):
         if given is not None:
             yield f"{name}={list(given) if isinstance(given, tuple) else given!r}"
-    if query.reverse:
+    yield from _described_options(selection)
+
+
+def _described_options(selection: Selection[R]) -> Iterator[str]:
+    if selection.query.reverse:
         yield "latest_first=True"
     if selection.by_time:
         yield "order='time'"
+    if selection.freshness is not None:
+        yield f"max_age={selection.freshness.said!r}"
     if selection.columns is not None:
         yield f"columns={list(selection.columns)!r}"
 

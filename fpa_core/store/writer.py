@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
 
 from fpa_core.arrow.conversion import from_table, to_table
+from fpa_core.exceptions import CommitInDoubtError, ConnectionLostError
 from fpa_core.kinds import ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.models import Order, PortfolioSnapshot
-from fpa_core.protocols import Query, Receipt
+from fpa_core.protocols import Capability, Query, Receipt
 from fpa_core.store.batch import StoreBatch
 from fpa_core.store.notifications import Notifications
+from fpa_core.store.retrying import Retry
 from fpa_core.store.row_reader import RowReader
 
 __all__ = ["BatchWriter", "positions_of"]
@@ -41,13 +43,33 @@ class BatchWriter:
             with self.rows.backend.transaction(origin=origin, file=file, digest=digest, replays=replays) as transaction:
                 batch = StoreBatch(transaction, origin, file, self.clock)
                 yield batch
-                notifying.enter_context(self.notifications.pending())  # before the commit
+                self.before_commit(batch, notifying)
             self.notifications.changed(batch.changed)
         self.notifications.committed(batch.committed())
+
+    def before_commit(self, batch: StoreBatch, notifying: contextlib.ExitStack) -> None:
+        """Take the last steps of a batch before its commit; *notifying* ends when the listeners of this process were notified."""
+        if Capability.NOTIFIES in self.rows.backend.capabilities:
+            batch.announce()
+        notifying.enter_context(self.notifications.pending())
+
+        def in_doubt(kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:  # noqa: ARG001
+            if isinstance(error, CommitInDoubtError):  # it may have been committed
+                self.notifications.changed(batch.changed)
+
+        notifying.push(in_doubt)
 
     def save(self, records: Any, *, origin: str = "api") -> Receipt:
         """Save records as one batch; see :meth:`fpa_core.store.DataStore.save`."""
         by_kind = self.grouped(records)
+        retry = Retry()
+        while True:
+            try:
+                return self._save(by_kind, origin)
+            except ConnectionLostError as error:
+                retry.after(error)
+
+    def _save(self, by_kind: Mapping[Kind, Sequence[Any]], origin: str) -> Receipt:
         kind = next(iter(by_kind)).name if len(by_kind) == 1 else None
         with self.batch(origin=origin) as batch:
             for each, group in by_kind.items():

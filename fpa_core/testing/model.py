@@ -175,7 +175,7 @@ class Model:
         self._stop_counting(target, batch)
         family = self.family(target)
         removed = sorted((row for row in self.rows if row.gone and row.gone[0] in family), key=lambda row: row.order)
-        taken = self.standing(lambda row: row.batch in family or row.since in family)
+        taken = self.leaving(target)
         for row in taken:
             self._retire(row, batch, "undone")
         changed = len(taken)
@@ -194,6 +194,15 @@ class Model:
                 changed += 1
         self.brought[batch].deleted += changed
         return changed
+
+    def leaving(self, target: int) -> list[Row]:
+        """Return the current rows that go if *target* is undone: those it brought or restored, and those of batches that it made count again."""
+        family, brought = self.family(target), self.family(target)
+        batch = target
+        while (undone := self.undoes.get(batch)) is not None and undone in self.undoes:
+            batch = self.undoes[undone]
+            brought |= self.family(batch)
+        return self.standing(lambda row: row.batch in brought or row.since in family)
 
     def _last_version(self, versions: list[Row]) -> Row | None:
         """Return the last version that counts: its batch does, and whatever replaced or deleted it does not."""

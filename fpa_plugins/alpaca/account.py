@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from fpa_core.exceptions import DataError, SourceError
 from fpa_core.kinds import CASH, FILLS, ORDERS, Kind
 from fpa_core.numbers import ns_text, to_ns
 from fpa_core.protocols import AccountRequest, AccountState, Reject
-from fpa_plugins.alpaca.messages import raw_text, to_activity, to_order, to_position, to_snapshot
+from fpa_plugins.alpaca.messages import account_name, raw_text, to_activity, to_order, to_position, to_snapshot
 from fpa_plugins.alpaca.rest import TradingRest, stopping
 
 __all__ = ["AlpacaClient"]
@@ -31,6 +32,14 @@ class AlpacaClient:
     def __init__(self, rest: TradingRest, clock: Callable[[], int] = time.time_ns) -> None:
         self._rest = rest
         self._clock = clock
+
+    def name(self, stop: threading.Event) -> str:
+        """Return what records call the account.
+
+        :raises Stopped: if *stop* is set meanwhile.
+        """
+        with stopping(stop):
+            return account_name(_object(self._rest.get_account(), "account"))
 
     def account(self, request: AccountRequest) -> AccountState:
         """Return totals, positions, orders and activities."""

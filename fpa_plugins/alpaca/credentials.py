@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
+from fpa_core.config import redact
 from fpa_core.exceptions import ConfigError, MissingDependencyError
 from fpa_plugins.alpaca.plugin import AlpacaOptions
 
@@ -21,6 +22,10 @@ class Credentials:
 
     api_key: str = field(repr=False)
     secret_key: str = field(repr=False)
+
+    def mask(self, text: str) -> str:
+        """Return what a server said without the key and the secret, should it repeat them."""
+        return redact(text, frozenset({self.api_key, self.secret_key}))
 
 
 def find_credentials(options: AlpacaOptions, environ: Mapping[str, str] | None = None) -> Credentials:

@@ -9,11 +9,20 @@ with warnings.catch_warnings():
     # alpaca-py uses websockets.legacy, which warns on import. The bound of websockets in pyproject.toml keeps a version that has it.
     warnings.filterwarnings("ignore", message=r"websockets\.", category=DeprecationWarning)
     from alpaca.data.enums import DataFeed
+    from alpaca.data.historical.corporate_actions import CorporateActionsClient
     from alpaca.data.historical.stock import StockHistoricalDataClient
     from alpaca.data.live.stock import StockDataStream
     from alpaca.trading.client import TradingClient
+    from alpaca.trading.stream import TradingStream
 
-__all__ = ["DataFeed", "StockDataStream", "StockHistoricalDataClient", "TradingClient"]
+__all__ = [
+    "CorporateActionsClient",
+    "DataFeed",
+    "StockDataStream",
+    "StockHistoricalDataClient",
+    "TradingClient",
+    "TradingStream",
+]
 
 
 class _Ours(logging.Handler):

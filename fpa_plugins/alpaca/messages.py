@@ -38,6 +38,7 @@ __all__ = [
     "INVALID",
     "RECORDS",
     "TIMEFRAMES",
+    "account_name",
     "cancellation",
     "correction",
     "date_of",
@@ -176,6 +177,11 @@ def raw_text(message: Any) -> str:
 # The account
 
 
+def account_name(account: Message) -> str:
+    """Return what records call an account: its number."""
+    return str(account.get("account_number") or account.get("id") or "default")
+
+
 def to_snapshot(account: Message, positions: Sequence[Position], now_ns: int) -> PortfolioSnapshot:
     """Return an account with its positions."""
     equity, before = to_decimal(account["equity"], "equity"), account.get("last_equity")
@@ -188,7 +194,7 @@ def to_snapshot(account: Message, positions: Sequence[Position], now_ns: int) ->
         positions,
         account.get("cash"),
         account.get("currency") or "USD",
-        account.get("account_number") or account.get("id") or "default",
+        account_name(account),
     )
 
 

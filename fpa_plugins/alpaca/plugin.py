@@ -38,8 +38,10 @@ class AlpacaOptions:
     :ivar data_timeout: silence of a subscription after which a connection counts as broken, while the exchange is open: of quotes, three times
         as long for trades, and not less than 150 s for bars. None to wait for ever.
     :ivar reconnect: the first pause before a new connection, in seconds; it doubles up to 30 s.
+    :ivar corporate_actions: whether a sync of the account asks for the corporate actions of what it holds or traded.
     :ivar calendar: the exchange whose sessions say when there are data; ``none`` if there are data at any time.
-    :ivar data_url: another address for market data; likewise *trading_url* and *stream_url*.
+    :ivar data_url: another address for market data; likewise *trading_url* for the account, *stream_url* for live market data and
+        *orders_url* for updates of orders.
     """
 
     api_key: str | None = field(default=None, converter=converters.optional(Secret), repr=False)
@@ -54,10 +56,12 @@ class AlpacaOptions:
     settles: Duration = field(default=900.0, validator=validators.ge(0))
     data_timeout: Duration | None = field(default=30.0, validator=validators.optional(validators.gt(0)))  # type: ignore[arg-type]
     reconnect: Duration = field(default=1.0, validator=validators.gt(0))
+    corporate_actions: bool = True
     calendar: str | None = field(default="XNYS", converter=_calendar)
     data_url: str | None = None
     trading_url: str | None = None
     stream_url: str | None = None
+    orders_url: str | None = None
 
 
 def create(options: AlpacaOptions) -> AlpacaSource:

@@ -22,9 +22,9 @@ from attrs import frozen
 from fpa_core.exceptions import SourceError
 from fpa_core.sources.rates import RateLimiter
 from fpa_plugins.alpaca.credentials import Credentials
-from fpa_plugins.alpaca.library import StockHistoricalDataClient, TradingClient
+from fpa_plugins.alpaca.library import CorporateActionsClient, StockHistoricalDataClient, TradingClient
 
-__all__ = ["DataRest", "Requests", "Stopped", "TradingRest", "stopping"]
+__all__ = ["ActionsRest", "DataRest", "Requests", "Stopped", "TradingRest", "stopping"]
 
 _log = logging.getLogger("fpa.alpaca")
 
@@ -57,12 +57,14 @@ class Requests:
     :ivar timeout: seconds that a whole answer may take.
     :ivar tries: how often a request is sent at most.
     :ivar backoff: the first pause between two tries, in seconds; it doubles up to 30 s.
+    :ivar mask: takes the keys out of what a server says.
     """
 
     limiter: RateLimiter
     timeout: float
     tries: int
     backoff: float = 1.0
+    mask: Callable[[str], str] = str
     wall_clock: Callable[[], float] = time.time
 
     def send(self, session: requests.Session, method: str, url: str, options: Mapping[str, Any]) -> Any:
@@ -131,7 +133,8 @@ class Requests:
         said = ""
         with contextlib.suppress(ValueError):  # the bodies of gateways are HTML
             message = json.loads(body)
-            said = f": {message['message']}" if isinstance(message, dict) and "message" in message else ""
+            if isinstance(message, dict) and "message" in message:
+                said = f": {self.mask(str(message['message']))}"
         hint = None
         if status in {401, 403}:
             hint = "check the keys, whether they are of a paper account, and what the plan of the account includes"
@@ -153,6 +156,17 @@ class Requests:
 
 class DataRest(StockHistoricalDataClient):
     """alpaca-py's client of historical data, sending through :class:`Requests`."""
+
+    def __init__(self, credentials: Credentials, url: str | None, sender: Requests) -> None:
+        super().__init__(credentials.api_key, credentials.secret_key, raw_data=True, url_override=url)
+        self._sender = sender
+
+    def _one_request(self, method: str, url: str, opts: dict[str, Any], retry: int) -> Any:  # noqa: ARG002
+        return self._sender.send(self._session, method, url, opts)
+
+
+class ActionsRest(CorporateActionsClient):
+    """alpaca-py's client of corporate actions, sending through :class:`Requests`."""
 
     def __init__(self, credentials: Credentials, url: str | None, sender: Requests) -> None:
         super().__init__(credentials.api_key, credentials.secret_key, raw_data=True, url_override=url)

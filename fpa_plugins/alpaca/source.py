@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fpa_core.calendars import sessions
-from fpa_core.exceptions import DataError, MissingDependencyError
-from fpa_core.kinds import BARS, QUOTES, TRADES, kind_of
+from fpa_core.exceptions import DataError, MissingDependencyError, SourceError
+from fpa_core.kinds import BARS, CORPORATE_ACTIONS, QUOTES, TRADES, kind_of
 from fpa_core.protocols import (
     AccountRequest,
     AccountState,
@@ -16,6 +17,7 @@ from fpa_core.protocols import (
     Chunk,
     Estimate,
     HistoryRequest,
+    ListedActions,
     LiveRequest,
     LiveSink,
     Page,
@@ -24,10 +26,12 @@ from fpa_core.protocols import (
 )
 from fpa_core.sources.rates import RateLimiter
 from fpa_plugins.alpaca.account import AlpacaClient
+from fpa_plugins.alpaca.corporate_actions import CorporateActions, is_share
 from fpa_plugins.alpaca.credentials import find_credentials
 from fpa_plugins.alpaca.market_data import MarketDataClient
+from fpa_plugins.alpaca.order_updates import OrderUpdates
 from fpa_plugins.alpaca.plugin import AlpacaOptions
-from fpa_plugins.alpaca.rest import DataRest, Requests, TradingRest
+from fpa_plugins.alpaca.rest import ActionsRest, DataRest, Requests, Stopped, TradingRest
 from fpa_plugins.alpaca.websocket import Silence, WebSocketHandler
 
 __all__ = ["AlpacaSource"]
@@ -37,13 +41,11 @@ BAR_SILENCE = 150.0
 
 
 class AlpacaSource:
-    """See :class:`fpa_core.protocols.HistorySource`, :class:`~fpa_core.protocols.LiveSource` and :class:`~fpa_core.protocols.AccountSource`.
+    """See :class:`fpa_core.protocols.HistorySource`, :class:`~fpa_core.protocols.LiveSource` and :class:`~fpa_core.protocols.OrderSource`.
 
     :param clock: the present time in nanoseconds.
     :param monotonic: returns seconds that never go back, by which silence is measured.
     """
-
-    capabilities = frozenset({Capability.HISTORY, Capability.LIVE, Capability.ACCOUNT})
 
     def __init__(
         self,
@@ -51,6 +53,10 @@ class AlpacaSource:
         clock: Callable[[], int] = time.time_ns,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.capabilities = frozenset(
+            {Capability.HISTORY, Capability.LIVE, Capability.ACCOUNT, Capability.ORDERS, Capability.LATEST}
+            | ({Capability.CORPORATE_ACTIONS} if options.corporate_actions else set())
+        )
         self.origin = f"alpaca:{options.feed}"
         self.settles = options.settles
         self.calendar = options.calendar
@@ -59,10 +65,17 @@ class AlpacaSource:
         self._clock = clock
         self._monotonic = monotonic
         self._credentials = find_credentials(options)
-        sender = Requests(RateLimiter(self.limit), options.timeout, options.tries, backoff=options.reconnect)
+        sender = Requests(
+            RateLimiter(self.limit),
+            options.timeout,
+            options.tries,
+            backoff=options.reconnect,
+            mask=self._credentials.mask,
+        )
         data = DataRest(self._credentials, options.data_url, sender)
         trading = TradingRest(self._credentials, options.trading_url, sender, paper=options.paper)
         self.market_data = MarketDataClient(data, feed=options.feed, page_rows=options.page_rows)
+        self.actions = CorporateActions(ActionsRest(self._credentials, options.data_url, sender))
         self.client = AlpacaClient(trading, clock)
 
     def read(self, request: SourceRequest) -> Iterator[Chunk]:
@@ -82,13 +95,15 @@ class AlpacaSource:
 
     def estimate(self, request: HistoryRequest) -> Estimate:
         """Return what a history is expected to take."""
-        return self.market_data.estimate(request)
+        part = self.actions if request.kind is CORPORATE_ACTIONS else self.market_data
+        return part.estimate(request)
 
     def history(self, request: HistoryRequest) -> Iterator[Page]:
         """Yield the pages of a history."""
         if request.start >= request.end:
             return iter(())
-        return self.market_data.history(request)
+        part = self.actions if request.kind is CORPORATE_ACTIONS else self.market_data
+        return part.history(request)
 
     def latest(self, what: Any, *symbols: str) -> list[Any]:
         """Return the latest quote or trade of symbols, as the exchange has it now."""
@@ -124,4 +139,37 @@ class AlpacaSource:
 
     def account(self, request: AccountRequest) -> AccountState:
         """Return the state of the account."""
-        return self.client.account(request)
+        try:
+            return self.client.account(request)
+        except Stopped:
+            raise _interrupted() from None
+
+    def corporate_actions(self, symbols: Sequence[str], start: int, end: int, stop: threading.Event) -> ListedActions:
+        """Return the corporate actions of those symbols that may be shares."""
+        shares = list(filter(is_share, symbols))
+        try:
+            actions, rejects = self.actions.since(shares, start, end, stop)
+        except Stopped:
+            raise _interrupted() from None
+        return ListedActions(actions, shares, rejects)
+
+    def follow(self, stop: threading.Event, sink: LiveSink) -> None:
+        """Deliver updates of orders until told to stop."""
+        options = self._options
+        try:
+            account = self.client.name(stop)
+        except Stopped:
+            return
+        updates = OrderUpdates(
+            self._credentials,
+            account,
+            paper=options.paper,
+            url=options.orders_url,
+            reconnect=options.reconnect,
+            timeout=options.timeout,
+        )
+        updates.run(stop, sink)
+
+
+def _interrupted() -> SourceError:
+    return SourceError("alpaca: the sync was interrupted; nothing was stored", source="alpaca")

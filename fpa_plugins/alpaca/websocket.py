@@ -20,12 +20,12 @@ from fpa_plugins.alpaca.credentials import Credentials
 from fpa_plugins.alpaca.library import DataFeed, StockDataStream
 from fpa_plugins.alpaca.messages import RECORDS, cancellation, correction, raw_text
 
-__all__ = ["Silence", "WebSocketHandler"]
+__all__ = ["POLL", "Silence", "WebSocketHandler", "frame_log"]
 
 _log = logging.getLogger("fpa.alpaca")
 
-_frames = logging.getLogger("fpa.alpaca.frames")
-_frames.setLevel(logging.INFO)  # at DEBUG the frames are logged, and the first one holds the secret
+frame_log = logging.getLogger("fpa.alpaca.frames")
+frame_log.setLevel(logging.INFO)  # at DEBUG the frames are logged, and the first one holds the secret
 
 POLL = 0.1
 """Seconds between two looks at whether to stop, or whether a subscription is silent."""
@@ -157,10 +157,11 @@ class _Connection(StockDataStream):
                 "open_timeout": timeout,
                 "close_timeout": 1,
                 "max_queue": 1024,
-                "logger": _frames,
+                "logger": frame_log,
             },
         )
         self._reconnect_min_backoff = reconnect
+        self._mask = credentials.mask
         self.fatal: SourceError | None = None
         self._open = False
         self._occupied = 0
@@ -228,7 +229,7 @@ class _Connection(StockDataStream):
                 if said == _OCCUPIED
                 else "check the keys and what the plan of the account includes"
             )
-            self.fatal = SourceError(f"alpaca: the stream refused: {said}", hint=hint, source="alpaca")
+            self.fatal = SourceError(f"alpaca: the stream refused: {self._mask(said)}", hint=hint, source="alpaca")
             self._should_run = False
             if self._stop_stream_event is not None:
                 self._stop_stream_event.set()
@@ -271,7 +272,7 @@ class _Connection(StockDataStream):
             self._sink.correct(notice)
         elif said == "error":
             text = str(msg.get("msg"))
-            _log.warning("alpaca: the stream says: %s (%s)", text, msg.get("code"))
+            _log.warning("alpaca: the stream says: %s (%s)", self._mask(text), msg.get("code"))
             self._refused(text)
             if self.fatal is not None:
                 raise self.fatal

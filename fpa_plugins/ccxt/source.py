@@ -6,11 +6,11 @@ although later ones are not, and rows of the last millisecond may be cut. So a p
 
 from __future__ import annotations
 
-import itertools
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ccxt
@@ -113,7 +113,7 @@ class CcxtSource:
         def make(row: Any) -> Bar:
             return Bar(request.symbol, Instant(row[0] * MS), row[1], row[2], row[3], row[4], row[5], interval)
 
-        return self._pages(request, ask, make, lambda row: row[0], limit, step * limit)
+        return self._pages(request, ask, make, lambda row: row[0], tuple, limit, step * limit)
 
     def _trades(self, request: HistoryRequest) -> Iterator[Page]:
         limit = self._most("fetchTrades")
@@ -133,7 +133,9 @@ class CcxtSource:
                 side=row["side"],
             )
 
-        return self._pages(request, ask, make, lambda row: row["timestamp"], limit, int(self._options.window * 1_000))
+        return self._pages(
+            request, ask, make, lambda row: row["timestamp"], _identity, limit, int(self._options.window * 1_000)
+        )
 
     def _most(self, method: str) -> int:
         """Return how many rows to ask for: no more than ccxt knows that the exchange gives."""
@@ -146,24 +148,26 @@ class CcxtSource:
         ask: Ask,
         make: Callable[[Any], Any],
         time_of: Callable[[Any], int],
+        identity: Callable[[Any], Any],
         limit: int,
         empty_step: int,
     ) -> Iterator[Page]:
         """Yield pages from the start of a range to its end.
 
-        Each page after the first begins again at the last millisecond of the one before, since rows of that one may have been cut; as many of its
-        first rows as are known are left out. After an empty page it goes on *empty_step* milliseconds later.
+        Each page after the first begins again at the last millisecond of the one before, since rows of that one may have been cut; those of its rows
+        that are known by their identity are left out. After an empty page it goes on *empty_step* milliseconds later.
+
+        ccxt orders rows of a millisecond by the text of their id, 10 before 9. So what is known cannot be told from its place, and the order is put right.
         """
         since, end_ms = request.start // MS, -(-request.end // MS)
-        known = 0  # rows of the millisecond `since` that were delivered
+        known: Counter[Any] = Counter()  # rows of the millisecond `since` that were delivered
         read = largest = 0
         while since < end_ms:
             rows = self._ask(ask, since, request.stop)
             if rows is None:
                 return
-            rows = sorted((row for row in rows if since <= time_of(row)), key=time_of)
-            here = sum(1 for _ in itertools.takewhile(lambda row: time_of(row) == since, rows))  # noqa: B023
-            new = rows[min(known, here) :]
+            rows = sorted((row for row in rows if since <= time_of(row)), key=lambda row: (time_of(row), identity(row)))
+            new = _without(rows, known, identity)
             largest = max(largest, len(rows))
             if not new:
                 # Nothing more from this time on, as far as the exchange looked.
@@ -173,12 +177,12 @@ class CcxtSource:
                         f"{self.origin}: more than {len(rows):,} rows have the same millisecond, of which it lists no more",
                         source=self.origin,
                     )
-                since, known = (since + 1, 0) if rows else (since + empty_step, 0)
+                since, known = since + (1 if rows else empty_step), Counter()
                 yield Page(None, min(request.end, since * MS))
                 continue
             last = time_of(new[-1])
-            of_last = sum(1 for row in new if time_of(row) == last)
-            known = of_last + known if last == since else of_last
+            of_last = Counter(identity(row) for row in new if time_of(row) == last)
+            known = known + of_last if last == since else of_last
             since = last
             wanted = [row for row in new if request.start <= time_of(row) * MS < request.end]
             chunk = _chunk(request, wanted, make, read)
@@ -214,6 +218,25 @@ class CcxtSource:
             except ccxt.BaseError as error:
                 raise SourceError(f"{self.origin}: {type(error).__name__}: {error}", source=self.origin) from None
         raise AssertionError("unreachable")
+
+
+def _identity(trade: Any) -> tuple[Any, ...]:
+    """Return by what a trade is known again, and ordered within its millisecond: its id, numbers in their order; else all it has."""
+    number = trade["id"]
+    return (0, "", str(trade)) if number is None else (len(number), number, "")
+
+
+def _without(rows: Sequence[Any], known: Mapping[Any, int], identity: Callable[[Any], Any]) -> list[Any]:
+    """Return rows without those that are known, each as often as it is."""
+    left = dict(known)
+    new = []
+    for row in rows:
+        key = identity(row)
+        if left.get(key, 0) > 0:
+            left[key] -= 1
+        else:
+            new.append(row)
+    return new
 
 
 def _chunk(request: HistoryRequest, rows: Sequence[Any], make: Callable[[Any], Any], before: int) -> Chunk | None:

@@ -33,6 +33,8 @@ from fpa_core.protocols import (
     AuditEntry,
     Batch,
     Capability,
+    Changed,
+    ChangeFeed,
     CoverageEntry,
     InventoryEntry,
     KindFigures,
@@ -613,6 +615,14 @@ class MemoryDatabase:
             kinds = {name: _figures(tables, kind) for name, kind in KINDS.items()}
         engine = f"{platform.python_implementation()} {platform.python_version()}"
         return StoreDescription("memory", engine, None, 0, None, kinds)
+
+    def announce(self, changed: Changed) -> None:  # noqa: ARG002
+        """Refuse: the capability NOTIFIES is not declared."""
+        raise unsupported("memory", Capability.NOTIFIES)
+
+    def follow(self, on_change: Callable[[Changed | None], None]) -> ChangeFeed:  # noqa: ARG002
+        """Refuse: the capability NOTIFIES is not declared."""
+        raise unsupported("memory", Capability.NOTIFIES)
 
     def inspect(self) -> Iterator[Problem]:
         """Yield nothing: there is nothing below the tables."""

@@ -7,6 +7,7 @@ import os
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
-from fpa_core.exceptions import DatabaseBusyError, DatabaseError
+from fpa_core.exceptions import CommitInDoubtError, DatabaseBusyError, DatabaseError, NotReplicatedError
 from fpa_plugins.postgres.options import PostgresOptions
 
 __all__ = ["Connection", "Cursor", "Pool"]
@@ -25,13 +26,19 @@ Cursor = psycopg.Cursor[tuple[Any, ...]]
 CONNECT_TIMEOUT = 5
 """Seconds to wait for a server that does not answer, unless the DSN says otherwise."""
 
+CONNECT_TIMEOUT_EACH = 2
+"""The same for each of several hosts: another one may have taken over."""
+
+# So that a server that is gone without a word is noticed within some ten seconds, and not after the system's quarter of an hour.
+_KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+
 _LOCKS = 0x46504131
 """Marks our advisory locks: the letters FPA1."""
 
 # A setting of the server that waits for replicas stays. Plans are compiled for no statement: what is read is read by an index.
 _SETTINGS = b"""
 SELECT set_config('search_path', quote_ident($1) || ', pg_temp', false), set_config('lock_timeout', $2, false),
-    set_config('statement_timeout', $3, false), set_config('jit', 'off', false), set_config('synchronous_commit', CASE
+    set_config('statement_timeout', $3, false), set_config('jit', 'off', false), set_config('client_min_messages', 'warning', false), set_config('synchronous_commit', CASE
         WHEN $4 = 'normal' THEN 'off' WHEN current_setting('synchronous_commit') = 'off' THEN 'on'
         ELSE current_setting('synchronous_commit') END, false)
 """
@@ -60,9 +67,21 @@ class Pool:
         self.schema = options.schema
         self.busy_timeout = options.busy_timeout
         self.read_only = options.read_only
+        self.reconnections = 0
         self._size = options.pool_size
-        defaults: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT, "application_name": "fpa"}
-        self._conninfo = make_conninfo("", **defaults | parts | {"client_encoding": "UTF8"})
+        given = _with_tls(parts, options)
+        several = "," in f"{given.get('host', '')}{given.get('hostaddr', '')}"
+        defaults: dict[str, Any] = {"application_name": "fpa", **_KEEPALIVE}
+        defaults["connect_timeout"] = CONNECT_TIMEOUT_EACH if several else CONNECT_TIMEOUT
+        if several:
+            defaults["target_session_attrs"] = "read-write"
+        given = defaults | given | {"client_encoding": "UTF8"}
+        self._conninfo = self._reading = make_conninfo("", **given)
+        if options.read_from == "replica":
+            self._conninfo = make_conninfo("", **given | {"target_session_attrs": "primary"})
+            chosen = {"target_session_attrs": "prefer-standby", "load_balance_hosts": "random"}
+            self._reading = make_conninfo("", **given | chosen)
+        self._needed: str | None = None
         busy, statement = map(_milliseconds, (options.busy_timeout, options.statement_timeout))
         self._settings = [options.schema, busy, statement, options.synchronous]
         lock = f"pg_advisory_xact_lock({_LOCKS}, {zlib.crc32(options.schema.encode()) - 2**31})"
@@ -97,9 +116,13 @@ class Pool:
     ) -> DatabaseError:
         return kind(f"{self.server}: {problem}", hint=hint, path=self.server, operation=operation)
 
-    def _connect(self) -> Connection:
+    def connect(self, conninfo: str | None = None) -> Connection:
+        """Open a connection, with the settings of the options.
+
+        :param conninfo: where to; None for the server that is written to.
+        """
         connection: Connection = psycopg.connect(
-            self._conninfo, autocommit=True, cursor_factory=psycopg.RawCursor[tuple[Any, ...]]
+            conninfo or self._conninfo, autocommit=True, cursor_factory=psycopg.RawCursor[tuple[Any, ...]]
         )
         # One type for all integers, so that a statement is planned once and not for each size of its values.
         connection.adapters.register_dumper(int, Int8Dumper)
@@ -112,12 +135,18 @@ class Pool:
         return connection
 
     def _start(
-        self, connection: Connection | None, sql: bytes, parameters: Sequence[Any] | None, *, prepare: bool | None
+        self,
+        connection: Connection | None,
+        sql: bytes,
+        parameters: Sequence[Any] | None,
+        *,
+        prepare: bool | None,
+        conninfo: str | None = None,
     ) -> tuple[Connection, Cursor]:
-        """Run the first statement on a connection, or, if that is None or lost, on a new one."""
+        """Run the first statement on a connection, or, if that is None or lost, on a new one to *conninfo*."""
         while True:
             fresh = connection is None
-            connection = connection or self._connect()
+            connection = connection or self.connect(conninfo)
             try:
                 cursor = connection.cursor(binary=parameters is not None)
                 return connection, cursor.execute(sql, parameters, prepare=prepare)
@@ -141,11 +170,18 @@ class Pool:
         self._check()
         with self._lock:
             idle = self._idle.pop() if self._idle else None
-        connection, cursor = self._start(idle, sql, parameters, prepare=None)
+        connection, cursor = self._start(idle, sql, parameters, prepare=None, conninfo=self._reading)
+        behind = self._needed is not None and not _has_replayed(connection, self._needed)
+        if behind:
+            self._give_back(connection)
+            connection, cursor = self._start(None, sql, parameters, prepare=None)
         try:
             yield connection, cursor
         finally:
-            self._give_back(connection)
+            if behind:
+                connection.close()
+            else:
+                self._give_back(connection)
 
     def _give_back(self, connection: Connection) -> None:
         if self._pid != os.getpid():
@@ -185,6 +221,7 @@ class Pool:
             begin = f"{self._begin}; SELECT nextval('writers')" if numbered else self._begin
             try:
                 self._writer, cursor = self._start(writer, begin.encode(), None, prepare=False)
+                self.reconnections += self._writer is not writer
                 while cursor.nextset():
                     pass
                 yield self._writer, int(str(cursor.fetchone()[0])) if numbered else 0  # type: ignore[index]
@@ -198,6 +235,13 @@ class Pool:
             self._writing.release()
 
     def _commit(self, connection: Connection) -> None:
+        warnings: list[str] = []
+
+        def hear(notice: psycopg.errors.Diagnostic) -> None:  # which can be read only now
+            if notice.severity_nonlocalized == "WARNING":
+                warnings.append(notice.message_primary or "")
+
+        connection.add_notice_handler(hear)
         try:
             done = connection.execute(b"COMMIT").statusmessage
         except psycopg.OperationalError as error:
@@ -205,9 +249,20 @@ class Pool:
                 raise
             problem = "the connection was lost during the commit; the batch was kept as a whole, or not at all"
             hint = "look at the batches, or write it again: rows that are there already are recognised"
-            raise self._error(problem, "commit", hint) from error
+            raise self._error(problem, "commit", hint, CommitInDoubtError) from error
+        finally:
+            connection.remove_notice_handler(hear)
         if done != "COMMIT":  # a statement failed, and its error was not passed on
             raise self._error("a statement of the batch failed; nothing of it was kept", "commit")
+        if warnings:  # the wait for a replica was cancelled
+            problem = f"the batch was kept by this server, but not acknowledged: {warnings[0]}"
+            hint = "look after the replicas, and write it again: rows that are there already are recognised"
+            raise self._error(problem, "commit", hint, NotReplicatedError)
+
+    def wait_for(self, position: str) -> None:
+        """Read from replicas only once they have all up to a position of the primary's log, and from the primary until then."""
+        if self._reading != self._conninfo:
+            self._needed = position
 
     def close(self) -> None:
         """Close what is not on loan; what is, closes when it comes back."""
@@ -219,15 +274,40 @@ class Pool:
             self._writer.close()
 
 
+def _with_tls(parts: Mapping[str, Any], options: PostgresOptions) -> dict[str, Any]:
+    """Return the parts of a DSN with the options for TLS.
+
+    :raises DatabaseError: if both say something different.
+    """
+    given = {name: getattr(options, name) for name in ("sslmode", "sslrootcert", "sslcert", "sslkey")}
+    own = {name: str(Path(value).expanduser()) for name, value in given.items() if value is not None}
+    for name, value in own.items():
+        if str(parts.get(name, value)) != value:
+            raise DatabaseError(
+                f"{name} in [store] is {value!r}, and the dsn says {parts[name]!r}",
+                hint=f"write {name} in one place",
+                operation="open",
+            )
+    return {**parts, **own}
+
+
+def _has_replayed(connection: Connection, position: str) -> bool:
+    """Return whether a replica has all up to a position; a primary has everything."""
+    sql = b"SELECT coalesce(pg_last_wal_replay_lsn() >= $1::pg_lsn, true)"
+    return bool(connection.execute(sql, [position]).fetchone() == (True,))
+
+
 def _name_of(parts: Mapping[str, Any]) -> str:
-    """Return the server and the database of a DSN, filled in from libpq's variables, for messages."""
+    """Return the servers and the database of a DSN, filled in from libpq's variables, for messages."""
 
     def part(name: str, variable: str) -> str:
         return str(parts.get(name) or os.environ.get(variable) or "")
 
-    host = part("host", "PGHOST") or part("hostaddr", "PGHOSTADDR") or "localhost"
-    database = part("dbname", "PGDATABASE") or part("user", "PGUSER")
-    return f"postgresql://{host}:{part('port', 'PGPORT') or 5432}/{database}"
+    hosts = (part("host", "PGHOST") or part("hostaddr", "PGHOSTADDR") or "localhost").split(",")
+    ports = (part("port", "PGPORT") or "5432").split(",")
+    ports = ports if len(ports) == len(hosts) else ports[:1] * len(hosts)
+    places = ",".join(f"{host}:{port or 5432}" for host, port in zip(hosts, ports, strict=True))
+    return f"postgresql://{places}/{part('dbname', 'PGDATABASE') or part('user', 'PGUSER')}"
 
 
 def _milliseconds(seconds: float) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+import os
+import secrets
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,21 @@ from fpa_core.engine.tables import Reader, Writer, unsupported
 from fpa_core.exceptions import DatabaseError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.patterns import start_of, text_after
-from fpa_core.protocols import Capability, KindFigures, Problem, Severity, Space, StoreDescription, Tick
+from fpa_core.protocols import (
+    Capability,
+    Changed,
+    ChangeFeed,
+    KindFigures,
+    Problem,
+    Severity,
+    Space,
+    StoreDescription,
+    Tick,
+)
 from fpa_plugins.postgres.connection import Connection, Cursor, Pool
 from fpa_plugins.postgres.errors import translated
 from fpa_plugins.postgres.migrations import migrate
+from fpa_plugins.postgres.notices import NoticeFeed, Unheard, channel_of, packed
 from fpa_plugins.postgres.options import PostgresOptions
 from fpa_plugins.postgres.texts import array, decode_rows, encode, encode_rows, like, regex
 
@@ -175,12 +188,16 @@ class PostgresDatabase:
             Capability.VERSIONS,
             Capability.UNDO,
             Capability.SEAL,
+            Capability.NOTIFIES,
         }
     )
 
     def __init__(self, options: PostgresOptions) -> None:
         self._pool = Pool(options)
         self._writing: PostgresSession | None = None
+        self._listens = options.listen
+        self._name = secrets.token_hex(8)
+        self._feeds: list[NoticeFeed] = []
         self._types: dict[str, dict[str, str]] = {}
         try:
             with self._translated("open"):
@@ -218,7 +235,10 @@ class PostgresDatabase:
     def version(self) -> object | None:
         """Return the number of the open writer, or, once it has changed something, that of the next one, if that is the next to write."""
         session = self._writing
-        return None if session is None or session.ended else session.number + session.changed
+        if session is None or session.ended:
+            return None
+        # After a reconnection it may be another server, which gives the same numbers once more if it was behind.
+        return self._pool.reconnections, session.number + session.changed
 
     def latest(self, kind: Kind, subject: str) -> Sequence[Any] | None:
         """Return the values of the last row, by one statement."""
@@ -253,6 +273,24 @@ class PostgresDatabase:
         path = f"{self._pool.server} (schema {self._pool.schema})"
         return StoreDescription("postgres", f"PostgreSQL {engine}", path, schema, size, kinds)
 
+    def announce(self, changed: Changed) -> None:
+        """Send a notice in the transaction of the open writer: listeners get it when it is committed."""
+        session = self._writing
+        assert session is not None, "a batch is being written"
+        text = packed(self._sender(), changed)
+        session.query("SELECT pg_notify(?, ?)", [channel_of(self._pool.schema), text])
+
+    def _sender(self) -> str:
+        return f"{os.getpid()}.{self._name}"
+
+    def follow(self, on_change: Callable[[Changed | None], None]) -> ChangeFeed:
+        """Listen, from the feed's first call on, to the notices of all others."""
+        if not self._listens:
+            return Unheard()
+        feed = NoticeFeed(self._pool, lambda sender: sender == self._sender(), on_change)
+        self._feeds.append(feed)
+        return feed
+
     def inspect(self) -> Iterator[Problem]:
         """Yield rows without a counterpart, and say so if the server keeps no checksums of its pages, which it verifies itself as it reads them."""
         with self._translated("check"), self._pool.lend() as (connection, _):
@@ -284,7 +322,9 @@ class PostgresDatabase:
         return self._pool.is_open
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, that of each feed as well."""
+        for feed in self._feeds:
+            feed.close()
         with self._translated("close"):
             self._pool.close()
 

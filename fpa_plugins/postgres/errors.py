@@ -8,7 +8,7 @@ import psycopg
 from psycopg import errors
 
 from fpa_core.config import redact
-from fpa_core.exceptions import CorruptionError, DatabaseBusyError, DatabaseError
+from fpa_core.exceptions import ConnectionLostError, CorruptionError, DatabaseBusyError, DatabaseError
 
 __all__ = ["translated"]
 
@@ -66,6 +66,7 @@ def _ours(error: psycopg.Error, server: str, secret: str, operation: str) -> Dat
     elif isinstance(error, errors.TooManyConnections):
         hint = "lower pool_size in [store], or raise max_connections of the server"
     elif isinstance(error, _LOST) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None):
+        kind = ConnectionLostError
         problem = f": the server cannot be reached, or closed the connection, while trying to {operation}: {text}"
         hint = "try again once it runs; nothing of an unfinished batch was kept"
     return kind(f"{server}{problem}", hint=hint, path=server, operation=operation)

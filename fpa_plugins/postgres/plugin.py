@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fpa_core.exceptions import MissingDependencyError
+from fpa_core.exceptions import ConfigError, MissingDependencyError
 from fpa_core.hookspecs import RegisterStore, hookimpl
 from fpa_plugins.postgres.options import PostgresOptions
 
@@ -15,7 +15,15 @@ __all__ = ["PostgresOptions"]
 
 
 def open_store(options: PostgresOptions) -> StoreBackend:
-    """Open, and if need be create or migrate, the schema of *options*."""
+    """Open, and if need be create or migrate, the schema of *options*.
+
+    :raises ConfigError: if it would read from a replica what it writes.
+    """
+    if options.read_from == "replica" and not options.read_only:
+        raise ConfigError(
+            'read_from = "replica" in [store] needs read_only = true: a replica may not have yet what a write has to know',
+            hint="give the programs that only read an environment of their own, [env.NAME.store], with both keys",
+        )
     try:
         from fpa_core.engine.store import EngineStore
         from fpa_plugins.postgres.database import PostgresDatabase

@@ -4,65 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
 from fpa_core.hookspecs import hookimpl
-from fpa_plugins.rules import (
-    account_history,
-    bands,
-    bar_history,
-    bar_times,
-    bars,
-    consistency,
-    executions,
-    identities,
-    jumps,
-    order_history,
-    orders,
-    portfolio,
-    quotes,
-    sequence,
-    sessions,
-    standstill,
-    ticks,
-    time,
-    trades,
-    windows,
-)
-from fpa_plugins.rules.ruleset import RuleSet, RulesOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fpa_core.hookspecs import RegisterRule, RegisterValidator
     from fpa_core.validator import Rule
+    from fpa_plugins.rules.ruleset import RuleSet
 
-__all__ = ["RULES", "fpa_register_rules", "fpa_register_validators"]
+__all__ = ["RulesOptions", "fpa_register_rules", "fpa_register_validators"]
 
-RULES: tuple[type[Rule], ...] = (
-    *quotes.RULES,
-    *trades.RULES,
-    *bars.RULES,
-    *time.RULES,
-    *orders.RULES,
-    *portfolio.RULES,
-    *sequence.RULES,
-    *sessions.RULES,
-    *jumps.RULES,
-    *bar_history.RULES,
-    *bar_times.RULES,
-    *identities.RULES,
-    *standstill.RULES,
-    *windows.RULES,
-    *order_history.RULES,
-    *account_history.RULES,
-    *consistency.RULES,
-    *ticks.RULES,
-    *bands.RULES,
-    *executions.RULES,
-)
-"""The standard rules."""
+
+@frozen
+class RulesOptions:
+    """Settings of the rule engine: it has none except those of the rules."""
 
 
 def _rule_set(options: RulesOptions, rules: Sequence[Rule]) -> RuleSet:  # noqa: ARG001
+    from fpa_plugins.rules.ruleset import RuleSet
+
     return RuleSet(rules)
 
 
@@ -75,5 +38,7 @@ def fpa_register_validators(register: RegisterValidator) -> None:
 @hookimpl
 def fpa_register_rules(register: RegisterRule) -> None:
     """Register the standard rules."""
+    from fpa_plugins.rules.catalog import RULES
+
     for rule in RULES:
         register(rule)

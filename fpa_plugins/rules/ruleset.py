@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from fpa_core.arrow.conversion import from_table
 from fpa_core.exceptions import PluginError
@@ -19,12 +19,7 @@ from fpa_plugins.rules.findings import CRASHED, crash_finding, finding
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["RuleSet", "RulesOptions"]
-
-
-@frozen
-class RulesOptions:
-    """Settings of the rule engine: it has none except those of the rules."""
+__all__ = ["RuleSet"]
 
 
 class RuleSet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import random
 import stat
@@ -23,6 +24,11 @@ __all__ = ["Pool", "immediate", "prepare_file"]
 
 PAGE_BYTES = 16_384
 """Large enough for columnar segments to read well, small enough for single rows to write well."""
+
+_log = logging.getLogger("fpa.store.sqlite")
+
+NOTICE_AFTER = 1.0
+"""Seconds of waiting for a lock after which it is logged."""
 
 PAUSE, LEAST_PAUSE = 0.004, 0.0005
 """Seconds between two tries to get the write lock: at first, and at least."""
@@ -70,23 +76,28 @@ def prepare_file(path: Path) -> None:
         ) from error
 
 
-def waiting(timeout: float) -> Callable[[int], bool]:
+def waiting(timeout: float, path: object) -> Callable[[int], bool]:
     """Return what SQLite calls while another connection holds a lock: it waits a moment and returns whether to try again.
 
     Who has waited longer tries more often, and so is more likely to be next. SQLite's own rule is the reverse: a writer that has waited for long looks
     ten times a second only, and those who come later are served before it.
 
+    A wait of more than a second is logged as a warning, once: a person at a terminal should know what is going on.
+
     :param timeout: seconds after which to give up.
     """
-    since = 0.0
+    since, told = 0.0, False
 
     def again(tries: int) -> bool:
-        nonlocal since
+        nonlocal since, told
         now = time.monotonic()
-        since = since if tries else now
+        since, told = (since, told) if tries else (now, False)
         waited = now - since
         if waited >= timeout:
             return False
+        if waited >= NOTICE_AFTER and not told:
+            told = True
+            _log.warning("another process is writing to %s: waiting for it, at most %g s", path, timeout)
         pause = max(PAUSE / (1 + 2 * waited), LEAST_PAUSE)
         time.sleep(random.uniform(0.5, 1.5) * pause)  # noqa: S311  # so that two writers do not keep step
         return True
@@ -186,7 +197,7 @@ class Pool:
             return self.read_only.connect(int(self.busy_timeout * 1000), f"PRAGMA cache_size = -{CACHE_KIB}")
         self.check_place(writing=False)
         connection = open_file(str(self.path), apsw.SQLITE_OPEN_READWRITE, self.key)
-        connection.set_busy_handler(waiting(self.busy_timeout))
+        connection.set_busy_handler(waiting(self.busy_timeout, self.path))
         # Plans do not depend on bound values: where they may, a statement is prepared anew each time it is given others, which takes
         # longer than most of them run.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)

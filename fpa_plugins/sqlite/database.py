@@ -7,7 +7,7 @@ import functools
 import itertools
 import logging
 import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ from fpa_core.engine.rows import Row
 from fpa_core.engine.sql.inspection import dangling
 from fpa_core.engine.sql.session import Parameters, Wanted
 from fpa_core.engine.sql.tables import SqlTables
-from fpa_core.engine.tables import Reader, Writer
+from fpa_core.engine.tables import Reader, Writer, unsupported
 from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.outputs import why_distrusted
 from fpa_core.patterns import start_of, text_after, translate
-from fpa_core.protocols import Capability, KindFigures, Problem, Space, StoreDescription, Tick
+from fpa_core.protocols import Capability, Changed, ChangeFeed, KindFigures, Problem, Space, StoreDescription, Tick
 from fpa_plugins.sqlite.connection import Pool, immediate, prepare_file
 from fpa_plugins.sqlite.copying import copy_database
 from fpa_plugins.sqlite.encryption import Key, check_encryption
@@ -229,6 +229,14 @@ class SqliteDatabase:
                 bytes=int(connection.pragma("page_count")) * int(connection.pragma("page_size")),
                 kinds={name: _figures(connection, name) for name in KINDS},
             )
+
+    def announce(self, changed: Changed) -> None:  # noqa: ARG002
+        """Refuse: the capability NOTIFIES is not declared."""
+        raise unsupported("sqlite", Capability.NOTIFIES)
+
+    def follow(self, on_change: Callable[[Changed | None], None]) -> ChangeFeed:  # noqa: ARG002
+        """Refuse: the capability NOTIFIES is not declared."""
+        raise unsupported("sqlite", Capability.NOTIFIES)
 
     def inspect(self) -> Iterator[Problem]:
         """Yield what is wrong with the file and between its tables."""

@@ -13,7 +13,7 @@ from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trad
 from fpa_core.store import DataStore
 from fpa_core.validator import DataValidator, Rule, configure
 from fpa_plugins.memory.plugin import MemoryStoreOptions, open_store
-from fpa_plugins.rules.plugin import RULES
+from fpa_plugins.rules.catalog import RULES
 from fpa_plugins.rules.ruleset import RuleSet
 
 NOW = 1_700_000_000 * 10**9

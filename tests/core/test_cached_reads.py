@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import fpa_core
-from fpa_core.exceptions import CacheError, DatabaseError
-from fpa_core.kinds import QUOTES
+from fpa_core.exceptions import CacheError, DatabaseError, SourceError
+from fpa_core.kinds import BARS, QUOTES
 from fpa_core.layer import DataLayer
 from fpa_core.layer.cached_reads import CachedReads
 from fpa_core.models import Quote
@@ -130,6 +130,42 @@ def test_a_cache_that_cannot_be_opened_is_no_obstacle(caplog: pytest.LogCaptureF
     assert 1 == len(caplog.records)
 
 
+def test_answers_of_sources_without_a_cache(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """While the cache fails, sources are asked each time, with one warning; an error of a source is the source's."""
+    with fpa_core.open(":memory:") as layer:
+        reads = layer._components._cached_reads
+        asked: list[Any] = []
+
+        def load(keys: Any) -> dict[str, int]:
+            asked.append(list(keys))
+            return dict.fromkeys([key for key in keys if key != "c"], 1)
+
+        long = "x" * 3_000
+        assert {"a": 1, long: 1} == reads.read_many(["a", long, "c"], load, 60)
+        assert {"a": 1, "b": 1, long: 1} == reads.read_many(["a", "b", "c", long], load, 60)
+        assert [["a", long, "c"], ["b", "c"]] == asked
+        reads.remember("key", [1, 2], 60, Query(QUOTES, ("A",)))
+        assert [1, 2] == reads.recall("key")
+        layer.store.save(ONE)
+        assert reads.recall("key") is None
+
+        def fail(*_: Any, **__: Any) -> Any:
+            raise CacheError("no space left")
+
+        def refuse(_: Any) -> Any:
+            raise SourceError("closed")
+
+        with pytest.raises(SourceError):
+            reads.read_many(["z"], refuse, 60)
+        for name in ("get_or_load_many", "get", "set"):
+            monkeypatch.setattr(layer.cache, name, fail)
+        with caplog.at_level(logging.WARNING, "fpa.cache"):
+            reads.remember("key", 1, 60, Query(QUOTES))
+            assert {"a": 1} == reads.read_many(["a"], load, 60)
+            assert reads.recall("key") is None
+        assert 1 == len(caplog.records)
+
+
 def test_a_query_of_many_symbols_is_cached(data: tuple[DataLayer, Failing]) -> None:
     """A query whose key would be too long for a cache is cached under a digest, apart from others that begin alike."""
     layer, _ = data
@@ -140,3 +176,39 @@ def test_a_query_of_many_symbols_is_cached(data: tuple[DataLayer, Failing]) -> N
     stats = layer.cache.get_stats()
     assert (stats.hits, stats.absent) == (2, 2)
     assert all(len(key) < 2_000 for key in layer.cache.keys("*"))
+
+
+class Feed:
+    """What others change, told by a test."""
+
+    def __init__(self) -> None:
+        self.current = True
+
+    def follow(self, on_change: Callable[[Any], None]) -> Feed:
+        self.on_change = on_change
+        return self
+
+    def is_current(self) -> bool:
+        return self.current
+
+
+@pytest.mark.parametrize("changed", [{QUOTES: frozenset("A")}, {QUOTES: None}, None], ids=["symbol", "kind", "all"])
+def test_what_others_change_is_read(data: tuple[DataLayer, Failing], changed: Any) -> None:
+    """An answer ends when the store says that others changed its symbol, its kind, or anything; while it cannot know, nothing is cached."""
+    layer, _ = data
+    reads, feed = layer._components._cached_reads, Feed()
+    reads.follow(feed.follow)
+    answers = iter(range(100))
+
+    def read() -> int:
+        return reads.read("key", lambda: next(answers), Query(QUOTES, ("A",)))
+
+    assert [0, 0] == [read(), read()]
+    feed.on_change({BARS: None, QUOTES: frozenset("B")})
+    assert 0 == read()
+    feed.on_change(changed)
+    assert [1, 1] == [read(), read()]
+    feed.current = False
+    assert [2, 3] == [read(), read()]
+    feed.current = True
+    assert 1 == read()

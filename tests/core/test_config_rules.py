@@ -4,8 +4,8 @@ import pytest
 
 from fpa_core import config
 from fpa_core.exceptions import ConfigError
-from fpa_plugins.rules.plugin import RULES
-from fpa_plugins.rules.ruleset import RulesOptions
+from fpa_plugins.rules.catalog import RULES
+from fpa_plugins.rules.plugin import RulesOptions
 
 CLASSES = {rule.id: rule for rule in RULES}
 

@@ -13,16 +13,21 @@ import pytest
 from fpa_core import exceptions
 from fpa_core.exceptions import (
     CacheError,
+    CommitInDoubtError,
     ConfigError,
+    ConnectionLostError,
     CorruptionError,
     DatabaseBusyError,
     DatabaseError,
     DataError,
     FpaError,
+    LostWritesError,
     MissingDependencyError,
+    NotReplicatedError,
     PluginError,
     SchemaError,
     SourceError,
+    StaleDataError,
     ValidationError,
 )
 
@@ -34,11 +39,16 @@ FACTS = {
     MissingDependencyError: {"plugin": "disk", "package": "diskcache", "command": "pip install diskcache"},
     DatabaseError: {"path": "market.db", "operation": "write"},
     DatabaseBusyError: {"path": "market.db", "operation": "begin"},
+    ConnectionLostError: {"path": "postgresql://a:5432/market", "operation": "write"},
+    CommitInDoubtError: {"path": "postgresql://a:5432/market", "operation": "commit"},
+    NotReplicatedError: {"path": "postgresql://a:5432/market", "operation": "commit"},
+    LostWritesError: {"path": "postgresql://a:5432/market", "operation": "write"},
     SchemaError: {"path": "market.db", "operation": "open"},
     CorruptionError: {"path": "market.db", "operation": "read"},
     CacheError: {"key": "quotes:AAPL"},
     DataError: {"field": "Quote.bid", "value": "cheap", "source": "quotes.csv", "row": 7},
     SourceError: {"source": "alpaca", "status": 503, "transient": True},
+    StaleDataError: {"kind": "quotes", "symbol": "AAPL", "newest_ns": 5, "age": 86_400.0, "max_age": 900.0},
     ValidationError: {"findings": ("crossed",)},
 }
 every_error = pytest.mark.parametrize("error", CLASSES, ids=exceptions.__all__)
@@ -58,7 +68,9 @@ def test_one_root():
 
 def test_families():
     """Errors of a kind can be caught by the name of the kind."""
-    assert {DatabaseBusyError, SchemaError, CorruptionError} == set(DatabaseError.__subclasses__())
+    of_servers = {ConnectionLostError, CommitInDoubtError, LostWritesError}
+    assert {DatabaseBusyError, SchemaError, CorruptionError} | of_servers == set(DatabaseError.__subclasses__())
+    assert issubclass(NotReplicatedError, CommitInDoubtError)
     assert issubclass(MissingDependencyError, PluginError)
 
 

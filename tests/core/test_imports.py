@@ -61,14 +61,35 @@ def test_records_need_no_arrow():
     assert not loaded & {"pyarrow", "numpy", "cattrs", "click", "fpa_plugins", *DRIVERS}
 
 
-@pytest.mark.parametrize("command", ["batches", "inventory", "plugins", "config check", "rules"])
-def test_commands_that_need_no_arrow_load_none(command, tmp_path, monkeypatch):
-    """Lists of batches, of what is stored, of plugins and of rules start without Arrow and numpy."""
-    monkeypatch.setenv("FPA_STORE__PATH", str(tmp_path / "portfolio.db"))
-    with fpa_core.open(tmp_path / "portfolio.db") as data:
+def loaded_by_command(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Run a command beside a small database in a fresh interpreter, and return the modules it has loaded."""
+    monkeypatch.setenv("FPA_STORE__PATH", str(folder / "portfolio.db"))
+    with fpa_core.open(folder / "portfolio.db") as data:
         data.store.save(fpa_core.Quote("A", 10**18, 1, 2))
-    run = f"from click.testing import CliRunner\nfrom fpa_core.cli.app import cli\nassert 0 == CliRunner().invoke(cli, {command.split()}).exit_code"
-    assert not loaded_by(run) & {"pyarrow", "numpy", "pandas", "polars"}
+    return loaded_by(
+        f"import contextlib, io\nfrom fpa_core.cli.app import main\n"
+        f"with contextlib.redirect_stdout(io.StringIO()):\n"
+        f"    try: main({command.split()})\n    except SystemExit as end: assert not end.code"
+    )
+
+
+@pytest.mark.parametrize("command", ["plugins", "rules", "config check"])
+def test_commands_that_need_no_arrow_load_none(command, tmp_path, monkeypatch):
+    """Lists of plugins and of rules, and the check of the configuration, start without Arrow and numpy."""
+    assert not loaded_by_command(command, tmp_path, monkeypatch) & {"pyarrow", "numpy", "pandas", "polars"}
+
+
+@pytest.mark.parametrize(
+    ("command", "most"),
+    [("--help", 8), ("config show", 85), ("batches", 155), ("inventory", 160)],
+)
+def test_commands_load_only_what_they_need(command, most, tmp_path, monkeypatch):
+    """What says something of the database or of the configuration loads no rule, no format, no event loop, and few modules of ours."""
+    loaded = loaded_by_command(command, tmp_path, monkeypatch)
+    assert not loaded & {"pyarrow", "numpy", "pandas", "polars", "asyncio", "ssl", "rich"}
+    assert not loaded & {"fpa_plugins.rules.catalog", "fpa_plugins.files.vendors", "fpa_core.validator.engine"}
+    ours = {name for name in loaded if name.startswith(("fpa_core.", "fpa_plugins."))}
+    assert len(ours) <= most
 
 
 @pytest.mark.parametrize("module", PLUGINS)

@@ -212,6 +212,35 @@ def test_a_hook_that_raises_loses_its_plugin_only():
     assert error_of(broken) == "RuntimeError: boom"
 
 
+def test_rules_and_formats_are_asked_for_when_they_are_needed():
+    """Hooks that offer many things are called at the first look at what they offer, once, and not for a store."""
+    called: list[str] = []
+
+    def fpa_register_rules(register):
+        called.append("rules")
+        register(RoundLot)
+
+    lazy = stores("duck")
+    lazy.fpa_register_rules = hookimpl(fpa_register_rules)
+    found = manager(Point("lazy", lazy))
+    assert list(found.stores) == ["duck"]
+    classes = found.rules.options
+    assert called == []
+    assert dict(classes) == {"acme.round_lot": RoundLot}
+    assert len(found.rules) == len(classes) == 1
+    assert called == ["rules"]
+    assert found.plugins[0].provides == {"fpa_register_stores": ("duck",), "fpa_register_rules": ("acme.round_lot",)}
+
+
+def test_rules_of_one_name_raise_whenever_they_are_asked_for():
+    """Two rules of one id are an error of every look at the rules, and of no other."""
+    found = manager(Point("a", rules(RoundLot)), Point("b", rules(RoundLot)))
+    assert list(found.stores) == []
+    for _ in range(2):
+        with pytest.raises(PluginError, match=r"'acme.round_lot' is registered twice: by plugin a .* and by plugin b"):
+            list(found.rules)
+
+
 LINTED = [
     (
         plugin(fpa_register_store=lambda register: None),

@@ -317,7 +317,19 @@ def test_a_selection_describes_itself() -> None:
 
 def test_select_shows_its_parameters() -> None:
     """Completion and help see each parameter, on the store and on the layer; type checkers know each column of each kind."""
-    options = {"start", "end", "as_known_at", "batch", "origin", "limit", "latest_first", "columns", "order", "adjust"}
+    options = {
+        "start",
+        "end",
+        "as_known_at",
+        "batch",
+        "origin",
+        "limit",
+        "latest_first",
+        "columns",
+        "order",
+        "adjust",
+        "max_age",
+    }
     for cls in (DataStore, DataLayer):
         parameters = inspect.signature(cls.select).parameters
         assert options == {name for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY}

@@ -16,7 +16,7 @@ from live_collector import Running, wait_until
 
 from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.calendars import session_days
-from fpa_core.cli.sources import status_text
+from fpa_core.cli.live import orders_text, status_text
 from fpa_core.exceptions import ConfigError, DataError, SourceError
 from fpa_core.kinds import BARS, QUOTES, TRADES
 from fpa_core.layer import DataLayer, open_layer
@@ -39,6 +39,7 @@ from fpa_core.protocols import (
 from fpa_core.sources.gaps import Gap, Subject, expected_times, find_gaps, merge_coverage, plan_fetches, settled_until
 from fpa_core.sources.history import parts
 from fpa_core.sources.live import CollectorOptions, CollectorStatus
+from fpa_core.sources.orders import FollowStatus
 from fpa_core.sources.queue import EventQueue, Policy
 from fpa_core.sources.ranges import intersection, subtract, total, union
 from fpa_core.sources.rates import RateLimiter
@@ -540,6 +541,9 @@ def test_what_a_source_cannot_do(data: DataLayer, scripted: Scripted) -> None:
         data.sources.history("acme", Quote, "A", start="2024-05-02", end="2024-05-01")
     with pytest.raises(DataError, match="symbols"):
         data.sources.history("acme", Quote, [], start="2024-04-01")
+    for wrong in ({}, {"start": "2024-04-01", "refech": True}):
+        with pytest.raises(TypeError):
+            data.sources.history("acme", Quote, "A", **wrong)
 
 
 def test_get_and_its_ledger(data: DataLayer, scripted: Scripted) -> None:
@@ -558,3 +562,18 @@ def test_status_in_a_line() -> None:
     assert "connected  1,204,311 rows  4,998/s  lag p50 36 ms, p99 76 ms  2 quarantined" == status_text(status)
     status = CollectorStatus(False, 0, 0.0, None, None, 0, 0, 7, 0, 1, 2, 3)
     assert "not connected  0 rows  0/s  0 quarantined  7 dropped  gaps: 1 open, 2 refilled" == status_text(status)
+
+
+def test_status_of_orders_in_a_line() -> None:
+    """So is the status of orders that are followed."""
+    assert "connected  12 updates  3 syncs  1 quarantined" == orders_text(FollowStatus(True, 12, 1, 3, 0, 1))
+    assert "not connected  0 updates  0 syncs  0 quarantined  fills of 2 orders awaited" == orders_text(
+        FollowStatus(False, 0, 0, 0, 2, 0)
+    )
+
+
+def test_gaps_of_corporate_actions() -> None:
+    """Corporate actions are expected on any day, and those of a date are final a day after it began."""
+    subject = Subject("corporate_actions", "AAPL", None, "acme")
+    assert [(T0, T0 + 7 * DAY)] == expected_times(subject, "XNYS", T0, T0 + 7 * DAY)
+    assert T0 - DAY - 10 * SECOND == settled_until(subject, T0, 10.0)

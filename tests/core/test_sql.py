@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import multiprocessing
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pyarrow as pa
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 
 import fpa_core
 from fpa_core import Bar, DataError, PortfolioSnapshot, Quote, Trade
+from fpa_core.arrow import decimals
+from fpa_core.engine.catalog import SEGMENT_ROWS
 from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import KINDS, QUOTES
 from fpa_core.numbers import ns_text, to_ns
-from fpa_core.protocols import InventoryEntry
+from fpa_core.protocols import InventoryEntry, Query
 from fpa_core.sql.layout import Layout
 from fpa_core.sql.pruning import admitted, fields_of
 
@@ -342,6 +345,89 @@ class TestRefusals:
         with pytest.raises(CorruptionError) as caught:
             filled.sql("select max(bid) from quotes").to_list()
         assert caught.value is broken
+
+
+class TestConnections:
+    def test_a_connection_is_used_again(self, filled):
+        """Queries one after the other share a connection; readings at the same time do not."""
+        connections = filled._components.relations.connections
+        first, second = (iter(filled.sql("select symbol from quotes").batches(100)) for _ in range(2))
+        assert next(first).num_rows == next(second).num_rows == 100
+        assert connections._idle == []
+        assert sum(batch.num_rows for batch in first) == sum(batch.num_rows for batch in second) == 8_905
+        kept = list(connections._idle)
+        assert len(kept) == 2
+        assert [(9_005,)] == asked(filled, "select count(*) from quotes")
+        assert kept == connections._idle
+
+    def test_a_connection_whose_query_failed_or_was_left_is_not(self, filled):
+        """What a failed or abandoned query leaves behind reaches no other query."""
+        connections = filled._components.relations.connections
+        batches = iter(filled.sql("select symbol from quotes").batches(100))
+        next(batches)
+        batches.close()
+        with pytest.raises(DataError):
+            filled.sql("select bid / symbol from quotes").to_arrow()
+        assert len(connections._idle) <= 1
+        assert [(9_005,)] == asked(filled, "select count(*) from quotes")
+
+    def test_threads_ask_at_once(self, filled):
+        """Each thread gets the answer to its own question."""
+        names = ["AAPL", "MSFT", "ZZZ"] * 6
+        with ThreadPoolExecutor(4) as pool:
+            found = pool.map(lambda name: asked(filled, "select count(*) from quotes where symbol = ?", [name]), names)
+        assert list(found) == [[(5_003,)], [(4_000,)], [(2,)]] * 6
+
+    def test_a_closed_layer_keeps_none(self, filled):
+        """Closing the layer closes the connections."""
+        asked(filled, "select 1")
+        connections = filled._components.relations.connections
+        filled.close()
+        assert connections._idle == []
+
+
+class TestLargeBatches:
+    @pytest.mark.parametrize("read_cache", [0, 10**7])
+    def test_joined_segments_are_the_same_rows(self, tmp_path, read_cache):
+        """Segments read together give what they give one by one: with gaps, texts, several scales and a symbol that has hot rows."""
+        config = {"store": {"path": str(tmp_path / "p.db"), "read_cache": read_cache}}
+        with fpa_core.open(config=config) as data:
+            data.store.save(quotes("A", 40_000))
+            data.store.save(quotes("A", 20_000, start="2024-05-03T00:00:00Z", bid="0.0001"))
+            data.store.save([*quotes("B", 20_000), *quotes("C", 3_000)])
+            lacking = [evolve(quote, bid=None) for quote in quotes("C", 3_000, start="2024-05-03T00:00:00Z")]
+            long = [evolve(quote, bid=Decimal("1e-30")) for quote in quotes("C", 3_000, start="2024-05-05T00:00:00Z")]
+            data.store.save(lacking)
+            data.store.save(long)
+            data.store.save(quotes("B", 3, start=f"{DAY}14:00:00.5Z"))
+            backend, names = data.store.backend, ["symbol", "timestamp", "bid", "bid_size"]
+
+            def rows(at_once):
+                batches = list(backend.scan(Query(QUOTES), at_once, columns=names, scaled=True))
+                table = decimals.table_of(QUOTES, names, batches, "text")
+                return [batch.num_rows for batch in batches], table.combine_chunks()
+
+            sizes, one_by_one = rows(SEGMENT_ROWS)
+            assert max(sizes) <= SEGMENT_ROWS
+            for _ in range(2):  # from the store, then from memory
+                sizes, joined = rows(65_536)
+                assert SEGMENT_ROWS < max(sizes) <= 65_536
+                assert joined.equals(one_by_one)
+
+    def test_columns_in_memory_are_narrow_and_bounded(self, tmp_path):
+        """Columns of many segments stay in memory as narrow as they are stored, within what is allowed, and are not read twice."""
+        for allowed in (10**6, 30_000, 0):
+            config = {"store": {"path": str(tmp_path / f"{allowed}.db"), "read_cache": allowed}}
+            with fpa_core.open(config=config) as data:
+                data.store.save([*quotes("A", 20_000), *quotes("B", 20_000)])
+                data.store.seal()
+                kept = data.store.backend._segments.kept
+                asked(data, "select symbol, sum(bid) from quotes group by 1")
+                first = kept()
+                weight = sum(one.weight for one in first)
+                assert min(allowed, 1) <= weight <= min(allowed, 40_100)  # a byte for each number
+                asked(data, "select symbol, sum(bid) from quotes group by 1")
+                assert first == kept()
 
 
 class TestForms:

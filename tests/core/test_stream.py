@@ -24,8 +24,8 @@ from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trad
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Finding, Severity, StoreBackend
 from fpa_core.store import DataStore
+from fpa_core.store.retrying import BUSY_TRIES
 from fpa_core.store.streams.acks import WriteOutcome
-from fpa_core.store.streams.group_commit import TRIES
 from fpa_core.store.streams.stream import Stream
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
@@ -304,22 +304,22 @@ def test_writer_that_waits_hears_of_the_end(store: DataStore, disk: Disk) -> Non
 
 def test_busy_database_is_tried_again(store: DataStore, disk: Disk) -> None:
     """A group that met a busy database is written again, and counted once."""
-    disk.failures = [DatabaseBusyError("busy")] * (TRIES - 1)
+    disk.failures = [DatabaseBusyError("busy")] * (BUSY_TRIES - 1)
     with store.stream(max_rows=3, max_delay=NEVER) as stream:
         tickets = [stream.write(row) for row in (quote(1), quote(1), quote(2))]
         assert [WriteOutcome.STORED] * 3 == [ticket.result(AT_MOST) for ticket in tickets]
-    assert (TRIES, 3, 3) == (disk.groups, stream.receipt.inserted, store.select(Quote).count())
+    assert (BUSY_TRIES, 3, 3) == (disk.groups, stream.receipt.inserted, store.select(Quote).count())
 
 
 @pytest.mark.parametrize(
     ("error", "tries"),
-    [(DatabaseBusyError("busy"), TRIES), (DatabaseError("no space left"), 1), (ValueError("odd"), 1)],
+    [(DatabaseBusyError("busy"), BUSY_TRIES), (DatabaseError("no space left"), 1), (ValueError("odd"), 1)],
 )
 def test_what_cannot_be_stored_fails(store: DataStore, disk: Disk, error: Exception, tries: int) -> None:
     """The tickets of a group that cannot be stored carry its error, later writes and the end of the stream say so; what was before stays."""
     with pytest.raises(DatabaseError, match=f"has stopped: {error}") as raised, store.stream(max_delay=0) as stream:  # noqa: PT012
         stream.write(quote(1)).result(AT_MOST)
-        disk.groups, disk.failures = 0, [error] * TRIES
+        disk.groups, disk.failures = 0, [error] * BUSY_TRIES
         ticket = stream.write(quote(2))
         assert error is ticket.exception(AT_MOST)
         assert "<WriteFuture failed>" == repr(ticket)

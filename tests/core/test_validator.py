@@ -17,7 +17,7 @@ from fpa_core.kinds import QUOTES, SNAPSHOTS, TRADES
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.validator import DataValidator, Rule, Severity, configure
-from fpa_plugins.rules.plugin import RULES
+from fpa_plugins.rules.catalog import RULES
 from fpa_plugins.rules.ruleset import RuleSet
 
 NOW = 1_600_000_000 * 10**9

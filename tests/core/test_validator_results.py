@@ -10,7 +10,7 @@ from fpa_core.kinds import BARS, TRADES
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.validator import DataValidator, ValidationResult, configure
-from fpa_plugins.rules.plugin import RULES
+from fpa_plugins.rules.catalog import RULES
 from fpa_plugins.rules.ruleset import RuleSet
 
 NOW = 1_700_000_000 * 10**9

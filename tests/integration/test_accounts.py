@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from made_up_account import made_up_year
 
 import fpa_core
 from fpa_core.cli.app import cli
+from fpa_core.demo.year import made_up_year
 from fpa_core.layer import DataLayer
 from fpa_core.numbers import to_ns
 
@@ -76,7 +76,7 @@ def test_commands_tell_what_the_portfolio_tells(data):
     for command, expected in whole.items():
         code, text = run("portfolio", *command, "--json")
         name = names.get(command[0], "realized" if "--by" in command else "gain")
-        found = [one[name] for one in json.loads(text)]
+        found = [one[name] for one in json.loads(text)["results"]]
         assert code == 0
         assert [float(one) for one in expected] == [float(one) for one in found], command
         assert run("portfolio", *command)[0] == 0
@@ -86,9 +86,9 @@ def test_commands_tell_what_the_portfolio_tells(data):
 def test_returns_and_history():
     """A rate of return is one figure; the history of an order tells its versions with batch and time."""
     code, text = run("portfolio", "returns", "main", "--currency", "USD", "--end", "2025-01-01", "--json")
-    assert (0, "time_weighted") == (code, json.loads(text)["method"])
+    assert (0, "time_weighted") == (code, json.loads(text)["results"][0]["method"])
     code, text = run("portfolio", "history", "o1", "--json")
-    (version,) = json.loads(text)
+    (version,) = json.loads(text)["results"]
     assert (0, 1, None, "o1") == (code, version["batch"], version["retired_by"], version["order"]["order_id"])
     assert run("portfolio", "history", "o1")[1].splitlines()[0].startswith("batch")
 
@@ -98,7 +98,7 @@ def test_a_discrepancy_is_an_exit_code(data):
     fill = data.store.get_fills(account="main")[0]
     data.store.delete_fill(fill)
     code, text = run("portfolio", "reconcile", "main", "--json")
-    checks = {one["check"] for one in json.loads(text)}
+    checks = {one["check"] for one in json.loads(text)["results"]}
     assert code == 1
     assert {"order", "position", "cash"} <= checks
     assert run("portfolio", "reconcile", "main")[0] == 1

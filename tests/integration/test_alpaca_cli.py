@@ -98,6 +98,12 @@ def stored(folder: Path, what: Any = Quote) -> list[Any]:
         return data.select(what).to_list()
 
 
+def results(done: subprocess.CompletedProcess[str]) -> list[Any]:
+    """Return the results that a command printed for machines."""
+    found: list[Any] = json.loads(done.stdout)["results"]
+    return found
+
+
 def test_history(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> None:
     """`fpa history` stores a range, shows what it did, and does nothing the second time; `fpa coverage` knows the range."""
     start = 1_714_570_200 * SECOND
@@ -108,11 +114,12 @@ def test_history(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> None:
     assert "1,200 read, 1,200 inserted" in fpa(*command).stdout
     assert 3 == len(server.requests)
     assert "nothing to fetch" in fpa(*command).stdout
-    assert {"read": 0, "batches": []}.items() <= json.loads(fpa(*command, "--json").stdout).items()
+    nothing = json.loads(fpa(*command, "--json").stdout)
+    assert (0, []) == (nothing["summary"]["read"], nothing["results"])
     assert 3 == len(server.requests)
-    again = json.loads(fpa(*command, "--json", "--refetch").stdout)
+    again = json.loads(fpa(*command, "--json", "--refetch").stdout)["summary"]
     assert (1_200, 1_200, 0) == (again["read"], again["duplicate"], again["inserted"])
-    (entry, *_) = json.loads(fpa("coverage", "--json").stdout)
+    (entry, *_) = results(fpa("coverage", "--json"))
     assert ("quotes", "AAPL", "alpaca:iex", ns_text(start), ns_text(start + SECOND)) == tuple(
         entry[name] for name in ("kind", "symbol", "source", "start", "end")
     )
@@ -128,17 +135,18 @@ def test_backfill(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> None:
     whole = ["alpaca", "AAPL", "--start", "2024-05-24", "--end", "2024-07-08"]
     for start, end in (("2024-05-24", "2024-05-28"), ("2024-05-29", "2024-07-08")):
         fpa("history", "alpaca", "AAPL", "--start", start, "--end", end)
-    (gap,) = json.loads(fpa("gaps", *whole, "--json").stdout)
+    (gap,) = results(fpa("gaps", *whole, "--json"))
     assert ("2024-05-28T00:00:00Z", "2024-05-29T00:00:00Z") == (gap["start"], gap["end"])
-    plan = json.loads(fpa("backfill", *whole, "--dry-run", "--json").stdout)
+    plan = json.loads(fpa("backfill", *whole, "--dry-run", "--json").stdout)["summary"]
     assert (1, 1, 0.0) == (plan["requests"], plan["rows"], plan["seconds"])
     before = len(server.requests)
     fpa("backfill", *whole, expect=2)  # nobody can be asked
     assert before == len(server.requests)
     assert "1 inserted" in fpa("backfill", *whole, "--yes").stdout
     assert plan["requests"] == len(server.requests) - before
-    assert [] == json.loads(fpa("gaps", *whole, "--json").stdout)
+    assert [] == results(fpa("gaps", *whole, "--json"))
     assert "no gaps" in fpa("backfill", *whole, "--yes").stdout
+    assert [] == results(fpa("backfill", *whole, "--yes", "--json"))
     assert 6 == len(stored(tmp_path, "bars"))
 
 
@@ -146,8 +154,8 @@ def test_backfill(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> None:
 def test_no_calendar(fpa: Fpa) -> None:
     """Without a calendar every hour that was not fetched is a gap; with one, no weekend is."""
     whole = ["gaps", "alpaca", "AAPL", "--start", "2024-05-25", "--end", "2024-05-27", "--json"]
-    assert 1 == len(json.loads(fpa(*whole).stdout))
-    assert 0 == len(json.loads(fpa(*whole, "--calendar", "XNYS").stdout))
+    assert 1 == len(results(fpa(*whole)))
+    assert 0 == len(results(fpa(*whole, "--calendar", "XNYS")))
 
 
 def test_failures(server: AlpacaServer, fpa: Fpa) -> None:
@@ -183,7 +191,7 @@ def test_stream_ends_cleanly(server: AlpacaServer, begin: Any, tmp_path: Path, n
     process.send_signal(number)
     out, error = process.communicate(timeout=60)
     assert 0 == process.returncode, error
-    report = json.loads(out)
+    report = json.loads(out)["summary"]
     assert (101, 1, 0) == (report["inserted"], report["connections"], report["open_gaps"])
     assert "Traceback" not in error
     for secret in (KEY, SECRET):
@@ -227,7 +235,7 @@ def test_killed(server: AlpacaServer, begin: Any, tmp_path: Path) -> None:
     publish(20)
     out, error = process.communicate(timeout=90)
     assert 0 == process.returncode, error
-    assert json.loads(out)["refilled"] > 0
+    assert json.loads(out)["summary"]["refilled"] > 0
     assert multiset(sent) == multiset(int(quote.ask_size) for quote in stored(tmp_path))
 
 
@@ -258,6 +266,93 @@ def test_sync(server: AlpacaServer, fpa: Fpa) -> None:
             "asset_class": "us_equity",
         }
     ]
-    assert 2 == json.loads(fpa("sync", "alpaca", "--json").stdout)["inserted"]
-    again = json.loads(fpa("sync", "alpaca", "--json").stdout)
+    assert 2 == results(fpa("sync", "alpaca", "--json"))[0]["inserted"]
+    (again,) = results(fpa("sync", "alpaca", "--json"))
     assert (0, 2) == (again["inserted"], again["duplicate"])
+
+
+def test_stream_of_orders(server: AlpacaServer, begin: Any, fpa: Fpa, tmp_path: Path) -> None:
+    """`fpa stream --orders` stores updates of orders until it ends, and says what came; with symbols it is refused."""
+    server.account = {"account_number": "PA1", "currency": "USD", "cash": "100.10", "equity": "269.69"}
+    for arguments in (["--orders", "AAPL"], ["--orders", "--kind", "quotes"], ["--orders", "--queue", "5"], []):
+        fpa("stream", "alpaca", *arguments, expect=2)
+    order = {
+        "id": "o1",
+        "symbol": "AAPL",
+        "side": "buy",
+        "type": "market",
+        "time_in_force": "day",
+        "qty": "1",
+        "status": "new",
+    }
+    order |= {"submitted_at": "2024-05-01T14:00:00Z", "updated_at": "2024-05-01T14:00:00Z"}
+    process = begin("stream", "alpaca", "--orders", "--json")
+    server.wait_for_subscription(timeout=60)
+    server.update_order("new", order)
+    database = tmp_path / "portfolio.db"
+    for kind in ("snapshots", "orders"):
+        wait_until(lambda kind=kind: database.exists() and len(stored(tmp_path, kind)) == 1, kind, 60)
+    process.send_signal(signal.SIGTERM if sys.platform != "win32" else signal.CTRL_C_EVENT)
+    out, error = process.communicate(timeout=60)
+    assert 0 == process.returncode, error
+    report = json.loads(out)
+    assert (1, 1, 1, []) == (report["inserted"], report["connections"], report["syncs"], report["unlisted"])
+    assert SECRET not in out + error
+
+
+def test_files_in_the_ledger(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> None:
+    """What a file covers, as its user says, is shown by `fpa coverage`, and `--also` keeps it from being fetched."""
+    rows = "".join(f"AAPL,2024-05-0{day},1,1,1,1,1\n" for day in (1, 2))
+    (tmp_path / "days.csv").write_text("symbol,date,open,high,low,close,volume\n" + rows)
+    fpa("ingest", "days.csv", "--interval", "1d", "--covers", "2024-05-01..2024-05-04")
+    (entry,) = json.loads(fpa("coverage", "--json").stdout)
+    assert ("files", "2024-05-01T00:00:00Z", "2024-05-04T00:00:00Z", 2) == (
+        entry["source"],
+        entry["start"],
+        entry["end"],
+        entry["rows"],
+    )
+    whole = ["alpaca", "AAPL", "--start", "2024-05-01", "--end", "2024-05-06"]
+    (gap,) = json.loads(fpa("gaps", *whole, "--json").stdout)
+    assert "2024-05-01T00:00:00Z" == gap["start"]
+    (gap,) = json.loads(fpa("gaps", *whole, "--also", "files*", "--json").stdout)
+    assert ("2024-05-04T00:00:00Z", "2024-05-06T00:00:00Z") == (gap["start"], gap["end"])
+    fpa("history", *whole, "--also", "files*")
+    assert ["2024-05-04T04:00:00Z"] == [query["start"] for _, query in server.requests]
+    (tmp_path / "other.csv").write_text("")
+    for wrong in (["--covers", "2024-05-01"], ["--covers", "..2024-05-01"], ["--via", "alpaca", "--covers", "a..b"]):
+        fpa("ingest", "days.csv", *wrong, expect=2)
+    fpa("ingest", "days.csv", "other.csv", "--covers", "2024-05-01..2024-05-04", expect=2)
+
+
+def test_canary_keys(server: AlpacaServer, fpa: Fpa, begin: Any, tmp_path: Path) -> None:
+    """Key and secret appear in no output at DEBUG: not of what works, nor of refusals that repeat them, nor of a traceback, nor of the list of processes."""
+    server.account = {"account_number": "PA1", "currency": "USD", "cash": "1", "equity": "1"}
+    repeated = Fault(403, json.dumps({"message": f"the key {KEY} with the secret {SECRET} is refused"}))
+    shown = [fpa("--log-level", "debug", "sync", "alpaca")]
+    for command in (["sync", "alpaca"], ["history", "alpaca", "AAPL", "--start", "2024-05-01"]):
+        server.faults.append(repeated)
+        shown.append(fpa("--log-level", "debug", *command, expect=10))
+        assert "is refused" in shown[-1].stderr
+    shown.append(fpa("--log-level", "debug", "config", "show"))
+    server.refuse.append((402, f"auth failed for {KEY} {SECRET}"))
+    server.fixed = "not JSON"
+    shown.append(fpa("--log-level", "debug", "sync", "alpaca", expect=10))
+    server.fixed = None
+    process = begin("--log-level", "debug", "stream", "alpaca", "--orders")
+    server.wait_for_subscription(timeout=60)
+    if sys.platform == "linux":
+        assert SECRET not in Path(f"/proc/{process.pid}/cmdline").read_text()
+    server.send_trading({"stream": "error", "data": {"key": KEY, "secret": SECRET}})
+    server.drop()
+    server.wait_for_subscription(2, timeout=60)
+    process.terminate()
+    out, error = process.communicate(timeout=60)
+    assert "the stream of orders says" in error
+    for text in (out, error, *(result.output for result in shown), *(result.stderr for result in shown)):
+        assert KEY not in text
+        assert SECRET not in text
+    with fpa_core.open(tmp_path / "fpa.toml", environ={"APCA_API_KEY_ID": KEY, "APCA_API_SECRET_KEY": SECRET}) as data:
+        texts = [repr(data), repr(data.config), repr(data.sources)]
+    for text in texts:
+        assert SECRET not in text

@@ -252,13 +252,13 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     )
     shown("ingest", "orders.csv")
     shown("ingest", "later.csv")
-    entries = json.loads(shown("audit-log", "show", "--json"))
+    entries = json.loads(shown("audit-log", "show", "--json"))["results"]
     assert [3, 2, 1] == [entry["seq"] for entry in entries]
     assert ("later.csv", {"orders": {"revised": 1}}) == (entries[0]["details"]["file"], entries[0]["details"]["kinds"])
-    assert [2] == [entry["seq"] for entry in json.loads(shown("audit-log", "show", "--batch", 1, "--json"))]
-    assert [] == json.loads(shown("audit-log", "show", "--user", "nobody else", "--json"))
+    assert [2] == [entry["seq"] for entry in json.loads(shown("audit-log", "show", "--batch", 1, "--json"))["results"]]
+    assert [] == json.loads(shown("audit-log", "show", "--user", "nobody else", "--json"))["results"]
     assert "later.csv" in shown("audit-log", "show", "--limit", 1)
-    (change,) = json.loads(shown("audit-log", "show", 3, "--json"))["changes"]
+    (change,) = json.loads(shown("audit-log", "show", 3, "--json"))["results"][0]["changes"]
     assert ("orders", "revised", "new", "filled") == (
         change["kind"],
         change["reason"],
@@ -277,6 +277,6 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     connection.execute("UPDATE audit_log SET action = 'undo' WHERE seq = 2")
     connection.close()
     assert "the first bad entry is 2" in shown("audit-log", "verify", code=1)
-    report = json.loads(shown("audit-log", "verify", "--json", code=1))
+    report = json.loads(shown("audit-log", "verify", "--json", code=1))["summary"]
     assert (False, 2) == (report["sound"], report["first_bad"])
     assert "entry 2" in shown("store", "check", code=1)

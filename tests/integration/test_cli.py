@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -87,10 +87,24 @@ def filled(run: Run) -> Run:
     return run
 
 
-def answer(result: Result) -> Any:
-    """Return what was printed for a machine: one line of JSON and nothing else."""
+def envelope(result: Result) -> dict[str, Any]:
+    """Return what was printed for a machine: one line of JSON in the form of all commands, and nothing else."""
     assert 1 == result.stdout.count("\n")
-    return json.loads(result.stdout)
+    found: dict[str, Any] = json.loads(result.stdout)
+    assert ["results", "summary", "error"] == list(found)
+    return found
+
+
+def answer(result: Result) -> list[Any]:
+    """Return the results that were printed for a machine."""
+    results: list[Any] = envelope(result)["results"]
+    return results
+
+
+def only(result: Result) -> Any:
+    """Return the one result that was printed for a machine."""
+    (found,) = answer(result)
+    return found
 
 
 def fpa(*arguments: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -200,9 +214,105 @@ def test_commands_that_are_nearly_right(run: Run, arguments: list[str], hint: st
 def test_errors_are_json_too(run: Run, arguments: list[str], code: int, kind: str) -> None:
     """With --json a failure is an object on standard output as well, with what the message says and the exit code."""
     result = run(*arguments, expect=code)
-    error = answer(result)["error"]
+    found = envelope(result)
+    error = found["error"]
+    assert ([], {}) == (found["results"], found["summary"])
     assert (kind, code) == (error["type"], error["exit_code"])
     assert error["message"].splitlines()[0] in result.stderr
+
+
+FOR_MACHINES: dict[str, tuple[int, list[str]]] = {
+    "audit": (0, []),
+    "audit-log show": (0, []),
+    "audit-log verify": (0, []),
+    "backfill": (2, ["alpaca", "A", "--start", "2024-05-01"]),
+    "batches": (0, []),
+    "cache clear": (0, []),
+    "cache get": (1, ["none"]),
+    "cache invalidate": (0, ["quotes:*"]),
+    "cache keys": (0, []),
+    "cache stats": (0, []),
+    "cache warm": (0, ["quotes"]),
+    "config check": (0, []),
+    "config show": (0, []),
+    "coverage": (0, []),
+    "demo": (0, ["day", "--quotes", "1000"]),
+    "formats": (0, []),
+    "gaps": (4, ["nowhere", "A", "--start", "2024-05-01"]),
+    "history": (4, ["nowhere", "A", "--start", "2024-05-01"]),
+    "ingest": (0, ["trades.csv"]),
+    "inventory": (0, []),
+    "latest": (0, ["A"]),
+    "plugins": (0, []),
+    "portfolio equity": (0, []),
+    "portfolio history": (7, ["none"]),
+    "portfolio lots": (0, []),
+    "portfolio pnl": (0, []),
+    "portfolio positions": (0, []),
+    "portfolio realized": (0, []),
+    "portfolio reconcile": (0, []),
+    "portfolio returns": (7, []),
+    "publish": (4, ["--to", "nowhere"]),
+    "quarantine discard": (0, ["99", "--yes"]),
+    "quarantine fix": (7, ["99", "close=1"]),
+    "quarantine list": (0, []),
+    "quarantine replay": (0, []),
+    "quarantine retry": (0, ["--batch", "2"]),
+    "quarantine show": (0, ["1"]),
+    "query": (0, ["quotes"]),
+    "rules": (0, []),
+    "rules show": (0, ["quote.spread"]),
+    "sniff": (0, ["bars.csv"]),
+    "sql": (0, ["select 1 as x"]),
+    "store backup": (0, ["copies"]),
+    "store backups": (0, ["copies"]),
+    "store check": (0, []),
+    "store compact": (0, []),
+    "store copy": (3, ["--to-env", "nowhere"]),
+    "store diff": (3, ["--to-env", "nowhere"]),
+    "store migrate": (0, ["--plan"]),
+    "store retain": (0, []),
+    "store restore": (5, ["nowhere.db"]),
+    "store seal": (0, []),
+    "store stats": (0, []),
+    "store verify": (7, ["nowhere.db"]),
+    "stream": (4, ["nowhere", "A"]),
+    "sync": (4, ["nowhere"]),
+    "undo": (0, ["1"]),
+    "validate": (1, ["bars.csv"]),
+}
+"""A call of every command with ``--json``, and its exit code."""
+
+
+def test_every_command_has_one_form_for_machines(filled: Run) -> None:
+    """Whatever the command and however it ends: a list of objects, what is said of them all, and the error; one document, and nothing else."""
+    with fpa_core.open() as layer:
+        layer.store.save(PortfolioSnapshot("2024-05-01T20:00:00Z", 1, 1, 1))
+    for command, (code, arguments) in FOR_MACHINES.items():
+        found = envelope(filled(*command.split(), *arguments, "--json", expect=code))
+        assert all(isinstance(one, dict) for one in found["results"]), command
+        assert isinstance(found["summary"], dict), command
+        if found["error"] is None:
+            assert code in (0, 1), command
+        else:
+            assert found["error"]["exit_code"] == code, command
+            assert {"type", "message", "hint", "problems", "exit_code"} == found["error"].keys(), command
+
+
+def test_no_command_for_machines_is_forgotten() -> None:
+    """Each command with --json is called above."""
+
+    def with_json(group: click.Group, path: tuple[str, ...]) -> Iterator[str]:
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None
+            if any("--json" in option.opts for option in command.params):
+                yield " ".join((*path, name))
+            if isinstance(command, click.Group):
+                yield from with_json(command, (*path, name))
+
+    assert sorted(FOR_MACHINES) == sorted(with_json(cli, ()))
 
 
 # Exit codes
@@ -287,9 +397,9 @@ def test_config_check(run: Run, folder: Path) -> None:
     """The check tells that all is good, for people and machines, and touches no database."""
     assert "defaults (no fpa.toml): valid\n" == run("config", "check").stdout
     Path("fpa.toml").write_text("[env.prod.cache]\nttl = 5\n")
-    assert {"valid": True, "file": str(folder / "fpa.toml"), "env": "prod", "environments": ["prod"]} == answer(
-        run("--env", "prod", "config", "check", "--json")
-    )
+    found = envelope(run("--env", "prod", "config", "check", "--json"))
+    assert {"file": str(folder / "fpa.toml"), "env": "prod", "valid": True} == found["summary"]
+    assert [{"env": "prod", "valid": True}] == found["results"]
     assert not Path("portfolio.db").exists()
 
 
@@ -322,10 +432,10 @@ def test_config_show_tells_origins(run: Run) -> None:
     assert re.search(r"validator\.level +standard +default", result.stdout)
     assert result.stdout.startswith("file: ")
     assert "env: prod" in result.stdout
-    shown = answer(run("config", "show", "--json"))
-    assert {"file", "env", "settings"} == shown.keys()
-    assert None is shown["env"]
-    assert {"cache.backend", "store.backend", "plugins.strict"} <= {setting["key"] for setting in shown["settings"]}
+    shown = envelope(run("config", "show", "--json"))
+    assert {"file", "env"} == shown["summary"].keys()
+    assert None is shown["summary"]["env"]
+    assert {"cache.backend", "store.backend", "plugins.strict"} <= {setting["key"] for setting in shown["results"]}
     Path("fpa.toml").unlink()
     assert run("config", "show").stdout.startswith("file: none (defaults); env: none\n")
 
@@ -389,8 +499,8 @@ def test_ingest_for_people(run: Run) -> None:
 
 
 def test_ingest_for_machines(run: Run) -> None:
-    """One file is one JSON object."""
-    found = answer(run("ingest", "bars.csv", "--json"))
+    """One file is one result."""
+    found = only(run("ingest", "bars.csv", "--json"))
     assert dict(zip(COUNTS, (4, 2, 0, 0, 2), strict=True)) == {name: found[name] for name in COUNTS}
     assert (1, "bars", "bars.csv", "files", {}, []) == tuple(
         found[name] for name in ("batch", "kind", "file", "origin", "warnings", "notes")
@@ -401,12 +511,14 @@ def test_ingest_for_machines(run: Run) -> None:
 def test_ingest_many_for_machines(run: Run) -> None:
     """Several files are totals and one entry a file; one that cannot be read is told among them, and the exit code is its."""
     result = run("ingest", "quotes.csv", "no.csv", "bars.csv", "quotes.csv", "--json", expect=7)
-    found = answer(result)
-    assert dict(zip(COUNTS, (12, 6, 4, 0, 2), strict=True)) == {name: found[name] for name in COUNTS}
-    assert [1, None, 2, 3] == found["batches"]
-    assert ["quotes.csv", "no.csv", "bars.csv", "quotes.csv"] == [entry["file"] for entry in found["files"]]
-    assert {"file": "no.csv", "error": "no.csv: file not found"} == found["files"][1]
-    assert [4, 4, 4] == [entry["read"] for entry in found["files"] if "read" in entry]
+    found = envelope(result)
+    assert dict(zip(COUNTS, (12, 6, 4, 0, 2), strict=True)) == found["summary"]
+    files = found["results"]
+    assert [1, None, 2, 3] == [entry.get("batch") for entry in files]
+    assert ["quotes.csv", "no.csv", "bars.csv", "quotes.csv"] == [entry["file"] for entry in files]
+    assert {"file": "no.csv", "error": found["error"]} == files[1]
+    assert ("no.csv: file not found", 7) == (found["error"]["message"], found["error"]["exit_code"])
+    assert [4, 4, 4] == [entry["read"] for entry in files if "read" in entry]
     assert "error: no.csv: file not found\n" == result.stderr
 
 
@@ -443,8 +555,8 @@ def test_validate(run: Run) -> None:
 
 
 def test_validate_for_machines(run: Run) -> None:
-    """One file is one object; several are one verdict and an entry a file."""
-    one = answer(run("validate", "quotes.csv", "--json"))
+    """Each file is a result, and the verdict is one of all."""
+    one = only(run("validate", "quotes.csv", "--json"))
     assert ("quotes.csv", True, 4, 1) == (
         one["file"],
         one["valid"],
@@ -452,15 +564,15 @@ def test_validate_for_machines(run: Run) -> None:
         one["rules"]["quote.crossed"]["failed"],
     )
     assert {"rule", "severity", "message", "observed", "row"} == one["findings"][0].keys()
-    many = answer(run("validate", "quotes.csv", "bars.csv", "--json", expect=1))
-    assert (False, [True, False]) == (many["valid"], [entry["valid"] for entry in many["files"]])
+    many = envelope(run("validate", "quotes.csv", "bars.csv", "--json", expect=1))
+    assert (False, [True, False]) == (many["summary"]["valid"], [entry["valid"] for entry in many["results"]])
 
 
 def test_validate_writes_a_report(run: Run) -> None:
     """The report is a page of its own beside what is printed; of a file that cannot be read there is none, and an earlier one stays."""
     done = run("validate", "quotes.csv", "bars.csv", "--html", "report.html", "--json", expect=1)
     assert "report written to report.html\n" == done.stderr
-    assert answer(run("validate", "quotes.csv", "bars.csv", "--json", expect=1)) == json.loads(done.stdout)
+    assert envelope(run("validate", "quotes.csv", "bars.csv", "--json", expect=1)) == json.loads(done.stdout)
     text = Path("report.html").read_text(encoding="utf-8")
     assert text.startswith("<!DOCTYPE html>")
     assert all(f"<bdi>{name}</bdi></h1>" in text for name in ("quotes.csv", "bars.csv"))
@@ -570,10 +682,10 @@ def test_round_trip(filled: Run, folder: Path, form: str) -> None:
     result = filled("query", "quotes", "--format", form, "-o", target)
     assert ("", f"4 quotes written to {target}\n") == (result.stdout, result.stderr)
     elsewhere = {"FPA_STORE__PATH": str(folder / "elsewhere.db")}
-    assert 4 == answer(filled("ingest", target, "--json", **elsewhere))["inserted"]
+    assert 4 == only(filled("ingest", target, "--json", **elsewhere))["inserted"]
     before, after = (filled("query", "quotes", "--format", "csv", **where).stdout for where in ({}, elsewhere))
     assert before == after
-    assert 0 == answer(filled("ingest", target, "--json"))["inserted"]
+    assert 0 == only(filled("ingest", target, "--json"))["inserted"]
 
 
 def test_query_parquet(filled: Run, folder: Path) -> None:
@@ -623,10 +735,22 @@ def test_latest(filled: Run) -> None:
     ]
     assert "bid 1.3, ask 1.2" in "\n".join(lines)
     found = answer(filled("latest", "A", "--json"))
-    assert ("A", ["quote", "trade", "bar", "bar"]) == (found["symbol"], [one["kind"] for one in found["latest"]])
-    assert ["1d", "1m"] == [one["interval"] for one in found["latest"][2:]]
+    assert ["quote", "trade", "bar", "bar"] == [one["kind"] for one in found]
+    assert ["1d", "1m"] == [one["interval"] for one in found[2:]]
     assert "nobody: nothing stored\n" == filled("latest", "nobody").stdout
-    assert {"symbol": "nobody", "latest": []} == answer(filled("latest", "nobody", "--json"))
+    assert [] == answer(filled("latest", "nobody", "--json"))
+
+
+def test_max_age(filled: Run) -> None:
+    """Old data are refused when fresh ones are demanded, with how old the newest is, and nothing is printed."""
+    for command in (["latest", "A"], ["query", "quotes", "A"], ["query", "quotes", "A", "--format", "csv"]):
+        assert filled(*command, "--max-age", "30000d").stdout
+        refused = filled(*command, "--max-age", "1h", expect=7)
+        assert "of A is " in refused.stderr
+        assert "one of the last 1h was asked for" in refused.stderr
+        assert "" == refused.stdout
+    assert "there are no quotes of nobody" in filled("latest", "nobody", "--max-age", "1h", expect=7).stderr
+    filled("latest", "A", "--max-age", "soon", expect=7)
 
 
 def test_inventory(filled: Run) -> None:
@@ -654,7 +778,7 @@ def test_batches_and_undo(filled: Run) -> None:
     assert "4" == lines[-1].split()[-1]
     assert "already undone, by batch 4" in filled("undo", "1", expect=7).stderr
     assert "there is no batch 99" in filled("undo", "99", expect=7).stderr
-    again = answer(filled("undo", "4", "--json"))
+    again = only(filled("undo", "4", "--json"))
     assert ("undo:4", ["batch 4 undone: 4 rows changed"]) == (again["origin"], again["notes"])
     assert 4 == len(filled("query", "quotes", "--format", "jsonl").stdout.splitlines())
     assert 1 == len(answer(filled("batches", "--limit", "1", "--json")))
@@ -715,7 +839,7 @@ def test_quarantine(filled: Run) -> None:
     assert f"record {refused['id']} of batch 2, row 2 of its source, bars, open\n" in text
     assert "error bar.range: " in text
     assert "A,yesterday,1,2,0.5,1,5,1m" in filled("quarantine", "show", shapeless["id"]).stdout
-    assert refused == answer(filled("quarantine", "show", refused["id"], "--json"))
+    assert refused == only(filled("quarantine", "show", refused["id"], "--json"))
 
 
 # plugins, rules, cache
@@ -753,7 +877,7 @@ def test_rules(run: Run) -> None:
     assert "severity warning (by the level); applies to quotes; from financial-portfolio-automation" in shown
     assert "max_rel = 0.02 [of the mid price]  (default 0.10; fpa.toml:2)" in shown
     assert "disabled: " in run("rules", "show", "trade.luld").stdout
-    assert spread == answer(run("rules", "show", "quote.spread", "--json"))
+    assert spread == only(run("rules", "show", "quote.spread", "--json"))
     Path("fpa.toml").write_text('[validator]\nlevel = "off"\n')
     assert "no rules enabled: the level is off\n" == run("rules").stdout
 
@@ -766,9 +890,9 @@ def test_cache(run: Run) -> None:
     run("ingest", "quotes.csv")
     with fpa_core.open() as layer:
         layer.select("quotes", "A").to_list()
-    found = answer(run("cache", "stats", "--json"))
+    found = only(run("cache", "stats", "--json"))
     assert ("disk", 1) == (found["backend"], found["entries"])
-    assert {"dropped": 1} == answer(run("cache", "clear", "--json"))
+    assert {"dropped": 1} == only(run("cache", "clear", "--json"))
     assert "0 entries removed\n" == run("cache", "clear").stdout
 
 
@@ -782,14 +906,12 @@ def on_disk(run: Run) -> Run:
 
 def test_cache_warm(on_disk: Run) -> None:
     """Warming makes what a program then finds; what is there is left; one that fails is told, and its exit code kept."""
-    told = answer(on_disk("cache", "warm", "quotes", "--json"))
+    told = only(on_disk("cache", "warm", "quotes", "--json"))
     assert (2, 0, {}) == (told["loaded"], told["present"], told["failed"])
     assert "1 results loaded, 1 already cached, 0 failed\n" == on_disk("cache", "warm", "quotes", "A", "NONE").stdout
     assert (
         1
-        == answer(on_disk("cache", "warm", "quotes", "A", "--form", "arrow", "--start", "2024-05-01", "--json"))[
-            "loaded"
-        ]
+        == only(on_disk("cache", "warm", "quotes", "A", "--form", "arrow", "--start", "2024-05-01", "--json"))["loaded"]
     )
     with fpa_core.open() as layer:
         layer.select("quotes", "A").to_list()
@@ -811,20 +933,20 @@ def test_cache_keys_and_get(on_disk: Run) -> None:
     on_disk("cache", "warm", "quotes", "A")
     on_disk("cache", "warm", "quotes", "A", "--form", "arrow")
     on_disk("cache", "warm", "trades", "A", "--form", "count")
-    keys = answer(on_disk("cache", "keys", "quotes:*", "--json"))
+    keys = [one["key"] for one in answer(on_disk("cache", "keys", "quotes:*", "--json"))]
     assert 2 == len([key for key in keys if key.startswith(("quotes:records", "quotes:table"))])
     (count,) = on_disk("cache", "keys", "trades:count:*").stdout.splitlines()
     shown = on_disk("cache", "get", count)
     assert "1\n" == shown.stdout
     assert re.fullmatch(r"\d\.\d s old, expires in 29\d\.\d s\n|0\.0 s old, expires in 300\.0 s\n", shown.stderr)
-    found = [answer(on_disk("cache", "get", key, "--json")) for key in keys if ":inventory" not in key]
+    found = [only(on_disk("cache", "get", key, "--json")) for key in keys if ":inventory" not in key]
     values = {type(one["value"]): one["value"] for one in found}
     assert "A" == values[list][0]["symbol"]
     assert 3 == values[dict]["rows"]
     assert all(one["found"] and one["age"] >= 0 and one["remaining"] > 0 for one in found)
     assert "no value: absent\n" == on_disk("cache", "get", "missing", expect=1).stderr
     missing = on_disk("cache", "get", "missing", "--json", expect=1)
-    assert {"key": "missing", "found": False, "reason": "absent"} == json.loads(missing.stdout)
+    assert {"key": "missing", "found": False, "reason": "absent"} == only(missing)
 
 
 def test_cache_get_shows_any_value(on_disk: Run) -> None:
@@ -840,10 +962,10 @@ def test_cache_get_shows_any_value(on_disk: Run) -> None:
 def test_cache_invalidate(on_disk: Run) -> None:
     """A pattern drops keys and tells how many; a tag ends what bears it; with neither the usage is wrong."""
     on_disk("cache", "warm", "quotes", "A", "B")
-    assert {"dropped": None, "tags": ["quotes/A"]} == answer(
+    assert {"dropped": None, "tags": ["quotes/A"]} == only(
         on_disk("cache", "invalidate", "--tag", "quotes/A", "--json")
     )
-    told = answer(on_disk("cache", "warm", "quotes", "A", "B", "--json"))
+    told = only(on_disk("cache", "warm", "quotes", "A", "B", "--json"))
     assert (1, 1) == (told["loaded"], told["present"])
     assert (
         "invalidated all entries with the tags: x, y\n"
@@ -871,12 +993,12 @@ def test_a_screenful_of_a_query_comes_through_the_cache(on_disk: Run) -> None:
 
 def test_store_stats_and_seal(filled: Run) -> None:
     """The figures of the database show single rows becoming sealed ones, for people and machines alike."""
-    before = answer(filled("store", "stats", "--json"))
-    quotes = before["kinds"]["quotes"]
-    assert ("sqlite", quotes["rows"], 0) == (before["backend"], quotes["hot"], quotes["sealed"])
-    done = answer(filled("store", "seal", "quotes", "--json"))
+    before = envelope(filled("store", "stats", "--json"))
+    quotes = next(one for one in before["results"] if one["kind"] == "quotes")
+    assert ("sqlite", quotes["rows"], 0) == (before["summary"]["backend"], quotes["hot"], quotes["sealed"])
+    done = only(filled("store", "seal", "quotes", "--json"))
     assert quotes["rows"] == done["rows"]
-    after = answer(filled("store", "stats", "--json"))["kinds"]["quotes"]
+    after = next(one for one in answer(filled("store", "stats", "--json")) if one["kind"] == "quotes")
     assert (0, quotes["rows"]) == (after["hot"], after["sealed"])
     text = filled("store", "stats").stdout
     assert "engine: SQLite" in text
@@ -888,13 +1010,25 @@ def test_store_stats_and_seal(filled: Run) -> None:
 # demo
 
 
+def test_demo_of_a_year(run: Run) -> None:
+    """The year of two accounts is stored without a rejected record, adds up, and can be asked about; again, it adds nothing."""
+    text = run("demo", "d", "--quotes", "1000", "--year").stdout
+    assert 2 == text.count("; everything adds up\n")
+    again = only(run("demo", "d", "--quotes", "1000", "--year", "--json"))["year"]
+    assert (0, 0) == (again["receipt"]["inserted"], again["receipt"]["rejected"])
+    assert ["main", "ira"] == [one["account"] for one in again["accounts"]]
+    assert all(one["discrepancies"] == 0 and one["positions"] for one in again["accounts"])
+    positions = answer(run("--config", "d/fpa.toml", "portfolio", "positions", "main", "--json"))
+    assert any(float(one["quantity"]) < 0 for one in positions), "a short one is among them"
+
+
 def test_demo(run: Run, folder: Path) -> None:
     """The demo leaves a database that one can go on using, says what it did, and can be run again."""
     text = run("demo", "d", "--quotes", "2000", "--seed", "3").stdout
     assert " duplicates." in text
     assert "flagged by quote.crossed" in text
     assert f"cd {Path('d')}" in text
-    again = answer(run("demo", "d", "--quotes", "2000", "--seed", "3", "--json"))
+    again = only(run("demo", "d", "--quotes", "2000", "--seed", "3", "--json"))
     assert [0, 0] == [entry["inserted"] for entry in again["files"]]
     assert all(entry["read"] == sum(entry[name] for name in COUNTS[1:]) for entry in again["files"])
     assert {"folder", "seed", "files", "portfolio", "again", "cache", "inventory"} == again.keys()
@@ -958,7 +1092,7 @@ def test_progress_on_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
 def test_module_is_the_command(folder: Path) -> None:
     """``python -m fpa_core`` is ``fpa``: data on standard output, messages on standard error, the exit code of the error."""
     assert (0, "") == ((done := fpa("ingest", "quotes.csv", "--json", cwd=folder)).returncode, done.stderr)
-    assert 4 == json.loads(done.stdout)["inserted"]
+    assert 4 == json.loads(done.stdout)["results"][0]["inserted"]
     queried = fpa("query", "quotes", "--format", "csv", cwd=folder)
     assert 5 == len(list(csv.reader(queried.stdout.splitlines())))
     failed = fpa("ingest", "no.csv", cwd=folder)

@@ -47,7 +47,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def answer(result: Result) -> Any:
-    return json.loads(result.stdout)
+    return json.loads(result.stdout)["results"]
 
 
 def ids(run: Run, *options: str) -> list[int]:
@@ -90,7 +90,7 @@ def test_fix(run: Run) -> None:
     assert "bars.csv: bars, batch 2\n  1 validated: 1 inserted, 0 duplicate, 0 revised\n" == text
     assert "A,2024-05-01T13:31:00Z,1,2,0.5,2,,1m,," in run("query", "bars", "A", "--format", "csv").stdout
     (shapeless,) = ids(run, "--rule", "record.shape")
-    fixed = answer(run("quarantine", "fix", shapeless, "timestamp=2024-05-01T13:32:00Z", "--json"))
+    (fixed,) = answer(run("quarantine", "fix", shapeless, "timestamp=2024-05-01T13:32:00Z", "--json"))
     assert (1, "files:fxcm", 3) == (fixed["inserted"], fixed["origin"], fixed["batch"])
     assert "fixed by batch 3" in run("quarantine", "show", shapeless).stdout
 
@@ -99,8 +99,10 @@ def test_replay(run: Run) -> None:
     """A replay says how many were stored and how many stay; in JSON with a receipt for each batch."""
     text = run("quarantine", "replay").stdout
     assert "bars.csv: bars, batch 2\n  3 validated: 0 inserted, 0 duplicate, 0 revised, 3 still quarantined\n" == text
-    told = answer(run("quarantine", "replay", "--json", *ids(run, "--symbol", "B"), FPA_VALIDATOR__LEVEL="lenient"))
-    assert (1, 1, 0, 3) == (told["read"], told["inserted"], told["quarantined"], told["batches"][0]["batch"])
+    replayed = run("quarantine", "replay", "--json", *ids(run, "--symbol", "B"), FPA_VALIDATOR__LEVEL="lenient")
+    totals = json.loads(replayed.stdout)["summary"]
+    assert (1, 1, 0) == (totals["read"], totals["inserted"], totals["quarantined"])
+    assert [3] == [receipt["batch"] for receipt in answer(replayed)]
     text = run("quarantine", "replay", "--ignore-rule", "bar.range", "--batch", "1").stdout
     assert "1 inserted" in text
     assert "1 still quarantined" in text
@@ -126,7 +128,8 @@ def test_discard(run: Run) -> None:
     assert (
         "2 rejected records discarded (as batch 2)\n" == run("quarantine", "discard", "--rule", "bar.*", "--yes").stdout
     )
-    assert {"discarded": 0, "batch": None} == answer(run("quarantine", "discard", "--rule", "bar.*", "--yes", "--json"))
+    none = run("quarantine", "discard", "--rule", "bar.*", "--yes", "--json")
+    assert {"results": [], "summary": {"discarded": 0}, "error": None} == json.loads(none.stdout)
     assert "nothing to discard\n" == run("quarantine", "discard", 99, "--yes").stdout
     assert (1, 2) == (len(ids(run)), len(ids(run, "--state", "discarded")))
     run("undo", 2)

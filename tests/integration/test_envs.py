@@ -73,7 +73,7 @@ def run(env: str, arguments: list[str]) -> tuple[int, str, Any]:
     result = CliRunner().invoke(cli, ["--env", env, *arguments])
     text = result.stdout
     if arguments[0] == "ingest":
-        text = json.dumps(json.loads(text) | {"seconds": 0})
+        text = json.dumps([receipt | {"seconds": 0} for receipt in json.loads(text)["results"]])
     return result.exit_code, text, result.stderr
 
 

@@ -301,7 +301,7 @@ def test_standard_input(data: DataLayer, tmp_path: Path) -> None:
         [sys.executable, "-m", "fpa_core", "ingest", "-", "--json"],
         cwd=tmp_path, input=CSV, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    assert 1 == json.loads(done.stdout)["inserted"]
+    assert 1 == json.loads(done.stdout)["results"][0]["inserted"]
     assert FROM_CSV == stored(data, "trades")
 
 
@@ -330,7 +330,8 @@ def test_a_folder_on_the_command_line(data: DataLayer, folder: Path) -> None:
     """The command does the same, and sums up."""
     told = CliRunner().invoke(cli, ["ingest", str(folder), "--symbol", "{name}", "--json"])
     assert 0 == told.exit_code, told.output
-    assert (50, 50) == ((totals := json.loads(told.stdout))["inserted"], len(totals["batches"]))
+    printed = json.loads(told.stdout)
+    assert (50, 50) == (printed["summary"]["inserted"], len(printed["results"]))
     assert FROM_FOLDER == stored(data, "trades")
 
 

@@ -96,7 +96,7 @@ def finish(folder: Path, trades: Path, rows: Counter[Trade]) -> None:
     """Ingest the file to its end: then the store has exactly its rows, and what was there before."""
     command = [sys.executable, "-m", "fpa_core", "ingest", str(trades), "--json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=DEADLINE, check=True)
-    receipt = json.loads(done.stdout)
+    (receipt,) = json.loads(done.stdout)["results"]
     assert receipt["read"] == receipt["inserted"] + receipt["duplicate"] == rows.total()
     with fpa_core.open(folder / "fpa.toml") as data:
         assert rows == Counter(data.store.get_trades("SPY"))

@@ -74,14 +74,14 @@ def test_copy_and_diff(folder: Path, fpa: Run) -> None:
     assert "MORE" in out
     code, out, _ = fpa("store", "diff", "--to-env", "prod", "--json")
     found = json.loads(out)
-    assert (1, False, 2) == (code, found["equal"], len(found["differences"]))
+    assert (1, False, 2) == (code, found["summary"]["equal"], len(found["results"]))
     assert {
         "table": "rows",
         "kind": "quotes",
         "subject": "MORE",
         "month": "1970-01",
         "differs": "only there",
-    }.items() <= (found["differences"][1].items())
+    }.items() <= (found["results"][1].items())
     code, _, err = fpa("store", "copy", "--to-env", "prod")
     assert 5 == code
     assert "it already holds other data" in err
@@ -90,14 +90,13 @@ def test_copy_and_diff(folder: Path, fpa: Run) -> None:
 def test_copy_as_json(folder: Path, fpa: Run) -> None:
     """The proof lists every part, with the number of its rows and its checksum; the same parts are listed for the copy."""
     found = json.loads(fpa("store", "copy", "--to-env", "prod", "--json")[1])
-    assert found["equal"]
-    assert not found["differences"]
+    assert found["summary"]["equal"]
     again = json.loads(fpa("--env", "prod", "store", "copy", "--to-env", "prod2", "--json")[1])
     assert "prod2" in again["error"]["message"]
     (folder / "fpa.toml").write_text(CONFIG + '[env.prod2.store]\nbackend = "memory"\n')
     again = json.loads(fpa("--env", "prod", "store", "copy", "--to-env", "prod2", "--json")[1])
-    assert again["parts"] == found["parts"]
-    parts = {(part["table"], part["kind"], part["subject"]): part["rows"] for part in found["parts"]}
+    assert again["results"] == found["results"]
+    parts = {(part["table"], part["kind"], part["subject"]): part["rows"] for part in found["results"]}
     assert (5_000, 40) == (parts["rows", "trades", "SEALED"], parts["rejected", "trades", "SEALED"])
 
 

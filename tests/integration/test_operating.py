@@ -408,20 +408,26 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 def test_commands(shell: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
     """Each command answers people and machines, and its exit code says how it went."""
     code, report = shell("store", "check")
-    assert (0, True, [], 1) == (code, report["sound"], report["problems"], report["checked"]["batches"])
-    code, first = shell("store", "backup")
-    assert (0, 1, []) == (code, first["manifest"]["kinds"]["quotes"]["rows"], first["removed"])
-    code, second = shell("store", "backup", "--keep", "1")
-    assert (0, [first["path"]]) == (code, second["removed"])
-    assert (0, [second["path"]]) == ((listed := shell("store", "backups"))[0], [one["path"] for one in listed[1]])
+    summary = report["summary"]
+    assert (0, True, [], 1) == (code, summary["sound"], report["results"], summary["checked"]["batches"])
+    code, printed = shell("store", "backup")
+    (first,) = printed["results"]
+    assert (0, 1, []) == (code, first["manifest"]["kinds"]["quotes"]["rows"], printed["summary"]["removed"])
+    code, printed = shell("store", "backup", "--keep", "1")
+    (second,) = printed["results"]
+    assert (0, [first["path"]]) == (code, printed["summary"]["removed"])
+    code, listed = shell("store", "backups")
+    assert (0, [second["path"]]) == (code, [one["path"] for one in listed["results"]])
     assert 0 == shell("store", "verify", second["path"])[0]
     code, refused = shell("store", "restore", second["path"])
     assert (5, 5, True) == (code, refused["error"]["exit_code"], "already exists" in refused["error"]["message"])
     code, done = shell("store", "restore", "--replace", second["path"])
-    assert (0, True) == (code, Path(done["aside"]).exists())
-    code, space = shell("store", "compact")
+    assert (0, True) == (code, Path(done["results"][0]["aside"]).exists())
+    code, printed = shell("store", "compact")
+    (space,) = printed["results"]
     assert (0, space["before"] - space["after"]) == (code, space["freed"])
-    code, plan = shell("store", "migrate", "--plan")
+    code, printed = shell("store", "migrate", "--plan")
+    (plan,) = printed["results"]
     assert (0, [], LATEST) == (code, plan["steps"], plan["version"])
     assert 7 == run("store", "verify", "nothing.db")
     capsys.readouterr()
@@ -451,8 +457,8 @@ def test_check_of_a_damaged_store(
         page = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'quotes'").get
     change(path, (page - 1) * 16_384 + 16_000)
     code, report = shell("store", "check")
-    assert (1, False) == (code, report["sound"])
-    assert any(f"page {page}" in problem["where"] for problem in report["problems"])
+    assert (1, False) == (code, report["summary"]["sound"])
+    assert any(f"page {page}" in problem["where"] for problem in report["results"])
     assert 1 == run("store", "check")
     printed = capsys.readouterr().out
     assert "to do: restore the database from a backup" in printed

@@ -52,7 +52,7 @@ def fpa(*arguments: object) -> str:
 
 
 def ingest(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(fpa("ingest", path, "--json"))
+    found: dict[str, Any] = json.loads(fpa("ingest", path, "--json"))["results"][0]
     assert found["read"] == sum(found[name] for name in ("inserted", "duplicate", "revised", "quarantined"))
     return found
 

@@ -61,7 +61,7 @@ def test_shown_then_done(folder: Path, fpa: Run) -> None:
     assert "10 rows would be deleted; --apply archives and deletes them" in out
     assert ["held", "due"] == [line.split()[-1] for line in out.splitlines() if line.startswith("quotes")]
     plan = json.loads(fpa("store", "retain", "--json")[1])
-    assert (10, [True, False]) == (plan["rows"], [one["held"] for one in plan["expired"]])
+    assert (10, [True, False]) == (plan["summary"]["rows"], [one["held"] for one in plan["results"]])
     assert not (folder / "archive").exists()
     code, out, _ = fpa("store", "retain", "--apply")
     assert 0 == code
@@ -75,7 +75,8 @@ def test_shown_then_done(folder: Path, fpa: Run) -> None:
         *_, entry = data.operations.audit_log()
     assert ("retain", 10) == (entry.action, json.loads(entry.details)["rows"])
     assert [file.name] == list(json.loads(entry.details)["files"])
-    assert {"rows": 0, "steps": []} == json.loads(fpa("store", "retain", "--apply", "--json")[1])
+    done = json.loads(fpa("store", "retain", "--apply", "--json")[1])
+    assert {"results": [], "summary": {"rows": 0}, "error": None} == done
     assert "10 read, 10 " in fpa("ingest", str(file))[1]
 
 

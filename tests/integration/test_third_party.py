@@ -118,7 +118,7 @@ def fpa(tmp_path: Path) -> Fpa:
 
 def answer(done: subprocess.CompletedProcess[str]) -> Any:
     """Return what a command printed for machines."""
-    return json.loads(done.stdout)
+    return json.loads(done.stdout)["results"]
 
 
 def test_the_plugin_is_short() -> None:
@@ -152,9 +152,9 @@ def test_its_rule_is_listed(fpa: Fpa, rules: Path) -> None:
 def test_a_parameter_changes_its_verdict(fpa: Fpa, rules: Path, toml: str, failed: int, quarantined: int) -> None:
     """What the configuration says of the rule decides what it flags or keeps out."""
     section = f'[validator.rules."acme.round_lot"]\n{toml}\n'
-    judged = answer(fpa(rules, "validate", "trades.csv", "--json", toml=section, expect=1 if quarantined else 0))
+    (judged,) = answer(fpa(rules, "validate", "trades.csv", "--json", toml=section, expect=1 if quarantined else 0))
     assert failed == judged["rules"]["acme.round_lot"]["failed"]
-    receipt = answer(fpa(rules, "ingest", "trades.csv", "--json"))
+    (receipt,) = answer(fpa(rules, "ingest", "trades.csv", "--json"))
     assert (quarantined, 3 - quarantined) == (receipt["quarantined"], receipt["inserted"])
     assert ({} if quarantined or not failed else {"acme.round_lot": failed}) == receipt["warnings"]
 
@@ -176,7 +176,7 @@ def test_it_can_be_blocked_and_required(fpa: Fpa, rules: Path) -> None:
 
 def test_one_that_fails_stops_nothing(fpa: Fpa, broken: Path) -> None:
     """A plugin that does not import is listed with its error and left out; everything else works."""
-    assert 3 == answer(fpa(broken, "ingest", "trades.csv", "--json"))["inserted"]
+    assert 3 == answer(fpa(broken, "ingest", "trades.csv", "--json"))[0]["inserted"]
     assert 3 == len(fpa(broken, "query", "trades", "--format", "jsonl").stdout.splitlines())
     listed = fpa(broken, "plugins")
     (line,) = [line for line in listed.stdout.splitlines() if line.startswith("acme ")]

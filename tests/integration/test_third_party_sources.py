@@ -163,9 +163,9 @@ def test_an_installed_source(python: Fpa, tmp_path: Path) -> None:
     assert "2 mysource\n" == python("-c", program).stdout
     assert EXPECTED == stored(tmp_path, "bars")
     command = ["-m", "fpa_core", "ingest", "--via", "mysource", "--start", "2024-05-01", "--json"]
-    receipt = json.loads(python(*command, "AAPL", "--end", "2024-05-04").stdout)
+    receipt = json.loads(python(*command, "AAPL", "--end", "2024-05-04").stdout)["summary"]
     assert (3, 1, 2) == (receipt["read"], receipt["inserted"], receipt["duplicate"])
-    assert 2 == json.loads(python(*command, "MSFT", "--end", "2024-05-03").stdout)["inserted"]
+    assert 2 == json.loads(python(*command, "MSFT", "--end", "2024-05-03").stdout)["summary"]["inserted"]
 
 
 @pytest.mark.parametrize("python", [FORMAT], ids=["format"], indirect=True)
@@ -175,7 +175,7 @@ def test_an_installed_format(python: Fpa, tmp_path: Path) -> None:
     assert re.search(
         r"^acme\.trades +.*Acme: trades in cents", python("-m", "fpa_core", "formats").stdout, re.MULTILINE
     )
-    receipt = json.loads(python("-m", "fpa_core", "ingest", "trades.csv", "--json").stdout)
+    (receipt,) = json.loads(python("-m", "fpa_core", "ingest", "trades.csv", "--json").stdout)["results"]
     assert (1, 0) == (receipt["inserted"], receipt["quarantined"])
     assert receipt["notes"][0].startswith("read as acme.trades")
     (trade,) = stored(tmp_path, "trades")

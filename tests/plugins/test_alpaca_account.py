@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from collections.abc import Iterator
 from decimal import Decimal
@@ -336,3 +337,139 @@ def test_other_activities(server: AlpacaServer, data: DataLayer) -> None:
     text = " ".join(str(one.findings) for one in data.store.quarantined())
     assert "QUANTUM" in text
     assert "moves no cash" in text
+
+
+SPLIT = {
+    "id": "a1",
+    "symbol": "AAPL",
+    "cusip": "1",
+    "new_rate": 4,
+    "old_rate": 1,
+    "process_date": "2024-03-05",
+    "ex_date": "2024-03-05",
+}
+PAID = {
+    "id": "a2", "symbol": "AAPL", "cusip": "1", "rate": 0.25, "special": False, "foreign": False, "process_date": "2024-05-16",
+    "ex_date": "2024-04-26", "record_date": "2024-04-29", "payable_date": "2024-05-16",
+}  # fmt: skip
+UPCOMING = PAID | {"id": "a3", "ex_date": "2024-05-03", "process_date": "2024-05-20"}
+
+
+def actions_asked(server: AlpacaServer) -> list[dict[str, str]]:
+    """Return the parameters of the requests for corporate actions."""
+    return [query for path, query in server.requests if path.endswith("corporate-actions")]
+
+
+def test_corporate_actions(server: AlpacaServer, data: DataLayer) -> None:
+    """A sync brings the corporate actions of what is held or was traded, from its first fill on; those to come are left for later."""
+    server.activities = [FILL | {"id": "first", "transaction_time": "2024-03-01T14:00:00Z", "symbol": "AAPL"}]
+    server.corporate_actions = {
+        "forward_splits": [SPLIT],
+        "cash_dividends": [PAID, UPCOMING, PAID | {"symbol": "MSFT"}],
+        "worthless_removals": [{"id": "a9", "symbol": "TSLA", "cusip": "8", "process_date": "2024-04-30"}],
+    }
+    data.sources.sync("alpaca")
+    assert {"symbols": "AAPL,TSLA", "start": "2024-03-01"}.items() <= actions_asked(server)[0].items()
+    assert 1 == data.store.count_quarantined()
+    found = data.store.get_corporate_actions()
+    assert [
+        ("2024-03-05T00:00:00Z", "split", 4, None, "forward_splits"),
+        ("2024-04-26T00:00:00Z", "dividend", None, Decimal("0.25"), "cash_dividends"),
+    ] == [(ns_text(one.ts_ns), str(one.action_type), one.ratio, one.amount, one.type_raw) for one in found]
+    again = data.sources.sync("alpaca")
+    assert (0, 0, 0) == (again.inserted, again.revised, again.quarantined)
+    assert "2024-04-24" == actions_asked(server)[1]["start"]
+    covered = {
+        (one.subject, ns_text(one.start_ns), ns_text(one.end_ns)) for one in data.store.coverage("corporate_actions")
+    }
+    assert {("AAPL", "2024-03-01T00:00:00Z", "2024-04-24T00:00:00Z")} == covered
+    data.sources.sync("alpaca", everything=True)
+    assert "2024-03-01" == actions_asked(server)[2]["start"]
+    assert found == data.store.get_corporate_actions()
+
+
+def test_corporate_actions_page_by_page(server: AlpacaServer, data: DataLayer) -> None:
+    """All pages are read; what is no symbol of a share is not asked for."""
+    server.page_rows = 2
+    server.positions = [LONG, LONG | {"symbol": "BTCUSD"}, LONG | {"symbol": "BRK.B"}]
+    dividends = [
+        PAID | {"id": str(day), "ex_date": f"2024-04-{day}", "process_date": f"2024-04-{day}"} for day in range(24, 29)
+    ]
+    server.corporate_actions = {"cash_dividends": dividends}
+    data.sources.sync("alpaca")
+    assert 5 == len(data.store.get_corporate_actions())
+    assert {"AAPL,BRK.B"} == {query["symbols"] for query in actions_asked(server)}
+    assert 3 == len(actions_asked(server))
+
+
+def test_history_of_corporate_actions(server: AlpacaServer, tmp_path: Path) -> None:
+    """They can be fetched for any symbol by ex-date, and each range once; records are those that a file of Alpaca makes."""
+    sample = next((Path(__file__).parents[1] / "formats" / "alpaca.corporate_actions").iterdir())
+    server.corporate_actions = json.loads(sample.read_text())["corporate_actions"]
+    symbols = ("NVDA", "XYZ", "S", "AAPL", "COST", "GE", "VMW", "FB")
+    with open_layer(configuration(server, tmp_path), environ={}) as data:
+        for _ in range(2):
+            data.sources.history("alpaca", "corporate_actions", symbols, start="2020-01-01", end="2024-12-01")
+        assert 8 == len(actions_asked(server))
+        fetched = data.store.get_corporate_actions()
+        assert [("COST", "2023-12-27T00:00:00Z")] == [
+            (one.symbol, ns_text(one.ts_ns)) for one in fetched if one.action_type == "special_dividend"
+        ]
+        receipt = data.ingest(sample)
+        assert (8, 0, 0) == (receipt.duplicate, receipt.inserted, receipt.revised)
+        assert fetched == data.store.get_corporate_actions()
+
+
+def test_without_corporate_actions(server: AlpacaServer, tmp_path: Path) -> None:
+    """They can be left out, for an account whose plan does not have them."""
+    with open_layer(configuration(server, tmp_path, corporate_actions=False), environ={}) as layer:
+        layer.sources.sync("alpaca")
+    assert [] == actions_asked(server)
+
+
+def test_answers_that_are_no_corporate_actions(server: AlpacaServer, data: DataLayer) -> None:
+    """An answer of another shape is an error, and nothing is stored."""
+    server.faults += [Fault(200), Fault(200), Fault(200), Fault(200), Fault(403, '{"message": "forbidden"}')]
+    with pytest.raises(SourceError):
+        data.sources.sync("alpaca")
+    assert [] == data.store.batches()
+
+
+def bought(order_id: str, number: int, quantity: str, price: str, time: str, side: str = "buy") -> dict[str, Any]:
+    """Return a fill of an order."""
+    own = {"id": f"2024{number:013}::{order_id}", "order_id": order_id, "qty": quantity, "price": price, "side": side}
+    return FILL | own | {"transaction_time": time}
+
+
+def test_a_synced_account_reconciles_to_the_cent(server: AlpacaServer, tmp_path: Path) -> None:
+    """Orders, fills, a split, a dividend, a fee and a deposit add up to the totals and positions of the account; two cents too much are found."""
+    cash = Decimal(10000) - 4 * Decimal("199.50") - 6 * Decimal("200.25") - Decimal("0.03") + 5 + 5 * Decimal("101.5")
+    server.account |= {"cash": str(cash), "equity": str(cash + 15 * 110), "last_equity": str(cash + 15 * 108)}
+    server.positions = [LONG | {"qty": "15", "avg_entry_price": "99.975", "cost_basis": "1499.625", "market_value": "1650", "current_price": "110", "unrealized_pl": "150.375"}]  # fmt: skip
+    done = ORDER | {"status": "filled", "updated_at": "2024-04-02T14:00:05Z", "submitted_at": "2024-04-02T14:00:00Z"}
+    server.orders = [
+        done | {"id": "b1", "qty": "10", "filled_qty": "10", "filled_avg_price": "199.95"},
+        done | {"id": "s1", "qty": "5", "filled_qty": "5", "filled_avg_price": "101.5", "side": "sell",
+                "submitted_at": "2024-04-22T14:00:00Z", "updated_at": "2024-04-22T14:00:05Z"},
+    ]  # fmt: skip
+    server.activities = [
+        {"activity_type": "CSD", "id": "20240401000000::1", "date": "2024-04-01", "net_amount": "10000"},
+        bought("b1", 1, "4", "199.50", "2024-04-02T14:00:01Z"),
+        bought("b1", 2, "6", "200.25", "2024-04-02T14:00:02Z"),
+        {"activity_type": "FEE", "id": "20240403000000::1", "date": "2024-04-03", "net_amount": "-0.03"},
+        DIVIDEND | {"id": "20240418000000::1", "date": "2024-04-18", "symbol": "AAPL", "net_amount": "5", "per_share_amount": "0.25", "qty": "20"},
+        bought("s1", 3, "5", "101.5", "2024-04-22T14:00:01Z", "sell"),
+    ]  # fmt: skip
+    server.corporate_actions = {
+        "forward_splits": [SPLIT | {"new_rate": 2, "ex_date": "2024-04-08", "process_date": "2024-04-08"}],
+        "cash_dividends": [PAID | {"ex_date": "2024-04-12", "process_date": "2024-04-18", "payable_date": "2024-04-18", "record_date": None}],
+    }  # fmt: skip
+    with open_layer(configuration(server, tmp_path), environ={}) as data:
+        assert 0 == data.sources.sync("alpaca").quarantined
+        assert [] == data.portfolio.reconcile("PA3X")
+        again = data.sources.sync("alpaca")
+        assert (0, 0) == (again.inserted, again.revised)
+        server.account |= {"cash": str(cash + Decimal("0.02")), "equity": str(cash + Decimal("1650.02"))}
+        data.sources.sync("alpaca")
+        found = [(one.check, one.difference) for one in data.portfolio.reconcile("PA3X")]
+        assert [("cash", Decimal("0.02"))] == found

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fpa_core.exceptions import DataError, SourceError
+from fpa_core.exceptions import DataError, SourceError, StaleDataError
 from fpa_core.kinds import BARS, ORDERS, QUOTES, TRADES
 from fpa_core.layer import DataLayer, open_layer
 from fpa_core.models import Bar, Quote, Trade
@@ -67,7 +67,8 @@ def rows_of(source: Any, request: HistoryRequest) -> list[Any]:
 def test_declared(source: Callable[..., Any]) -> None:
     """The source declares what it can do, its limit, and when its data are final."""
     alpaca = source(feed="sip")
-    assert {Capability.HISTORY, Capability.LIVE, Capability.ACCOUNT} == alpaca.capabilities
+    assert {"history", "live", "account", "orders", "corporate_actions", "latest"} == alpaca.capabilities
+    assert Capability.CORPORATE_ACTIONS not in source(corporate_actions=False).capabilities
     assert ("alpaca:sip", 900.0, "XNYS", RateLimit(200, 60.0)) == (
         alpaca.origin,
         alpaca.settles,
@@ -379,3 +380,47 @@ def test_unreadable_rows_are_quarantined(server: AlpacaServer, data: DataLayer) 
     (receipt,) = data.sources.history("alpaca", Trade, "AAPL", start=T0, end=T0 + MINUTE)
     assert (0, 1) == (receipt.inserted, receipt.quarantined)
     assert [] == data.sources.history("alpaca", Trade, "AAPL", start=T0, end=T0 + MINUTE)
+
+
+def test_what_is_too_young_is_not_asked_for_twice_at_once(server: AlpacaServer, data: DataLayer) -> None:
+    """`data.get` asks for the part that is not final yet once within a time; undoing what came, or no time, has it asked for again."""
+    young = T0 + 115 * MINUTE
+    server.add("quotes", "AAPL", young, QUOTE)
+
+    def get(symbol: str = "AAPL", **options: Any) -> tuple[int, int]:
+        before = len(server.requests)
+        rows = data.get(Quote, symbol, Instant(T0), via="alpaca", **options).count()
+        return rows, len(server.requests) - before
+
+    assert (1, 1) == get()
+    server.add("quotes", "AAPL", young + 1, QUOTE)
+    assert [(1, 0), (1, 0)] == [get(), get()]
+    assert (0, 1) == get("MSFT")
+    assert (2, 1) == get(ttl=0)
+    assert (2, 1) == get()  # new rows of that symbol came, so what was remembered of it ended
+    server.add("quotes", "AAPL", young + 2, QUOTE)
+    assert (2, 0) == get()
+    data.store.undo(data.store.batches()[0].id)
+    assert (3, 1) == get()
+    with pytest.raises(StaleDataError):
+        get(max_age="1s")  # a second is shorter than what is remembered, so the source was asked
+    assert ns_text(young - 10 * MINUTE) == server.requests[-1][1]["start"]
+    with pytest.raises(DataError, match="ttl"):
+        get(ttl="soon")
+
+
+def test_latest_through_the_cache(server: AlpacaServer, data: DataLayer) -> None:
+    """The latest quote is asked for once within a second or the time that is given, for several symbols in one request; nothing is stored."""
+    server.add("quotes", "AAPL", T0, QUOTE)
+    server.add("quotes", "IBM", T0, QUOTE)
+    first = data.sources.latest("alpaca", "AAPL", ttl="1h")
+    server.add("quotes", "AAPL", T0 + 1, QUOTE | {"as": 7})
+    assert first == data.sources.latest("alpaca", "AAPL", ttl="1h")
+    assert 1 == len(server.requests)
+    assert ["AAPL", "IBM"] == [one.symbol for one in data.sources.latest("alpaca", ["AAPL", "IBM", "MSFT"], ttl="1h")]
+    assert "IBM,MSFT" == server.requests[-1][1]["symbols"]
+    assert [7, 7] == [data.sources.latest("alpaca", "AAPL", ttl=ttl).ask_size for ttl in (0, "1m")]
+    assert data.sources.latest("alpaca", "MSFT", ttl=0) is None
+    assert 0 == data.select(Quote).count()
+    with pytest.raises(DataError, match="no latest records"):
+        data.sources.latest("files", "AAPL")

@@ -223,6 +223,15 @@ def test_no_row_is_lost_or_doubled(
     assert inside == [one.trade_id for one in found]
 
 
+def test_pages_that_cut_a_millisecond_between_ids(exchange: Exchange, source: Make) -> None:
+    """Trades 9, 10 and 11 of one millisecond, of which ccxt puts 10 before 9, come once each and in order, wherever a page ends."""
+    exchange.trades = [trade(6, 3), trade(7, 3), trade(9, 5), trade(10, 5), trade(11, 5), trade(12, 6)]
+    for page in (4, 5, 6):
+        exchange.page = page
+        found = [one.trade_id for one in rows_of(source(page_rows=page), asked(TRADES))]
+        assert ["6", "7", "9", "10", "11", "12"] == found
+
+
 def test_a_page_of_one_millisecond(exchange: Exchange, source: Make) -> None:
     """More rows of a millisecond than an exchange gives, whatever the limit, are an error, not a loss; fewer than a hundred are all there."""
     exchange.page = 120

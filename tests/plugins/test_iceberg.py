@@ -222,7 +222,7 @@ def command(folder: Path, *arguments: str) -> list[str]:
 def run(folder: Path, *arguments: str) -> dict[str, Any]:
     done = subprocess.run(command(folder, "--json", *arguments), capture_output=True, text=True, check=False)
     assert (0, "") == (done.returncode, done.stderr)
-    (table,) = json.loads(done.stdout)["tables"]
+    (table,) = json.loads(done.stdout)["results"]
     return table
 
 

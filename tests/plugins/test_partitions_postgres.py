@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 if os.environ.get("CI") != "true":
     pytest.importorskip("psycopg")
 
-import psycopg
-from postgres_server import PASSWORD, Server, UnavailableError, running
+from attrs import evolve
+from postgres_server import PASSWORD, Schemas, Server, connections_kept
 
 import fpa_core
 from fpa_core.arrow.conversion import from_table
@@ -28,20 +28,20 @@ from fpa_core.kinds import QUOTES
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
 from fpa_core.store import DataStore
-from fpa_plugins.postgres.plugin import PostgresOptions, open_store
+from fpa_plugins.postgres.plugin import open_store
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """Start a server; a laptop without the wheel goes without it, CI does not."""
-    with contextlib.ExitStack() as stack:
-        try:
-            started = stack.enter_context(running())
-        except UnavailableError as problem:
-            if os.environ.get("CI") == "true":
-                raise
-            pytest.skip(str(problem))
-        yield started
+def server(postgres_server: Server) -> Server:
+    """Return the server of all tests here."""
+    return postgres_server
+
+
+@pytest.fixture(scope="module")
+def schemas(server: Server) -> Iterator[Schemas]:
+    """Return its schemas, with connections that stores hand on."""
+    with contextlib.closing(Schemas(server)) as schemas, connections_kept():
+        yield schemas
 
 
 quotes = st.lists(
@@ -52,14 +52,13 @@ quotes = st.lists(
 
 @given(st.lists(quotes, max_size=2), st.integers(1, 6), st.booleans(), st.booleans())
 def test_partitions_are_the_selection(
-    server: Server, batches: list[list[Quote]], parts: int, by_time: bool, reverse: bool
+    schemas: Schemas, batches: list[list[Quote]], parts: int, by_time: bool, reverse: bool
 ) -> None:
     """The rows of the partitions, in order, are those of the selection, each once, in the order of the server's texts too."""
-    with psycopg.connect(server.dsn(), autocommit=True) as admin, pytest.MonkeyPatch.context() as patch:
-        admin.execute("DROP SCHEMA IF EXISTS parts CASCADE")
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalog, "LEAST_ROWS", 2)
         patch.setattr(catalog, "SEGMENT_ROWS", 3)
-        reopen = partial(open_store, PostgresOptions(dsn=server.dsn(), schema="parts", seal_rows=None))
+        reopen = partial(open_store, evolve(schemas.options("parts"), seal_rows=None))
         with DataStore(reopen(), reopen=reopen) as store:
             for records in batches:
                 store.save(records)

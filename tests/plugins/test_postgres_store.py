@@ -24,7 +24,7 @@ if os.environ.get("CI") != "true":
 
 import psycopg
 from full_store import fill
-from postgres_server import PASSWORD, Server, UnavailableError, running
+from postgres_server import PASSWORD, Schemas, Server, connections_kept
 from sqlite_layouts import laid_out
 
 import fpa_core
@@ -47,42 +47,22 @@ from fpa_plugins.postgres.migrations.runner import known_migrations, migrate
 from fpa_plugins.postgres.plugin import PostgresOptions, open_store
 from fpa_plugins.postgres.texts import encode
 
-EMPTY = """DO $$ DECLARE t text; BEGIN
-FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = '{0}' AND tablename <> 'schema_versions' LOOP EXECUTE format('DELETE FROM {0}.%I', t); END LOOP;
-END $$"""
-
-
-class Schemas:
-    """The schemas of a server: few, each emptied when its name comes again, since making one takes longer than most tests."""
-
-    def __init__(self, server: Server) -> None:
-        self.server = server
-
-    def connection(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(self.server.dsn(), autocommit=True)
-
-    def options(self, name: str) -> PostgresOptions:
-        """Return the options of an empty schema; of the names ``fresh_N`` four are kept apart at a time."""
-        word, _, number = name.rpartition("_")
-        schema = f"{word}_{int(number) % 4}" if number.isdecimal() else name
-        with self.connection() as admin:
-            admin.execute(EMPTY.format(schema))
-        return PostgresOptions(dsn=self.server.dsn(), schema=schema)
-
 
 @pytest.fixture(scope="session")
-def schemas() -> Iterator[Schemas]:
-    """Start a server; a laptop without the wheel goes without it, CI does not."""
-    with contextlib.ExitStack() as stack:
-        try:
-            server = stack.enter_context(running())
-        except UnavailableError as problem:
-            if os.environ.get("CI") == "true":
-                raise
-            pytest.skip(str(problem))
-        yield Schemas(server)
+def schemas(postgres_server: Server) -> Iterator[Schemas]:
+    """Return the schemas of the server."""
+    with contextlib.closing(Schemas(postgres_server)) as schemas:
+        yield schemas
 
 
+@pytest.fixture(scope="class")
+def connections() -> Iterator[None]:
+    """Let stores hand on their connections."""
+    with connections_kept():
+        yield
+
+
+@pytest.mark.usefixtures("connections")
 class TestPostgresStore(StoreContract):
     @pytest.fixture(params=["mixed"])  # all sorts of rows, and so all statements
     def layout(self, request: pytest.FixtureRequest) -> Iterator[str]:

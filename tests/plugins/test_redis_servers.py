@@ -61,7 +61,7 @@ def test_a_replica_that_takes_over_returns_nothing_that_was_ended() -> None:
 def test_a_replica_of_a_cluster_that_takes_over_returns_nothing_that_was_ended() -> None:
     """When a replica becomes a master what it has is void, though there was a connection to it before: it may have missed invalidations."""
     with or_skip(), contextlib.ExitStack() as stack:
-        nodes = stack.enter_context(cluster(replica_of="{fpa}"))
+        nodes = stack.enter_context(cluster(replica_of="{fpa}", node_timeout=0.5))
         replica, leader = nodes[-1], master_of(nodes[:-1], "{fpa}")
         hosts = tuple(node.address for node in nodes if node is not leader)
         options = RedisOptions(url=leader.url, mode="cluster", hosts=hosts, timeout=1, retry_after=0.05)

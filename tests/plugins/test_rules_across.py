@@ -7,7 +7,7 @@ from fpa_core.kinds import BARS, KINDS, POSITIONS, QUOTES, SNAPSHOTS, TRADES
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.validator import DataValidator, configure
-from fpa_plugins.rules.plugin import RULES
+from fpa_plugins.rules.catalog import RULES
 from fpa_plugins.rules.ruleset import RuleSet
 
 S = 10**9

@@ -9,7 +9,7 @@ from fpa_core.exceptions import ConfigError
 from fpa_core.kinds import QUOTES, SNAPSHOTS, TRADES
 from fpa_core.models import PortfolioSnapshot, Quote, Trade
 from fpa_core.validator import DataValidator, LevelProfile, configure
-from fpa_plugins.rules.plugin import RULES
+from fpa_plugins.rules.catalog import RULES
 from fpa_plugins.rules.ruleset import RuleSet
 
 NOW = 1_700_000_000 * 10**9

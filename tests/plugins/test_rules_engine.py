@@ -15,8 +15,9 @@ from fpa_core.models import Quote
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Tally
 from fpa_core.validator import Rule, Severity, configure, rule_problems
-from fpa_plugins.rules.plugin import RULES, fpa_register_rules, fpa_register_validators
-from fpa_plugins.rules.ruleset import RuleSet, RulesOptions
+from fpa_plugins.rules.catalog import RULES
+from fpa_plugins.rules.plugin import RulesOptions, fpa_register_rules, fpa_register_validators
+from fpa_plugins.rules.ruleset import RuleSet
 
 QUOTE = Quote("IBM", Instant(7), 10, 11)
 BAD = Quote("IBM", Instant(8), -1, 11)

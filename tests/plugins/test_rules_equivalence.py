@@ -35,12 +35,12 @@ from fpa_plugins.rules.bands import Bands
 from fpa_plugins.rules.bar_history import Conflict
 from fpa_plugins.rules.bar_times import Day, Interval
 from fpa_plugins.rules.bars import Range
+from fpa_plugins.rules.catalog import RULES
 from fpa_plugins.rules.executions import Amount, OutsideBar
 from fpa_plugins.rules.executions import Duplicate as FillDuplicate
 from fpa_plugins.rules.identities import TradeId
 from fpa_plugins.rules.jumps import TradeJump
 from fpa_plugins.rules.orders import Overfill
-from fpa_plugins.rules.plugin import RULES
 from fpa_plugins.rules.portfolio import Value
 from fpa_plugins.rules.quotes import Spread
 from fpa_plugins.rules.ruleset import RuleSet

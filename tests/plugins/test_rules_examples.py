@@ -8,7 +8,7 @@ from fpa_core.exceptions import DataError
 from fpa_core.models import Bar, CashFlow, Fill, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant, to_ns
 from fpa_plugins.rules import bar_history, bars, executions, orders, portfolio, quotes, ticks, time, trades
-from fpa_plugins.rules.plugin import RULES
+from fpa_plugins.rules.catalog import RULES
 
 NOW = 1_700_000_000 * 10**9
 S = 10**9

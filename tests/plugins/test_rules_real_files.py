@@ -14,7 +14,7 @@ from fpa_core.arrow.parsing import parse_decimals, parse_times
 from fpa_core.kinds import KINDS
 from fpa_core.numbers import ns_text
 from fpa_core.validator import DataValidator, configure
-from fpa_plugins.rules.plugin import RULES
+from fpa_plugins.rules.catalog import RULES
 from fpa_plugins.rules.ruleset import RuleSet
 
 DATA = Path(os.environ.get("FPA_SHARED_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))

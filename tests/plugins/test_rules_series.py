@@ -26,7 +26,7 @@ from fpa_plugins.rules import (
     standstill,
     windows,
 )
-from fpa_plugins.rules.plugin import RULES
+from fpa_plugins.rules.catalog import RULES
 from fpa_plugins.rules.ruleset import RuleSet
 
 NOON = to_ns("2024-07-03T12:00:00Z")

@@ -12,7 +12,7 @@ from fpa_core.arrow.conversion import to_table
 from fpa_core.kinds import BARS
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.validator import DataValidator, configure
-from fpa_plugins.rules.plugin import RULES
+from fpa_plugins.rules.catalog import RULES
 from fpa_plugins.rules.ruleset import RuleSet
 
 S = 10**9

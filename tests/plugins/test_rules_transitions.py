@@ -10,7 +10,7 @@ from fpa_core.kinds import ORDERS
 from fpa_core.models import Order, OrderStatus
 from fpa_core.numbers import Instant
 from fpa_core.validator import DataValidator, configure
-from fpa_plugins.rules.plugin import RULES
+from fpa_plugins.rules.catalog import RULES
 from fpa_plugins.rules.ruleset import RuleSet
 
 EXPECTED = {

@@ -107,8 +107,8 @@ def test_a_file_moved_during_a_batch_fails_it(store: DataStore, path: Path) -> N
 # Locks
 
 
-def test_who_waits_longest_tries_most_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pauses of a writer that waits for the lock become shorter, and it gives up when its time is over."""
+def test_who_waits_longest_tries_most_often(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The pauses of a writer that waits for the lock become shorter, it says once what it waits for, and gives up when its time is over."""
     now = 100.0
     pauses: list[float] = []
 
@@ -119,15 +119,17 @@ def test_who_waits_longest_tries_most_often(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(connection.time, "monotonic", lambda: now)
     monkeypatch.setattr(connection.time, "sleep", sleep)
-    again = connection.waiting(5.0)
+    again = connection.waiting(5.0, "p.db")
     for _ in range(2):  # a handler serves one wait after another
         pauses.clear()
+        caplog.clear()
         tries = 0
         while again(tries):
             tries += 1
         assert 5.0 <= sum(pauses) < 5.1
         assert sum(pauses[:100]) > 2 * sum(pauses[-100:])
         assert min(pauses) >= connection.LEAST_PAUSE / 2
+        assert ["another process is writing to p.db: waiting for it, at most 5 s"] == caplog.messages
 
 
 def test_a_read_that_fails_says_why(store: DataStore) -> None:

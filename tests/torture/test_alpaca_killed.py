@@ -36,7 +36,7 @@ with open_layer("fpa.toml", environ={}, clock=clock) as data:
     source = AlpacaSource(AlpacaOptions(**json.loads(Path("options.json").read_text())), clock, lambda: clock() / 1e9)
     sources = Sources(
         store=lambda: data.store, validator=lambda: data.validator, source=lambda _: source,
-        stream=data.stream, plugins=data.plugins, clock=clock,
+        stream=data.stream, plugins=data.plugins, memory=data._components._cached_reads, clock=clock,
     )
     options = CollectorOptions(refill_after=0.05, checkpoint=0.05, max_delay=0.005)
     sources.collect("alpaca", ["quotes", "trades"], ["SPY", "IBM"], options=options, stop=stop).run()

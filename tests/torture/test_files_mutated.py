@@ -276,9 +276,10 @@ def test_files_changed_at_random(tmp_path: Path) -> None:
 
 
 @pytest.mark.torture
-def test_many_files_changed_at_random(tmp_path: Path) -> None:
-    """Of 20,000 changed files each is stored as it stands, or refused by an error of this project, in bounded memory."""
-    found = torture(tmp_path, 20_000, first=1_000)
+@pytest.mark.parametrize("first", range(1_000, 101_000, 20_000))
+def test_many_files_changed_at_random(tmp_path: Path, first: int) -> None:
+    """Of 100,000 changed files each is stored as it stands, or refused by an error of this project, in bounded memory."""
+    found = torture(tmp_path, 20_000, first=first)
     sys.stdout.write(f"{found}, at most {found.peak} MB\n")  # shown with -s
     assert found.failures == []
     assert found.peak < MEGABYTES

@@ -51,10 +51,10 @@ def check_from(interval: str, from_: str, tz: str | None = None) -> str:
     :param from_: ``trades``, ``mid``, or the interval of shorter bars.
     :raises DataError: if not; it says what is valid.
     """
-    if from_ not in NEEDED:
+    if not isinstance(from_, str) or from_ not in NEEDED:
         try:
             from_ = interval_text(from_)
-        except DataError:
+        except (DataError, TypeError):
             raise DataError(
                 f"from_: {from_!r} is none of: {', '.join(NEEDED)}, or an interval of bars such as 1m",
                 field="from_",
@@ -176,7 +176,7 @@ def _in_zone(times: npt.NDArray[np.int64], tz: str) -> npt.NDArray[np.int64]:
     """
     try:
         clock = pc.local_timestamp(pa.array(times).cast(pa.timestamp("ns", tz)))
-    except pa.ArrowInvalid:
+    except (pa.ArrowInvalid, UnicodeEncodeError, TypeError):
         raise DataError(f"tz: {tz!r} is no time zone", hint="such as America/New_York", field="tz", value=tz) from None
     found: npt.NDArray[np.int64] = clock.cast(pa.int64()).to_numpy()
     return found

@@ -9,21 +9,18 @@ from typing import Any
 
 from attrs import evolve
 
-from fpa_core.exceptions import DatabaseBusyError
+from fpa_core.exceptions import ConnectionLostError, DatabaseBusyError
 from fpa_core.identity import IdMaker
 from fpa_core.kinds import KINDS, SNAPSHOTS, Kind
 from fpa_core.models import PortfolioSnapshot
 from fpa_core.protocols import Quarantined, Receipt, WriteCounts
 from fpa_core.store.batch import StoreBatch
+from fpa_core.store.retrying import Retry
 from fpa_core.store.streams.acks import CommitGroup
 from fpa_core.store.streams.record_filter import RecordFilter
 from fpa_core.store.writer import BatchWriter
 
 __all__ = ["GroupCommitter"]
-
-TRIES = 3
-"""How often a group is tried while other writers hold the database; each try waits for the store's busy timeout."""
-
 
 _MADE = frozenset(kind.record for kind in KINDS.values() if kind.made_id is not None)
 """The records that get an id if they have none."""
@@ -56,15 +53,15 @@ class GroupCommitter:
         if not _MADE.isdisjoint(map(type, group.records)):
             group.records = self._ids.complete_records(group.records)  # once, however often the group is tried
         records, rejected = self._filtered(group, warnings)
-        for left in reversed(range(TRIES)):
+        retry = Retry()
+        while True:
             try:
                 with contextlib.ExitStack() as notifying:
                     batch, kept = self._write(records, group, rejected, warnings, notifying)
                     self._writer.notifications.changed(batch.changed)
                 break
-            except DatabaseBusyError:
-                if not left:
-                    raise
+            except (DatabaseBusyError, ConnectionLostError) as error:
+                retry.after(error)
         self._counts += batch.counts
         self._quarantined += len(kept)
         for rule, count in warnings.items():
@@ -133,7 +130,7 @@ class GroupCommitter:
             if group.covers:
                 batch.cover(group.covers)
             batch.complete_receipt(lambda receipt: evolve(receipt, kind=kind, warnings=warnings))
-            notifying.enter_context(self._writer.notifications.pending())  # before the commit
+            self._writer.before_commit(batch, notifying)
         self._kinds.update(by_kind)
         return batch, kept
 

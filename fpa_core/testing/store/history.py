@@ -198,6 +198,21 @@ class HistoryTests(StoreTests):
         assert rows[1:] == store.get_quotes()
 
     @holds(Contract.C3, Capability.UNDO)
+    def test_a_stream_that_went_on_is_undone_as_a_whole(self, store: DataStore) -> None:
+        """What a stream brought while its undo was undone goes with the rest of it once that undo counts again, and returns with it."""
+        with store.stream(max_rows=1, max_delay=0) as stream:
+            stream.write(Trade("A", Instant(1), 1, 1, trade_id="7")).result(60)
+            undo = store.undo(stream.batch)
+            again = store.undo(undo.batch)
+            stream.write(Trade("A", Instant(1), 2, 1, trade_id="7")).result(60)
+            stream.write(Trade("A", Instant(2), 1, 1)).result(60)
+        there = store.get_trades()
+        undone = store.undo(again.batch)
+        assert ([], 2) == (store.get_trades(), len(there))
+        store.undo(undone.batch)
+        assert there == store.get_trades()
+
+    @holds(Contract.C3, Capability.UNDO)
     @pytest.mark.parametrize("number", [99, 0])
     def test_undo_needs_a_batch(self, store: DataStore, number: int) -> None:
         """Undoing an unknown batch is an error and leaves no trace."""

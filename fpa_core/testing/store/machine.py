@@ -198,8 +198,7 @@ class StoreMachine(RuleBasedStateMachine):
             with pytest.raises(DataError, match="already undone"):
                 self.store.undo(target)
             return
-        family = self.model.family(target)
-        self.about_to_go(self.model.standing(lambda row: row.batch in family or row.since in family))
+        self.about_to_go(self.model.leaving(target))
         receipt = self.store.undo(target)
         self.model.begin(receipt.batch, f"undo:{target}")
         changed = self.model.undo(receipt.batch, target)

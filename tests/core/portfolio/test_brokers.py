@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from account_model import ns
 from attrs import evolve
-from made_up_account import Year, made_up_year
 
 import fpa_core
+from fpa_core.demo.year import Year, made_up_year
 from fpa_core.layer import DataLayer
 
 END = ns(date(2025, 1, 1))

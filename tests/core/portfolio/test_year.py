@@ -10,8 +10,8 @@ from fractions import Fraction
 
 import pytest
 from account_model import Model, ns
-from made_up_account import Year, made_up_year
 
+from fpa_core.demo.year import Year, made_up_year
 from fpa_core.exceptions import DataError
 from fpa_core.portfolio import Portfolio
 from fpa_core.store import DataStore

@@ -8,7 +8,7 @@ from fpa_core.models import Quote, Trade
 from fpa_core.protocols import Failure
 from fpa_core.testing import check_rule
 from fpa_core.validator import ERROR, Rule, SeriesRule
-from fpa_plugins.rules.plugin import RULES
+from fpa_plugins.rules.catalog import RULES
 
 NOW = 1_700_000_000 * 10**9
 

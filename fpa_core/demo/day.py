@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fpa_core import config
+from fpa_core.demo.accounts import store_year
 from fpa_core.layer import DataLayer, open_tree
 from fpa_core.models import Order, PortfolioSnapshot, Position
 from fpa_core.numbers import ns_text, to_ns
@@ -41,12 +42,15 @@ def run(
     *,
     quotes: int = 100_000,
     seed: int = 7,
+    year: bool = False,
     say: Callable[[str], Any] = print,
     log_level: str | None = None,
 ) -> dict[str, Any]:
     """Generate a day in *folder*, ingest it, and report the results with *say*; return them as plain values.
 
     The folder then contains an ``fpa.toml`` and an ordinary database.
+
+    :param year: store a year of two accounts as well.
     """
     from fpa_core import log
     from fpa_core.config import FILE_NAME, template
@@ -60,7 +64,6 @@ def run(
     say(f"Generating a trading day of {len(PRICES)} symbols in {folder} (seed {seed}) ...")
     paths = make_day(folder, quotes=quotes, seed=seed)
     summary: dict[str, Any] = {"folder": str(folder), "seed": seed, "files": []}
-    # Ignore environment variables, which may name a production database.
     # Without the variables of the process, which could name a database of the user.
     with open_tree(config.load(settings, environ={})) as data:
         log.configure(data.config.logging, log_level, secrets=data.config.secrets)
@@ -77,6 +80,8 @@ def run(
         summary["portfolio"] = _save_portfolio(data, say)
         summary["again"] = _ingest_again(data, paths[0], say)
         summary["cache"] = _compare_reads(data, say)
+        if year:
+            summary["year"] = store_year(data, seed, say)
         summary["inventory"] = len(data.store.inventory())
     say(
         f"\nContinue with the database:\n  cd {folder}\n  fpa inventory\n  fpa query quotes AAPL --limit 5\n"

@@ -1,0 +1,1 @@
+"""The source ``yfinance``: history of bars, splits and dividends from Yahoo Finance, through yfinance."""

@@ -1,0 +1,73 @@
+"""Registers the source ``yfinance``; the package yfinance is imported when the source is created."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from attrs import field, frozen, validators
+
+from fpa_core.config import Duration
+from fpa_core.exceptions import MissingDependencyError
+from fpa_core.hookspecs import Register, hookimpl
+from fpa_core.protocols import Source
+
+if TYPE_CHECKING:
+    from fpa_plugins.yfinance.source import YfinanceSource
+
+__all__ = ["YfinanceOptions", "create"]
+
+
+def _calendar(name: str | None) -> str | None:
+    return None if name is None or name.lower() in {"", "none"} else name
+
+
+@frozen
+class YfinanceOptions:
+    """Keys of ``[sources.yfinance]``. There are no keys of an account: the data are public.
+
+    :ivar prices: which prices are stored. ``raw``: those that were traded. ``splits``: adjusted for splits, as Yahoo sends them.
+        ``adjusted``: for splits and dividends.
+    :ivar prepost: whether bars within the day include those before and after the regular hours.
+    :ivar timeout: how long a request may take, in seconds.
+    :ivar tries: how often a request is tried when the failure may pass.
+    :ivar backoff: the first pause between two tries, in seconds; it doubles up to 60 s.
+    :ivar requests_per_minute: how often Yahoo is asked at most; it does not publish its limit.
+    :ivar settles: the age from which on history is final.
+    :ivar calendar: the exchange whose sessions say when there are data; ``none`` if there are data at any time.
+    :ivar url: another host for all addresses of Yahoo, as ``https://mirror.example``.
+    """
+
+    prices: Literal["raw", "splits", "adjusted"] = "raw"
+    prepost: bool = False
+    timeout: Duration = field(default=30.0, validator=validators.gt(0))
+    tries: int = field(default=5, validator=validators.ge(1))
+    backoff: Duration = field(default=2.0, validator=validators.gt(0))
+    requests_per_minute: int = field(default=60, validator=validators.ge(1))
+    settles: Duration = field(default=3_600.0, validator=validators.ge(0))
+    calendar: str | None = field(default="XNYS", converter=_calendar)
+    url: str | None = None
+
+
+def create(options: YfinanceOptions) -> YfinanceSource:
+    """Create the source; no connection is made yet.
+
+    :raises MissingDependencyError: if yfinance is not installed.
+    """
+    try:
+        from fpa_plugins.yfinance.source import YfinanceSource
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in {"yfinance", "curl_cffi"}:
+            raise
+        raise MissingDependencyError(
+            "the source 'yfinance' needs yfinance, which is not installed",
+            plugin="yfinance",
+            package="yfinance",
+            command="pip install 'financial-portfolio-automation[yfinance]'",
+        ) from error
+    return YfinanceSource(options)
+
+
+@hookimpl
+def fpa_register_sources(register: Register[Source]) -> None:
+    """Register the source."""
+    register("yfinance", create, YfinanceOptions)
