@@ -167,10 +167,9 @@ class _Search:
             return last - first
         return self.sessions.elapsed(last) - self.sessions.elapsed(first)
 
-    def days_between(self, first: Times, last: Times) -> Times:
-        """Return how many sessions began in [first, last); days, if there is no calendar."""
-        if self.sessions is None:
-            return (last - first + _DAY_NS // 2) // _DAY_NS
+    def sessions_between(self, first: Times, last: Times) -> Times:
+        """Return how many sessions began in [first, last); there has to be a calendar."""
+        assert self.sessions is not None
         opens = np.asarray(self.sessions.opens, np.int64)
         return np.searchsorted(opens, last) - np.searchsorted(opens, first)
 
@@ -221,8 +220,8 @@ class _Series:
             missing = None
             found = opened > search.least
         else:
-            if step == _DAY_NS:
-                bars = search.days_between(first, last)
+            if step == _DAY_NS and search.sessions is not None:
+                bars = search.sessions_between(first, last)
             else:
                 counted = search.open_between(first, last) if step < _DAY_NS else last - first
                 # Bars of months differ in length; the end of a range is no bar that may be late.

@@ -148,7 +148,8 @@ def _draft(path: Path) -> tuple[Path, BinaryIO]:
 
 
 def _remove_left(folder: Path, names: str) -> None:
-    for left in folder.glob(f".{names}.{'[0-9a-f]' * 32}.part"):
+    drafts = f".{names}.{'[0-9a-f]' * 32}.part"
+    for left in folder.glob(drafts):
         with contextlib.suppress(OSError):
             descriptor = os.open(left, os.O_RDWR | _NO_LINKS | _BINARY)
             try:
@@ -156,6 +157,10 @@ def _remove_left(folder: Path, names: str) -> None:
             finally:
                 os.close(descriptor)
             if free:
+                left.unlink()
+    for left in folder.glob(f"{drafts}-*"):  # the journals of a database that was a draft
+        if not left.with_name(left.name.rpartition("-")[0]).exists():
+            with contextlib.suppress(OSError):
                 left.unlink()
 
 

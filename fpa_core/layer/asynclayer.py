@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import itertools
@@ -115,9 +116,10 @@ class AsyncSelection(Generic[R]):
         return f"Async{self.selection!r}"
 
     async def __aiter__(self) -> AsyncIterator[R]:
-        async for some in self._threads.iterate(lambda: _portions(self.selection)):
-            for record in some:
-                yield record
+        async with contextlib.aclosing(self._threads.iterate(lambda: _portions(self.selection))) as portions:
+            async for some in portions:
+                for record in some:
+                    yield record
 
     async def to_list(self) -> list[R]:
         """Return all records."""

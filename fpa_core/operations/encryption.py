@@ -10,7 +10,6 @@ from fpa_core.engine.store import EngineStore
 from fpa_core.exceptions import DatabaseError
 from fpa_core.operations.backup import require_sound
 from fpa_core.operations.check import check
-from fpa_core.operations.restore import remove_database
 from fpa_core.outputs import draft_of
 from fpa_core.protocols import AuditEntry, StoreFile, Tick
 
@@ -65,16 +64,7 @@ def _rewrite(file: StoreFile, action: str, *, key_file: Path | None, plain: bool
             require_sound(draft, check(backend.database, tick=tick))
         # What was there is not kept: it would be readable under the old key, or without one.
         file.replace(draft, None)
-    _remove_left(path)
     return entry
-
-
-def _remove_left(path: Path) -> None:
-    """Remove write-ahead logs of copies that killed programs left, and that are removed themselves."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part-*"):
-        draft = left.with_name(left.name.rpartition("-")[0])
-        if not draft.exists():
-            remove_database(draft)
 
 
 def _refused(file: StoreFile, why: str, hint: str | None) -> DatabaseError:

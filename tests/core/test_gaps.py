@@ -79,6 +79,13 @@ class TestBars:
         (absent,) = data.gaps("bars", "B", interval="1m", **whole)
         assert 390 == absent.missing
 
+    def test_a_day_counts_if_it_lies_in_the_range(self, data):
+        """Without a calendar, days are expected from midnight on that begin and end between the ends of a range."""
+        data.store.save([bar("2024-05-04", "1d"), bar("2024-05-05", "1d")])
+        asked = {"start": "2024-05-02T12:00:00Z", "end": "2024-05-07T12:00:00Z"}
+        assert [1, 1] == [gap.missing for gap in data.gaps("bars", "A", **asked)]
+        assert [] == data.gaps("bars", "A", start="2024-05-03T12:00:00Z", end="2024-05-06T12:00:00Z")
+
     def test_each_interval_is_a_series_of_its_own(self, data):
         """Bars of a minute, a day, a week and a month do not fill each other's gaps; months may be of any length."""
         data.store.save([bar(OPEN), bar(OPEN + 2 * MINUTE), bar("2024-05-01", "1d"), bar("2024-05-03", "1d")])

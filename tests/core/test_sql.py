@@ -392,11 +392,11 @@ class TestLargeBatches:
         """Segments read together give what they give one by one: with gaps, texts, several scales and a symbol that has hot rows."""
         config = {"store": {"path": str(tmp_path / "p.db"), "read_cache": read_cache}}
         with fpa_core.open(config=config) as data:
-            data.store.save(quotes("A", 40_000))
-            data.store.save(quotes("A", 20_000, start="2024-05-03T00:00:00Z", bid="0.0001"))
-            data.store.save([*quotes("B", 20_000), *quotes("C", 3_000)])
-            lacking = [evolve(quote, bid=None) for quote in quotes("C", 3_000, start="2024-05-03T00:00:00Z")]
-            long = [evolve(quote, bid=Decimal("1e-30")) for quote in quotes("C", 3_000, start="2024-05-05T00:00:00Z")]
+            data.store.save(quotes("A", 17_000))
+            data.store.save(quotes("A", 2_100, start="2024-05-03T00:00:00Z", bid="0.0001"))
+            data.store.save([*quotes("B", 2_100), *quotes("C", 2_100)])
+            lacking = [evolve(quote, bid=None) for quote in quotes("C", 2_100, start="2024-05-03T00:00:00Z")]
+            long = [evolve(quote, bid=Decimal("1e-30")) for quote in quotes("C", 2_100, start="2024-05-05T00:00:00Z")]
             data.store.save(lacking)
             data.store.save(long)
             data.store.save(quotes("B", 3, start=f"{DAY}14:00:00.5Z"))
@@ -416,16 +416,16 @@ class TestLargeBatches:
 
     def test_columns_in_memory_are_narrow_and_bounded(self, tmp_path):
         """Columns of many segments stay in memory as narrow as they are stored, within what is allowed, and are not read twice."""
-        for allowed in (10**6, 30_000, 0):
+        for allowed in (10**6, 6_000, 0):
             config = {"store": {"path": str(tmp_path / f"{allowed}.db"), "read_cache": allowed}}
             with fpa_core.open(config=config) as data:
-                data.store.save([*quotes("A", 20_000), *quotes("B", 20_000)])
+                data.store.save([*quotes("A", 4_000), *quotes("B", 4_000)])
                 data.store.seal()
                 kept = data.store.backend._segments.kept
                 asked(data, "select symbol, sum(bid) from quotes group by 1")
                 first = kept()
                 weight = sum(one.weight for one in first)
-                assert min(allowed, 1) <= weight <= min(allowed, 40_100)  # a byte for each number
+                assert min(allowed, 1) <= weight <= min(allowed, 8_100)  # a byte for each number
                 asked(data, "select symbol, sum(bid) from quotes group by 1")
                 assert first == kept()
 

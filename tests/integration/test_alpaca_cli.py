@@ -295,7 +295,7 @@ def test_stream_of_orders(server: AlpacaServer, begin: Any, fpa: Fpa, tmp_path: 
     process.send_signal(signal.SIGTERM if sys.platform != "win32" else signal.CTRL_C_EVENT)
     out, error = process.communicate(timeout=60)
     assert 0 == process.returncode, error
-    report = json.loads(out)
+    report = json.loads(out)["summary"]
     assert (1, 1, 1, []) == (report["inserted"], report["connections"], report["syncs"], report["unlisted"])
     assert SECRET not in out + error
 
@@ -305,7 +305,7 @@ def test_files_in_the_ledger(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> 
     rows = "".join(f"AAPL,2024-05-0{day},1,1,1,1,1\n" for day in (1, 2))
     (tmp_path / "days.csv").write_text("symbol,date,open,high,low,close,volume\n" + rows)
     fpa("ingest", "days.csv", "--interval", "1d", "--covers", "2024-05-01..2024-05-04")
-    (entry,) = json.loads(fpa("coverage", "--json").stdout)
+    (entry,) = results(fpa("coverage", "--json"))
     assert ("files", "2024-05-01T00:00:00Z", "2024-05-04T00:00:00Z", 2) == (
         entry["source"],
         entry["start"],
@@ -313,9 +313,9 @@ def test_files_in_the_ledger(server: AlpacaServer, fpa: Fpa, tmp_path: Path) -> 
         entry["rows"],
     )
     whole = ["alpaca", "AAPL", "--start", "2024-05-01", "--end", "2024-05-06"]
-    (gap,) = json.loads(fpa("gaps", *whole, "--json").stdout)
+    (gap,) = results(fpa("gaps", *whole, "--json"))
     assert "2024-05-01T00:00:00Z" == gap["start"]
-    (gap,) = json.loads(fpa("gaps", *whole, "--also", "files*", "--json").stdout)
+    (gap,) = results(fpa("gaps", *whole, "--also", "files*", "--json"))
     assert ("2024-05-04T00:00:00Z", "2024-05-06T00:00:00Z") == (gap["start"], gap["end"])
     fpa("history", *whole, "--also", "files*")
     assert ["2024-05-04T04:00:00Z"] == [query["start"] for _, query in server.requests]
