@@ -378,8 +378,9 @@ class Killing:
         }
         with self.layer(path) as data:
             data.operations.retain()
+        left = self._sound(path)
         for name in kinds:
-            assert [] == self._sound(path)[name]
+            assert [] == left[name]
             assert not Counter(self.after[name]) - self._archived(path, name)
 
     @staticmethod

@@ -1,6 +1,6 @@
 """Retention: market data that are older than they are to be kept are archived, and then deleted for good.
 
-Rows are deleted in steps, each of one kind and one month, for some symbols. A step first makes bars, if that is asked for; then it writes the rows and
+Rows are deleted in steps, each of one kind and one month, for some symbols, or of one day, for a symbol with very many rows. A step first makes bars, if that is asked for; then it writes the rows and
 their history to Parquet files and reads these again; and only in the transaction that deletes them, in which nobody else writes, it compares what is there
 with what was archived. So a program that is killed at any point has deleted nothing that is not in the archive, and the next run goes on.
 
@@ -25,6 +25,7 @@ from fpa_core.config import RetentionSection
 from fpa_core.engine import scan
 from fpa_core.engine.audit_log import AuditTrail, append
 from fpa_core.engine.removal import RETENTION, remove
+from fpa_core.engine.rows import shape_of
 from fpa_core.engine.tables import Database, Reader, announce
 from fpa_core.engine.transaction import begin
 from fpa_core.exceptions import CorruptionError, DatabaseError
@@ -52,7 +53,7 @@ __all__ = ["Expired", "RetentionPlan", "RetentionReport", "RetentionStep", "plan
 DAY_NS = 86_400 * 10**9
 
 ROWS_AT_ONCE = 500_000
-"""Rows of one step, about: those of one symbol and month are not divided."""
+"""Rows of one step, about: a symbol with more in a month is divided by days."""
 
 SUBJECTS_AT_ONCE = 256
 TRIES = 3
@@ -222,7 +223,7 @@ def _expired(tables: Reader, policy: _Policy, hold: Sequence[str]) -> Iterator[E
         if entry.first_ns < policy.before_ns:
             firsts[entry.subject] = min(entry.first_ns, firsts.get(entry.subject, entry.first_ns))
     history: Counter[str] = Counter()
-    subject, ts_ns = (_places(kind)[name] for name in (kind.subject, "ts_ns"))
+    subject, ts_ns = (shape_of(kind).place(name) for name in (kind.subject, "ts_ns"))
     for page in tables.rows.history(policy.query(None)):
         for row in page:
             history[row[subject]] += 1
@@ -237,12 +238,6 @@ def _expired(tables: Reader, policy: _Policy, hold: Sequence[str]) -> Iterator[E
             )
 
 
-def _places(kind: Kind) -> dict[str, int]:
-    from fpa_core.engine.rows import shape_of
-
-    return {name: place for place, name in enumerate(shape_of(kind).columns)}
-
-
 def _steps(policy: _Policy, due: Iterable[Expired]) -> Iterator[Query]:
     """Divide what is due by months, and the symbols of a month into those of one step each."""
     last = month_of(policy.before_ns - 1)
@@ -253,23 +248,28 @@ def _steps(policy: _Policy, due: Iterable[Expired]) -> Iterator[Query]:
         for month in range(first, last + 1):
             by_month[month].append((one.subject, share))
     for month, subjects in sorted(by_month.items()):
-        end_ns = month_start(month + 1)
-        bounds = month_start(month), policy.before_ns if end_ns is None else min(end_ns, policy.before_ns)
-        for names in _groups(subjects):
-            yield policy.query(names, *bounds)
+        start_ns, end_ns = month_start(month), month_start(month + 1)
+        end_ns = policy.before_ns if end_ns is None else min(end_ns, policy.before_ns)
+        for names, rows in _groups(subjects):
+            if start_ns is None or rows <= ROWS_AT_ONCE:
+                yield policy.query(names, start_ns, end_ns)
+            else:  # it is one symbol with very many rows
+                for first_ns in range(start_ns, end_ns, DAY_NS):
+                    yield policy.query(names, first_ns, min(first_ns + DAY_NS, end_ns))
 
 
-def _groups(subjects: Sequence[tuple[str, int]]) -> Iterator[tuple[str, ...]]:
+def _groups(subjects: Sequence[tuple[str, int]]) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Put symbols together, and return how many rows they have."""
     some: list[str] = []
     total = 0
     for name, rows in subjects:
         if some and (total + rows > ROWS_AT_ONCE or len(some) == SUBJECTS_AT_ONCE):
-            yield tuple(some)
+            yield tuple(some), total
             some, total = [], 0
         some.append(name)
         total += rows
     if some:
-        yield tuple(some)
+        yield tuple(some), total
 
 
 @frozen
@@ -314,6 +314,7 @@ class _Step:
     def _archive(self, tables: Reader, found: _Archived) -> _Archived:
         """Write the rows to the archive, and read them back."""
         folder = self.archive / self.policy.kind.name / self._month
+        is_new = not self.archive.exists()
         with writable(folder):
             private_folder(folder)
         # The name tells the contents: what a killed run has written is found again, and nothing else is overwritten.
@@ -326,7 +327,7 @@ class _Step:
                 files.append(folder / f"{stem}{'.history' if table == HISTORY else ''}.parquet")
                 self._write(tables, files[-1], table, sums)
         with writable(folder):
-            for each in (folder, folder.parent, folder.parent.parent, folder.parent.parent.parent):
+            for each in (folder, folder.parent, self.archive, *((self.archive.parent,) if is_new else ())):
                 sync_folder(each)
         return _Archived(found.rows, found.history, tuple(files), tuple(map(_sha256, files)))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fpa_core.engine.anchor import AnchorFile
 from fpa_core.engine.store import EngineStore
 from fpa_core.engine.tables import unsupported
-from fpa_core.exceptions import DatabaseBusyError, DatabaseError
+from fpa_core.exceptions import ConfigError, DatabaseBusyError, DatabaseError
 from fpa_core.operations.audit_log import AnchorSources, AuditReport, verify_audit_log
 from fpa_core.operations.backup import Backup, backups_in, make_backup, opened_copy, verify_backup
 from fpa_core.operations.changes import Change, changes_of
@@ -140,9 +140,16 @@ class Operations:
         """Copy all that the store holds to another one, and prove that both are equal; a copy that was interrupted goes on where it ended.
 
         :param to: the operations of the other store: ``data.operations.copy(other.operations)``.
+        :raises ConfigError: if both would keep the end of their audit logs in one file.
         :raises DatabaseError: if the other store holds other data than copies of this one.
         :raises CorruptionError: if it is not equal in the end.
         """
+        mine, theirs = self._anchor(), to._anchor()
+        if mine is not None and theirs is not None and mine.path == theirs.path:
+            raise ConfigError(
+                f"[audit] anchor is {mine.path} for both stores, and each needs one of its own",
+                hint="set anchor in the overlay of the other store, as in [env.NAME.audit]",
+            )
         target = to._engine()
         try:
             return copy_store(self._engine().database, target.database, audit=target.audit, tick=tick)

@@ -39,6 +39,9 @@ def copy_database(source: apsw.Connection, target: Path, tick: Tick, key: Key | 
             os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, stat.S_IRUSR | stat.S_IWUSR))
         copy = open_file(str(target), apsw.SQLITE_OPEN_READWRITE)
         try:
+            # With its header written the file computes checksums of all pages: those that come from the write-ahead log have none, and may
+            # be written before the first page.
+            copy.execute(f"PRAGMA page_size = {source.pragma('page_size')}; PRAGMA user_version = 1")
             with copy.backup("main", source, "main") as backup:
                 while not backup.done:
                     backup.step(_PAGES_AT_ONCE)

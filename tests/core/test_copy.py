@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from attrs import evolve
 from full_store import T, fill, read_all
@@ -23,10 +24,11 @@ from fpa_core.operations import copy
 from fpa_core.operations.check import check
 from fpa_core.operations.comparison import Comparison, compare
 from fpa_core.operations.copy import copy_store
-from fpa_core.protocols import Query
+from fpa_core.protocols import CoverageEntry, Quarantined, Query
 from fpa_core.store import DataStore
 from fpa_plugins.memory.plugin import MemoryStoreOptions
 from fpa_plugins.memory.plugin import open_store as open_memory
+from fpa_plugins.sqlite.pages import open_file
 from fpa_plugins.sqlite.plugin import SqliteOptions
 from fpa_plugins.sqlite.plugin import open_store as open_sqlite
 
@@ -262,3 +264,30 @@ def test_a_segment_that_is_missing(tmp_path: Path) -> None:
                 audit=AuditTrail(),
                 tick=lambda _done, _all: None,
             )
+
+
+def test_no_table_is_forgotten(full: DataStore, tmp_path: Path) -> None:
+    """Every table of the database has as many rows in a copy as in the store, but for the audit log and what belongs to the file itself."""
+    with (
+        contextlib.closing(open_store("sqlite", tmp_path, 1)) as store,
+        contextlib.closing(open_store("sqlite", tmp_path, 2)) as other,
+    ):
+        copied(full, database(store))
+        store.discard_quarantined(batch=1)
+        with store.batch(origin="test") as batch:
+            batch.write_records(TRADES, [Trade("SEALED", Instant(T), 100, 1, trade_id="0")])
+            batch.quarantine([Quarantined("trades", "SEALED", T, 2, "x", ())])
+            batch.cover([CoverageEntry("bars", "A", "1m", "test", 0, 1, 0)])
+        copied(store, database(other))
+    counts = []
+    for number in (1, 2):
+        with contextlib.closing(open_file(str(tmp_path / f"{number}.db"), apsw.SQLITE_OPEN_READONLY)) as connection:
+            names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            counts.append({name: connection.execute(f'SELECT count(*) FROM "{name}"').get for (name,) in names})
+    own = {"audit_log", *(name for name in counts[0] if name.startswith(("sqlite_", "schema_")))}
+    assert {name: rows for name, rows in counts[0].items() if name not in own} == {
+        name: rows for name, rows in counts[1].items() if name not in own
+    }
+    assert {"quarantine_history", "quarantine_matches", "coverage", "segments"} <= {
+        name for name, rows in counts[0].items() if rows
+    }

@@ -140,7 +140,7 @@ def test_interrupted_at_each_step(
     store: DataStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
     """Interrupted at any step, all that is not in the store is in the archive; the next run ends as one that was never interrupted."""
-    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 20)
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 35)
     before = market_data(store)
     own = section(tmp_path)
     for steps in range(30):
@@ -215,6 +215,17 @@ def test_others_write_meanwhile(store: DataStore, tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="others change them again and again"):
         run(store, section(tmp_path), Busy(database(store), 100))
     assert Quote("A", Instant(MAY), 1, 1) in store.get_quotes()
+    assert () == check(database(store)).problems
+
+
+def test_a_symbol_with_very_many_rows(store: DataStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A month of a symbol that has more rows than a step is deleted day by day."""
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 9)
+    before = market_data(store)
+    done = run(store, section(tmp_path, hold=("B", "C")))
+    assert [1] * 60 == [step.rows for step in done.steps if step.kind == "trades"]
+    assert ["2024-05"] * 31 + ["2024-06"] * 29 == [step.month for step in done.steps if step.kind == "trades"]
+    assert before == market_data(store) + archived(tmp_path)
     assert () == check(database(store)).problems
 
 

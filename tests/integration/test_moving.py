@@ -12,6 +12,7 @@ from full_store import fill, read_all
 
 import fpa_core
 from fpa_core.cli.app import main
+from fpa_core.engine.audit_log import append
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
 
@@ -108,3 +109,31 @@ def test_nothing_to_compare_with(folder: Path, fpa: Run) -> None:
     code, _, err = fpa("store", "copy", "--to-env", "nowhere")
     assert 3 == code
     assert "nowhere" in err
+
+
+def test_one_anchor_for_two_stores(folder: Path, fpa: Run) -> None:
+    """Two stores that would keep the end of their audit logs in one file are not copied: neither log could be verified any more."""
+    (folder / "fpa.toml").write_text(CONFIG + '[audit]\nanchor = "one.anchor"\n')
+    code, _, err = fpa("store", "copy", "--to-env", "prod")
+    assert 3 == code
+    assert "each needs one of its own" in err
+    assert not (folder / "two.db").exists()
+    (folder / "fpa.toml").write_text(
+        CONFIG + '[audit]\nanchor = "one.anchor"\n[env.prod.audit]\nanchor = "two.anchor"\n'
+    )
+    assert 0 == fpa("store", "copy", "--to-env", "prod")[0]
+    assert 0 == fpa("--env", "prod", "audit-log", "verify")[0]
+
+
+def test_an_unfinished_copy_is_no_store(folder: Path, fpa: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """Opening a store to which a copy was begun logs a warning, and its check fails, until the copy is complete."""
+    with fpa_core.open(env="prod") as data, data.store.backend.database.writer("begin") as tables:  # type: ignore[attr-defined]
+        first = next(fpa_core.open(folder / "one.db").operations.audit_log())
+        append(tables.audit_log, "copy", {"from": "sqlite one.db", "store": first.hash, "state": "begun"})
+    with fpa_core.open(env="prod") as data:
+        assert data.store.inventory() == []
+    assert "the store is an unfinished copy of sqlite one.db" in caplog.text
+    assert 1 == fpa("--env", "prod", "store", "check")[0]
+    assert 0 == fpa("store", "copy", "--to-env", "prod")[0]
+    assert 0 == fpa("--env", "prod", "store", "check")[0]
+    assert 0 == fpa("--read-only", "store", "copy", "--to-env", "prod")[0]

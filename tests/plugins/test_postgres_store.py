@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -440,6 +441,12 @@ def test_copied_from_a_file_and_back(schemas: Schemas, tmp_path: Path) -> None:
         open_layer(tmp_path / "two.db") as two,
     ):
         fill(one.store)
+        with one.store.batch(origin="odd\0\1") as batch:  # the server has no NUL
+            finding = {"rule": "format", "message": "'\0' is not \3"}
+            odd = Quarantined("trades", "S", 1, 1, "a\0b\1c\2", (finding,), cells={"price": "\0", "size": "\1\2"})
+            batch.quarantine([odd, evolve(odd, subject=None, ts_ns=None, row=None, cells=None)])
+            batch.write_records(QUOTES, [Quote("\u00e9 \U0001f600", Instant(-1), Decimal("1e-70"), Decimal(10) ** 70)])
+        one.store.discard_quarantined(batch=batch.id)
         there = one.operations.copy(server.operations)
         back = server.operations.copy(two.operations)
         assert there.parts == back.parts

@@ -9,11 +9,12 @@ import pytest
 from attrs import evolve
 from hypothesis import strategies as st
 
+from fpa_core.arrow.conversion import to_table
 from fpa_core.engine.audit_log import AuditTrail
 from fpa_core.engine.store import EngineStore
 from fpa_core.engine.tables import Database
 from fpa_core.exceptions import DatabaseError
-from fpa_core.kinds import KINDS
+from fpa_core.kinds import KINDS, QUOTES
 from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.operations.check import check
@@ -32,7 +33,7 @@ class CopyTests(StoreTests):
     """All that a store holds can be copied to another one, and compared with it. Stores without the engine are passed over."""
 
     @holds(Contract.C5, Capability.KNOWN_AT, Capability.UNDO)
-    @law(st.lists(st.lists(few_records, max_size=6), min_size=1, max_size=3), st.data(), cost=3)
+    @law(st.lists(st.lists(few_records, max_size=6), min_size=1, max_size=3), st.data(), cost=4)
     def test_a_copy_answers_as_the_original(self, fresh: Fresh, batches: list[list[Any]], data: st.DataObject) -> None:
         """A copy answers as the store does, now and as known at any time, is sound, and does the same with what is written next."""
         with fresh() as store, fresh() as other:
@@ -64,6 +65,27 @@ class CopyTests(StoreTests):
             assert _copy(store, other).equal
             assert _answers(store) == _answers(other)
 
+    @holds(Contract.C4)
+    def test_a_copied_quarantine_is_replayed_as_the_original(self, fresh: Fresh) -> None:
+        """Rejected rows are copied with what their batch was recognised as: put in, they count the same in the copy."""
+        quote = Quote("A", Instant(1), 1, 2)
+        with fresh() as store, fresh() as other:
+            store.save([quote, quote])
+            with store.batch(origin="test") as batch:
+                batch.write_records(QUOTES, [quote])
+                kept = batch.quarantine([Quarantined("quotes", "A", 1, row, "A,x", ()) for row in range(3)])
+            with store.batch(origin="test", replays=batch.id) as again:
+                again.replay(QUOTES, to_table(QUOTES, [quote]), [kept[0].id])
+            _copy(store, other)
+            counts = []
+            for each in (store, other):
+                with each.batch(origin="test", replays=batch.id) as last:
+                    counts.append(last.replay(QUOTES, to_table(QUOTES, [quote, quote]), [one.id for one in kept[1:]]))
+            assert counts[0] == counts[1]
+            assert contents(store) == contents(other)
+            assert store.quarantined() == other.quarantined()
+            assert (4, 4) == (len(store.get_quotes()), sum(entry.rows for entry in other.inventory()))
+
     @holds(Contract.C5)
     def test_other_data_are_never_mixed(self, fresh: Fresh) -> None:
         """A store to which anything else was written takes no copy, and stays as it is."""
@@ -76,7 +98,7 @@ class CopyTests(StoreTests):
             assert before == _answers(other)
 
     @holds(Contract.C5, Capability.SEAL)
-    @law(st.lists(few_records, min_size=1, max_size=20), cost=2)
+    @law(st.lists(few_records, min_size=1, max_size=20), cost=4)
     def test_checksums_do_not_depend_on_the_layout(self, fresh: Fresh, rows: list[Any]) -> None:
         """Two stores with the same rows, hot in one and sealed in the other, are equal; with one row more they are not."""
         with fresh() as store, fresh() as other:

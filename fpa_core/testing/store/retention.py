@@ -47,7 +47,7 @@ class RetentionTests(StoreTests):
         ),
         st.integers(0, 7),
         st.data(),
-        cost=3,
+        cost=4,
     )
     def test_what_is_too_old_goes_as_if_it_had_never_been(
         self, fresh: Fresh, script: list[tuple[str, list[Any]]], day: int, data: st.DataObject
