@@ -144,12 +144,17 @@ def restore(app: App, /, backup: Path, replace: bool, as_json: bool) -> None:
 
 
 @click.command()
+@click.option(
+    "--accept-pages",
+    is_flag=True,
+    help="First take pages as they are that do not match their checksums: after another program, such as the sqlite3 shell, wrote to the file.",
+)
 @json_option
 @click.pass_obj
-def compact(app: App, /, as_json: bool) -> None:
+def compact(app: App, /, accept_pages: bool, as_json: bool) -> None:
     """Give back the space that nothing uses, as after an undo or a deletion. It takes as much free space as the database has."""
-    with app.open(existing=True) as data:
-        before, after = data.operations.compact()
+    with app.open(existing=True, lazy=accept_pages) as data:
+        before, after = data.operations.compact(accept_pages=accept_pages)
     if as_json:
         print_results([{"before": before.bytes, "after": after.bytes, "freed": before.bytes - after.bytes}])
     else:

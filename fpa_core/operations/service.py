@@ -219,14 +219,23 @@ class Operations:
         self._forget()
         return restored
 
-    def compact(self) -> tuple[Space, Space]:
+    def compact(self, *, accept_pages: bool = False) -> tuple[Space, Space]:
         """Give back the space that nothing uses, and return the sizes before and after.
 
+        :param accept_pages: first take pages as they are that do not match their checksums, if the structure of the file is sound: for a file that
+            another program, such as the sqlite3 shell, wrote to. What it changed, or what was damaged, cannot be told from what was stored.
+        :raises CorruptionError: if the structure is damaged.
         :raises DatabaseError: if the store does not offer it, or there is no space for the second copy that it takes.
         """
+        accepted = 0
+        if accept_pages:
+            self._close()
+            accepted = self._file().accept_pages()
         engine = self._engine()
         if Capability.COMPACT not in engine.capabilities:
             raise unsupported(self._config.store.backend, Capability.COMPACT)
+        if accepted:
+            self._record("accept pages", {"pages": accepted})
         before = engine.database.space()
         engine.database.compact()
         after = engine.database.space()

@@ -107,6 +107,15 @@ class StoreFile(Protocol):
         """
         ...
 
+    def accept_pages(self) -> int:
+        """Take what is in the file as it is where only its checksums say otherwise, and return how many parts these are.
+
+        For a file that another program wrote to, which knows nothing of these checksums.
+
+        :raises CorruptionError: if its structure is damaged; nothing is changed then.
+        """
+        ...
+
     def plan(self) -> MigrationPlan:
         """Return what opening the store will do to its schema, without changing anything.
 

@@ -32,7 +32,7 @@ from fpa_plugins.sqlite.encryption import Key, check_encryption
 from fpa_plugins.sqlite.errors import translated
 from fpa_plugins.sqlite.inspection import check_schema, inspect
 from fpa_plugins.sqlite.migrations import check_current, migrate
-from fpa_plugins.sqlite.pages import check_header, reserve_checksums
+from fpa_plugins.sqlite.pages import check_header, reserve_checksums, without_verifying
 
 __all__ = ["SqliteDatabase", "SqliteSession", "glob"]
 
@@ -247,13 +247,13 @@ class SqliteDatabase:
     @contextlib.contextmanager
     def salvager(self, operation: str) -> Iterator[Writer]:
         """Open the latest state for writing; pages that do not match their checksums are read as they are."""
-        with translated(self.path, operation), self._pool.writer() as connection:
-            connection.execute("PRAGMA checksum_verification = OFF").fetchall()
-            try:
-                with immediate(connection):
-                    yield SqlTables(SqliteSession(connection))
-            finally:
-                connection.execute("PRAGMA checksum_verification = ON").fetchall()
+        with (
+            translated(self.path, operation),
+            self._pool.writer() as connection,
+            without_verifying(connection),
+            immediate(connection),
+        ):
+            yield SqlTables(SqliteSession(connection))
 
     def copy_to(self, path: Path, tick: Tick) -> None:
         """Copy one state, page by page; writers go on meanwhile."""

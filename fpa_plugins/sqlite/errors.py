@@ -52,7 +52,10 @@ def _ours(error: apsw.Error, path: Path, operation: str) -> DatabaseError:
             CorruptionError,
             f" is damaged: a page that was needed to {operation} does not match its checksum",
         )
-        hint = "`fpa store check` says what is damaged; `fpa store restore BACKUP --replace` puts a backup in its place"
+        hint = (
+            "`fpa store check` says what is damaged; `fpa store restore BACKUP --replace` puts a backup in its place. If another program has written "
+            "to the file, such as the sqlite3 shell after a crash, `fpa store compact --accept-pages` takes its pages as they are"
+        )
     elif isinstance(error, apsw.ReadOnlyError):
         problem = f" cannot be written: {error}"
     elif isinstance(error, apsw.FullError):

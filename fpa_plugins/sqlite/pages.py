@@ -1,11 +1,14 @@
 """A checksum on each page of the file: a changed byte is an error when its page is read, and is found by a check of the whole file.
 
 The checksums are those of SQLite's own extension ``cksumvfs``, which the driver ships: eight bytes at the end of each page, computed when the page is
-written and compared when it is read. The pages of the write-ahead log carry them, too.
+written to the file and compared when it is read from there. In the write-ahead log they are not kept up to date; the log has checksums of its own,
+which SQLite compares when it recovers. So a program that knows nothing of the extension, such as the sqlite3 shell, leaves pages with wrong ones when
+it writes the log back, as it does if it is the first to open the database after a crash.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 from collections.abc import Iterator
@@ -18,6 +21,7 @@ from fpa_plugins.sqlite.encryption import Key
 
 __all__ = [
     "RESERVED",
+    "accept_pages",
     "check_header",
     "damaged_pages",
     "has_checksums",
@@ -25,6 +29,7 @@ __all__ = [
     "plain_uri",
     "reserve_checksums",
     "verifying",
+    "without_verifying",
 ]
 
 RESERVED = 8
@@ -135,6 +140,42 @@ def damaged_pages(path: Path) -> Iterator[int]:
                 number += 1
                 if not _matches(pages[start : start + size]) and not _settles(path, number, size):
                     yield number
+
+
+@contextlib.contextmanager
+def without_verifying(connection: apsw.Connection) -> Iterator[None]:
+    """Read pages as they are, whether they match their checksums or not."""
+    connection.execute("PRAGMA checksum_verification = OFF").fetchall()
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA checksum_verification = ON").fetchall()
+
+
+def accept_pages(path: Path, busy_timeout: float) -> int:
+    """Take the pages of a file as they are, and write it anew with their checksums; return how many did not match.
+
+    :raises CorruptionError: if its structure is damaged; nothing is changed then.
+    """
+    accepted = sum(1 for _ in damaged_pages(path)) if verifying() and has_checksums(path) else 0
+    if not accepted:
+        return 0
+    connection = open_file(str(path), apsw.SQLITE_OPEN_READWRITE)
+    try:
+        connection.set_busy_timeout(int(busy_timeout * 1000))
+        with without_verifying(connection):
+            if (fault := connection.execute("PRAGMA integrity_check(1)").get) != "ok":
+                raise CorruptionError(
+                    f"{path} is damaged: {fault}",
+                    hint="restore it from a backup: `fpa store restore BACKUP --replace`",
+                    path=str(path),
+                    operation="accept pages",
+                )
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.close(True)
+    return accepted
 
 
 def _page_size(header: bytes) -> int:

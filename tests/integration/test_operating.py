@@ -5,6 +5,10 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import signal
+import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +27,7 @@ from fpa_core.layer import DataLayer
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
 from fpa_core.operations.manifest import Manifest, manifest_path, read_manifest, sha256_of
+from fpa_core.protocols import Quarantined
 from fpa_plugins.sqlite.migrations import Migration, known_migrations, migrate
 from fpa_plugins.sqlite.pages import has_checksums, open_file
 
@@ -71,6 +76,21 @@ def test_backup_is_what_the_store_was(data: DataLayer, tmp_path: Path) -> None:
         assert () == restored.check().problems
         again = restored.operations.backup()
         assert manifest.kinds == again.manifest.kinds
+
+
+def test_backup_of_what_is_in_the_log(tmp_path: Path) -> None:
+    """A backup of more pages than are kept in memory, all of them in the write-ahead log, is sound: their checksums are computed for it."""
+    with open_layer(environ=environ(tmp_path, FPA_VALIDATOR__LEVEL="off")) as data:
+        writer = data.store.backend.database._pool._writer  # type: ignore[attr-defined]
+        writer.execute("PRAGMA wal_autocheckpoint = 0")
+        for number in range(4):
+            with data.store.batch() as batch:
+                batch.quarantine(
+                    [Quarantined("quotes", None, None, i, f"{number},{i}" * 2_000, ()) for i in range(300)]
+                )
+        assert writer.pragma("page_count") > 600
+        made = data.operations.backup()
+        assert made == data.operations.verify(made.path)
 
 
 def test_backup_beside_writers(tmp_path: Path) -> None:
@@ -258,6 +278,36 @@ def test_compact_gives_space_back(data: DataLayer) -> None:
     assert last.bytes < first.bytes / 2
     assert (0, last.bytes) == (last.free, data.store.backend.describe().bytes)
     assert before == read_all(data.store)
+
+
+WRITE_AND_CRASH = """
+import os, signal, sys
+import fpa_core
+from fpa_core.models import Quote
+from fpa_core.numbers import Instant
+
+data = fpa_core.open(store__path=sys.argv[1], validator__level="off")
+for number in range(20):
+    data.store.save([Quote(f"S{i % 7}", Instant(10**18 + number * 1000 + i), 1, 2) for i in range(200)])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
+def test_a_file_that_another_program_recovered_is_accepted_on_request(tmp_path: Path) -> None:
+    """After a crash the shell of SQLite leaves pages without our checksums: they are refused as damage, and taken as they are where that is asked for."""
+    path = tmp_path / "test.db"
+    subprocess.run([sys.executable, "-c", WRITE_AND_CRASH, str(path)], check=False)
+    with contextlib.closing(sqlite3.connect(path)) as shell:
+        assert (20,) == shell.execute("SELECT count(*) FROM batches").fetchone()
+    with pytest.raises(CorruptionError, match="does not match its checksum") as refused:
+        open_layer(environ=environ(tmp_path))
+    assert "--accept-pages" in str(refused.value.hint)
+    with open_layer(environ=environ(tmp_path), lazy=True) as data:
+        data.operations.compact(accept_pages=True)
+        assert 4_000 == data.select(Quote).count()
+        assert () == data.check().errors
+        assert "accept pages" in [entry.action for entry in data.operations.audit_log()]
 
 
 def test_compact_adds_checksums_to_an_old_file(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from fpa_plugins.sqlite import database
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 FEW, MANY = 500, 5_000
-MOST = 80
+MOST = 90
 """Statements of the largest of these batches; what a chunk costs, whatever it holds."""
 
 
