@@ -153,7 +153,7 @@ def restore(app: App, /, backup: Path, replace: bool, as_json: bool) -> None:
 @click.pass_obj
 def compact(app: App, /, accept_pages: bool, as_json: bool) -> None:
     """Give back the space that nothing uses, as after an undo or a deletion. It takes as much free space as the database has."""
-    with app.open(existing=True, lazy=accept_pages) as data:
+    with app.open(existing=True) as data:
         before, after = data.operations.compact(accept_pages=accept_pages)
     if as_json:
         print_results([{"before": before.bytes, "after": after.bytes, "freed": before.bytes - after.bytes}])
