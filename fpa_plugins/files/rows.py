@@ -52,10 +52,9 @@ class Rows:
     strangers: Callable[[int], Problems] = field(default=_no_strangers)
 
     def pieces(self, limit: int) -> Iterator[Rows]:
-        """Yield these rows in equal runs of about *limit*, each with the rejects that stand before the next."""
+        """Yield these rows in runs of at most *limit*, each with the rejects that stand before the next."""
         count = len(self.positions)
-        # A short run at the end would cost as much as a long one.
-        limit = min(-(-count // max(round(count / limit), 1)), _rows_within(self.cells))
+        limit = min(limit, _rows_within(self.cells))
         if count <= limit:
             yield self
             return

@@ -33,7 +33,13 @@ from fpa_plugins.files.unpivot import stacked_header
 __all__ = ["FilesSource"]
 
 BYTES_PER_ROW = 48
-"""About what a quote takes in a CSV file; it turns the rows wanted in a chunk into bytes to read at once."""
+"""About what a quote takes in a CSV file, for files that do not show it."""
+
+LARGEST_ROW = 128
+"""Bytes of a row beyond which blocks do not grow: what has few line ends may have none further on."""
+
+LEAST_BLOCK, LARGEST_BLOCK = 1 << 16, 1 << 23
+"""Bytes of a text that are read at once."""
 
 SNIFFED_ROWS = 5_000
 """Rows that are looked at to say how a file is read."""
@@ -189,7 +195,7 @@ class FilesSource:
         form = said if named is None else merged(named.format, said)
         encoding = encoding_of(head, form.encoding, content.name)
         text = decoded_head(head, encoding)
-        size = min(max(request.chunk_rows * BYTES_PER_ROW, 1 << 16), 1 << 23)
+        size = _block_size(head, request.chunk_rows)
         start = text.lstrip("\ufeff \t\r\n")[:1]
         if start and start in "[{":
             if jsontext.is_lines(text):
@@ -233,6 +239,13 @@ class FilesSource:
             or str(request.target) in {"-", "/dev/stdin"}
             else Path(request.target),
         )
+
+
+def _block_size(head: bytes, rows: int) -> int:
+    """Return how many bytes have about so many rows, rather less: a block is one chunk then, without a short one after it."""
+    lines = head.count(b"\n")
+    mean = min(0.97 * len(head) / lines, LARGEST_ROW) if lines else BYTES_PER_ROW
+    return min(max(int(rows * mean), LEAST_BLOCK), LARGEST_BLOCK)
 
 
 def _said(request: SourceRequest) -> Format:
