@@ -201,6 +201,10 @@ _INSTITUTIONAL = {
         Trade("MSFT", 1679990400020100000, "276.2", "0.5", None, "4", "71675"),
     ),
     "massive.quotes": _case(Quote("A", 1770800340066046795, "131.1", "131.2", "2", "3", "12", "19", "1,81")),
+    "massive.currency_quotes": _case(
+        Quote("C:EUR-USD", 1757552407000000000, "1.16971", "1.16978", bid_exchange="48", ask_exchange="48"),
+        Quote("C:EUR-USD", 1757552408000000000, "1.1697", "1.16979", bid_exchange="48", ask_exchange="48"),
+    ),
     "massive.rest_aggregates": _case(
         Bar("AAPL", "2023-01-09T00:00Z", "130.465", "133.41", "129.89", "130.15", "70790813", "1d", "131.6292", 645365),
         interval="1d",
@@ -350,6 +354,7 @@ _EQUITIES = {
         Bar("OIH", "2009-12-31T00:00Z", "119.5", "119.87", "118.8", "118.89", "3900000", "1d"),
     ),
     "norgate.daily": _case(Bar("AAPL", *_APPLE)),
+    "norgate.py_bars": _case(Bar("AAPL", *_APPLE), symbol="AAPL"),
     "eodhd.daily": _case(Bar("AAPL", *_APPLE), symbol="AAPL"),
     "eodhd.intraday": _case(
         Bar("AAPL", "2019-08-02T13:35Z", "205.5", "205.9", "205.1", "205.3", "150000", "5m"),

@@ -49,6 +49,7 @@ NOT_WRITTEN = {
         ),
         "a quote stands at the end of the interval that the file names",
     ),
+    "norgate.py_bars": "a second column of closes has to agree with the first",
     "alpaca.stream": "its parts are formats of their own",
     **dict.fromkeys(
         (

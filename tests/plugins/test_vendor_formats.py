@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +18,7 @@ from fpa_core.arrow.conversion import from_table
 from fpa_core.exceptions import DataError
 from fpa_core.formats import Format, FormatOffer
 from fpa_core.kinds import KINDS
-from fpa_core.models import Bar, Trade
+from fpa_core.models import Bar, Quote, Trade
 from fpa_core.protocols import SourceRequest
 from fpa_plugins.files.rows import Rows
 from fpa_plugins.files.source import FilesSource
@@ -226,6 +227,108 @@ def test_days_with_holidays_are_days(tmp_path: Path):
         lines = ["Date,Open,High,Low,Close,Adj Close,Volume", *(f"{day},1,2,1,2,2,5" for day in some)]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         assert {record.interval for record in records_of(path, symbol="X")[0]} == {"1d"}
+
+
+_NORGATE = "Date,Open,High,Low,Close,Volume,Turnover,Unadjusted Close,Dividend\n{}\n"
+
+
+def test_adjusted_prices_of_norgate_are_refused_unless_they_are_meant(tmp_path: Path):
+    """Closes that are not those that were traded tell that all prices are adjusted, for splits or for dividends too."""
+    path = tmp_path / "AAPL.csv"
+    path.write_text(_NORGATE.format("2024-05-01,84,86,83,85,10,1700,170.0,0"), encoding="utf-8")
+    with pytest.raises(DataError, match="adjusted: in 1 rows") as caught:
+        records_of(path, symbol="AAPL")
+    assert "--column close=Close" in str(caught.value.hint)
+    records, _ = records_of(path, symbol="AAPL", columns={"close": "Close"})
+    assert records == [Bar("AAPL", "2024-05-01T00:00Z", "84", "86", "83", "85", "10", "1d")]
+
+
+@pytest.mark.parametrize("row", ["2024-05-01,84,86,83,85.000002,10,1700,85,0", "2024-05-01,84,86,83,85,10,1700,,0"])
+def test_prices_of_norgate_as_they_were_traded_are_read(tmp_path: Path, row: str):
+    """What a single float rounds is no adjustment, and an empty cell tells of none."""
+    path = tmp_path / "AAPL.csv"
+    path.write_text(_NORGATE.format(row), encoding="utf-8")
+    assert [Decimal(85)] == [round(record.close, 5) for record in records_of(path, symbol="AAPL")[0]]
+
+
+def test_trades_of_bybit_are_read_in_their_older_form(tmp_path: Path):
+    """Files without the last column, RPI, and with the newest trade first are trades of Bybit as well."""
+    header, *rows = sample("bybit.trades").read_text(encoding="utf-8").splitlines()
+    older = [line.rpartition(",")[0] for line in (header, *reversed(rows))]
+    path = tmp_path / "BTCUSDT2020-03-26.csv"
+    path.write_text("\n".join(older) + "\n", encoding="utf-8")
+    assert recognised(path) == {"bybit.trades"}
+    assert records_of(path)[0] == list(reversed(CASES["bybit.trades"].records))
+
+
+def test_quotes_of_options_of_massive_have_fewer_columns(tmp_path: Path):
+    """Flat files of options have no conditions nor times of participants, and are quotes all the same."""
+    path = tmp_path / "2023-03-28.csv"
+    path.write_text(
+        "ticker,ask_exchange,ask_price,ask_size,bid_exchange,bid_price,bid_size,sequence_number,sip_timestamp\n"
+        "O:SPY241220P00720000,309,326.5,1,303,321.25,2,81779,1680010200067217664\n",
+        encoding="utf-8",
+    )
+    assert recognised(path) == {"massive.quotes"}
+    assert records_of(path)[0] == [
+        Quote("O:SPY241220P00720000", 1680010200067217664, "321.25", "326.5", "2", "1", "303", "309")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("series", "volume", "interval"),
+    [
+        ("Time Series (60min)", "5. volume", "1h"),
+        ("Weekly Time Series", "5. volume", "1w"),
+        ("Weekly Adjusted Time Series", "6. volume", "1w"),
+        ("Monthly Time Series", "5. volume", "1mo"),
+        ("Monthly Adjusted Time Series", "6. volume", "1mo"),
+    ],
+)
+def test_the_series_of_alpha_vantage_tells_the_interval(tmp_path: Path, series: str, volume: str, interval: str):
+    """Each series of Alpha Vantage has its own title, and volume moves one place behind an adjusted close."""
+    time = "2024-11-29 16:00:00" if interval == "1h" else "2024-11-29"
+    bar = {"1. open": "223.35", "2. high": "230.36", "3. low": "222.65", "4. close": "227.41", volume: "17200"}
+    if volume == "6. volume":
+        bar |= {"5. adjusted close": "225.80", "7. dividend amount": "0.0000"}
+    about = {"1. Information": series, "2. Symbol": "IBM", "3. Last Refreshed": time, "4. Time Zone": "US/Eastern"}
+    path = tmp_path / "answer.json"
+    path.write_text(json.dumps({"Meta Data": about, series: {time: bar}}), encoding="utf-8")
+    (record,) = records_of(path)[0]
+    assert ("IBM", interval, Decimal("227.41"), Decimal(17200)) == (
+        *(record.symbol, record.interval),
+        *(record.close, record.volume),
+    )
+
+
+def test_adjusted_weeks_of_alpha_vantage_have_names_with_blanks(tmp_path: Path):
+    """The CSV of weeks and months writes 'adjusted close' where that of days writes 'adjusted_close'."""
+    path = tmp_path / "weekly_adjusted_IBM.csv"
+    path.write_text(
+        "timestamp,open,high,low,close,adjusted close,volume,dividend amount\n"
+        "2024-11-29,223.35,230.36,222.65,227.41,225.80,17200,0.0000\n",
+        encoding="utf-8",
+    )
+    (record,) = records_of(path)[0]
+    assert ("1w", Decimal("227.41")) == (record.interval, record.close)
+
+
+@pytest.mark.parametrize(
+    ("time", "stored"),
+    [
+        ("2023-02-01T05:00:00Z", "2023-02-01T00:00Z"),  # shares in winter
+        ("2023-09-27T04:00:00Z", "2023-09-27T00:00Z"),  # shares in summer
+        ("2025-08-01T00:00:00Z", "2025-08-01T00:00Z"),  # coins: midnight in UTC
+        ("2022-03-08T06:00:00Z", "2022-03-08T06:00Z"),  # coins until July 2025: midnight in Chicago
+    ],
+)
+def test_only_midnights_of_new_york_are_days_of_alpaca(tmp_path: Path, time: str, stored: str):
+    """Days of shares begin at midnight in New York, and those of coins elsewhere: no bar comes to another day."""
+    path = tmp_path / "bars.json"
+    bar = {"t": time, "o": 1, "h": 2, "l": 1, "c": 2, "v": 5, "n": 3, "vw": 1.5}
+    path.write_text(json.dumps({"bars": {"X": [bar]}, "next_page_token": None}), encoding="utf-8")
+    (record,) = records_of(path, interval="1d")[0]
+    assert stored == f"{record.timestamp:%Y-%m-%dT%H:%MZ}"
 
 
 _SCHWAB = '"Symbol","Description","Qty (Quantity)","Price","Mkt Val (Market Value)","Cost Basis","Asset Type",\n'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fpa_core.formats import Format, FormatOffer, Match
 from fpa_plugins.files.vendors.patterns import MINUTES, NUMBER, prices
-from fpa_plugins.files.vendors.preparing import daily
+from fpa_plugins.files.vendors.preparing import as_traded, daily
 
 __all__ = ["FORMATS"]
 
@@ -277,7 +277,8 @@ _KIBOT = (
     ),
 )
 
-# Facts: header lines of exports of Norgate Data Updater, EODHD ("End-of-day historical stock market data API" and
+# Facts: price_timeseries() of norgatedata (the header of an export of Norgate Data Updater is documented nowhere that was
+# found), EODHD ("End-of-day historical stock market data API" and
 # "Intraday historical data API"), Nasdaq.com ("Historical quotes: download"), Investing.com ("Historical data:
 # download"), Cboe ("Historical data for Cboe VIX Index"; "Option EOD summary: file layout").
 _DAILY = (
@@ -292,6 +293,20 @@ _DAILY = (
         ),
         "Norgate Data: daily bars",
         daily("Date"),
+    ),
+    FormatOffer(
+        "norgate.py_bars",
+        Format(
+            kind="bars",
+            columns={"timestamp": "Date", **_OHLCV},
+            complete=True,
+            interval="1d",
+            match=Match(
+                columns=("Date", *_OHLCV_NAMES, "Turnover", "Unadjusted Close", "Dividend"), without=("Symbol",)
+            ),
+        ),
+        "norgatedata: daily bars written with df.to_csv(); adjusted ones are refused",
+        as_traded("Close", "Unadjusted Close", daily("Date")),
     ),
     FormatOffer(
         "eodhd.daily",

@@ -11,6 +11,7 @@ __all__ = ["FORMATS"]
 # Facts: "Flat Files: Stocks (minute and day aggregates, trades, quotes)" and "REST: Custom Bars, Daily Market Summary,
 # Trades, Quotes", Massive documentation. Times are nanoseconds in flat files and milliseconds in aggregates of the REST
 # interface; the days of shares begin at midnight in New York. The daily market summary has the time of the close.
+# Quotes of options have no conditions; those of currencies have no sizes, and the time of the participant alone.
 _DAYS = "America/New_York"
 _BAR = {"timestamp": "t", **prices("o", "h", "l", "c", "v"), "vwap": "vw", "trade_count": "n"}
 _TRADE = {
@@ -68,6 +69,26 @@ FORMATS: tuple[FormatOffer, ...] = (
             match=Match(columns=("ticker", "ask_price", "ask_size", "bid_price", "bid_size", "sip_timestamp")),
         ),
         "Massive (Polygon): quotes of flat files",
+    ),
+    FormatOffer(
+        "massive.currency_quotes",
+        Format(
+            kind="quotes",
+            columns={
+                "symbol": "ticker",
+                "timestamp": "participant_timestamp",
+                "bid": "bid_price",
+                "bid_exchange": "bid_exchange",
+                "ask": "ask_price",
+                "ask_exchange": "ask_exchange",
+            },
+            complete=True,
+            match=Match(
+                columns=("ticker", "ask_exchange", "ask_price", "bid_exchange", "bid_price", "participant_timestamp"),
+                without=("sip_timestamp", "ask_size", "bid_size"),
+            ),
+        ),
+        "Massive (Polygon): quotes of currencies of flat files",
     ),
     FormatOffer(
         "massive.rest_aggregates",

@@ -17,13 +17,14 @@ from attrs import evolve
 
 from fpa_core.exceptions import DataError
 from fpa_core.formats import Format, Prepare
+from fpa_plugins.files.vendors.patterns import NUMBER
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from fpa_plugins.files.rows import Rows
 
-__all__ = ["at_the_end", "daily", "dates", "fixed_point", "one_account", "one_series", "securities"]
+__all__ = ["as_traded", "at_the_end", "daily", "dates", "fixed_point", "one_account", "one_series", "securities"]
 
 _UNDEFINED = 2**63 - 1
 """What Databento writes for a price that is not there."""
@@ -134,6 +135,50 @@ def daily(name: str) -> Prepare:
         )
 
     return prepare
+
+
+def as_traded(close: str, traded: str, then: Prepare) -> Prepare:
+    """Return a function that refuses adjusted prices, whose *close* is not the one that was *traded*, and does *then* with others.
+
+    A user who says which column is the close has chosen, and is not asked.
+    """
+
+    def prepare(rows: Rows, said: Format) -> Rows:
+        if "close" not in said.columns:
+            _check_as_traded(rows, close, traded)
+        prepared: Rows = then(rows, said)
+        return prepared
+
+    return prepare
+
+
+def _check_as_traded(rows: Rows, close: str, traded: str) -> None:
+    import pyarrow.compute as pc
+
+    ours, other = (_floats(rows.cells[_index(rows.names, name)]) for name in (close, traded))
+    far = pc.greater(pc.abs(pc.subtract(ours, other)), pc.multiply(pc.abs(other), _ROUNDING))
+    count = pc.sum(far).as_py() or 0
+    if count:
+        raise DataError(
+            f"the prices are adjusted: in {count} rows {close!r} is not {traded!r}, and open, high and low have no such pair",
+            hint=f"write the file without adjustment; or take adjusted prices, under an --origin of their own: --column close={close}",
+        )
+
+
+_ROUNDING = 1e-6
+"""How far two writings of one price may be apart, as a part of it: single floats have seven digits."""
+
+
+def _floats(cells: pa.Array) -> pa.Array:
+    """Return cells as floats where they are numbers; the others are for their rows to answer for."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from fpa_plugins.files.cells import texts_of
+
+    texts = pc.utf8_trim_whitespace(texts_of(cells)[0])
+    plain = pc.match_substring_regex(texts, rf"^(?:{NUMBER})$")
+    return pc.cast(pc.if_else(plain, texts, None), pa.float64())
 
 
 _FEWEST_GAPS = 2
