@@ -92,7 +92,7 @@ def ingest(
     file = None if path is None else _File(path)
     # Read the first rows before the database is touched: an unreadable file fails here.
     first = _first_rows(chunks) if check_first else []
-    examination = validator.start_run()
+    examination = validator.start_run(examples=0)  # what is wrong with a rejected row is told by the split
     tally = _Rejections()
     room = _Room()
     kinds: dict[Kind, None] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -21,18 +22,24 @@ def together(
 
     :param file: the trades that the role ``halves`` ingests.
     """
-    started = [
-        subprocess.Popen(
-            [sys.executable, __file__, role, str(number), str(seconds), str(file or "")],
-            env=os.environ | environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for number, role in enumerate(roles)
-    ]  # fmt: skip
     told = []
-    for role, process in zip(roles, started, strict=True):
-        out, error = process.communicate()
-        assert process.returncode == 0, f"{role}: {error}"
-        told.append(json.loads(out))
+    with contextlib.ExitStack() as stack:
+        started = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, __file__, role, str(number), str(seconds), str(file or "")],
+                    env=os.environ | environ,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for number, role in enumerate(roles)
+        ]
+        for role, process in zip(roles, started, strict=True):
+            out, error = process.communicate()
+            assert process.returncode == 0, f"{role}: {error}"
+            told.append(json.loads(out))
     return told
 
 
@@ -115,11 +122,17 @@ def _count(_: int) -> int:
 
 
 def _batches_of(file: str) -> Any:
+    from unittest import mock
+
     import fpa_core
 
-    with fpa_core.open(config={"store": {"backend": "memory"}, "validator": {"level": "off"}}) as data:
-        data.ingest(file)
-        yield from data.select("trades").to_arrow().to_batches()
+    with mock.patch.dict(os.environ):  # those of the store are not for this one
+        for name in [name for name in os.environ if name.startswith("FPA_")]:
+            del os.environ[name]
+        with fpa_core.open(":memory:") as data:
+            data.ingest(file)
+            found = data.select("trades").to_arrow()
+    yield from found.to_batches()
 
 
 def _main(role: str, number: str, seconds: str, file: str) -> None:

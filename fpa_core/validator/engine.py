@@ -140,18 +140,19 @@ class DataValidator:
             return None
         return self.backend.sessions(subject, start_ns, end_ns)
 
-    def start_run(self, *, against_store: bool = True) -> ValidationRun:
+    def start_run(self, examples: int | None = None, *, against_store: bool = True) -> ValidationRun:
         """Return a new run for tables that arrive in chunks.
 
+        :param examples: findings to keep of each rule; None for the number of this validator, 0 if only the split is of interest.
         :param against_store: whether rules may compare with stored records; not if these are what is validated.
         """
-        return self._start_run(against_store=against_store)
+        return self._start_run(examples, against_store=against_store)
 
     def _start_run(self, examples: int | None = None, *, against_store: bool = True) -> ValidationRun:
         return ValidationRun(
             self.backend,
             self._now_ns,
-            examples or self.examples,
+            self.examples if examples is None else examples,
             stored=self._stored if against_store else None,
             stored_bars=self._stored_bars if against_store else None,
             rules=self.rules,

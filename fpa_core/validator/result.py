@@ -182,14 +182,14 @@ class ValidationResult:
 class ResultBuilder:
     """Collects the counts and the first findings of each rule during a run, in bounded memory.
 
-    :param examples: number of findings to keep of each rule, at least one; None for all.
+    :param examples: number of findings to keep of each rule; None for all.
     """
 
     def __init__(self, examples: int | None = None) -> None:
         self.rows = 0
         self.counts: dict[str, Tally] = {}
         self.flagged: dict[str, int] = {}
-        self._examples = examples if examples is None else max(examples, 1)
+        self._examples = examples
         self._findings: list[Finding] = []
         self._kept: dict[str, int] = {}
 

@@ -42,6 +42,8 @@ def test_a_backup_under_load_is_one_moment(
 
         writer = threading.Thread(target=write)
         writer.start()
+        while written < 2 * GROUP:
+            done.wait(0.01)
         began, made = time.monotonic(), []
         while time.monotonic() - began < SECONDS:
             made.append(data.operations.backup())
