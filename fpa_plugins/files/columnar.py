@@ -91,7 +91,10 @@ def _rows(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[Rows]:
                 f"{name}: {batch.num_columns:,} columns; a table of records has at most {MAX_COLUMNS:,}", source=name
             )
         names = _names(batch.schema)
-        cells = [_guarded(column) for column in batch.columns]
+        try:
+            cells = [_guarded(column) for column in batch.columns]
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{name}: its columns are damaged: {error}", source=name) from error
         yield Rows(names, cells, range(row, row + batch.num_rows), _Raw(names, cells), typed=True).without_empty()
         row += batch.num_rows
 
@@ -111,22 +114,27 @@ def _guarded(column: pa.Array) -> pa.Array:
     if isinstance(kind, pa.BaseExtensionType):
         return column
     if pa.types.is_dictionary(kind):
-        words = column.dictionary
-        if pa.types.is_string(words.type) or pa.types.is_large_string(words.type):
-            binary = pa.binary() if pa.types.is_string(words.type) else pa.large_binary()
-            column = pa.DictionaryArray.from_arrays(column.indices, words.cast(binary))
-            column.validate(full=True)
-            return column
-        return column.dictionary_decode()
-    if pa.types.is_decimal(kind):
+        words = _bytes_of(column.dictionary)
+        column = pa.DictionaryArray.from_arrays(column.indices, words)
         column.validate(full=True)
-    if kind in (pa.string_view(), pa.binary_view()):
-        column = column.cast(pa.large_string() if kind == pa.string_view() else pa.large_binary())
-        kind = column.type
-    if pa.types.is_string(kind):
-        return column.cast(pa.binary())
+        texts = pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type)
+        return column if texts else column.dictionary_decode()
+    column = _bytes_of(column)
+    column.validate(full=True)  # offsets that lead out of the file, for one
+    if column.type == pa.binary_view():
+        return column.cast(pa.large_binary())
     if pa.types.is_floating(kind) and pc.any(pc.is_nan(column)).as_py():
         return pc.if_else(pc.is_nan(column), None, column)  # what numpy and pandas write for a missing value
+    return column
+
+
+def _bytes_of(column: pa.Array) -> pa.Array:
+    """Return texts as their bytes, any other column as it is."""
+    kind = column.type
+    if kind == pa.string_view():
+        return column.cast(pa.binary_view())
+    if pa.types.is_string(kind):
+        return column.cast(pa.binary())
     return column.cast(pa.large_binary()) if pa.types.is_large_string(kind) else column
 
 

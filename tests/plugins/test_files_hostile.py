@@ -242,3 +242,17 @@ def test_the_order_of_days_is_told_by_any_row_of_the_column(data: DataLayer, bef
     rows = [{"timestamp": date, "symbol": "A", "price": "1.5", "size": "1"} for date in dates]
     assert data.ingest(rows, kind="trade", tz="UTC").inserted == before + 1
     assert {str(trade.timestamp)[:10] for trade in data.select(Trade)} == {"2024-02-01", "2024-02-13"}
+
+
+def test_damaged_offsets_are_refused(tmp_path: Path) -> None:
+    """Offsets of texts that lead out of an Arrow file are refused as damage; Arrow itself would read beyond its memory."""
+    path = tmp_path / "bars.feather"
+    table = pa.table({"timestamp": ["2024-05-01"], "close": [1.5], "interval": ["1d"], "symbol": ["X"]})
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+    content = path.read_bytes()
+    offsets = (0).to_bytes(4, "little") + (10).to_bytes(4, "little")
+    assert 1 == content.count(offsets)
+    path.write_bytes(content.replace(offsets, offsets[:4] + (1 << 24).to_bytes(4, "little")))
+    with fpa_core.open(":memory:") as data, pytest.raises(DataError, match="its columns are damaged"):
+        data.ingest(path)

@@ -233,7 +233,10 @@ def one_account(symbol: str, totals: Sequence[str], renamed: Mapping[str, str]) 
         from fpa_plugins.files.cells import texts_of
 
         words = pc.utf8_trim_whitespace(texts_of(rows.cells[_index(rows.names, symbol)])[0])
-        if pc.any(pc.equal(words, symbol)).as_py() or pc.sum(pc.is_in(words, value_set=_texts(totals))).as_py() > 1:
+        if (
+            pc.any(pc.equal(words, symbol)).as_py()
+            or (pc.sum(pc.is_in(words, value_set=_texts(totals))).as_py() or 0) > 1
+        ):
             raise DataError(
                 "the file has the positions of several accounts, and its rows do not name the account",
                 hint="export one account at a time, and give it with --account",
