@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Iterator
 from decimal import Decimal
@@ -247,12 +248,12 @@ def test_the_order_of_days_is_told_by_any_row_of_the_column(data: DataLayer, bef
 def test_damaged_offsets_are_refused(tmp_path: Path) -> None:
     """Offsets of texts that lead out of an Arrow file are refused as damage; Arrow itself would read beyond its memory."""
     path = tmp_path / "bars.feather"
-    table = pa.table({"timestamp": ["2024-05-01"], "close": [1.5], "interval": ["1d"], "symbol": ["X"]})
+    table = pa.table({"timestamp": ["2024-05-01"] * 3, "close": [1.5] * 3, "interval": ["1d"] * 3, "symbol": ["X"] * 3})
     with pa.ipc.new_file(path, table.schema) as writer:
         writer.write_table(table)
     content = path.read_bytes()
-    offsets = (0).to_bytes(4, "little") + (10).to_bytes(4, "little")
+    offsets = struct.pack("<4i", 0, 10, 20, 30)
     assert 1 == content.count(offsets)
-    path.write_bytes(content.replace(offsets, offsets[:4] + (1 << 24).to_bytes(4, "little")))
+    path.write_bytes(content.replace(offsets, struct.pack("<4i", 0, 10, 1 << 24, 30)))
     with fpa_core.open(":memory:") as data, pytest.raises(DataError, match="its columns are damaged"):
         data.ingest(path)
