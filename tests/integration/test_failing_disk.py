@@ -12,6 +12,6 @@ from failing_disk import FAILURES, sweep
 @pytest.mark.parametrize("failure", FAILURES)
 def test_the_disk_fails(tmp_path: Path, failure: str, lasting: bool) -> None:
     """Whichever of some events of the disk fails, answers say the truth about what is stored."""
-    swept = sweep(tmp_path, failure, lasting=lasting, every=23)
+    swept = sweep(tmp_path, failure, lasting=lasting, every=37)
     assert [] == swept.faults
     assert 3 <= swept.runs <= swept.failed + 10
