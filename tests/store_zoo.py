@@ -148,7 +148,7 @@ class Innocent:
         return True
 
     def pass_on(self, changed: Changed | None) -> None:
-        """Tell the other handles of this process what was committed."""
+        """Notify the other handles of this process of what was committed."""
         for store, on_change in _FOLLOWERS:
             if changed and store is not self and store.path == self.path:
                 on_change(changed)

@@ -277,7 +277,7 @@ class AsyncDataLayer:
     # The end
 
     async def aclose(self) -> None:
-        """Let the running calls end, and close the layer; calling it twice does nothing."""
+        """Wait for the running calls, and close the layer; calling it twice does nothing."""
 
         def close() -> None:
             self._threads.close()

@@ -18,7 +18,7 @@ from fpa_core.protocols import LiveSink
 from fpa_plugins.alpaca.credentials import Credentials
 from fpa_plugins.alpaca.library import TradingStream
 from fpa_plugins.alpaca.messages import raw_text, to_order
-from fpa_plugins.alpaca.websocket import POLL, frame_log
+from fpa_plugins.alpaca.websocket import POLL, connection_options
 
 __all__ = ["OrderUpdates"]
 
@@ -75,14 +75,7 @@ class _Connection(TradingStream):
             paper=paper,
             raw_data=True,
             url_override=url,  # type: ignore[arg-type]  # None is its default
-            websocket_params={
-                "ping_interval": 10,
-                "ping_timeout": timeout,
-                "open_timeout": timeout,
-                "close_timeout": 1,
-                "max_queue": 1024,
-                "logger": frame_log,
-            },
+            websocket_params=connection_options(timeout),
         )
         self._reconnect_min_backoff = reconnect
         self._mask = credentials.mask

@@ -20,12 +20,25 @@ from fpa_plugins.alpaca.credentials import Credentials
 from fpa_plugins.alpaca.library import DataFeed, StockDataStream
 from fpa_plugins.alpaca.messages import RECORDS, cancellation, correction, raw_text
 
-__all__ = ["POLL", "Silence", "WebSocketHandler", "frame_log"]
+__all__ = ["POLL", "Silence", "WebSocketHandler", "connection_options"]
 
 _log = logging.getLogger("fpa.alpaca")
 
 frame_log = logging.getLogger("fpa.alpaca.frames")
 frame_log.setLevel(logging.INFO)  # at DEBUG the frames are logged, and the first one holds the secret
+
+
+def connection_options(timeout: float) -> dict[str, Any]:
+    """Return what a connection is opened with; a server that is silent for *timeout* seconds is given up."""
+    return {
+        "ping_interval": 10,
+        "ping_timeout": timeout,
+        "open_timeout": timeout,
+        "close_timeout": 1,
+        "max_queue": 1024,
+        "logger": frame_log,
+    }
+
 
 POLL = 0.1
 """Seconds between two looks at whether to stop, or whether a subscription is silent."""
@@ -151,14 +164,7 @@ class _Connection(StockDataStream):
             raw_data=True,
             feed=DataFeed(feed),
             url_override=url,
-            websocket_params={
-                "ping_interval": 10,
-                "ping_timeout": timeout,
-                "open_timeout": timeout,
-                "close_timeout": 1,
-                "max_queue": 1024,
-                "logger": frame_log,
-            },
+            websocket_params=connection_options(timeout),
         )
         self._reconnect_min_backoff = reconnect
         self._mask = credentials.mask

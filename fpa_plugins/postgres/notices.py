@@ -1,4 +1,4 @@
-"""Hear what other processes commit: the server's NOTIFY, sent in the transaction of each batch, and a thread that listens."""
+"""Notices of what other processes commit: the server's NOTIFY, sent in the transaction of each batch, and a thread that listens."""
 
 from __future__ import annotations
 

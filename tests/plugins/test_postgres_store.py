@@ -57,7 +57,7 @@ def schemas(postgres_server: Server) -> Iterator[Schemas]:
 
 @pytest.fixture(scope="class")
 def connections() -> Iterator[None]:
-    """Let stores hand on their connections."""
+    """Keep the connections of closed stores for the next ones."""
     with connections_kept():
         yield
 
