@@ -10,27 +10,24 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from attrs import frozen
 
 from fpa_core.arrow import columns
-from fpa_core.arrow.batches import concat, equal_rows, to_scaled
+from fpa_core.arrow.batches import to_scaled
 from fpa_core.engine import catalog
 from fpa_core.engine.catalog import SegmentInfo
 from fpa_core.engine.rows import Range
 from fpa_core.engine.scan import hot_batches
-from fpa_core.engine.segment_rows import opened, rows_of
-from fpa_core.engine.segment_writer import PendingSegment, write_segments
-from fpa_core.engine.sorting import Mask, Numbers
+from fpa_core.engine.segment_writer import write_segments
+from fpa_core.engine.subject_rows import SubjectRows, in_order, joined, read_segments
 from fpa_core.engine.tables import Database, Writer
 from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import Kind
 from fpa_core.numbers import MIN_NS
 from fpa_core.protocols import Query, Sealed
 
-__all__ = ["SubjectRows", "read_segments", "replace_segments", "seal"]
+__all__ = ["replace_segments", "seal"]
 
 ROWS_AT_ONCE = 131_072
 """Hot rows sealed in one step."""
@@ -85,47 +82,6 @@ def _steps(wanted: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
         yield some
 
 
-@frozen(eq=False)
-class SubjectRows:
-    """Rows of one subject, with the batch, place of arrival and restoring batch (below 0 for none) of each."""
-
-    rows: pa.RecordBatch
-    batches: Numbers
-    places: Numbers
-    since: Numbers
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    @property
-    def times(self) -> Numbers:
-        """The time of each row."""
-        return columns.times_as_ns(self.rows.column("timestamp")).to_numpy()  # type: ignore[no-any-return]
-
-    def part(self, start: int, end: int) -> SubjectRows:
-        """Return the rows from *start* to *end*."""
-        return SubjectRows(
-            self.rows.slice(start, end - start), self.batches[start:end], self.places[start:end], self.since[start:end]
-        )
-
-    def only(self, chosen: Mask) -> SubjectRows:
-        """Return some of the rows."""
-        return SubjectRows(
-            self.rows.filter(pa.array(chosen)), self.batches[chosen], self.places[chosen], self.since[chosen]
-        )
-
-    def pending(self, kind: Kind, subject: str) -> PendingSegment:
-        """Return them on their way into segments."""
-        return PendingSegment(kind, subject, self.rows, self.batches, self.places, self.since)
-
-    def equals(self, kind: Kind, other: SubjectRows) -> bool:
-        """Return whether another one holds the same."""
-        return equal_rows(kind, self.rows, other.rows) and all(
-            np.array_equal(one, two)
-            for one, two in ((self.batches, other.batches), (self.places, other.places), (self.since, other.since))
-        )
-
-
 def _seal_step(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[Sealed, bool]:
     """Seal hot rows of subjects, the first ones if they are many; return also whether there are more."""
     hot, more = _hot_rows(tables, kind, subjects)
@@ -136,7 +92,7 @@ def _seal_step(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[Sea
     read = read_segments(tables, [info for infos in inside for info in infos])
     whole = {
         # What is folded in is rewritten as a whole.
-        name: _in_order(kind, [rows, *(read[info.id] for info in infos)])
+        name: in_order(kind, [rows, *(read[info.id] for info in infos)])
         for (name, rows), infos in zip(hot.items(), inside, strict=True)
     }
     segments = replace_segments(tables, kind, [info for infos in inside for info in infos], whole)
@@ -165,7 +121,7 @@ def _hot_rows(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[dict
     for batch in batches:
         for name, rows in _by_subject(kind, batch):
             found.setdefault(name, []).append(rows)
-    return {name: _joined(kind, parts) for name, parts in found.items()}, more
+    return {name: joined(kind, parts) for name, parts in found.items()}, more
 
 
 _ADDED = ("batch", "seq", "since")
@@ -189,50 +145,8 @@ def _by_subject(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str, Subjec
         start = end
 
 
-def _joined(kind: Kind, parts: Sequence[SubjectRows]) -> SubjectRows:
-    """Return rows of one subject, one part after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    batches, places, since = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("batches", "places", "since")
-    )
-    return SubjectRows(concat(kind, [part.rows for part in parts]), batches, places, since)
-
-
 def _last_time(batch: pa.RecordBatch) -> int:
     return int(columns.times_as_ns(batch.column("timestamp"))[-1].as_py())
-
-
-def read_segments(tables: Writer, infos: Sequence[SegmentInfo]) -> dict[int, SubjectRows]:
-    """Return the rows of segments by the segments' ids."""
-    found: dict[int, SubjectRows] = {}
-    for start in range(0, len(infos), _READ_AT_ONCE):
-        some = infos[start : start + _READ_AT_ONCE]
-        contents = tables.segments.contents([info.id for info in some])
-        for info in some:
-            segment = opened(info, contents.get(info.id))
-            since = segment.since()
-            found[info.id] = SubjectRows(
-                rows_of(info, segment, scaled=True),
-                segment.integers("batch"),
-                segment.places(),
-                np.full(segment.rows, -1) if since is None else since,
-            )
-    return found
-
-
-_READ_AT_ONCE = 64
-
-
-def _in_order(kind: Kind, parts: Sequence[SubjectRows]) -> SubjectRows:
-    """Return rows of one subject by time, and at one time by arrival."""
-    whole = _joined(kind, parts)
-    times = whole.times
-    order = np.lexsort([whole.places, times])
-    if (order[1:] > order[:-1]).all():
-        return whole
-    rows = whole.rows.take(pa.array(order))
-    return SubjectRows(rows, whole.batches[order], whole.places[order], whole.since[order])
 
 
 def replace_segments(tables: Writer, kind: Kind, infos: Sequence[SegmentInfo], whole: Mapping[str, SubjectRows]) -> int:
@@ -262,7 +176,7 @@ def _merge_neighbours(database: Database, kind: Kind, group: list[SegmentInfo]) 
     with database.writer(f"seal {kind.name}") as tables:
         span = Range((subject,), group[0].first_ns, group[-1].last_ns)
         if list(tables.segments.meeting(kind, [span])[0]) == group:
-            whole = _in_order(kind, list(read_segments(tables, group).values()))
+            whole = in_order(kind, list(read_segments(tables, group).values()))
             replace_segments(tables, kind, group, {subject: whole})
 
 

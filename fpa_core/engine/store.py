@@ -150,6 +150,8 @@ class EngineStore:
 
     def history(self, kind: Kind, key: Mapping[str, Any]) -> Sequence[StoredVersion]:
         """Return every version of the record with a key, in the order in which they became known."""
+        from fpa_core.engine.history import history_at
+
         check_values(key)
         shape = shape_of(kind)
         place = tuple(plain_value(kind, name, key[name]) for name in shape.key)
@@ -174,7 +176,7 @@ class EngineStore:
                         *((row[-2], when(row[-2]), row[-1]) if len(row) > len(shape.columns) else ()),
                     ),
                 )
-                for row in (*tables.rows.history_at(kind, [place]), *tables.rows.at(kind, [place]))
+                for row in (*history_at(tables, kind, [place]), *tables.rows.at(kind, [place]))
             ]
         # Of versions of one batch, those that were retired came before the one that stands.
         return [version for _, version in sorted(versions, key=lambda each: each[0])]

@@ -122,7 +122,7 @@ def test_failed_verification_changes_nothing(store: DataStore, monkeypatch: pyte
     rows = [Quote("A", Instant(ts), 1, 2) for ts in range(10)]
     store.save(rows)
     with monkeypatch.context() as patch:
-        patch.setattr(compaction, "equal_rows", lambda *_: False)
+        patch.setattr(subject_rows, "equal_rows", lambda *_: False)
         with pytest.raises(CorruptionError, match="does not hold what was written"):
             store.seal()
     assert (10, rows) == (figures(store).hot, store.get_quotes())

@@ -1,0 +1,129 @@
+"""Retired segments that return as a whole: an undo writes them as segments again if no other row is in their way, and nothing has to be decided for single rows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from fpa_core.engine.catalog import RetiredSegment
+from fpa_core.engine.compaction import replace_segments
+from fpa_core.engine.retirement import add_history
+from fpa_core.engine.rows import Key, Range, shape_of
+from fpa_core.engine.subject_rows import SubjectRows, joined, read_segments
+from fpa_core.engine.tables import Writer
+from fpa_core.kinds import Kind
+from fpa_core.protocols import Query
+
+__all__ = ["SealedRestoration"]
+
+SEGMENTS_AT_ONCE = 8
+"""Segments that are held decoded to be written together."""
+
+
+class SealedRestoration:
+    """Brings retired segments of one kind back, in the name of the batch *by*; which batches count is settled by then.
+
+    :ivar restored: how many rows have returned.
+    """
+
+    def __init__(self, tables: Writer, kind: Kind, by: int) -> None:
+        self._tables = tables
+        self._kind = kind
+        self._by = by
+        self._undone: dict[int, int | None] = {}
+        self._pending: list[tuple[RetiredSegment, SubjectRows]] = []
+        self.restored = 0
+
+    def restore(self, infos: Sequence[RetiredSegment]) -> list[RetiredSegment]:
+        """Restore segments that an undone batch retired, which come by subject and last time; return those whose rows are to be looked at one by one."""
+        left = []
+        for info in infos:
+            if any(one.subject == info.subject and one.last_ns >= info.first_ns for one, _ in self._pending):
+                self._write()
+            rows = read_segments(self._tables, [info])[info.id]
+            undos = self._undos_of(rows)
+            if info.reason not in _TAKEN_AWAY or len(undos) > 1:
+                left.append(info)
+            elif (undo := undos.pop()) is not None:
+                # As long as its own batch does not count it stays away, and is left to the undo of that.
+                if undo != self._by:
+                    add_history(self._tables, self._kind, info.subject, rows.restored(self._by), undo, "undone")
+            elif not self._is_free(info) or (_has_ids(self._kind, rows) and self._past_of(info)):
+                left.append(info)
+            else:
+                self._pending.append((info, rows.restored(self._by)))
+                if len(self._pending) == SEGMENTS_AT_ONCE:
+                    self._write()
+        self._write()
+        return left
+
+    def keys_with_past(self) -> Iterator[list[Key]]:
+        """Yield the keys of rows with an id that the batch *by* has taken away with a segment, and that may have had another version before."""
+        for info in self._tables.retired.retired_by(self._kind, self._by):
+            past = self._past_of(info)
+            if past:
+                rows = read_segments(self._tables, [info])[info.id]
+                keys = [(info.subject, ts_ns) for ts_ns in np.unique(rows.times).tolist()]
+                if _has_ids(self._kind, rows) and (found := [key for key in keys if key in past]):
+                    yield found
+
+    def _write(self) -> None:
+        """Write what returns as segments."""
+        by_subject: dict[str, list[SubjectRows]] = {}
+        for info, rows in self._pending:
+            by_subject.setdefault(info.subject, []).append(rows)
+        whole = {subject: joined(self._kind, parts) for subject, parts in by_subject.items()}
+        if whole:
+            replace_segments(self._tables, self._kind, [], whole)
+        self.restored += sum(map(len, whole.values()))
+        self._pending.clear()
+
+    def _undos_of(self, rows: SubjectRows) -> set[int | None]:
+        """Return the undos because of which rows stay away; None is among them if there are rows whose batches count."""
+        changes = np.flatnonzero((np.diff(rows.batches) != 0) | (np.diff(rows.since) != 0)) + 1
+        runs = [0, *changes.tolist()]
+        pairs = set(zip(rows.batches[runs].tolist(), rows.since[runs].tolist(), strict=True))
+        return {self._undo_of(batch) or (self._undo_of(since) if since >= 0 else None) for batch, since in pairs}
+
+    def _undo_of(self, batch: int) -> int | None:
+        if batch not in self._undone:
+            self._undone[batch] = self._tables.batches.undone([batch]).get(batch)
+        return self._undone[batch]
+
+    def _is_free(self, info: RetiredSegment) -> bool:
+        """Return whether no rows are in the time of a segment."""
+        span = Range((info.subject,), info.first_ns, info.last_ns)
+        return (
+            self._tables.rows.spans(self._kind, [span]) == [None]
+            and not self._tables.segments.meeting(self._kind, [span])[0]
+        )
+
+    def _past_of(self, info: RetiredSegment) -> set[Key]:
+        """Return the keys in the time of a segment at which the rest of the history may have a say in what stands."""
+        width = len(shape_of(self._kind).key)
+        within = Query(self._kind, (info.subject,), info.first_ns, info.last_ns + 1)
+        with contextlib.closing(self._tables.rows.history(within)) as pages:
+            keys = {row[:width] for page in pages for row in page}
+        span = Range((info.subject,), info.first_ns, info.last_ns)
+        for other in self._tables.retired.meeting(self._kind, [span])[0]:
+            if other.id != info.id and self._has_a_say(other):
+                times = read_segments(self._tables, [other])[other.id].times
+                inside = times[(times >= info.first_ns) & (times <= info.last_ns)]
+                keys.update((info.subject, ts_ns) for ts_ns in np.unique(inside).tolist())
+        return keys
+
+    def _has_a_say(self, info: RetiredSegment) -> bool:
+        """Return whether rows of a segment may return, or are deletions that count."""
+        if self._undo_of(info.retired_by) is None:
+            return info.reason in {"deleted", "outdated"}
+        return info.first_batch != info.last_batch or self._undo_of(info.first_batch) is None
+
+
+_TAKEN_AWAY = frozenset({"deleted", "undone"})
+
+
+def _has_ids(kind: Kind, rows: SubjectRows) -> bool:
+    names = [kind.by_field[name].name for name in kind.venue_id[-1:]]
+    return any(rows.rows.column(name).null_count < len(rows) for name in names)
