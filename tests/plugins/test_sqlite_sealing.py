@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpa_core.arrow.conversion import from_values, to_table
-from fpa_core.engine import catalog, compaction, multisets, segment_rows
+from fpa_core.engine import catalog, compaction, multisets, segment_rows, subject_rows
 from fpa_core.engine.segment_cache import CachedSegment, SegmentCache
 from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import QUOTES, TRADES
