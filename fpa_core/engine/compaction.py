@@ -7,7 +7,7 @@ writers get their turn between steps.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 import pyarrow as pa
@@ -90,11 +90,11 @@ def _seal_step(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[Sea
     ranges = [Range((name,), int(rows.times[0]), int(rows.times[-1])) for name, rows in hot.items()]
     inside = tables.segments.meeting(kind, ranges)
     read = read_segments(tables, [info for infos in inside for info in infos])
-    whole = {
+    whole = [
         # What is folded in is rewritten as a whole.
-        name: in_order(kind, [rows, *(read[info.id] for info in infos)])
+        (name, in_order(kind, [rows, *(read[info.id] for info in infos)]))
         for (name, rows), infos in zip(hot.items(), inside, strict=True)
-    }
+    ]
     segments = replace_segments(tables, kind, [info for infos in inside for info in infos], whole)
     sealed = sum(map(len, hot.values()))
     if (deleted := tables.rows.delete_ranges(kind, ranges)) != sealed:
@@ -149,17 +149,20 @@ def _last_time(batch: pa.RecordBatch) -> int:
     return int(columns.times_as_ns(batch.column("timestamp"))[-1].as_py())
 
 
-def replace_segments(tables: Writer, kind: Kind, infos: Sequence[SegmentInfo], whole: Mapping[str, SubjectRows]) -> int:
-    """Write rows of subjects in the place of segments, and read them back; return how many segments they make.
+def replace_segments(
+    tables: Writer, kind: Kind, infos: Sequence[SegmentInfo], whole: Sequence[tuple[str, SubjectRows]]
+) -> int:
+    """Write rows in the place of segments, and read them back; return how many segments they make.
 
+    :param whole: rows, each with their subject; those of one subject do not overlap in time.
     :raises CorruptionError: when what is read is not what was written; nothing is sealed then.
     """
     tables.segments.remove([info.id for info in infos])
-    write_segments(tables, [rows.pending(kind, subject) for subject, rows in whole.items()])
-    ranges = [Range((subject,), int(rows.times[0]), int(rows.times[-1])) for subject, rows in whole.items()]
+    write_segments(tables, [rows.pending(kind, subject) for subject, rows in whole])
+    ranges = [Range((subject,), int(rows.times[0]), int(rows.times[-1])) for subject, rows in whole]
     written = tables.segments.meeting(kind, ranges)
     read = read_segments(tables, [info for made in written for info in made])
-    for (subject, rows), made in zip(whole.items(), written, strict=True):
+    for (subject, rows), made in zip(whole, written, strict=True):
         start = 0
         for info in made:
             if not read[info.id].equals(kind, rows.part(start, start + info.rows)):
@@ -177,7 +180,7 @@ def _merge_neighbours(database: Database, kind: Kind, group: list[SegmentInfo]) 
         span = Range((subject,), group[0].first_ns, group[-1].last_ns)
         if list(tables.segments.meeting(kind, [span])[0]) == group:
             whole = in_order(kind, list(read_segments(tables, group).values()))
-            replace_segments(tables, kind, group, {subject: whole})
+            replace_segments(tables, kind, group, [(subject, whole)])
 
 
 def _small_neighbours(infos: Sequence[SegmentInfo]) -> Iterator[list[SegmentInfo]]:

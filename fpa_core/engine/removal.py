@@ -71,7 +71,7 @@ def _remove_sealed(tables: Writer, query: Query, brought: Counter[int]) -> int:
             gone = _within(rows.times, start_ns, end_ns)
             _count(brought, rows.batches[gone & (rows.since < 0)])
             if gone.any():
-                left = {} if gone.all() else {info.subject: rows.only(~gone)}
+                left = [] if gone.all() else [(info.subject, rows.only(~gone))]
                 replace_segments(tables, query.kind, [info], left)
             removed += int(gone.sum())
     return removed

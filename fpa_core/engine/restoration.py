@@ -11,7 +11,7 @@ from fpa_core.engine.catalog import RetiredSegment
 from fpa_core.engine.compaction import replace_segments
 from fpa_core.engine.retirement import add_history
 from fpa_core.engine.rows import Key, Range, shape_of
-from fpa_core.engine.subject_rows import SubjectRows, joined, read_segments
+from fpa_core.engine.subject_rows import SubjectRows, read_segments
 from fpa_core.engine.tables import Writer
 from fpa_core.kinds import Kind
 from fpa_core.protocols import Query
@@ -50,7 +50,7 @@ class SealedRestoration:
                 # As long as its own batch does not count it stays away, and is left to the undo of that.
                 if undo != self._by:
                     add_history(self._tables, self._kind, info.subject, rows.restored(self._by), undo, "undone")
-            elif not self._is_free(info) or (_has_ids(self._kind, rows) and self._past_of(info)):
+            elif not self._is_free(info) or (_has_ids(self._kind, rows) and self._past_of(info, rows)):
                 left.append(info)
             else:
                 self._pending.append((info, rows.restored(self._by)))
@@ -71,13 +71,10 @@ class SealedRestoration:
 
     def _write(self) -> None:
         """Write what returns as segments."""
-        by_subject: dict[str, list[SubjectRows]] = {}
-        for info, rows in self._pending:
-            by_subject.setdefault(info.subject, []).append(rows)
-        whole = {subject: joined(self._kind, parts) for subject, parts in by_subject.items()}
+        whole = [(info.subject, rows) for info, rows in self._pending]
         if whole:
             replace_segments(self._tables, self._kind, [], whole)
-        self.restored += sum(map(len, whole.values()))
+        self.restored += sum(len(rows) for _, rows in whole)
         self._pending.clear()
 
     def _undos_of(self, rows: SubjectRows) -> set[int | None]:
@@ -100,8 +97,11 @@ class SealedRestoration:
             and not self._tables.segments.meeting(self._kind, [span])[0]
         )
 
-    def _past_of(self, info: RetiredSegment) -> set[Key]:
-        """Return the keys in the time of a segment at which the rest of the history may have a say in what stands."""
+    def _past_of(self, info: RetiredSegment, rows: SubjectRows | None = None) -> set[Key]:
+        """Return the keys in the time of a segment at which the rest of the history may have a say in what stands.
+
+        :param rows: those of the segment, if they are to return: whoever has the same ones, from before they were last restored, has nothing to add.
+        """
         width = len(shape_of(self._kind).key)
         within = Query(self._kind, (info.subject,), info.first_ns, info.last_ns + 1)
         with contextlib.closing(self._tables.rows.history(within)) as pages:
@@ -109,7 +109,14 @@ class SealedRestoration:
         span = Range((info.subject,), info.first_ns, info.last_ns)
         for other in self._tables.retired.meeting(self._kind, [span])[0]:
             if other.id != info.id and self._has_a_say(other):
-                times = read_segments(self._tables, [other])[other.id].times
+                others = read_segments(self._tables, [other])[other.id]
+                if (
+                    rows is not None
+                    and other.reason == info.reason
+                    and others.restored(self._by).equals(self._kind, rows.restored(self._by))
+                ):
+                    continue
+                times = others.times
                 inside = times[(times >= info.first_ns) & (times <= info.last_ns)]
                 keys.update((info.subject, ts_ns) for ts_ns in np.unique(inside).tolist())
         return keys

@@ -82,7 +82,7 @@ def _retire(
         tables.retired.retire([info.id for info in whole], by=retired[0], reason=retired[1])
         for info, mask in parts:
             rows = decoded(info, opened(info, contents[info.id]))
-            replace_segments(tables, info.kind, [info], {info.subject: rows.only(~mask)})
+            replace_segments(tables, info.kind, [info], [(info.subject, rows.only(~mask))])
             add_history(tables, info.kind, info.subject, rows.only(mask), *retired)
         count += sum(info.rows for info in whole) + sum(int(mask.sum()) for _, mask in parts)
     return count
