@@ -38,7 +38,7 @@ class SqlRetired:
         if known is not None:
             where += " AND t.first_batch <= ? AND t.retired_by > ?"
             parameters += [known, known]
-        order = "t.subject DESC, t.last_ns DESC" if query.reverse else "t.subject, t.last_ns"
+        order = "t.subject DESC, t.last_ns DESC, t.id DESC" if query.reverse else "t.subject, t.last_ns, t.id"
         sql = f"SELECT {_COLUMNS} FROM retired_segments t WHERE {where} ORDER BY {order}"
         with contextlib.closing(self._session.stream(sql, parameters, size=64)) as pages:
             for page in pages:
@@ -51,7 +51,7 @@ class SqlRetired:
             head, parameters = self._session.wanted(range_rows(ranges))
             sql = (
                 f"{head}SELECT w.n, {_COLUMNS} FROM wanted w CROSS JOIN retired_segments t "
-                "WHERE t.kind = ? AND t.subject = w.a AND t.last_ns >= w.x AND t.first_ns <= w.y ORDER BY w.n, t.last_ns"
+                "WHERE t.kind = ? AND t.subject = w.a AND t.last_ns >= w.x AND t.first_ns <= w.y ORDER BY w.n, t.last_ns, t.id"
             )
             for row in self._session.query(sql, [*parameters, kind.name]):
                 found[row[0]].append(_info(row[1:]))
@@ -61,7 +61,7 @@ class SqlRetired:
         """Return the segments that a batch or its children retired."""
         sql = (
             f"SELECT {_COLUMNS} FROM retired_segments t WHERE t.kind = ? AND t.retired_by IN {FAMILY} "
-            "ORDER BY t.subject, t.last_ns"
+            "ORDER BY t.subject, t.last_ns, t.id"
         )
         return [_info(row) for row in self._session.query(sql, [kind.name, batch, batch])]
 
