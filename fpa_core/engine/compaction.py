@@ -27,7 +27,7 @@ from fpa_core.kinds import Kind
 from fpa_core.numbers import MIN_NS
 from fpa_core.protocols import Query, Sealed
 
-__all__ = ["replace_segments", "seal"]
+__all__ = ["ADDED", "by_subject", "replace_segments", "seal"]
 
 ROWS_AT_ONCE = 131_072
 """Hot rows sealed in one step."""
@@ -105,7 +105,7 @@ def _seal_step(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[Sea
 def _hot_rows(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[dict[str, SubjectRows], bool]:
     """Return hot rows by subject, and whether there are more; a time is taken as a whole."""
     query = Query(kind, tuple(subjects), limit=ROWS_AT_ONCE + 1)
-    batches = list(hot_batches(tables, query, None, catalog.SEGMENT_ROWS, _ADDED))
+    batches = list(hot_batches(tables, query, None, catalog.SEGMENT_ROWS, ADDED))
     if not batches:
         return {}, False
     if more := sum(batch.num_rows for batch in batches) > ROWS_AT_ONCE:
@@ -116,26 +116,27 @@ def _hot_rows(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[dict
         if first_ns is not None and first_ns[0] < last_ns:
             until = Query(kind, (name,), end_ns=last_ns)
         parts = [Query(kind, before)] if before else []
-        batches = [one for part in (*parts, until) for one in hot_batches(tables, part, None, ROWS_AT_ONCE, _ADDED)]
+        batches = [one for part in (*parts, until) for one in hot_batches(tables, part, None, ROWS_AT_ONCE, ADDED)]
     found: dict[str, list[SubjectRows]] = {}
     for batch in batches:
-        for name, rows in _by_subject(kind, batch):
+        for name, rows in by_subject(kind, batch):
             found.setdefault(name, []).append(rows)
     return {name: joined(kind, parts) for name, parts in found.items()}, more
 
 
-_ADDED = ("batch", "seq", "since")
+ADDED = ("batch", "seq", "since")
+"""What is asked for with hot rows, besides the columns of their kind."""
 
 
-def _by_subject(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str, SubjectRows]]:
-    """Yield the rows of each subject; they come in the order of subjects."""
+def by_subject(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str, SubjectRows]]:
+    """Yield the rows of each subject; they come in the order of subjects, with the columns :data:`ADDED` after those of their kind."""
     names = [column.name for column in kind.columns]
     whole = to_scaled(kind, batch.select(names))
     # One subject with numbers too long for integers must not keep the others from being kept as such.
     as_one = not any(
         kind.by_name[field.name].type == "decimal" and columns.scale_of(field) is None for field in whole.schema
     )
-    added = [batch.column(name).fill_null(-1).to_numpy(zero_copy_only=False) for name in _ADDED]
+    added = [batch.column(name).fill_null(-1).to_numpy(zero_copy_only=False) for name in ADDED]
     runs = pc.run_end_encode(batch.column(kind.by_field[kind.subject].name))
     start = 0
     for subject, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):

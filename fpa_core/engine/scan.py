@@ -29,7 +29,7 @@ from fpa_core.numbers import MAX_NS
 from fpa_core.protocols import Query
 from fpa_core.segments.reader import Segment
 
-__all__ = ["count", "count_sealed", "hot_batches", "scan", "sealed_infos"]
+__all__ = ["count", "count_sealed", "hot_batches", "record_batch", "scan", "sealed_infos"]
 
 
 def scan(
@@ -349,11 +349,11 @@ def hot_batches(
     asked = [*(column.field for column in wanted), *extra]
     with contextlib.closing(tables.rows.select(query, asked, known=known, size=rows)) as found:
         for some in found:
-            yield _record_batch(query.kind, wanted, some, extra)
+            yield record_batch(query.kind, wanted, some, extra)
 
 
-def _record_batch(kind: Kind, wanted: Sequence[Column], rows: Sequence[Row], extra: Sequence[str]) -> pa.RecordBatch:
-    """Return rows as Arrow; decimals stay the canonical texts they are (see :mod:`fpa_core.arrow.columns`)."""
+def record_batch(kind: Kind, wanted: Sequence[Column], rows: Sequence[Row], extra: Sequence[str]) -> pa.RecordBatch:
+    """Return rows as Arrow: columns of their kind, then further ones of integers; decimals stay the canonical texts they are (see :mod:`fpa_core.arrow.columns`)."""
     try:
         return _built(wanted, rows, extra)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):

@@ -74,7 +74,7 @@ class EngineStore:
             self.database.close()
 
     def seal(self, kind: Kind, *, subject: str | None = None, least: int = 1) -> Sealed:
-        """Move hot rows of quotes and trades into segments, and merge small segments."""
+        """Move hot rows of quotes and trades into segments, and merge small segments; if even single rows are asked for, seal their history as well."""
         check_values({"symbol": subject})
         if not isinstance(least, int):
             raise DataError(f"least: a number of rows is needed, not {least!r}", field="least", value=least)
@@ -83,10 +83,18 @@ class EngineStore:
         from fpa_core.engine import compaction
 
         done = compaction.seal(self.database, kind, subject=subject, least=least)
+        if least <= 1:  # looking for history to seal may take long: not each time that a store is closed
+            done += Sealed(history=self.seal_history(kind, subject))
         # The steps are transactions of their own, and change nothing that is read: the act as a whole is recorded.
-        if done.rows:
+        if done.rows or done.history:
             self.record_act("seal", {"kind": kind.name, "symbol": subject, **asdict(done)})
         return done
+
+    def seal_history(self, kind: Kind, subject: str | None = None) -> int:
+        """Seal rows of the history of quotes and trades; return how many they were."""
+        from fpa_core.engine import history_sealing
+
+        return history_sealing.seal_history(self.database, kind, subject=subject)
 
     def record_act(self, action: str, details: Mapping[str, Any]) -> AuditEntry:
         """Add the entry of an act of maintenance to the audit log, and return it."""

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 from attrs import frozen
 
 from fpa_core.engine.catalog import RetiredSegment, SegmentInfo
-from fpa_core.engine.rows import Key, Range, Row
+from fpa_core.engine.rows import Key, Range, Retirement, Row
 from fpa_core.exceptions import DatabaseError
 from fpa_core.kinds import Kind
 from fpa_core.protocols import (
@@ -134,6 +134,14 @@ class RowReader(Protocol):
         """Yield the history that a batch or its children retired: rows as in :meth:`history_at`, by key, ``seq``, and when they became known."""
         ...
 
+    def retirements(self, kind: Kind, least: int) -> Sequence[Retirement]:
+        """Return the retirements of a multiset with at least *least* single rows, by subject, batch and reason. It may read all of the history."""
+        ...
+
+    def of_retirement(self, kind: Kind, one: Retirement, limit: int) -> Sequence[Row]:
+        """Return the first *limit* rows of a retirement by key, ``seq``, and when they became known: whole rows, without batch and reason."""
+        ...
+
 
 class RowWriter(RowReader, Protocol):
     """The hot rows and their history, within a write transaction."""
@@ -164,6 +172,10 @@ class RowWriter(RowReader, Protocol):
 
     def delete(self, query: Query) -> int:
         """Remove the rows that *query* selects by subject, time and value for good; return how many they were."""
+        ...
+
+    def delete_retirement(self, kind: Kind, one: Retirement, last_ns: int) -> int:
+        """Remove the rows of a retirement up to a time, since they are sealed now; return how many they were."""
         ...
 
     def delete_history(self, query: Query) -> int:

@@ -24,7 +24,7 @@ from attrs import evolve, field, frozen
 
 from fpa_core.engine.catalog import RetiredSegment, SegmentInfo
 from fpa_core.engine.coverage import coverage_order
-from fpa_core.engine.rows import Key, Range, Row, Shape, plain_value, shape_of
+from fpa_core.engine.rows import Key, Range, Retirement, Row, Shape, plain_value, shape_of
 from fpa_core.engine.tables import Reader, Sought, Writer, unsupported
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_core.kinds import KINDS, Kind
@@ -190,6 +190,20 @@ class _Rows(_Part):
         if rows := [row for row in _all(kind, self._state.history) if row[-2] in family]:
             yield sorted(rows, key=_values(shape_of(kind), shape_of(kind).row_key))
 
+    def retirements(self, kind: Kind, least: int) -> Sequence[Retirement]:
+        counts = Counter(Retirement(row[0], *row[-2:]) for row in _all(kind, self._state.history))
+        return sorted(one for one, rows in counts.items() if rows >= least)
+
+    def of_retirement(self, kind: Kind, one: Retirement, limit: int) -> Sequence[Row]:
+        rows = [row[:-2] for row in self._of(kind, one)]
+        since = len(shape_of(kind).columns) - 1
+        order = _values(shape_of(kind), shape_of(kind).row_key)
+        return sorted(rows, key=lambda row: (*order(row), row[since] or row[since - 1]))[:limit]
+
+    def _of(self, kind: Kind, one: Retirement) -> list[Row]:
+        shelf = self._state.history.get(kind.name, {}).get(one.subject, ())
+        return [row for row in shelf if row[-2:] == (one.retired_by, one.reason)]
+
     def insert(self, kind: Kind, rows: Iterable[Row]) -> None:
         shape, rows = shape_of(kind), list(rows)
         there = self.at(kind, {row[: len(shape.key)] for row in rows})
@@ -235,6 +249,10 @@ class _Rows(_Part):
 
     def delete(self, query: Query) -> int:
         return self._remove(query.kind, self._stored("live", query))
+
+    def delete_retirement(self, kind: Kind, one: Retirement, last_ns: int) -> int:
+        time = shape_of(kind).place("ts_ns")
+        return self._remove(kind, [row for row in self._of(kind, one) if row[time] <= last_ns], "history")
 
     def delete_history(self, query: Query) -> int:
         return self._remove(query.kind, self._stored("history", query), "history")

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpa_core.arrow.conversion import to_table
-from fpa_core.engine import catalog, restoration, retirement
+from fpa_core.engine import catalog, history_sealing, restoration, retirement
 from fpa_core.engine.audit_log import AuditTrail, append
 from fpa_core.engine.catalog import RetiredSegment
 from fpa_core.engine.removal import RETENTION, remove
@@ -304,6 +304,75 @@ def test_any_time_of_knowledge_is_read_in_any_way(
             assert times == {ts for ts in times if any(first <= ts <= last for first, last in ranges)}
             by_batch = sealed.select(Quote, batch=1, as_known_at=batch.recorded_ns).to_list()
             assert plain.select(Quote, batch=1, as_known_at=other.recorded_ns).to_list() == by_batch
+
+
+def test_the_history_is_sealed(store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Single rows of the history become retired segments, by the batch that retired them and the reason; those that are few stay as they are."""
+    monkeypatch.setattr(catalog, "LEAST_ROWS", 100)
+    first = store.save(quotes([*range(25), 24], bid=3)).batch
+    store.save([evolve(one, symbol="B") for one in quotes(range(9))])
+    store.save(quotes(range(2), bid=4))
+    undone = store.undo(first).batch
+    deleted = store.delete(store.select(Quote)).batch
+    assert 37 == Layout(store).history
+    at = [batch.recorded_ns for batch in store.batches()]
+    known = [store.select(Quote, as_known_at=when).to_list() for when in at]
+    monkeypatch.setattr(catalog, "LEAST_ROWS", 3)
+    assert 35 == store.seal().history
+    layout = Layout(store)
+    assert {(undone, 26), (deleted, 9)} == {
+        (by, sum(rows for one, rows in layout.rows_retired if one == by)) for by, _ in layout.rows_retired
+    }
+    assert (2, 0, []) == (layout.history, layout.hot, layout.sealed)
+    assert known == [store.select(Quote, as_known_at=when).to_list() for when in at]
+    assert 0 == store.seal().history
+    assert [] == store.get_quotes()
+    for batch in (deleted, undone):
+        store.undo(batch)
+    assert sorted(map(repr, known[2])) == sorted(map(repr, store.select(Quote)))
+
+
+def test_many_rows_are_sealed_in_steps(store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long history is sealed in several transactions; a time with more rows than one of them takes is sealed as a whole."""
+    monkeypatch.setattr(history_sealing, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(catalog, "LEAST_ROWS", 100)
+    rows = quotes([*range(7), *[9] * 13, *range(10, 16)])
+    undone = store.undo(store.save(rows).batch).batch
+    monkeypatch.setattr(catalog, "LEAST_ROWS", 3)
+    assert len(rows) - 1 <= store.seal().history <= len(rows)
+    store.undo(undone)
+    assert rows == store.get_quotes("A")
+
+
+def test_corrections_are_sealed(store: DataStore) -> None:
+    """Trades that corrections replaced are sealed history; they are found again when an old version arrives, or the corrections are undone."""
+    rows, corrections = trades(range(20)), trades(range(20), price=2)
+    bulk(store, rows)
+    second = bulk(store, corrections)
+    assert 20 == store.seal().history
+    assert [(second, 10)] * 2 == Layout(store, TRADES).rows_retired
+    receipt = store.save(rows)
+    assert (0, 20) == (receipt.revised, receipt.duplicate)
+    assert corrections == store.get_trades("A")
+    versions = store.backend.history(TRADES, {"symbol": "A", "ts_ns": 3})
+    assert [("1", "revised"), ("2", None)] == [(one.values[2], one.reason) for one in versions]
+    undone = store.undo(second).batch
+    assert rows == store.get_trades("A")
+    store.seal()
+    store.undo(undone)
+    assert corrections == store.get_trades("A")
+
+
+def test_sealing_the_history_is_verified(store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a sealed history is not read back as it was, it stays in single rows."""
+    monkeypatch.setattr(catalog, "LEAST_ROWS", 100)
+    store.undo(store.save(quotes(range(20))).batch)
+    monkeypatch.setattr(catalog, "LEAST_ROWS", 3)
+    with monkeypatch.context() as patch:
+        patch.setattr("fpa_core.engine.subject_rows.equal_rows", lambda *_: False)
+        with pytest.raises(CorruptionError, match="does not hold what was written to it"):
+            store.seal()
+    assert (20, []) == (Layout(store).history, Layout(store).rows_retired)
 
 
 def test_a_published_copy_hears_of_sealed_rows_that_went(store: DataStore) -> None:
