@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -108,6 +108,12 @@ class MultisetWriter:
     def flush(self, kind: Kind | None = None) -> None:
         """Write what waits to fill segments."""
         self._buffer.flush(kind)
+
+    def forget_crowds(self, kind: Kind, records: Sequence[Any]) -> None:
+        """Look again at the times of *records*, of which some were inserted past this writer."""
+        if crowds := self._crowds.get(kind):
+            for record in records:
+                crowds.pop((getattr(record, kind.subject), record.ts_ns), None)
 
     def settle(self, kind: Kind | None = None) -> None:
         """Write what waits to fill segments, and forget what is known of stored rows, since they are about to change."""

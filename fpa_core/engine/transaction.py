@@ -151,6 +151,8 @@ class Transaction:
         self._multisets.flush()
         others = self._appender.append(self._tables, kind, records, self.batch_id)
         appended = WriteCounts(inserted=len(records) - len(others))
+        if appended.inserted:
+            self._multisets.forget_crowds(kind, records)
         self._counts += appended
         self._note("write", kind, appended)
         return appended + self._write(kind, to_table(kind, others)) if others else appended
