@@ -11,14 +11,18 @@ from fpa_core.engine.catalog import RetiredSegment
 from fpa_core.engine.compaction import replace_segments
 from fpa_core.engine.retirement import add_history
 from fpa_core.engine.rows import Key, Range, shape_of
-from fpa_core.engine.subject_rows import SubjectRows, read_segments
+from fpa_core.engine.segment_rows import opened
+from fpa_core.engine.subject_rows import SubjectRows, decoded, read_segments
 from fpa_core.engine.tables import Writer
 from fpa_core.kinds import Kind
 from fpa_core.protocols import Query
 
 __all__ = ["SealedRestoration"]
 
-SEGMENTS_AT_ONCE = 8
+LOOKED_AT_ONCE = 64
+"""Segments that are read together."""
+
+WRITTEN_AT_ONCE = 8
 """Segments that are held decoded to be written together."""
 
 
@@ -34,30 +38,41 @@ class SealedRestoration:
         self._by = by
         self._undone: dict[int, int | None] = {}
         self._pending: list[tuple[RetiredSegment, SubjectRows]] = []
+        self._returned: dict[str, int] = {}
         self.restored = 0
 
     def restore(self, infos: Sequence[RetiredSegment]) -> list[RetiredSegment]:
         """Restore segments that an undone batch retired, which come by subject and last time; return those whose rows are to be looked at one by one."""
-        left = []
-        for info in infos:
-            if any(one.subject == info.subject and one.last_ns >= info.first_ns for one, _ in self._pending):
-                self._write()
-            rows = read_segments(self._tables, [info])[info.id]
-            undos = self._undos_of(rows)
-            if info.reason not in _TAKEN_AWAY or len(undos) > 1:
-                left.append(info)
-            elif (undo := undos.pop()) is not None:
-                # As long as its own batch does not count it stays away, and is left to the undo of that.
-                if undo != self._by:
-                    add_history(self._tables, self._kind, info.subject, rows.restored(self._by), undo, "undone")
-            elif not self._is_free(info) or (_has_ids(self._kind, rows) and self._past_of(info, rows)):
-                left.append(info)
-            else:
-                self._pending.append((info, rows.restored(self._by)))
-                if len(self._pending) == SEGMENTS_AT_ONCE:
-                    self._write()
+        left: list[RetiredSegment] = []
+        for start in range(0, len(infos), LOOKED_AT_ONCE):
+            some = infos[start : start + LOOKED_AT_ONCE]
+            contents = self._tables.segments.contents([info.id for info in some])
+            free = self._free(some)
+            for info in some:
+                rows = decoded(info, opened(info, contents.get(info.id)))
+                if not self._settle(info, rows, is_free=info.id in free):
+                    left.append(info)
         self._write()
         return left
+
+    def _settle(self, info: RetiredSegment, rows: SubjectRows, *, is_free: bool) -> bool:
+        """Restore a segment, or leave it where it is; return False if its rows are to be looked at one by one."""
+        undos = self._undos_of(rows)
+        if info.reason not in _TAKEN_AWAY or len(undos) > 1:
+            return False
+        if (undo := undos.pop()) is not None:
+            # As long as its own batch does not count it stays away, and is left to the undo of that.
+            if undo != self._by:
+                add_history(self._tables, self._kind, info.subject, rows.restored(self._by), undo, "undone")
+            return True
+        is_free = is_free and self._returned.get(info.subject, info.first_ns - 1) < info.first_ns
+        if not is_free or (_has_ids(self._kind, rows) and self._past_of(info, rows)):
+            return False
+        self._returned[info.subject] = info.last_ns
+        self._pending.append((info, rows.restored(self._by)))
+        if len(self._pending) == WRITTEN_AT_ONCE:
+            self._write()
+        return True
 
     def keys_with_past(self) -> Iterator[list[Key]]:
         """Yield the keys of rows with an id that the batch *by* has taken away with a segment, and that may have had another version before."""
@@ -89,13 +104,11 @@ class SealedRestoration:
             self._undone[batch] = self._tables.batches.undone([batch]).get(batch)
         return self._undone[batch]
 
-    def _is_free(self, info: RetiredSegment) -> bool:
-        """Return whether no rows are in the time of a segment."""
-        span = Range((info.subject,), info.first_ns, info.last_ns)
-        return (
-            self._tables.rows.spans(self._kind, [span]) == [None]
-            and not self._tables.segments.meeting(self._kind, [span])[0]
-        )
+    def _free(self, infos: Sequence[RetiredSegment]) -> set[int]:
+        """Return the segments in whose time no rows are, by their ids."""
+        spans = [Range((info.subject,), info.first_ns, info.last_ns) for info in infos]
+        hot, sealed = self._tables.rows.spans(self._kind, spans), self._tables.segments.meeting(self._kind, spans)
+        return {info.id for info, rows, met in zip(infos, hot, sealed, strict=True) if rows is None and not met}
 
     def _past_of(self, info: RetiredSegment, rows: SubjectRows | None = None) -> set[Key]:
         """Return the keys in the time of a segment at which the rest of the history may have a say in what stands.
