@@ -174,7 +174,8 @@ class _Rows(_Part):
         return [row for key in keys for row in _under(kind, self._state.history, key)]
 
     def history(self, query: Query) -> Generator[list[Row], None, None]:
-        yield list(self._stored("history", query))
+        if rows := list(self._stored("history", query)):
+            yield rows
 
     def _stored(self, table: str, query: Query) -> Iterator[Row]:
         """Yield the rows of a table that *query* selects by subject, time and value."""
