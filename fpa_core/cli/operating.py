@@ -234,5 +234,32 @@ def rekey(app: App, /, new_key_file: Path) -> None:
     say(f"the database has the key of {new_key_file} now; name it in [store] key_file")
 
 
-OPERATIONS = (check, backup, backups, verify, restore, compact, migrate, new_key, encrypt, decrypt, rekey)
+@click.command()
+@click.argument("role")
+@click.option("--read-only", "rights", flag_value="read", help="Let ROLE read.")
+@click.option("--read-write", "rights", flag_value="write", help="Let ROLE read and write, but change no tables.")
+@click.option("--plan", "planned", is_flag=True, help="Only show the statements that would be run.")
+@json_option
+@click.pass_obj
+def grant(app: App, /, role: str, rights: str | None, planned: bool, as_json: bool) -> None:
+    """Let ROLE, of a database on a server, read the store or write to it as well, and no more.
+
+    A role that does not exist is made, without a login. The user of [store] dsn has to own the schema.
+    """
+    if rights is None:
+        raise click.UsageError("say what the role may do: --read-only or --read-write")
+    write = rights == "write"
+    with app.open(existing=True) as data:
+        ask = data.operations.grant_plan if planned else data.operations.grant
+        statements = ask(role, write=write)
+    if as_json:
+        print_results([{"statement": one} for one in statements], role=role, write=write, planned=planned)
+        return
+    for one in statements:
+        say(f"{one};")
+    if not planned:
+        note(f"{role} may {'read and write' if write else 'only read'} now")
+
+
+OPERATIONS = (check, backup, backups, verify, restore, compact, migrate, new_key, encrypt, decrypt, rekey, grant)
 """The commands that ``fpa store`` has besides its own."""

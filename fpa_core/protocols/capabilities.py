@@ -40,6 +40,8 @@ class Capability(StrEnum):
     """A source that can be asked for the latest record of symbols (:class:`~fpa_core.protocols.LatestSource`)."""
     BACKUP = "backup"
     """A store that can copy itself to a file while it is written to."""
+    ROLES = "roles"
+    """A store on a server that has roles, which can be allowed to read it, or to write to it as well."""
     COMPACT = "compact"
     """A store that can give back the space that nothing uses."""
     SESSIONS = "sessions"
