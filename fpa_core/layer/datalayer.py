@@ -443,7 +443,8 @@ class DataLayer:
     ) -> ValidationResult:
         """Validate files, folders and globs as one data set, without storing them: rules about series and about several kinds see the rows of all.
 
-        All rows are in memory. Each finding has the ``file`` of its row.
+        Rows wait on disk, in the folder for temporary files, and memory is bounded: see :func:`fpa_core.together.examine_together`. Each finding has the
+        ``file`` of its row.
 
         :param progress: called with the rows read of the present file, and the share of it.
         :raises DataError: if a file cannot be read.

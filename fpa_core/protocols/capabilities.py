@@ -44,5 +44,7 @@ class Capability(StrEnum):
     """A store on a server that has roles, which can be allowed to read it, or to write to it as well."""
     COMPACT = "compact"
     """A store that can give back the space that nothing uses."""
+    REACH = "reach"
+    """A validator that knows which rows of other kinds its rules look at (`ValidatorBackend.reach`)."""
     SESSIONS = "sessions"
     """A validator that knows when the market of a symbol was open (`ValidatorBackend.sessions`)."""
