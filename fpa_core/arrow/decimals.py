@@ -127,13 +127,18 @@ def empty_schema(kind: Kind, names: Sequence[str], prices: Prices) -> pa.Schema:
     return pa.schema(fields)
 
 
+def _wide(kind: Kind, schema: pa.Schema) -> list[int]:
+    """Return which columns are decimals that are not scaled integers. Every small read asks: their type tells sooner than their metadata."""
+    return [
+        place
+        for place, (name, own) in enumerate(zip(schema.names, schema.types, strict=True))
+        if kind.by_name[name].type == "decimal" and not pa.types.is_int64(own)
+    ]
+
+
 def narrowed(kind: Kind, batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return *batch* with its decimals as scaled integers if they fit."""
-    wide = [
-        place
-        for place, own in enumerate(batch.schema)
-        if kind.by_name[own.name].type == "decimal" and columns.scale_of(own) is None
-    ]
+    wide = _wide(kind, batch.schema)
     if not wide:
         return batch
     fields, arrays = list(batch.schema), batch.columns
@@ -171,10 +176,10 @@ def table_of(kind: Kind, names: Sequence[str], batches: Sequence[pa.RecordBatch]
     """Return *batches* as one table."""
     if not batches:
         return empty_schema(kind, names, prices).empty_table()
-    if prices == "scaled" and all(batch.schema.equals(batches[0].schema, check_metadata=True) for batch in batches):
-        decimals = [own for own in batches[0].schema if kind.by_name[own.name].type == "decimal"]
-        if all(columns.scale_of(own) is not None for own in decimals):
-            return pa.Table.from_batches(batches)  # as read from segments
+    first = batches[0].schema
+    alike = prices == "scaled" and all(batch.schema.equals(first, check_metadata=True) for batch in batches[1:])
+    if alike and not _wide(kind, first):
+        return pa.Table.from_batches(batches)  # as read from segments
     schema = schema_of(kind, names, widths_of(kind, batches), prices)
     return pa.Table.from_batches([shaped(kind, batch, schema) for batch in batches], schema)
 

@@ -154,6 +154,7 @@ def config_check(app: App, /, as_json: bool) -> None:
     from fpa_core.layer.components import structured
     from fpa_core.plugins import PluginManager
 
+    app.reserve_output()
     tree = config.load(app.config, env=app.env)
     problems: dict[str, object] = {}
     checked = (tree.env, *(each for each in tree.environments if each != tree.env))

@@ -24,6 +24,7 @@ from fpa_core.cli.output import (
     note,
     open_standard_streams,
     print_results,
+    reserved_output,
     show_error,
     writing,
 )
@@ -101,15 +102,29 @@ _COMMANDS = {
 class App:
     """The values of the global options; commands receive it with ``@click.pass_obj``."""
 
-    def __init__(self, config: str | None, env: str | None, log_level: str | None, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        config: str | None,
+        env: str | None,
+        log_level: str | None,
+        *,
+        read_only: bool = False,
+        reserves_output: bool = False,
+    ) -> None:
         self.config = config
         self.env = env
         self.log_level = log_level
         self.read_only = read_only
+        self._reserves_output = reserves_output
 
     def of(self, env: str) -> App:
         """Return the application with another overlay, which is opened for writing."""
-        return App(self.config, env, self.log_level)
+        return App(self.config, env, self.log_level, reserves_output=self._reserves_output)
+
+    def reserve_output(self) -> None:
+        """Keep standard output for the results of this command until it ends; called before plugins are loaded."""
+        if self._reserves_output:
+            click.get_current_context().find_root().with_resource(reserved_output())
 
     def open(self, *, lazy: bool = True, existing: bool = False) -> DataLayer:
         """Open the data layer. Its parts open on first use unless *lazy* is false.
@@ -119,6 +134,7 @@ class App:
         from fpa_core import config, log
         from fpa_core.layer import open_tree
 
+        self.reserve_output()
         # Configure logging before the layer, because loading plugins logs.
         overrides = {"store": {"read_only": True}} if self.read_only else None
         tree = config.load(self.config, env=self.env, overrides=overrides)
@@ -173,7 +189,7 @@ def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
     from fpa_core.plugins import PluginManager
 
     # Show the help even if the configuration is invalid; the command itself reports the error.
-    with contextlib.suppress(FpaError):
+    with contextlib.suppress(FpaError), reserved_output():
         section = config.load(ctx.params.get("config"), env=ctx.params.get("env")).plugins
         PluginManager(block=section.block).register_commands(group)
 
@@ -206,7 +222,8 @@ def _add_plugin_commands(group: _Group, ctx: click.Context) -> None:
 @click.pass_context
 def cli(ctx: click.Context, config: str | None, env: str | None, log_level: str | None, read_only: bool) -> None:
     """Store, validate, cache and query market data and portfolio records, exactly."""
-    ctx.obj = App(config, env, log_level, read_only=read_only)
+    own = ctx.invoked_subcommand in _COMMANDS  # a plugin's command prints its results itself
+    ctx.obj = App(config, env, log_level, read_only=read_only, reserves_output=own)
 
 
 def main(arguments: list[str] | None = None) -> None:

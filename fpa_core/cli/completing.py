@@ -41,12 +41,13 @@ def _completer(candidates: Callable[[click.Context], Iterable[str]]) -> Complete
 def _opened(context: click.Context, *, existing: bool = False) -> Iterator[DataLayer]:
     """Open the layer that the command would use, to read only. Warnings would appear amid the line that is typed."""
     from fpa_core.cli.app import App
+    from fpa_core.cli.output import reserved_output
 
     given = context.find_root().params
     app = App(given.get("config"), given.get("env"), None, read_only=True)
     logging.disable()
     try:
-        with app.open(existing=existing) as data:
+        with reserved_output(), app.open(existing=existing) as data:
             yield data
     finally:
         logging.disable(logging.NOTSET)

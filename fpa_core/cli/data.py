@@ -22,6 +22,7 @@ from fpa_core.cli.output import (
     progress_bar,
     say,
     show_error,
+    standard_output,
     text_rows,
     when,
 )
@@ -286,7 +287,7 @@ def query(
         if form == "table" and output is None and not as_json:
             _show_rows(data, kind, symbol, limit, conditions)
             return
-        if form == "parquet" and output is None and sys.stdout.isatty():
+        if form == "parquet" and output is None and standard_output().isatty():
             raise click.UsageError("Parquet cannot be written to a terminal; give a file with --output")
         from fpa_core import export
 

@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
@@ -28,6 +28,7 @@ __all__ = [
     "after_commit",
     "conceal",
     "data_output",
+    "echo",
     "json_option",
     "masked",
     "note",
@@ -36,8 +37,10 @@ __all__ = [
     "print_json",
     "print_results",
     "progress_bar",
+    "reserved_output",
     "say",
     "show_error",
+    "standard_output",
     "style",
     "text_rows",
     "when",
@@ -72,7 +75,7 @@ def writing() -> Iterator[None]:
 def _drop_output() -> None:
     """Discard buffered output; otherwise Python would fail on it again at exit."""
     with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        os.dup2(nowhere.fileno(), standard_output().fileno())
 
 
 @contextlib.contextmanager
@@ -103,19 +106,47 @@ def open_standard_streams() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
 
 
+_reserved: IO[str] | None = None
+
+
+@contextlib.contextmanager
+def reserved_output() -> Iterator[None]:
+    """Keep standard output for results: what plugins print meanwhile goes to standard error, so that programs can read the results."""
+    global _reserved  # noqa: PLW0603 - there is one standard output
+    if _reserved is not None:
+        yield
+        return
+    _reserved = sys.stdout
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _reserved = None
+
+
+def standard_output() -> IO[str]:
+    """Return the stream for results."""
+    return sys.stdout if _reserved is None else _reserved
+
+
+def echo(text: str) -> None:
+    """Print a text on standard output as it is; within :func:`writing`."""
+    click.echo(text, file=standard_output())
+
+
 def say(text: str, *, lines: bool = False) -> None:
     """Print a text on standard output, with control characters escaped.
 
     :param lines: keep line feeds. Use it only for texts without content from files or databases.
     """
     with writing():
-        click.echo(displayed(text, keep="\n" if lines else ""))
+        echo(displayed(text, keep="\n" if lines else ""))
 
 
 def print_json(value: Any) -> None:
     """Print *value* as JSON, indented on a terminal and on one line in a pipe."""
     with writing():
-        click.echo(json_text(value, indent=2 if sys.stdout.isatty() else None))
+        echo(json_text(value, indent=2 if standard_output().isatty() else None))
 
 
 def print_results(results: Iterable[Any], *, error: Mapping[str, Any] | None = None, **summary: Any) -> None:
@@ -143,9 +174,10 @@ def objects_of(reader: pa.RecordBatchReader) -> list[Any]:
 def data_output(form: str) -> Iterator[BinaryIO]:
     """Yield standard output for data in the format *form*: unchanged in a pipe or a file, escaped on a terminal."""
     with writing():
-        raw = sys.stdout.buffer
-        stream = _Terminal(raw, form) if sys.stdout.isatty() else raw
-        yield cast(BinaryIO, stream)
+        out = standard_output()
+        raw = cast(BinaryIO, out.buffer)  # type: ignore[attr-defined]  # a text stream over bytes
+        stream = cast(BinaryIO, _Terminal(raw, form) if out.isatty() else raw)
+        yield stream
         stream.flush()
 
 

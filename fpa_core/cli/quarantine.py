@@ -11,7 +11,16 @@ import click
 from fpa_core.cli import completing
 from fpa_core.cli.app import App
 from fpa_core.cli.files import KINDS, reading_options, said_options
-from fpa_core.cli.output import after_commit, data_output, json_option, note, print_results, say, when
+from fpa_core.cli.output import (
+    after_commit,
+    data_output,
+    json_option,
+    note,
+    print_results,
+    say,
+    standard_output,
+    when,
+)
 from fpa_core.cli.tables import table, wide_option
 from fpa_core.protocols import State
 
@@ -266,7 +275,7 @@ def quarantine_export(
     app: App, /, ids: tuple[int, ...], state: str, form: Any, output: Path | None, **conditions: Any
 ) -> None:
     """Write quarantined records as CSV, JSON Lines or Parquet, in the order of their batches and rows."""
-    if form == "parquet" and output is None and sys.stdout.isatty():
+    if form == "parquet" and output is None and standard_output().isatty():
         raise click.UsageError("Parquet cannot be written to a terminal; give a file with --output")
     given = _given(conditions | {"state": None if state == "any" else state}, ids)
     with app.open(existing=True) as data:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from fpa_core.cli.app import App
-from fpa_core.cli.output import data_output, json_option, note, objects_of, print_results
+from fpa_core.cli.output import data_output, json_option, note, objects_of, print_results, standard_output
 from fpa_core.cli.tables import table, wide_option
 
 __all__ = ["sql"]
@@ -41,7 +41,7 @@ def sql(
     """
     if as_json and (form or output):
         raise click.UsageError("--json prints one list; for a file, use --format jsonl and --output")
-    if form == "parquet" and output is None and sys.stdout.isatty():
+    if form == "parquet" and output is None and standard_output().isatty():
         raise click.UsageError("Parquet cannot be written to a terminal; give a file with --output")
     from fpa_core import export
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import click
 from attrs import define
 
-from fpa_core.cli.output import note, say, style, writing
+from fpa_core.cli.output import echo, note, say, standard_output, style, writing
 from fpa_core.display import displayed
 
 __all__ = ["table", "wide_option"]
@@ -76,12 +75,12 @@ def table(
     count = len(sample)
     with writing():
         if title:
-            click.echo(style(displayed(title), bold=True))
-        click.echo(style(_line(columns, [column.name for column in columns]), bold=True))
-        click.echo("\n".join(_line(columns, [row[column.place] for column in columns]) for row in sample))
+            echo(style(displayed(title), bold=True))
+        echo(style(_line(columns, [column.name for column in columns]), bold=True))
+        echo("\n".join(_line(columns, [row[column.place] for column in columns]) for row in sample))
         for block in _blocks(later):
             count += len(block)
-            click.echo("\n".join(_line(columns, [_text(row[column.place]) for column in columns]) for row in block))
+            echo("\n".join(_line(columns, [_text(row[column.place]) for column in columns]) for row in block))
     if hidden:
         note(f"columns not shown: {', '.join(hidden)}; --wide shows them")
     return count
@@ -120,7 +119,7 @@ def _limit() -> int | None:
 
 
 def _is_terminal() -> bool:
-    return sys.stdout.isatty()
+    return standard_output().isatty()
 
 
 def _width(columns: Sequence[_Column]) -> int:
@@ -151,9 +150,9 @@ def _record(title: str, columns: Sequence[_Column], row: Sequence[str]) -> int:
     width = max(_cells(column.name) for column in columns)
     with writing():
         if title:
-            click.echo(style(displayed(title), bold=True))
+            echo(style(displayed(title), bold=True))
         for column in columns:
-            click.echo(f"{style(_padded(column.name, width), bold=True)}{GAP}{row[column.place]}".rstrip())
+            echo(f"{style(_padded(column.name, width), bold=True)}{GAP}{row[column.place]}".rstrip())
     return 1
 
 

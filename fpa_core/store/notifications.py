@@ -72,3 +72,6 @@ class Notifications:
                 listener(event)
             except Exception:  # noqa: BLE001  # the batch is committed, and its receipt must not be lost
                 _log.exception("a listener failed after a batch was committed")
+            except BaseException:
+                _log.warning("interrupted while listeners were notified of a batch; it is committed")
+                raise

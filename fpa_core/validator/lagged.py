@@ -22,6 +22,8 @@ Rows = npt.NDArray[np.int64]
 
 _FEW = 2**15
 _MOST = 2**63 - 1
+_DENSE = 4
+"""Up to so many possible series a row, a table of them is cheaper than sorting."""
 
 
 class Lagged:
@@ -121,9 +123,19 @@ def series_names(columns: Columns, key: Sequence[str]) -> tuple[Rows, list[Any]]
         more, others = columns.codes(field)
         if not len(more):
             return codes, []
-        found, codes = np.unique(codes * len(others) + more, return_inverse=True)
+        found, codes = _numbered(codes * len(others) + more, len(tuples) * len(others))
         tuples = [(*tuples[number // len(others)], others[number % len(others)]) for number in found.tolist()]
     return codes, tuples
+
+
+def _numbered(values: Rows, limit: int) -> tuple[Rows, Rows]:
+    """Return the values that occur, in order, and the place of each among them; all are below *limit*."""
+    if limit > _DENSE * len(values):
+        found, places = np.unique(values, return_inverse=True)
+        return found, places
+    occurs = np.zeros(limit, np.bool_)
+    occurs[values] = True  # a table of what occurs takes linear time; sorting does not
+    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[values]
 
 
 def fold_series(
@@ -162,19 +174,16 @@ def _rows_before(codes: Rows, series: int, counts: npt.NDArray[np.bool_] | None)
     rows = len(codes)
     places = np.arange(rows)
     if series <= 1:
-        order, codes_in_order = places, codes
-    else:
-        # A stable sort of 16-bit integers is a radix sort, which takes linear time.
-        order = np.argsort(codes.astype(np.int16) if series < _FEW else codes, kind="stable")
-        codes_in_order = codes[order]
+        marked = places if counts is None else np.maximum.accumulate(np.where(counts, places, -1))
+        return np.concatenate(([-1], marked))[:-1] if rows else places, marked[-1:].tolist()
+    # A stable sort of 16-bit integers is a radix sort, which takes linear time.
+    order = np.argsort(codes.astype(np.int16) if series < _FEW else codes, kind="stable")
+    codes_in_order = codes[order]
     ends = np.searchsorted(codes_in_order, np.arange(series), side="right")
     begins = np.searchsorted(codes_in_order, np.arange(series), side="left")
     marked = places if counts is None else np.maximum.accumulate(np.where(counts[order], places, -1))
-    shifted = np.empty(rows, np.int64)
-    if rows:
-        shifted[0] = -1
-        shifted[1:] = marked[:-1]
-    own = shifted >= (begins[codes_in_order] if series > 1 else 0)
+    shifted = np.concatenate(([-1], marked[:-1]))
+    own = shifted >= begins[codes_in_order]
     before = np.full(rows, -1, np.int64)
     before[order[own]] = order[shifted[own]]
     last = [

@@ -188,12 +188,12 @@ def _read(array: pa.Array) -> DecimalColumn:
 
 
 def _from_words(array: pa.Array, known: Bools | None) -> Any:
-    """Read decimals from their buffer: little-endian two's complement, two or four 64-bit words per value, the lowest first."""
-    if array.type.bit_width < 128:
-        array = array.cast(pa.decimal128(38, array.type.scale))
-    width = array.type.bit_width // 64
+    """Read decimals from their buffer: little-endian two's complement, one, two or four 64-bit words per value, the lowest first."""
     if not len(array):
         return np.zeros(0, np.int64)
+    if array.type.bit_width < 64:
+        array = array.cast(pa.decimal64(18, array.type.scale))
+    width = array.type.bit_width // 64
     words = np.frombuffer(array.buffers()[1], np.int64)[array.offset * width :][: len(array) * width].reshape(-1, width)
     if known is not None:
         words = np.where(known[:, np.newaxis], words, 0)  # the buffer is undefined at nulls

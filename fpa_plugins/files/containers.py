@@ -343,7 +343,7 @@ def _without_suffix(file: str) -> str:
 
 def _decompressed(stream: Readable, kind: str) -> Readable:
     if kind in {"gzip", "zstd", "bz2"} and isinstance(stream, pa.NativeFile):
-        return _Closing(pa.CompressedInputStream(stream, kind), stream)
+        return _Closing(_Inflated(pa.CompressedInputStream(stream, kind)), stream)
     file: Any = stream
     if kind == "gzip":
         return gzip.GzipFile(fileobj=file)
@@ -351,7 +351,25 @@ def _decompressed(stream: Readable, kind: str) -> Readable:
         return bz2.BZ2File(file)
     if kind == "xz":
         return _Closing(lzma.LZMAFile(_as_file(file)), stream)
-    return _Closing(pa.CompressedInputStream(pa.PythonFile(file, "r"), kind), stream)
+    return _Closing(_Inflated(pa.CompressedInputStream(pa.PythonFile(file, "r"), kind)), stream)
+
+
+class _Inflated:
+    """The output of a decompressor of Arrow, read into a buffer of ours: a ``read`` that fails keeps what it had set aside for as long as the process lives."""
+
+    def __init__(self, stream: pa.NativeFile) -> None:
+        self._stream = stream
+        self._buffer = memoryview(bytearray(0))
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0:
+            return b"".join(iter(lambda: self.read(1 << 20), b""))
+        if size > len(self._buffer):
+            self._buffer = memoryview(bytearray(size))
+        return bytes(self._buffer[: self._stream.readinto(self._buffer[:size])])
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 class _Closing:

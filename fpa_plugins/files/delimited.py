@@ -86,7 +86,8 @@ def _plain(block: bytes, width: int, delimiter: str) -> list[pa.Array] | None:
         )
     except pa.ArrowInvalid:
         return None
-    return [column.combine_chunks() for column in table.columns]
+    # A table of one block is one chunk, which combine_chunks would copy.
+    return [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
 
 
 def _is_text(block: bytes) -> bool:

@@ -18,7 +18,8 @@ __all__ = ["DAY_OR_MONTH_FIRST", "ISO", "PATTERNS", "Pattern", "directive_patter
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _ZONE = r"(?: ?(?:(?P<utc>Z|z|UTC|GMT)|(?:UTC|GMT)?(?P<sign>[+-])(?P<zh>\d\d):?(?P<zm>[0-5]\d)?))?"
 _CLOCK = r"(?P<H>\d{1,2}):(?P<M>\d\d)(?::(?P<S>\d\d)(?:[.,](?P<f>\d{1,9}))?)?(?: ?(?P<p>[AaPp])\.?[Mm]\.?)?"
-_COMPACT_CLOCK = r"(?P<H>\d\d):?(?P<M>\d\d)(?::?(?P<S>\d\d)(?:[.,:]?(?P<f>\d{1,9}))?)?"
+_COMPACT_CLOCK = r"(?P<H>\d\d):?(?P<M>\d\d)(?::?(?P<S>\d\d)(?:[.,:](?P<f>\d{1,9})|(?P<unmarked>\d{3}|\d{6}|\d{9}))?)?"
+"""Without a mark, a fraction is of milli-, micro- or nanoseconds: other digits may as well be a cell that was spoiled."""
 _MONTH = r"(?P<b>[A-Za-z]{3,9})"
 _FIRST_YEAR, _LAST_YEAR = 1900, 2100
 """Between these, eight digits may be a date."""
@@ -32,7 +33,7 @@ class Pattern:
     """One way to write a time.
 
     :ivar words: the way in words; ``directives`` the same as ``strftime`` has it.
-    :ivar regex: with the groups Y, y, m, b, d, H, M, S, f, p and those of a zone.
+    :ivar regex: with the groups Y, y, m, b, d, H, M, S, f (or ``unmarked``), p and those of a zone.
     :ivar form: ``iso`` or ``pattern``.
     :ivar compact: whether it is digits throughout, so that a number may be meant.
     """
@@ -76,7 +77,7 @@ class Pattern:
         """Return whether the time of day in *text* is midnight."""
         match = self._compiled.fullmatch(text)
         found = {} if match is None else match.groupdict()
-        clock = (found.get("H"), found.get("M"), found.get("S"), found.get("f"))
+        clock = (found.get(name) for name in ("H", "M", "S", "f", "unmarked"))
         return match is not None and not found.get("p") and not any(int(part or 0) for part in clock)
 
     def is_date(self, text: str) -> bool:
@@ -104,8 +105,9 @@ class Pattern:
         minutes = _two(part("M")) if "M" in names else "00"
         seconds = _two(part("S")) if "S" in names else "00"
         joined = [year, "-", month, "-", _two(part("d")), " ", hours, ":", minutes, ":", seconds]
-        if "f" in names and pc.any(pc.not_equal(part("f"), "")).as_py():
-            joined += [".", pc.utf8_rpad(pc.fill_null(part("f"), ""), 9, "0")]
+        fraction = _joined([part(name) for name in ("f", "unmarked") if name in names])
+        if fraction is not None and pc.any(pc.not_equal(fraction, "")).as_py():
+            joined += [".", pc.utf8_rpad(pc.fill_null(fraction, ""), 9, "0")]
         plain = pc.binary_join_element_wise(*joined, "", null_handling="emit_null")
         plain = pc.if_else(pc.is_valid(parts), plain, None)
         return plain, _offset(part) if "sign" in names else None, date_only
@@ -122,6 +124,10 @@ def _offset(part: Any) -> Offset:
         pc.not_equal(part("sign"), "") if utc is None else pc.or_(pc.not_equal(part("sign"), ""), pc.not_equal(utc, ""))
     )
     return part("sign"), part("zh"), part("zm"), pc.fill_null(zoned, False)
+
+
+def _joined(texts: Sequence[pa.Array]) -> pa.Array | None:
+    return pc.binary_join_element_wise(*texts, "") if len(texts) > 1 else texts[0] if texts else None
 
 
 def _two(texts: pa.Array) -> pa.Array:

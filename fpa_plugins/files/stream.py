@@ -78,8 +78,9 @@ class Stream:
             if cut:
                 if whole:
                     yield whole
-                whole = b"".join((*rest, memoryview(data)[:cut]))  # blocks are large: copied once, not twice
-                rest, held = [data[cut:]], len(data) - cut
+                # Blocks are large: copied once, not twice, and not at all if one ends where a line ends.
+                whole = b"".join((*rest, data if cut == len(data) else memoryview(data)[:cut]))
+                rest, held = [data[cut:]] if cut < len(data) else [], len(data) - cut
                 continue
             rest.append(data)
             held += len(data)

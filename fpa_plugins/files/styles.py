@@ -123,6 +123,7 @@ def time_style(
         dates=days or (kind in {POSITIONS, SNAPSHOTS, ORDERS, FILLS} and zone is not None),
         date=reading.date,
         day_first=form.day_first,
+        latest=reading.now_ns + 86_400 * 10**9,
     )
     if form.time_format is not None:
         wanted = evolve(wanted, form="pattern", unit=None)
@@ -133,15 +134,10 @@ def time_style(
             source=reading.source,
         )
     cells = joined(rows, places[name])
-    latest = reading.now_ns + 86_400 * 10**9
     try:
-        return infer_times(cells, latest=latest, wanted=wanted)
+        return infer_times(cells, wanted)
     except UnreadableTimes as error:
-        if (
-            error.undecided
-            and reading.more is not None
-            and (found := _decided_later(name, places, reading, wanted, latest))
-        ):
+        if error.undecided and reading.more is not None and (found := _decided_later(name, places, reading, wanted)):
             return found
         hint = error.hint
         if hint and "--interval 1d" in hint and kind in {POSITIONS, SNAPSHOTS, ORDERS, FILLS}:
@@ -158,7 +154,7 @@ def time_style(
 
 
 def _decided_later(
-    name: str, places: Mapping[str, tuple[int, ...]], reading: Reading, wanted: TimeStyle, latest: int
+    name: str, places: Mapping[str, tuple[int, ...]], reading: Reading, wanted: TimeStyle
 ) -> TimeStyle | None:
     """Return the style shown by the rest of the column; None if it does not show one either."""
     assert reading.more is not None
@@ -170,7 +166,7 @@ def _decided_later(
         cells = joined(rows, places[name])
         for start in range(0, len(cells), SAMPLE):
             try:
-                found = infer_times(cells.slice(start, SAMPLE), latest=latest, wanted=wanted)
+                found = infer_times(cells.slice(start, SAMPLE), wanted)
             except UnreadableTimes:
                 continue
             if found.pattern is not None:

@@ -177,18 +177,18 @@ def _read_pattern(style: TimeStyle, pattern: Pattern, texts: pa.Array) -> Times:
         utc = np.where(aware, local - shift, naive.utc)
         clock = local if style.zone is None else np.where(aware, zones.to_local(utc, style.zone), local)
         found = Times(utc, clock, days, np.where(aware, valid, naive.valid), naive.problems)
-    return _with_numbers(found, trimmed, unmatched)
+    if pattern.compact or not unmatched.any():  # a number beside times of digits alone is one of them that was spoiled
+        return found
+    return _with_numbers(found, trimmed, unmatched, style.latest)
 
 
-def _with_numbers(times: Times, texts: pa.Array, unmatched: npt.NDArray[np.bool_]) -> Times:
+def _with_numbers(times: Times, texts: pa.Array, unmatched: npt.NDArray[np.bool_], latest: int) -> Times:
     """Also accept numbers among texts if their unit is certain, because some feeds write both."""
-    if not unmatched.any():
-        return times
     utc, local, valid, problems = times.utc.copy(), times.local.copy(), times.valid.copy(), dict(times.problems)
     for index in np.flatnonzero(unmatched).tolist():
         text = texts[index].as_py()
         number = exact(text) if NUMBER.fullmatch(text) else None
-        unit = None if number is None else unit_of(text, 2**62)
+        unit = None if number is None else unit_of(text, latest)
         if number is not None and unit is not None and (ns := number * UNITS[unit]) == ns.to_integral_value():
             utc[index] = local[index] = int(ns)
             valid[index] = True

@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 
 from fpa_core.arrow import columns
 from fpa_core.exceptions import DataError
-from fpa_core.numbers import to_decimal
+from fpa_core.numbers import MAX_NS, to_decimal
 from fpa_core.words import NULLS
 from fpa_plugins.files.cells import is_instant, texts_of
 from fpa_plugins.files.patterns import DAY_OR_MONTH_FIRST, PATTERNS, Pattern
@@ -73,6 +73,7 @@ class TimeStyle:
     :ivar dates: whether a date without a time means its midnight, as for bars of a day or more, or if a zone is given.
     :ivar day_first: whether the day is before the month in ambiguous dates.
     :ivar date: the day of times of day, in days since 1970.
+    :ivar latest: the latest plausible time, in nanoseconds since 1970: a number that would be later is of another unit, or none.
     """
 
     form: str
@@ -83,6 +84,7 @@ class TimeStyle:
     dates: bool = False
     date: int | None = None
     day_first: bool | None = None
+    latest: int = MAX_NS
 
     @property
     def words(self) -> str:
@@ -99,10 +101,9 @@ class TimeStyle:
         return "times are ISO 8601" + ("" if self.zone is None else f", {where} if they have no zone")
 
 
-def infer_times(cells: pa.Array, *, latest: int, wanted: TimeStyle) -> TimeStyle:
+def infer_times(cells: pa.Array, wanted: TimeStyle) -> TimeStyle:
     """Return the notation of the times of *cells*.
 
-    :param latest: the latest plausible time, in nanoseconds since 1970.
     :param wanted: the options of the user or the format; parts left open are detected.
     :raises UnreadableTimes: if the texts allow no reading or several, or are local without a given zone.
     """
@@ -120,8 +121,10 @@ def infer_times(cells: pa.Array, *, latest: int, wanted: TimeStyle) -> TimeStyle
     if not sample:
         return wanted
     if all(NUMBER.fullmatch(text) for text in sample):
-        return _numeric_style(sample, latest, wanted)
-    return _text_style([text for text in sample if not (NUMBER.fullmatch(text) and unit_of(text, latest))], wanted)
+        return _numeric_style(sample, wanted)
+    return _text_style(
+        [text for text in sample if not (NUMBER.fullmatch(text) and unit_of(text, wanted.latest))], wanted
+    )
 
 
 def _all_iso(texts: pa.Array) -> bool:
@@ -195,7 +198,7 @@ def _are_midnights(cells: pa.Array) -> bool:
         return True
 
 
-def _numeric_style(sample: list[str], latest: int, wanted: TimeStyle) -> TimeStyle:
+def _numeric_style(sample: list[str], wanted: TimeStyle) -> TimeStyle:
     """Return the style of a column of numbers, by how many digits these have."""
     for pattern in PATTERNS:
         if pattern.compact and all(map(pattern.fits, sample)):
@@ -213,7 +216,7 @@ def _numeric_style(sample: list[str], latest: int, wanted: TimeStyle) -> TimeSty
                     "give the time zone with --tz, such as --tz Asia/Shanghai",
                 )
             return evolve(wanted, form="pattern", pattern=pattern)
-    units = [unit_of(text, latest) for text in sample]
+    units = [unit_of(text, wanted.latest) for text in sample]
     known = {unit for unit in units if unit is not None}
     sure = sum(unit is not None for unit in units)
     if len(known) == 1 and 2 * sure > len(units):

@@ -52,6 +52,18 @@ def fpa_register_commands(cli):
             click.echo(f"hello, {len(data.store.batches())} batches")
 '''
 
+TALKATIVE = (
+    PLUGIN.replace("def check(self, trade):", "def check(self, trade):\n        print('a rule prints')")
+    + """
+print("an import prints")
+
+@hookimpl
+def fpa_ingested(receipt):
+    print("a listener prints")
+    raise KeyboardInterrupt
+"""
+)
+
 METADATA = {
     "METADATA": "Metadata-Version: 2.1\nName: acme-rules\nVersion: 1.2.3\n",
     "WHEEL": "Wheel-Version: 1.0\nGenerator: by hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
@@ -202,6 +214,20 @@ def test_one_that_fails_is_fatal_where_it_is_asked_for(fpa: Fpa, broken: Path, t
     done = fpa(broken, "query", "trades", toml=toml, expect=code)
     assert "acme_licence" in done.stderr.partition("error:")[2]
     assert "" == done.stdout
+
+
+def test_what_it_prints_is_no_result(fpa: Fpa, tmp_path: Path) -> None:
+    """What a plugin prints goes to standard error, so that programs can read the results; interrupted after a commit, a command says so."""
+    site = install(TALKATIVE, tmp_path)
+    listed = fpa(site, "plugins", "--json")
+    assert "acme" in {plugin["name"] for plugin in answer(listed)}
+    assert "an import prints" in listed.stderr
+    interrupted = fpa(site, "ingest", "trades.csv", "--json", expect=130)
+    assert interrupted.stdout == ""
+    assert "a rule prints" in interrupted.stderr
+    assert "a listener prints" in interrupted.stderr
+    assert "interrupted while listeners were notified of a batch; it is committed" in interrupted.stderr
+    assert len(answer(fpa(site, "batches", "--json"))) == 1
 
 
 def test_its_commands_are_commands(fpa: Fpa, tmp_path: Path) -> None:

@@ -71,6 +71,26 @@ def test_a_date_of_seventeen_digits_needs_a_zone(data: DataLayer, file: Callable
     assert held(data) == [Quote("600519.SH", "2024-01-02T01:30:00.5Z", "1685.01", "1685.2")]
 
 
+def test_a_fraction_without_a_mark_is_of_whole_thousandths(data: DataLayer, file: Callable[..., Path]):
+    """Digits of a time without marks are milli-, micro- or nanoseconds, or their row alone is rejected; with a mark any number is a fraction."""
+    times = [
+        "20240501143000123",
+        "20240501143001123456",
+        "20240501143002123456789",
+        "20240501143003",
+        "20240501143005.5",
+    ]
+    rows = [f"X,{time},10,1" for time in times]
+    odd = "X,2024050114300400123,10,1"
+    assert "2024050114300400123' is a number whose unit" in refusal(
+        data, file("symbol,timestamp,price,size", odd), tz="UTC"
+    )
+    path = file("symbol,timestamp,price,size", *rows * 400, odd, name="many.csv")
+    assert data.ingest(path, tz="UTC").rejected == 1
+    fractions = [trade.ts_ns % 10**9 for trade in held(data)[::400]]
+    assert fractions == [123_000_000, 123_456_000, 123_456_789, 0, 500_000_000]
+
+
 @pytest.mark.parametrize("word", ["nan", "NaN", "null", "None", "-", "0", "1.23457E+17", ""])
 def test_what_stands_for_no_id_joins_no_trades(data: DataLayer, file: Callable[..., Path], word: str):
     """Two trades of an instant whose ids are only a word for none, or the rest of a rounded one, stay two."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import io
 import json
 import struct
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from decimal import Decimal
@@ -150,6 +152,29 @@ def test_a_file_that_unpacks_to_absurdly_much(data: DataLayer, tmp_path: Path, m
     with pytest.raises(DataError, match="unpacks to more than"):
         data.ingest(path)
     assert data.select(Trade).count() == 10_000
+
+
+@pytest.mark.parametrize("kind", ["gzip", "bz2"])
+def test_a_damaged_file_leaves_no_memory_behind(data: DataLayer, tmp_path: Path, kind: str):
+    """Refusing a damaged compressed file again and again, as a job does that looks at a folder, takes no more memory each time."""
+    path = tmp_path / "a.csv"
+    with pa.CompressedOutputStream(str(path), kind) as stream:
+        stream.write(HEADER + ROW * 1_000)
+    path.write_bytes(path.read_bytes()[:20] + b"spoiled" + path.read_bytes()[27:])
+
+    def refuse(times: int) -> int:
+        for _ in range(times):
+            with pytest.raises(DataError, match="cut off or damaged"):
+                data.ingest(path)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        once = refuse(1)
+        assert refuse(10) - once < 10 * containers.HEAD
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_archive_of_many_tiny_members(data: DataLayer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

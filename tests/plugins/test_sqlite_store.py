@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import stat
 import sys
 import threading
@@ -42,6 +43,29 @@ def test_describe(store: DataStore, backend: StoreBackend) -> None:
         Capability.BACKUP,
         Capability.COMPACT,
     } == backend.capabilities
+
+
+def test_reads_keep_no_object_of_the_driver(store: DataStore) -> None:
+    """A cursor is gone once its read has ended, whether it was read to its end or not, and so is a blob that was looked into."""
+    store.save(Quote("A", Instant(time), 1, 2) for time in range(1, 2_000))
+    store.seal()
+
+    def left() -> int:
+        gc.collect()
+        return sum(type(each).__name__ in {"Cursor", "Blob"} for each in gc.get_objects())
+
+    def read() -> None:
+        quotes = store.select(Quote, "A")
+        assert 1_999 == len(list(quotes))
+        assert quotes.first() is not None
+        next(iter(quotes.scan(10)))
+        assert 1_999 == len(quotes.reader().read_all())
+
+    read()
+    before = left()
+    for _ in range(5):
+        read()
+    assert before == left()
 
 
 def test_no_room_is_a_typed_error(tmp_path: Path) -> None:
