@@ -15,7 +15,7 @@ from fpa_core.cli.tables import table, wide_option
 
 if TYPE_CHECKING:
     from fpa_core.operations import Backup, CheckReport
-    from fpa_core.protocols import MigrationPlan
+    from fpa_core.protocols import MigrationPlan, StoreDescription
 
 __all__ = ["OPERATIONS"]
 
@@ -166,9 +166,12 @@ def compact(app: App, /, accept_pages: bool, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def migrate(app: App, /, plan: bool, as_json: bool) -> None:
-    """Bring the schema of the database up to date, under a verified backup. Opening the database does the same."""
+    """Bring the schema of the database up to date, under a verified backup, or make it. Opening the database to write does the same."""
     with app.open() as data:
         planned = data.operations.plan() if plan else data.operations.migrate()
+        if planned is None:
+            _show_schema(data.store.backend.describe(), as_json=as_json)
+            return
     if as_json:
         print_results([_plan_as_dict(planned)])
         return
@@ -181,6 +184,15 @@ def migrate(app: App, /, plan: bool, as_json: bool) -> None:
         say(f"  step {step.version}: {step.name}")
     if planned.backup is not None and plan:
         say(f"  backup: {masked(str(planned.backup))}, {planned.bytes:,} bytes of {planned.free:,} free")
+
+
+def _show_schema(described: StoreDescription, *, as_json: bool) -> None:
+    """Print what schema a store on a server has now."""
+    path = masked(described.path or described.backend)
+    if as_json:
+        print_results([{"path": path, "version": described.schema, "latest": described.schema, "steps": []}])
+    else:
+        say(f"{path}: the schema is {described.schema}, the present one")
 
 
 def _plan_as_dict(plan: MigrationPlan) -> dict[str, Any]:

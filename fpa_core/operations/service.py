@@ -321,9 +321,12 @@ class Operations:
         """
         return self._file().plan()
 
-    def migrate(self) -> MigrationPlan:
-        """Bring the schema up to date, under a backup, as opening the store does; return what was to be done."""
-        plan = self.plan()
+    def migrate(self) -> MigrationPlan | None:
+        """Bring the schema up to date, under a backup if the store is a file, as opening it does, and make one if there is none.
+
+        Return what was to be done; None for a store on a server.
+        """
+        plan = None if self._file_if_any() is None else self.plan()
         self._backend()
         return plan
 

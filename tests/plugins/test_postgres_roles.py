@@ -201,5 +201,9 @@ def test_the_command(postgres_server: Server, admin: psycopg.Connection[tuple[ob
     assert {"role": "fpa_read", "write": True, "planned": True} == told["summary"]
     assert not any("CREATE ROLE" in one["statement"] for one in told["results"])
     assert 2 == grant().exit_code
+    migrated = CliRunner().invoke(cli, ["--config", str(config), "store", "migrate", "--json"])
+    (schema,) = json.loads(migrated.stdout)["results"]
+    assert schema["version"] == schema["latest"] > 0
+    assert [] == schema["steps"]
     with fpa_core.open(":memory:") as data, pytest.raises(DatabaseError, match="the store 'memory' has no roles"):
         data.operations.grant_plan("fpa_read", write=False)
