@@ -19,7 +19,7 @@ T = 1_714_573_800_000_000_000
 
 
 def fill(store: DataStore) -> None:
-    """Store hot and sealed rows, revisions, deletions, undone batches, a stream, rejected rows, and replays of none."""
+    """Store hot and sealed rows, revisions, deletions, undone batches of either, a stream, rejected rows, and replays of none."""
     with store.batch(origin="files:one", file="trades.csv", digest="ab" * 32) as batch:
         batch.write_records(
             TRADES, [Trade("SEALED", Instant(T + i), 100 + i % 7, i % 13 + 1, trade_id=str(i)) for i in range(5_000)]
@@ -55,6 +55,8 @@ def fill(store: DataStore) -> None:
     store.save([PortfolioSnapshot(Instant(T + i), 100 + i, positions=[Position("A", 1, 5, 4)]) for i in range(50)])
     undone = store.save([Quote("UNDONE", Instant(T + i), 1, 2) for i in range(200)])
     store.undo(undone.batch)
+    sealed = store.save([Quote("RETIRED", Instant(T + i), 10 + i % 7, 20) for i in range(2_500)])
+    store.undo(sealed.batch)
     store.delete(store.select(Quote, "S1", end=Instant(T + 100 * 10**9)))
     with contextlib.closing(store.stream(origin="live", max_rows=8)) as stream:
         for i in range(40):

@@ -452,6 +452,16 @@ class UndoesNothing(Innocent, contract="C3", test="test_undo_takes_the_rows_of_i
         return changed
 
 
+class ForgetsSealedHistory(Innocent, contract="C3", test="test_sealed_rows_that_are_taken_back_stay_known"):
+    """Drops sealed rows when they are taken back, instead of keeping them as history."""
+
+    def undo(self, inner, batch_id):
+        changed = inner.undo(batch_id)
+        for kind in (QUOTES, TRADES):
+            inner._tables.retired.remove([info.id for info in inner._tables.retired.find(Query(kind))])
+        return changed
+
+
 class UndoesTooMuch(Innocent, contract="C3", test="test_undo_takes_the_rows_of_its_batch_alone"):
     """Takes back later batches, too."""
 

@@ -62,7 +62,7 @@ def store_stats(app: App, /, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def store_seal(app: App, /, kind: str | None, symbol: str | None, as_json: bool) -> None:
-    """Move single rows of KIND and SYMBOL, or all rows, into compact segments, and merge late rows. The results of reads do not change."""
+    """Move single rows of KIND and SYMBOL, or all rows, into compact segments, and their history as well, and merge late rows. The results of reads do not change."""
     from attrs import asdict
 
     with app.open(existing=True) as data:
@@ -70,4 +70,5 @@ def store_seal(app: App, /, kind: str | None, symbol: str | None, as_json: bool)
     if as_json:
         print_results([asdict(done)])
     else:
-        say(f"{done.rows:,} rows of {done.subjects:,} symbols sealed into {done.segments:,} segments")
+        past = f", and {done.history:,} rows of the history" if done.history else ""
+        say(f"{done.rows:,} rows of {done.subjects:,} symbols sealed into {done.segments:,} segments{past}")

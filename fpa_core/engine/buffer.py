@@ -22,6 +22,7 @@ from fpa_core.engine.rows import Row, shape_of
 from fpa_core.engine.segment_rows import opened, rows_of
 from fpa_core.engine.segment_writer import PendingSegment, write_segments
 from fpa_core.engine.sorting import Mask, Numbers, SubjectRuns, join_runs
+from fpa_core.engine.subject_rows import decoded
 from fpa_core.engine.tables import Writer
 from fpa_core.kinds import Kind
 from fpa_core.protocols import Query
@@ -247,20 +248,20 @@ class MetSegments:
         for some in _in_parts(with_rows):
             contents = self._tables.segments.contents([info.id for info in some])
             segments = [(info, opened(info, contents.get(info.id))) for info in some]
-            for info, segment in segments:
-                self._open.pop(info.id, None)
-                if info.id in self._claims:
-                    self._keep(info, segment, self._claims.pop(info.id)[1])
-            self._tables.rows.insert(query.kind, itertools.chain.from_iterable(_rows(*one) for one in segments))
+            self.release(some)
+            rows = (decoded(info, segment).plain(query.kind) for info, segment in segments)
+            self._tables.rows.insert(query.kind, itertools.chain.from_iterable(rows))
             self._tables.segments.remove([info.id for info in some])
 
-
-def _rows(info: SegmentInfo, segment: Segment) -> Iterator[Row]:
-    """Return the rows of a segment as hot ones."""
-    values = plain_columns(info.kind, rows_of(info, segment))
-    since = segment.since()
-    restored = [None] * segment.rows if since is None else [None if one < 0 else one for one in since.tolist()]
-    return zip(*values, segment.places().tolist(), segment.integers("batch").tolist(), restored, strict=True)
+    def release(self, infos: Sequence[SegmentInfo]) -> None:
+        """Forget segments that are about to change; what was recognised stays so."""
+        for some in _in_parts([info for info in infos if info.id in self._claims]):
+            contents = self._tables.segments.contents([info.id for info in some])
+            for info in some:
+                self._keep(info, opened(info, contents.get(info.id)), self._claims.pop(info.id)[1])
+        for info in infos:
+            self._open.pop(info.id, None)
+            self._fetched.pop(info.id, None)
 
 
 def _in_parts(items: Sequence[T]) -> Iterator[Sequence[T]]:

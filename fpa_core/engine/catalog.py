@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from attrs import frozen
+from attrs import astuple, frozen
 
 from fpa_core.engine.damage import decoding
 from fpa_core.kinds import Kind
 from fpa_core.numbers import ns_text
 
-__all__ = ["LEAST_ROWS", "SEGMENT_ROWS", "SegmentInfo", "last_values"]
+__all__ = ["LEAST_ROWS", "SEGMENT_ROWS", "RetiredSegment", "SegmentInfo", "last_values"]
 
 SEGMENT_ROWS = 16_384
 """Rows of a full segment: enough to compress well, few enough to be read for a single row."""
@@ -44,7 +44,32 @@ class SegmentInfo:
     bytes: int
 
     def __str__(self) -> str:
-        return f"the segment of {self.kind.name} of {self.subject} from {ns_text(self.first_ns)} to {ns_text(self.last_ns)}"
+        return f"the {self._what} of {self.kind.name} of {self.subject} from {ns_text(self.first_ns)} to {ns_text(self.last_ns)}"
+
+    @property
+    def _what(self) -> str:
+        return "segment"
+
+
+@frozen
+class RetiredSegment(SegmentInfo):
+    """What the catalog says of a segment whose rows are history, all retired by one batch for one reason.
+
+    :ivar retired_by: the batch that retired its rows.
+    :ivar reason: why, as for rows of the history.
+    """
+
+    retired_by: int
+    reason: str
+
+    @classmethod
+    def of(cls, info: SegmentInfo, by: int, reason: str) -> RetiredSegment:
+        """Return what the catalog says of a segment once a batch has retired it."""
+        return cls(*astuple(info, recurse=False), by, reason)  # type: ignore[call-arg]  # the fields of SegmentInfo come first
+
+    @property
+    def _what(self) -> str:
+        return "retired segment"
 
 
 def last_values(last_row: str, segment: object) -> dict[str, Any]:

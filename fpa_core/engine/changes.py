@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fpa_core.engine.catalog import SegmentInfo
 from fpa_core.engine.removal import RETENTION
 from fpa_core.engine.rows import shape_of
 from fpa_core.engine.sorting import Numbers
@@ -40,9 +41,9 @@ def changed_parts(
         if batch.origin == RETENTION and batch.reading:
             parts |= _without_rows(json.loads(batch.reading), kind, firsts, lasts)
     if kind.multiset:
-        for info in tables.segments.find(Query(kind)):
+        for info in (*tables.segments.find(Query(kind)), *tables.retired.find(Query(kind), known=upto)):
             if info.last_batch > after:
-                parts.update(range(_part(firsts, lasts, info.first_ns), _part(firsts, lasts, info.last_ns) + 1))
+                parts |= _parts_of(info, firsts, lasts)
     starts, ends = np.array(firsts, np.int64), np.array(lasts, np.int64)
     for times in _brought(tables, kind, after, upto):
         found = np.searchsorted(starts, times, "right") + np.searchsorted(ends, times, "left")
@@ -52,7 +53,13 @@ def changed_parts(
     for root in {batch.parent or batch.id for batch in between if batch.revised or batch.deleted}:
         for rows in tables.rows.retired_by(kind, root):
             parts.update(_part(firsts, lasts, row[place]) for row in rows)
+        parts.update(*(_parts_of(info, firsts, lasts) for info in tables.retired.retired_by(kind, root)))
     return parts
+
+
+def _parts_of(info: SegmentInfo, firsts: Sequence[int], lasts: Sequence[int]) -> set[int]:
+    """Return the parts in which a segment lies."""
+    return set(range(_part(firsts, lasts, info.first_ns), _part(firsts, lasts, info.last_ns) + 1))
 
 
 def _brought(tables: Reader, kind: Kind, after: int, upto: int) -> Iterator[Numbers]:

@@ -7,30 +7,27 @@ writers get their turn between steps.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from attrs import frozen
 
 from fpa_core.arrow import columns
-from fpa_core.arrow.batches import concat, equal_rows, to_scaled
+from fpa_core.arrow.batches import to_scaled
 from fpa_core.engine import catalog
 from fpa_core.engine.catalog import SegmentInfo
 from fpa_core.engine.rows import Range
 from fpa_core.engine.scan import hot_batches
-from fpa_core.engine.segment_rows import opened, rows_of
-from fpa_core.engine.segment_writer import PendingSegment, write_segments
-from fpa_core.engine.sorting import Mask, Numbers
+from fpa_core.engine.segment_writer import write_segments
+from fpa_core.engine.subject_rows import SubjectRows, in_order, joined, read_segments
 from fpa_core.engine.tables import Database, Writer
 from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import Kind
 from fpa_core.numbers import MIN_NS
 from fpa_core.protocols import Query, Sealed
 
-__all__ = ["SubjectRows", "read_segments", "replace_segments", "seal"]
+__all__ = ["ADDED", "by_subject", "replace_segments", "seal"]
 
 ROWS_AT_ONCE = 131_072
 """Hot rows sealed in one step."""
@@ -85,47 +82,6 @@ def _steps(wanted: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
         yield some
 
 
-@frozen(eq=False)
-class SubjectRows:
-    """Rows of one subject, with the batch, place of arrival and restoring batch (below 0 for none) of each."""
-
-    rows: pa.RecordBatch
-    batches: Numbers
-    places: Numbers
-    since: Numbers
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    @property
-    def times(self) -> Numbers:
-        """The time of each row."""
-        return columns.times_as_ns(self.rows.column("timestamp")).to_numpy()  # type: ignore[no-any-return]
-
-    def part(self, start: int, end: int) -> SubjectRows:
-        """Return the rows from *start* to *end*."""
-        return SubjectRows(
-            self.rows.slice(start, end - start), self.batches[start:end], self.places[start:end], self.since[start:end]
-        )
-
-    def only(self, chosen: Mask) -> SubjectRows:
-        """Return some of the rows."""
-        return SubjectRows(
-            self.rows.filter(pa.array(chosen)), self.batches[chosen], self.places[chosen], self.since[chosen]
-        )
-
-    def pending(self, kind: Kind, subject: str) -> PendingSegment:
-        """Return them on their way into segments."""
-        return PendingSegment(kind, subject, self.rows, self.batches, self.places, self.since)
-
-    def equals(self, kind: Kind, other: SubjectRows) -> bool:
-        """Return whether another one holds the same."""
-        return equal_rows(kind, self.rows, other.rows) and all(
-            np.array_equal(one, two)
-            for one, two in ((self.batches, other.batches), (self.places, other.places), (self.since, other.since))
-        )
-
-
 def _seal_step(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[Sealed, bool]:
     """Seal hot rows of subjects, the first ones if they are many; return also whether there are more."""
     hot, more = _hot_rows(tables, kind, subjects)
@@ -134,11 +90,11 @@ def _seal_step(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[Sea
     ranges = [Range((name,), int(rows.times[0]), int(rows.times[-1])) for name, rows in hot.items()]
     inside = tables.segments.meeting(kind, ranges)
     read = read_segments(tables, [info for infos in inside for info in infos])
-    whole = {
+    whole = [
         # What is folded in is rewritten as a whole.
-        name: _in_order(kind, [rows, *(read[info.id] for info in infos)])
+        (name, in_order(kind, [rows, *(read[info.id] for info in infos)]))
         for (name, rows), infos in zip(hot.items(), inside, strict=True)
-    }
+    ]
     segments = replace_segments(tables, kind, [info for infos in inside for info in infos], whole)
     sealed = sum(map(len, hot.values()))
     if (deleted := tables.rows.delete_ranges(kind, ranges)) != sealed:
@@ -149,7 +105,7 @@ def _seal_step(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[Sea
 def _hot_rows(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[dict[str, SubjectRows], bool]:
     """Return hot rows by subject, and whether there are more; a time is taken as a whole."""
     query = Query(kind, tuple(subjects), limit=ROWS_AT_ONCE + 1)
-    batches = list(hot_batches(tables, query, None, catalog.SEGMENT_ROWS, _ADDED))
+    batches = list(hot_batches(tables, query, None, catalog.SEGMENT_ROWS, ADDED))
     if not batches:
         return {}, False
     if more := sum(batch.num_rows for batch in batches) > ROWS_AT_ONCE:
@@ -160,26 +116,27 @@ def _hot_rows(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[dict
         if first_ns is not None and first_ns[0] < last_ns:
             until = Query(kind, (name,), end_ns=last_ns)
         parts = [Query(kind, before)] if before else []
-        batches = [one for part in (*parts, until) for one in hot_batches(tables, part, None, ROWS_AT_ONCE, _ADDED)]
+        batches = [one for part in (*parts, until) for one in hot_batches(tables, part, None, ROWS_AT_ONCE, ADDED)]
     found: dict[str, list[SubjectRows]] = {}
     for batch in batches:
-        for name, rows in _by_subject(kind, batch):
+        for name, rows in by_subject(kind, batch):
             found.setdefault(name, []).append(rows)
-    return {name: _joined(kind, parts) for name, parts in found.items()}, more
+    return {name: joined(kind, parts) for name, parts in found.items()}, more
 
 
-_ADDED = ("batch", "seq", "since")
+ADDED = ("batch", "seq", "since")
+"""What is asked for with hot rows, besides the columns of their kind."""
 
 
-def _by_subject(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str, SubjectRows]]:
-    """Yield the rows of each subject; they come in the order of subjects."""
+def by_subject(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str, SubjectRows]]:
+    """Yield the rows of each subject; they come in the order of subjects, with the columns :data:`ADDED` after those of their kind."""
     names = [column.name for column in kind.columns]
     whole = to_scaled(kind, batch.select(names))
     # One subject with numbers too long for integers must not keep the others from being kept as such.
     as_one = not any(
         kind.by_name[field.name].type == "decimal" and columns.scale_of(field) is None for field in whole.schema
     )
-    added = [batch.column(name).fill_null(-1).to_numpy(zero_copy_only=False) for name in _ADDED]
+    added = [batch.column(name).fill_null(-1).to_numpy(zero_copy_only=False) for name in ADDED]
     runs = pc.run_end_encode(batch.column(kind.by_field[kind.subject].name))
     start = 0
     for subject, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
@@ -189,63 +146,24 @@ def _by_subject(kind: Kind, batch: pa.RecordBatch) -> Iterator[tuple[str, Subjec
         start = end
 
 
-def _joined(kind: Kind, parts: Sequence[SubjectRows]) -> SubjectRows:
-    """Return rows of one subject, one part after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    batches, places, since = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("batches", "places", "since")
-    )
-    return SubjectRows(concat(kind, [part.rows for part in parts]), batches, places, since)
-
-
 def _last_time(batch: pa.RecordBatch) -> int:
     return int(columns.times_as_ns(batch.column("timestamp"))[-1].as_py())
 
 
-def read_segments(tables: Writer, infos: Sequence[SegmentInfo]) -> dict[int, SubjectRows]:
-    """Return the rows of segments by the segments' ids."""
-    found: dict[int, SubjectRows] = {}
-    for start in range(0, len(infos), _READ_AT_ONCE):
-        some = infos[start : start + _READ_AT_ONCE]
-        contents = tables.segments.contents([info.id for info in some])
-        for info in some:
-            segment = opened(info, contents.get(info.id))
-            since = segment.since()
-            found[info.id] = SubjectRows(
-                rows_of(info, segment, scaled=True),
-                segment.integers("batch"),
-                segment.places(),
-                np.full(segment.rows, -1) if since is None else since,
-            )
-    return found
+def replace_segments(
+    tables: Writer, kind: Kind, infos: Sequence[SegmentInfo], whole: Sequence[tuple[str, SubjectRows]]
+) -> int:
+    """Write rows in the place of segments, and read them back; return how many segments they make.
 
-
-_READ_AT_ONCE = 64
-
-
-def _in_order(kind: Kind, parts: Sequence[SubjectRows]) -> SubjectRows:
-    """Return rows of one subject by time, and at one time by arrival."""
-    whole = _joined(kind, parts)
-    times = whole.times
-    order = np.lexsort([whole.places, times])
-    if (order[1:] > order[:-1]).all():
-        return whole
-    rows = whole.rows.take(pa.array(order))
-    return SubjectRows(rows, whole.batches[order], whole.places[order], whole.since[order])
-
-
-def replace_segments(tables: Writer, kind: Kind, infos: Sequence[SegmentInfo], whole: Mapping[str, SubjectRows]) -> int:
-    """Write rows of subjects in the place of segments, and read them back; return how many segments they make.
-
+    :param whole: rows, each with their subject; those of one subject do not overlap in time.
     :raises CorruptionError: when what is read is not what was written; nothing is sealed then.
     """
     tables.segments.remove([info.id for info in infos])
-    write_segments(tables, [rows.pending(kind, subject) for subject, rows in whole.items()])
-    ranges = [Range((subject,), int(rows.times[0]), int(rows.times[-1])) for subject, rows in whole.items()]
+    write_segments(tables, [rows.pending(kind, subject) for subject, rows in whole])
+    ranges = [Range((subject,), int(rows.times[0]), int(rows.times[-1])) for subject, rows in whole]
     written = tables.segments.meeting(kind, ranges)
     read = read_segments(tables, [info for made in written for info in made])
-    for (subject, rows), made in zip(whole.items(), written, strict=True):
+    for (subject, rows), made in zip(whole, written, strict=True):
         start = 0
         for info in made:
             if not read[info.id].equals(kind, rows.part(start, start + info.rows)):
@@ -262,8 +180,8 @@ def _merge_neighbours(database: Database, kind: Kind, group: list[SegmentInfo]) 
     with database.writer(f"seal {kind.name}") as tables:
         span = Range((subject,), group[0].first_ns, group[-1].last_ns)
         if list(tables.segments.meeting(kind, [span])[0]) == group:
-            whole = _in_order(kind, list(read_segments(tables, group).values()))
-            replace_segments(tables, kind, group, {subject: whole})
+            whole = in_order(kind, list(read_segments(tables, group).values()))
+            replace_segments(tables, kind, group, [(subject, whole)])
 
 
 def _small_neighbours(infos: Sequence[SegmentInfo]) -> Iterator[list[SegmentInfo]]:

@@ -15,7 +15,7 @@ from fpa_core.numbers import decimal_text
 from fpa_core.protocols import Query
 from fpa_core.segments.reader import Segment
 
-__all__ = ["BatchFilter", "matching"]
+__all__ = ["BatchFilter", "covered", "inside", "matching", "selected", "span"]
 
 
 @frozen
@@ -85,3 +85,36 @@ def matching(
         equal = pc.fill_null(pc.equal(array, pa.scalar(value, array.type)), False)
         masks.append(equal.to_numpy(zero_copy_only=False))
     return np.logical_and.reduce(masks) if masks else None
+
+
+def span(segment: Segment, info: SegmentInfo, query: Query) -> tuple[int, int]:
+    """Return the first row of a segment in the time of *query*, and the row after the last."""
+    start, end = 0, segment.rows
+    inside_start, inside_end = inside(info, query)
+    if not (inside_start and inside_end):
+        times = segment.integers("timestamp")
+        start = 0 if inside_start else int(np.searchsorted(times, query.start_ns or 0))
+        end = end if inside_end else int(np.searchsorted(times, query.end_ns or 0))
+    return start, end
+
+
+def inside(info: SegmentInfo, query: Query) -> tuple[bool, bool]:
+    """Return whether the first and the last time of a segment are in the time of *query*."""
+    return (
+        query.start_ns is None or query.start_ns <= info.first_ns,
+        query.end_ns is None or info.last_ns < query.end_ns,
+    )
+
+
+def covered(info: SegmentInfo, query: Query, batches: BatchFilter) -> bool:
+    """Return whether *query* certainly selects all rows of a segment, by the catalog alone."""
+    return all(inside(info, query)) and not query.equal and batches.covers(info)
+
+
+def selected(segment: Segment, info: SegmentInfo, query: Query, batches: BatchFilter) -> Mask:
+    """Return which rows of a segment *query* selects, its limit aside."""
+    start, end = span(segment, info, query)
+    mask = matching(segment, info, query, batches, start, end)
+    chosen: Mask = np.zeros(segment.rows, bool)
+    chosen[start:end] = True if mask is None else mask
+    return chosen

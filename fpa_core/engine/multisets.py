@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from attrs import define, field
 from fpa_core.arrow.batches import combine_chunks, to_decimal
 from fpa_core.engine.buffer import MetSegments, OpenSegment, SealedPlace, SegmentBuffer, insert_runs, write_runs
 from fpa_core.engine.catalog import SegmentInfo
+from fpa_core.engine.history import history_at
 from fpa_core.engine.matched import MatchedRows, Owners
 from fpa_core.engine.merge import Action, MultisetMerge, Stored
 from fpa_core.engine.plain_columns import plain_columns
@@ -107,6 +108,22 @@ class MultisetWriter:
     def flush(self, kind: Kind | None = None) -> None:
         """Write what waits to fill segments."""
         self._buffer.flush(kind)
+
+    def forget_crowds(self, kind: Kind, records: Sequence[Any]) -> None:
+        """Look again at the times of *records*, of which some were inserted past this writer."""
+        if crowds := self._crowds.get(kind):
+            for record in records:
+                crowds.pop((getattr(record, kind.subject), record.ts_ns), None)
+
+    def settle(self, kind: Kind | None = None) -> None:
+        """Write what waits to fill segments, and forget what is known of stored rows, since they are about to change."""
+        self.flush(kind)
+        for each in list(self._crowds) if kind is None else [kind]:
+            self._crowds.pop(each, None)
+
+    def release(self, infos: Sequence[SegmentInfo]) -> None:
+        """Forget segments that are about to change, after :meth:`settle`."""
+        self._met.release(infos)
 
     def unseal(self, query: Query) -> None:
         """Make every row that *query* may select a hot one, so that it can be changed."""
@@ -351,9 +368,8 @@ class _Merge:
         }
         for instant in unknown.values():
             instant.past = set()
-        for row in self.tables.rows.history_at(shape.kind, list(unknown)) if unknown else ():
-            if row[-1] in ("revised", "outdated"):
-                instants[row[:2]].past.add(row[shape.contents])  # type: ignore[union-attr]  # made above
+        for row in history_at(self.tables, shape.kind, list(unknown), ("revised", "outdated")) if unknown else ():
+            instants[row[:2]].past.add(row[shape.contents])  # type: ignore[union-attr]  # made above
 
     def _look(self, shape: Shape, key: Key, hot: Sequence[Row], met: Sequence[OpenSegment], own: set[int]) -> _Instant:
         """Return what is stored at a subject and time."""

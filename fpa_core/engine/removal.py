@@ -7,10 +7,14 @@ from collections import Counter
 import numpy as np
 from attrs import field, frozen
 
-from fpa_core.engine.compaction import read_segments, replace_segments
+from fpa_core.engine.compaction import replace_segments
 from fpa_core.engine.coverage import uncover
+from fpa_core.engine.filters import BatchFilter, selected
+from fpa_core.engine.retirement import add_history
 from fpa_core.engine.rows import shape_of
+from fpa_core.engine.segment_rows import opened
 from fpa_core.engine.sorting import Mask, Numbers
+from fpa_core.engine.subject_rows import decoded, read_segments
 from fpa_core.engine.tables import Writer
 from fpa_core.numbers import MAX_NS, MIN_NS
 from fpa_core.protocols import Query
@@ -49,7 +53,8 @@ def remove(tables: Writer, query: Query) -> Removed:
     batch = shape_of(kind).place("batch")
     for page in tables.rows.history(query):
         brought.update(row[batch] for row in page if row[batch + 1] is None)
-    history = tables.rows.delete_history(query)
+    history = _remove_retired(tables, query, brought) if kind.multiset else 0
+    history += tables.rows.delete_history(query)
     uncover(tables, query)
     return Removed(rows, history, brought)
 
@@ -66,8 +71,23 @@ def _remove_sealed(tables: Writer, query: Query, brought: Counter[int]) -> int:
             gone = _within(rows.times, start_ns, end_ns)
             _count(brought, rows.batches[gone & (rows.since < 0)])
             if gone.any():
-                left = {} if gone.all() else {info.subject: rows.only(~gone)}
+                left = [] if gone.all() else [(info.subject, rows.only(~gone))]
                 replace_segments(tables, query.kind, [info], left)
+            removed += int(gone.sum())
+    return removed
+
+
+def _remove_retired(tables: Writer, query: Query, brought: Counter[int]) -> int:
+    """Remove rows of retired segments; what is left of one stays history."""
+    removed = 0
+    for info in list(tables.retired.find(query)):
+        segment = opened(info, tables.segments.contents([info.id]).get(info.id))
+        rows, gone = decoded(info, segment), selected(segment, info, query, BatchFilter())
+        if gone.any():
+            _count(brought, rows.batches[gone & (rows.since < 0)])
+            tables.retired.remove([info.id])
+            if not gone.all():
+                add_history(tables, info.kind, info.subject, rows.only(~gone), info.retired_by, info.reason)
             removed += int(gone.sum())
     return removed
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from attrs import evolve
 
 from fpa_core.engine.filters import BatchFilter
+from fpa_core.engine.scan import sealed_infos
 from fpa_core.engine.tables import Reader
 from fpa_core.protocols import InventoryEntry, Query
 
@@ -41,9 +42,8 @@ def row_ranges(tables: Reader, query: Query, parts: int) -> list[InventoryEntry]
 
 
 def _sealed(tables: Reader, query: Query, batches: BatchFilter) -> Iterator[InventoryEntry]:
-    for info in tables.segments.find(query):
-        if batches.meets(info):
-            yield _clipped(InventoryEntry(info.kind.name, info.subject, info.rows, info.first_ns, info.last_ns), query)
+    for info in sealed_infos(tables, query, batches):
+        yield _clipped(InventoryEntry(info.kind.name, info.subject, info.rows, info.first_ns, info.last_ns), query)
 
 
 def _hot(tables: Reader, query: Query, batches: BatchFilter) -> Iterator[InventoryEntry]:

@@ -15,11 +15,19 @@ from attrs import frozen
 from fpa_core.kinds import Kind
 from fpa_core.numbers import decimal_text
 
-__all__ = ["Key", "Range", "Row", "Shape", "plain_value", "shape_of"]
+__all__ = ["Key", "Range", "Retirement", "Row", "Shape", "plain_value", "shape_of"]
 
 Row: TypeAlias = tuple[Any, ...]
 Key: TypeAlias = tuple[Any, ...]
 """The values of a kind's key, perhaps followed by a ``seq``."""
+
+
+class Retirement(NamedTuple):
+    """The single rows of the history of one subject that one batch retired for one reason."""
+
+    subject: str
+    retired_by: int
+    reason: str
 
 
 class Range(NamedTuple):

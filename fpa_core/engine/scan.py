@@ -1,10 +1,11 @@
-"""Reading rows in order from both places in which they lie: sealed segments, and the hot rows between and beside them."""
+"""Reading rows in order from the places in which they lie: sealed segments, and the hot rows between and beside them; as known earlier, retired segments, too."""
 
 from __future__ import annotations
 
 import collections
 import contextlib
 import functools
+import heapq
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from operator import attrgetter
@@ -17,7 +18,7 @@ from attrs import evolve, frozen
 from fpa_core.arrow import columns
 from fpa_core.engine.catalog import SEGMENT_ROWS, SegmentInfo
 from fpa_core.engine.damage import decoding
-from fpa_core.engine.filters import BatchFilter, matching
+from fpa_core.engine.filters import BatchFilter, covered, inside, matching, selected, span
 from fpa_core.engine.rows import Row
 from fpa_core.engine.segment_cache import CachedSegment, SegmentCache
 from fpa_core.engine.segment_rows import joinable, joined_rows, last_record, opened
@@ -28,7 +29,7 @@ from fpa_core.numbers import MAX_NS
 from fpa_core.protocols import Query
 from fpa_core.segments.reader import Segment
 
-__all__ = ["count", "hot_batches", "scan"]
+__all__ = ["count", "count_sealed", "hot_batches", "record_batch", "scan", "sealed_infos"]
 
 
 def scan(
@@ -87,13 +88,15 @@ class _Scan:
         if one and plain and query.limit == 1 and query.reverse and (latest := self._latest()) is not None:
             yield latest
             return
-        with contextlib.closing(self.tables.segments.find(query)) as found:
-            infos = (info for info in found if self.batch_filter.meets(info))
+        with self._sealed() as (infos, overlapping):
             if (first := next(infos, None)) is None:
                 yield from self._hot(query)
                 return
             hot = self.tables.rows.subjects(query, known=self.batch_filter.last)
             for subject, own in self._by_subject(itertools.chain([first], infos), hot):
+                if overlapping:
+                    yield from self._layered(subject, list(own), is_hot=subject in hot)
+                    continue
                 if subject not in hot and self._in_large_batches():
                     yield from self._joined(subject, own)
                     continue
@@ -103,6 +106,51 @@ class _Scan:
                         yield self._merged(info, within)
                     elif within is not None:
                         yield from self._hot(within)
+
+    @contextlib.contextmanager
+    def _sealed(self) -> Iterator[tuple[Iterator[SegmentInfo], bool]]:
+        """Look for segments, and for retired ones if a time of knowledge is asked for; the answer says whether there are any of these."""
+        meets, known = self.batch_filter.meets, self.batch_filter.last
+        with contextlib.closing(self.tables.segments.find(self.query)) as live:
+            infos: Iterator[SegmentInfo] = filter(meets, live)
+            if known is None:
+                yield infos, False
+                return
+            with contextlib.closing(self.tables.retired.find(self.query, known=known)) as found:
+                past: Iterator[SegmentInfo] = filter(meets, found)
+                first = next(past, None)
+                if first is not None:
+                    past, by = itertools.chain([first], past), attrgetter("subject", "last_ns")
+                    infos = heapq.merge(infos, past, key=by, reverse=self.query.reverse)
+                yield infos, first is not None
+
+    def _layered(self, subject: str, infos: Sequence[SegmentInfo], *, is_hot: bool) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a subject of which some segments are retired, and may overlap with others."""
+        windows = list(_layers(self.query, infos))
+        for start_ns, end_ns, inside_it in reversed(windows) if self.query.reverse else windows:
+            within = self._within(subject, start_ns, end_ns)
+            if inside_it:
+                yield self._merged_layers(inside_it, within, is_hot=is_hot)
+            elif is_hot:
+                yield from self._hot(within)
+
+    def _merged_layers(self, infos: Sequence[SegmentInfo], within: Query, *, is_hot: bool) -> pa.RecordBatch:
+        """Return the rows of *within* that are in one of several segments, or hot."""
+        parts: list[_Part] = []
+        for info in infos:
+            cached = self._segment(info)
+            segment = cached.segment
+            start, end = span(segment, info, within)
+            mask = matching(segment, info, within, self.batch_filter, start, end)
+            batch = cached.rows(start, end, self.names, scaled=False)
+            times, places = segment.integers("timestamp")[start:end], segment.places()[start:end]
+            if mask is not None:
+                batch, times, places = batch.filter(pa.array(mask)), times[mask], places[mask]
+            parts.append((batch, times, places))
+        if is_hot:
+            parts += map(_late, self._hot(evolve(within, reverse=False), ["ts_ns", "seq"]))
+        batch = _in_order(self.query.kind, parts)
+        return _reversed(batch) if self.query.reverse else batch
 
     def _within(self, subject: str, start_ns: int | None, end_ns: int | None) -> Query:
         """Return the query for the rows of a subject in some time."""
@@ -162,7 +210,7 @@ class _Scan:
                 waiting.clear()
 
         for info in infos:
-            if not (all(_inside(info, query)) and self.batch_filter.covers(info)):
+            if not (all(inside(info, query)) and self.batch_filter.covers(info)):
                 yield from taken()
                 yield self._merged(info, None)
                 continue
@@ -182,7 +230,7 @@ class _Scan:
         query = self.query
         cached = self._segment(info)
         segment = cached.segment
-        start, end = _span(segment, info, query)
+        start, end = span(segment, info, query)
         mask = matching(segment, info, query, self.batch_filter, start, end)
         late = [] if within is None else list(self._hot(evolve(within, reverse=False), ["ts_ns", "seq"]))
         if mask is None and not late and (limit := query.limit) is not None:
@@ -194,8 +242,8 @@ class _Scan:
             times, places = segment.integers("timestamp")[start:end], segment.places()[start:end]
             if mask is not None:
                 times, places = times[mask], places[mask]
-            batch = _in_order(query.kind, batch, times, places, late)
-        return batch.take(pa.array(np.arange(batch.num_rows)[::-1])) if query.reverse else batch
+            batch = _in_order(query.kind, [(batch, times, places), *map(_late, late)])
+        return _reversed(batch) if query.reverse else batch
 
 
 def _read(tables: Reader, info: SegmentInfo) -> Segment:
@@ -234,39 +282,53 @@ def _windows_back(query: Query, infos: Iterable[SegmentInfo]) -> Iterator[_Windo
         yield start_ns, end, None
 
 
-def _span(segment: Segment, info: SegmentInfo, query: Query) -> tuple[int, int]:
-    """Return the first row of a segment in the time of *query*, and the row after the last."""
-    start, end = 0, segment.rows
-    inside_start, inside_end = _inside(info, query)
-    if not (inside_start and inside_end):
-        times = segment.integers("timestamp")
-        start = 0 if inside_start else int(np.searchsorted(times, query.start_ns or 0))
-        end = end if inside_end else int(np.searchsorted(times, query.end_ns or 0))
-    return start, end
+def _layers(query: Query, infos: Sequence[SegmentInfo]) -> Iterator[tuple[int | None, int | None, list[SegmentInfo]]]:
+    """Divide the time of *query* at the ends of segments of one subject, which may overlap, and between them; yield each part with the segments in it."""
+    start, end_ns = query.start_ns, MAX_NS + 1 if query.end_ns is None else query.end_ns
+    waiting = collections.deque(sorted(infos, key=attrgetter("first_ns")))
+    active: list[SegmentInfo] = []
+    for last_ns in sorted({info.last_ns for info in infos}):
+        if not active and (start is None or start < waiting[0].first_ns):
+            yield start, waiting[0].first_ns, []
+            start = waiting[0].first_ns
+        while waiting and waiting[0].first_ns <= last_ns:
+            active.append(waiting.popleft())
+        end = min(last_ns + 1, end_ns)
+        yield start, end, list(active)
+        if end == end_ns:
+            return
+        start = end
+        active = [info for info in active if info.last_ns > last_ns]
+    yield start, query.end_ns, []
 
 
-def _inside(info: SegmentInfo, query: Query) -> tuple[bool, bool]:
-    """Return whether the first and the last time of a segment are in the time of *query*."""
-    return (
-        query.start_ns is None or query.start_ns <= info.first_ns,
-        query.end_ns is None or info.last_ns < query.end_ns,
-    )
+_Part: TypeAlias = tuple[pa.RecordBatch, Numbers, Numbers]
+"""Rows, the time of each, and its place among those of its time."""
 
 
-def _in_order(
-    kind: Kind, batch: pa.RecordBatch, times: Numbers, places: Numbers, late: Sequence[pa.RecordBatch]
-) -> pa.RecordBatch:
+def _late(rows: pa.RecordBatch) -> _Part:
+    """Return hot rows, of which times and places are the last two columns, as a part."""
+    width = rows.num_columns - 2
+    times, places = (rows.column(place).to_numpy() for place in (width, width + 1))
+    return rows.select(range(width)), times, places
+
+
+def _in_order(kind: Kind, parts: Sequence[_Part]) -> pa.RecordBatch:
     """Return sealed and hot rows by time, and at one time by their order of arrival."""
-    all_times = np.concatenate([times, *(part.column("ts_ns").to_numpy() for part in late)])
-    arrival = np.concatenate([places, *(part.column("seq").to_numpy() for part in late)])
+    all_times, arrival = (np.concatenate([part[place] for part in parts]) for place in (1, 2))
     order = pa.array(np.lexsort([arrival, all_times]))
+    names = parts[0][0].schema.names
     arrays = []
-    for name in batch.schema.names:
-        parts = [part.column(name) for part in (batch, *late)]
+    for place, name in enumerate(names):
+        values = [batch.column(place) for batch, _, _ in parts]
         if kind.by_name[name].type == "decimal":
-            parts = columns.to_common_type([columns.as_numeric(part) for part in parts])
-        arrays.append(pa.concat_arrays(parts).take(order))
-    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
+            values = columns.to_common_type([columns.as_numeric(one) for one in values])
+        arrays.append(pa.concat_arrays(values).take(order))
+    return pa.RecordBatch.from_arrays(arrays, names=names)
+
+
+def _reversed(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch.take(pa.array(np.arange(batch.num_rows)[::-1]))
 
 
 def hot_batches(
@@ -287,11 +349,11 @@ def hot_batches(
     asked = [*(column.field for column in wanted), *extra]
     with contextlib.closing(tables.rows.select(query, asked, known=known, size=rows)) as found:
         for some in found:
-            yield _record_batch(query.kind, wanted, some, extra)
+            yield record_batch(query.kind, wanted, some, extra)
 
 
-def _record_batch(kind: Kind, wanted: Sequence[Column], rows: Sequence[Row], extra: Sequence[str]) -> pa.RecordBatch:
-    """Return rows as Arrow; decimals stay the canonical texts they are (see :mod:`fpa_core.arrow.columns`)."""
+def record_batch(kind: Kind, wanted: Sequence[Column], rows: Sequence[Row], extra: Sequence[str]) -> pa.RecordBatch:
+    """Return rows as Arrow: columns of their kind, then further ones of integers; decimals stay the canonical texts they are (see :mod:`fpa_core.arrow.columns`)."""
     try:
         return _built(wanted, rows, extra)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
@@ -316,16 +378,22 @@ def _built(wanted: Sequence[Column], rows: Sequence[Row], extra: Sequence[str]) 
 def count(tables: Reader, query: Query) -> int:
     """Count the rows of *query*, from the catalog if that is enough."""
     batches = BatchFilter.of(tables, query)
-    infos = [info for info in tables.segments.find(query) if batches.meets(info)] if query.kind.multiset else []
-    total = sum(_count_sealed(tables, query, info, batches) for info in infos)
+    infos = list(sealed_infos(tables, query, batches)) if query.kind.multiset else ()
+    total = sum(count_sealed(tables, query, info, batches) for info in infos)
     total += tables.rows.count(query, known=batches.last)
     return total if query.limit is None else min(total, query.limit)
 
 
-def _count_sealed(tables: Reader, query: Query, info: SegmentInfo, batches: BatchFilter) -> int:
-    if all(_inside(info, query)) and not query.equal and batches.covers(info):
+def sealed_infos(tables: Reader, query: Query, batches: BatchFilter) -> Iterator[SegmentInfo]:
+    """Yield the segments that may hold rows of *query*, and with a time of knowledge the retired ones that may have held some then."""
+    found: Iterable[SegmentInfo] = tables.segments.find(query)
+    if batches.last is not None:
+        found = itertools.chain(found, tables.retired.find(query, known=batches.last))
+    return (info for info in found if batches.meets(info))
+
+
+def count_sealed(tables: Reader, query: Query, info: SegmentInfo, batches: BatchFilter) -> int:
+    """Count the rows of a segment that *query* selects, from the catalog if that is enough."""
+    if covered(info, query, batches):
         return info.rows
-    segment = _read(tables, info)
-    start, end = _span(segment, info, query)
-    mask = matching(segment, info, query, batches, start, end)
-    return end - start if mask is None else int(mask.sum())
+    return int(selected(_read(tables, info), info, query, batches).sum())

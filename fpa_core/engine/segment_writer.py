@@ -11,10 +11,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+from attrs import evolve
 
 from fpa_core.arrow import columns
 from fpa_core.engine import catalog
-from fpa_core.engine.catalog import SegmentInfo
+from fpa_core.engine.catalog import RetiredSegment, SegmentInfo
 from fpa_core.engine.sorting import Numbers
 from fpa_core.engine.tables import Writer
 from fpa_core.kinds import Kind
@@ -24,7 +25,7 @@ from fpa_core.segments.layout import checksum_of
 from fpa_core.segments.reader import ranks
 from fpa_core.segments.writer import Draft, draft_segment
 
-__all__ = ["PendingSegment", "last_row_text", "write_segments"]
+__all__ = ["PendingSegment", "last_row_text", "write_retired", "write_segments"]
 
 AT_ONCE = 4
 """Segments compressed in one go: fewer, and threads would wait for each other at every one."""
@@ -96,9 +97,25 @@ Drafts: TypeAlias = list[tuple[PendingSegment, Draft]]
 
 def write_segments(tables: Writer, pending: Iterable[PendingSegment]) -> None:
     """Add rows to the store as segments."""
+    for some in _segments(pending):
+        tables.segments.add(some)
+
+
+def write_retired(tables: Writer, pending: Iterable[PendingSegment], by: int, reason: str) -> list[RetiredSegment]:
+    """Add rows to the history as segments that a batch retires, and return these."""
+    written: list[RetiredSegment] = []
+    for some in _segments(pending):
+        retired = [(RetiredSegment.of(info, by, reason), content) for info, content in some]
+        ids = tables.retired.add(retired)
+        written += [evolve(info, id=number) for (info, _), number in zip(retired, ids, strict=True)]
+    return written
+
+
+def _segments(pending: Iterable[PendingSegment]) -> Iterator[list[tuple[SegmentInfo, bytes]]]:
+    """Yield the segments that rows become, some at a time."""
     encoded = _encoded(itertools.chain.from_iterable(one.parts() for one in pending))
     while ready := [(part.info(content), content) for part, content in itertools.islice(encoded, ADDED_AT_ONCE)]:
-        tables.segments.add(ready)
+        yield ready
 
 
 def _encoded(parts: Iterable[PendingSegment]) -> Iterator[tuple[PendingSegment, bytes]]:

@@ -76,7 +76,7 @@ class EngineStore:
             self.database.close()
 
     def seal(self, kind: Kind, *, subject: str | None = None, least: int = 1) -> Sealed:
-        """Move hot rows of quotes and trades into segments, and merge small segments."""
+        """Move hot rows of quotes and trades into segments, and merge small segments; if even single rows are asked for, seal their history as well."""
         check_values({"symbol": subject})
         if not isinstance(least, int):
             raise DataError(f"least: a number of rows is needed, not {least!r}", field="least", value=least)
@@ -85,10 +85,18 @@ class EngineStore:
         from fpa_core.engine import compaction
 
         done = compaction.seal(self.database, kind, subject=subject, least=least)
+        if least <= 1:  # looking for history to seal may take long: not each time that a store is closed
+            done += Sealed(history=self.seal_history(kind, subject))
         # The steps are transactions of their own, and change nothing that is read: the act as a whole is recorded.
-        if done.rows:
+        if done.rows or done.history:
             self.record_act("seal", {"kind": kind.name, "symbol": subject, **asdict(done)})
         return done
+
+    def seal_history(self, kind: Kind, subject: str | None = None) -> int:
+        """Seal rows of the history of quotes and trades; return how many they were."""
+        from fpa_core.engine import history_sealing
+
+        return history_sealing.seal_history(self.database, kind, subject=subject)
 
     def record_act(self, action: str, details: Mapping[str, Any]) -> AuditEntry:
         """Add the entry of an act of maintenance to the audit log, and return it."""
@@ -156,6 +164,8 @@ class EngineStore:
     @retried
     def history(self, kind: Kind, key: Mapping[str, Any]) -> Sequence[StoredVersion]:
         """Return every version of the record with a key, in the order in which they became known."""
+        from fpa_core.engine.history import history_at
+
         check_values(key)
         shape = shape_of(kind)
         place = tuple(plain_value(kind, name, key[name]) for name in shape.key)
@@ -180,7 +190,7 @@ class EngineStore:
                         *((row[-2], when(row[-2]), row[-1]) if len(row) > len(shape.columns) else ()),
                     ),
                 )
-                for row in (*tables.rows.history_at(kind, [place]), *tables.rows.at(kind, [place]))
+                for row in (*history_at(tables, kind, [place]), *tables.rows.at(kind, [place]))
             ]
         # Of versions of one batch, those that were retired came before the one that stands.
         return [version for _, version in sorted(versions, key=lambda each: each[0])]

@@ -1,8 +1,8 @@
 """The port: what a database must offer for the engine to keep the store's contracts over it.
 
 The methods are set-oriented and without policy: which rows are equal, what a later version replaces and what an undo brings back is decided by
-the engine. A backend keeps six things: the *hot* rows of each kind with their history, sealed segments with their catalog, batches, the
-quarantine, the ledger of fetched ranges, and the audit log. Rows are plain tuples (see :mod:`fpa_core.engine.rows`); no method is called once per row.
+the engine. A backend keeps seven things: the *hot* rows of each kind with their history, sealed segments with their catalog, retired segments with
+theirs, batches, the quarantine, the ledger of fetched ranges, and the audit log. Rows are plain tuples (see :mod:`fpa_core.engine.rows`); no method is called once per row.
 
 The engine relies on this:
 
@@ -25,8 +25,8 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
-from fpa_core.engine.catalog import SegmentInfo
-from fpa_core.engine.rows import Key, Range, Row
+from fpa_core.engine.catalog import RetiredSegment, SegmentInfo
+from fpa_core.engine.rows import Key, Range, Retirement, Row
 from fpa_core.exceptions import DatabaseError
 from fpa_core.kinds import Kind
 from fpa_core.protocols import (
@@ -59,6 +59,8 @@ __all__ = [
     "QuarantineReader",
     "QuarantineStore",
     "Reader",
+    "RetiredReader",
+    "RetiredWriter",
     "RowReader",
     "RowWriter",
     "SegmentReader",
@@ -85,7 +87,7 @@ class Sought:
 
 
 class RowReader(Protocol):
-    """The hot rows of each kind, and their history."""
+    """The hot rows of each kind, and the history that lies in single rows; see :class:`RetiredReader` for the rest of it."""
 
     def select(
         self, query: Query, names: Sequence[str], *, known: int | None = None, size: int = 16_384
@@ -132,6 +134,14 @@ class RowReader(Protocol):
         """Yield the history that a batch or its children retired: rows as in :meth:`history_at`, by key, ``seq``, and when they became known."""
         ...
 
+    def retirements(self, kind: Kind, least: int) -> Sequence[Retirement]:
+        """Return the retirements of a multiset with at least *least* single rows, by subject, batch and reason. It may read all of the history."""
+        ...
+
+    def of_retirement(self, kind: Kind, one: Retirement, limit: int) -> Sequence[Row]:
+        """Return the first *limit* rows of a retirement by key, ``seq``, and when they became known: whole rows, without batch and reason."""
+        ...
+
 
 class RowWriter(RowReader, Protocol):
     """The hot rows and their history, within a write transaction."""
@@ -164,6 +174,10 @@ class RowWriter(RowReader, Protocol):
         """Remove the rows that *query* selects by subject, time and value for good; return how many they were."""
         ...
 
+    def delete_retirement(self, kind: Kind, one: Retirement, last_ns: int) -> int:
+        """Remove the rows of a retirement up to a time, since they are sealed now; return how many they were."""
+        ...
+
     def delete_history(self, query: Query) -> int:
         """Remove the history of the rows that *query* selects by subject, time and value for good; return how many rows it had."""
         ...
@@ -192,7 +206,7 @@ class SegmentReader(Protocol):
         ...
 
     def contents(self, ids: Sequence[int]) -> Mapping[int, bytes]:
-        """Return the bytes of segments; one that is missing is left out."""
+        """Return the bytes of segments, retired or not: no two share an id; one that is missing is left out."""
         ...
 
     def heads(self, ids: Sequence[int], size: int) -> Iterator[bytes]:
@@ -209,6 +223,47 @@ class SegmentWriter(SegmentReader, Protocol):
 
     def remove(self, ids: Sequence[int]) -> None:
         """Remove segments."""
+        ...
+
+
+class RetiredReader(Protocol):
+    """Retired segments: sealed rows of the history. They overlap in time as they like, but no reader who asks for no history meets them.
+
+    Their bytes are read by :meth:`SegmentReader.contents`.
+    """
+
+    def find(self, query: Query, *, known: int | None = None) -> Generator[RetiredSegment, None, None]:
+        """Yield the retired segments that may hold rows of *query*, by subject and last time, both backwards for ``query.reverse``.
+
+        None if its time is empty. Conditions on batches and further columns may be ignored.
+
+        :param known: only segments that may hold rows which were known when this batch was the last: with rows of that or an earlier batch,
+            and retired by a later one.
+        """
+        ...
+
+    def meeting(self, kind: Kind, ranges: Sequence[Range]) -> Sequence[Sequence[RetiredSegment]]:
+        """Return the retired segments that share time with each range, by last time."""
+        ...
+
+    def retired_by(self, kind: Kind, batch: int) -> Sequence[RetiredSegment]:
+        """Return the segments that a batch or its children retired, by subject and last time."""
+        ...
+
+
+class RetiredWriter(RetiredReader, Protocol):
+    """Retired segments, within a write transaction."""
+
+    def retire(self, ids: Sequence[int], *, by: int, reason: str) -> None:
+        """Move segments to the retired ones, with their ids, and without touching their bytes."""
+        ...
+
+    def add(self, segments: Sequence[tuple[RetiredSegment, bytes]]) -> Sequence[int]:
+        """Add retired segments; return the ids that the store gives them."""
+        ...
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Remove retired segments for good."""
         ...
 
 
@@ -419,6 +474,11 @@ class Reader(Protocol):
         ...
 
     @property
+    def retired(self) -> RetiredReader:
+        """Retired segments."""
+        ...
+
+    @property
     def batches(self) -> BatchReader:
         """Batches."""
         ...
@@ -450,6 +510,11 @@ class Writer(Protocol):
     @property
     def segments(self) -> SegmentWriter:
         """Sealed segments."""
+        ...
+
+    @property
+    def retired(self) -> RetiredWriter:
+        """Retired segments."""
         ...
 
     @property

@@ -25,6 +25,7 @@ from fpa_core.engine.multisets import MultisetWriter
 from fpa_core.engine.plain_columns import plain_columns
 from fpa_core.engine.quarantine import QuarantineClaims, QuarantineWriter
 from fpa_core.engine.removal import RETENTION
+from fpa_core.engine.retirement import retire_sealed
 from fpa_core.engine.rows import Key, shape_of
 from fpa_core.engine.sorting import check_complete
 from fpa_core.engine.tables import Writer
@@ -150,6 +151,8 @@ class Transaction:
         self._multisets.flush()
         others = self._appender.append(self._tables, kind, records, self.batch_id)
         appended = WriteCounts(inserted=len(records) - len(others))
+        if appended.inserted:
+            self._multisets.forget_crowds(kind, records)
         self._counts += appended
         self._note("write", kind, appended)
         return appended + self._write(kind, to_table(kind, others)) if others else appended
@@ -277,17 +280,23 @@ class Transaction:
         """Move the rows of *query* to the history."""
         check_query(query)
         self._appender.forget()
-        if query.kind.multiset:
-            self._multisets.unseal(query)
+        kind, by = query.kind, self.batch_id
+        deleted = 0
         if query.limit is None:
-            deleted = self._tables.rows.retire(query, by=self.batch_id, reason="deleted")
+            if kind.multiset:
+                self._multisets.settle(kind)
+                release = self._multisets.release
+                deleted = retire_sealed(self._tables, query, by=by, reason="deleted", release=release)
+            deleted += self._tables.rows.retire(query, by=by, reason="deleted")
         else:
-            keys = list(itertools.chain.from_iterable(self._tables.rows.select(query, shape_of(query.kind).row_key)))
-            self._tables.rows.retire_keys(query.kind, keys, by=self.batch_id, reason="deleted")
+            if kind.multiset:
+                self._multisets.unseal(query)
+            keys = list(itertools.chain.from_iterable(self._tables.rows.select(query, shape_of(kind).row_key)))
+            self._tables.rows.retire_keys(kind, keys, by=by, reason="deleted")
             deleted = len(keys)
         self._deleted += deleted
         self._acts["delete"] = None
-        self._by_kind[query.kind.name]["deleted"] += deleted
+        self._by_kind[kind.name]["deleted"] += deleted
         return deleted
 
     def undo(self, batch_id: int) -> int:
@@ -320,7 +329,8 @@ class Transaction:
         self._tables.batches.set_undoes(self.batch_id, batch_id)
         # Later batches that put in what this one rejected go with it, and first.
         batches = [*self._tables.batches.replays_of(batch_id), batch_id]
-        taken = [take_back(self._tables, each, by=self.batch_id, unseal=self._multisets.unseal) for each in batches]
+        self._multisets.settle()
+        taken = [take_back(self._tables, each, by=self.batch_id, multisets=self._multisets) for each in batches]
         self._quarantine.restore(sorted({batch for each in taken for batch in each.batches}))
         changed = sum(each.changed for each in taken)
         self._deleted += changed

@@ -4,20 +4,34 @@ Batches are taken back in any order, and an undo can itself be undone. A batch *
 it counts and the one that removed it does not; of rows of which one version stands (natural keys, trades with an id), the last such version
 returns, unless another stands. A row whose own batch does not count is left in the history as retired by the undo of that batch, so that it returns
 with it.
+
+Sealed rows stay sealed, as far as they go and return together: a segment that a batch brought as a whole becomes a retired one (see
+:mod:`fpa_core.engine.retirement`), and a retired one that returns to a time at which no rows are is written as a segment. All others take the way of
+single rows.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from fpa_core.engine.catalog import RetiredSegment
+from fpa_core.engine.history import history_at, history_rows
+from fpa_core.engine.multisets import MultisetWriter
+from fpa_core.engine.restoration import SealedRestoration
+from fpa_core.engine.retirement import retire_sealed_batch
 from fpa_core.engine.rows import Key, Range, Row, shape_of
+from fpa_core.engine.subject_rows import read_segments
 from fpa_core.engine.tables import Writer
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.protocols import Query
 
 __all__ = ["TakenBack", "take_back"]
+
+_ROWS_AT_ONCE = 16_384
 
 
 class TakenBack(NamedTuple):
@@ -31,10 +45,10 @@ class TakenBack(NamedTuple):
     batches: list[int]
 
 
-def take_back(tables: Writer, batch: int, *, by: int, unseal: Callable[[Query], None]) -> TakenBack:
+def take_back(tables: Writer, batch: int, *, by: int, multisets: MultisetWriter) -> TakenBack:
     """Take back what *batch* and its children brought, replaced and removed.
 
-    :param unseal: makes the rows that a query may select hot ones.
+    :param multisets: the writer of the batch *by*, which knows what it has recognised among sealed rows, and makes these hot ones.
     """
     batches = list(_stop_counting(tables, batch, by))
     # A stream that counts no longer since its undo counts again may have gone on in between.
@@ -44,9 +58,9 @@ def take_back(tables: Writer, batch: int, *, by: int, unseal: Callable[[Query], 
     for kind in KINDS.values():
         for one in stopped:
             if kind.multiset:
-                unseal(Query(kind, batch=one))
+                changed += retire_sealed_batch(tables, kind, one, by=by, reason="undone", release=multisets.release)
             changed += tables.rows.retire_batch(kind, one, by=by, reason="undone")
-        changed += _Restoration(tables, kind, by, unseal).run(batch)
+        changed += _Restoration(tables, kind, by, multisets).run(batch)
     return TakenBack(changed, batches)
 
 
@@ -72,27 +86,54 @@ def _count_again(tables: Writer, batch: int) -> Iterator[int]:
 class _Restoration:
     """Brings rows of one kind back from the history, in the name of the batch *by*."""
 
-    def __init__(self, tables: Writer, kind: Kind, by: int, unseal: Callable[[Query], None]) -> None:
+    def __init__(self, tables: Writer, kind: Kind, by: int, multisets: MultisetWriter) -> None:
         self._tables = tables
         self._kind = kind
         self._shape = shape_of(kind)
         self._by = by
-        self._unseal = unseal
+        self._unseal = multisets.unseal
 
     def run(self, batch: int) -> int:
         """Restore what *batch* and its children retired, and what stood before the rows that were taken back."""
         restored = 0
-        versions = not self._kind.multiset or bool(self._kind.venue_id)
-        for page in self._tables.rows.retired_by(self._kind, batch):
+        sealed: Sequence[RetiredSegment] = ()
+        if self._kind.multiset:
+            whole = SealedRestoration(self._tables, self._kind, self._by)
+            sealed = whole.restore(self._tables.retired.retired_by(self._kind, batch))
+            restored += whole.restored
+        for page in self._retired_by(batch, sealed):
             rows = self._defer([row for row in page if row[-1] != "outdated"])
             restored += self._restore([row for row in rows if self._identity(row) is None])
             # What it revised is looked at with the revisions, which have just been taken back.
             removed = (row for row in rows if row[-1] != "revised" and self._identity(row) is not None)
             restored += self._restore_versions(map(self._key, removed))
-        if versions:
+        if not self._kind.multiset or self._kind.venue_id:
             for page in self._tables.rows.retired_by(self._kind, self._by):
                 restored += self._restore_versions(self._key(row) for row in page if self._identity(row) is not None)
+        if self._kind.venue_id:
+            for keys in SealedRestoration(self._tables, self._kind, self._by).keys_with_past():
+                restored += self._restore_versions(keys)
         return restored
+
+    def _retired_by(self, batch: int, sealed: Sequence[RetiredSegment]) -> Iterator[list[Row]]:
+        """Yield the history that a batch retired: single rows, and those of some of the segments, in one order, as the port has the former."""
+        pages = self._tables.rows.retired_by(self._kind, batch)
+        if not sealed:
+            yield from pages
+            return
+        groups = map(self._rows_of, _overlapping(sealed))
+        rows = heapq.merge(*map(itertools.chain.from_iterable, (pages, groups)), key=self._in_history)
+        while page := list(itertools.islice(rows, _ROWS_AT_ONCE)):
+            yield page
+
+    def _rows_of(self, infos: Sequence[RetiredSegment]) -> list[Row]:
+        read = read_segments(self._tables, infos)
+        return sorted((row for info in infos for row in history_rows(info, read[info.id])), key=self._in_history)
+
+    def _in_history(self, row: Row) -> tuple[Any, ...]:
+        """Return what rows of the history are ordered by."""
+        at = len(self._shape.columns)
+        return *self._key(row), row[at - 3], row[at - 1] or row[at - 2], row[at]
 
     def _key(self, row: Row) -> Key:
         return row[: len(self._shape.key)]
@@ -160,7 +201,7 @@ class _Restoration:
             self._unseal_at(distinct)
         standing = {(self._key(row), self._identity(row)) for row in self._tables.rows.at(self._kind, distinct)}
         past: dict[tuple[Key, Hashable], list[Row]] = defaultdict(list)
-        for row in self._tables.rows.history_at(self._kind, distinct):
+        for row in history_at(self._tables, self._kind, distinct):
             if (identity := self._identity(row)) is not None and (place := (self._key(row), identity)) not in standing:
                 past[place].append(row)
         undone = self._undone(row for rows in past.values() for row in rows)
@@ -185,3 +226,15 @@ class _Restoration:
         at = len(self._shape.columns)
         version = row[self._shape.place(self._kind.version)] if self._kind.version else 0
         return version, row[at - 2], row[at - 1] or 0
+
+
+def _overlapping(infos: Iterable[RetiredSegment]) -> Iterator[list[RetiredSegment]]:
+    """Put segments that share time together; they come by subject and last time."""
+    group: list[RetiredSegment] = []
+    for info in sorted(infos, key=lambda one: (one.subject, one.first_ns)):
+        if group and (info.subject != group[0].subject or info.first_ns > max(one.last_ns for one in group)):
+            yield group
+            group = []
+        group.append(info)
+    if group:
+        yield group

@@ -19,7 +19,7 @@ import pyarrow as pa
 from attrs import astuple, frozen
 
 from fpa_core.arrow import columns
-from fpa_core.engine.catalog import SegmentInfo
+from fpa_core.engine.catalog import RetiredSegment, SegmentInfo
 from fpa_core.engine.damage import decoding
 from fpa_core.engine.rows import Row, shape_of
 from fpa_core.engine.segment_rows import opened, rows_of
@@ -48,6 +48,7 @@ __all__ = [
     "sums_of",
     "sums_of_batch",
     "sums_of_bookkeeping",
+    "sums_of_retired",
     "sums_of_rows",
     "sums_of_segments",
 ]
@@ -123,6 +124,8 @@ def sums_of(tables: Reader, kind: Kind, done: Callable[[int], None] = lambda _: 
         done(sum(one.rows for _, one in found))
     for rows in tables.rows.history(Query(kind)):
         add_up(sums_of_rows(kind, rows, history=True), sums)
+    for found in sums_of_retired(tables, kind):
+        add_up(found, sums)
     return sums
 
 
@@ -173,8 +176,17 @@ def sums_of_segments(
     tables: Reader, kind: Kind, subjects: tuple[str, ...] | None = None
 ) -> Iterator[list[tuple[Part, Sum]]]:
     """Yield the sums of sealed rows, a segment at a time."""
+    yield from _in_groups(tables, tables.segments.find(Query(kind, subjects)) if kind.multiset else ())
+
+
+def sums_of_retired(tables: Reader, kind: Kind) -> Iterator[list[tuple[Part, Sum]]]:
+    """Yield the sums of sealed rows of the history, a segment at a time."""
+    yield from _in_groups(tables, tables.retired.find(Query(kind)) if kind.multiset else ())
+
+
+def _in_groups(tables: Reader, infos: Iterable[SegmentInfo]) -> Iterator[list[tuple[Part, Sum]]]:
     some: list[SegmentInfo] = []
-    for info in tables.segments.find(Query(kind, subjects)) if kind.multiset else ():
+    for info in infos:
         some.append(info)
         if len(some) == SEGMENTS_AT_ONCE:
             yield from _of_segments(tables, some)
@@ -194,9 +206,13 @@ def _of_segment(info: SegmentInfo, segment: Segment) -> Iterator[tuple[Part, Sum
     since = segment.since()
     restored = pa.nulls(segment.rows, pa.int64()) if since is None else pa.array(since, mask=since < 0)
     known = [pa.array(segment.integers("batch")), restored, pa.array(segment.places())]
+    table = ROWS
+    if isinstance(info, RetiredSegment):
+        table = HISTORY
+        known += [pa.repeat(pa.scalar(value), segment.rows) for value in (info.retired_by, info.reason)]
     record, whole = _hashes(rows, known)
     subjects = rows.column(info.kind.by_field[info.kind.subject].name)
-    return _by_part(ROWS, info.kind, subjects, rows.columns, record, whole)
+    return _by_part(table, info.kind, subjects, rows.columns, record, whole)
 
 
 def _hashes(rows: pa.RecordBatch, known: Sequence[pa.Array]) -> tuple[Words, Words]:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from fpa_core.arrow import columns
 from fpa_core.engine import scan
-from fpa_core.engine.catalog import SegmentInfo
+from fpa_core.engine.catalog import RetiredSegment, SegmentInfo
 from fpa_core.engine.rows import Row, shape_of
 from fpa_core.engine.segment_rows import opened, rows_of
 from fpa_core.engine.segment_writer import last_row_text
@@ -59,6 +59,7 @@ class KindCheck:
                 yield from self._live(tables)
                 yield from self._history(tables)
                 yield from self._sealed(tables, sealed)
+                yield from self._retired(tables, sealed)
         except DatabaseError as error:
             yield Problem("row", f"the {self._kind.name}", error.message, error.hint or RESTORE)
             yield from self._one_by_one()
@@ -152,13 +153,33 @@ class KindCheck:
             self._ledger.add(sealed.new)
             yield from self._unknown(tables, sealed.batches, sealed.since, str(info))
 
+    def _retired(self, tables: Reader, sealed: SegmentsCheck) -> Iterator[Problem]:
+        for info in tables.retired.find(Query(self._kind)) if self._kind.multiset else ():
+            self.looked_at["history"] += info.rows
+            yield from sealed.problems(info, tables.segments.contents([info.id]).get(info.id))
+            self._ledger.add(sealed.new)
+            if fault := self._fault_of(info, sealed):
+                yield Problem("history", str(info), fault, RESTORE)
+
+    def _fault_of(self, info: RetiredSegment, sealed: SegmentsCheck) -> str | None:
+        """Return what is wrong with how a segment became history."""
+        numbers = {info.retired_by, *np.unique(sealed.batches).tolist(), *np.unique(sealed.since).tolist()}
+        if unknown := sorted(one for one in numbers if not self._is_known(one)):
+            return f"batch {unknown[0]} is not there"
+        latest = int(sealed.new.max(initial=0))
+        if info.reason != "undone":  # see _history
+            latest = max(latest, int(sealed.since.max(initial=0)))
+        if latest > info.retired_by:
+            return f"retired by batch {info.retired_by}, before batch {latest} brought rows of it"
+        return None if info.reason in _REASONS else f"the reason {info.reason!r} is unknown"
+
     def _one_by_one(self) -> Iterator[Problem]:
         """Look at each segment by itself, since one that cannot be read ends the look at all of them."""
         if not self._kind.multiset:
             return
         sealed = SegmentsCheck(self._kind)
         with self._database.reader(f"check {self._kind.name}") as tables:
-            infos = list(tables.segments.find(Query(self._kind)))
+            infos = [*tables.segments.find(Query(self._kind)), *tables.retired.find(Query(self._kind))]
         for info in infos:
             try:
                 with self._database.reader("read a segment") as tables:
@@ -218,17 +239,21 @@ class SegmentsCheck:
         faults = [f"{name} is not the one of the catalog" for name, right in same.items() if not right]
         if (times[1:] < times[:-1]).any():
             faults.append("its rows are not in order of time")
-        if before is not None and before.subject == info.subject and before.last_ns >= info.first_ns:
+        if not isinstance(info, RetiredSegment) and before is not None and _overlap(before, info):
             faults.append(f"it overlaps with {before}")
         return faults
 
 
+def _overlap(before: SegmentInfo, info: SegmentInfo) -> bool:
+    return before.subject == info.subject and before.last_ns >= info.first_ns
+
+
 def damaged(info: SegmentInfo, problem: str) -> Problem:
     """Return the problem of a damaged segment."""
-    batches = f"batches {info.first_batch} to {info.last_batch}"
-    remedy = (
-        f"restore a backup; or `fpa store check --repair` sets it aside, and the files of {batches} bring its rows back"
-    )
+    lost = f"the files of batches {info.first_batch} to {info.last_batch} bring its rows back"
+    if isinstance(info, RetiredSegment):
+        lost = f"its rows, which batch {info.retired_by} has taken away, are then neither known as of before nor brought back by an undo"
+    remedy = f"restore a backup; or `fpa store check --repair` sets it aside, and {lost}"
     span = info.first_batch, info.last_batch
     return Problem("segment", str(info), problem, remedy, segment=info.id, batches=span, rows=info.rows)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from attrs import evolve
@@ -55,6 +55,8 @@ SUBJECTS_AT_ONCE = 256
 _PAGE = 1_024
 _FEW = 5
 
+_S = TypeVar("_S", bound=SegmentInfo)
+
 
 def copy_store(source: Database, target: Database, *, audit: AuditTrail, tick: Tick) -> Comparison:
     """Copy all that *source* holds to *target*, and prove that both are equal; what is there already is not copied again.
@@ -74,6 +76,7 @@ def copy_store(source: Database, target: Database, *, audit: AuditTrail, tick: T
         for kind in KINDS.values():
             if kind.multiset:
                 _copy_segments(tables, target, kind, progress)
+                _copy_retired(tables, target, kind)
             for table in (ROWS, HISTORY):
                 _copy_rows(tables, target, kind, table, progress)
         with target.reader("compare the copy") as copied:
@@ -175,15 +178,30 @@ def _copy_segments(source: Reader, target: Database, kind: Kind, progress: Progr
         progress(sum(info.rows for info in infos))
 
 
+def _copy_retired(source: Reader, target: Database, kind: Kind) -> None:
+    """Copy the retired segments that the target lacks as they are, and remove those that the store has no more."""
+    wanted = list(source.retired.find(Query(kind)))
+    with target.reader("compare with the store") as tables:
+        there = {evolve(info, id=0): info.id for info in tables.retired.find(Query(kind))}
+    missing = [info for info in wanted if there.pop(evolve(info, id=0), None) is None]
+    if there:
+        with target.writer("remove retired segments of before") as writer:
+            writer.retired.remove(sorted(there.values()))
+    for infos in _steps(missing):
+        contents = source.segments.contents([info.id for info in infos])
+        with target.writer(f"copy the history of {kind.name}") as writer:
+            writer.retired.add([(info, _content(info, contents.get(info.id))) for info in infos])
+
+
 def _content(info: SegmentInfo, content: bytes | None) -> bytes:
     if content is None:
         raise CorruptionError(f"{info} is missing", hint="`fpa store check` finds what else is", operation="copy")
     return bytes(content)
 
 
-def _steps(infos: Iterable[SegmentInfo]) -> Iterator[list[SegmentInfo]]:
+def _steps(infos: Iterable[_S]) -> Iterator[list[_S]]:
     """Divide segments into those of one step each."""
-    some: list[SegmentInfo] = []
+    some: list[_S] = []
     size = 0
     for info in infos:
         if some and size + info.bytes > BYTES_AT_ONCE:

@@ -147,6 +147,10 @@ def _contents(tables: Reader, kind: Kind) -> KindContents:
         history += len(page)
         for row in page:
             digest.update(repr(row).encode())
+    for retired in tables.retired.find(Query(kind)) if kind.multiset else ():
+        history += retired.rows
+        own = (retired.subject, retired.first_ns, retired.last_ns, retired.rows, retired.checksum)
+        digest.update(repr((*own, retired.retired_by, retired.reason)).encode())
     return KindContents(rows, history, digest.hexdigest())
 
 

@@ -60,7 +60,9 @@ def _set_aside(
         with database.salvager("set a damaged segment aside") as tables:
             kept = _save(tables, problem.segment, aside)
             _uncover(tables, problem.segment)
+            # No two share a number: it is in one of the two catalogs.
             tables.segments.remove([problem.segment])
+            tables.retired.remove([problem.segment])
             batches = [one for page in tables.batches.scan() for one in page if first <= one.id <= last]
             # A batch of its own says what is missing from now on, and since when.
             note = {"segment": problem.where, "first": first, "last": last, "rows": problem.rows}

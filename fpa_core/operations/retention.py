@@ -24,6 +24,8 @@ from fpa_core import export, patterns
 from fpa_core.config import RetentionSection
 from fpa_core.engine import scan
 from fpa_core.engine.audit_log import AuditTrail, append
+from fpa_core.engine.filters import BatchFilter
+from fpa_core.engine.history import read_history
 from fpa_core.engine.removal import RETENTION, remove
 from fpa_core.engine.rows import shape_of
 from fpa_core.engine.tables import Database, Reader, announce
@@ -224,10 +226,15 @@ def _expired(tables: Reader, policy: _Policy, hold: Sequence[str]) -> Iterator[E
             firsts[entry.subject] = min(entry.first_ns, firsts.get(entry.subject, entry.first_ns))
     history: Counter[str] = Counter()
     subject, ts_ns = (shape_of(kind).place(name) for name in (kind.subject, "ts_ns"))
-    for page in tables.rows.history(policy.query(None)):
+    query = policy.query(None)
+    for page in tables.rows.history(query):
         for row in page:
             history[row[subject]] += 1
             firsts[row[subject]] = min(row[ts_ns], firsts.get(row[subject], row[ts_ns]))
+    for info in tables.retired.find(query) if kind.multiset else ():
+        if rows := scan.count_sealed(tables, query, info, BatchFilter()):
+            history[info.subject] += rows
+            firsts[info.subject] = min(info.first_ns, firsts.get(info.subject, info.first_ns))
     held = [patterns.compiled(pattern) for pattern in hold]
     for name in sorted(firsts):
         rows = scan.count(tables, policy.query((name,)))
@@ -339,7 +346,7 @@ class _Step:
         if table == ROWS:
             export.write(kind, scan.scan(tables, self.query, _BATCH_ROWS), path, "parquet")
         else:
-            batches = (batch_of(kind, page, history=True) for page in tables.rows.history(self.query))
+            batches = (batch_of(kind, page, history=True) for page in read_history(tables, self.query))
             export.write(kind, batches, path, "parquet", further=known_columns(kind, history=True))
         if _read_back(path, kind, table) != sums:
             raise CorruptionError(
@@ -398,7 +405,7 @@ def _contents(tables: Reader, query: Query) -> _Archived:
     kind = query.kind
     batches = scan.scan(tables, query, _BATCH_ROWS, scaled=True)
     rows = add_up(found for batch in batches for found in sums_of_batch(kind, batch, ROWS))
-    pages = tables.rows.history(query)
+    pages = read_history(tables, query)
     history = add_up(found for page in pages for found in sums_of_rows(kind, page, history=True))
     return _Archived(rows, history)
 

@@ -12,6 +12,7 @@ from fpa_core.engine.anchor import AnchorFile
 from fpa_core.engine.store import EngineStore
 from fpa_core.engine.tables import unsupported
 from fpa_core.exceptions import ConfigError, DatabaseBusyError, DatabaseError
+from fpa_core.kinds import KINDS
 from fpa_core.operations.audit_log import AnchorSources, AuditReport, verify_audit_log
 from fpa_core.operations.backup import Backup, backups_in, make_backup, opened_copy, verify_backup
 from fpa_core.operations.changes import Change, changes_of
@@ -264,7 +265,7 @@ class Operations:
         return restored
 
     def compact(self, *, accept_pages: bool = False) -> tuple[Space, Space]:
-        """Give back the space that nothing uses, and return the sizes before and after.
+        """Seal what can be sealed of the history, give back the space that nothing uses, and return the sizes before and after.
 
         :param accept_pages: first take pages as they are that do not match their checksums, if the structure of the file is sound: for a file that
             another program, such as the sqlite3 shell, wrote to. What it changed, or what was damaged, cannot be told from what was stored.
@@ -281,6 +282,8 @@ class Operations:
         if accepted:
             self._record("accept pages", {"pages": accepted})
         before = engine.database.space()
+        for kind in KINDS.values():
+            engine.seal_history(kind)
         engine.database.compact()
         after = engine.database.space()
         self._record("compact", {"before": before.bytes, "after": after.bytes})

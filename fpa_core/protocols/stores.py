@@ -197,14 +197,20 @@ class StoreDescription:
 
 @frozen
 class Sealed:
-    """What sealing did: rows moved from hot tables into segments, segments written, subjects they belong to."""
+    """What sealing did: rows moved from hot tables into segments, segments written, subjects they belong to, and rows of the history that were sealed."""
 
     rows: int = 0
     segments: int = 0
     subjects: int = 0
+    history: int = 0
 
     def __add__(self, other: Sealed) -> Sealed:
-        return Sealed(self.rows + other.rows, self.segments + other.segments, self.subjects + other.subjects)
+        return Sealed(
+            self.rows + other.rows,
+            self.segments + other.segments,
+            self.subjects + other.subjects,
+            self.history + other.history,
+        )
 
 
 @frozen

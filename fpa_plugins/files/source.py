@@ -137,6 +137,7 @@ class FilesSource:
             source=table.name,
             file=table.file,
             now_ns=self._clock() if request.now_ns is None else request.now_ns,
+            unit_said=request.format.time_unit is not None or request.format_name is not None,
             date=_day(recognised.date),
             more=None if table.once else lambda: (rows for block in table.rows() for _, rows in formats.of(block)),
         )

@@ -30,6 +30,7 @@ class Reading:
     :ivar kind: the kind given by the user.
     :ivar source: the file, for messages.
     :ivar file: the file name, from which a symbol may be taken.
+    :ivar unit_said: whether the user said the unit of times, or the format that has it.
     :ivar now_ns: the current time; times more than a day later are implausible.
     :ivar more: yields further rows of the same columns, if the first rows do not decide.
     """
@@ -40,6 +41,7 @@ class Reading:
     source: str
     file: str
     now_ns: int
+    unit_said: bool = True
     date: int | None = None
     more: Callable[[], Iterator[Rows]] | None = None
 
@@ -117,6 +119,7 @@ def time_style(
     wanted = TimeStyle(
         "iso" if form.time_unit is None else "epoch",
         unit=form.time_unit,
+        unit_said=reading.unit_said,
         pattern=None if form.time_format is None else directive_pattern(form.time_format),
         zone=zone,
         ambiguous=form.ambiguous,

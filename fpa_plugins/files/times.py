@@ -19,7 +19,17 @@ from fpa_core.numbers import MIN_NS, to_ns
 from fpa_plugins.files import zones
 from fpa_plugins.files.cells import Problems, texts_of, without_nulls
 from fpa_plugins.files.patterns import ISO, Pattern
-from fpa_plugins.files.timestyles import NUMBER, SHORTEST_TIME, UNITS, TimeStyle, exact, shown, unit_of
+from fpa_plugins.files.timestyles import (
+    EARLIEST,
+    NUMBER,
+    SHORTEST_TIME,
+    UNIT_WORDS,
+    UNITS,
+    TimeStyle,
+    exact,
+    shown,
+    unit_of,
+)
 
 __all__ = ["DAY", "Times", "read_times"]
 
@@ -270,12 +280,27 @@ def _read_numbers(style: TimeStyle, texts: pa.Array) -> Times:
     array, valid = _numbers(pa.array(values, pa.int64()) if isinstance(values, list) else values)
     nothing = np.zeros(len(array), np.bool_)
     if style.unit in UNITS:
+        if not style.unit_said and (odd := _of_other_units(style, array, valid, texts)):
+            valid[list(odd)] = False
+            problems |= odd
         local = array if style.zone is None else zones.to_local(array, style.zone)
         return Times(array, local, nothing, valid, problems)
     if style.unit == "ms-of-day":
         array = array + (style.date or 0) * DAY
     days = array % DAY == 0 if style.unit == "excel" and bool((array[valid] % DAY == 0).all()) else nothing
     return _from_local(style, array, days, valid, problems)
+
+
+def _of_other_units(style: TimeStyle, ns: Nanoseconds, valid: npt.NDArray[np.bool_], texts: pa.Array) -> dict[int, str]:
+    """Return which numbers are of another unit by their size: in the column's unit they would be times before 1980."""
+    odd: dict[int, str] = {}
+    for index in np.flatnonzero(valid & (ns < EARLIEST)).tolist():
+        text = texts[index].as_py().strip()
+        unit = unit_of(text, style.latest)
+        if unit not in {None, style.unit}:
+            words = f"{UNIT_WORDS[unit or '']} since 1970, and the column is in {UNIT_WORDS[style.unit or '']}"
+            odd[index] = f"{shown(text)} is a number of {words}"
+    return odd
 
 
 def _scaled(style: TimeStyle, numbers: pa.Array) -> tuple[Any, Problems]:

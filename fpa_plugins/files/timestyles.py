@@ -22,10 +22,12 @@ from fpa_plugins.files.cells import is_instant, texts_of
 from fpa_plugins.files.patterns import DAY_OR_MONTH_FIRST, PATTERNS, Pattern
 
 __all__ = [
+    "EARLIEST",
     "NUMBER",
     "SAMPLE",
     "SHORTEST_TIME",
     "UNITS",
+    "UNIT_WORDS",
     "TimeStyle",
     "UnreadableTimes",
     "exact",
@@ -67,6 +69,7 @@ class TimeStyle:
 
     :ivar form: ``iso``, ``epoch`` or ``pattern``.
     :ivar unit: of an epoch, a key of :data:`UNITS`, or ``excel`` or ``ms-of-day``.
+    :ivar unit_said: whether the user said the unit: else a number whose size tells another one is refused.
     :ivar pattern: of texts that are not ISO 8601 with a zone.
     :ivar zone: of local times, and of the calendar days of daily bars.
     :ivar ambiguous: how to read a local time that occurs twice.
@@ -78,6 +81,7 @@ class TimeStyle:
 
     form: str
     unit: str | None = None
+    unit_said: bool = True
     pattern: Pattern | None = None
     zone: ZoneInfo | None = None
     ambiguous: str = "refuse"

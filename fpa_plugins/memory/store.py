@@ -18,13 +18,13 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from contextlib import AbstractContextManager
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from attrs import evolve, field, frozen
 
-from fpa_core.engine.catalog import SegmentInfo
+from fpa_core.engine.catalog import RetiredSegment, SegmentInfo
 from fpa_core.engine.coverage import coverage_order
-from fpa_core.engine.rows import Key, Range, Row, Shape, plain_value, shape_of
+from fpa_core.engine.rows import Key, Range, Retirement, Row, Shape, plain_value, shape_of
 from fpa_core.engine.tables import Reader, Sought, Writer, unsupported
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_core.kinds import KINDS, Kind
@@ -63,6 +63,7 @@ class _State:
     live: dict[str, Shelves] = field(factory=dict)
     history: dict[str, Shelves] = field(factory=dict)
     segments: dict[int, tuple[SegmentInfo, bytes]] = field(factory=dict)
+    retired: dict[int, tuple[RetiredSegment, bytes]] = field(factory=dict)
     batches: dict[int, Batch] = field(factory=dict)
     rejected: dict[int, tuple[int, Quarantined]] = field(factory=dict)
     rejected_before: dict[int, Sequence[Quarantined]] = field(factory=dict)
@@ -78,6 +79,7 @@ class _Tables:
         self.state = state
         self.rows = _Rows(self)
         self.segments = _Segments(self)
+        self.retired = _Retired(self)
         self.batches = _Batches(self)
         self.quarantine = _Quarantine(self)
         self.coverage = _Coverage(self)
@@ -86,6 +88,19 @@ class _Tables:
     def change(self, name: str, more: Mapping[Any, Any], left: Mapping[Any, Any] | None = None) -> None:
         """Put *more* entries into a mapping of the state, in the place of others with their keys; *left* is what is kept of it, None for all."""
         self.state = evolve(self.state, **{name: {**(getattr(self.state, name) if left is None else left), **more}})
+
+    def add_segments(self, catalog: str, segments: Sequence[tuple[SegmentInfo, bytes]]) -> Sequence[int]:
+        """Add segments to a catalog, and return their ids, which are above all that are in use in any."""
+        first = 1 + max(itertools.chain(self.state.segments, self.state.retired), default=0)
+        numbered = enumerate(segments, first)
+        self.change(catalog, {number: (evolve(info, id=number), content) for number, (info, content) in numbered})
+        return range(first, first + len(segments))
+
+    def remove_segments(self, catalog: str, ids: Sequence[int]) -> None:
+        """Remove segments from a catalog."""
+        gone = set(ids)
+        there = getattr(self.state, catalog)
+        self.change(catalog, {}, {number: one for number, one in there.items() if number not in gone})
 
 
 class _Part:
@@ -175,6 +190,20 @@ class _Rows(_Part):
         if rows := [row for row in _all(kind, self._state.history) if row[-2] in family]:
             yield sorted(rows, key=_values(shape_of(kind), shape_of(kind).row_key))
 
+    def retirements(self, kind: Kind, least: int) -> Sequence[Retirement]:
+        counts = Counter(Retirement(row[0], *row[-2:]) for row in _all(kind, self._state.history))
+        return sorted(one for one, rows in counts.items() if rows >= least)
+
+    def of_retirement(self, kind: Kind, one: Retirement, limit: int) -> Sequence[Row]:
+        rows = [row[:-2] for row in self._of(kind, one)]
+        since = len(shape_of(kind).columns) - 1
+        order = _values(shape_of(kind), shape_of(kind).row_key)
+        return sorted(rows, key=lambda row: (*order(row), row[since] or row[since - 1]))[:limit]
+
+    def _of(self, kind: Kind, one: Retirement) -> list[Row]:
+        shelf = self._state.history.get(kind.name, {}).get(one.subject, ())
+        return [row for row in shelf if row[-2:] == (one.retired_by, one.reason)]
+
     def insert(self, kind: Kind, rows: Iterable[Row]) -> None:
         shape, rows = shape_of(kind), list(rows)
         there = self.at(kind, {row[: len(shape.key)] for row in rows})
@@ -220,6 +249,10 @@ class _Rows(_Part):
 
     def delete(self, query: Query) -> int:
         return self._remove(query.kind, self._stored("live", query))
+
+    def delete_retirement(self, kind: Kind, one: Retirement, last_ns: int) -> int:
+        time = shape_of(kind).place("ts_ns")
+        return self._remove(kind, [row for row in self._of(kind, one) if row[time] <= last_ns], "history")
 
     def delete_history(self, query: Query) -> int:
         return self._remove(query.kind, self._stored("history", query), "history")
@@ -281,49 +314,87 @@ def _matches(patterns: Iterable[str] | None, text: str | None) -> bool:
     return patterns is None or (text is not None and any(compiled(one).fullmatch(text) for one in patterns))
 
 
-class _Segments(_Part):
-    def _by_subject(self, kind: Kind) -> dict[str, list[SegmentInfo]]:
-        infos = (info for info, _ in self._state.segments.values() if info.kind.name == kind.name)
-        by_subject = itertools.groupby(sorted(infos, key=attrgetter("subject", "last_ns")), attrgetter("subject"))
-        return {subject: list(own) for subject, own in by_subject}
+_S = TypeVar("_S", bound=SegmentInfo)
+_Catalog: TypeAlias = Mapping[int, tuple[_S, bytes]]
 
+
+def _infos(catalog: _Catalog[_S], kind: Kind) -> dict[str, list[_S]]:
+    """Return the segments of each subject, by their last times."""
+    infos = (info for info, _ in catalog.values() if info.kind.name == kind.name)
+    by_subject = itertools.groupby(sorted(infos, key=attrgetter("subject", "last_ns")), attrgetter("subject"))
+    return {subject: list(own) for subject, own in by_subject}
+
+
+def _meeting(catalog: _Catalog[_S], query: Query) -> Iterator[_S]:
+    """Yield the segments that may hold rows of *query*."""
+    found, start, end = _infos(catalog, query.kind), query.start_ns, query.end_ns
+    if start is not None and end is not None and start >= end:
+        return
+    for subject in sorted(_chosen(query, found), reverse=query.reverse):
+        for info in found[subject][:: -1 if query.reverse else 1]:
+            if (start is None or start <= info.last_ns) and (end is None or info.first_ns < end):
+                yield info
+
+
+def _in_time(kind: Kind, one: Range) -> Query:
+    return Query(kind, (one.prefix[0],), one.first_ns, one.last_ns + 1)
+
+
+class _Segments(_Part):
     def find(self, query: Query) -> Generator[SegmentInfo, None, None]:
-        found, start, end = self._by_subject(query.kind), query.start_ns, query.end_ns
-        if start is not None and end is not None and start >= end:
-            return
-        for subject in sorted(_chosen(query, found), reverse=query.reverse):
-            for info in found[subject][:: -1 if query.reverse else 1]:
-                if (start is None or start <= info.last_ns) and (end is None or info.first_ns < end):
-                    yield info
+        yield from _meeting(self._state.segments, query)
 
     def meeting(self, kind: Kind, ranges: Sequence[Range]) -> Sequence[Sequence[SegmentInfo]]:
-        return [list(self.find(Query(kind, (one.prefix[0],), one.first_ns, one.last_ns + 1))) for one in ranges]
+        return [list(self.find(_in_time(kind, one))) for one in ranges]
 
     def last_times(self, kind: Kind, subjects: Sequence[str]) -> Sequence[int | None]:
-        found = self._by_subject(kind)
+        found = _infos(self._state.segments, kind)
         return [found[subject][-1].last_ns if subject in found else None for subject in subjects]
 
     def inventory(self, kind: Kind) -> Sequence[InventoryEntry]:
         return [
             InventoryEntry(kind.name, subject, sum(info.rows for info in own), own[0].first_ns, own[-1].last_ns)
-            for subject, own in self._by_subject(kind).items()
+            for subject, own in _infos(self._state.segments, kind).items()
         ]
 
     def contents(self, ids: Sequence[int]) -> Mapping[int, bytes]:
-        return {number: self._state.segments[number][1] for number in ids if number in self._state.segments}
+        catalogs = self._state.segments, self._state.retired
+        return {number: catalog[number][1] for number in ids for catalog in catalogs if number in catalog}
 
     def heads(self, ids: Sequence[int], size: int) -> Iterator[bytes]:
         return (content[:size] for content in self.contents(ids).values())
 
     def add(self, segments: Sequence[tuple[SegmentInfo, bytes]]) -> None:
-        numbered = enumerate(segments, 1 + max(self._state.segments, default=0))
-        self._tables.change(
-            "segments", {number: (evolve(info, id=number), content) for number, (info, content) in numbered}
-        )
+        self._tables.add_segments("segments", segments)
 
     def remove(self, ids: Sequence[int]) -> None:
-        gone = set(ids)
-        self._tables.change("segments", {}, {key: one for key, one in self._state.segments.items() if key not in gone})
+        self._tables.remove_segments("segments", ids)
+
+
+class _Retired(_Part):
+    def find(self, query: Query, *, known: int | None = None) -> Generator[RetiredSegment, None, None]:
+        for info in _meeting(self._state.retired, query):
+            if known is None or info.first_batch <= known < info.retired_by:
+                yield info
+
+    def meeting(self, kind: Kind, ranges: Sequence[Range]) -> Sequence[Sequence[RetiredSegment]]:
+        return [list(self.find(_in_time(kind, one))) for one in ranges]
+
+    def retired_by(self, kind: Kind, batch: int) -> Sequence[RetiredSegment]:
+        family = self._tables.batches.with_children(batch)
+        return [info for info in self.find(Query(kind)) if info.retired_by in family]
+
+    def retire(self, ids: Sequence[int], *, by: int, reason: str) -> None:
+        there = self._state.segments
+        moved = {number: (RetiredSegment.of(there[number][0], by, reason), there[number][1]) for number in ids}
+        self._tables.change("retired", moved)
+        self._tables.remove_segments("segments", ids)
+
+    def add(self, segments: Sequence[tuple[RetiredSegment, bytes]]) -> Sequence[int]:
+        return self._tables.add_segments("retired", segments)
+
+    def remove(self, ids: Sequence[int]) -> None:
+        self._tables.remove_segments("retired", ids)
 
 
 class _Batches(_Part):

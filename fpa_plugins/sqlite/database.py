@@ -204,19 +204,17 @@ class SqliteDatabase:
         )
 
     def latest(self, kind: Kind, subject: str) -> Sequence[Any] | None:
-        """Return the values of the last row: a statement or two, each of which sees one state, and nothing is decoded."""
+        """Return the values of the last row: one statement, which sees one state, and nothing is decoded."""
         with translated(self.path, f"read {kind.name}"), self._pool.reader() as connection:
-            hot, sealed = _latest_statements(kind)
-            row: Any
-            for row in connection.execute(hot, (subject,)).fetchall():
-                # Of one time the hot row is the later one: it arrived when the other was sealed already.
-                if row[1] is None or row[0] >= row[1]:
-                    return list(row[2:])
-            for row in connection.execute(sealed, (subject,)).fetchall():
-                if row[1] is None or row[1] < row[0]:
-                    by_name = last_values(row[2], f"{kind.name} of {subject}")
-                    return [by_name.get(column.name) for column in kind.columns]
+            found: list[Any] = SqliteSession(connection).query(_latest_statement(kind), (subject,))
+        if not found:
             return None
+        # Of one time the hot row is the later one: it arrived when the other was sealed already.
+        row = found[0] if len(found) == 1 or found[0][1] >= found[1][1] else found[1]
+        if not row[0]:
+            return list(row[2:])
+        by_name = last_values(row[2], f"{kind.name} of {subject}")
+        return [by_name.get(column.name) for column in kind.columns]
 
     def describe(self) -> StoreDescription:
         """Return what file this is."""
@@ -297,16 +295,13 @@ def _note_migration(connection: apsw.Connection, version: int, backup: Path | No
 
 
 @functools.cache
-def _latest_statements(kind: Kind) -> tuple[str, str]:
-    """Return the statements for the last hot and the last sealed row, each with the last time of the other sort."""
+def _latest_statement(kind: Kind) -> str:
+    """Return the statement for the last hot row and what the catalog says of the last sealed one: whether it is sealed, its time, its values."""
     fields = ", ".join(column.field for column in kind.columns)
-    last_hot = f"SELECT ts_ns FROM {kind.name} WHERE {kind.subject} = ?1 ORDER BY ts_ns DESC LIMIT 1"
-    by_time = f"FROM segments WHERE kind = '{kind.name}' AND subject = ?1 ORDER BY last_ns DESC LIMIT 1"
-    hot = (
-        f"SELECT ts_ns, (SELECT last_ns {by_time}), {fields} FROM {kind.name} WHERE {kind.subject} = ?1 "
-        "ORDER BY ts_ns DESC, seq DESC LIMIT 1"
-    )
-    return hot, f"SELECT last_ns, ({last_hot}), last_row {by_time}"
+    rest = ", NULL" * (len(kind.columns) - 1)
+    hot = f"SELECT 0, ts_ns, {fields} FROM {kind.name} WHERE {kind.subject} = ?1 ORDER BY ts_ns DESC, seq DESC LIMIT 1"
+    sealed = f"SELECT 1, last_ns, last_row{rest} FROM segments WHERE kind = '{kind.name}' AND subject = ?1 ORDER BY last_ns DESC LIMIT 1"
+    return f"SELECT * FROM ({hot}) UNION ALL SELECT * FROM ({sealed})"
 
 
 def _figures(connection: apsw.Connection, kind: str) -> KindFigures:

@@ -12,6 +12,7 @@ import pytest
 from attrs import evolve
 from full_store import T, fill, read_all
 
+from fpa_core.engine.catalog import RetiredSegment
 from fpa_core.engine.rows import Range, shape_of
 from fpa_core.engine.tables import Database, Writer
 from fpa_core.kinds import BARS, KINDS, QUOTES, TRADES
@@ -127,6 +128,42 @@ def changed_segment(tables: Writer) -> None:
     tables.segments.add([(info, bytes(content))])
 
 
+def retired(tables: Writer) -> RetiredSegment:
+    """Return the only retired segment."""
+    (info,) = tables.retired.find(Query(QUOTES))
+    return info
+
+
+def lost_retired(tables: Writer) -> None:
+    tables.retired.remove([retired(tables).id])
+
+
+def doubled_retired(tables: Writer) -> None:
+    info = retired(tables)
+    tables.retired.add([(info, tables.segments.contents([info.id])[info.id])])
+
+
+def changed_retired(tables: Writer) -> None:
+    """Change a byte in the middle of a retired segment."""
+    info = retired(tables)
+    content = bytearray(tables.segments.contents([info.id])[info.id])
+    content[len(content) // 2] ^= 1
+    tables.retired.remove([info.id])
+    tables.retired.add([(info, bytes(content))])
+
+
+def change_catalog(**changes: object) -> Callable[[Writer], None]:
+    """Return what changes the catalog's entry of the retired segment."""
+
+    def change(tables: Writer) -> None:
+        info = retired(tables)
+        content = tables.segments.contents([info.id])[info.id]
+        tables.retired.remove([info.id])
+        tables.retired.add([(evolve(info, **changes), content)])
+
+    return change
+
+
 def rejected_of_nobody(tables: Writer) -> None:
     last = tables.quarantine.last_id()
     one = Quarantined("trades", "A", T, 1, "x", (), id=last + 1, batch=1)
@@ -174,6 +211,13 @@ def test_sound_after_undos_in_any_order(full: DataStore) -> None:
         (lost_segment, "batch"),
         (changed_catalog, "segment"),
         (changed_segment, "segment"),
+        (lost_retired, "batch"),
+        (doubled_retired, "batch"),
+        (changed_retired, "segment"),
+        (change_catalog(rows=2_499), "segment"),
+        (change_catalog(reason="gone"), "history"),
+        (change_catalog(retired_by=1), "history"),
+        (change_catalog(retired_by=5_000), "history"),
         (rejected_of_nobody, "quarantine"),
         (wrong_parent, "batch"),
         (wrong_sum, "batch"),
@@ -216,6 +260,23 @@ def test_damaged_segment_is_set_aside(full: DataStore, tmp_path: Path) -> None:
     again = full.save([Trade("SEALED", Instant(T + i), 100 + i % 7, i % 13 + 1, trade_id=str(i)) for i in range(5_000)])
     assert 5_000 == again.inserted
     assert () == check(database(full)).errors
+
+
+def test_damaged_retired_segment_is_set_aside(full: DataStore) -> None:
+    """A repair takes a damaged segment of the history out of the way: reads of the present are what they were, and the check tells what is missing."""
+    with database(full).writer("damage") as tables:
+        changed_retired(tables)
+    report = check(database(full))
+    (problem,) = [one for one in report.errors if one.check == "segment"]
+    assert "the retired segment of quotes of RETIRED" in problem.where
+    before = read_all(full)
+    mended = repair(database(full), report)
+    assert () == mended.errors
+    assert [True, False] == [one.repaired for one in mended.problems]
+    assert "set aside" in mended.problems[1].problem
+    assert before == read_all(full) | {"batches": before["batches"]}
+    with database(full).reader("look") as tables:
+        assert [] == list(tables.retired.find(Query(QUOTES)))
 
 
 def read_without_trades(store: DataStore) -> dict[str, object]:

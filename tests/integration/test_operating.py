@@ -24,7 +24,7 @@ from fpa_core.cli.app import main
 from fpa_core.exceptions import CorruptionError, DatabaseBusyError, DatabaseError, DataError, SchemaError
 from fpa_core.kinds import KINDS
 from fpa_core.layer import DataLayer
-from fpa_core.models import Quote
+from fpa_core.models import Bar, Quote
 from fpa_core.numbers import Instant
 from fpa_core.operations.manifest import Manifest, manifest_path, read_manifest, sha256_of
 from fpa_core.protocols import Quarantined
@@ -269,10 +269,10 @@ def test_restore_is_refused_while_others_have_it_open(data: DataLayer, tmp_path:
 
 def test_compact_gives_space_back(data: DataLayer) -> None:
     """The space of what was deleted is given back, and nothing else changes."""
-    undone = data.store.save([Quote("BIG", Instant(T + i * i), i % 97, 2) for i in range(20_000)])
+    undone = data.store.save([Bar("BIG", Instant(T + i * i), 1, 3, 1, 2, i, "1m") for i in range(20_000)])
     data.store.undo(undone.batch)
     with data.store.backend.database.writer("forget") as tables:  # type: ignore[attr-defined]
-        tables.rows._session.run("DELETE FROM quotes_history WHERE batch = ?", [undone.batch])
+        tables.rows._session.run("DELETE FROM bars_history WHERE batch = ?", [undone.batch])
     before = read_all(data.store)
     first, last = data.operations.compact()
     assert last.bytes < first.bytes / 2

@@ -91,6 +91,25 @@ def test_a_fraction_without_a_mark_is_of_whole_thousandths(data: DataLayer, file
     assert fractions == [123_000_000, 123_456_000, 123_456_789, 0, 500_000_000]
 
 
+@pytest.mark.parametrize(
+    "header", ["symbol,timestamp,price,amount", "exchange,symbol,timestamp,local_timestamp,id,side,price,amount"]
+)
+def test_a_number_of_another_unit_is_no_time_of_1970(data: DataLayer, file: Callable[..., Path], header: str):
+    """A count of seconds amid one of microseconds is rejected, whether the unit was found out or is that of a format, unless the user said the unit."""
+    row = {"symbol": "XBTUSD", "local_timestamp": "1585699203957000", "side": "buy", "price": "6425.5", "amount": "12"}
+    lines = [
+        ",".join({**row, "timestamp": time}.get(name, "a") for name in header.split(","))
+        for time in (*(f"1585699202{number:06}" for number in range(1_000)), "1714573800")
+    ]
+    path = file(header, *lines)
+    receipt = data.ingest(path)
+    assert (receipt.inserted, receipt.rejected) == (1_000, 1)
+    problem = receipt.rejections[0].example
+    assert "'1714573800' is a number of seconds since 1970, and the column is in microseconds" in problem
+    assert data.ingest(path, time_unit="us").inserted == 1
+    assert min(trade.ts_ns for trade in held(data)) == 1_714_573_800_000
+
+
 @pytest.mark.parametrize("word", ["nan", "NaN", "null", "None", "-", "0", "1.23457E+17", ""])
 def test_what_stands_for_no_id_joins_no_trades(data: DataLayer, file: Callable[..., Path], word: str):
     """Two trades of an instant whose ids are only a word for none, or the rest of a rounded one, stay two."""

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from attrs import evolve
 from hypothesis import given
@@ -30,7 +31,9 @@ from sqlite_layouts import laid_out
 import fpa_core
 from fpa_core import export
 from fpa_core import open as open_layer
+from fpa_core.arrow.batches import to_scaled
 from fpa_core.arrow.conversion import to_table
+from fpa_core.engine.segment_writer import PendingSegment
 from fpa_core.engine.sql.migrations import Migration
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError, DataError, MissingDependencyError, SchemaError
 from fpa_core.kinds import KINDS, QUOTES
@@ -39,9 +42,11 @@ from fpa_core.numbers import Instant
 from fpa_core.operations.check import check
 from fpa_core.patterns import compiled
 from fpa_core.protocols import Quarantined, StoreBackend
+from fpa_core.segments.writer import encode_segment
 from fpa_core.store import DataStore
 from fpa_core.testing import StoreContract
 from fpa_core.testing.store.base import StoreFactory
+from fpa_plugins.postgres.connection import Pool
 from fpa_plugins.postgres.database import PostgresSession
 from fpa_plugins.postgres.migrations.runner import known_migrations, migrate
 from fpa_plugins.postgres.plugin import PostgresOptions, open_store
@@ -401,6 +406,37 @@ def test_migrations_are_all_or_nothing(schemas: Schemas) -> None:
         with pytest.raises(SchemaError, match="another program"):
             open_store(options)
         admin.execute("DROP SCHEMA migrated CASCADE")
+
+
+@pytest.mark.parametrize("version", range(1, known_migrations()[-1].version))
+def test_old_schema_holds_what_it_held(schemas: Schemas, version: int) -> None:
+    """A schema of each past version is brought to the present; its sealed rows are read, checked, undone and restored."""
+    options = schemas.options(f"version{version}")
+    pool = Pool(options)
+    migrate(pool, known_migrations()[:version])
+    pool.close()
+    rows = [Quote("A", Instant(ts), 1 + ts % 3, 9) for ts in range(50)]
+    scaled = to_scaled(QUOTES, to_table(QUOTES, rows).combine_chunks().to_batches()[0])
+    pending = PendingSegment(QUOTES, "A", scaled, np.ones(len(rows), np.int64))
+    content = encode_segment(QUOTES, scaled, {"batch": pending.batches})
+    info = pending.info(content)
+    with schemas.connection() as admin:
+        admin.execute(f"SET search_path TO {options.schema}")
+        admin.execute("INSERT INTO batches (id, origin, recorded_ns, read, inserted) VALUES (1, 'api', 1000, 50, 50)")
+        admin.execute(
+            "INSERT INTO segments (id, kind, subject, first_ns, last_ns, rows, first_batch, last_batch, bytes, last_row, checksum) "
+            "VALUES (1, 'quotes', 'A', 0, 49, 50, 1, 1, %s, %s, %s)",
+            [info.bytes, info.last_row, info.checksum],
+        )
+        admin.execute("INSERT INTO segment_contents VALUES (1, %s)", [content])
+    with DataStore(open_store(options)) as store:
+        assert rows == store.get_quotes("A")
+        undone = store.undo(1).batch
+        assert [] == store.get_quotes("A")
+        store.undo(undone)
+        assert rows == store.get_quotes("A")
+        assert rows == store.select(Quote, as_known_at=1000).to_list()
+        assert [] == [one for one in check(store.backend.database).errors if one.check != "audit"]  # type: ignore[attr-defined]
 
 
 def test_tables_are_those_of_the_kinds(schemas: Schemas, backend: StoreBackend, options: PostgresOptions) -> None:

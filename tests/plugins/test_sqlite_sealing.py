@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpa_core.arrow.conversion import from_values, to_table
-from fpa_core.engine import catalog, compaction, multisets, scan, segment_rows
+from fpa_core.engine import catalog, compaction, multisets, scan, segment_rows, subject_rows
 from fpa_core.engine.segment_cache import CachedSegment, SegmentCache
 from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import QUOTES, TRADES
@@ -122,7 +122,7 @@ def test_failed_verification_changes_nothing(store: DataStore, monkeypatch: pyte
     rows = [Quote("A", Instant(ts), 1, 2) for ts in range(10)]
     store.save(rows)
     with monkeypatch.context() as patch:
-        patch.setattr(compaction, "equal_rows", lambda *_: False)
+        patch.setattr(subject_rows, "equal_rows", lambda *_: False)
         with pytest.raises(CorruptionError, match="does not hold what was written"):
             store.seal()
     assert (10, rows) == (figures(store).hot, store.get_quotes())

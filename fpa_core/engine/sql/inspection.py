@@ -11,7 +11,16 @@ __all__ = ["dangling"]
 
 _REFERENCES = (
     ("segments", "segment_contents", "SELECT id FROM segments WHERE id NOT IN (SELECT id FROM segment_contents)"),
-    ("segment_contents", "segments", "SELECT id FROM segment_contents WHERE id NOT IN (SELECT id FROM segments)"),
+    (
+        "retired_segments",
+        "segment_contents",
+        "SELECT id FROM retired_segments WHERE id NOT IN (SELECT id FROM segment_contents)",
+    ),
+    (
+        "segment_contents",
+        "segments or retired_segments",
+        "SELECT id FROM segment_contents WHERE id NOT IN (SELECT id FROM segments UNION ALL SELECT id FROM retired_segments)",
+    ),
     ("coverage", "batches", "SELECT batch FROM coverage WHERE batch NOT IN (SELECT id FROM batches)"),
     (
         "quarantine",

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from operator import itemgetter
 
-from fpa_core.engine.rows import Key, Range, Row
+from fpa_core.engine.rows import Key, Range, Retirement, Row
 from fpa_core.engine.sql.session import Session
 from fpa_core.engine.sql.statements import FAMILY, key_rows, range_rows, tables_of
 from fpa_core.kinds import Kind
@@ -141,6 +141,21 @@ class SqlRows:
         )
         return self._session.stream(sql, [batch, batch])
 
+    def retirements(self, kind: Kind, least: int) -> Sequence[Retirement]:
+        """Return the retirements with at least so many rows."""
+        names = f"{kind.subject}, retired_by, reason"
+        sql = f"SELECT {names} FROM {tables_of(kind).history} GROUP BY {names} HAVING count(*) >= ? ORDER BY {names}"
+        return [Retirement(*row) for row in self._session.query(sql, [least])]
+
+    def of_retirement(self, kind: Kind, one: Retirement, limit: int) -> Sequence[Row]:
+        """Return the first rows of a retirement."""
+        t = tables_of(kind)
+        sql = (
+            f"SELECT {t.of_table} FROM {t.history} t WHERE {_retirement(kind)} "
+            f"ORDER BY {t.key_order}, coalesce(t.since, t.batch) LIMIT ?"
+        )
+        return self._session.query(sql, [*one, limit])
+
     # Writing
 
     def insert(self, kind: Kind, rows: Iterable[Row]) -> None:
@@ -197,6 +212,11 @@ class SqlRows:
         """Remove the rows of *query* for good."""
         return self._delete(tables_of(query.kind).live, query)
 
+    def delete_retirement(self, kind: Kind, one: Retirement, last_ns: int) -> int:
+        """Remove the first rows of a retirement."""
+        sql = f"DELETE FROM {tables_of(kind).history} WHERE {_retirement(kind)} AND ts_ns <= ?"
+        return self._session.run(sql, [*one, last_ns])
+
     def delete_history(self, query: Query) -> int:
         """Remove the history of the rows of *query* for good."""
         return self._delete(tables_of(query.kind).history, query)
@@ -204,6 +224,10 @@ class SqlRows:
     def _delete(self, table: str, query: Query) -> int:
         where, parameters = tables_of(query.kind).where(self._session, query)
         return self._session.run(f"DELETE FROM {table} WHERE {where}", parameters)
+
+
+def _retirement(kind: Kind) -> str:
+    return f"{kind.subject} = ? AND retired_by = ? AND reason = ?"
 
 
 def _live(kind: Kind) -> tuple[str, str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fpa_core.engine.catalog import SegmentInfo
@@ -14,9 +14,9 @@ from fpa_core.engine.sql.statements import range_rows, subject_condition
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.protocols import InventoryEntry, Query
 
-__all__ = ["SqlSegments"]
+__all__ = ["CATALOG", "NAMES", "SqlSegments", "add_contents", "find_conditions", "info_values", "remove_segments"]
 
-_NAMES = (
+NAMES = (
     "id",
     "kind",
     "subject",
@@ -29,13 +29,52 @@ _NAMES = (
     "checksum",
     "bytes",
 )
-_CATALOG = ", ".join(f"t.{name}" for name in _NAMES)
+"""The columns of the catalog; that of retired segments has two more."""
+
+CATALOG = ", ".join(f"t.{name}" for name in NAMES)
+
+
+def info_values(row: Sequence[Any]) -> list[Any]:
+    """Return what a row of the catalog, with the columns of :data:`NAMES`, says of a segment."""
+    number, kind, *values, checksum, size = row
+    with decoding("segments", number):
+        return [number, KINDS[kind], *values, bytes(checksum), size]
 
 
 def _info(row: Sequence[Any]) -> SegmentInfo:
-    number, kind, *values, checksum, size = row
-    with decoding("segments", number):
-        return SegmentInfo(number, KINDS[kind], *values, bytes(checksum), size)  # type: ignore[call-arg]  # the columns of _NAMES
+    return SegmentInfo(*info_values(row))
+
+
+def find_conditions(session: Session, query: Query, *, forward: bool = False) -> tuple[str, list[Any]]:
+    """Return the condition that a segment may hold rows of *query*, and its parameters.
+
+    :param forward: leave the end of its time out: whoever reads stops there.
+    """
+    conditions, parameters = subject_condition(session, "t.subject", query)
+    conditions, parameters = ["t.kind = ?", *conditions], [query.kind.name, *parameters]
+    bounds: Sequence[tuple[str, Any]] = (
+        ("t.last_ns >= ?", query.start_ns),
+        ("t.first_ns < ?", None if forward else query.end_ns),
+    )
+    for condition, bound in bounds:
+        if bound is not None:
+            conditions.append(condition)
+            parameters.append(bound)
+    return " AND ".join(conditions), parameters
+
+
+def add_contents(session: Session, contents: Iterable[bytes]) -> int:
+    """Add the bytes of segments; return the id of the first, whom the others follow."""
+    first = 1 + int(session.query("SELECT coalesce(max(id), 0) FROM segment_contents")[0][0])
+    session.bulk("segment_contents", ("id", "content"), enumerate(contents, first))
+    return first
+
+
+def remove_segments(session: Session, catalog: str, ids: Sequence[int]) -> None:
+    """Remove segments from a catalog, with their bytes."""
+    for table in (catalog, "segment_contents") if ids else ():
+        head, parameters = session.wanted([wanted_row(x=number) for number in ids])
+        session.run(f"{head}DELETE FROM {table} WHERE id IN (SELECT x FROM wanted)", parameters)
 
 
 class SqlSegments:
@@ -48,19 +87,10 @@ class SqlSegments:
         """Yield the segments that may hold rows of *query*."""
         if query.start_ns is not None and query.end_ns is not None and query.start_ns >= query.end_ns:
             return
-        conditions, parameters = subject_condition(self._session, "t.subject", query)
-        conditions, parameters = ["t.kind = ?", *conditions], [query.kind.name, *parameters]
         forward = query.only is not None and len(query.only) == 1 and not query.reverse
-        bounds: Sequence[tuple[str, Any]] = (
-            ("t.last_ns >= ?", query.start_ns),
-            ("t.first_ns < ?", None if forward else query.end_ns),
-        )
-        for condition, bound in bounds:
-            if bound is not None:
-                conditions.append(condition)
-                parameters.append(bound)
+        where, parameters = find_conditions(self._session, query, forward=forward)
         order = "t.subject DESC, t.last_ns DESC" if query.reverse else "t.subject, t.last_ns"
-        sql = f"SELECT {_CATALOG} FROM segments t WHERE {' AND '.join(conditions)} ORDER BY {order}"
+        sql = f"SELECT {CATALOG} FROM segments t WHERE {where} ORDER BY {order}"
         with contextlib.closing(self._session.stream(sql, parameters, size=64)) as pages:
             for page in pages:
                 for row in page:
@@ -74,7 +104,7 @@ class SqlSegments:
         if ranges:
             head, parameters = self._session.wanted(range_rows(ranges))
             sql = (
-                f"{head}SELECT w.n, {_CATALOG} FROM wanted w CROSS JOIN segments t "
+                f"{head}SELECT w.n, {CATALOG} FROM wanted w CROSS JOIN segments t "
                 "WHERE t.kind = ? AND t.subject = w.a AND t.last_ns >= w.x AND t.first_ns <= w.y ORDER BY w.n, t.last_ns"
             )
             for row in self._session.query(sql, [*parameters, kind.name]):
@@ -116,19 +146,10 @@ class SqlSegments:
 
     def add(self, segments: Sequence[tuple[SegmentInfo, bytes]]) -> None:
         """Add segments."""
-        first = 1 + int(self._session.query("SELECT coalesce(max(id), 0) FROM segment_contents")[0][0])
-        numbered = list(enumerate(segments, first))
-        self._session.bulk(
-            "segment_contents", ("id", "content"), ((number, content) for number, (_, content) in numbered)
-        )
-        self._session.bulk(
-            "segments",
-            _NAMES,
-            ((number, one.kind.name, *(getattr(one, name) for name in _NAMES[2:])) for number, (one, _) in numbered),
-        )
+        first = add_contents(self._session, (content for _, content in segments))
+        rows = ((one.kind.name, *(getattr(one, name) for name in NAMES[2:])) for one, _ in segments)
+        self._session.bulk("segments", NAMES, ((number, *row) for number, row in enumerate(rows, first)))
 
     def remove(self, ids: Sequence[int]) -> None:
         """Remove segments."""
-        for table in ("segments", "segment_contents") if ids else ():
-            head, parameters = self._session.wanted([wanted_row(x=number) for number in ids])
-            self._session.run(f"{head}DELETE FROM {table} WHERE id IN (SELECT x FROM wanted)", parameters)
+        remove_segments(self._session, "segments", ids)

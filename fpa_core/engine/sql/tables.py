@@ -1,4 +1,4 @@
-"""The six parts of the port, over one session."""
+"""The seven parts of the port, over one session."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from fpa_core.engine.sql.audit_log import SqlAuditLog
 from fpa_core.engine.sql.batches import SqlBatches
 from fpa_core.engine.sql.coverage import SqlCoverage
 from fpa_core.engine.sql.quarantine import SqlQuarantine
+from fpa_core.engine.sql.retired import SqlRetired
 from fpa_core.engine.sql.rows import SqlRows
 from fpa_core.engine.sql.segments import SqlSegments
 from fpa_core.engine.sql.session import Session
@@ -19,6 +20,7 @@ class SqlTables:
     def __init__(self, session: Session) -> None:
         self.rows = SqlRows(session)
         self.segments = SqlSegments(session)
+        self.retired = SqlRetired(session)
         self.batches = SqlBatches(session)
         self.quarantine = SqlQuarantine(session)
         self.coverage = SqlCoverage(session)

@@ -102,6 +102,24 @@ class HistoryTests(StoreTests):
             store.undo(undone)
             assert second == contents(store)
 
+    @holds(Contract.C3, Capability.SEAL, Capability.UNDO, Capability.KNOWN_AT)
+    def test_sealed_rows_that_are_taken_back_stay_known(self, store: DataStore) -> None:
+        """Sealed rows that were undone, with the undo undone, and all that again, are known at each time as they were then, and in their order."""
+        rows: list[Any] = [Quote("A", Instant(ts // 2), 1 + ts % 3, 9) for ts in range(40)]
+        rows += [Trade("A", Instant(ts // 2), 1 + ts % 3, 9, trade_id=str(ts) if ts % 4 else None) for ts in range(40)]
+        last = store.save(rows).batch
+        store.seal()
+        for _ in range(4):
+            last = store.undo(last).batch
+        for number, batch in enumerate(reversed(store.batches())):
+            for what in (Quote, Trade):
+                then = [row for row in rows if isinstance(row, what)] if number % 2 == 0 else []
+                assert then == store.select(what, as_known_at=batch.recorded_ns).to_list()
+                latest = store.select(what, "A", start=3, end=12, as_known_at=batch.recorded_ns, latest_first=True)
+                assert [row for row in reversed(then) if 3 <= row.ts_ns < 12] == latest.to_list()
+                assert latest.count() == (18 if then else 0)
+        assert rows == [*store.get_quotes("A"), *store.get_trades("A")]
+
     @holds(Contract.C3, Capability.UNDO)
     def test_undo_takes_the_rows_of_its_batch_alone(self, store: DataStore) -> None:
         """Undoing a batch in the middle takes what it brought, and leaves what others brought before and after."""

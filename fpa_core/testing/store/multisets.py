@@ -12,7 +12,7 @@ from attrs import evolve
 from hypothesis import strategies as st
 
 from fpa_core.arrow.conversion import to_table
-from fpa_core.kinds import QUOTES
+from fpa_core.kinds import QUOTES, TRADES
 from fpa_core.models import Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Capability, StoreBackend
@@ -163,6 +163,16 @@ class MultisetTests(StoreTests):
                         assert tables.write(kind, to_table(kind, call)) == records.write_records(kind, call)
             assert one.select(Quote).to_list() == other.select(Quote).to_list()
             assert one.select(Trade).to_list() == other.select(Trade).to_list()
+
+    @holds(Contract.C1)
+    def test_repeated_trades_of_one_time_are_told_apart(self, store: DataStore) -> None:
+        """Of trades that arrive one by one at one time, each of them twice, one of each id is kept, in their order."""
+        trades = [Trade("A", Instant(0), 1, 1, trade_id=number) for number in "2214413311"]
+        with store.batch() as batch:
+            for trade in trades:
+                batch.write_records(TRADES, [trade])
+        assert list(dict.fromkeys(trades)) == store.get_trades("A")
+        assert (4, 6) == (batch.receipt.inserted, batch.receipt.duplicate)
 
     @holds(Contract.C1)
     def test_records_and_tables_in_one_batch(self, store: DataStore) -> None:
