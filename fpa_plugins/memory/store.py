@@ -688,6 +688,14 @@ class MemoryDatabase:
         engine = f"{platform.python_implementation()} {platform.python_version()}"
         return StoreDescription("memory", engine, None, 0, None, kinds)
 
+    def grants(self, role: str, *, write: bool) -> Sequence[str]:  # noqa: ARG002
+        """Refuse: the capability ROLES is not declared."""
+        raise unsupported("memory", Capability.ROLES)
+
+    def grant(self, role: str, *, write: bool) -> Sequence[str]:  # noqa: ARG002
+        """Refuse: the capability ROLES is not declared."""
+        raise unsupported("memory", Capability.ROLES)
+
     def announce(self, changed: Changed) -> None:  # noqa: ARG002
         """Refuse: the capability NOTIFIES is not declared."""
         raise unsupported("memory", Capability.NOTIFIES)
