@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -61,6 +62,9 @@ EXAMPLES = 20
 """The number of unparsable rows that :func:`examine` returns as findings. The rest are only counted."""
 
 
+AHEAD = 100_000
+"""Rows that are read before the database is locked for writing: a file without many more keeps other writers waiting for a moment only."""
+
 LOOKED_AT = 1_000
 """If this many rows from the first on all fail for the same reason, the whole file is rejected."""
 
@@ -91,7 +95,9 @@ def ingest(
     chunks = _with_ids(chunks)
     file = None if path is None else _File(path)
     # Read the first rows before the database is touched: an unreadable file fails here.
-    first = _first_rows(chunks) if check_first else []
+    ahead = deque(_first_rows(chunks) if check_first else [])
+    # Others may write while it is read, and wait only while rows are validated, which may need what is stored, and written.
+    ahead.extend(_rows_ahead(chunks))
     examination = validator.start_run(examples=0)  # what is wrong with a rejected row is told by the split
     tally = _Rejections()
     room = _Room()
@@ -101,7 +107,7 @@ def ingest(
     read = empty = left_out = 0
     reading: Mapping[str, Any] = {}
     with store.batch(origin=origin, file=None if path is None else _name(path)) as batch:
-        for chunk in itertools.chain(first, chunks):
+        for chunk in itertools.chain(_emptied(ahead), chunks):
             kinds[chunk.kind] = None
             notes += chunk.notes
             empty += chunk.empty
@@ -195,6 +201,20 @@ def _first_rows(chunks: Iterator[Chunk]) -> list[Chunk]:
         if not good or len(rejects) >= LOOKED_AT:
             raise _refusal(rejects, whole=not good)
     return taken
+
+
+def _rows_ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Yield the next chunks, until there are enough rows."""
+    rows = 0
+    while rows < AHEAD and (chunk := next(chunks, None)) is not None:
+        rows += chunk.table.num_rows + len(chunk.rejects)
+        yield chunk
+
+
+def _emptied(waiting: deque[Chunk]) -> Iterator[Chunk]:
+    """Yield chunks, and keep none that was yielded."""
+    while waiting:
+        yield waiting.popleft()
 
 
 def _refusal(rejects: Sequence[Reject], *, whole: bool) -> DataError:

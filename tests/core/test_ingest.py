@@ -490,3 +490,47 @@ def test_a_listener_that_fails_is_logged(tmp_path: Path, caplog: pytest.LogCaptu
         assert 1 == layer.ingest(QUOTE).inserted
         assert [QUOTE] == layer.store.get_quotes()
     assert ["plugin deaf failed in fpa_ingested"] == [record.getMessage() for record in caplog.records]
+
+
+def test_others_write_while_rows_are_read_and_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database is locked only once the first rows of a source, or all records of a save, are there to be written."""
+    config = {"store": {"path": str(tmp_path / "test.db"), "busy_timeout": 0.05}}
+    with fpa_core.open(config=config) as data, fpa_core.open(config=config) as other:
+        numbers = iter(range(100))
+
+        def write() -> None:
+            assert 1 == other.store.save(Quote("OTHER", Instant(next(numbers)), 1, 2)).inserted
+
+        def chunks() -> Iterator[Chunk]:
+            for number in range(3):
+                write()
+                yield Chunk(QUOTES, to_table(QUOTES, [Quote("A", Instant(number), 1, 2)]), [number + 1])
+
+        assert 3 == ingest(data.store, data.validator, chunks(), origin="here").inserted
+
+        def converted(*given: Any) -> Any:
+            monkeypatch.undo()
+            write()
+            return to_table(*given)
+
+        monkeypatch.setattr("fpa_core.store.writer.to_table", converted)
+        assert 1 == data.store.save([Quote("A", Instant(9), 1, 2)]).inserted
+        assert (4, 4) == (data.select(Quote, "A").count(), data.select(Quote, "OTHER").count())
+
+
+def test_little_is_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a long source the rest is read as it is written, so memory stays bounded."""
+    monkeypatch.setattr("fpa_core.ingest.AHEAD", 10)
+    read: list[int] = []
+    with fpa_core.open(config={"store": {"path": str(tmp_path / "test.db")}}) as data:
+
+        def chunks() -> Iterator[Chunk]:
+            for number in range(20):
+                read.append(number)
+                yield Chunk(QUOTES, to_table(QUOTES, [Quote("A", Instant(number), 1, 2)]), [number + 1])
+
+        begun: list[int] = []
+        batch = data.store.batch
+        monkeypatch.setattr(data.store, "batch", lambda **given: begun.append(len(read)) or batch(**given))
+        assert 20 == ingest(data.store, data.validator, chunks(), origin="here").inserted
+        assert [11] == begun
