@@ -12,9 +12,10 @@ from attrs import define, evolve, field
 from fpa_core.arrow import decimals
 from fpa_core.arrow.batches import combine_chunks
 from fpa_core.arrow.columns import times_as_ns
-from fpa_core.ingest import EXAMPLES, Progress
+from fpa_core.ingest import Progress
+from fpa_core.ingest.validation import RowCounts
 from fpa_core.kinds import Kind
-from fpa_core.protocols import SHAPE, Chunk, Finding, Severity, Tally
+from fpa_core.protocols import Chunk, Finding
 from fpa_core.validator import DataValidator, ValidationResult
 
 __all__ = ["examine_together"]
@@ -43,17 +44,11 @@ def examine_together(
     under the rule ``record.shape``. Each finding names its file, and its row is the position there.
     """
     parts: dict[Kind, list[_Part]] = {}
-    shapeless: list[Finding] = []
-    rows = bad = 0
+    counts = RowCounts()
     for file, chunks in files:
-        before = rows
+        before = counts.rows
         for chunk in chunks:
-            rows += chunk.table.num_rows + len(chunk.rejects)
-            bad += len(chunk.rejects)
-            shapeless += [
-                Finding(SHAPE, Severity.ERROR, reject.problem, chunk.kind.name, row=reject.row - 1, file=file)
-                for reject in chunk.rejects[: EXAMPLES - len(shapeless)]
-            ]
+            counts.add(chunk, file)
             if chunk.table.num_rows:
                 own = parts.setdefault(chunk.kind, [])
                 if not own or own[-1].file != file:
@@ -61,14 +56,13 @@ def examine_together(
                 own[-1].batches.append(combine_chunks(pa.table(chunk.table)))
                 own[-1].rows.append(np.asarray(chunk.rows, np.int64) - 1)
             if progress is not None:
-                progress(rows - before, chunk.progress)
+                progress(counts.rows - before, chunk.progress)
     for kind, own in parts.items():
         own.sort(key=lambda part, kind=kind: part.begins(kind))  # type: ignore[misc]
     result = validator.validate_dataset({kind: _table(kind, own) for kind, own in parts.items()})
     places = {kind.name: _Places(own) for kind, own in parts.items()}
     found = [places[each.kind].located(each) for each in result.findings]
-    counts = {SHAPE: Tally(evaluated=rows, failed=bad), **result.counts} if bad else result.counts
-    return evolve(result, rows=rows, findings=(*shapeless, *found), counts=counts)
+    return counts.complete(result, found)
 
 
 def _table(kind: Kind, parts: list[_Part]) -> pa.Table:
