@@ -53,6 +53,7 @@ _prices = click.option(
     metavar="SYMBOL=PRICE",
     help="A price to use in place of stored ones; repeatable.",
 )
+_max_age = click.option("--max-age", metavar="DURATION", help="Fail if a price or rate is older, such as 4d.")
 _tz = click.option("--tz", default="UTC", show_default=True, help="The time zone that days begin in.")
 
 
@@ -84,6 +85,7 @@ def portfolio() -> None:
 @_known
 @_method
 @_prices
+@_max_age
 @click.option(
     "--from",
     "from_",
@@ -97,7 +99,7 @@ def portfolio() -> None:
 @click.pass_obj
 def positions(app: App, /, as_json: bool, **asked: Any) -> None:
     """Show the positions of ACCOUNT, their values, and how they differ from the last snapshot."""
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = data.portfolio.positions(**asked)
     if as_json:
         print_results(map(_as_dict, found))
@@ -123,7 +125,7 @@ def positions(app: App, /, as_json: bool, **asked: Any) -> None:
 @click.pass_obj
 def lots(app: App, /, as_json: bool, **asked: Any) -> None:
     """Show the open lots of ACCOUNT."""
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = data.portfolio.lots(**asked)
     if as_json:
         print_results(map(_as_dict, found))
@@ -152,7 +154,7 @@ def lots(app: App, /, as_json: bool, **asked: Any) -> None:
 @click.pass_obj
 def realized(app: App, /, as_json: bool, by: Grouping | None, **asked: Any) -> None:
     """Show what ACCOUNT has closed, and the gains."""
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = data.portfolio.realized(by=by, **asked)
     if as_json:
         print_results(map(_as_dict, found))
@@ -182,6 +184,7 @@ def realized(app: App, /, as_json: bool, by: Grouping | None, **asked: Any) -> N
 @_known
 @_method
 @_prices
+@_max_age
 @_converted
 @_tz
 @wide_option
@@ -189,7 +192,7 @@ def realized(app: App, /, as_json: bool, by: Grouping | None, **asked: Any) -> N
 @click.pass_obj
 def pnl(app: App, /, as_json: bool, by: Grouping, **asked: Any) -> None:
     """Show what ACCOUNT earned: realised and unrealised gains, dividends, interest, fees, taxes and changes of rates."""
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = data.portfolio.pnl(by=by, **asked)
     if as_json:
         print_results(map(_as_dict, found))
@@ -218,6 +221,7 @@ def pnl(app: App, /, as_json: bool, by: Grouping, **asked: Any) -> None:
 @_end
 @_known
 @_prices
+@_max_age
 @_converted
 @_tz
 @wide_option
@@ -225,7 +229,7 @@ def pnl(app: App, /, as_json: bool, by: Grouping, **asked: Any) -> None:
 @click.pass_obj
 def equity(app: App, /, as_json: bool, **asked: Any) -> None:
     """Show what ACCOUNT is worth at the end of every period, and what was put in or taken out."""
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = data.portfolio.equity(**asked)
     if as_json:
         print_results(map(_as_dict, found))
@@ -250,12 +254,13 @@ def equity(app: App, /, as_json: bool, **asked: Any) -> None:
 @_end
 @_known
 @_prices
+@_max_age
 @_converted
 @json_option
 @click.pass_obj
 def returns(app: App, /, as_json: bool, **asked: Any) -> None:
     """Show the rate of return of ACCOUNT."""
-    with app.open() as data:
+    with app.open(existing=True) as data:
         rate = data.portfolio.returns(**asked)
     if as_json:
         print_results([{"method": asked["method"], "return": _text(rate)}])
@@ -273,7 +278,7 @@ def history(app: App, /, order: str, account: str | None, as_json: bool) -> None
     """Show every version of ORDER, with the batch that brought it and when."""
     from fpa_core.serialization import to_dict
 
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = data.portfolio.history(order, account)
     if as_json:
         print_results(_as_dict(one) | {"order": to_dict(one.order)} for one in found)
@@ -299,7 +304,7 @@ def history(app: App, /, order: str, account: str | None, as_json: bool) -> None
 @click.pass_obj
 def reconcile(app: App, /, as_json: bool, **asked: Any) -> None:
     """Hold orders, fills, positions, snapshots and cash of ACCOUNT against each other. Exit with 1 if something does not add up."""
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = data.portfolio.reconcile(**asked)
     if as_json:
         print_results(_as_dict(one) | {"difference": _text(one.difference)} for one in found)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from fpa_core.display import displayed
-from fpa_core.exceptions import DatabaseError, DataError
+from fpa_core.exceptions import DataError
 from fpa_core.formats import FormatOffer, FormatOptions
 from fpa_core.kinds import KINDS, Kind, kind_of
 from fpa_core.layer.components import Components
@@ -125,18 +125,11 @@ class DataLayer:
         self._components.open_cache()
 
     def require_database(self) -> None:
-        """Check that there is a database to read: opening a file that does not exist would create it.
+        """Check that there is a database to read: opening a file, or a schema of a server, that does not exist would create it.
 
         :raises DatabaseError: if there is none.
         """
-        if not self._components.has_database():
-            path = str(self.config.store.options.path)
-            raise DatabaseError(
-                f"there is no database at {path}",
-                hint="ingest a file to make one, or change to the folder of your fpa.toml",
-                path=path,
-                operation="open",
-            )
+        self._components.require_database()
 
     # Writing
 
@@ -456,7 +449,8 @@ class DataLayer:
     ) -> ValidationResult:
         """Validate files, folders and globs as one data set, without storing them: rules about series and about several kinds see the rows of all.
 
-        All rows are in memory. Each finding has the ``file`` of its row.
+        Rows wait on disk, in the folder for temporary files, and memory is bounded: see :func:`fpa_core.together.examine_together`. Each finding has the
+        ``file`` of its row.
 
         :param progress: called with the rows read of the present file, and the share of it.
         :raises DataError: if a file cannot be read.

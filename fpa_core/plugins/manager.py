@@ -248,9 +248,10 @@ class PluginManager:
             factory: Callable[..., Any],
             options: type[Any],
             file: Callable[[Any], StoreFile] | None = None,
+            missing: Callable[[Any], str | None] | None = None,
         ) -> None:
             register(name, factory, options)
-            made[-1] = attrs.evolve(made[-1], file=file)
+            made[-1] = attrs.evolve(made[-1], file=file, missing=missing)
 
         def register_rule(rule: type[Any]) -> None:
             try:

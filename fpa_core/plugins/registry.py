@@ -29,6 +29,7 @@ class Registration:
     :ivar options: the attrs class of its options; for a rule, the rule class itself.
     :ivar plugin: the name of the plugin.
     :ivar file: for a store that is one file, what makes its :class:`~fpa_core.protocols.StoreFile` of its options; None for any other.
+    :ivar missing: for a store, returns of its options where the database would be if opening it would make it, or None; None if that is not known.
     :ivar distribution: the distribution of the plugin, and ``version`` its version; None for one passed by the program.
     """
 
@@ -39,6 +40,7 @@ class Registration:
     distribution: str | None = None
     version: str | None = None
     file: Callable[[Any], StoreFile] | None = None
+    missing: Callable[[Any], str | None] | None = None
 
     def create(self, *arguments: Any) -> Any:
         """Call the factory.

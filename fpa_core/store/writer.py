@@ -13,9 +13,9 @@ from fpa_core.exceptions import CommitInDoubtError, ConnectionLostError
 from fpa_core.kinds import ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.models import Order, PortfolioSnapshot
 from fpa_core.protocols import Capability, Query, Receipt
+from fpa_core.retrying import Retry
 from fpa_core.store.batch import StoreBatch
 from fpa_core.store.notifications import Notifications
-from fpa_core.store.retrying import Retry
 from fpa_core.store.row_reader import RowReader
 
 __all__ = ["BatchWriter", "positions_of"]

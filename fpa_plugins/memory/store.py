@@ -174,7 +174,8 @@ class _Rows(_Part):
         return [row for key in keys for row in _under(kind, self._state.history, key)]
 
     def history(self, query: Query) -> Generator[list[Row], None, None]:
-        yield list(self._stored("history", query))
+        if rows := list(self._stored("history", query)):
+            yield rows
 
     def _stored(self, table: str, query: Query) -> Iterator[Row]:
         """Yield the rows of a table that *query* selects by subject, time and value."""
@@ -686,6 +687,14 @@ class MemoryDatabase:
             kinds = {name: _figures(tables, kind) for name, kind in KINDS.items()}
         engine = f"{platform.python_implementation()} {platform.python_version()}"
         return StoreDescription("memory", engine, None, 0, None, kinds)
+
+    def grants(self, role: str, *, write: bool) -> Sequence[str]:  # noqa: ARG002
+        """Refuse: the capability ROLES is not declared."""
+        raise unsupported("memory", Capability.ROLES)
+
+    def grant(self, role: str, *, write: bool) -> Sequence[str]:  # noqa: ARG002
+        """Refuse: the capability ROLES is not declared."""
+        raise unsupported("memory", Capability.ROLES)
 
     def announce(self, changed: Changed) -> None:  # noqa: ARG002
         """Refuse: the capability NOTIFIES is not declared."""

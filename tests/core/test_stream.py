@@ -23,8 +23,8 @@ from fpa_core.kinds import QUOTES, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Finding, Severity, StoreBackend
+from fpa_core.retrying import BUSY_TRIES
 from fpa_core.store import DataStore
-from fpa_core.store.retrying import BUSY_TRIES
 from fpa_core.store.streams.acks import WriteOutcome
 from fpa_core.store.streams.stream import Stream
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
