@@ -19,6 +19,7 @@ __all__ = [
     "DatabaseBusyError",
     "DatabaseError",
     "FpaError",
+    "InterruptedReadError",
     "LostWritesError",
     "MissingDependencyError",
     "NotReplicatedError",
@@ -120,6 +121,10 @@ class ConnectionLostError(DatabaseError):
     """A server cannot be reached, or the connection to it was lost. Nothing of the failed batch was stored, so it can be written again."""
 
 
+class InterruptedReadError(ConnectionLostError):
+    """The connection to a server was lost during a read that had given some of its rows. It cannot go on: the store may have changed since."""
+
+
 class CommitInDoubtError(DatabaseError):
     """The connection was lost during a commit, and whether the batch was stored could not be found out.
 
@@ -183,7 +188,7 @@ class DataError(FpaError):
 class StaleDataError(DataError):
     """The newest stored record is older than the caller demanded, or there is none.
 
-    :param kind: the kind of record.
+    :param kind: the kind of record, or ``prices`` if several kinds have them.
     :param symbol: whose it would be.
     :param newest_ns: the time of the newest record, in nanoseconds since 1970; None if there is none.
     :param age: how old it is, in seconds.

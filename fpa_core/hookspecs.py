@@ -49,7 +49,11 @@ class Register(Protocol[B_contra]):
 
 
 class RegisterStore(Protocol):
-    """Offers a store; *file* returns, for the options of a store that is one file, what backups and migrations need of it."""
+    """Offers a store.
+
+    *file* returns, for the options of a store that is one file, what backups and migrations need of it. *missing* returns, for any options, where the
+    database would be if opening it would make it; None if it is there.
+    """
 
     def __call__(
         self,
@@ -57,6 +61,7 @@ class RegisterStore(Protocol):
         factory: Callable[[Any], StoreBackend],
         options: type[Any],
         file: Callable[[Any], StoreFile] | None = None,
+        missing: Callable[[Any], str | None] | None = None,
     ) -> None: ...
 
 

@@ -51,7 +51,7 @@ def show(
     """Show the last entries, the latest first; or the entry SEQ, with the portfolio records it changed, before and after."""
     wanted = {"action": action, "user": user, "batch": batch}
     given = {name: value for name, value in wanted.items() if value is not None}
-    with app.open() as data:
+    with app.open(existing=True) as data:
         operations = data.operations
         if seq is not None:
             _show_one(operations, seq, as_json=as_json)
@@ -133,7 +133,7 @@ def verify(app: App, /, as_json: bool) -> None:
 
     Exit codes: 0 sound; 1 an error was found; 5 the database cannot be read.
     """
-    with app.open() as data:
+    with app.open(existing=True) as data:
         report = data.operations.verify_audit_log()
     if as_json:
         from attrs import asdict
@@ -165,7 +165,7 @@ def export(app: App, /, file: Path, since: int) -> None:
     from fpa_core.outputs import whole_file
 
     count = 0
-    with app.open() as data, whole_file(file) as stream:
+    with app.open(existing=True) as data, whole_file(file) as stream:
         for entry in data.operations.audit_log(since):
             stream.write(json.dumps(asdict(entry), separators=(",", ":")).encode() + b"\n")
             count += 1

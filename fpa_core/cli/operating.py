@@ -15,7 +15,7 @@ from fpa_core.cli.tables import table, wide_option
 
 if TYPE_CHECKING:
     from fpa_core.operations import Backup, CheckReport
-    from fpa_core.protocols import MigrationPlan
+    from fpa_core.protocols import MigrationPlan, StoreDescription
 
 __all__ = ["OPERATIONS"]
 
@@ -166,9 +166,12 @@ def compact(app: App, /, accept_pages: bool, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def migrate(app: App, /, plan: bool, as_json: bool) -> None:
-    """Bring the schema of the database up to date, under a verified backup. Opening the database does the same."""
+    """Bring the schema of the database up to date, under a verified backup, or make it. Opening the database to write does the same."""
     with app.open() as data:
         planned = data.operations.plan() if plan else data.operations.migrate()
+        if planned is None:
+            _show_schema(data.store.backend.describe(), as_json=as_json)
+            return
     if as_json:
         print_results([_plan_as_dict(planned)])
         return
@@ -181,6 +184,15 @@ def migrate(app: App, /, plan: bool, as_json: bool) -> None:
         say(f"  step {step.version}: {step.name}")
     if planned.backup is not None and plan:
         say(f"  backup: {masked(str(planned.backup))}, {planned.bytes:,} bytes of {planned.free:,} free")
+
+
+def _show_schema(described: StoreDescription, *, as_json: bool) -> None:
+    """Print what schema a store on a server has now."""
+    path = masked(described.path or described.backend)
+    if as_json:
+        print_results([{"path": path, "version": described.schema, "latest": described.schema, "steps": []}])
+    else:
+        say(f"{path}: the schema is {described.schema}, the present one")
 
 
 def _plan_as_dict(plan: MigrationPlan) -> dict[str, Any]:
@@ -234,5 +246,32 @@ def rekey(app: App, /, new_key_file: Path) -> None:
     say(f"the database has the key of {new_key_file} now; name it in [store] key_file")
 
 
-OPERATIONS = (check, backup, backups, verify, restore, compact, migrate, new_key, encrypt, decrypt, rekey)
+@click.command()
+@click.argument("role")
+@click.option("--read-only", "rights", flag_value="read", help="Let ROLE read.")
+@click.option("--read-write", "rights", flag_value="write", help="Let ROLE read and write, but change no tables.")
+@click.option("--plan", "planned", is_flag=True, help="Only show the statements that would be run.")
+@json_option
+@click.pass_obj
+def grant(app: App, /, role: str, rights: str | None, planned: bool, as_json: bool) -> None:
+    """Let ROLE, of a database on a server, read the store or write to it as well, and no more.
+
+    A role that does not exist is made, without a login. The user of [store] dsn has to own the schema.
+    """
+    if rights is None:
+        raise click.UsageError("say what the role may do: --read-only or --read-write")
+    write = rights == "write"
+    with app.open(existing=True) as data:
+        ask = data.operations.grant_plan if planned else data.operations.grant
+        statements = ask(role, write=write)
+    if as_json:
+        print_results([{"statement": one} for one in statements], role=role, write=write, planned=planned)
+        return
+    for one in statements:
+        say(f"{one};")
+    if not planned:
+        note(f"{role} may {'read and write' if write else 'only read'} now")
+
+
+OPERATIONS = (check, backup, backups, verify, restore, compact, migrate, new_key, encrypt, decrypt, rekey, grant)
 """The commands that ``fpa store`` has besides its own."""

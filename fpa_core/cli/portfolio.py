@@ -32,13 +32,28 @@ _known = click.option("--as-known-at", metavar="TIME", help="The data as known a
 _method = click.option(
     "--method", type=click.Choice(METHODS), default="fifo", show_default=True, help="The lots that sales close first."
 )
+
+
+def _pairs(_: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, str] | None:
+    """Return NAME=VALUE texts as a mapping; None if there are none."""
+    found = {}
+    for text in given:
+        name, equals, value = text.rpartition("=")
+        if not equals or not name or not value:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option.opts[0])
+        found[name] = value
+    return found or None
+
+
 _prices = click.option(
     "--price",
     "prices",
     multiple=True,
+    callback=_pairs,
     metavar="SYMBOL=PRICE",
     help="A price to use in place of stored ones; repeatable.",
 )
+_max_age = click.option("--max-age", metavar="DURATION", help="Fail if a price or rate is older, such as 4d.")
 _tz = click.option("--tz", default="UTC", show_default=True, help="The time zone that days begin in.")
 
 
@@ -49,6 +64,7 @@ def _converted(command: F) -> F:
         "--rate",
         "rates",
         multiple=True,
+        callback=_pairs,
         metavar="PAIR=RATE",
         help="A rate of exchange, such as EURUSD=1.085; repeatable.",
     )
@@ -69,6 +85,7 @@ def portfolio() -> None:
 @_known
 @_method
 @_prices
+@_max_age
 @click.option(
     "--from",
     "from_",
@@ -80,10 +97,10 @@ def portfolio() -> None:
 @wide_option
 @json_option
 @click.pass_obj
-def positions(app: App, /, as_json: bool, prices: Sequence[str], **asked: Any) -> None:
+def positions(app: App, /, as_json: bool, **asked: Any) -> None:
     """Show the positions of ACCOUNT, their values, and how they differ from the last snapshot."""
-    with app.open() as data:
-        found = data.portfolio.positions(prices=_pairs(prices, "--price"), **asked)
+    with app.open(existing=True) as data:
+        found = data.portfolio.positions(**asked)
     if as_json:
         print_results(map(_as_dict, found))
         return
@@ -108,7 +125,7 @@ def positions(app: App, /, as_json: bool, prices: Sequence[str], **asked: Any) -
 @click.pass_obj
 def lots(app: App, /, as_json: bool, **asked: Any) -> None:
     """Show the open lots of ACCOUNT."""
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = data.portfolio.lots(**asked)
     if as_json:
         print_results(map(_as_dict, found))
@@ -137,7 +154,7 @@ def lots(app: App, /, as_json: bool, **asked: Any) -> None:
 @click.pass_obj
 def realized(app: App, /, as_json: bool, by: Grouping | None, **asked: Any) -> None:
     """Show what ACCOUNT has closed, and the gains."""
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = data.portfolio.realized(by=by, **asked)
     if as_json:
         print_results(map(_as_dict, found))
@@ -167,15 +184,15 @@ def realized(app: App, /, as_json: bool, by: Grouping | None, **asked: Any) -> N
 @_known
 @_method
 @_prices
+@_max_age
 @_converted
 @_tz
 @wide_option
 @json_option
 @click.pass_obj
-def pnl(app: App, /, as_json: bool, by: Grouping, prices: Sequence[str], rates: Sequence[str], **asked: Any) -> None:
+def pnl(app: App, /, as_json: bool, by: Grouping, **asked: Any) -> None:
     """Show what ACCOUNT earned: realised and unrealised gains, dividends, interest, fees, taxes and changes of rates."""
-    asked |= {"prices": _pairs(prices, "--price"), "rates": _pairs(rates, "--rate")}
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = data.portfolio.pnl(by=by, **asked)
     if as_json:
         print_results(map(_as_dict, found))
@@ -204,15 +221,15 @@ def pnl(app: App, /, as_json: bool, by: Grouping, prices: Sequence[str], rates: 
 @_end
 @_known
 @_prices
+@_max_age
 @_converted
 @_tz
 @wide_option
 @json_option
 @click.pass_obj
-def equity(app: App, /, as_json: bool, prices: Sequence[str], rates: Sequence[str], **asked: Any) -> None:
+def equity(app: App, /, as_json: bool, **asked: Any) -> None:
     """Show what ACCOUNT is worth at the end of every period, and what was put in or taken out."""
-    asked |= {"prices": _pairs(prices, "--price"), "rates": _pairs(rates, "--rate")}
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = data.portfolio.equity(**asked)
     if as_json:
         print_results(map(_as_dict, found))
@@ -237,13 +254,13 @@ def equity(app: App, /, as_json: bool, prices: Sequence[str], rates: Sequence[st
 @_end
 @_known
 @_prices
+@_max_age
 @_converted
 @json_option
 @click.pass_obj
-def returns(app: App, /, as_json: bool, prices: Sequence[str], rates: Sequence[str], **asked: Any) -> None:
+def returns(app: App, /, as_json: bool, **asked: Any) -> None:
     """Show the rate of return of ACCOUNT."""
-    asked |= {"prices": _pairs(prices, "--price"), "rates": _pairs(rates, "--rate")}
-    with app.open() as data:
+    with app.open(existing=True) as data:
         rate = data.portfolio.returns(**asked)
     if as_json:
         print_results([{"method": asked["method"], "return": _text(rate)}])
@@ -261,7 +278,7 @@ def history(app: App, /, order: str, account: str | None, as_json: bool) -> None
     """Show every version of ORDER, with the batch that brought it and when."""
     from fpa_core.serialization import to_dict
 
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = data.portfolio.history(order, account)
     if as_json:
         print_results(_as_dict(one) | {"order": to_dict(one.order)} for one in found)
@@ -287,7 +304,7 @@ def history(app: App, /, order: str, account: str | None, as_json: bool) -> None
 @click.pass_obj
 def reconcile(app: App, /, as_json: bool, **asked: Any) -> None:
     """Hold orders, fills, positions, snapshots and cash of ACCOUNT against each other. Exit with 1 if something does not add up."""
-    with app.open() as data:
+    with app.open(existing=True) as data:
         found = data.portfolio.reconcile(**asked)
     if as_json:
         print_results(_as_dict(one) | {"difference": _text(one.difference)} for one in found)
@@ -307,17 +324,6 @@ def _discrepancies(found: Iterable[Discrepancy]) -> None:
         for one in found
     ]  # fmt: skip
     _table(names, rows, "everything adds up")
-
-
-def _pairs(given: Sequence[str], option: str) -> dict[str, str] | None:
-    """Return NAME=VALUE texts as a mapping; None if there are none."""
-    found = {}
-    for text in given:
-        name, equals, value = text.rpartition("=")
-        if not equals or not name or not value:
-            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
-        found[name] = value
-    return found or None
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:

@@ -48,7 +48,7 @@ def publish(
 
     A publication that was interrupted goes on where it ended.
     """
-    with app.open() as data, contextlib.ExitStack() as bar:
+    with app.open(existing=True) as data, contextlib.ExitStack() as bar:
 
         def progress(kind: Kind) -> Progress:
             bar.close()  # that of the kind before: a terminal shows one at a time

@@ -53,11 +53,19 @@ _Key: TypeAlias = tuple[int, bytes, tuple[str, ...] | None]
 """The id and the checksum of a segment, and the columns that are kept of it; None for all."""
 
 
+OFTEN = 0.8
+"""The share of the memory for segments that were read again; the rest is for those that were read once."""
+
+
 class SegmentCache:
     """Keeps the segments read last, shared by all readers of a store.
 
     A segment never changes, and its checksum stands in the catalog: a reader gets what the catalog of its own moment names, whatever became of
     the rows since.
+
+    Those that were read once make room first, the one unused for longest before the others. One that is read again counts as read often, and comes
+    back to those read once only if there are too many of its kind. So a reading of much data, in whatever ranges, does not evict what small reads use
+    again and again (the segmented LRU of Karedla, Love and Wherry, "Caching strategies to improve disk system performance", Computer 27, 1994).
 
     :param max_bytes: memory to use at most, approximately; none for 0.
     """
@@ -69,8 +77,9 @@ class SegmentCache:
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._kept: OrderedDict[_Key, CachedSegment] = OrderedDict()
-        self._bytes = 0
+        self._once: OrderedDict[_Key, CachedSegment] = OrderedDict()
+        self._often: OrderedDict[_Key, CachedSegment] = OrderedDict()
+        self._bytes = self._often_bytes = 0
 
     def _owned(self) -> threading.Lock:
         """Return the lock. A forked child begins anew: a thread that held the lock then is not there to release it."""
@@ -81,15 +90,15 @@ class SegmentCache:
     def get(self, info: SegmentInfo, read: Callable[[], Segment], *, scanning: bool = False) -> CachedSegment:
         """Return a segment and keep it, evicting the least recently used ones if there is no room.
 
-        :param scanning: whether it is one of many that are read together: it does not evict others.
+        :param scanning: whether it is one of many that are read together: it does not evict others, and does not count as read again.
         """
         key = (info.id, info.checksum, None)
-        if (kept := self._find(key)) is not None:
+        if (kept := self._find(key, scanning=scanning)) is not None:
             return kept
         cached = CachedSegment(info, read())
         with self._owned():
             room = self._max_bytes - (self._bytes if scanning else 0)
-            if cached.segment.weight <= room and key not in self._kept:
+            if cached.segment.weight <= room and key not in self._once and key not in self._often:
                 cached.keep()
                 self._add(key, cached)
         return cached
@@ -100,37 +109,54 @@ class SegmentCache:
         It is one of many that are read together, and does not evict others.
         """
         for key in ((info.id, info.checksum, None), (info.id, info.checksum, tuple(names))):
-            if (kept := self._find(key)) is not None:
+            if (kept := self._find(key, scanning=True)) is not None:
                 return kept
         cached = CachedSegment(info, read())
         if self._bytes < self._max_bytes:
             cached.pack(names)
             with self._owned():
-                if self._bytes + cached.weight <= self._max_bytes and key not in self._kept:
+                if self._bytes + cached.weight <= self._max_bytes and key not in self._once:
                     self._add(key, cached)
         return cached
 
-    def _find(self, key: _Key) -> CachedSegment | None:
+    def _find(self, key: _Key, *, scanning: bool) -> CachedSegment | None:
         with self._owned():
-            if (kept := self._kept.get(key)) is not None:
-                self._kept.move_to_end(key)
+            if (kept := self._often.get(key)) is not None:
+                if not scanning:
+                    self._often.move_to_end(key)
+            elif (kept := self._once.get(key)) is not None and not scanning:
+                self._read_again(key)
             return kept
 
+    def _read_again(self, key: _Key) -> None:
+        """Count a segment as read often, and the least recently used of these as read once if there are too many."""
+        self._often[key] = self._once.pop(key)
+        self._often_bytes += self._often[key].weight
+        while self._often_bytes > OFTEN * self._max_bytes:
+            oldest, segment = self._often.popitem(last=False)
+            self._once[oldest] = segment
+            self._often_bytes -= segment.weight
+
     def _add(self, key: _Key, cached: CachedSegment) -> None:
-        """Add a segment, and evict the least recently used ones if there is no room."""
-        self._kept[key] = cached
+        """Add a segment, and evict others if there is no room."""
+        self._once[key] = cached
         self._bytes += cached.weight
         while self._bytes > self._max_bytes:
-            _, oldest = self._kept.popitem(last=False)
+            if len(self._once) > 1:
+                _, oldest = self._once.popitem(last=False)
+            else:  # the one that was added, which needs more than the others leave
+                _, oldest = self._often.popitem(last=False)
+                self._often_bytes -= oldest.weight
             self._bytes -= oldest.weight
 
     def kept(self) -> list[CachedSegment]:
-        """Return what is kept, the longest unused first."""
+        """Return what is kept, in the order in which it makes room."""
         with self._owned():
-            return list(self._kept.values())
+            return [*self._once.values(), *self._often.values()]
 
     def clear(self) -> None:
         """Forget all."""
         with self._owned():
-            self._kept.clear()
-            self._bytes = 0
+            self._once.clear()
+            self._often.clear()
+            self._bytes = self._often_bytes = 0

@@ -31,6 +31,7 @@ from fpa_core.protocols import (
     StoreDescription,
     StoredVersion,
 )
+from fpa_core.retrying import retried, retried_until_given
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,6 +46,7 @@ class EngineStore:
     """See :class:`fpa_core.protocols.StoreBackend`.
 
     What needs Arrow is imported when it is first used: a list of batches or an inventory does without.
+    A read whose connection to a server is lost is tried again for a while, as long as it has given nothing to its caller.
 
     :param database: the backend's tables.
     :param seal_rows: on closing after a write, quotes and trades of a symbol with at least so many hot rows are sealed; None for never.
@@ -112,7 +114,8 @@ class EngineStore:
         self.audit.committed(entry)
         return entry
 
-    def audit_entries(self, first: int = 1) -> Iterator[AuditEntry]:
+    @retried_until_given
+    def audit_entries(self, first: int = 1) -> Generator[AuditEntry, None, None]:
         """Yield the entries of the audit log from a number on."""
         with self.database.reader("read the audit log") as tables:
             for page in tables.audit_log.scan(first):
@@ -145,9 +148,10 @@ class EngineStore:
         self._written = True
         return stream
 
+    @retried_until_given
     def scan(
         self, query: Query, rows: int = 16_384, *, columns: Sequence[str] | None = None, scaled: bool = False
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> Generator[pa.RecordBatch, None, None]:
         """Yield the rows of *query* in order."""
         from fpa_core.engine.scan import scan
 
@@ -155,12 +159,14 @@ class EngineStore:
         with self.database.reader(f"read {query.kind.name}") as tables:
             yield from scan(tables, query, rows, columns, scaled=scaled, cache=self._segments)
 
+    @retried
     def latest(self, kind: Kind, subject: str) -> Sequence[Any] | None:
         """Return the values of the last row of a multiset's subject; None if only a scan can tell."""
         if not (type(subject) is str and subject.isascii()):
             check_values({"symbol": subject})
         return self.database.latest(kind, subject)
 
+    @retried
     def history(self, kind: Kind, key: Mapping[str, Any]) -> Sequence[StoredVersion]:
         """Return every version of the record with a key, in the order in which they became known."""
         from fpa_core.engine.history import history_at
@@ -194,6 +200,7 @@ class EngineStore:
         # Of versions of one batch, those that were retired came before the one that stands.
         return [version for _, version in sorted(versions, key=lambda each: each[0])]
 
+    @retried
     def count(self, query: Query) -> int:
         """Count the rows of *query*."""
         from fpa_core.engine.scan import count
@@ -202,6 +209,7 @@ class EngineStore:
         with self.database.reader(f"count {query.kind.name}") as tables:
             return count(tables, query)
 
+    @retried
     def inventory(self, kind: Kind) -> Sequence[InventoryEntry]:
         """Return how many rows of each subject there are, and from when to when."""
         with self.database.reader("take the inventory") as tables:
@@ -212,6 +220,7 @@ class EngineStore:
             found[entry.subject] = entry if other is None else other + entry
         return [found[subject] for subject in sorted(found)]
 
+    @retried
     def digits(self, kind: Kind) -> Mapping[str, tuple[int, int]]:
         """Return the most digits before and after the point of each decimal column."""
         from fpa_core.engine.digits import digits_of
@@ -219,6 +228,7 @@ class EngineStore:
         with self.database.reader(f"read {kind.name}") as tables:
             return digits_of(tables, kind)
 
+    @retried
     def row_ranges(self, query: Query, parts: int) -> Sequence[InventoryEntry]:
         """Return where the rows of *query* lie, from the catalog and the indexes."""
         from fpa_core.engine import row_ranges
@@ -227,6 +237,7 @@ class EngineStore:
         with self.database.reader("look where rows lie") as tables:
             return row_ranges.row_ranges(tables, query, parts)
 
+    @retried
     def changed_parts(self, kind: Kind, spans: Sequence[tuple[int, int]], after: int, upto: int) -> set[int] | None:
         """Return in which parts of time rows differ between two batches; see :func:`fpa_core.engine.changes.changed_parts`."""
         from fpa_core.engine import changes
@@ -234,24 +245,28 @@ class EngineStore:
         with self.database.reader("look for changes") as tables:
             return changes.changed_parts(tables, kind, spans, after, upto)
 
+    @retried
     def batches(self, *, batch: int | None = None, limit: int | None = None, children: bool = False) -> Sequence[Batch]:
         """Return batches, latest first."""
         check_values({"batch": batch, "limit": limit})
         with self.database.reader("list batches") as tables:
             return tables.batches.find(batch=batch, limit=limit, children=children)
 
+    @retried
     def coverage(self, kind: Kind | None = None, subject: str | None = None) -> Sequence[CoverageEntry]:
         """Return the ledger of fetched ranges."""
         check_values({"symbol": subject})
         with self.database.reader("read the ledger of fetched ranges") as tables:
             return tables.coverage.find(None if kind is None else kind.name, subject)
 
+    @retried_until_given
     def quarantined(self, query: QuarantineQuery) -> Generator[Quarantined, None, None]:
         """Yield rejected records."""
         check_quarantine_query(query)
         with self.database.reader("read the quarantine") as tables:
             yield from tables.quarantine.select(query)
 
+    @retried
     def count_quarantined(self, query: QuarantineQuery) -> Sequence[QuarantineCount]:
         """Count rejected records."""
         check_quarantine_query(query)
@@ -262,6 +277,7 @@ class EngineStore:
         """Return a feed of what other processes change."""
         return self.database.follow(on_change)
 
+    @retried
     def describe(self) -> StoreDescription:
         """Return what and where the database is."""
         return self.database.describe()

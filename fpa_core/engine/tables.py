@@ -127,7 +127,7 @@ class RowReader(Protocol):
         ...
 
     def history(self, query: Query) -> Generator[list[Row], None, None]:
-        """Yield the history of the rows that *query* selects by subject and time, in any order: rows as in :meth:`history_at`."""
+        """Yield the history of the rows that *query* selects by subject and time, in any order, in lists that are not empty: rows as in :meth:`history_at`."""
         ...
 
     def retired_by(self, kind: Kind, batch: int) -> Generator[list[Row], None, None]:
@@ -594,6 +594,19 @@ class Database(Protocol):
 
     def compact(self) -> None:
         """Give back the space that nothing uses; with the capability COMPACT. Killed at any point, nothing is lost."""
+        ...
+
+    def grants(self, role: str, *, write: bool) -> Sequence[str]:
+        """Return the statements that :meth:`grant` would run; with the capability ROLES."""
+        ...
+
+    def grant(self, role: str, *, write: bool) -> Sequence[str]:
+        """Let a role of the server read the store, and write to it if *write*, but no more, and return the statements; with the capability ROLES.
+
+        The role is made if there is none. All of it is done, or nothing.
+
+        :raises DatabaseError: if the role could do more or less in the end.
+        """
         ...
 
     def is_open(self) -> bool:

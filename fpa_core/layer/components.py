@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -56,16 +55,7 @@ def structured(tree: Tree, plugins: PluginManager) -> Config:
 
     :raises ConfigError: with all problems.
     """
-    return configuration.structure(
-        tree,
-        stores=plugins.stores.options,
-        caches=plugins.caches.options,
-        validators=plugins.validators.options,
-        sources=plugins.sources.options,
-        lakes=plugins.lakes.options,
-        rules=plugins.rules.options,
-        explain=plugins.explain,
-    )
+    return configuration.structure(tree, **plugins.options, explain=plugins.explain)
 
 
 class _Lazy(Generic[T]):
@@ -117,17 +107,17 @@ class StoreOpener:
         from fpa_core.plugins import PluginManager
 
         options = self.options
-        path = getattr(options, "path", None)
-        if isinstance(path, Path) and not path.exists():
+        offered = PluginManager(block=self.block).stores.require(self.backend)
+        if offered.missing is not None and (place := offered.missing(options)) is not None:
             raise DatabaseError(
-                f"there is no database at {path} on this machine",
+                f"there is no database at {place} on this machine",
                 hint="put it where all workers reach it under one path, or use a store on a server",
-                path=str(path),
+                path=place,
                 operation="open",
             )
         if "read_only" in fields_dict(type(options)):
             options = evolve(options, read_only=True)
-        backend: StoreBackend = PluginManager(block=self.block).stores.require(self.backend).create(options)
+        backend: StoreBackend = offered.create(options)
         return backend
 
 
@@ -311,17 +301,28 @@ class Components:
         self, symbols: Sequence[str], interval: str, start_ns: int, end_ns: int, *, last: int | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Yield stored bars, not from the cache; those of a batch being written are not seen."""
-        if "store" not in self.__dict__ and not self.has_database():
+        if self.missing_database() is not None:
             return
         query = Query(
             BARS, tuple(symbols), start_ns, end_ns, {"interval": interval}, limit=last, reverse=last is not None
         )
         yield from self.store.backend.scan(query, BARS_AT_ONCE, columns=BAR_COLUMNS)
 
-    def has_database(self) -> bool:
-        """Return whether the database exists, or may: validating a file must not create one."""
-        path = getattr(self.config.store.options, "path", None)
-        return path is None or os.path.exists(Path(path).expanduser())  # noqa: PTH110  # also for a name too long to exist
+    def missing_database(self) -> str | None:
+        """Return where the database would be if opening the store would make it, as reading must not; None if it is there, or may be."""
+        chosen = self.config.store
+        missing = self.plugins.stores.require(chosen.backend).missing
+        return None if missing is None or "store" in self.__dict__ else missing(chosen.options)
+
+    def require_database(self) -> None:
+        """Check that there is a database to read; see :meth:`fpa_core.DataLayer.require_database`."""
+        if (place := self.missing_database()) is not None:
+            raise DatabaseError(
+                f"there is no database at {place}",
+                hint="ingest a file to make one, or change to the folder of your fpa.toml",
+                path=place,
+                operation="open",
+            )
 
     def source(self, name: str) -> Source:
         """Return a source; see :meth:`fpa_core.DataLayer.source`."""
@@ -364,6 +365,7 @@ class Components:
             plugins=self.plugins,
             memory=self._cached_reads,
             clock=self._clock,
+            is_missing=lambda: self.missing_database() is not None,
         )
 
     @_Lazy
@@ -376,6 +378,7 @@ class Components:
             self.plugins,
             lambda: self.store.backend,
             is_open=lambda: "store" in self.__dict__,
+            require=self.require_database,
             close=self._close_store,
             forget=self._cached_reads.forget,
             anchor=self._anchor_file,

@@ -12,9 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from fpa_core.display import displayed
-from fpa_core.exceptions import DatabaseError, DataError
+from fpa_core.exceptions import DataError
 from fpa_core.formats import FormatOffer, FormatOptions
-from fpa_core.ingest import LiveValidator, Progress, examine, ingest, notify_quarantined
 from fpa_core.kinds import KINDS, Kind, kind_of
 from fpa_core.layer.components import Components
 from fpa_core.layer.covering import Covering
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from fpa_core.cache import DataCache
     from fpa_core.config import Config
     from fpa_core.gaps import StoredGap
+    from fpa_core.ingest import Progress
     from fpa_core.operations import CheckReport, Operations
     from fpa_core.plugins import PluginManager
     from fpa_core.portfolio import Portfolio
@@ -125,18 +125,11 @@ class DataLayer:
         self._components.open_cache()
 
     def require_database(self) -> None:
-        """Check that there is a database to read: opening a file that does not exist would create it.
+        """Check that there is a database to read: opening a file, or a schema of a server, that does not exist would create it.
 
         :raises DatabaseError: if there is none.
         """
-        if not self._components.has_database():
-            path = str(self.config.store.options.path)
-            raise DatabaseError(
-                f"there is no database at {path}",
-                hint="ingest a file to make one, or change to the folder of your fpa.toml",
-                path=path,
-                operation="open",
-            )
+        self._components.require_database()
 
     # Writing
 
@@ -174,6 +167,8 @@ class DataLayer:
         :param options: how the rows are read, as ``tz="America/New_York"``; see :class:`fpa_core.formats.Format`.
         :raises DataError: if the data cannot be read at all, or more rows are rejected than allowed. A row that cannot be parsed is quarantined.
         """
+        from fpa_core.ingest import ingest, notify_quarantined
+
         made = Input(self._components, data, via, start, end, format, kind, symbol, interval, account, options)
         chunks, label, before_commit = made.chunks(), made.origin(origin), None
         if covers is not None:
@@ -242,6 +237,8 @@ class DataLayer:
         The parameters are those of :meth:`fpa_core.store.DataStore.stream`. A record that breaks a rule of severity error is quarantined, which is
         the outcome of its future.
         """
+        from fpa_core.ingest import LiveValidator
+
         return self.store.stream(
             origin=origin,
             max_rows=max_rows,
@@ -432,6 +429,8 @@ class DataLayer:
 
         The parameters are those of :meth:`ingest`. Rows that cannot be parsed count under the rule ``record.shape``.
         """
+        from fpa_core.ingest import examine
+
         made = Input(self._components, data, None, None, None, format, kind, symbol, interval, account, options)
         if made.holds_records:
             return self.validator.validate(with_positions(made.data))
@@ -450,7 +449,8 @@ class DataLayer:
     ) -> ValidationResult:
         """Validate files, folders and globs as one data set, without storing them: rules about series and about several kinds see the rows of all.
 
-        All rows are in memory. Each finding has the ``file`` of its row.
+        Rows wait on disk, in the folder for temporary files, and memory is bounded: see :func:`fpa_core.together.examine_together`. Each finding has the
+        ``file`` of its row.
 
         :param progress: called with the rows read of the present file, and the share of it.
         :raises DataError: if a file cannot be read.

@@ -33,28 +33,32 @@ def repair(
     now_ns: int | None = None,
     audit: AuditTrail | None = None,
     anchors: AnchorSources | None = None,
+    aside: Path | None = None,
 ) -> CheckReport:
     """Mend what can be mended of the problems of *report*, and return what was mended and what is still wrong.
 
-    A damaged segment is set aside: its bytes go to a file beside the store, as far as they can be read, and reads work again without its rows.
+    A damaged segment is set aside: its bytes go to a file, as far as they can be read, and reads work again without its rows.
     Batches that were recorded in the future are recorded now. All else is left as it is.
 
     :param audit: is told of the entries in the audit log; ``anchors`` is what that log is compared with in the end.
+    :param aside: the folder for the bytes of damaged segments; None to keep none.
     """
     audit = AuditTrail() if audit is None else audit
     now_ns = time.time_ns() if now_ns is None else now_ns
-    mended = [*_set_aside(database, report.problems, audit), *_correct_clock(database, now_ns, audit)]
+    mended = [*_set_aside(database, report.problems, audit, aside), *_correct_clock(database, now_ns, audit)]
     again = check(database, now_ns=now_ns, anchors=anchors)
     return evolve(again, problems=(*mended, *again.problems))
 
 
-def _set_aside(database: Database, problems: Iterable[Problem], audit: AuditTrail) -> Iterator[Problem]:
+def _set_aside(
+    database: Database, problems: Iterable[Problem], audit: AuditTrail, aside: Path | None
+) -> Iterator[Problem]:
     for problem in problems:
         if problem.segment is None or problem.batches is None:
             continue
         first, last = problem.batches
         with database.salvager("set a damaged segment aside") as tables:
-            kept = _save(database, tables, problem.segment)
+            kept = _save(tables, problem.segment, aside)
             _uncover(tables, problem.segment)
             # No two share a number: it is in one of the two catalogs.
             tables.segments.remove([problem.segment])
@@ -67,10 +71,9 @@ def _set_aside(database: Database, problems: Iterable[Problem], audit: AuditTrai
             entry = append(tables.audit_log, "repair", {"set_aside": note}, batch=number)
             announce(database, dict.fromkeys(KINDS.values()))
         audit.committed(entry)
-        where = "nothing of it could be read" if kept is None else f"its bytes are in {kept}"
         yield evolve(
             problem,
-            problem=f"{problem.problem}; it was set aside, with {problem.rows:,} rows: {where}",
+            problem=f"{problem.problem}; it was set aside, with {problem.rows:,} rows: {kept}",
             remedy=f"its rows come back from {_sources(batches)}",
             repaired=True,
         )
@@ -85,18 +88,18 @@ def _uncover(tables: Writer, segment: int) -> None:
                 return
 
 
-def _save(database: Database, tables: Writer, segment: int) -> Path | None:
-    """Write the bytes of a segment to a file beside the store, if there is a place for it and they can be read."""
-    path = database.describe().path
+def _save(tables: Writer, segment: int, folder: Path | None) -> str:
+    """Write the bytes of a segment to a file in *folder*, if they can be read, and return what became of them."""
     content = tables.segments.contents([segment]).get(segment)
-    if path is None or content is None:
-        return None
-    folder = Path(f"{path}.set-aside")
+    if content is None:
+        return "nothing of it could be read"
+    if folder is None:
+        return "its bytes were not kept"
     private_folder(folder)
     target = folder / f"segment-{segment}-{time.time_ns()}.bin"
     with whole_file(target) as stream:
         stream.write(content)
-    return target
+    return f"its bytes are in {target}"
 
 
 def _sources(batches: Sequence[Batch]) -> str:

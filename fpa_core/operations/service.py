@@ -42,6 +42,7 @@ class Operations:
     """What is done to a store as a whole.
 
     :param backend: opens the store, if it is not open yet (``is_open`` says so): plans and restores need none, and a check opens it for reading only.
+    :param require: checks that there is a database, for what only reads: opening the store would make one.
     :param close: closes the store before another one takes its place; ``forget`` drops what a cache remembers of it.
     :param anchor: returns the anchor file of the audit log, if the store has one.
     :param clock: the present time in nanoseconds since 1970.
@@ -54,6 +55,7 @@ class Operations:
         backend: Callable[[], StoreBackend],
         *,
         is_open: Callable[[], bool],
+        require: Callable[[], None],
         close: Callable[[], None],
         forget: Callable[[], Any],
         anchor: Callable[[], AnchorFile | None],
@@ -63,6 +65,7 @@ class Operations:
         self._plugins = plugins
         self._backend = backend
         self._is_open = is_open
+        self._require = require
         self._close = close
         self._forget = forget
         self._anchor = anchor
@@ -83,7 +86,16 @@ class Operations:
         report = check(engine.database, anchors=anchors, tick=tick)
         if not repair or not report.problems:
             return report
-        return _repair(engine.database, report, audit=engine.audit, anchors=anchors)
+        return _repair(engine.database, report, audit=engine.audit, anchors=anchors, aside=self._aside(engine))
+
+    def _aside(self, engine: EngineStore) -> Path | None:
+        """Return the folder for damaged segments: beside a store that is a file, and with the backups of one on a server."""
+        if Capability.PERSISTENT not in engine.capabilities:
+            return None
+        file = self._file_if_any()
+        if file is None:
+            return self._config.backup.folder.expanduser().absolute() / "set-aside"
+        return file.path.with_name(f"{file.path.name}.set-aside")
 
     def verify_audit_log(self) -> AuditReport:
         """Verify the audit log: that no entry was edited, deleted, reordered or cut off, and that the database is no old copy.
@@ -161,11 +173,15 @@ class Operations:
         """Compare all that the store holds with another one.
 
         :param to: the operations of the other store.
+        :raises DatabaseError: if one of them does not exist.
         """
+        self._require()
+        to._require()
         return compare(self._engine().database, to._engine().database, tick)
 
     def retention_plan(self) -> RetentionPlan:
         """Return what is older than ``[retention]`` keeps it; nothing is changed."""
+        self._require()
         return plan_retention(self._engine().database, self._config.retention, self._clock())
 
     def retain(self, *, tick: Tick = silent) -> RetentionReport:
@@ -194,6 +210,34 @@ class Operations:
     def _record(self, action: str, details: Mapping[str, Any]) -> None:
         if not self._config.read_only:
             self._engine().record_act(action, details)
+
+    def grant_plan(self, role: str, *, write: bool) -> list[str]:
+        """Return the statements that :meth:`grant` would run; nothing is changed."""
+        self._require()
+        return list(self._with_roles().database.grants(role, write=write))
+
+    def grant(self, role: str, *, write: bool) -> list[str]:
+        """Let a role of the database server read the store, and write to it if *write*, but no more; return the statements that were run.
+
+        A role that does not exist is made, without a login: make logins that are members of it. Doing it again changes nothing.
+
+        :raises DataError: if the name cannot be that of a role.
+        :raises DatabaseError: if the store has no roles, this one's user may not grant, or the role could do more or less in the end; nothing
+            is changed then.
+        """
+        statements = list(self._with_roles().database.grant(role, write=write))
+        self._record("grant", {"role": role, "write": write})
+        return statements
+
+    def _with_roles(self) -> EngineStore:
+        engine = self._engine()
+        if Capability.ROLES not in engine.capabilities:
+            raise DatabaseError(
+                f"the store {self._config.store.backend!r} has no roles",
+                hint="who may read or write a file is up to its permissions and those of its folder; `read_only = true` in [store] opens it without writing",
+                operation="grant",
+            )
+        return engine
 
     def backups(self, folder: Path | str | None = None) -> list[Backup]:
         """Return the complete backups in a folder, the latest first; None for the folder of ``[backup]``."""
@@ -280,9 +324,12 @@ class Operations:
         """
         return self._file().plan()
 
-    def migrate(self) -> MigrationPlan:
-        """Bring the schema up to date, under a backup, as opening the store does; return what was to be done."""
-        plan = self.plan()
+    def migrate(self) -> MigrationPlan | None:
+        """Bring the schema up to date, under a backup if the store is a file, as opening it does, and make one if there is none.
+
+        Return what was to be done; None for a store on a server.
+        """
+        plan = None if self._file_if_any() is None else self.plan()
         self._backend()
         return plan
 

@@ -13,7 +13,12 @@ from fpa_core.config import did_you_mean, one_of
 from fpa_core.exceptions import FpaError, MissingDependencyError, PluginError
 from fpa_core.protocols import StoreFile
 
-__all__ = ["Registration", "Registry", "check_backend", "check_rule"]
+__all__ = ["Registration", "Registry", "check_backend", "check_rule", "label_of"]
+
+
+def label_of(plugin: str, distribution: str | None, version: str | None) -> str:
+    """Return a plugin and its distribution, for messages."""
+    return f"plugin {plugin} of {distribution} {version}" if distribution else f"plugin {plugin}"
 
 
 @attrs.frozen
@@ -24,6 +29,7 @@ class Registration:
     :ivar options: the attrs class of its options; for a rule, the rule class itself.
     :ivar plugin: the name of the plugin.
     :ivar file: for a store that is one file, what makes its :class:`~fpa_core.protocols.StoreFile` of its options; None for any other.
+    :ivar missing: for a store, returns of its options where the database would be if opening it would make it, or None; None if that is not known.
     :ivar distribution: the distribution of the plugin, and ``version`` its version; None for one passed by the program.
     """
 
@@ -34,6 +40,7 @@ class Registration:
     distribution: str | None = None
     version: str | None = None
     file: Callable[[Any], StoreFile] | None = None
+    missing: Callable[[Any], str | None] | None = None
 
     def create(self, *arguments: Any) -> Any:
         """Call the factory.
@@ -52,8 +59,7 @@ class Registration:
     @property
     def owner(self) -> str:
         """The plugin and its distribution, for messages."""
-        came_from = f" of {self.distribution} {self.version}" if self.distribution else ""
-        return f"plugin {self.plugin}{came_from}"
+        return label_of(self.plugin, self.distribution, self.version)
 
 
 class Registry(Mapping[str, Registration]):

@@ -19,7 +19,7 @@ from fpa_core.arrow.conversion import from_values
 from fpa_core.converters import Number
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.formats import zone_of
-from fpa_core.kinds import FILLS, ORDERS
+from fpa_core.kinds import FILLS, ORDERS, POSITIONS
 from fpa_core.models import (
     CashFlow,
     CorporateAction,
@@ -40,6 +40,7 @@ from fpa_core.portfolio.sources import StoredMarks
 from fpa_core.portfolio.valuation import EquityPoint, Holding, Marks, Moment, Walk, holdings_of
 from fpa_core.protocols import Capability
 from fpa_core.store import DataStore
+from fpa_core.store.freshness import freshness_of
 
 __all__ = ["Grouping", "OrderVersion", "Portfolio", "Prices"]
 
@@ -93,6 +94,9 @@ class Portfolio:
     - *as_of* (or *end*): the instant up to which everything counts, included; None for now. A date is its midnight in UTC.
     - *as_known_at*: use only what was known then: later batches, revisions and deletions do not count.
     - *method*: which lots are closed first, see :data:`~fpa_core.portfolio.book.Method`.
+    - *max_age*: how old the price may be that something is valued at, or a rate of exchange, as ``"4d"``: from the end of its bar, or the time of the trade
+      or quote, to the instant that it is valued for. An older one, and a missing one, is a :class:`~fpa_core.exceptions.StaleDataError`; *prices* and
+      *rates* that are given have no age. None for any age.
     - *prices*: prices to use in place of stored ones, see :data:`Prices`. Stored ones are the latest of the closes of bars that have ended,
       trades and middles of quotes.
     - *currency*: one to convert all amounts into; None leaves each amount in its own. *rates* gives rates, as ``{"EURUSD": "1.085"}``; others are
@@ -110,8 +114,9 @@ class Portfolio:
         known = _known(as_known_at)
         found: set[str] = set()
         for what in (Fill, CashFlow, PortfolioSnapshot):
-            for batch in self._store.select(what, columns=["account"], **known).batches():
-                found |= set(batch.column(0).unique().to_pylist())
+            found |= set(
+                self._store.select(what, columns=["account"], **known).to_arrow().column(0).unique().to_pylist()
+            )
         return sorted(found)
 
     # Positions and lots
@@ -122,6 +127,7 @@ class Portfolio:
         *,
         as_of: Any = None,
         as_known_at: Any = None,
+        max_age: Any = None,
         from_: Literal["fills", "snapshots"] = "fills",
         method: Method = "fifo",
         prices: Prices | None = None,
@@ -138,8 +144,11 @@ class Portfolio:
             raise DataError(f"from_: {from_!r} is unknown", hint="one of: fills, snapshots", field="from_")
         records = self._records(account, as_of, as_known_at)
         stated = self._stated(records.account, records.at_ns, as_known_at)
-        marks = self._marks(prices, records, as_known_at)
+        marks = self._marks(prices, records, as_known_at, max_age)
         if from_ == "snapshots":
+            if (freshness := freshness_of(max_age, self._clock)) is not None:
+                for position in stated:
+                    freshness.check_record(POSITIONS, position.symbol, position, _earliest(records.at_ns, as_known_at))
             return [_stated_holding(position) for position in stated]
         holdings = list(holdings_of(records.book(method), marks, records.at_ns))
         return list(_compared(holdings, stated, records)) if stated else holdings
@@ -205,6 +214,7 @@ class Portfolio:
         start: Any = None,
         end: Any = None,
         as_known_at: Any = None,
+        max_age: Any = None,
         method: Method = "fifo",
         prices: Prices | None = None,
         currency: str | None = None,
@@ -224,8 +234,8 @@ class Portfolio:
         begun = walk.first_ns if first is None else first
         if begun is None or begun > records.at_ns:
             return []
-        marks = self._marks(prices, records, as_known_at)
-        converter = self._rates(rates, as_known_at)
+        marks = self._marks(prices, records, as_known_at, max_age)
+        converter = self._rates(rates, as_known_at, max_age)
         if by == "symbol":
 
             def told(amount: Fraction, own: str) -> tuple[Fraction, str]:
@@ -258,6 +268,7 @@ class Portfolio:
         start: Any = None,
         end: Any = None,
         as_known_at: Any = None,
+        max_age: Any = None,
         prices: Prices | None = None,
         currency: str | None = None,
         rates: Mapping[str, Number] | None = None,
@@ -276,8 +287,8 @@ class Portfolio:
         begun = walk.first_ns if first is None else first
         if begun is None or begun > records.at_ns:
             return []
-        marks = self._marks(prices, records, as_known_at)
-        converter = self._rates(rates, as_known_at)
+        marks = self._marks(prices, records, as_known_at, max_age)
+        converter = self._rates(rates, as_known_at, max_age)
         edges = [records.at_ns] if every is None else list(_edges(every, begun, records.at_ns, zone_of(tz)))
         before: Moment | None = None
         if first is not None:
@@ -297,6 +308,7 @@ class Portfolio:
         start: Any = None,
         end: Any = None,
         as_known_at: Any = None,
+        max_age: Any = None,
         prices: Prices | None = None,
         currency: str | None = None,
         rates: Mapping[str, Number] | None = None,
@@ -318,8 +330,8 @@ class Portfolio:
         if begun is None or begun >= records.at_ns:
             raise DataError(f"account {records.account}: nothing happened before the end", field="start")
         into = currency or self._only_currency(records)
-        marks = self._marks(prices, records, as_known_at)
-        converter = self._rates(rates, as_known_at)
+        marks = self._marks(prices, records, as_known_at, max_age)
+        converter = self._rates(rates, as_known_at, max_age)
         points: list[Valued] = []
         for at_ns in sorted({begun, *(ts for ts in walk.external_times() if begun <= ts <= records.at_ns)}):
             equity = walk.moment(at_ns - 1, marks).into(into, converter)
@@ -388,7 +400,7 @@ class Portfolio:
         name = records.account
         orders = [
             order
-            for order in self._store.select(Order, account=name, **known)
+            for order in self._store.select(Order, account=name, **known).to_list()
             if order.updated_ns is not None and order.updated_ns < end
         ]
         snapshots = self._store.select(PortfolioSnapshot, escape(name), end=end, **known).to_list()
@@ -441,21 +453,28 @@ class Portfolio:
             times.add(snapshot.ts_ns)
         return [position for position in positions if position.ts_ns == max(times)] if times else []
 
-    def _marks(self, prices: Prices | None, records: _Records, as_known_at: Any) -> Marks:
+    def _marks(self, prices: Prices | None, records: _Records, as_known_at: Any, max_age: Any) -> Marks:
         given: dict[str, Any] = {
             symbol: {to_ns(at, "prices", dates=True): price for at, price in value.items()}
             if isinstance(value, Mapping)
             else value
             for symbol, value in (prices or {}).items()
         }
-        return Marks(given, StoredMarks(self._store, as_known_at), records.actions)
+        return Marks(given, self._stored_marks(as_known_at, max_age), records.actions)
 
-    def _rates(self, rates: Mapping[str, Number] | None, as_known_at: Any) -> Rates:
-        return Rates(rates, StoredMarks(self._store, as_known_at).price)
+    def _rates(self, rates: Mapping[str, Number] | None, as_known_at: Any, max_age: Any) -> Rates:
+        return Rates(rates, self._stored_marks(as_known_at, max_age).price)
+
+    def _stored_marks(self, as_known_at: Any, max_age: Any) -> StoredMarks:
+        return StoredMarks(self._store, as_known_at, freshness_of(max_age, self._clock))
 
 
 def _known(as_known_at: Any) -> dict[str, Any]:
     return {} if as_known_at is None else {"as_known_at": as_known_at}
+
+
+def _earliest(at_ns: int, as_known_at: Any) -> int:
+    return at_ns if as_known_at is None else min(at_ns, to_ns(as_known_at, "as_known_at", dates=True))
 
 
 def _instant(value: Any, name: str) -> int | None:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fpa_core.kinds import BARS, QUOTES, TRADES, Kind
 from fpa_core.models import Bar, Quote, Trade
+from fpa_core.numbers import to_ns
 from fpa_core.patterns import escape
 from fpa_core.portfolio.valuation import Mark
 
 if TYPE_CHECKING:
     from fpa_core.store import DataStore
+    from fpa_core.store.freshness import Freshness
 
 __all__ = ["StoredMarks"]
 
@@ -33,26 +35,49 @@ class StoredMarks:
     """The last price of a symbol at an instant: the close of a bar that has ended by then, a trade, or the middle of a quote; the latest counts.
 
     Closes of daily bars are read once for each symbol, because portfolios are valued day by day.
+
+    :param freshness: what is demanded of each price at its instant, or at *as_known_at* if that is earlier; None for nothing.
     """
 
-    def __init__(self, store: DataStore, as_known_at: Any = None) -> None:
+    def __init__(self, store: DataStore, as_known_at: Any = None, freshness: Freshness | None = None) -> None:
         self._store = store
+        self._freshness = freshness
+        self._known_ns = None if as_known_at is None else to_ns(as_known_at, "as_known_at", dates=True)
         self._known = {} if as_known_at is None else {"as_known_at": as_known_at}
         self._daily: dict[str, tuple[list[int], list[Fraction]]] = {}
         self._others: dict[str, list[_Way]] = {}
         self._found: dict[tuple[str, int], Mark | None] = {}
 
     def __call__(self, symbol: str, at_ns: int) -> Mark | None:
-        """Return the last price that was known at an instant."""
+        """Return the last price that was known at an instant.
+
+        :raises StaleDataError: if it is older than was demanded, or there is none although one was.
+        """
+        mark = self._last(symbol, at_ns)
+        self._check(symbol, mark, at_ns)
+        return mark
+
+    def price(self, symbol: str, at_ns: int) -> Fraction | None:
+        """Return the price alone, as rates of exchange are looked up: under several names, so that there may be none.
+
+        :raises StaleDataError: if it is older than was demanded.
+        """
+        mark = self._last(symbol, at_ns)
+        if mark is None:
+            return None
+        self._check(symbol, mark, at_ns)
+        return mark.price
+
+    def _check(self, symbol: str, mark: Mark | None, at_ns: int) -> None:
+        if self._freshness is not None:
+            now = at_ns if self._known_ns is None else min(at_ns, self._known_ns)
+            self._freshness.check_price(symbol, None if mark is None else mark.ts_ns, now)
+
+    def _last(self, symbol: str, at_ns: int) -> Mark | None:
         place = (symbol, at_ns)
         if place not in self._found:
             self._found[place] = self._find(symbol, at_ns)
         return self._found[place]
-
-    def price(self, symbol: str, at_ns: int) -> Fraction | None:
-        """Return the price alone, as rates of exchange are looked up."""
-        mark = self(symbol, at_ns)
-        return None if mark is None else mark.price
 
     def _find(self, symbol: str, at_ns: int) -> Mark | None:
         ends, closes = self._daily_closes(symbol)
@@ -69,7 +94,7 @@ class StoredMarks:
     def _daily_closes(self, symbol: str) -> tuple[list[int], list[Fraction]]:
         if symbol not in self._daily:
             bars = self._store.select(Bar, escape(symbol), interval="1d", **self._known)
-            ended = [(bar.ts_ns + _UNITS["d"] * 10**9, Fraction(bar.close)) for bar in bars]
+            ended = [(bar.ts_ns + _UNITS["d"] * 10**9, Fraction(bar.close)) for bar in bars.to_list()]
             self._daily[symbol] = [end for end, _ in ended], [close for _, close in ended]
         return self._daily[symbol]
 

@@ -18,6 +18,7 @@ __all__ = [
     "RANKS",
     "Failure",
     "Finding",
+    "Reach",
     "RuleClass",
     "Severity",
     "StoredBars",
@@ -156,6 +157,19 @@ class RuleClass(Protocol):
         ...
 
 
+@frozen
+class Reach:
+    """The rows of another kind that a rule looks at to judge some rows: those of the same symbols from one time to another, both included.
+
+    :ivar complete: if not None, one more row of each symbol is looked at: the last earlier one in which none of these fields is missing, or if there is
+        none, a later one.
+    """
+
+    first_ns: int
+    last_ns: int
+    complete: tuple[str, ...] | None = None
+
+
 class ValidatorBackend(Protocol):
     """Validates single records and whole tables, with equal results."""
 
@@ -217,6 +231,13 @@ class ValidatorBackend(Protocol):
 
         None if no calendar is configured for the symbol, or it does not cover the whole time. It is called only with
         `Capability.SESSIONS`.
+        """
+        ...
+
+    def reach(self, kind: Kind, table: pa.Table) -> Mapping[str, Sequence[Reach] | None]:
+        """Return, by the name of each other kind that rules compare the rows of *table* with, which rows of it they look at; None for all.
+
+        It is called only with `Capability.REACH`.
         """
         ...
 

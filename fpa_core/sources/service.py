@@ -80,10 +80,14 @@ class _Surroundings:
     plugins: PluginManager
     recent: RecentAnswers
     clock: Callable[[], int]
+    is_missing: Callable[[], bool]
 
 
 class Sources:
-    """History, live data and accounts of the configured sources. Reached as ``data.sources``."""
+    """History, live data and accounts of the configured sources. Reached as ``data.sources``.
+
+    :param is_missing: returns whether there is no database yet, which looking for gaps does not make.
+    """
 
     def __init__(
         self,
@@ -95,8 +99,9 @@ class Sources:
         plugins: PluginManager,
         memory: Memory,
         clock: Callable[[], int],
+        is_missing: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._of = _Surroundings(store, validator, source, stream, plugins, RecentAnswers(memory), clock)
+        self._of = _Surroundings(store, validator, source, stream, plugins, RecentAnswers(memory), clock, is_missing)
         self._opened: dict[str, Any] = {}
 
     def _source(self, name: str, needed: Capability) -> Any:
@@ -163,7 +168,7 @@ class Sources:
         exchange = source.calendar if calendar == CALENDAR_OF_SOURCE else calendar
         found: list[Gap] = []
         for subject in self.subjects(via, what, symbols, interval):
-            covered = [] if refetch else self._covered(subject, also)
+            covered = [] if refetch or self._of.is_missing() else self._covered(subject, also)
             found += find_gaps(
                 subject, covered, first, last, calendar=exchange, settled=settled_until(subject, now, source.settles)
             )
@@ -249,7 +254,7 @@ class Sources:
         seconds = to_seconds(ttl, "ttl")
         missing: list[Gap] = []
         for subject in self.subjects(via, what, symbols, interval):
-            covered = [] if refetch else self._covered(subject, also)
+            covered = [] if refetch or self._of.is_missing() else self._covered(subject, also)
             missing += find_gaps(subject, covered, first, last, calendar=None, settled=last)
         if not refetch:
             missing = self._of.recent.not_recent(missing, seconds)

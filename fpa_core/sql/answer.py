@@ -15,6 +15,7 @@ from fpa_core.arrow.frames import Numeric
 from fpa_core.exceptions import DataError, FpaError
 from fpa_core.export import write_table
 from fpa_core.kinds import KINDS
+from fpa_core.retrying import read_whole
 from fpa_core.sql.layout import TooNarrowError
 from fpa_core.sql.relations import Relation, Relations
 
@@ -61,10 +62,13 @@ class SqlAnswer:
 
         :raises DataError: as for :meth:`batches`, also from the reader.
         """
-        pieces = self._pieces(rows)
-        schema = next(pieces)
-        assert isinstance(schema, pa.Schema)
+        schema, pieces = read_whole(lambda: self._begun(rows))
         return pa.RecordBatchReader.from_batches(schema, pieces)
+
+    def _begun(self, rows: int) -> tuple[pa.Schema, Iterator[Any]]:
+        """Return the schema, and what comes after it."""
+        pieces = self._pieces(rows)
+        return next(pieces), pieces
 
     def _pieces(self, rows: int) -> Iterator[Any]:
         """Yield the schema, then the batches. A number that is wider than the store had estimated begins it anew, with wide decimals."""
@@ -114,6 +118,9 @@ class SqlAnswer:
 
         :raises DataError: as for :meth:`batches`.
         """
+        return read_whole(self._table)
+
+    def _table(self) -> pa.Table:
         while True:
             found: Mapping[str, Relation] = {}
             try:

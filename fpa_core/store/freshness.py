@@ -52,26 +52,39 @@ class Freshness:
         :param now_ns: the instant to count from; None for now.
         :raises StaleDataError: if there is none, or it is too old.
         """
-        if record is None:
+        now = self.clock() if now_ns is None else now_ns
+        at = ended = None if record is None else record.ts_ns
+        if kind is BARS and at is not None:
+            ended = min(max(at, now), at + longest_ns(record.interval))
+        self._check(kind.name, symbol, at, ended, now)
+
+    def check_price(self, symbol: str, price_ns: int | None, at_ns: int) -> None:
+        """Check the price, of whatever kind of record, that something is valued at.
+
+        :param price_ns: when it was known; None if there is none.
+        :param at_ns: the instant to count from, if it is not later than now.
+        :raises StaleDataError: if there is none, or it is too old.
+        """
+        self._check("prices", symbol, price_ns, price_ns, min(at_ns, self.clock()))
+
+    def _check(self, what: str, symbol: str, at_ns: int | None, ended_ns: int | None, now_ns: int) -> None:
+        if at_ns is None or ended_ns is None:
             raise StaleDataError(
-                f"there are no {kind.name} of {symbol}, and one of the last {self.said} was asked for",
+                f"there are no {what} of {symbol}, and one of the last {self.said} was asked for",
                 hint=_HINT,
-                kind=kind.name,
+                kind=what,
                 symbol=symbol,
                 max_age=self.max_age,
             )
-        at = record.ts_ns
-        now = self.clock() if now_ns is None else now_ns
-        ended = min(max(at, now), at + longest_ns(record.interval)) if kind is BARS else at
-        age = (now - ended) / SECOND_NS
+        age = (now_ns - ended_ns) / SECOND_NS
         if age > self.max_age:
             raise StaleDataError(
-                f"the newest of the {kind.name} of {symbol} is {_age_text(age)} old, of {ns_text(at)}, "
+                f"the newest of the {what} of {symbol} is {_age_text(age)} old, of {ns_text(at_ns)}, "
                 f"and one of the last {self.said} was asked for",
                 hint=_HINT,
-                kind=kind.name,
+                kind=what,
                 symbol=symbol,
-                newest_ns=at,
+                newest_ns=at_ns,
                 age=age,
                 max_age=self.max_age,
             )

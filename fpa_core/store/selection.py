@@ -12,6 +12,7 @@ from attrs import asdict, evolve, frozen
 from fpa_core.numbers import MAX_NS, MIN_NS, ns_text
 from fpa_core.patterns import escape
 from fpa_core.protocols import Query
+from fpa_core.retrying import read_whole
 from fpa_core.store.row_reader import RowReader
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Selection(Generic[R]):
     Rows come by symbol, then time, then arrival; or, *by_time*, in order of time over all symbols. ``start`` is included, ``end`` is not.
     Results that are held in one piece (:meth:`to_list`, :meth:`to_arrow`, :meth:`count`) may come from the cache; iteration,
     :meth:`batches` and :meth:`reader` read the store, in bounded memory. What reads Arrow streams reads a selection: DuckDB, polars, pandas.
+    If the connection to a server is lost, the former are read again for a while, and so are the latter until they have given rows; then they raise
+    :class:`~fpa_core.exceptions.InterruptedReadError`.
 
     :ivar rows: where they are read.
     :ivar columns: the columns of Arrow forms; None for all. Records always have all.
@@ -257,8 +260,8 @@ class Selection(Generic[R]):
     def _cached(self, form: str, load: Callable[[], T]) -> T:
         self._check_freshness()  # of an answer from the cache, too: it grows older
         if self.adjust is not None:  # the tags of an answer do not tell of corporate actions
-            return load()
-        return self.rows.cached(lambda: self._key(form), load, self.query)
+            return read_whole(load)
+        return self.rows.cached(lambda: self._key(form), lambda: read_whole(load), self.query)
 
     def _key(self, form: str) -> str:
         parts = asdict(self.query, recurse=False) | {"kind": self.query.kind.name, "form": form}

@@ -5,6 +5,7 @@ A backend yields rows subject by subject. So time is divided into windows with f
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from attrs import evolve
 from fpa_core.arrow import columns
 from fpa_core.numbers import MAX_NS, MIN_NS
 from fpa_core.protocols import Query, StoreBackend
+from fpa_core.retrying import read_whole
 
 __all__ = ["by_time"]
 
@@ -38,7 +40,7 @@ def by_time(
     needed = list(dict.fromkeys([*names, "timestamp"]))
     left = query.limit
     for window in _windows(backend, evolve(query, limit=None)):
-        batches = list(backend.scan(window, columns=needed, scaled=True))
+        batches = read_whole(functools.partial(_all_of, backend, window, needed))
         if not batches:
             continue
         table = as_table(batches)
@@ -50,6 +52,10 @@ def by_time(
             left -= ordered.num_rows
             if left <= 0:
                 return
+
+
+def _all_of(backend: StoreBackend, window: Query, names: Sequence[str]) -> list[pa.RecordBatch]:
+    return list(backend.scan(window, columns=names, scaled=True))
 
 
 def _windows(backend: StoreBackend, query: Query) -> Iterator[Query]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
@@ -13,10 +13,13 @@ from fpa_core.exceptions import CommitInDoubtError, ConnectionLostError
 from fpa_core.kinds import ORDERS, POSITIONS, SNAPSHOTS, Kind, kind_of
 from fpa_core.models import Order, PortfolioSnapshot
 from fpa_core.protocols import Capability, Query, Receipt
+from fpa_core.retrying import Retry
 from fpa_core.store.batch import StoreBatch
 from fpa_core.store.notifications import Notifications
-from fpa_core.store.retrying import Retry
 from fpa_core.store.row_reader import RowReader
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["BatchWriter", "positions_of"]
 
@@ -62,19 +65,20 @@ class BatchWriter:
     def save(self, records: Any, *, origin: str = "api") -> Receipt:
         """Save records as one batch; see :meth:`fpa_core.store.DataStore.save`."""
         by_kind = self.grouped(records)
+        tables = {kind: to_table(kind, group) for kind, group in by_kind.items()}  # others may write meanwhile
         retry = Retry()
         while True:
             try:
-                return self._save(by_kind, origin)
+                return self._save(tables, by_kind.get(SNAPSHOTS, ()), origin)
             except ConnectionLostError as error:
                 retry.after(error)
 
-    def _save(self, by_kind: Mapping[Kind, Sequence[Any]], origin: str) -> Receipt:
-        kind = next(iter(by_kind)).name if len(by_kind) == 1 else None
+    def _save(self, tables: Mapping[Kind, pa.Table], snapshots: Sequence[PortfolioSnapshot], origin: str) -> Receipt:
+        kind = next(iter(tables)).name if len(tables) == 1 else None
         with self.batch(origin=origin) as batch:
-            for each, group in by_kind.items():
-                batch.write(each, to_table(each, group))
-            self.drop_sold(batch, by_kind.get(SNAPSHOTS, ()))
+            for each, table in tables.items():
+                batch.write(each, table)
+            self.drop_sold(batch, snapshots)
             batch.complete_receipt(lambda receipt: evolve(receipt, kind=kind))
         return batch.receipt
 

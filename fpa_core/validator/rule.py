@@ -6,14 +6,17 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 import attrs
 
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import KINDS
-from fpa_core.protocols import Failure, Severity
+from fpa_core.protocols import Failure, Reach, Severity
 from fpa_core.validator.conditions import Override, Problem, Where, where_problems
+
+if TYPE_CHECKING:
+    from fpa_core.validator.vectors import Columns
 
 __all__ = [
     "ERROR",
@@ -99,7 +102,8 @@ class Rule:
     - ``needs``: further arguments, passed by keyword: ``now_ns``, the current time; ``memory``, a dict of its own that lasts as long as the
       validation run; ``stored``, which returns the stored order of an id, or None; ``stored_bars``, which yields stored bars (see
       :class:`fpa_core.protocols.StoredBars`), or is None without a store;
-    - ``against``: for scope ``dataset``, the other kinds it needs; its ``mask(columns, others)`` gets their tables by kind name.
+    - ``against``: for scope ``dataset``, the other kinds it needs; its ``mask(columns, others)`` gets their tables by kind name. They have all rows,
+      or at least those that ``reach(columns)`` returns.
 
     ``check(record)`` returns True, False, or None if a value it needs is missing. Instead of False it may return a
     :class:`fpa_core.protocols.Failure` with a message. ``mask(columns)``, if defined, returns the same for a
@@ -167,6 +171,10 @@ class Rule:
         """Return this rule with a filter and with overrides: by name, the patterns and the rule with other parameters."""
         several = [Override(name, tuple(patterns), rule) for name, (patterns, rule) in overrides.items()]
         return attrs.evolve(self, where=where, overrides=sorted(several, key=lambda each: each.rank))
+
+    def reach(self, columns: Columns) -> Reach | None:  # noqa: ARG002
+        """Return which rows of ``against`` a rule of scope ``dataset`` looks at to judge the rows of a table; None for all of them."""
+        return None
 
     def limit(self, record: Any) -> str | None:  # noqa: ARG002
         """Return the limit that the value exceeds, as text; None if the rule has no limit."""

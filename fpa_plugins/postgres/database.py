@@ -41,12 +41,13 @@ from fpa_core.protocols import (
 )
 from fpa_plugins.postgres.connection import Connection, Cursor, Pool
 from fpa_plugins.postgres.errors import translated
-from fpa_plugins.postgres.migrations import migrate
+from fpa_plugins.postgres.grants import check_granted, granting
+from fpa_plugins.postgres.migrations import has_tables, migrate
 from fpa_plugins.postgres.notices import NoticeFeed, Unheard, channel_of, packed
 from fpa_plugins.postgres.options import PostgresOptions
 from fpa_plugins.postgres.texts import array, decode_rows, encode, encode_rows, like, regex
 
-__all__ = ["PostgresDatabase", "PostgresSession"]
+__all__ = ["PostgresDatabase", "PostgresSession", "missing_schema"]
 
 _TEXT = 25
 """The type of texts, by its number."""
@@ -189,6 +190,7 @@ class PostgresDatabase:
             Capability.UNDO,
             Capability.SEAL,
             Capability.NOTIFIES,
+            Capability.ROLES,
         }
     )
 
@@ -317,6 +319,20 @@ class PostgresDatabase:
         """Refuse: the capability COMPACT is not declared; the server's own VACUUM does it."""
         raise unsupported("postgres", Capability.COMPACT)
 
+    def grants(self, role: str, *, write: bool) -> Sequence[str]:
+        """Return the statements for a role of the server."""
+        with self._translated("grant"), self._pool.lend() as (connection, _):
+            return granting(connection, self._pool.server, self._pool.schema, role, write=write)
+
+    def grant(self, role: str, *, write: bool) -> Sequence[str]:
+        """Run them in one transaction, and see what the role can do then."""
+        with self._translated("grant"), self._pool.writer() as (connection, _):
+            statements = granting(connection, self._pool.server, self._pool.schema, role, write=write)
+            for statement in statements:
+                connection.execute(statement.encode(), prepare=False)
+            check_granted(connection, self._pool.server, self._pool.schema, role, write=write)
+        return statements
+
     def is_open(self) -> bool:
         """Return whether this process may still use it."""
         return self._pool.is_open
@@ -327,6 +343,12 @@ class PostgresDatabase:
             feed.close()
         with self._translated("close"):
             self._pool.close()
+
+
+def missing_schema(options: PostgresOptions) -> str | None:
+    """Return where the tables would be if opening the store would make them; None if they are there."""
+    with contextlib.closing(Pool(options)) as pool, translated(pool.server, pool.secret, "open"):
+        return None if has_tables(pool) else f"{pool.server} (schema {pool.schema})"
 
 
 def _note_migration(connection: Connection, version: int, latest: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fpa_core.exceptions import ConfigError, MissingDependencyError
@@ -24,9 +26,27 @@ def open_store(options: PostgresOptions) -> StoreBackend:
             'read_from = "replica" in [store] needs read_only = true: a replica may not have yet what a write has to know',
             hint="give the programs that only read an environment of their own, [env.NAME.store], with both keys",
         )
-    try:
+    with _driver():
         from fpa_core.engine.store import EngineStore
         from fpa_plugins.postgres.database import PostgresDatabase
+    return EngineStore(PostgresDatabase(options), seal_rows=options.seal_rows, read_cache=options.read_cache)
+
+
+def missing(options: PostgresOptions) -> str | None:
+    """Return where the schema would be if there is none, or it is empty."""
+    with _driver():
+        from fpa_plugins.postgres.database import missing_schema
+    return missing_schema(options)
+
+
+@contextlib.contextmanager
+def _driver() -> Iterator[None]:
+    """Import what needs the driver.
+
+    :raises MissingDependencyError: if it is not installed.
+    """
+    try:
+        yield
     except ImportError as error:
         # psycopg raises ImportError itself if it finds no libpq.
         if error.name not in {"psycopg", "psycopg.pq", "pyarrow", "numpy"} and "libpq" not in str(error):
@@ -37,10 +57,9 @@ def open_store(options: PostgresOptions) -> StoreBackend:
             package="psycopg",
             command="pip install 'financial-portfolio-automation[postgres]'",
         ) from error
-    return EngineStore(PostgresDatabase(options), seal_rows=options.seal_rows, read_cache=options.read_cache)
 
 
 @hookimpl
 def fpa_register_stores(register: RegisterStore) -> None:
     """Offer PostgreSQL."""
-    register("postgres", open_store, PostgresOptions)
+    register("postgres", open_store, PostgresOptions, missing=missing)

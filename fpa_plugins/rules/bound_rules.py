@@ -74,6 +74,11 @@ class BoundRule:
         self._by_subject[subject] = rule
         return rule
 
+    def variants(self) -> list[Rule]:
+        """Return the rule with each set of parameters that it has for some records."""
+        own = [self.rule] if self.rule.enabled else []
+        return own + [override.rule for override in self.rule.overrides if override.rule is not None]
+
     def needs(self, given: RuleContext) -> dict[str, Any]:
         """Return what the rule needs, by name."""
         return {need: _NEEDS[need](given, self.slot) for need in self.rule.needs}

@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from fpa_core.config import Duration
 from fpa_core.numbers import EXACT, decimal_text, ns_text, to_decimal, to_seconds
-from fpa_core.protocols import Failure
+from fpa_core.protocols import Failure, Reach
 from fpa_core.validator import FLAG, WARN, Rule
 from fpa_plugins.rules.intervals import interval_ns
 
@@ -54,6 +54,27 @@ class _Across(Rule):
         """Check a row by the values of ``fields``."""
         raise NotImplementedError(f"{type(self).__name__} has no judge")
 
+    def reach(self, columns: Columns) -> Reach | None:
+        """Return the times of the rows it looks at."""
+        import pyarrow.compute as pc
+
+        from fpa_core.arrow.columns import times_as_ns
+
+        ends = [pc.min_max(times_as_ns(columns.arrow(name))).as_py() for name in self.fields if name.endswith("_ns")]
+        firsts, lasts = ([one[end] for one in ends if one[end] is not None] for end in ("min", "max"))
+        before, after = self.beyond(columns)
+        return Reach(
+            min(firsts, default=0) - before,
+            max(lasts, default=-1) + after,
+            self.looks_at if self.looks_back else None,
+        )
+
+    looks_back: ClassVar[bool] = False
+
+    def beyond(self, columns: Columns) -> tuple[int, int]:
+        """Return how long before and after the times of its own rows those are that it looks at, in nanoseconds."""
+        raise NotImplementedError(f"{type(self).__name__} has no beyond")
+
 
 @frozen(kw_only=True)
 class OutsideQuote(_Across):
@@ -77,6 +98,7 @@ class OutsideQuote(_Across):
     against = ("quotes",)
     fields = ("ts_ns", "price")
     looks_at = ("bid", "ask")
+    looks_back: ClassVar[bool] = True
     levels = WARN
 
     spreads: Decimal = field(default=Decimal(1), converter=to_decimal, metadata={"unit": "spreads"})
@@ -106,6 +128,11 @@ class OutsideQuote(_Across):
             f"quote {quote}",
         )
 
+    def beyond(self, columns: Columns) -> tuple[int, int]:  # noqa: ARG002
+        """Return how far it looks."""
+        lag, forward, back = (round(seconds * 10**9) for seconds in (self.lag, self.forward, self.back))
+        return lag + back, forward - lag
+
     def _fits(self, price: Decimal, bid: Decimal, ask: Decimal) -> bool:
         low, high = self._range(bid, ask)
         return low <= price <= high
@@ -133,6 +160,7 @@ class FreshQuote(_Across):
     against = ("quotes",)
     fields = ("ts_ns", "current_price")
     looks_at = ("bid", "ask")
+    looks_back: ClassVar[bool] = True
     levels = FLAG
 
     max_age: Duration = field(default=900.0, converter=to_seconds, metadata={"unit": "s"})
@@ -160,6 +188,10 @@ class FreshQuote(_Across):
             f"{decimal_text(low)} to {decimal_text(high)}",
             f"quote {quote}",
         )
+
+    def beyond(self, columns: Columns) -> tuple[int, int]:  # noqa: ARG002
+        """Return how far it looks: back to the last quote, whenever that was."""
+        return 0, 0
 
 
 @frozen(kw_only=True)
@@ -205,6 +237,10 @@ class BarTrades(_Across):
         limit = f"{decimal_text(bottom)} to {decimal_text(top)}, volume {decimal_text(total)}"
         return Failure("; ".join(told), limit, f"{len(trades)} trades from {ns_text(found.time(symbol, places[0]))}")
 
+    def beyond(self, columns: Columns) -> tuple[int, int]:
+        """Return how far it looks: as far as the longest bar."""
+        return 0, max(map(interval_ns, columns.arrow("interval").drop_null().unique().to_pylist()), default=0)
+
 
 @frozen(kw_only=True)
 class OrderTrades(_Across):
@@ -241,6 +277,11 @@ class OrderTrades(_Across):
         limit = f"{decimal_text(low)} to {decimal_text(high)}"
         told = f"the average price {decimal_text(average)} is outside the trades of its time, {limit}"
         return Failure(told, limit, f"{len(prices)} trades from {ns_text(since)} to {ns_text(until)}")
+
+    def beyond(self, columns: Columns) -> tuple[int, int]:  # noqa: ARG002
+        """Return how far it looks."""
+        room = round(self.tolerance * 10**9)
+        return room, room
 
 
 RULES: tuple[type[Rule], ...] = (OutsideQuote, FreshQuote, BarTrades, OrderTrades)

@@ -11,13 +11,26 @@ from attrs import evolve
 from fpa_core.arrow.conversion import from_table
 from fpa_core.exceptions import PluginError
 from fpa_core.kinds import KINDS, Kind, kind_of
-from fpa_core.protocols import RANKS, Capability, Failure, Finding, Severity, StoredBars, StoredOrder, Tally, Verdict
+from fpa_core.protocols import (
+    RANKS,
+    Capability,
+    Failure,
+    Finding,
+    Reach,
+    Severity,
+    StoredBars,
+    StoredOrder,
+    Tally,
+    Verdict,
+)
 from fpa_core.validator import Rule
 from fpa_plugins.rules.bound_rules import BoundRule, RuleContext, with_present
 from fpa_plugins.rules.findings import CRASHED, crash_finding, finding
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from fpa_core.validator.vectors import Columns
 
 __all__ = ["RuleSet"]
 
@@ -31,7 +44,7 @@ class RuleSet:
     :param rules: rules as :func:`fpa_core.validator.configure` makes them; one without a severity gets that of level standard.
     """
 
-    capabilities: frozenset[Capability] = frozenset({Capability.SESSIONS})
+    capabilities: frozenset[Capability] = frozenset({Capability.SESSIONS, Capability.REACH})
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self._rules: dict[str, Rule] = {}
@@ -163,6 +176,20 @@ class RuleSet:
                 verdicts += _apart(judge(plan, columns, {"others": tables, **plan.needs(given)}, within))
         return verdicts
 
+    def reach(self, kind: Kind, table: pa.Table) -> Mapping[str, Sequence[Reach] | None]:
+        """Return, by kind, which other rows the rules look at."""
+        from fpa_core.validator.vectors import Columns
+
+        columns = Columns(kind, table)
+        found: dict[str, list[Reach] | None] = {}
+        for plan in self._across[kind.name]:
+            reaches = [_reach(rule, columns) for rule in plan.variants()]
+            for name in plan.rule.against:
+                known = found.setdefault(name, [])
+                if known is not None:
+                    found[name] = None if None in reaches else known + [each for each in reaches if each is not None]
+        return found
+
     def explain(
         self,
         kind: Kind,
@@ -202,6 +229,13 @@ class RuleSet:
     def _plan(self, kind: Kind, rule: str) -> BoundRule:
         plans = (*self._plans[kind.name], *self._across[kind.name])
         return next(plan for plan in plans if plan.rule.id == rule)
+
+
+def _reach(rule: Rule, columns: Columns) -> Reach | None:
+    try:
+        return rule.reach(columns)
+    except Exception:  # noqa: BLE001  # a rule may raise anything: it gets all rows, and may raise again where that is told
+        return None
 
 
 def _apart(verdicts: list[Verdict]) -> list[Verdict]:

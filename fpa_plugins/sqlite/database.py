@@ -228,6 +228,14 @@ class SqliteDatabase:
                 kinds={name: _figures(connection, name) for name in KINDS},
             )
 
+    def grants(self, role: str, *, write: bool) -> Sequence[str]:  # noqa: ARG002
+        """Refuse: the capability ROLES is not declared."""
+        raise unsupported("sqlite", Capability.ROLES)
+
+    def grant(self, role: str, *, write: bool) -> Sequence[str]:  # noqa: ARG002
+        """Refuse: the capability ROLES is not declared."""
+        raise unsupported("sqlite", Capability.ROLES)
+
     def announce(self, changed: Changed) -> None:  # noqa: ARG002
         """Refuse: the capability NOTIFIES is not declared."""
         raise unsupported("sqlite", Capability.NOTIFIES)

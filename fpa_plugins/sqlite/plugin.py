@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -79,7 +80,13 @@ def store_file(options: SqliteOptions) -> StoreFile:
     return SqliteFile(options)
 
 
+def missing(options: SqliteOptions) -> str | None:
+    """Return where the database would be if there is none."""
+    # Also of a name that is too long to exist, which pathlib would not take.
+    return None if os.path.exists(options.path.expanduser()) else str(options.path)  # noqa: PTH110
+
+
 @hookimpl
 def fpa_register_stores(register: RegisterStore) -> None:
     """Offer SQLite."""
-    register("sqlite", open_store, SqliteOptions, store_file)
+    register("sqlite", open_store, SqliteOptions, store_file, missing)

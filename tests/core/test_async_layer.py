@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 import fpa_core
-from fpa_core import Bar, DatabaseError, DataError, Quote, Trade
+from fpa_core import Bar, DatabaseError, DataError, Fill, Quote, StaleDataError, Trade
 from fpa_core.exceptions import ConfigError
 
 AT_MOST = 60
@@ -49,6 +49,20 @@ def test_writes_and_reads(tmp_path):
             assert repr(data).startswith("<AsyncDataLayer")
         with fpa_core.open(tmp_path / "p.db") as plain:
             assert quotes(2_500) == plain.select(Quote, "A").to_list()
+
+    run(main())
+
+
+def test_a_portfolio():
+    """What accounts are worth is awaited by its function, and can demand fresh prices as all else."""
+
+    async def main():
+        async with fpa_core.aopen(":memory:") as data:
+            await data.save([Fill("A", "2024-05-01T14:00:00Z", "buy", 10, 1, "main", "f1"), *quotes(2)])
+            positions = data.layer.portfolio.positions
+            assert [1] == [holding.quantity for holding in await data.call(positions, "main")]
+            with pytest.raises(StaleDataError, match="prices of A"):
+                await data.call(positions, "main", max_age="1d")
 
     run(main())
 

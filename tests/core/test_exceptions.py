@@ -21,6 +21,7 @@ from fpa_core.exceptions import (
     DatabaseError,
     DataError,
     FpaError,
+    InterruptedReadError,
     LostWritesError,
     MissingDependencyError,
     NotReplicatedError,
@@ -40,6 +41,7 @@ FACTS = {
     DatabaseError: {"path": "market.db", "operation": "write"},
     DatabaseBusyError: {"path": "market.db", "operation": "begin"},
     ConnectionLostError: {"path": "postgresql://a:5432/market", "operation": "write"},
+    InterruptedReadError: {"path": "postgresql://a:5432/market", "operation": "read quotes"},
     CommitInDoubtError: {"path": "postgresql://a:5432/market", "operation": "commit"},
     NotReplicatedError: {"path": "postgresql://a:5432/market", "operation": "commit"},
     LostWritesError: {"path": "postgresql://a:5432/market", "operation": "write"},
@@ -71,6 +73,7 @@ def test_families():
     of_servers = {ConnectionLostError, CommitInDoubtError, LostWritesError}
     assert {DatabaseBusyError, SchemaError, CorruptionError} | of_servers == set(DatabaseError.__subclasses__())
     assert issubclass(NotReplicatedError, CommitInDoubtError)
+    assert issubclass(InterruptedReadError, ConnectionLostError)
     assert issubclass(MissingDependencyError, PluginError)
 
 

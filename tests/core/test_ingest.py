@@ -21,13 +21,14 @@ from fpa_core import hookimpl
 from fpa_core.arrow.conversion import to_table
 from fpa_core.config import LEVELS
 from fpa_core.exceptions import DataError
-from fpa_core.ingest import EXAMPLES, SHAPE, ingest
+from fpa_core.ingest import ingest
+from fpa_core.ingest.validation import EXAMPLES
 from fpa_core.kinds import KINDS, QUOTES
 from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, CashFlow, CorporateAction, Fill, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant, ns_text
 from fpa_core.plugins import PluginManager
-from fpa_core.protocols import Chunk, Quarantined, Receipt
+from fpa_core.protocols import SHAPE, Chunk, Quarantined, Receipt
 
 GOOD = Bar("A", Instant(0), 1, 2, "0.5", 1, 5, "1m")
 BAD = Bar("A", Instant(60_000_000_000), 1, 2, "0.50", 3, 5, "1m")
@@ -277,7 +278,7 @@ def test_long_rejected_rows_are_kept_in_part_once_they_take_much_room(
     layer: DataLayer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of rejected rows beyond the room of a batch, the beginning is kept with the length and digest of the whole; the receipt says how many."""
-    monkeypatch.setattr("fpa_core.ingest._Room.CHARACTERS", 5_000)
+    monkeypatch.setattr("fpa_core.ingest.entries.EntryRoom.CHARACTERS", 5_000)
     long = [f"A,2024-05-01 14:30:0{number},1,1,{'é' * 1_500}" for number in range(4)]
     rows = [*long, "A,2024-05-01 14:30:09,1,1,short", "A,2024-05-01T14:30:00Z,1,1,good"]
     path = file(tmp_path, "\n".join(["symbol,timestamp,price,size,conditions", rows[-1], *rows, ""]))
@@ -490,3 +491,47 @@ def test_a_listener_that_fails_is_logged(tmp_path: Path, caplog: pytest.LogCaptu
         assert 1 == layer.ingest(QUOTE).inserted
         assert [QUOTE] == layer.store.get_quotes()
     assert ["plugin deaf failed in fpa_ingested"] == [record.getMessage() for record in caplog.records]
+
+
+def test_others_write_while_rows_are_read_and_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database is locked only once the first rows of a source, or all records of a save, are there to be written."""
+    config = {"store": {"path": str(tmp_path / "test.db"), "busy_timeout": 0.05}}
+    with fpa_core.open(config=config) as data, fpa_core.open(config=config) as other:
+        numbers = iter(range(100))
+
+        def write() -> None:
+            assert 1 == other.store.save(Quote("OTHER", Instant(next(numbers)), 1, 2)).inserted
+
+        def chunks() -> Iterator[Chunk]:
+            for number in range(3):
+                write()
+                yield Chunk(QUOTES, to_table(QUOTES, [Quote("A", Instant(number), 1, 2)]), [number + 1])
+
+        assert 3 == ingest(data.store, data.validator, chunks(), origin="here").inserted
+
+        def converted(*given: Any) -> Any:
+            monkeypatch.undo()
+            write()
+            return to_table(*given)
+
+        monkeypatch.setattr("fpa_core.store.writer.to_table", converted)
+        assert 1 == data.store.save([Quote("A", Instant(9), 1, 2)]).inserted
+        assert (4, 4) == (data.select(Quote, "A").count(), data.select(Quote, "OTHER").count())
+
+
+def test_little_is_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a long source the rest is read as it is written, so memory stays bounded."""
+    monkeypatch.setattr("fpa_core.ingest.batch.AHEAD", 10)
+    read: list[int] = []
+    with fpa_core.open(config={"store": {"path": str(tmp_path / "test.db")}}) as data:
+
+        def chunks() -> Iterator[Chunk]:
+            for number in range(20):
+                read.append(number)
+                yield Chunk(QUOTES, to_table(QUOTES, [Quote("A", Instant(number), 1, 2)]), [number + 1])
+
+        begun: list[int] = []
+        batch = data.store.batch
+        monkeypatch.setattr(data.store, "batch", lambda **given: begun.append(len(read)) or batch(**given))
+        assert 20 == ingest(data.store, data.validator, chunks(), origin="here").inserted
+        assert [11] == begun

@@ -245,7 +245,7 @@ def test_damaged_segment_is_set_aside(full: DataStore, tmp_path: Path) -> None:
     (problem,) = [one for one in report.errors if one.check == "segment"]
     assert "2024-05-01T14:30:00" in problem.where
     before = read_without_trades(full)
-    mended = repair(database(full), report)
+    mended = repair(database(full), report, aside=tmp_path / "aside")
     assert () == mended.errors
     assert [True, False] == [one.repaired for one in mended.problems]
     assert "trades.csv (batch 1)" in mended.problems[0].remedy
@@ -254,9 +254,9 @@ def test_damaged_segment_is_set_aside(full: DataStore, tmp_path: Path) -> None:
     assert 0 == full.select(Trade).count()
     left = [(one.subject, one.start_ns - T, one.end_ns - T) for one in full.coverage("trades")]
     assert [("ANOTHER", -100, 10_000), ("SEALED", -100, 0), ("SEALED", 5_000, 10_000)] == left  # it is fetched again
-    if (folder := tmp_path / "test.db.set-aside").exists():
-        (kept,) = folder.iterdir()
-        assert (0o600, 0o700) == (kept.stat().st_mode & 0o777, folder.stat().st_mode & 0o777)
+    (kept,) = (tmp_path / "aside").iterdir()
+    assert (0o600, 0o700) == (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777)
+    assert f"its bytes are in {kept}" in mended.problems[0].problem
     again = full.save([Trade("SEALED", Instant(T + i), 100 + i % 7, i % 13 + 1, trade_id=str(i)) for i in range(5_000)])
     assert 5_000 == again.inserted
     assert () == check(database(full)).errors

@@ -23,8 +23,8 @@ from fpa_core.kinds import QUOTES, kind_of
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Finding, Severity, StoreBackend
+from fpa_core.retrying import BUSY_TRIES
 from fpa_core.store import DataStore
-from fpa_core.store.retrying import BUSY_TRIES
 from fpa_core.store.streams.acks import WriteOutcome
 from fpa_core.store.streams.stream import Stream
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
@@ -530,6 +530,7 @@ def test_stream_is_validated(layer: fpa_core.DataLayer) -> None:
     assert (2, 1, 1) == ((batch := layer.store.batches()[0]).read, batch.inserted, batch.quarantined)
 
 
+@own.costly(2)
 @given(st.lists(own.records(), max_size=8))
 def test_stream_judges_as_ingest_does(records: list[Any]) -> None:
     """Streams of one record each store and refuse what ingests of one record each do."""

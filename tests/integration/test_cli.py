@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -269,6 +268,7 @@ FOR_MACHINES: dict[str, tuple[int, list[str]]] = {
     "store check": (0, []),
     "store compact": (0, []),
     "store copy": (3, ["--to-env", "nowhere"]),
+    "store grant": (5, ["reports", "--read-only"]),
     "store diff": (3, ["--to-env", "nowhere"]),
     "store migrate": (0, ["--plan"]),
     "store retain": (0, []),
@@ -806,7 +806,20 @@ def test_no_batches(run: Run) -> None:
         "store check",
         "store backup",
         "store compact",
+        "store retain",
+        "store grant reports --read-only",
         "coverage",
+        "gaps quotes",
+        "sql select(1)",
+        "audit-log show",
+        "audit-log verify",
+        "audit-log export log.jsonl",
+        "publish --to iceberg",
+        "portfolio positions",
+        "portfolio lots",
+        "portfolio pnl",
+        "portfolio equity",
+        "portfolio reconcile",
     ],
 )
 def test_reading_in_the_wrong_folder_makes_no_database(run: Run, folder: Path, arguments: str) -> None:
@@ -1093,20 +1106,16 @@ def test_module_is_the_command(folder: Path) -> None:
     """``python -m fpa_core`` is ``fpa``: data on standard output, messages on standard error, the exit code of the error."""
     assert (0, "") == ((done := fpa("ingest", "quotes.csv", "--json", cwd=folder)).returncode, done.stderr)
     assert 4 == json.loads(done.stdout)["results"][0]["inserted"]
-    queried = fpa("query", "quotes", "--format", "csv", cwd=folder)
-    assert 5 == len(list(csv.reader(queried.stdout.splitlines())))
     failed = fpa("ingest", "no.csv", cwd=folder)
     assert (7, "", "error: no.csv: file not found\n") == (failed.returncode, failed.stdout, failed.stderr)
-    assert (1, "") == ((judged := fpa("validate", "bars.csv", cwd=folder)).returncode, judged.stderr)
-    assert 2 == fpa("query", cwd=folder).returncode
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
-def test_broken_pipe(folder: Path, form: str) -> None:
+def test_broken_pipe(folder: Path, run: Run, form: str) -> None:
     """A reader that has seen enough, such as ``head``, ends a query without a word."""
     rows = "".join(f"A,{ns_text(i)},1,2\n" for i in range(50_000))
     (folder / "many.csv").write_text("symbol,timestamp,bid,ask\n" + rows)
-    assert 0 == fpa("ingest", "many.csv", cwd=folder).returncode
+    assert 0 == run("ingest", "many.csv").exit_code
     command = [sys.executable, "-m", "fpa_core", "query", "quotes", "--format", form]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

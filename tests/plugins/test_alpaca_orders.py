@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,19 +25,12 @@ from fpa_core.sources.orders import FollowOptions
 pytest.importorskip("alpaca")
 
 from alpaca_server import KEY, SECRET, AlpacaServer, Fault, alpaca_server, configuration
+from killed_follower import ACCOUNT, check_killed_follower
 from live_collector import Running, wait_until
 
 from fpa_plugins.alpaca.credentials import Credentials
 
 NOW = 1_714_593_600_000_000_000  # 2024-05-01T20:00:00Z
-ACCOUNT = {
-    "account_number": "PA3X",
-    "currency": "USD",
-    "cash": "1000",
-    "equity": "1000",
-    "last_equity": "990",
-    "buying_power": "2000",
-}
 ORDER = {
     "id": "61e69015", "client_order_id": "eb9e2aaa", "created_at": "2024-05-01T14:00:00.123456789Z",
     "submitted_at": "2024-05-01T14:00:00.123456789Z", "updated_at": "2024-05-01T14:00:01Z", "filled_at": None, "symbol": "AAPL",
@@ -215,6 +209,12 @@ def test_the_next_sync_knows_what_is_open(server: AlpacaServer, data: DataLayer,
     assert at(4.999999999) == asked[-1]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows to terminate is to kill")
+def test_a_follower_that_is_killed(server: AlpacaServer, tmp_path: Path) -> None:
+    """A process that is killed, and cut off, while orders are filled: when it is back, orders and fills are those of the account."""
+    check_killed_follower(server, tmp_path, orders=10, kills=2, drops=1, seed=1)
+
+
 def test_an_account_that_fails(server: AlpacaServer, data: DataLayer, follow: Follow, caplog: Any) -> None:
     """Updates are stored while the account cannot be synced, and it is synced when it can be again."""
     with follow() as running:
@@ -287,7 +287,7 @@ def test_a_source_without_orders(data: DataLayer, follow: Follow) -> None:
     with pytest.raises(DataError, match="no updates of orders"):
         data.sources.follow("files")
     with pytest.raises(SourceError, match="among updates of orders"):
-        follow().collector.correct(Correction("AAPL", "D", "1", NOW))
+        follow().collector._sink.correct(Correction("AAPL", "D", "1", NOW))
 
 
 def test_no_secret_is_shown(server: AlpacaServer, follow: Follow, caplog: pytest.LogCaptureFixture) -> None:

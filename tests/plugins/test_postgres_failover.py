@@ -8,7 +8,8 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,25 +19,29 @@ if os.environ.get("CI") != "true":
     pytest.importorskip("psycopg")
 
 from failover import failover
-from postgres_server import PASSWORD, Schemas, Server, dsn_of, or_skip, replicated, until
+from postgres_server import PASSWORD, Schemas, Server, dsn_of, or_skip, replicated, running, until
 from redis_server import certificates
 from redis_server import or_skip as or_skip_openssl
 
-from fpa_core.arrow.conversion import to_table
+from fpa_core import retrying
+from fpa_core.arrow.conversion import from_table, to_table
 from fpa_core.engine import in_doubt
 from fpa_core.exceptions import (
     CommitInDoubtError,
     ConfigError,
     ConnectionLostError,
     DatabaseError,
+    InterruptedReadError,
     LostWritesError,
     NotReplicatedError,
 )
-from fpa_core.kinds import QUOTES
-from fpa_core.models import Quote
+from fpa_core.kinds import ORDERS, QUOTES
+from fpa_core.models import Order, Quote
 from fpa_core.numbers import Instant
 from fpa_core.operations.check import check
-from fpa_core.store import DataStore, retrying
+from fpa_core.sql.answer import SqlAnswer
+from fpa_core.sql.relations import Relations
+from fpa_core.store import DataStore, selection
 from fpa_plugins.postgres.plugin import PostgresOptions, open_store
 
 
@@ -175,12 +180,15 @@ def test_nothing_is_written_on_what_a_replica_says() -> None:
 class Relay:
     """Passes on what a client and a server say to each other.
 
-    :ivar cut: break the next connection on which COMMIT is said, ``before`` the server gets it, or ``after`` it has answered.
+    :ivar cut: break the next connection on which *word* is said, ``before`` the server gets it, or ``after`` it has answered.
+    :ivar spared: how often *word* may be said first.
     :ivar down: take no new connections.
     """
 
     def __init__(self, server: Server, tls: ssl.SSLContext | None = None) -> None:
         self.cut: str | None = None
+        self.word = b"COMMIT"
+        self.spared = 0
         self.down = False
         self._tls = tls
         self._server = server
@@ -217,13 +225,17 @@ class Relay:
     def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while said := client.recv(65_536):
-                if self.cut is not None and b"COMMIT" in said:
+                if self.cut is not None and self.word in said and not self._spares():
                     cut, self.cut = self.cut, None
                     if cut == "before":
                         break
                     self._cutting[client] = cut
                 server.sendall(said)
         _end(server)
+
+    def _spares(self) -> bool:
+        self.spared -= 1
+        return self.spared >= 0
 
     def break_down(self) -> None:
         """End all connections, and take no new ones."""
@@ -324,15 +336,111 @@ def test_a_doubt_that_stays(relay: Relay, store: DataStore, monkeypatch: pytest.
 
 
 def test_a_server_that_stays_away(relay: Relay, store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write is tried again only for so long; the error is that of a connection that was lost."""
+    """A write or a read is tried again only for so long; the error is that of a connection that was lost."""
     monkeypatch.setattr(retrying, "LOST_FOR", 0.2)
     relay.break_down()
     with pytest.raises(ConnectionLostError, match="cannot be reached"):
         store.save(quotes(2))
-    with pytest.raises(ConnectionLostError, match="cannot be reached"):
+    with pytest.raises(ConnectionLostError, match="cannot be reached") as caught:
         store.get_quotes("A")
+    assert not isinstance(caught.value, InterruptedReadError)
     relay.down = False
     assert 1 == store.save(quotes(2)).inserted
+
+
+# Reads
+
+
+def waits(caplog: pytest.LogCaptureFixture) -> int:
+    """Return how many reads said that they wait for the server."""
+    return sum("trying again" in record.message for record in caplog.records)
+
+
+def test_a_read_waits_until_the_server_is_back(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever is asked while a killed server starts again on its port is answered as before, each with one line in the log."""
+    order = Order("1", "A", 1, "buy", "market", account="main")
+    with (
+        or_skip(),
+        running() as server,
+        DataStore(open_store(PostgresOptions(dsn=server.dsn()))) as store,
+        contextlib.closing(Relations(store.backend)) as relations,
+    ):
+        store.save([*quotes(1, 2, 3), order])
+        questions: list[Callable[[], object]] = [
+            lambda: store.get_quotes("A"),
+            lambda: list(store.select(Quote)),
+            lambda: store.select(Quote, order="time").to_arrow(),
+            lambda: store.select(Quote).reader().read_all(),
+            lambda: store.select(Quote).count(),
+            lambda: store.latest("A"),
+            lambda: store.inventory(Quote),
+            store.batches,
+            store.quarantined,
+            lambda: store.bars("A", from_="mid").to_list(),
+            lambda: store.backend.history(ORDERS, {"order_id": "1", "account": "main"}),
+            lambda: SqlAnswer(relations, "select count(*) from quotes").to_list(),
+        ]
+        before = [ask() for ask in questions]
+        server.kill()
+        with ThreadPoolExecutor(len(questions)) as threads:
+            answers = [threads.submit(ask) for ask in questions]
+            until(lambda: waits(caplog) == len(questions))
+            server.start()
+            assert before == [answer.result(20) for answer in answers]
+        assert len(questions) == waits(caplog)
+
+
+def test_a_read_that_has_given_rows_does_not_go_on(relay: Relay, store: DataStore) -> None:
+    """Rows of another moment would not fit those that were given: that is an error, and the next reading is whole."""
+    store.save(quotes(2, 3, 4, 5))
+    rows = store.select(Quote, "A").batches(rows=2)
+    assert 2 == next(rows).num_rows
+    relay.word, relay.cut = b"FETCH", "before"
+    with pytest.raises(InterruptedReadError, match="after some rows had been given") as caught:
+        next(rows)
+    assert "read again from the start" in str(caught.value)
+    assert PASSWORD not in str(caught.value)
+    assert quotes(1, 2, 3, 4, 5) == list(store.select(Quote, "A"))
+
+
+def test_a_read_of_everything_begins_anew(relay: Relay, store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer in one piece, of which some rows had come already when the connection broke, is read again: nobody has seen any of it."""
+    monkeypatch.setattr(selection, "ROWS", 2)
+    store.save(quotes(2, 3, 4, 5))
+    relay.word = b"FETCH"
+    for read in (
+        lambda: store.get_quotes("A"),
+        lambda: from_table(QUOTES, store.select(Quote, "A").to_arrow()),
+        lambda: from_table(QUOTES, store.select(Quote, "A", order="time").to_arrow()),
+    ):
+        relay.cut, relay.spared = "before", 1
+        assert quotes(1, 2, 3, 4, 5) == read()
+        assert relay.cut is None
+
+
+def test_readers_do_not_notice_a_failover(synchronous: tuple[Server, Server]) -> None:
+    """While the primary is killed and the standby promoted, readers get all rows each time, and no error."""
+    primary, standby = synchronous
+    with DataStore(open_store(PostgresOptions(dsn=dsn_of(primary, standby)))) as store:
+        expected = quotes(*range(100))
+        store.save(expected)
+        over = threading.Event()
+
+        def read() -> int:
+            times = 0
+            while not over.is_set() or not times:
+                assert expected == store.get_quotes("A")
+                assert expected[-1] == store.latest("A")
+                times += 1
+            return times
+
+        with ThreadPoolExecutor(3) as threads:
+            readers = [threads.submit(read) for _ in range(3)]
+            primary.kill()
+            standby.promote()
+            assert expected == store.get_quotes("A")
+            over.set()
+            assert all(reader.result(20) for reader in readers)
 
 
 # TLS

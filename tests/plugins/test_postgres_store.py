@@ -293,6 +293,52 @@ def test_reading_only(schemas: Schemas, options: PostgresOptions) -> None:
         assert [] == admin.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'nowhere'").fetchall()
 
 
+def test_what_only_reads_makes_no_schema(schemas: Schemas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that needs a store, a comparison and plans say that there is none, instead of making its tables; validation finds nothing stored."""
+    monkeypatch.chdir(tmp_path)
+    there = {"backend": "postgres", "dsn": schemas.server.dsn(), "schema": "nowhere"}
+    message = r"there is no database at postgresql://127.0.0.1:\d+/postgres \(schema nowhere\)"
+    with open_layer(config={"store": there}, lazy=True) as data, open_layer(":memory:") as other:
+        for ask in (
+            data.require_database,
+            lambda: data.operations.diff(other.operations),
+            lambda: other.operations.diff(data.operations),
+            data.operations.retention_plan,
+            lambda: data.operations.grant_plan("somebody", write=False),
+        ):
+            with pytest.raises(DatabaseError, match=message):
+                ask()
+        assert data.validate([Bar("A", Instant(1), 1, 1, 1, 1, 1, "1m")]).is_valid
+    with schemas.connection() as admin:
+        assert [] == admin.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'nowhere'").fetchall()
+        with open_layer(config={"store": there}) as data:
+            data.store.save(Quote("A", Instant(1), 1, 2))
+            data.require_database()
+        with open_layer(config={"store": there}, lazy=True) as data:
+            data.require_database()
+        admin.execute("DROP SCHEMA nowhere CASCADE")
+
+
+def test_a_damaged_segment_goes_to_the_backups(
+    schemas: Schemas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repair keeps the bytes of a damaged segment in the folder of backups, and makes no folder that is called as the server is."""
+    monkeypatch.chdir(tmp_path)
+    own = schemas.options("mended")
+    config = {"store": {"backend": "postgres", "dsn": str(own.dsn), "schema": own.schema}, "backup": {"folder": "safe"}}
+    with open_layer(config=config) as data:
+        fill(data.store)
+        with data.store.backend.database.writer("damage") as tables:  # type: ignore[attr-defined]
+            tables.rows._session.run("UPDATE segment_contents SET content = substr(content, 1, 99)")
+        report = data.operations.check(repair=True)
+    mended = [problem for problem in report.problems if problem.repaired]
+    kept = list((tmp_path / "safe" / "set-aside").iterdir())
+    assert len(kept) == len(mended) > 0
+    assert all(99 == file.stat().st_size for file in kept)
+    assert all(any(str(file) in problem.problem for file in kept) for problem in mended)
+    assert [tmp_path / "safe"] == list(tmp_path.iterdir())
+
+
 def test_a_full_store_is_sound(options: PostgresOptions) -> None:
     """The check of a whole store finds nothing in a store with something of everything, and a row that is gone."""
     with DataStore(open_store(options)) as store:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpa_core.arrow.conversion import from_values, to_table
-from fpa_core.engine import catalog, compaction, multisets, segment_rows, subject_rows
+from fpa_core.engine import catalog, compaction, multisets, scan, segment_rows, subject_rows
 from fpa_core.engine.segment_cache import CachedSegment, SegmentCache
 from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import QUOTES, TRADES
@@ -142,6 +142,7 @@ def test_damaged_segment_is_named(store: DataStore, backend: StoreBackend) -> No
     assert "backup" in str(error.value.hint)
 
 
+@own.costly(2)
 @given(st.lists(st.lists(few_quotes, max_size=10), min_size=1, max_size=5), st.data())
 def test_kept_blocks_are_never_old(batches: list[list[Quote]], data: st.DataObject) -> None:
     """Ranges read twice and between changes are what a store says that keeps nothing in memory."""
@@ -188,6 +189,51 @@ def test_read_cache_is_bounded(store: DataStore) -> None:
         assert get(entries[1], scanning=True) is not get(entries[1], scanning=True)
     blocks.clear()
     assert not blocks.kept()
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the ids of the segments that are read from the database from now on."""
+    ids: list[int] = []
+    read = scan._read
+    monkeypatch.setattr(scan, "_read", lambda tables, info: ids.append(info.id) or read(tables, info))
+    return ids
+
+
+BIG_READS: dict[str, Callable[[DataStore], object]] = {
+    "everything": lambda store: store.select(Quote).to_list(),
+    "a range of everything": lambda store: store.select(Quote, start=0, end=Instant(10**6)).to_list(),
+    "ranges of everything": lambda store: [
+        store.select(Quote, start=first, end=first + 40).to_list() for first in range(0, 400, 40)
+    ],
+    "in order of time": lambda store: list(store.select(Quote, order="time")),
+    "some columns": lambda store: list(store.select(Quote, columns=["bid"]).batches(50_000)),
+    "bars": lambda store: store.bars("A", "1s", from_="mid", start=0, end=Instant(10**6)).to_list(),
+}
+
+
+@pytest.mark.parametrize("big", BIG_READS.values(), ids=BIG_READS)
+def test_a_big_read_does_not_push_out_what_small_ones_use(
+    big: Callable[[DataStore], object], decoded: list[int]
+) -> None:
+    """What was read twice stays in memory, and so does what is read for the second time after a big read filled the rest; small reads always find room."""
+    with fresh(read_cache=4_000) as store:
+        store.save([Quote("A", Instant(ts), ts, 2) for ts in range(400)])
+        store.seal()
+
+        def small(first: int) -> int:
+            before = len(decoded)
+            assert 2 == len(store.select(Quote, "A", start=first, end=first + 2).to_list())
+            return len(decoded) - before
+
+        assert [1, 0, 1, 0] == [small(100), small(100), small(200), small(200)]
+        for _ in range(3):
+            big(store)
+            assert [0, 0] == [small(100), small(200)]
+        assert set(decoded) == set(range(1, 101))
+        assert [1, 0] == [small(300), small(300)]
+        big(store)
+        assert [0, 0, 0] == [small(300), small(100), small(200)]
 
 
 def test_everything_read_is_kept_where_there_is_room(store: DataStore) -> None:

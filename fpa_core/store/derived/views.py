@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 from fpa_core.arrow.conversion import concat, from_table
 from fpa_core.kinds import BARS, QUOTES, TRADES, Column
 from fpa_core.models import Bar, Quote, Trade
+from fpa_core.retrying import read_whole
 from fpa_core.store.selection import Selection
 
 if TYPE_CHECKING:
@@ -46,13 +47,13 @@ class ResampledBars:
 
     def to_list(self) -> list[Bar]:
         """Return all bars."""
-        return list(self)
+        return read_whole(lambda: list(self))
 
     def to_arrow(self) -> pa.Table:
         """Return one Arrow table with the columns of bars."""
         from fpa_core.arrow import decimals
 
-        tables = list(self.tables())
+        tables = read_whole(lambda: list(self.tables()))
         return (
             concat(BARS, tables) if tables else decimals.empty_schema(BARS, list(BARS.by_name), "decimal").empty_table()
         )
@@ -110,7 +111,7 @@ class QuotedTrades:
 
         from fpa_core.arrow import columns
 
-        tables = list(self.tables())
+        tables = read_whole(lambda: list(self.tables()))
         if not tables:
             return pa.schema([*map(_field, TRADES.columns), *map(_quote_field, QUOTE_COLUMNS)]).empty_table()
         arrays = []
@@ -123,7 +124,7 @@ class QuotedTrades:
 
     def to_list(self) -> list[tuple[Trade, Quote | None]]:
         """Return all pairs."""
-        return list(self)
+        return read_whole(lambda: list(self))
 
     def to_pandas(self, numeric: Numeric = "float") -> pd.DataFrame:
         """Return a pandas frame; see :data:`fpa_core.arrow.frames.Numeric` for *numeric*."""

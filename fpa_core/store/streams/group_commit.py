@@ -14,8 +14,8 @@ from fpa_core.identity import IdMaker
 from fpa_core.kinds import KINDS, SNAPSHOTS, Kind
 from fpa_core.models import PortfolioSnapshot
 from fpa_core.protocols import Quarantined, Receipt, WriteCounts
+from fpa_core.retrying import Retry
 from fpa_core.store.batch import StoreBatch
-from fpa_core.store.retrying import Retry
 from fpa_core.store.streams.acks import CommitGroup
 from fpa_core.store.streams.record_filter import RecordFilter
 from fpa_core.store.writer import BatchWriter

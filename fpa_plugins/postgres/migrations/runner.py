@@ -10,7 +10,7 @@ from fpa_core.engine.sql.migrations import Migration, migrations_in, pending, ve
 from fpa_core.exceptions import DatabaseError, SchemaError
 from fpa_plugins.postgres.connection import Connection, Pool
 
-__all__ = ["known_migrations", "migrate"]
+__all__ = ["has_tables", "known_migrations", "migrate"]
 
 Note: TypeAlias = Callable[[Connection, int, int], object]
 
@@ -24,6 +24,13 @@ _APPLIED = b"SELECT version, name, checksum FROM schema_versions ORDER BY versio
 def known_migrations() -> list[Migration]:
     """Return the steps this version knows, in order."""
     return migrations_in(__package__)
+
+
+def has_tables(pool: Pool) -> bool:
+    """Return whether the schema has been made, of whatever version it is."""
+    with pool.lend(_STATE, [pool.schema]) as (_, cursor):
+        _, _, _, used = cursor.fetchone() or (None, None, None, False)
+        return bool(used)
 
 
 def migrate(

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 import fpa_core
-from fpa_core.exceptions import DataError
+from fpa_core.exceptions import DataError, StaleDataError
 from fpa_core.models import Bar, CashFlow, CorporateAction, Fill, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import to_ns
 from fpa_core.portfolio import Portfolio, Rates
@@ -277,3 +277,61 @@ def test_unknown_words_are_refused(portfolio, ask, words):
     with pytest.raises(DataError) as caught:
         ask(portfolio)
     assert words in str(caught.value) + str(caught.value.hint)
+
+
+# Fresh prices
+
+
+VALUATIONS = {
+    "positions": lambda portfolio, **ask: portfolio.positions("main", **ask),
+    "pnl": lambda portfolio, **ask: portfolio.pnl("main", "account", **ask),
+    "pnl by symbol": lambda portfolio, **ask: portfolio.pnl("main", "symbol", **ask),
+    "equity": lambda portfolio, **ask: portfolio.equity("main", every=None, **ask),
+    "returns": lambda portfolio, **ask: portfolio.returns("main", **ask),
+}
+
+
+@pytest.mark.parametrize("value", VALUATIONS.values(), ids=VALUATIONS)
+def test_a_valuation_can_demand_fresh_prices(store, portfolio, value):
+    """Whatever is valued: prices that are young enough are taken; of an older one, or none, the error says whose it is and how old."""
+    store.save([DEPOSIT, BOUGHT, Fill("IBM", day(2), "buy", 50, 1, "main", "f3")])
+    store.save([Trade("AAPL", day(31, 12), 105, 1), Trade("IBM", day(31, 18), 50, 1)])
+    expected = value(portfolio)
+    for fresh in (None, "12h", 43_200):
+        assert expected == value(portfolio, max_age=fresh)
+    with pytest.raises(StaleDataError, match="the newest of the prices of AAPL is 12 hours old") as caught:
+        value(portfolio, max_age="11h")
+    error = caught.value
+    assert ("prices", "AAPL", to_ns(day(31, 12)), 43_200, 39_600) == (
+        error.kind, error.symbol, error.newest_ns, error.age, error.max_age,
+    )  # fmt: skip
+    assert value(portfolio, max_age="11h", prices={"AAPL": 105})
+    store.delete(store.select(Trade, "IBM"))
+    with pytest.raises(StaleDataError, match="there are no prices of IBM, and one of the last 12h was asked for"):
+        value(portfolio, max_age="12h")
+
+
+def test_a_price_is_as_old_as_it_was_when_it_counted(store, portfolio):
+    """Each day is valued at a price that was fresh then, so a feed that stopped in between is found; a daily close counts from its end."""
+    store.save([DEPOSIT, BOUGHT])
+    store.save([Bar("AAPL", day(number, 0), 1, 1, 1, 103, 1, "1d") for number in (2, 3, 4, 8, 9)])
+    assert 5 == len(portfolio.equity("main", start=day(2, 0), end="2024-05-06T23:59:59Z", max_age="2d"))
+    with pytest.raises(StaleDataError, match="of AAPL is 3 days old, of 2024-05-05T00:00:00Z"):
+        portfolio.equity("main", start=day(2, 0), end=day(10, 0), max_age="2d")
+    assert portfolio.equity("main", start=day(2, 0), end=day(10, 0), max_age="3d")
+    assert portfolio.positions("main", as_of=day(10, 0), max_age=0)
+    known = store.batches()[0].recorded_ns
+    assert portfolio.positions("main", as_of=day(10, 0), as_known_at=known, max_age=0)
+
+
+def test_rates_and_snapshots_can_be_too_old(store, portfolio):
+    """A stored rate of exchange is a price like any other, and a position of a snapshot is as old as the snapshot."""
+    store.save([CashFlow(day(1), "deposit", 2000, "EUR", "main"), Quote("EURUSD", day(30, 0), "1.1", "1.1")])
+    assert [2200] == [one.equity for one in portfolio.equity("main", every=None, currency="USD", max_age="2d")]
+    with pytest.raises(StaleDataError, match="of EURUSD is 2 days old"):
+        portfolio.equity("main", every=None, currency="USD", max_age="1d")
+    assert portfolio.equity("main", every=None, currency="USD", rates={"EURUSD": "1.1"}, max_age="1d")
+    store.save(Position("AAPL", 10, 30, 20, timestamp=day(30, 0), account="main", current_price=3))
+    assert portfolio.positions("main", from_="snapshots", max_age="2d")
+    with pytest.raises(StaleDataError, match="the newest of the positions of AAPL is 2 days old"):
+        portfolio.positions("main", from_="snapshots", max_age="47h")
