@@ -9,7 +9,7 @@ import heapq
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +29,7 @@ from fpa_core.numbers import MAX_NS
 from fpa_core.protocols import Query
 from fpa_core.segments.reader import Segment
 
-__all__ = ["count", "count_sealed", "hot_batches", "record_batch", "scan", "sealed_infos"]
+__all__ = ["count", "count_sealed", "hot_batches", "layers", "record_batch", "scan", "sealed_infos"]
 
 
 def scan(
@@ -130,7 +130,7 @@ class _Scan:
 
     def _layered(self, subject: str, infos: Sequence[SegmentInfo], *, is_hot: bool) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a subject of which some segments are retired, and may overlap with others."""
-        windows = list(_layers(self.query, infos))
+        windows = list(layers(self.query, infos))
         for start_ns, end_ns, inside_it in reversed(windows) if self.query.reverse else windows:
             within = self._within(subject, start_ns, end_ns)
             if inside_it:
@@ -254,6 +254,8 @@ def _read(tables: Reader, info: SegmentInfo) -> Segment:
     return opened(info, tables.segments.contents([info.id]).get(info.id))
 
 
+_S = TypeVar("_S", bound=SegmentInfo)
+
 _Window: TypeAlias = tuple[int | None, int | None, SegmentInfo | None]
 """A half-open range of time, and the segment that lies in it, if one does."""
 
@@ -286,11 +288,11 @@ def _windows_back(query: Query, infos: Iterable[SegmentInfo]) -> Iterator[_Windo
         yield start_ns, end, None
 
 
-def _layers(query: Query, infos: Sequence[SegmentInfo]) -> Iterator[tuple[int | None, int | None, list[SegmentInfo]]]:
+def layers(query: Query, infos: Sequence[_S]) -> Iterator[tuple[int | None, int | None, list[_S]]]:
     """Divide the time of *query* at the ends of segments of one subject, which may overlap, and between them; yield each part with the segments in it."""
     start, end_ns = query.start_ns, MAX_NS + 1 if query.end_ns is None else query.end_ns
     waiting = collections.deque(sorted(infos, key=attrgetter("first_ns")))
-    active: list[SegmentInfo] = []
+    active: list[_S] = []
     for last_ns in sorted({info.last_ns for info in infos}):
         if not active and (start is None or start < waiting[0].first_ns):
             yield start, waiting[0].first_ns, []

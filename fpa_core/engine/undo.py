@@ -16,6 +16,7 @@ import heapq
 import itertools
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from fpa_core.engine.catalog import RetiredSegment
@@ -24,6 +25,7 @@ from fpa_core.engine.multisets import MultisetWriter
 from fpa_core.engine.restoration import SealedRestoration
 from fpa_core.engine.retirement import retire_sealed_batch
 from fpa_core.engine.rows import Key, Range, Row, shape_of
+from fpa_core.engine.scan import layers
 from fpa_core.engine.subject_rows import read_segments
 from fpa_core.engine.tables import Writer
 from fpa_core.kinds import KINDS, Kind
@@ -121,14 +123,25 @@ class _Restoration:
         if not sealed:
             yield from pages
             return
-        groups = map(self._rows_of, _overlapping(sealed))
-        rows = heapq.merge(*map(itertools.chain.from_iterable, (pages, groups)), key=self._in_history)
+        rows = heapq.merge(
+            *map(itertools.chain.from_iterable, (pages, self._rows_of(sealed))),
+            key=self._in_history,
+        )
         while page := list(itertools.islice(rows, _ROWS_AT_ONCE)):
             yield page
 
-    def _rows_of(self, infos: Sequence[RetiredSegment]) -> list[Row]:
-        read = read_segments(self._tables, infos)
-        return sorted((row for info in infos for row in history_rows(info, read[info.id])), key=self._in_history)
+    def _rows_of(self, infos: Sequence[RetiredSegment]) -> Iterator[list[Row]]:
+        """Yield the rows of segments in their order, those of a few that overlap at once; the segments come by subject and last time."""
+        for subject, own in itertools.groupby(infos, key=attrgetter("subject")):
+            for start_ns, end_ns, inside in layers(Query(self._kind, (subject,)), list(own)):
+                if start_ns is None or end_ns is None:
+                    continue  # before and after all of them
+                found: list[Row] = []
+                for info in inside:
+                    rows = read_segments(self._tables, [info])[info.id]
+                    part = (rows.times >= start_ns) & (rows.times <= end_ns - 1)
+                    found += history_rows(info, rows.only(part))
+                yield sorted(found, key=self._in_history)
 
     def _in_history(self, row: Row) -> tuple[Any, ...]:
         """Return what rows of the history are ordered by."""
@@ -226,15 +239,3 @@ class _Restoration:
         at = len(self._shape.columns)
         version = row[self._shape.place(self._kind.version)] if self._kind.version else 0
         return version, row[at - 2], row[at - 1] or 0
-
-
-def _overlapping(infos: Iterable[RetiredSegment]) -> Iterator[list[RetiredSegment]]:
-    """Put segments that share time together; they come by subject and last time."""
-    group: list[RetiredSegment] = []
-    for info in sorted(infos, key=lambda one: (one.subject, one.first_ns)):
-        if group and (info.subject != group[0].subject or info.first_ns > max(one.last_ns for one in group)):
-            yield group
-            group = []
-        group.append(info)
-    if group:
-        yield group
