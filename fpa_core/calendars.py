@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from fpa_core.exceptions import ConfigError, MissingDependencyError
+from fpa_core.exceptions import ConfigError
+from fpa_core.packages import needs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,15 +134,9 @@ def session_dates(name: str) -> tuple[tuple[int, int], ...]:
 
 @functools.lru_cache(maxsize=8)
 def _calendar(name: str) -> Any:
-    try:
+    with needs("exchange_calendars", "the calendar of an exchange", extra="calendars"):
         import exchange_calendars
         from exchange_calendars.errors import CalendarError
-    except ImportError as error:
-        raise MissingDependencyError(
-            "the sessions of exchanges need exchange_calendars",
-            package="exchange_calendars",
-            command="pip install 'financial-portfolio-automation[calendars]'",
-        ) from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its warnings about pandas do not concern our users

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import postgres_server as postgres
 import pytest
+import quick_databases
 import redis_server as redis
 from hypothesis import HealthCheck, Phase, settings
 
+from fpa_core.plugins import manager
+from fpa_core.plugins.discovery import Candidate, discover
 from fpa_core.protocols import StoreBackend
 from fpa_core.store import DataStore
+from fpa_plugins.sqlite.database import SqliteDatabase
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 if TYPE_CHECKING:
     from fpa_core.testing.store import StoreFactory  # the kit is imported once the profile of Hypothesis is loaded
 
 settings.register_profile("fast", max_examples=25, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
-settings.register_profile("default", max_examples=40, deadline=None)
+settings.register_profile("default", max_examples=60, deadline=None)
 settings.register_profile("torture", max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
 # What a change breaks must be told from what chance finds: the same examples on every run of CI, new ones everywhere else.
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
@@ -37,6 +41,19 @@ if sys.modules["__main__"].__spec__ is None and not hasattr(sys.modules["__main_
     sys.modules["__main__"].__spec__ = importlib.util.find_spec("pytest.__main__")
 
 SHARED_DATA = Path(os.environ.get("FPA_SHARED_DATA") or Path(__file__).resolve().parents[1] / "../shared/data")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip long runs, which are marked as torture, unless the marker is named; begin with what takes longest of the others.
+
+    What README and documentation show takes longest: at the end, one worker would be busy with it while the other has nothing to do.
+    """
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.parent != here)
+    if "torture" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("torture"):
+                item.add_marker(pytest.mark.skip(reason="a long run: pytest -m torture"))
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +80,7 @@ def clock() -> Callable[[], int]:
 @pytest.fixture
 def store_factory(tmp_path: Path) -> StoreFactory:
     """Return what opens the store of a name: the same fixture as that of the conformance kit."""
-    return lambda name: partial(open_store, SqliteOptions(path=tmp_path / f"{name}.db"))
+    return lambda name: functools.partial(open_store, SqliteOptions(path=tmp_path / f"{name}.db"))
 
 
 @pytest.fixture
@@ -77,6 +94,35 @@ def backend(store_factory: StoreFactory) -> Iterator[StoreBackend]:
 def store(backend: StoreBackend, clock: Callable[[], int]) -> DataStore:
     """Put a store over an empty database."""
     return DataStore(backend, clock=clock)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_databases() -> Iterator[None]:
+    """Copy new databases, rather than run all migrations for each of some twenty thousand, and do not wait for the disk."""
+    with quick_databases.quick_databases():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _plugins_found_once() -> Iterator[None]:
+    """Look for installed plugins once for each search path: the look takes a third of the time in which a layer is opened."""
+
+    @functools.cache
+    def installed(path: tuple[str, ...]) -> list[Candidate]:  # noqa: ARG001  # another path has other plugins
+        return discover(None)
+
+    def find(entry_points: Iterable[Any] | None) -> list[Candidate]:
+        return list(installed(tuple(sys.path))) if entry_points is None else discover(entry_points)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manager, "discover", find)
+        yield
+
+
+@pytest.fixture
+def migrated_databases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make new databases by the migrations, and wait for the disk, as programs do."""
+    monkeypatch.setattr(SqliteDatabase, "__init__", quick_databases.begin)
 
 
 @pytest.fixture(autouse=True)

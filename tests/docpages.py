@@ -183,7 +183,8 @@ class Session:
 
     def _python_module(self, what: str, *arguments: str) -> str:
         command = [sys.executable, *([what] if what.endswith(".py") else ["-m", what]), *arguments]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        path = [str(ROOT / "tests"), *filter(None, sys.path)]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "PYTEST_PLUGINS": "few_examples"}
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
         self._status = done.returncode
         return done.stdout + done.stderr

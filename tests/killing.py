@@ -37,6 +37,7 @@ __all__ = ["OPERATIONS", "Killed", "kill"]
 OPERATIONS = (
     "ingest",
     "stream",
+    "undo",
     "seal",
     "backup",
     "restore",
@@ -147,6 +148,7 @@ _DONE: dict[str, Callable[[DataLayer, _Steps, Killing, Callable[[int], None]], o
     "stream": _stream,
     "copy": _copy,
     "rekey": _rekey,
+    "undo": lambda data, *_: data.store.undo(data.store.undo(1).batch),
     "seal": lambda data, *_: data.store.seal(),
     "backup": lambda data, steps, *_: data.operations.backup(keep=1, tick=steps.step),
     "restore": lambda data, steps, killing, _: data.operations.restore(killing.backup, replace=True, tick=steps.step),
@@ -283,6 +285,14 @@ class Killing:
         found = [one for one in self._sound(path)["quotes"] if one.symbol == "STREAM"]
         assert STREAMED[: len(found)] == found
         assert acknowledged <= len(found)
+
+    def _look_at_undo(self, path: Path) -> None:
+        found = self._sound(path)
+        acts = len(found["batches"]) - len(self.after["batches"])
+        assert found["trades"] == ([] if acts == 1 else self.after["trades"])
+        with self.layer(path) as data:
+            data.store.undo(found["batches"][0].id if acts else 1)
+        assert self._sound(path)["trades"] == (self.after["trades"] if acts == 1 else [])
 
     def _look_at_seal(self, path: Path) -> None:
         assert self.after == self._sound(path)

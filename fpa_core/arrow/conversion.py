@@ -22,7 +22,7 @@ from fpa_core.numbers import YEAR_1980, Instant
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["concat", "from_table", "from_values", "to_table"]
+__all__ = ["concat", "from_table", "from_values", "texts_of_rows", "to_table", "values_of_rows"]
 
 
 def to_table(kind: Kind, records: Sequence[Any]) -> pa.Table:
@@ -88,6 +88,26 @@ def from_table(kind: Kind, table: pa.Table | pa.RecordBatch) -> list[Any]:
         else:
             values.append(columns.map_dictionary(array, functools.partial(_words, kind, column)))
     return _restore(kind, values)
+
+
+def values_of_rows(kind: Kind, table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Yield the values of each row by column, without missing ones, as exact JSON-compatible data: decimals and times as texts."""
+    from fpa_core.arrow import columns
+
+    read = {"decimal": columns.as_texts, "time": columns.times_as_texts}
+    names = [column.name for column in kind.columns]
+    cells = [
+        read.get(column.type, lambda array: array)(table.column(column.name).combine_chunks()).to_pylist()
+        for column in kind.columns
+    ]
+    for row in zip(*cells, strict=True):
+        yield {name: value for name, value in zip(names, row, strict=True) if value is not None}
+
+
+def texts_of_rows(kind: Kind, table: pa.Table) -> Iterator[dict[str, str]]:
+    """Yield the values of each row as :func:`values_of_rows` does, all of them as texts."""
+    for values in values_of_rows(kind, table):
+        yield {name: str(value) for name, value in values.items()}
 
 
 def _instants(ns: pa.Array) -> list[int | None]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 import pyarrow as pa
 
 from fpa_core.arrow import decimals
-from fpa_core.exceptions import DataError, MissingDependencyError
+from fpa_core.exceptions import DataError
+from fpa_core.packages import needs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,10 +47,8 @@ def to_pandas(table: pa.Table, numeric: Numeric = "float") -> pd.DataFrame:
     :raises MissingDependencyError: when pandas is not installed.
     """
     check_numeric(numeric)
-    try:
+    with needs("pandas", "to_pandas()", extra="pandas"):
         import pandas as pd
-    except ModuleNotFoundError as error:
-        raise _missing("pandas") from error
     if numeric == "arrow":
         return table.to_pandas(types_mapper=pd.ArrowDtype)
     return (with_floats(table) if numeric == "float" else table).to_pandas()
@@ -62,18 +61,8 @@ def to_polars(table: pa.Table, numeric: Numeric = "float") -> pl.DataFrame:
     :raises MissingDependencyError: when polars is not installed.
     """
     check_numeric(numeric)
-    try:
+    with needs("polars", "to_polars()", extra="polars"):
         import polars as pl
-    except ModuleNotFoundError as error:
-        raise _missing("polars") from error
     frame = pl.from_arrow(with_floats(table) if numeric == "float" else table)
     assert isinstance(frame, pl.DataFrame)
     return frame
-
-
-def _missing(package: str) -> MissingDependencyError:
-    return MissingDependencyError(
-        f"to_{package}() needs {package}, which is not installed",
-        package=package,
-        command=f"pip install 'financial-portfolio-automation[{package}]'",
-    )

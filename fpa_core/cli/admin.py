@@ -130,16 +130,7 @@ def config_schema(app: App, /) -> None:
 
     with app.open() as data:
         plugins = data.plugins
-    print_json(
-        schema(
-            stores=plugins.stores.options,
-            caches=plugins.caches.options,
-            validators=plugins.validators.options,
-            sources=plugins.sources.options,
-            lakes=plugins.lakes.options,
-            rules=plugins.rules.options,
-        )
-    )
+    print_json(schema(**plugins.options))
 
 
 @config.command("check")

@@ -89,23 +89,21 @@ def ingest(
     failed: FpaError | None = None
     with app.open(lazy=dry_run) as data:
         for target in targets:
-            shown: Receipt | None = None
             try:
+                if dry_run:
+                    entries.append(_judged(data, target, options, as_json=as_json))
+                    continue
                 with progress_bar(Path(target).name) as progress:
-                    if dry_run:
-                        entry = _judged(data, target, progress, options, as_json=as_json)
-                    else:
-                        receipt = data.ingest(
-                            target,
-                            origin=origin,
-                            progress=progress,
-                            start=start,
-                            end=end,
-                            max_rejected=max_rejected,
-                            covers=covered,
-                            **options,
-                        )
-                        entry, shown = receipt.as_dict() | {"file": str(target)}, receipt
+                    receipt = data.ingest(
+                        target,
+                        origin=origin,
+                        progress=progress,
+                        start=start,
+                        end=end,
+                        max_rejected=max_rejected,
+                        covers=covered,
+                        **options,
+                    )
             except DataError as error:
                 if len(targets) == 1:
                     raise
@@ -113,10 +111,10 @@ def ingest(
                 entries.append({"file": str(target), "error": error_values(error)})
                 show_error(error)
                 continue
-            entries.append(entry)
-            if shown is not None and not as_json:
+            entries.append(receipt.as_dict() | {"file": str(target)})
+            if not as_json:
                 with after_commit(_stored(entries)):
-                    show_receipt(shown, target)
+                    show_receipt(receipt, target)
     with after_commit(_stored(entries)):
         _show_totals(entries, failed, as_json=as_json, dry_run=dry_run)
     if failed is not None:
@@ -185,9 +183,10 @@ def _nothing_stored(entry: dict[str, Any]) -> bool:
     return bool(entry.get("read") and entry.get("rejected") == entry["read"])
 
 
-def _judged(data: DataLayer, target: str, progress: Any, options: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
+def _judged(data: DataLayer, target: str, options: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
     """Validate a file without storing it, and return the values of its receipt."""
-    result = data.validate(target, progress=progress, **options)
+    with progress_bar(Path(target).name) as progress:
+        result = data.validate(target, progress=progress, **options)
     rejected = {
         rule: tally.failed
         for rule, tally in result.counts.items()

@@ -33,6 +33,80 @@ KINDS = [
 ]
 
 
+_READING_OPTIONS = (
+    click.option(
+        "--value",
+        "values",
+        multiple=True,
+        metavar="FIELD:WORD=OURS",
+        help="The meaning of a word in a field, such as side:Bought=buy; repeatable.",
+    ),
+    click.option(
+        "--null",
+        "nulls",
+        multiple=True,
+        metavar="TEXT",
+        help="An additional spelling of a missing value; repeatable.",
+    ),
+    click.option("--magnitudes", is_flag=True, default=None, help="Accept numbers that end in K, M or B."),
+    click.option("--ignore", metavar="NAME,...", help="Columns to ignore."),
+    click.option("--footer", type=click.IntRange(0), help="The number of lines to skip at the end."),
+    click.option(
+        "--skip",
+        type=click.IntRange(0),
+        help="The number of lines to skip before the header, or before the rows if there is no header.",
+    ),
+    click.option("--comment", help="The prefix of comment lines."),
+    click.option("--names", metavar="NAME,...", help="The column names of a file without a header."),
+    click.option(
+        "--column",
+        "columns",
+        multiple=True,
+        metavar="FIELD=NAME",
+        help="The column of a field, or two columns joined by +; repeatable.",
+    ),
+    click.option(
+        "--encoding", help="The text encoding, such as latin-1. Default: UTF-8, or as its byte order mark says."
+    ),
+    click.option("--delimiter", help="The delimiter between cells, such as ';' or tab. Default: detected."),
+    click.option("--thousands", help="The thousands separator."),
+    click.option(
+        "--decimal",
+        type=click.Choice([".", ","]),
+        help="The decimal mark. Default: detected if unambiguous.",
+    ),
+    click.option("--scale", metavar="NUMBER", help="The factor that prices are multiplied by, such as 1e-9."),
+    click.option(
+        "--ambiguous",
+        type=click.Choice(["refuse", "earlier", "later"]),
+        help="How to read a local time that occurs twice, when clocks are set back.",
+    ),
+    click.option("--day-first/--month-first", default=None, help="The order of day and month in ambiguous dates."),
+    click.option("--time-format", metavar="FORMAT", help="The format of times, such as '%d.%m.%Y %H:%M'."),
+    click.option(
+        "--time-unit",
+        type=click.Choice(["s", "ms", "us", "ns", "excel"]),
+        help="The unit of numeric times.",
+    ),
+    click.option("--tz", metavar="ZONE", help="The time zone of times without one, such as America/New_York."),
+    click.option("--as-of", metavar="TIME", help="The time of orders, positions and snapshots without one."),
+    click.option("--account", help="The account of a file that does not contain it."),
+    click.option("--interval", help="The bar interval of a file that does not contain it, such as 1m or 1d."),
+    click.option("--symbol", help="The symbol of a file that does not contain it; {name} stands for the file name."),
+    click.option(
+        "--kind", type=click.Choice(KINDS), help="The kind of the records. Default: detected from the columns."
+    ),
+    click.option(
+        "--as",
+        "format",
+        metavar="FORMAT",
+        shell_complete=completing.formats,
+        help="The file format, one of `fpa formats`. Default: detected.",
+    ),
+)
+"""The options for reading rows, in the order in which decorators are applied: the last one is shown first."""
+
+
 def file_options(command: Any) -> Any:
     """Add the argument FILES and the options for reading files."""
     return reading_options(click.argument("files", nargs=-1, required=True, metavar="FILES...")(command))
@@ -40,79 +114,7 @@ def file_options(command: Any) -> Any:
 
 def reading_options(command: Any) -> Any:
     """Add the options for reading rows, and for the values that files do not contain."""
-    for option in (
-        click.option(
-            "--value",
-            "values",
-            multiple=True,
-            metavar="FIELD:WORD=OURS",
-            help="The meaning of a word in a field, such as side:Bought=buy; repeatable.",
-        ),
-        click.option(
-            "--null",
-            "nulls",
-            multiple=True,
-            metavar="TEXT",
-            help="An additional spelling of a missing value; repeatable.",
-        ),
-        click.option("--magnitudes", is_flag=True, default=None, help="Accept numbers that end in K, M or B."),
-        click.option("--ignore", metavar="NAME,...", help="Columns to ignore."),
-        click.option("--footer", type=click.IntRange(0), help="The number of lines to skip at the end."),
-        click.option(
-            "--skip",
-            type=click.IntRange(0),
-            help="The number of lines to skip before the header, or before the rows if there is no header.",
-        ),
-        click.option("--comment", help="The prefix of comment lines."),
-        click.option("--names", metavar="NAME,...", help="The column names of a file without a header."),
-        click.option(
-            "--column",
-            "columns",
-            multiple=True,
-            metavar="FIELD=NAME",
-            help="The column of a field, or two columns joined by +; repeatable.",
-        ),
-        click.option(
-            "--encoding", help="The text encoding, such as latin-1. Default: UTF-8, or as its byte order mark says."
-        ),
-        click.option("--delimiter", help="The delimiter between cells, such as ';' or tab. Default: detected."),
-        click.option("--thousands", help="The thousands separator."),
-        click.option(
-            "--decimal",
-            type=click.Choice([".", ","]),
-            help="The decimal mark. Default: detected if unambiguous.",
-        ),
-        click.option("--scale", metavar="NUMBER", help="The factor that prices are multiplied by, such as 1e-9."),
-        click.option(
-            "--ambiguous",
-            type=click.Choice(["refuse", "earlier", "later"]),
-            help="How to read a local time that occurs twice, when clocks are set back.",
-        ),
-        click.option("--day-first/--month-first", default=None, help="The order of day and month in ambiguous dates."),
-        click.option("--time-format", metavar="FORMAT", help="The format of times, such as '%d.%m.%Y %H:%M'."),
-        click.option(
-            "--time-unit",
-            type=click.Choice(["s", "ms", "us", "ns", "excel"]),
-            help="The unit of numeric times.",
-        ),
-        click.option("--tz", metavar="ZONE", help="The time zone of times without one, such as America/New_York."),
-        click.option("--as-of", metavar="TIME", help="The time of orders, positions and snapshots without one."),
-        click.option("--account", help="The account of a file that does not contain it."),
-        click.option("--interval", help="The bar interval of a file that does not contain it, such as 1m or 1d."),
-        click.option(
-            "--symbol", help="The symbol of a file that does not contain it; {name} stands for the file name."
-        ),
-        click.option(
-            "--kind", type=click.Choice(KINDS), help="The kind of the records. Default: detected from the columns."
-        ),
-        click.option(
-            "--as",
-            "format",
-            metavar="FORMAT",
-            shell_complete=completing.formats,
-            help="The file format, one of `fpa formats`. Default: detected.",
-        ),
-    ):
+    for option in _READING_OPTIONS:
         command = option(command)
     return command
 

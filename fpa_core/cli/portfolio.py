@@ -32,10 +32,24 @@ _known = click.option("--as-known-at", metavar="TIME", help="The data as known a
 _method = click.option(
     "--method", type=click.Choice(METHODS), default="fifo", show_default=True, help="The lots that sales close first."
 )
+
+
+def _pairs(_: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, str] | None:
+    """Return NAME=VALUE texts as a mapping; None if there are none."""
+    found = {}
+    for text in given:
+        name, equals, value = text.rpartition("=")
+        if not equals or not name or not value:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option.opts[0])
+        found[name] = value
+    return found or None
+
+
 _prices = click.option(
     "--price",
     "prices",
     multiple=True,
+    callback=_pairs,
     metavar="SYMBOL=PRICE",
     help="A price to use in place of stored ones; repeatable.",
 )
@@ -50,6 +64,7 @@ def _converted(command: F) -> F:
         "--rate",
         "rates",
         multiple=True,
+        callback=_pairs,
         metavar="PAIR=RATE",
         help="A rate of exchange, such as EURUSD=1.085; repeatable.",
     )
@@ -82,10 +97,10 @@ def portfolio() -> None:
 @wide_option
 @json_option
 @click.pass_obj
-def positions(app: App, /, as_json: bool, prices: Sequence[str], **asked: Any) -> None:
+def positions(app: App, /, as_json: bool, **asked: Any) -> None:
     """Show the positions of ACCOUNT, their values, and how they differ from the last snapshot."""
     with app.open(existing=True) as data:
-        found = data.portfolio.positions(prices=_pairs(prices, "--price"), **asked)
+        found = data.portfolio.positions(**asked)
     if as_json:
         print_results(map(_as_dict, found))
         return
@@ -175,9 +190,8 @@ def realized(app: App, /, as_json: bool, by: Grouping | None, **asked: Any) -> N
 @wide_option
 @json_option
 @click.pass_obj
-def pnl(app: App, /, as_json: bool, by: Grouping, prices: Sequence[str], rates: Sequence[str], **asked: Any) -> None:
+def pnl(app: App, /, as_json: bool, by: Grouping, **asked: Any) -> None:
     """Show what ACCOUNT earned: realised and unrealised gains, dividends, interest, fees, taxes and changes of rates."""
-    asked |= {"prices": _pairs(prices, "--price"), "rates": _pairs(rates, "--rate")}
     with app.open(existing=True) as data:
         found = data.portfolio.pnl(by=by, **asked)
     if as_json:
@@ -213,9 +227,8 @@ def pnl(app: App, /, as_json: bool, by: Grouping, prices: Sequence[str], rates: 
 @wide_option
 @json_option
 @click.pass_obj
-def equity(app: App, /, as_json: bool, prices: Sequence[str], rates: Sequence[str], **asked: Any) -> None:
+def equity(app: App, /, as_json: bool, **asked: Any) -> None:
     """Show what ACCOUNT is worth at the end of every period, and what was put in or taken out."""
-    asked |= {"prices": _pairs(prices, "--price"), "rates": _pairs(rates, "--rate")}
     with app.open(existing=True) as data:
         found = data.portfolio.equity(**asked)
     if as_json:
@@ -245,9 +258,8 @@ def equity(app: App, /, as_json: bool, prices: Sequence[str], rates: Sequence[st
 @_converted
 @json_option
 @click.pass_obj
-def returns(app: App, /, as_json: bool, prices: Sequence[str], rates: Sequence[str], **asked: Any) -> None:
+def returns(app: App, /, as_json: bool, **asked: Any) -> None:
     """Show the rate of return of ACCOUNT."""
-    asked |= {"prices": _pairs(prices, "--price"), "rates": _pairs(rates, "--rate")}
     with app.open(existing=True) as data:
         rate = data.portfolio.returns(**asked)
     if as_json:
@@ -312,17 +324,6 @@ def _discrepancies(found: Iterable[Discrepancy]) -> None:
         for one in found
     ]  # fmt: skip
     _table(names, rows, "everything adds up")
-
-
-def _pairs(given: Sequence[str], option: str) -> dict[str, str] | None:
-    """Return NAME=VALUE texts as a mapping; None if there are none."""
-    found = {}
-    for text in given:
-        name, equals, value = text.rpartition("=")
-        if not equals or not name or not value:
-            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
-        found[name] = value
-    return found or None
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:

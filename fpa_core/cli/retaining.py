@@ -12,6 +12,7 @@ from fpa_core.cli.tables import table, wide_option
 
 if TYPE_CHECKING:
     from fpa_core.operations import RetentionPlan, RetentionReport
+    from fpa_core.operations.retention import Expired, RetentionStep
 
 __all__ = ["retain"]
 
@@ -53,7 +54,7 @@ def _show_plan(plan: RetentionPlan, *, as_json: bool) -> None:
         return
     rows = [
         [
-            one.kind + (f" {one.interval}" if one.interval else ""),
+            _series(one),
             one.subject,
             one.rows,
             one.history,
@@ -68,6 +69,11 @@ def _show_plan(plan: RetentionPlan, *, as_json: bool) -> None:
         say(f"{plan.rows:,} rows would be deleted; --apply archives and deletes them")
 
 
+def _series(part: Expired | RetentionStep) -> str:
+    """Return the kind of a part, and the interval of bars."""
+    return f"{part.kind} {part.interval}" if part.interval else part.kind
+
+
 def _show_report(done: RetentionReport, *, as_json: bool) -> None:
     from attrs import asdict
 
@@ -77,7 +83,7 @@ def _show_report(done: RetentionReport, *, as_json: bool) -> None:
         return
     rows = [
         [
-            step.kind + (f" {step.interval}" if step.interval else ""),
+            _series(step),
             step.month,
             step.symbols,
             step.rows,

@@ -16,6 +16,7 @@ from fpa_core.cli.signals import stop_on_signals
 from fpa_core.cli.tables import table, wide_option
 
 if TYPE_CHECKING:
+    from fpa_core.layer import DataLayer
     from fpa_core.protocols import HistoryRequest, Receipt
     from fpa_core.sources.gaps import Gap, Plan
 
@@ -159,20 +160,18 @@ def coverage(app: App, /, kind: str | None, symbol: str | None, as_json: bool) -
         table("", names, rows, empty="nothing was fetched yet", optional=(2,))
 
 
-def _find_gaps(app_data: Any, given: dict[str, Any], calendar: str | None, *, refetch: bool = False) -> list[Gap]:
-    chosen = {} if calendar is None else {"calendar": None if calendar.lower() == "none" else calendar}
-    found: list[Gap] = app_data.sources.gaps(
+def _find_gaps(data: DataLayer, given: dict[str, Any], calendar: str | None) -> list[Gap]:
+    chosen: dict[str, Any] = {} if calendar is None else {"calendar": None if calendar.lower() == "none" else calendar}
+    return data.sources.gaps(
         given["via"],
         given["kind"],
         given["symbols"],
         start=given["start"],
         end=given["end"],
         interval=given["interval"],
-        refetch=refetch,
         also=given["also"],
         **chosen,
     )
-    return found
 
 
 @click.command()

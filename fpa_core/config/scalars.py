@@ -158,26 +158,23 @@ def read_duration(value: Any, _: Any = None) -> float:
 
 def read_lifetime(value: Any, _: Any = None) -> float | None:
     """Return the seconds of a duration, None for ``never``."""
-    if isinstance(value, str) and value.strip().lower() == "never":
-        return None
-    try:
-        return read_duration(value)
-    except ConversionErrors:
-        raise ConversionErrors(
-            ConversionError(value, 'expected a duration such as "50ms" or "5m", a number of seconds, or "never"')
-        ) from None
+    return _seconds_unless(value, "never", 'such as "50ms" or "5m"')
 
 
 def read_keep(value: Any, _: Any = None) -> float | None:
     """Return the seconds of a duration, None for ``forever``."""
-    if isinstance(value, str) and value.strip().lower() == "forever":
+    return _seconds_unless(value, "forever", 'such as "90d"')
+
+
+def _seconds_unless(value: Any, endless: str, examples: str) -> float | None:
+    """Return the seconds of a duration, None for the word *endless*."""
+    if isinstance(value, str) and value.strip().lower() == endless:
         return None
     try:
         return read_duration(value)
     except ConversionErrors:
-        raise ConversionErrors(
-            ConversionError(value, 'expected a duration such as "90d", a number of seconds, or "forever"')
-        ) from None
+        expected = f'expected a duration {examples}, a number of seconds, or "{endless}"'
+        raise ConversionErrors(ConversionError(value, expected)) from None
 
 
 def _timedelta(value: Any) -> timedelta:

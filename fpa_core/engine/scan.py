@@ -88,41 +88,45 @@ class _Scan:
         if one and plain and query.limit == 1 and query.reverse and (latest := self._latest()) is not None:
             yield latest
             return
-        with self._sealed() as (infos, overlapping):
-            if (first := next(infos, None)) is None:
-                yield from self._hot(query)
-                return
-            hot = self.tables.rows.subjects(query, known=self.batch_filter.last)
-            for subject, own in self._by_subject(itertools.chain([first], infos), hot):
-                if overlapping:
-                    yield from self._layered(subject, list(own), is_hot=subject in hot)
-                    continue
-                if subject not in hot and self._in_large_batches():
-                    yield from self._joined(subject, own)
-                    continue
-                for start_ns, end_ns, info in (_windows_back if query.reverse else _windows)(query, own):
-                    within = self._within(subject, start_ns, end_ns) if subject in hot else None
-                    if info is not None:
-                        yield self._merged(info, within)
-                    elif within is not None:
-                        yield from self._hot(within)
+        with contextlib.closing(self.tables.segments.find(query)) as found:
+            infos = (info for info in found if self.batch_filter.meets(info))
+            yield from self._sealed(infos) if self.batch_filter.last is None else self._known(infos)
 
-    @contextlib.contextmanager
-    def _sealed(self) -> Iterator[tuple[Iterator[SegmentInfo], bool]]:
-        """Look for segments, and for retired ones if a time of knowledge is asked for; the answer says whether there are any of these."""
-        meets, known = self.batch_filter.meets, self.batch_filter.last
-        with contextlib.closing(self.tables.segments.find(self.query)) as live:
-            infos: Iterator[SegmentInfo] = filter(meets, live)
-            if known is None:
-                yield infos, False
+    def _sealed(self, infos: Iterator[SegmentInfo], *, overlapping: bool = False) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of segments, and the hot ones between and beside them.
+
+        :param overlapping: whether segments may overlap, as retired ones do.
+        """
+        query = self.query
+        if (first := next(infos, None)) is None:
+            yield from self._hot(query)
+            return
+        hot = self.tables.rows.subjects(query, known=self.batch_filter.last)
+        for subject, own in self._by_subject(itertools.chain([first], infos), hot):
+            if overlapping:
+                yield from self._layered(subject, list(own), is_hot=subject in hot)
+                continue
+            if subject not in hot and self._in_large_batches():
+                yield from self._joined(subject, own)
+                continue
+            for start_ns, end_ns, info in (_windows_back if query.reverse else _windows)(query, own):
+                within = self._within(subject, start_ns, end_ns) if subject in hot else None
+                if info is not None:
+                    yield self._merged(info, within)
+                elif within is not None:
+                    yield from self._hot(within)
+
+    def _known(self, infos: Iterator[SegmentInfo]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows that were known at a time: those of segments, and of retired ones."""
+        query = self.query
+        with contextlib.closing(self.tables.retired.find(query, known=self.batch_filter.last)) as found:
+            past = (info for info in found if self.batch_filter.meets(info))
+            if (first := next(past, None)) is None:
+                yield from self._sealed(infos)
                 return
-            with contextlib.closing(self.tables.retired.find(self.query, known=known)) as found:
-                past: Iterator[SegmentInfo] = filter(meets, found)
-                first = next(past, None)
-                if first is not None:
-                    past, by = itertools.chain([first], past), attrgetter("subject", "last_ns")
-                    infos = heapq.merge(infos, past, key=by, reverse=self.query.reverse)
-                yield infos, first is not None
+            by = attrgetter("subject", "last_ns")
+            both = heapq.merge(infos, itertools.chain([first], past), key=by, reverse=query.reverse)
+            yield from self._sealed(both, overlapping=True)
 
     def _layered(self, subject: str, infos: Sequence[SegmentInfo], *, is_hot: bool) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a subject of which some segments are retired, and may overlap with others."""

@@ -68,24 +68,29 @@ class EngineStore:
             if self._seal_rows is not None and self._written and self.database.is_open():
                 # Whoever is writing at this moment will seal when it closes, and a server that is gone can wait.
                 with contextlib.suppress(DatabaseBusyError, ConnectionLostError):
-                    for kind in KINDS.values():
-                        self.seal(kind, least=self._seal_rows)
+                    for kind in (
+                        KINDS.values()
+                    ):  # to look for history to seal may take long, and is left to whoever asks for it
+                        self._seal(kind, None, self._seal_rows, past=False)
         finally:
             self._written = False
             self._segments.clear()
             self.database.close()
 
     def seal(self, kind: Kind, *, subject: str | None = None, least: int = 1) -> Sealed:
-        """Move hot rows of quotes and trades into segments, and merge small segments; if even single rows are asked for, seal their history as well."""
+        """Move hot rows of quotes and trades into segments, merge small segments, and seal the history."""
         check_values({"symbol": subject})
         if not isinstance(least, int):
             raise DataError(f"least: a number of rows is needed, not {least!r}", field="least", value=least)
+        return self._seal(kind, subject, least, past=True)
+
+    def _seal(self, kind: Kind, subject: str | None, least: int, *, past: bool) -> Sealed:
         if not kind.multiset or Capability.SEAL not in self.capabilities:
             return Sealed()
         from fpa_core.engine import compaction
 
         done = compaction.seal(self.database, kind, subject=subject, least=least)
-        if least <= 1:  # looking for history to seal may take long: not each time that a store is closed
+        if past:
             done += Sealed(history=self.seal_history(kind, subject))
         # The steps are transactions of their own, and change nothing that is read: the act as a whole is recorded.
         if done.rows or done.history:

@@ -127,7 +127,7 @@ class RowReader(Protocol):
         ...
 
     def history(self, query: Query) -> Generator[list[Row], None, None]:
-        """Yield the history of the rows that *query* selects by subject and time, in any order: rows as in :meth:`history_at`."""
+        """Yield the history of the rows that *query* selects by subject and time, in any order, in lists that are not empty: rows as in :meth:`history_at`."""
         ...
 
     def retired_by(self, kind: Kind, batch: int) -> Generator[list[Row], None, None]:

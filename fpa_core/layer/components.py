@@ -55,16 +55,7 @@ def structured(tree: Tree, plugins: PluginManager) -> Config:
 
     :raises ConfigError: with all problems.
     """
-    return configuration.structure(
-        tree,
-        stores=plugins.stores.options,
-        caches=plugins.caches.options,
-        validators=plugins.validators.options,
-        sources=plugins.sources.options,
-        lakes=plugins.lakes.options,
-        rules=plugins.rules.options,
-        explain=plugins.explain,
-    )
+    return configuration.structure(tree, **plugins.options, explain=plugins.explain)
 
 
 class _Lazy(Generic[T]):

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 from fpa_core.display import displayed
 from fpa_core.exceptions import DataError
 from fpa_core.formats import FormatOffer, FormatOptions
-from fpa_core.ingest import LiveValidator, Progress, examine, ingest, notify_quarantined
 from fpa_core.kinds import KINDS, Kind, kind_of
 from fpa_core.layer.components import Components
 from fpa_core.layer.covering import Covering
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from fpa_core.cache import DataCache
     from fpa_core.config import Config
     from fpa_core.gaps import StoredGap
+    from fpa_core.ingest import Progress
     from fpa_core.operations import CheckReport, Operations
     from fpa_core.plugins import PluginManager
     from fpa_core.portfolio import Portfolio
@@ -167,6 +167,8 @@ class DataLayer:
         :param options: how the rows are read, as ``tz="America/New_York"``; see :class:`fpa_core.formats.Format`.
         :raises DataError: if the data cannot be read at all, or more rows are rejected than allowed. A row that cannot be parsed is quarantined.
         """
+        from fpa_core.ingest import ingest, notify_quarantined
+
         made = Input(self._components, data, via, start, end, format, kind, symbol, interval, account, options)
         chunks, label, before_commit = made.chunks(), made.origin(origin), None
         if covers is not None:
@@ -235,6 +237,8 @@ class DataLayer:
         The parameters are those of :meth:`fpa_core.store.DataStore.stream`. A record that breaks a rule of severity error is quarantined, which is
         the outcome of its future.
         """
+        from fpa_core.ingest import LiveValidator
+
         return self.store.stream(
             origin=origin,
             max_rows=max_rows,
@@ -425,6 +429,8 @@ class DataLayer:
 
         The parameters are those of :meth:`ingest`. Rows that cannot be parsed count under the rule ``record.shape``.
         """
+        from fpa_core.ingest import examine
+
         made = Input(self._components, data, None, None, None, format, kind, symbol, interval, account, options)
         if made.holds_records:
             return self.validator.validate(with_positions(made.data))

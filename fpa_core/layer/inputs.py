@@ -13,7 +13,6 @@ import attrs
 
 from fpa_core.exceptions import DataError
 from fpa_core.formats import Format, FormatOptions, check_options
-from fpa_core.ingest import as_chunks, chunks_of, with_times
 from fpa_core.kinds import Kind, kind_of
 from fpa_core.numbers import to_ns
 from fpa_core.protocols import Chunk, SourceRequest
@@ -138,6 +137,8 @@ class Input:
 
     def chunks(self) -> Iterator[Chunk]:
         """Return the rows in chunks."""
+        from fpa_core.ingest.chunks import as_chunks, chunks_of, with_times
+
         if self.holds_records:
             return chunks_of(self._components.store, self.data)
         found = self._components.source(self._via or "files").read(self.request())

@@ -18,7 +18,7 @@ from fpa_core.exceptions import PluginError
 from fpa_core.formats import Format, FormatOffer, Prepare
 from fpa_core.plugins.discovery import Candidate, discover, normalised, unmet
 from fpa_core.plugins.linting import HOOKS, lint
-from fpa_core.plugins.registry import Registration, Registry, check_backend, check_rule
+from fpa_core.plugins.registry import Registration, Registry, check_backend, check_rule, label_of
 from fpa_core.protocols import StoreFile
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ class Plugin:
     refused: Mapping[str, str] = attrs.field(factory=dict)
 
     def __str__(self) -> str:
-        came_from = f" of {self.distribution} {self.version}" if self.distribution else ""
-        return f"plugin {self.name}{came_from}"
+        return label_of(self.name, self.distribution, self.version)
 
 
 class PluginManager:
@@ -114,6 +113,18 @@ class PluginManager:
         """All plugins found, in the order of distributions and names."""
         self.load()
         return tuple(self._plugins.values())
+
+    @property
+    def options(self) -> dict[str, Mapping[str, type[Any]]]:
+        """The options classes of what a configuration may name, as :func:`fpa_core.config.structure` takes them."""
+        return {
+            "stores": self.stores.options,
+            "caches": self.caches.options,
+            "validators": self.validators.options,
+            "sources": self.sources.options,
+            "lakes": self.lakes.options,
+            "rules": self.rules.options,
+        }
 
     def load(self) -> None:
         """Register rules and formats now, instead of when one is first asked for.

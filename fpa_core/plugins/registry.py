@@ -13,7 +13,12 @@ from fpa_core.config import did_you_mean, one_of
 from fpa_core.exceptions import FpaError, MissingDependencyError, PluginError
 from fpa_core.protocols import StoreFile
 
-__all__ = ["Registration", "Registry", "check_backend", "check_rule"]
+__all__ = ["Registration", "Registry", "check_backend", "check_rule", "label_of"]
+
+
+def label_of(plugin: str, distribution: str | None, version: str | None) -> str:
+    """Return a plugin and its distribution, for messages."""
+    return f"plugin {plugin} of {distribution} {version}" if distribution else f"plugin {plugin}"
 
 
 @attrs.frozen
@@ -54,8 +59,7 @@ class Registration:
     @property
     def owner(self) -> str:
         """The plugin and its distribution, for messages."""
-        came_from = f" of {self.distribution} {self.version}" if self.distribution else ""
-        return f"plugin {self.plugin}{came_from}"
+        return label_of(self.plugin, self.distribution, self.version)
 
 
 class Registry(Mapping[str, Registration]):

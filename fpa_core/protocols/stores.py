@@ -422,7 +422,7 @@ class StoreBackend(Protocol):
         ...
 
     def seal(self, kind: Kind, *, subject: str | None = None, least: int = 1) -> Sealed:
-        """Move single rows into the compact form the store keeps history in, for each subject that has *least* of them or more.
+        """Move single rows into the compact form the store keeps history in, for each subject that has *least* of them or more, and seal the history.
 
         What reads return does not change. A store without the capability ``seal`` has nothing to do.
         """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from fpa_core.exceptions import DataError
-from fpa_core.ingest import rejected_record
+from fpa_core.ingest.entries import rejected_record
 from fpa_core.kinds import kind_of
 from fpa_core.protocols import Finding, Quarantined, Severity
 

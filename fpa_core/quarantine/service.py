@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Unpack
 
+from fpa_core.arrow.conversion import texts_of_rows
 from fpa_core.exceptions import DataError
 from fpa_core.export import FORMATS, Format
-from fpa_core.ingest import values_of_rows
 from fpa_core.outputs import whole_file
 from fpa_core.protocols import SHAPE, Chunk, Quarantined, is_shortened
 from fpa_core.quarantine.export import write_entries
@@ -158,8 +158,8 @@ def _read_again(
             tables.append(cells)
             ids.append(each.id)
     for chunk in read(tables, **{"kind": rows[0].kind, **options}) if tables else ():
-        for row, values in zip(chunk.rows, values_of_rows(chunk.kind, chunk.table), strict=True):
-            found[ids[row - 1]] = {name: str(value) for name, value in values.items()}
+        for row, texts in zip(chunk.rows, texts_of_rows(chunk.kind, chunk.table), strict=True):
+            found[ids[row - 1]] = texts
         for reject in chunk.rejects:
             found[ids[reject.row - 1]] = reject.problem
     return found

@@ -18,6 +18,9 @@ _STEPS = (
 _MONTHS = (1, 2, 3, 6, 12, 24, 60, 120, 240, 600)
 MOST_TICKS = 8
 
+VALUE_STEPS = 4
+"""The number of steps between ticks of the value axis, at most."""
+
 _UNITS = ((_DAY, "d"), (3_600 * _SECOND, "h"), (60 * _SECOND, "min"), (_SECOND, "s"), (10**6, "ms"), (10**3, "µs"))
 
 
@@ -98,13 +101,13 @@ def duration(ns: int) -> str:
     return " ".join(parts) or f"{ns} ns"
 
 
-def value_ticks(low: float, high: float, most: int = 4) -> list[tuple[float, str]]:
-    """Return round values from *low* to *high*, at most *most* and one more, with their labels."""
+def value_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Return round values from *low* to *high*, with their labels: five at most."""
     span = high - low
     if span <= 0:
         return [(low, f"{low:,.6g}")]
-    power = 10.0 ** math.floor(math.log10(span / most))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10, 20) if power * factor * most >= span)
+    power = 10.0 ** math.floor(math.log10(span / VALUE_STEPS))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10, 20) if power * factor * VALUE_STEPS >= span)
     first, last = math.ceil(low / step), math.floor(high / step)
     return [(number * step, step_text(number * step, step)) for number in range(first, last + 1)]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from fpa_core import ingest
+from fpa_core.arrow.conversion import texts_of_rows
 from fpa_core.kinds import Kind
 from fpa_core.protocols import SHAPE, Chunk, Severity, ValidatorBackend
 from fpa_core.report.filereport import Example, FileReport
@@ -19,7 +20,7 @@ from fpa_core.report.gaps import Gaps
 from fpa_core.report.prices import prices_of
 from fpa_core.report.profiles import Profile
 from fpa_core.report.provenance import Provenance, installed_version
-from fpa_core.report.rows import FailedRows, Row, texts_of
+from fpa_core.report.rows import FailedRows, Row
 from fpa_core.report.series import Series, series_of, times_of
 from fpa_core.report.timing import TimeCounts
 from fpa_core.validator import ValidationResult
@@ -158,7 +159,7 @@ class _Gathering:
             return
         assert self._chunk is not None
         found = self.validator.backend.explain(kind, verdict, table, len(wanted), records=self._chunk.records)
-        texts = texts_of(kind, table.take(wanted))
+        texts = texts_of_rows(kind, table.take(wanted))
         for finding, place, values in zip(found, wanted, texts, strict=False):
             row = self._chunk.rows[place]
             kept.add(Row(row, values), finding.message)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import define
 
+from fpa_core.arrow.conversion import texts_of_rows
 from fpa_core.kinds import Kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Ends", "FailedRows", "Row", "texts_of"]
+__all__ = ["Ends", "FailedRows", "Row"]
 
 MOST_ENDS = 5
 """The number of rows shown from each end of a file."""
@@ -35,20 +36,6 @@ class Row:
     values: Mapping[str, str]
 
 
-def texts_of(kind: Kind, table: pa.Table) -> Iterator[dict[str, str]]:
-    """Yield the columns of each row as exact text, without missing values."""
-    from fpa_core.arrow import columns
-
-    read = {"decimal": columns.as_texts, "time": columns.times_as_texts}
-    cells = [
-        read.get(column.type, lambda array: array)(table.column(column.name).combine_chunks()).to_pylist()
-        for column in kind.columns
-    ]
-    names = [column.name for column in kind.columns]
-    for row in zip(*cells, strict=True):
-        yield {name: str(value) for name, value in zip(names, row, strict=True) if value is not None}
-
-
 class Ends:
     """The first and the last rows of a file that could be parsed."""
 
@@ -60,7 +47,7 @@ class Ends:
     def add(self, kind: Kind, table: pa.Table, rows: Sequence[int]) -> None:
         """Add the rows of a chunk; *rows* are their positions in the file."""
         if wanted := min(MOST_ENDS - len(self.first), table.num_rows):
-            texts = texts_of(kind, table.slice(0, wanted))
+            texts = texts_of_rows(kind, table.slice(0, wanted))
             self.first += [Row(number, values) for number, values in zip(rows[:wanted], texts, strict=True)]
         tail = min(MOST_ENDS, table.num_rows)
         places = range(table.num_rows - tail, table.num_rows)
@@ -76,7 +63,7 @@ class Ends:
         rows = [
             Row(number, values)
             for kind, table, numbers in self._last
-            for number, values in zip(numbers, texts_of(kind, table), strict=True)
+            for number, values in zip(numbers, texts_of_rows(kind, table), strict=True)
         ]
         shown = {row.number for row in self.first}
         return [row for row in rows[-MOST_ENDS:] if row.number not in shown]

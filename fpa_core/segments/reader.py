@@ -103,10 +103,6 @@ class Segment:
         self._content = memoryview(b"")
         return sum(map(len, self._payloads.values()))
 
-    def has_integers(self, name: str) -> bool:
-        """Return whether a column is stored as integers, not as text."""
-        return self._head(name).coding != Coding.TEXT
-
     def integers(self, name: str) -> Integers:
         """Return the unscaled integers of an integer column. Null values have arbitrary numbers."""
         # Times are needed repeatedly: to find the rows of a range, and to return them.

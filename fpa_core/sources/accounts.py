@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 from attrs import evolve
 
 from fpa_core.arrow.conversion import to_table
-from fpa_core.ingest import chunks_of, ingest
+from fpa_core.ingest import ingest
+from fpa_core.ingest.chunks import chunks_of
 from fpa_core.kinds import CORPORATE_ACTIONS
 from fpa_core.models import CashFlow, Fill, Order, OrderStatus, PortfolioSnapshot, Record
 from fpa_core.numbers import Instant

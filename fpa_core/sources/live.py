@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from fpa_core.exceptions import DatabaseError
-from fpa_core.ingest import rejected_row
+from fpa_core.ingest.entries import rejected_row
 from fpa_core.intervals import longest_ns
 from fpa_core.kinds import KINDS, Kind, kind_of
 from fpa_core.models import Record, Trade
@@ -33,6 +33,7 @@ from fpa_core.sources.completeness import Completeness, Key, live_interval
 from fpa_core.sources.delays import Delays
 from fpa_core.sources.queue import Connected, Disconnected, Dropped, EventQueue, Policy, Rejected
 from fpa_core.sources.refills import Refill, Refills
+from fpa_core.sources.sink import QueueSink
 
 if TYPE_CHECKING:
     from fpa_core.store import DataStore
@@ -144,6 +145,7 @@ class Collector:
         self._clock = clock
         self._monotonic = monotonic
         self._queue = EventQueue(options.queue, options.policy, monotonic)
+        self._sink = QueueSink(self._queue, clock, self._queue.put_event)
         self._completeness = Completeness(
             [(kind, symbol) for kind in request.kinds for symbol in request.symbols if symbol != "*"],
             source.origin,
@@ -163,28 +165,6 @@ class Collector:
         self._rejected = 0
         self._failed: BaseException | None = None
         self._measured: deque[tuple[float, int]] = deque([(monotonic(), 0)], maxlen=32)
-
-    # What the source calls, in its thread
-
-    def connected(self) -> None:
-        """Note that from now on everything is delivered."""
-        self._queue.put_event(Connected(self._clock()))
-
-    def disconnected(self, reason: str) -> None:
-        """Note that the connection ended."""
-        self._queue.put_event(Disconnected(reason))
-
-    def put(self, record: Record) -> None:
-        """Take a record."""
-        self._queue.put(record)
-
-    def correct(self, correction: Correction) -> None:
-        """Take a notice about an earlier trade."""
-        self._queue.put_event(correction)
-
-    def reject(self, raw: str, problem: str, kind: Kind) -> None:
-        """Take a message that is not a record."""
-        self._queue.put_event(Rejected(kind, raw, problem))
 
     # The run
 
@@ -227,7 +207,7 @@ class Collector:
 
     def _feed(self) -> None:
         try:
-            self._source.live(self._request, self)
+            self._source.live(self._request, self._sink)
         except BaseException as error:  # noqa: BLE001  # it is raised in the thread that called run()
             self._failed = error
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, frozen
 
 from fpa_core.exceptions import DatabaseError, SourceError
-from fpa_core.ingest import rejected_row
-from fpa_core.kinds import Kind
-from fpa_core.models import Fill, Order, Record
+from fpa_core.ingest.entries import rejected_row
+from fpa_core.models import Fill, Order
 from fpa_core.protocols import Correction, OrderSource, Quarantined, Receipt, Reject
 from fpa_core.sources.accounts import orders_origin
-from fpa_core.sources.queue import Connected, Disconnected, EventQueue, Policy, Rejected
+from fpa_core.sources.queue import Connected, Disconnected, EventQueue, Policy
+from fpa_core.sources.sink import QueueSink
 
 if TYPE_CHECKING:
     from fpa_core.store import DataStore
@@ -118,10 +118,10 @@ class OrderFollower:
         self._sync = sync
         self._options = options
         self._stop = stop
-        self._clock = clock
         self._monotonic = monotonic
         self._origin = orders_origin(source)
         self._queue = EventQueue(options.queue, Policy.BLOCK, monotonic)
+        self._sink = QueueSink(self._queue, clock, self._refuse_correction)
         self._stream: Stream | None = None
         self._connected = False
         self._receipts: list[Receipt] = []
@@ -133,34 +133,6 @@ class OrderFollower:
         self._due = float("inf")
         self._updates = self._rejected = self._connections = self._failures = 0
         self._failed: BaseException | None = None
-
-    # What the source calls, in its thread
-
-    def connected(self) -> None:
-        """Note that from now on every update is delivered."""
-        self._queue.put_event(Connected(self._clock()))
-
-    def disconnected(self, reason: str) -> None:
-        """Note that the connection ended."""
-        self._queue.put_event(Disconnected(reason))
-
-    def put(self, record: Record) -> None:
-        """Take the state of an order."""
-        self._queue.put(record)
-
-    def correct(self, correction: Correction) -> None:
-        """Refuse: the next state of an order corrects it.
-
-        :raises SourceError: always.
-        """
-        raise SourceError(
-            f"{self._origin}: a correction of a trade of {correction.symbol} came among updates of orders",
-            source=self._source.origin,
-        )
-
-    def reject(self, raw: str, problem: str, kind: Kind) -> None:
-        """Take a message that is not an order."""
-        self._queue.put_event(Rejected(kind, raw, problem))
 
     # The run
 
@@ -203,9 +175,16 @@ class OrderFollower:
 
     def _feed(self) -> None:
         try:
-            self._source.follow(self._stop, self)
+            self._source.follow(self._stop, self._sink)
         except BaseException as error:  # noqa: BLE001  # it is raised in the thread that called run()
             self._failed = error
+
+    def _refuse_correction(self, correction: Correction) -> None:
+        # The next state of an order corrects it.
+        raise SourceError(
+            f"{self._origin}: a correction of a trade of {correction.symbol} came among updates of orders",
+            source=self._source.origin,
+        )
 
     def _handle(self, items: Sequence[tuple[float | None, Any]]) -> None:
         rejected: list[Quarantined] = []

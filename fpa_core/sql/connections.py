@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from fpa_core.exceptions import MissingDependencyError
+from fpa_core.packages import needs
 
 if TYPE_CHECKING:
     from fpa_core.sql.relations import Relation
@@ -111,14 +111,8 @@ def _engine(_process: int) -> Any:
 
     It is empty and in memory, and reads nothing but what is registered with a connection.
     """
-    try:
+    with needs("duckdb", "SQL", extra="sql"):
         import duckdb
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(
-            "SQL needs DuckDB, which is not installed",
-            package="duckdb",
-            command="pip install 'financial-portfolio-automation[sql]'",
-        ) from error
     connection = duckdb.connect(":memory:", config=_SETTINGS)
     for setting in _THEN:
         connection.execute(setting)

@@ -215,7 +215,7 @@ class DataStore:
         return batch.receipt
 
     def seal(self, what: Kind | str | type[Any] | None = None, *, symbol: str | None = None, least: int = 1) -> Sealed:
-        """Move single quotes and trades of symbols that have at least *least* of them into compact segments; reads return the same."""
+        """Move single quotes and trades of symbols that have at least *least* of them into compact segments, and seal their history; reads return the same."""
         done = Sealed()
         if Capability.SEAL in self.backend.capabilities:
             for kind in KINDS.values() if what is None else [kind_of(what)]:

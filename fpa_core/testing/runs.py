@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import contextlib
 
 import pytest
 
 from fpa_core.protocols import Capability
+from fpa_core.testing.contracts import capabilities_of
 
-__all__ = ["expect_one_executed", "skip_undeclared", "was_executed"]
+__all__ = ["skip_undeclared"]
 
 _EXECUTED = pytest.StashKey[int]()
 """How many tests of a class have run in this process."""
 
 
-def expect_one_executed(request: pytest.FixtureRequest) -> None:
+def skip_undeclared(request: pytest.FixtureRequest, factory: str, what: str) -> None:
+    """Skip a test of capabilities that are not declared; fail a run in which every test of the class is skipped.
+
+    :param factory: the fixture that opens a store or a cache of a name; it may skip the test, too.
+    :param what: what it opens, for the reason.
+    """
+    _expect_one_executed(request)
+    open_named = request.getfixturevalue(factory)
+    if needed := capabilities_of(request.function):
+        with contextlib.closing(open_named("capabilities")()) as backend:
+            missing = sorted(set(needed) - set(backend.capabilities))
+        if missing:
+            names = ", ".join(f"Capability.{Capability(one).name}" for one in missing)
+            pytest.skip(f"the {what} does not declare {names}")
+    request.node.getparent(pytest.Class).stash[_EXECUTED] += 1
+
+
+def _expect_one_executed(request: pytest.FixtureRequest) -> None:
     """Fail the class of a test in the end if none of its tests was executed: such a run proves nothing."""
     group = request.node.getparent(pytest.Class)
     # A worker of pytest-xdist runs only some of the tests, so it may well skip all of them.
@@ -28,15 +46,3 @@ def expect_one_executed(request: pytest.FixtureRequest) -> None:
             pytest.fail(f"{group.name}: all tests were skipped, so nothing was tested", pytrace=False)
 
     group.addfinalizer(check)
-
-
-def skip_undeclared(needed: Collection[Capability], declared: Collection[Capability], what: str) -> None:
-    """Skip a test that needs capabilities which *what*, a store or a cache, does not declare."""
-    if missing := sorted(set(needed) - set(declared)):
-        names = ", ".join(f"Capability.{Capability(one).name}" for one in missing)
-        pytest.skip(f"the {what} does not declare {names}")
-
-
-def was_executed(request: pytest.FixtureRequest) -> None:
-    """Count a test that was not skipped."""
-    request.node.getparent(pytest.Class).stash[_EXECUTED] += 1

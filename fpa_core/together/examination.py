@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-from attrs import evolve
 
 from fpa_core.arrow.batches import combine_chunks
 from fpa_core.arrow.conversion import from_table
-from fpa_core.ingest import EXAMPLES, Progress
+from fpa_core.ingest import Progress
+from fpa_core.ingest.validation import RowCounts
 from fpa_core.kinds import KINDS, POSITIONS, SNAPSHOTS, Kind
-from fpa_core.protocols import SHAPE, Capability, Chunk, Finding, Reach, Severity, Tally
+from fpa_core.protocols import Capability, Chunk, Reach
 from fpa_core.together.kind_rows import KindRows
 from fpa_core.together.spill import Spill
 from fpa_core.validator import DataValidator, ValidationResult
@@ -44,29 +44,22 @@ def examine_together(
     rule ``record.shape``. Each finding names its file, and its row is the position there.
     """
     kinds: dict[Kind, KindRows] = {}
-    shapeless: list[Finding] = []
-    rows = bad = 0
+    counts = RowCounts()
     with contextlib.closing(Spill()) as spill:
         for file, chunks in files:
-            before = rows
+            before = counts.rows
             for chunk in chunks:
-                rows += chunk.table.num_rows + len(chunk.rejects)
-                bad += len(chunk.rejects)
-                shapeless += [
-                    Finding(SHAPE, Severity.ERROR, reject.problem, chunk.kind.name, row=reject.row - 1, file=file)
-                    for reject in chunk.rejects[: EXAMPLES - len(shapeless)]
-                ]
+                counts.add(chunk, file)
                 if chunk.table.num_rows:
                     own = kinds.setdefault(chunk.kind, KindRows(chunk.kind, spill))
                     own.append(file, combine_chunks(pa.table(chunk.table)), np.asarray(chunk.rows, np.int64) - 1)
                 if progress is not None:
-                    progress(rows - before, chunk.progress)
+                    progress(counts.rows - before, chunk.progress)
         for own in kinds.values():
             own.arrange()
         result = merged([_validated(validator, kind, kinds) for kind in kinds])
-        found = tuple(kinds[KINDS[each.kind]].located(each) for each in result.findings)
-    counts = {SHAPE: Tally(evaluated=rows, failed=bad), **result.counts} if bad else result.counts
-    return evolve(result, rows=rows, findings=(*shapeless, *found), counts=counts)
+        found = [kinds[KINDS[each.kind]].located(each) for each in result.findings]
+    return counts.complete(result, found)
 
 
 def _validated(validator: DataValidator, kind: Kind, kinds: Mapping[Kind, KindRows]) -> ValidationResult:

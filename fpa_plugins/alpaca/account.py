@@ -11,8 +11,9 @@ from fpa_core.exceptions import DataError, SourceError
 from fpa_core.kinds import CASH, FILLS, ORDERS, Kind
 from fpa_core.numbers import ns_text, to_ns
 from fpa_core.protocols import AccountRequest, AccountState, Reject
+from fpa_plugins.alpaca.library import TradingClient
 from fpa_plugins.alpaca.messages import account_name, raw_text, to_activity, to_order, to_position, to_snapshot
-from fpa_plugins.alpaca.rest import TradingRest, stopping
+from fpa_plugins.alpaca.rest import stopping
 
 __all__ = ["AlpacaClient"]
 
@@ -29,7 +30,7 @@ class AlpacaClient:
     :param clock: the present time in nanoseconds, which a snapshot gets: Alpaca gives none.
     """
 
-    def __init__(self, rest: TradingRest, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, rest: TradingClient, clock: Callable[[], int] = time.time_ns) -> None:
         self._rest = rest
         self._clock = clock
 

@@ -19,8 +19,9 @@ from fpa_core.kinds import CORPORATE_ACTIONS
 from fpa_core.models import CorporateAction
 from fpa_core.numbers import Instant, to_decimal, to_ns
 from fpa_core.protocols import Chunk, Estimate, HistoryRequest, Page, Reject
+from fpa_plugins.alpaca.library import CorporateActionsClient
 from fpa_plugins.alpaca.messages import raw_text
-from fpa_plugins.alpaca.rest import ActionsRest, Stopped, stopping
+from fpa_plugins.alpaca.rest import Stopped, stopping
 
 __all__ = ["CorporateActions", "is_share", "to_action"]
 
@@ -57,7 +58,7 @@ def is_share(symbol: str) -> bool:
 class CorporateActions:
     """Alpaca's corporate actions."""
 
-    def __init__(self, rest: ActionsRest) -> None:
+    def __init__(self, rest: CorporateActionsClient) -> None:
         self._rest = rest
 
     def since(

@@ -14,8 +14,9 @@ from fpa_core.kinds import BARS, QUOTES, TRADES, Kind
 from fpa_core.models import Quote, Trade
 from fpa_core.numbers import ns_text, to_ns
 from fpa_core.protocols import Chunk, Correction, Estimate, HistoryRequest, Page, Reject
+from fpa_plugins.alpaca.library import StockHistoricalDataClient
 from fpa_plugins.alpaca.messages import INVALID, RECORDS, TIMEFRAMES, cancellation, date_of, midnight_of, raw_text
-from fpa_plugins.alpaca.rest import DataRest, Stopped, stopping
+from fpa_plugins.alpaca.rest import Stopped, stopping
 
 __all__ = ["MarketDataClient"]
 
@@ -34,7 +35,7 @@ class MarketDataClient:
     :param page_rows: rows asked for in one request, at most 10,000.
     """
 
-    def __init__(self, rest: DataRest, *, feed: str, page_rows: int) -> None:
+    def __init__(self, rest: StockHistoricalDataClient, *, feed: str, page_rows: int) -> None:
         self._rest = rest
         self._feed = feed
         self._page_rows = page_rows

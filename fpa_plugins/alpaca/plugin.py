@@ -8,8 +8,8 @@ from attrs import converters, field, frozen, validators
 
 from fpa_core.calendars import calendar_code
 from fpa_core.config import Duration, Secret
-from fpa_core.exceptions import MissingDependencyError
 from fpa_core.hookspecs import Register, hookimpl
+from fpa_core.packages import needs
 from fpa_core.protocols import Source
 
 if TYPE_CHECKING:
@@ -67,17 +67,9 @@ def create(options: AlpacaOptions) -> AlpacaSource:
     :raises MissingDependencyError: if alpaca-py is not installed.
     :raises ConfigError: if there are no keys.
     """
-    try:
+    modules = {"alpaca", "msgpack", "requests", "websockets"}
+    with needs("alpaca-py", "the source 'alpaca'", extra="alpaca", modules=modules, plugin="alpaca"):
         from fpa_plugins.alpaca.source import AlpacaSource
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] not in {"alpaca", "msgpack", "requests", "websockets"}:
-            raise
-        raise MissingDependencyError(
-            "the source 'alpaca' needs alpaca-py, which is not installed",
-            plugin="alpaca",
-            package="alpaca-py",
-            command="pip install 'financial-portfolio-automation[alpaca]'",
-        ) from error
     return AlpacaSource(options)
 
 

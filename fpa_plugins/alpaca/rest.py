@@ -14,17 +14,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 from attrs import frozen
 
 from fpa_core.exceptions import SourceError
 from fpa_core.sources.rates import RateLimiter
-from fpa_plugins.alpaca.credentials import Credentials
 from fpa_plugins.alpaca.library import CorporateActionsClient, StockHistoricalDataClient, TradingClient
 
-__all__ = ["ActionsRest", "DataRest", "Requests", "Stopped", "TradingRest", "stopping"]
+__all__ = ["Client", "Requests", "Stopped", "sending", "stopping"]
+
+Client = TypeVar("Client", StockHistoricalDataClient, CorporateActionsClient, TradingClient)
 
 _log = logging.getLogger("fpa.alpaca")
 
@@ -154,34 +155,11 @@ class Requests:
         return min(LONGEST_WAIT, max(0.05, seconds))
 
 
-class DataRest(StockHistoricalDataClient):
-    """alpaca-py's client of historical data, sending through :class:`Requests`."""
+def sending(client: Client, sender: Requests) -> Client:
+    """Let a client of alpaca-py send through *sender*, and return it."""
 
-    def __init__(self, credentials: Credentials, url: str | None, sender: Requests) -> None:
-        super().__init__(credentials.api_key, credentials.secret_key, raw_data=True, url_override=url)
-        self._sender = sender
+    def send(method: str, url: str, opts: dict[str, Any], retry: int) -> Any:  # noqa: ARG001  # as alpaca-py calls it
+        return sender.send(client._session, method, url, opts)  # noqa: SLF001
 
-    def _one_request(self, method: str, url: str, opts: dict[str, Any], retry: int) -> Any:  # noqa: ARG002
-        return self._sender.send(self._session, method, url, opts)
-
-
-class ActionsRest(CorporateActionsClient):
-    """alpaca-py's client of corporate actions, sending through :class:`Requests`."""
-
-    def __init__(self, credentials: Credentials, url: str | None, sender: Requests) -> None:
-        super().__init__(credentials.api_key, credentials.secret_key, raw_data=True, url_override=url)
-        self._sender = sender
-
-    def _one_request(self, method: str, url: str, opts: dict[str, Any], retry: int) -> Any:  # noqa: ARG002
-        return self._sender.send(self._session, method, url, opts)
-
-
-class TradingRest(TradingClient):
-    """alpaca-py's client of the account, sending through :class:`Requests`."""
-
-    def __init__(self, credentials: Credentials, url: str | None, sender: Requests, *, paper: bool) -> None:
-        super().__init__(credentials.api_key, credentials.secret_key, paper=paper, raw_data=True, url_override=url)
-        self._sender = sender
-
-    def _one_request(self, method: str, url: str, opts: dict[str, Any], retry: int) -> Any:  # noqa: ARG002
-        return self._sender.send(self._session, method, url, opts)
+    client._one_request = send  # type: ignore[method-assign]  # noqa: SLF001
+    return client

@@ -29,10 +29,11 @@ from fpa_core.sources.rates import RateLimiter
 from fpa_plugins.alpaca.account import AlpacaClient
 from fpa_plugins.alpaca.corporate_actions import CorporateActions, is_share
 from fpa_plugins.alpaca.credentials import find_credentials
+from fpa_plugins.alpaca.library import CorporateActionsClient, StockHistoricalDataClient, TradingClient
 from fpa_plugins.alpaca.market_data import MarketDataClient
 from fpa_plugins.alpaca.order_updates import OrderUpdates
 from fpa_plugins.alpaca.plugin import AlpacaOptions
-from fpa_plugins.alpaca.rest import ActionsRest, DataRest, Requests, Stopped, TradingRest
+from fpa_plugins.alpaca.rest import Requests, Stopped, sending
 from fpa_plugins.alpaca.websocket import Silence, WebSocketHandler
 
 __all__ = ["AlpacaSource"]
@@ -73,11 +74,13 @@ class AlpacaSource:
             backoff=options.reconnect,
             mask=self._credentials.mask,
         )
-        data = DataRest(self._credentials, options.data_url, sender)
-        trading = TradingRest(self._credentials, options.trading_url, sender, paper=options.paper)
-        self.market_data = MarketDataClient(data, feed=options.feed, page_rows=options.page_rows)
-        self.actions = CorporateActions(ActionsRest(self._credentials, options.data_url, sender))
-        self.client = AlpacaClient(trading, clock)
+        keys = self._credentials.api_key, self._credentials.secret_key
+        data = StockHistoricalDataClient(*keys, raw_data=True, url_override=options.data_url)
+        actions = CorporateActionsClient(*keys, raw_data=True, url_override=options.data_url)
+        trading = TradingClient(*keys, paper=options.paper, raw_data=True, url_override=options.trading_url)
+        self.market_data = MarketDataClient(sending(data, sender), feed=options.feed, page_rows=options.page_rows)
+        self.actions = CorporateActions(sending(actions, sender))
+        self.client = AlpacaClient(sending(trading, sender), clock)
 
     def read(self, request: SourceRequest) -> Iterator[Chunk]:
         """Yield the rows of a symbol for ``fpa ingest --via``."""

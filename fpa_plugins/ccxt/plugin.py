@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen, validators
 
 from fpa_core.config import Duration
-from fpa_core.exceptions import MissingDependencyError
 from fpa_core.hookspecs import Register, hookimpl
+from fpa_core.packages import needs
 from fpa_core.protocols import Source
 
 if TYPE_CHECKING:
@@ -50,17 +50,8 @@ def create(options: CcxtOptions) -> CcxtSource:
     :raises MissingDependencyError: if ccxt is not installed.
     :raises ConfigError: if ccxt has no such exchange.
     """
-    try:
+    with needs("ccxt", "the source 'ccxt'", extra="ccxt", plugin="ccxt"):
         from fpa_plugins.ccxt.source import CcxtSource
-    except ModuleNotFoundError as error:
-        if error.name != "ccxt":
-            raise
-        raise MissingDependencyError(
-            "the source 'ccxt' needs ccxt, which is not installed",
-            plugin="ccxt",
-            package="ccxt",
-            command="pip install 'financial-portfolio-automation[ccxt]'",
-        ) from error
     return CcxtSource(options)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import frozen
 
@@ -157,27 +157,42 @@ def kind_by_columns(
     keys = set(map(squeezed, names))
     _refuse_others(names, keys, source, asked="symbol" not in mapped)
     found = {kind: set(fields_of(kind, names)) | set(mapped) for kind in KINDS.values()}
-    extra = {"interval"} if has_interval else set()
     if said is not None:
-        if not _SIGNS[said].test(found[said] | (extra | {"interval"} if said is BARS else set())):
-            raise DataError(
-                f"{source}: {said.name} need {_SIGNS[said].words}; the file has {listed(names)}",
-                hint=f"give the column with --column {_example(said)}=NAME",
-                source=source,
-            )
+        _check_said(said, found[said], names, source)
         return said
-    fit = [
-        kind
-        for kind, sign in _SIGNS.items()
-        if sign.test(found[kind] | (extra if kind is BARS else set())) and _is_plain(kind, keys, mapped)
-    ]
+    fit = _fitting(found, keys, mapped, has_interval=has_interval)
+    if not any(kind in fit for kind in _PORTFOLIO if kind is not FILLS):
+        _refuse_book_events(keys, source)
+    if not any(kind in fit for kind in _PORTFOLIO):
+        _refuse_own(keys, source)
+    if len(fit) == 1:
+        return fit[0]
+    raise _undecided(fit, names, source)
+
+
+def _check_said(said: Kind, found: set[str], names: Sequence[str], source: str) -> None:
+    """Raise DataError if the columns lack what the kind given by the user needs; an interval can be given as well."""
+    if not _SIGNS[said].test(found | ({"interval"} if said is BARS else set())):
+        raise DataError(
+            f"{source}: {said.name} need {_SIGNS[said].words}; the file has {listed(names)}",
+            hint=f"give the column with --column {_example(said)}=NAME",
+            source=source,
+        )
+
+
+def _fitting(
+    found: Mapping[Kind, set[str]], keys: set[str], mapped: frozenset[str], *, has_interval: bool
+) -> list[Kind]:
+    """Return the kinds that rows may be of.
+
+    :param found: the fields of each kind that the columns have.
+    :param keys: the squeezed names of the columns.
+    """
     bars = found[BARS]
-    if (
-        BARS in fit
-        and not bars & _OHL
-        and not (bars & mapped)
-        and not keys & ({"close", "c", "closeprice", "closelast"})
-    ):
+    fields = {**found, BARS: bars | {"interval"}} if has_interval else found
+    fit = [kind for kind, sign in _SIGNS.items() if sign.test(fields[kind]) and _is_plain(kind, keys, mapped)]
+    named = keys & {"close", "c", "closeprice", "closelast"}
+    if BARS in fit and not bars & _OHL and not bars & mapped and not named:
         fit.remove(BARS)
     # Portfolio records may have prices and quantities, but market records have no order, holding or total.
     fit = [kind for kind in fit if kind in _PORTFOLIO] or fit
@@ -185,14 +200,13 @@ def kind_by_columns(
         fit.remove(FILLS)
     if bars >= _OHL | {"close"} and BARS in fit:  # a row with a high and a low is not a single trade
         fit = [kind for kind in fit if kind is not TRADES]
-    if not any(kind in fit for kind in _PORTFOLIO if kind is not FILLS):
-        _refuse_book_events(keys, source)
-    if not any(kind in fit for kind in _PORTFOLIO):
-        _refuse_own(keys, source)
-    if len(fit) == 1:
-        return fit[0]
+    return fit
+
+
+def _undecided(fit: Sequence[Kind], names: Sequence[str], source: str) -> DataError:
+    """Return the error for columns of no kind, or of several ones."""
     if names and all(name == str(place) for place, name in enumerate(names)):
-        raise DataError(
+        return DataError(
             f"{source}: the rows are lists of {len(names)} values without names",
             hint="name them with --names timestamp,open,..., or give the format with --as (`fpa formats` lists them)",
             source=source,
@@ -205,7 +219,9 @@ def kind_by_columns(
         if fit
         else _guess(names) or f"give the kind and the columns: --kind {choices} --column FIELD=NAME"
     )
-    raise DataError(f"{source}: the columns {listed(names)} {what}; each kind needs: {needs}", hint=hint, source=source)
+    return DataError(
+        f"{source}: the columns {listed(names)} {what}; each kind needs: {needs}", hint=hint, source=source
+    )
 
 
 def _is_plain(kind: Kind, keys: set[str], mapped: frozenset[str]) -> bool:

@@ -102,14 +102,7 @@ def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Lay
     mapped = _mapped(form, names, source)
     said = {place for found in mapped.values() for place in found}
     kind = before.kind if before else _kind(reading, _without(names, left_out | said), mapped)
-    unknown = [field for field in form.columns if field not in kind.by_name]
-    if unknown:
-        raise DataError(
-            f"{source}: {kind.singular} has no field {unknown[0]!r}",
-            hint=f"fields: {', '.join(kind.by_name)}",
-            field=f"{kind.singular}.{unknown[0]}",
-            source=source,
-        )
+    _check_fields(form, kind, source)
     places = {field: found for field, found in mapped.items() if field in kind.by_name}
     if not form.complete:
         places |= _by_name(kind, evolve(rows, names=_without(names, left_out)), places, source)
@@ -122,16 +115,7 @@ def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Lay
     needed = frozenset(
         column.name for column in kind.columns if column.required and _default(kind, column) is NOTHING
     ) | ({"timestamp"} if kind in {ORDERS, POSITIONS} else set())
-    for name in (column.name for column in kind.columns):
-        if name in needed and name not in places and name not in fills:
-            raise DataError(
-                f"{source}: {kind.name} need a column {name!r}; the file has {listed(names)}",
-                hint=_HINTS.get(name)
-                if name != "timestamp" or kind in {POSITIONS, SNAPSHOTS, ORDERS}
-                else _nearest(name, names) or "give the column: --column timestamp=NAME",
-                field=f"{kind.singular}.{name}",
-                source=source,
-            )
+    _check_needed(kind, needed - places.keys() - fills.keys(), names, source)
     used = {place for found in places.values() for place in found}
     style = before.numbers if before else number_style(kind, rows, places, reading)
     times = dict(before.times) if before else {}
@@ -153,6 +137,32 @@ def layout_of(rows: Rows, reading: Reading, before: Layout | None = None) -> Lay
         None if form.scale is None else to_decimal(form.scale),
         rows.typed or tuple(names) == tuple(column.name for column in kind.columns),
     )
+
+
+def _check_fields(form: Format, kind: Kind, source: str) -> None:
+    """Raise DataError if a column is given for a field that the kind does not have."""
+    for field in form.columns:
+        if field not in kind.by_name:
+            raise DataError(
+                f"{source}: {kind.singular} has no field {field!r}",
+                hint=f"fields: {', '.join(kind.by_name)}",
+                field=f"{kind.singular}.{field}",
+                source=source,
+            )
+
+
+def _check_needed(kind: Kind, missing: Collection[str], names: Sequence[str], source: str) -> None:
+    """Raise DataError for the first of the *missing* columns, in the order of the kind."""
+    name = next((column.name for column in kind.columns if column.name in missing), None)
+    if name is not None:
+        raise DataError(
+            f"{source}: {kind.name} need a column {name!r}; the file has {listed(names)}",
+            hint=_HINTS.get(name)
+            if name != "timestamp" or kind in {POSITIONS, SNAPSHOTS, ORDERS}
+            else _nearest(name, names) or "give the column: --column timestamp=NAME",
+            field=f"{kind.singular}.{name}",
+            source=source,
+        )
 
 
 def _left_out(form: Format, names: Sequence[str]) -> set[int]:

@@ -31,7 +31,6 @@ class RowFormats:
         self._request = request
         self._said = said
         self._found: Recognised | None = table.recognised
-        self._skipped = 0
 
     def of(self, block: Rows) -> Iterator[tuple[Recognised, Rows]]:
         """Yield the rows of *block* with their format."""

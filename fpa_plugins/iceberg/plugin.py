@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen, validators
 
 from fpa_core.config import Secret
-from fpa_core.exceptions import MissingDependencyError
 from fpa_core.hookspecs import Register, hookimpl
+from fpa_core.packages import needs
 
 if TYPE_CHECKING:
     from fpa_core.protocols import Lake
@@ -39,17 +39,9 @@ class IcebergOptions:
 
 def open_lake(options: IcebergOptions) -> Lake:
     """Open, and if need be make, the catalog."""
-    try:
+    modules = {"pyiceberg", "sqlalchemy", "pyarrow"}
+    with needs("pyiceberg", "the lake 'iceberg'", extra="lake", modules=modules, plugin="iceberg"):
         from fpa_plugins.iceberg.lake import IcebergLake
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] not in {"pyiceberg", "sqlalchemy", "pyarrow"}:
-            raise
-        raise MissingDependencyError(
-            "the lake 'iceberg' needs the package pyiceberg, which is not installed",
-            plugin="iceberg",
-            package="pyiceberg",
-            command="pip install 'financial-portfolio-automation[lake]'",
-        ) from error
     return IcebergLake(options)
 
 

@@ -18,7 +18,7 @@ from fpa_core.protocols import LakeFile, LakeState
 
 if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
-    from pyiceberg.table import Table
+    from pyiceberg.table import Table, Transaction
 
 __all__ = ["IcebergTable"]
 
@@ -179,16 +179,21 @@ class IcebergTable:
         with self._translated("commit"):
             new = [parquet_file_to_data_file(self._table.io, self._table.metadata, file.path) for file in add]
             with self._table.transaction() as transaction:
-                version = self.version()
-                if new or old:
-                    with transaction.update_snapshot(snapshot_properties=summary).overwrite() as snapshot:
-                        for file in old:
-                            snapshot.delete_data_file(file)
-                        for file in new:
-                            snapshot.append_data_file(file)
-                    version = str(snapshot.snapshot_id)
+                version = _overwrite(transaction, old, new, summary) if new or old else self.version()
                 transaction.set_properties({**summary, "fpa.version": version or ""})
             self._table.refresh()
+
+
+def _overwrite(
+    transaction: Transaction, old: Sequence[DataFile], new: Sequence[DataFile], summary: dict[str, str]
+) -> str:
+    """Make a snapshot without *old* data files and with *new* ones, and return its id."""
+    with transaction.update_snapshot(snapshot_properties=summary).overwrite() as snapshot:
+        for file in old:
+            snapshot.delete_data_file(file)
+        for file in new:
+            snapshot.append_data_file(file)
+    return str(snapshot.snapshot_id)
 
 
 def _groups(first: pa.RecordBatch, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -65,7 +65,7 @@ def open_store(options: MemoryStoreOptions) -> StoreBackend:
     """Create an empty store."""
     try:
         from fpa_core.engine.store import EngineStore
-        from fpa_plugins.memory.store import MemoryDatabase
+        from fpa_plugins.memory.database import MemoryDatabase
     except ModuleNotFoundError as error:
         if error.name not in {"pyarrow", "numpy"}:
             raise

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from attrs import field, frozen, validators
 
 from fpa_core.config import Duration, Secret
-from fpa_core.exceptions import CacheError, MissingDependencyError
+from fpa_core.exceptions import CacheError
 from fpa_core.hookspecs import hookimpl
+from fpa_core.packages import needs
 
 if TYPE_CHECKING:
     from fpa_core.hookspecs import Register
@@ -76,17 +77,8 @@ def create(options: RedisOptions) -> CacheBackend:
 
     :raises CacheError: if the URL or a certificate cannot be read.
     """
-    try:
+    with needs("redis", "the cache 'redis'", extra="redis", plugin="redis"):
         from fpa_plugins.redis.cache import RedisCache
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "redis":
-            raise
-        raise MissingDependencyError(
-            "the cache 'redis' needs the package redis, which is not installed",
-            plugin="redis",
-            package="redis",
-            command="pip install 'financial-portfolio-automation[redis]'",
-        ) from None
     for file in (options.ca_file, options.cert_file, options.key_file):
         if file is not None and not file.is_file():
             raise CacheError(f"there is no file {file}", hint="check ca_file, cert_file and key_file in [cache]")

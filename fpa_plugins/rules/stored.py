@@ -85,7 +85,8 @@ def _look_up(columns: Columns, bars: StoredBars) -> dict[Any, Held]:
         ends = np.searchsorted(codes[order], np.arange(len(names) + 1))
         own = {name: np.sort(times[order[ends[i] : ends[i + 1]]]) for i, name in enumerate(names)}
     else:
-        own = {name: times if (np.diff(times) > 0).all() else np.sort(times) for name in names}
+        # The difference of times that are centuries apart does not fit 64 bits.
+        own = {name: times if (times[1:] > times[:-1]).all() else np.sort(times) for name in names}
     by_interval: dict[str, list[str]] = {}
     for (symbol, interval), each in own.items():
         if len(each) and symbol is not None and interval is not None:

@@ -8,8 +8,8 @@ from attrs import field, frozen, validators
 
 from fpa_core.calendars import calendar_code
 from fpa_core.config import Duration
-from fpa_core.exceptions import MissingDependencyError
 from fpa_core.hookspecs import Register, hookimpl
+from fpa_core.packages import needs
 from fpa_core.protocols import Source
 
 if TYPE_CHECKING:
@@ -50,17 +50,9 @@ def create(options: YfinanceOptions) -> YfinanceSource:
 
     :raises MissingDependencyError: if yfinance is not installed.
     """
-    try:
+    modules = {"yfinance", "curl_cffi"}
+    with needs("yfinance", "the source 'yfinance'", extra="yfinance", modules=modules, plugin="yfinance"):
         from fpa_plugins.yfinance.source import YfinanceSource
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] not in {"yfinance", "curl_cffi"}:
-            raise
-        raise MissingDependencyError(
-            "the source 'yfinance' needs yfinance, which is not installed",
-            plugin="yfinance",
-            package="yfinance",
-            command="pip install 'financial-portfolio-automation[yfinance]'",
-        ) from error
     return YfinanceSource(options)
 
 

@@ -24,9 +24,9 @@ from fpa_core.operations.audit_log import AnchorSources, AuditReport, verify_aud
 from fpa_core.operations.changes import changes_of
 from fpa_core.protocols import AuditEntry, Quarantined, QuarantineQuery, Query
 from fpa_core.store import DataStore
+from fpa_plugins.memory.database import MemoryDatabase
 from fpa_plugins.memory.plugin import MemoryStoreOptions
 from fpa_plugins.memory.plugin import open_store as open_memory
-from fpa_plugins.memory.store import MemoryDatabase
 from fpa_plugins.sqlite.plugin import SqliteOptions
 from fpa_plugins.sqlite.plugin import open_store as open_sqlite
 

@@ -494,7 +494,7 @@ def test_polars_is_optional(store: DataStore, monkeypatch: pytest.MonkeyPatch) -
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_polars)
-    with pytest.raises(MissingDependencyError, match="to_polars\\(\\) needs polars") as caught:
+    with pytest.raises(MissingDependencyError, match="to_polars\\(\\) needs the package polars") as caught:
         store.select(Quote).to_polars()
     assert "polars" == caught.value.package
     assert "pip install 'financial-portfolio-automation[polars]'" in str(caught.value)

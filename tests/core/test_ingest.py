@@ -21,13 +21,14 @@ from fpa_core import hookimpl
 from fpa_core.arrow.conversion import to_table
 from fpa_core.config import LEVELS
 from fpa_core.exceptions import DataError
-from fpa_core.ingest import EXAMPLES, SHAPE, ingest
+from fpa_core.ingest import ingest
+from fpa_core.ingest.validation import EXAMPLES
 from fpa_core.kinds import KINDS, QUOTES
 from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, CashFlow, CorporateAction, Fill, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant, ns_text
 from fpa_core.plugins import PluginManager
-from fpa_core.protocols import Chunk, Quarantined, Receipt
+from fpa_core.protocols import SHAPE, Chunk, Quarantined, Receipt
 
 GOOD = Bar("A", Instant(0), 1, 2, "0.5", 1, 5, "1m")
 BAD = Bar("A", Instant(60_000_000_000), 1, 2, "0.50", 3, 5, "1m")
@@ -277,7 +278,7 @@ def test_long_rejected_rows_are_kept_in_part_once_they_take_much_room(
     layer: DataLayer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of rejected rows beyond the room of a batch, the beginning is kept with the length and digest of the whole; the receipt says how many."""
-    monkeypatch.setattr("fpa_core.ingest._Room.CHARACTERS", 5_000)
+    monkeypatch.setattr("fpa_core.ingest.entries.EntryRoom.CHARACTERS", 5_000)
     long = [f"A,2024-05-01 14:30:0{number},1,1,{'é' * 1_500}" for number in range(4)]
     rows = [*long, "A,2024-05-01 14:30:09,1,1,short", "A,2024-05-01T14:30:00Z,1,1,good"]
     path = file(tmp_path, "\n".join(["symbol,timestamp,price,size,conditions", rows[-1], *rows, ""]))
@@ -520,7 +521,7 @@ def test_others_write_while_rows_are_read_and_converted(tmp_path: Path, monkeypa
 
 def test_little_is_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a long source the rest is read as it is written, so memory stays bounded."""
-    monkeypatch.setattr("fpa_core.ingest.AHEAD", 10)
+    monkeypatch.setattr("fpa_core.ingest.batch.AHEAD", 10)
     read: list[int] = []
     with fpa_core.open(config={"store": {"path": str(tmp_path / "test.db")}}) as data:
 

@@ -42,10 +42,10 @@ some_bars = st.builds(
 )
 
 
-@pytest.fixture(params=["hot", "mixed", "sealed"], scope="module", autouse=True)
+@pytest.fixture(params=["mixed", "sealed"], scope="module", autouse=True)
 def _layout(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Hold every law with rows kept hot, with small segments among hot rows, and with everything sealed at once."""
-    least, most = {"hot": (10**9, 16_384), "mixed": (2, 3), "sealed": (1, 4)}[request.param]
+    """Hold every law with small segments among hot rows, and with everything sealed at once."""
+    least, most = {"mixed": (2, 3), "sealed": (1, 4)}[request.param]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalog, "LEAST_ROWS", least)
         patch.setattr(catalog, "SEGMENT_ROWS", most)
@@ -115,6 +115,7 @@ def test_bars(bars: list[Bar], parts: int, interval: str | None, reverse: bool) 
         assert list(selection) == rows_of(selection.partitions(parts))
 
 
+@own.costly(2)
 @given(st.lists(own.records(), min_size=1, max_size=12), st.integers(1, 4))
 def test_every_kind(records: list[Any], parts: int) -> None:
     """Rows of every kind are divided; snapshots come without their positions, as in every Arrow form."""
@@ -125,6 +126,7 @@ def test_every_kind(records: list[Any], parts: int) -> None:
             assert expected == rows_of(selection.partitions(parts))
 
 
+@own.costly(2)
 @given(st.data())
 def test_what_is_written_later_does_not_count(data: st.DataObject) -> None:
     """Partitions hold what was known when they were made, whatever is saved, deleted, undone or sealed before they are read."""

@@ -81,6 +81,7 @@ def take(store: DataStore, verb: str, what: Any) -> None:
 
 
 @pytest.mark.parametrize("layout", [(2, 3), (10**9, 16_384)], ids=["sealed", "hot"])
+@own.costly(3)
 @given(st.lists(few_quotes, min_size=6, max_size=20), st.lists(st.lists(steps, min_size=1, max_size=3), max_size=4))
 def test_the_table_is_the_store(
     layout: tuple[int, int], first: list[Quote], history: list[list[tuple[str, Any]]]
@@ -109,6 +110,7 @@ orders = st.lists(
 )  # fmt: skip
 
 
+@own.costly(2)
 @given(st.lists(orders, min_size=1, max_size=5))
 def test_rows_whose_time_changes(batches: list[list[Order]]) -> None:
     """A later version of an order, whose time may be another, is in the table in the place of the earlier one."""
@@ -119,6 +121,7 @@ def test_rows_whose_time_changes(batches: list[list[Order]]) -> None:
             assert stored(store, ORDERS) == rows(lake, ORDERS)
 
 
+@own.costly(3)
 @given(st.lists(own.records(), min_size=1, max_size=8), st.lists(own.records(), max_size=4))
 def test_every_kind(first: list[Any], second: list[Any]) -> None:
     """Rows of every kind are published, exactly; a value that does not fit refuses its kind, and no other."""

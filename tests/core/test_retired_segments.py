@@ -260,7 +260,7 @@ def test_what_is_written_is_read_back(store: DataStore, monkeypatch: pytest.Monk
     assert (before.sealed, before.rows_retired) == (after.sealed, after.rows_retired)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     script=st.lists(
         st.tuples(st.sampled_from(["write", "delete", "undo", "seal"]), st.integers(0, 9), st.integers(1, 12)),
@@ -272,7 +272,7 @@ def test_what_is_written_is_read_back(store: DataStore, monkeypatch: pytest.Monk
 def test_any_time_of_knowledge_is_read_in_any_way(
     script: list[tuple[str, int, int]], question: tuple[int, int, int | None, bool]
 ) -> None:
-    """Ranges, limits, counts and parts of what was known at any time are those of a store that has never sealed a row."""
+    """Ranges, limits and counts of what was known at any time are those of a store that has never sealed a row."""
     start, end, limit, latest_first = question
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -298,12 +298,47 @@ def test_any_time_of_knowledge_is_read_in_any_way(
             two = plain.select(Quote, **given_, as_known_at=other.recorded_ns)
             assert two.to_list() == one.to_list()
             assert two.count() == one.count()
-            query = Query(QUOTES, start_ns=start, end_ns=end, known_at_ns=batch.recorded_ns)
-            ranges = [(part.first_ns, part.last_ns) for part in sealed.backend.row_ranges(query, 3)]
-            times = {row.ts_ns for row in plain.select(Quote, start=start, end=end, as_known_at=other.recorded_ns)}
-            assert times == {ts for ts in times if any(first <= ts <= last for first, last in ranges)}
             by_batch = sealed.select(Quote, batch=1, as_known_at=batch.recorded_ns).to_list()
             assert plain.select(Quote, batch=1, as_known_at=other.recorded_ns).to_list() == by_batch
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    script=st.lists(
+        st.tuples(st.sampled_from(["write", "write", "delete", "undo", "undo", "seal"]), st.integers(0, 8)),
+        min_size=3,
+        max_size=10,
+    )
+)
+def test_trades_are_taken_back_as_in_a_store_that_never_sealed(script: list[tuple[str, int]]) -> None:
+    """Batches of trades with ids, which correct each other, are deleted and undone in any order with the same results, now and as known at any time."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        open_one("memory", Path()) as sealed,
+        open_one("memory", Path()) as plain,
+    ):
+        patch.setattr(catalog, "SEGMENT_ROWS", 4)
+        for store, least in ((sealed, 2), (plain, 10**9)):
+            patch.setattr(catalog, "LEAST_ROWS", least)
+            for act, which in script:
+                if act == "write":  # each id has one time, and a few prices
+                    rows = trades(range(which, which + 8), price=1 + which % 3)
+                    bulk(store, [evolve(row, trade_id=None) if row.ts_ns % 4 == 0 else row for row in rows])
+                elif act == "delete":
+                    store.delete(store.select(Trade, start=which, end=which + 6))
+                elif act == "seal":
+                    if store is sealed:
+                        store.seal()
+                elif undoable := [batch.id for batch in store.batches() if batch.undone_by is None]:
+                    store.undo(undoable[which % len(undoable)])
+        assert plain.get_trades() == sealed.get_trades()
+        for batch, other in zip(sealed.batches(), plain.batches(), strict=True):
+            assert (batch.inserted, batch.duplicate, batch.revised, batch.deleted) == (
+                (other.inserted, other.duplicate, other.revised, other.deleted)
+            )
+            known = sealed.select(Trade, as_known_at=batch.recorded_ns).to_list()
+            assert plain.select(Trade, as_known_at=other.recorded_ns).to_list() == known
+        assert [] == [one for one in check(database(sealed)).problems if one.check != "clock"]
 
 
 def test_the_history_is_sealed(store: DataStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,6 +408,16 @@ def test_sealing_the_history_is_verified(store: DataStore, monkeypatch: pytest.M
         with pytest.raises(CorruptionError, match="does not hold what was written to it"):
             store.seal()
     assert (20, []) == (Layout(store).history, Layout(store).rows_retired)
+
+
+def test_what_was_known_can_be_divided(store: DataStore) -> None:
+    """Where rows lay that an undo has taken away is told by their retired segments."""
+    store.undo(bulk(store, quotes(range(100))))
+    query = Query(QUOTES, known_at_ns=store.batches()[-1].recorded_ns)
+    ranges = store.backend.row_ranges(query, 2)
+    assert 100 == sum(one.rows for one in ranges)
+    assert set(range(100)) == {ts for one in ranges for ts in range(one.first_ns, one.last_ns + 1)}
+    assert [] == store.backend.row_ranges(Query(QUOTES), 2)
 
 
 def test_a_published_copy_hears_of_sealed_rows_that_went(store: DataStore) -> None:

@@ -33,10 +33,10 @@ from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 DECIMALS = ("bid", "ask", "bid_size", "ask_size")
 
 
-@pytest.fixture(params=["hot", "mixed", "sealed"], scope="module", autouse=True)
+@pytest.fixture(params=["mixed", "sealed"], scope="module", autouse=True)
 def _layout(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Hold every law with rows kept hot, with small segments among hot rows, and with everything sealed at once."""
-    least, most = {"hot": (10**9, 16_384), "mixed": (2, 3), "sealed": (1, 4)}[request.param]
+    """Hold every law with small segments among hot rows, and with everything sealed at once."""
+    least, most = {"mixed": (2, 3), "sealed": (1, 4)}[request.param]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalog, "LEAST_ROWS", least)
         patch.setattr(catalog, "SEGMENT_ROWS", most)

@@ -530,6 +530,7 @@ def test_stream_is_validated(layer: fpa_core.DataLayer) -> None:
     assert (2, 1, 1) == ((batch := layer.store.batches()[0]).read, batch.inserted, batch.quarantined)
 
 
+@own.costly(2)
 @given(st.lists(own.records(), max_size=8))
 def test_stream_judges_as_ingest_does(records: list[Any]) -> None:
     """Streams of one record each store and refuse what ingests of one record each do."""

@@ -26,6 +26,7 @@ from fpa_plugins.sqlite.migrations import known_migrations, migrate
 from fpa_plugins.sqlite.pages import open_file
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
+pytestmark = pytest.mark.usefixtures("migrated_databases")
 posix = pytest.mark.skipif(os.name != "posix", reason="this system has no permissions of this kind")
 root = pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root can make files of other users")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -1107,20 +1106,16 @@ def test_module_is_the_command(folder: Path) -> None:
     """``python -m fpa_core`` is ``fpa``: data on standard output, messages on standard error, the exit code of the error."""
     assert (0, "") == ((done := fpa("ingest", "quotes.csv", "--json", cwd=folder)).returncode, done.stderr)
     assert 4 == json.loads(done.stdout)["results"][0]["inserted"]
-    queried = fpa("query", "quotes", "--format", "csv", cwd=folder)
-    assert 5 == len(list(csv.reader(queried.stdout.splitlines())))
     failed = fpa("ingest", "no.csv", cwd=folder)
     assert (7, "", "error: no.csv: file not found\n") == (failed.returncode, failed.stdout, failed.stderr)
-    assert (1, "") == ((judged := fpa("validate", "bars.csv", cwd=folder)).returncode, judged.stderr)
-    assert 2 == fpa("query", cwd=folder).returncode
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
-def test_broken_pipe(folder: Path, form: str) -> None:
+def test_broken_pipe(folder: Path, run: Run, form: str) -> None:
     """A reader that has seen enough, such as ``head``, ends a query without a word."""
     rows = "".join(f"A,{ns_text(i)},1,2\n" for i in range(50_000))
     (folder / "many.csv").write_text("symbol,timestamp,bid,ask\n" + rows)
-    assert 0 == fpa("ingest", "many.csv", cwd=folder).returncode
+    assert 0 == run("ingest", "many.csv").exit_code
     command = [sys.executable, "-m", "fpa_core", "query", "quotes", "--format", form]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

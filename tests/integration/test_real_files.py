@@ -27,6 +27,9 @@ PATHS = sorted(path for path in DATA.glob("*.csv.gz") if re.match("quotes|trades
 FEW = 3
 """Symbols that are queried one by one."""
 
+HEAD = 20_000
+"""Lines of a file that are taken, so many from its beginning; the long form takes the whole file."""
+
 NIFTY = "bars_index_1m_NIFTY50"
 
 pytestmark = pytest.mark.skipif(not PATHS, reason="the shared market data are not here")
@@ -112,9 +115,31 @@ def place(kind: Kind, row: Row) -> tuple[str, int]:
     return row[names.index("symbol")], row[names.index("timestamp")]
 
 
+def head(path: Path, folder: Path) -> Path:
+    """Return a file, or its first lines in a file of the same name if it has more."""
+    taken = list(itertools.islice(lines(path), HEAD + 1))
+    if len(taken) <= HEAD:
+        return path
+    cut = folder / path.name
+    with gzip.open(cut, "wt", encoding="utf-8", newline="", compresslevel=1) as file:
+        file.writelines(taken[:HEAD])
+    return cut
+
+
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name.removesuffix(".csv.gz"))
 def test_a_real_file(path: Path, folder: Path) -> None:
-    """A file is stored whole and comes back equal, in order; again it adds nothing, and half of it first makes no difference."""
+    """The first rows of a file are stored and come back equal, in order; again they add nothing, and half of them first make no difference."""
+    check_file(head(path, folder), folder)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name.removesuffix(".csv.gz"))
+def test_a_whole_real_file(path: Path, folder: Path) -> None:
+    """A whole file, however long, is stored and comes back equal, in order; again it adds nothing, and half of it first makes no difference."""
+    check_file(path, folder)
+
+
+def check_file(path: Path, folder: Path) -> None:
     kind = kind_of(path)
     source = rows(kind, lines(path))
     first = ingest(path)
@@ -150,10 +175,23 @@ def test_a_real_file(path: Path, folder: Path) -> None:
     assert answer == queried(kind, symbols)
 
 
+OVERLAPPING = [path for path in PATHS if re.search("(fxcm|oanda)_EURUSD", path.name)]
+"""Two sources of one symbol, which begin at the same time."""
+
+
+def test_two_files_that_overlap(folder: Path) -> None:
+    """Of the first rows of two sources of one symbol that overlap in time, the store holds each row as often as the fuller of the two."""
+    check_files([head(path, folder) for path in OVERLAPPING])
+
+
+@pytest.mark.torture
 @pytest.mark.usefixtures("folder")
-def test_two_files_that_overlap() -> None:
+def test_two_whole_files_that_overlap() -> None:
     """Of two sources of one symbol that overlap in time, the store holds each row as often as the fuller of the two."""
-    paths = [path for path in PATHS if re.search("(fxcm|oanda)_EURUSD", path.name)]
+    check_files(OVERLAPPING)
+
+
+def check_files(paths: list[Path]) -> None:
     assert 2 == len(paths)
     kind = kind_of(paths[0])
     sources = [Counter(rows(kind, lines(path))) for path in paths]
@@ -163,3 +201,5 @@ def test_two_files_that_overlap() -> None:
     assert expected == Counter(stored)
     times = [place(kind, row) for row in stored]
     assert sorted(times) == times
+    spans = [[place(kind, row)[1] for row in source] for source in sources]
+    assert max(map(min, spans)) < min(map(max, spans)), "they overlap"

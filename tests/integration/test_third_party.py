@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from fpa_core.cli.app import cli
+from fpa_core.cli.app import cli, main
 
 PLUGIN = '''\
 from attrs import frozen
@@ -110,18 +110,45 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def fpa(tmp_path: Path) -> Fpa:
-    """Run ``fpa`` in a folder with some trades, as a process that finds what is installed in *site*."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder with some trades."""
     (tmp_path / "trades.csv").write_text(TRADES)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
-    def run(site: Path, *arguments: str, expect: int = 0, toml: str | None = None) -> subprocess.CompletedProcess[str]:
-        if toml is not None:
-            (tmp_path / "fpa.toml").write_text(toml)
+
+@pytest.fixture
+def process(folder: Path) -> Fpa:
+    """Run ``fpa`` as a process that finds what is installed in *site*."""
+
+    def run(site: Path, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
         done = subprocess.run(
             [sys.executable, "-m", "fpa_core", *arguments],
-            cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=60, check=False,
+            cwd=folder, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
+        assert expect == done.returncode, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def fpa(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fpa:
+    """Run ``fpa`` in this process, which finds what is installed in *site*, and forgets it afterwards."""
+
+    def run(site: Path, *arguments: str, expect: int = 0, toml: str | None = None) -> subprocess.CompletedProcess[str]:
+        if toml is not None:
+            (folder / "fpa.toml").write_text(toml)
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(site))
+            patch.setattr(cli, "commands", dict(cli.commands))
+            patch.setitem(sys.modules, "acme_rules", None)
+            patch.delitem(sys.modules, "acme_rules")
+            with pytest.raises(SystemExit) as ended:
+                main(list(arguments))
+        printed = capsys.readouterr()
+        done = subprocess.CompletedProcess(arguments, int(ended.value.code or 0), printed.out, printed.err)
         assert expect == done.returncode, done.stdout + done.stderr
         return done
 
@@ -138,9 +165,9 @@ def test_the_plugin_is_short() -> None:
     assert len([line for line in PLUGIN.splitlines() if line]) <= 16
 
 
-def test_its_rule_is_listed(fpa: Fpa, rules: Path) -> None:
+def test_its_rule_is_listed(process: Fpa, fpa: Fpa, rules: Path) -> None:
     """The rule is in force as soon as it is installed, and is listed with its distribution and version, as is the plugin."""
-    (line,) = [line for line in fpa(rules, "rules").stdout.splitlines() if line.startswith("acme.round_lot")]
+    (line,) = [line for line in process(rules, "rules").stdout.splitlines() if line.startswith("acme.round_lot")]
     assert ["acme.round_lot", "trades", "row", "warning", "lot=100", "acme-rules", "1.2.3"] == line.split()
     found = {rule["id"]: rule for rule in answer(fpa(rules, "rules", "--json"))}["acme.round_lot"]
     assert ("acme", "acme-rules", "1.2.3", {"lot": 100}) == (
@@ -186,9 +213,9 @@ def test_it_can_be_blocked_and_required(fpa: Fpa, rules: Path) -> None:
     assert "acme-rules>=2 is required, but acme-rules 1.2.3 is installed" in done.stderr
 
 
-def test_one_that_fails_stops_nothing(fpa: Fpa, broken: Path) -> None:
+def test_one_that_fails_stops_nothing(process: Fpa, fpa: Fpa, broken: Path) -> None:
     """A plugin that does not import is listed with its error and left out; everything else works."""
-    assert 3 == answer(fpa(broken, "ingest", "trades.csv", "--json"))[0]["inserted"]
+    assert 3 == answer(process(broken, "ingest", "trades.csv", "--json"))[0]["inserted"]
     assert 3 == len(fpa(broken, "query", "trades", "--format", "jsonl").stdout.splitlines())
     listed = fpa(broken, "plugins")
     (line,) = [line for line in listed.stdout.splitlines() if line.startswith("acme ")]
@@ -216,24 +243,24 @@ def test_one_that_fails_is_fatal_where_it_is_asked_for(fpa: Fpa, broken: Path, t
     assert "" == done.stdout
 
 
-def test_what_it_prints_is_no_result(fpa: Fpa, tmp_path: Path) -> None:
+def test_what_it_prints_is_no_result(process: Fpa, tmp_path: Path) -> None:
     """What a plugin prints goes to standard error, so that programs can read the results; interrupted after a commit, a command says so."""
     site = install(TALKATIVE, tmp_path)
-    listed = fpa(site, "plugins", "--json")
+    listed = process(site, "plugins", "--json")
     assert "acme" in {plugin["name"] for plugin in answer(listed)}
     assert "an import prints" in listed.stderr
-    interrupted = fpa(site, "ingest", "trades.csv", "--json", expect=130)
+    interrupted = process(site, "ingest", "trades.csv", "--json", expect=130)
     assert interrupted.stdout == ""
     assert "a rule prints" in interrupted.stderr
     assert "a listener prints" in interrupted.stderr
     assert "interrupted while listeners were notified of a batch; it is committed" in interrupted.stderr
-    assert len(answer(fpa(site, "batches", "--json"))) == 1
+    assert len(answer(process(site, "batches", "--json"))) == 1
 
 
-def test_its_commands_are_commands(fpa: Fpa, tmp_path: Path) -> None:
+def test_its_commands_are_commands(process: Fpa, fpa: Fpa, tmp_path: Path) -> None:
     """A plugin may add commands: they are listed in the help, explain themselves, and open the same data layer."""
     site = install(COMMANDS, tmp_path)
-    assert "Say hello from Acme." in fpa(site, "--help").stdout
+    assert "Say hello from Acme." in process(site, "--help").stdout
     assert fpa(site, "greet", "--help").stdout.startswith("Usage: fpa greet")
     fpa(site, "ingest", "trades.csv")
     assert "hello, 1 batches\n" == fpa(site, "greet").stdout

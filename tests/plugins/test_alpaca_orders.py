@@ -287,7 +287,7 @@ def test_a_source_without_orders(data: DataLayer, follow: Follow) -> None:
     with pytest.raises(DataError, match="no updates of orders"):
         data.sources.follow("files")
     with pytest.raises(SourceError, match="among updates of orders"):
-        follow().collector.correct(Correction("AAPL", "D", "1", NOW))
+        follow().collector._sink.correct(Correction("AAPL", "D", "1", NOW))
 
 
 def test_no_secret_is_shown(server: AlpacaServer, follow: Follow, caplog: pytest.LogCaptureFixture) -> None:

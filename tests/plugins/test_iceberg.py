@@ -103,6 +103,7 @@ def fits(value: Decimal | None) -> bool:
     return scaled == scaled.to_integral_value() and abs(scaled) < Decimal(10) ** 38
 
 
+@own.costly(3)
 @given(st.lists(own.quotes(), max_size=12), st.lists(own.quotes(), max_size=6))
 def test_any_rows(first: list[Quote], second: list[Quote]) -> None:
     """Rows of any symbol, time and price are in the table to the last digit and nanosecond, or it says that a price does not fit and stays as it was."""
@@ -124,6 +125,7 @@ def test_any_rows(first: list[Quote], second: list[Quote]) -> None:
             assert [ns // 1_000 for ns in found.column("ts_ns").to_pylist()] == times
 
 
+@own.costly(3)
 @given(st.lists(st.lists(st.integers(0, 30), max_size=8), max_size=4))
 def test_versions(batches: list[list[int]]) -> None:
     """Bars that are revised, and move into the table in several publications, are there in their last version."""
@@ -183,9 +185,9 @@ def test_digests(quotes: list[Quote], sizes: list[int], changed: int) -> None:
             assert once.hexdigest() != different.hexdigest(), name
 
 
-# Two million rows
+# Many rows, in eight files
 
-ROWS, SYMBOLS = 2_000_000, ("AAPL", "BRK.B", "MSFT", "SPY")
+ROWS, SYMBOLS = 400_000, ("AAPL", "BRK.B", "MSFT", "SPY")
 
 
 def many() -> pa.Table:
@@ -204,7 +206,7 @@ def many() -> pa.Table:
 
 @pytest.fixture(scope="module")
 def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a store of two million trades, and a configuration for it."""
+    """Make a store of many trades, and a configuration for it."""
     folder = tmp_path_factory.mktemp("big")
     (folder / "fpa.toml").write_text(
         '[store]\npath = "store.db"\n[validator]\nlevel = "off"\n[lakes.iceberg]\nfolder = "lake"\n'
@@ -215,7 +217,7 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(folder: Path, *arguments: str) -> list[str]:
-    arguments = ("--file-rows", "250000", *arguments)
+    arguments = ("--file-rows", str(ROWS // 8), *arguments)
     return [sys.executable, "-m", "fpa_core", "--config", str(folder / "fpa.toml"), "publish", "--to", "iceberg", "trades", *arguments]  # fmt: skip
 
 
@@ -251,7 +253,7 @@ def check_equal(folder: Path) -> None:
 
 
 def test_killed_half_way(big: Path) -> None:
-    """Two million rows: a publication that is killed half way has published nothing; the next one goes on, and the table equals the store; once more changes nothing."""
+    """A publication that is killed half way has published nothing; the next one goes on, and the table equals the store; once more changes nothing."""
     process = subprocess.Popen(command(big), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     data = big / "lake" / "fpa" / "trades" / "data"
     deadline = time.monotonic() + 120

@@ -393,7 +393,7 @@ def test_calendars_are_an_extra(monkeypatch):
     calendars.sessions.cache_clear()
     calendars._calendar.cache_clear()
     monkeypatch.setitem(sys.modules, "exchange_calendars", None)
-    with pytest.raises(MissingDependencyError, match="need exchange_calendars") as caught:
+    with pytest.raises(MissingDependencyError, match="needs the package exchange_calendars") as caught:
         configure([sessions.Session], "standard", {"time.session": {"calendar": "XNYS"}})
     assert caught.value.command == "pip install 'financial-portfolio-automation[calendars]'"
     calendars.sessions.cache_clear()

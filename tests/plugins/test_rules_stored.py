@@ -11,6 +11,7 @@ import fpa_core
 from fpa_core.arrow.conversion import to_table
 from fpa_core.kinds import BARS
 from fpa_core.models import Bar, Quote, Trade
+from fpa_core.numbers import MIN_NS, Instant
 from fpa_core.validator import DataValidator, configure
 from fpa_plugins.rules.catalog import RULES
 from fpa_plugins.rules.ruleset import RuleSet
@@ -193,6 +194,14 @@ def test_judging_makes_no_database(tmp_path):
     with fpa_core.open(toml(tmp_path), lazy=True) as data:
         assert data.validate(path, interval="1d").is_valid
     assert not (tmp_path / "bars.db").exists()
+
+
+def test_times_that_are_centuries_apart():
+    """A stored bar is found beside a row, though the next row of the table is centuries before."""
+    rows = [bar(20, interval="1d"), Bar("A", Instant(MIN_NS + 1), 10, 10, 10, 10, 5, "1d")]
+    for arriving in (rows, rows[::-1]):
+        found = judge(Stored([bar(0, interval="1d")]), "bar.day").validate((BARS, table(arriving)))
+        assert 1 == found.counts["bar.day"].failed
 
 
 @pytest.mark.parametrize("many", [False, True])

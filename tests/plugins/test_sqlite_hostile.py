@@ -23,6 +23,7 @@ from fpa_plugins.sqlite import connection
 from fpa_plugins.sqlite.pages import open_file
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
+pytestmark = pytest.mark.usefixtures("migrated_databases")
 needs_open_files_to_move = pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be moved there")
 
 

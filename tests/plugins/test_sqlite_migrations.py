@@ -26,6 +26,8 @@ from fpa_plugins.sqlite.pages import open_file
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 from fpa_plugins.sqlite.schema import create_tables
 
+pytestmark = pytest.mark.usefixtures("migrated_databases")
+
 T = 1_714_573_800_000_000_000
 NEXT = Migration(
     known_migrations()[-1].version + 1, "notes", "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('here');"

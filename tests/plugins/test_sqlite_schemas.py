@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import json
 from pathlib import Path
+from typing import Any
 
+import apsw
 import pytest
 
 from fpa_core import open as open_layer
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant
+from fpa_core.store import DataStore
 from fpa_plugins.sqlite.copying import verified_copy
 from fpa_plugins.sqlite.migrations import known_migrations
+from fpa_plugins.sqlite.pages import open_file
+from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 FOLDER = Path(__file__).parents[1] / "schemas"
 T = Instant(1_714_573_800_000_000_000)
@@ -23,6 +30,24 @@ SEALED = [Trade("SEALED", T + row // 2, row % 2 + 1, 5, "c", "X") for row in ran
 def test_every_past_schema_is_kept() -> None:
     """There is a database of each schema before the present one; tests/schemas/make.py makes it."""
     assert set(range(1, LATEST)) <= set(KEPT)
+
+
+def test_a_copied_database_is_as_a_migrated_one(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """A new database that tests copy has the schema, the settings and the audit log of one that the migrations made."""
+
+    def told(path: Path) -> list[Any]:
+        with DataStore(open_store(SqliteOptions(path))) as store:
+            (begun,) = store.backend.audit_entries(1)  # type: ignore[attr-defined]
+        with contextlib.closing(open_file(str(path), apsw.SQLITE_OPEN_READONLY)) as file:
+            names = ("page_size", "journal_mode", "user_version", "application_id", "page_count", "freelist_count")
+            tables = file.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2").fetchall()
+            steps = file.execute("SELECT version, name, checksum FROM schema_versions ORDER BY 1").fetchall()
+            log = begun.action, json.loads(begun.details) | {"log": "any"}
+            return [log, [file.pragma(name) for name in names], tables, steps, path.stat().st_mode]
+
+    copied = told(tmp_path / "copied.db")
+    request.getfixturevalue("migrated_databases")
+    assert told(tmp_path / "migrated.db") == copied
 
 
 @pytest.mark.parametrize("version", KEPT)

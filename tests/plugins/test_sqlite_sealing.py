@@ -142,6 +142,7 @@ def test_damaged_segment_is_named(store: DataStore, backend: StoreBackend) -> No
     assert "backup" in str(error.value.hint)
 
 
+@own.costly(2)
 @given(st.lists(st.lists(few_quotes, max_size=10), min_size=1, max_size=5), st.data())
 def test_kept_blocks_are_never_old(batches: list[list[Quote]], data: st.DataObject) -> None:
     """Ranges read twice and between changes are what a store says that keeps nothing in memory."""

@@ -23,6 +23,8 @@ from fpa_core.store import DataStore
 from fpa_plugins.sqlite.migrations.runner import known_migrations
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
+pytestmark = pytest.mark.usefixtures("migrated_databases")
+
 
 def at(folder: Path, **options: Any) -> SqliteOptions:
     return SqliteOptions(path=folder / "test.db", **options)

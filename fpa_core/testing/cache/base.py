@@ -11,8 +11,7 @@ from attrs import define
 
 from fpa_core.cache import DataCache
 from fpa_core.protocols import CacheBackend, Entry
-from fpa_core.testing.contracts import capabilities_of
-from fpa_core.testing.runs import expect_one_executed, skip_undeclared, was_executed
+from fpa_core.testing.runs import skip_undeclared
 
 __all__ = ["LIFETIME", "CacheFactory", "CacheOpener", "CacheTests", "Clock", "MakeCache", "entry"]
 
@@ -66,12 +65,7 @@ class CacheTests:
     @pytest.fixture(autouse=True)
     def _declared(self, request: pytest.FixtureRequest) -> None:
         """Skip tests of capabilities that the cache does not declare; fail a run in which every test is skipped."""
-        expect_one_executed(request)
-        cache_factory: CacheFactory = request.getfixturevalue("cache_factory")  # which may skip
-        if needed := capabilities_of(request.function):
-            with contextlib.closing(cache_factory("capabilities")()) as backend:
-                skip_undeclared(needed, backend.capabilities, "cache")
-        was_executed(request)
+        skip_undeclared(request, "cache_factory", "cache")
 
     @pytest.fixture
     def opener(self, cache_factory: CacheFactory) -> CacheOpener:

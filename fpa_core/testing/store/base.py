@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fpa_core.engine.store import EngineStore
+from fpa_core.engine.tables import Database
 from fpa_core.kinds import KINDS
 from fpa_core.protocols import StoreBackend
 from fpa_core.store import DataStore
-from fpa_core.testing.contracts import capabilities_of
-from fpa_core.testing.runs import expect_one_executed, skip_undeclared, was_executed
+from fpa_core.testing.runs import skip_undeclared
 
-__all__ = ["Fresh", "Opener", "StoreFactory", "StoreTests", "contents", "law"]
+__all__ = ["Fresh", "Opener", "StoreFactory", "StoreTests", "contents", "database_of", "law"]
 
 Opener: TypeAlias = Callable[[], StoreBackend]
 """Opens a store; called again, it opens the same data once more if the store is persistent or shared."""
@@ -59,6 +60,13 @@ def contents(store: DataStore) -> dict[str, list[Any]]:
     return {name: store.select(name).to_list() for name in KINDS}
 
 
+def database_of(store: DataStore) -> Database:
+    """Return the database under a store of the engine; skip the test if the store is of another kind."""
+    if not isinstance(store.backend, EngineStore):
+        pytest.skip("the store does not use the engine")
+    return store.backend.database
+
+
 class StoreTests:
     """A group of tests of a store."""
 
@@ -79,12 +87,7 @@ class StoreTests:
     def _declared(self, request: pytest.FixtureRequest, layout: str) -> None:
         """Skip tests of capabilities that the store does not declare; fail a run in which every test is skipped."""
         del layout
-        expect_one_executed(request)
-        store_factory: StoreFactory = request.getfixturevalue("store_factory")  # which may skip
-        if needed := capabilities_of(request.function):
-            with contextlib.closing(store_factory("capabilities")()) as backend:
-                skip_undeclared(needed, backend.capabilities, "store")
-        was_executed(request)
+        skip_undeclared(request, "store_factory", "store")
 
     @pytest.fixture
     def opener(self, layout: str, store_factory: StoreFactory) -> Opener:

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from fpa_core.arrow.conversion import to_table
 from fpa_core.engine.audit_log import AuditTrail
-from fpa_core.engine.store import EngineStore
-from fpa_core.engine.tables import Database
 from fpa_core.exceptions import DatabaseError
 from fpa_core.kinds import KINDS, QUOTES
 from fpa_core.models import Bar, Quote, Trade
@@ -23,7 +21,7 @@ from fpa_core.operations.copy import copy_store
 from fpa_core.protocols import Capability, CoverageEntry, Quarantined
 from fpa_core.store import DataStore
 from fpa_core.testing.contracts import Contract, holds
-from fpa_core.testing.store.base import Fresh, StoreTests, contents, law
+from fpa_core.testing.store.base import Fresh, StoreTests, contents, database_of, law
 from fpa_core.testing.store.history import few_records
 
 __all__ = ["CopyTests"]
@@ -41,7 +39,7 @@ class CopyTests(StoreTests):
                 _change(store, rows, data.draw(st.sampled_from(["save", "delete", "undo", "seal", "reject", "cover"])))
             _copy(store, other)
             assert _answers(store) == _answers(other)
-            assert not check(_database(other)).errors
+            assert not check(database_of(other)).errors
             for batch in [one.id for one in store.batches() if one.undone_by is None][:1]:
                 for each in (store, other):
                     each.undo(batch)
@@ -111,18 +109,12 @@ class CopyTests(StoreTests):
             assert {("batches", ""): "rows", ("rows", "LATER"): "only here"} == found
 
 
-def _database(store: DataStore) -> Database:
-    if not isinstance(store.backend, EngineStore):
-        pytest.skip("the store does not use the engine")
-    return store.backend.database
-
-
 def _copy(store: DataStore, other: DataStore) -> Comparison:
-    return copy_store(_database(store), _database(other), audit=AuditTrail(), tick=lambda _done, _all: None)
+    return copy_store(database_of(store), database_of(other), audit=AuditTrail(), tick=lambda _done, _all: None)
 
 
 def _compare(store: DataStore, other: DataStore) -> Comparison:
-    return compare(_database(store), _database(other), lambda _done, _all: None)
+    return compare(database_of(store), database_of(other), lambda _done, _all: None)
 
 
 def _change(store: DataStore, rows: list[Any], action: str) -> None:

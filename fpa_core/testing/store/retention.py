@@ -15,8 +15,6 @@ from pyarrow import parquet
 from fpa_core.arrow.conversion import from_table
 from fpa_core.config import BarRetention, RetentionSection, TickRetention
 from fpa_core.engine.audit_log import AuditTrail
-from fpa_core.engine.store import EngineStore
-from fpa_core.engine.tables import Database
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import BARS, KINDS, QUOTES, TRADES
 from fpa_core.models import Quote
@@ -26,7 +24,7 @@ from fpa_core.operations.retention import RetentionReport, retain
 from fpa_core.protocols import Capability, CoverageEntry
 from fpa_core.store import DataStore
 from fpa_core.testing.contracts import Contract, holds
-from fpa_core.testing.store.base import Fresh, StoreTests, contents, law
+from fpa_core.testing.store.base import Fresh, StoreTests, contents, database_of, law
 from fpa_core.testing.store.history import few_records
 
 __all__ = ["RetentionTests"]
@@ -61,14 +59,14 @@ class RetentionTests(StoreTests):
             done = _retain(store, day, Path(folder))
             assert [_kept(one, day) for one in before] == [_known(store, None), *(_known(store, at) for at in times)]
             assert _archived(done) == _gone(before[0], day)
-            assert not check(_database(store)).errors
+            assert not check(database_of(store)).errors
             assert not _retain(store, day, Path(folder)).steps
             if standing := [batch.id for batch in other.batches() if batch.undone_by is None]:
                 chosen = data.draw(st.sampled_from(standing))
                 for each in (store, other):
                     each.undo(chosen)
                 assert _kept(_known(other, None), day) == _known(store, None)
-                assert not check(_database(store)).errors
+                assert not check(database_of(store)).errors
 
     @holds(Contract.C1)
     def test_on_hold(self, store: DataStore) -> None:
@@ -103,18 +101,12 @@ class RetentionTests(StoreTests):
         assert step.files[0].name in str(error.value.hint)
 
 
-def _database(store: DataStore) -> Database:
-    if not isinstance(store.backend, EngineStore):
-        pytest.skip("the store does not use the engine")
-    return store.backend.database
-
-
 def _retain(store: DataStore, day: int, folder: Path, hold: tuple[str, ...] = ()) -> RetentionReport:
     """Delete quotes, trades and bars of before a day."""
     ticks, bars = TickRetention(keep=86_400.0), BarRetention(keep=86_400.0)
     section = RetentionSection(archive=folder, hold=hold, quotes=ticks, trades=ticks, bars=bars)
     return retain(
-        _database(store),
+        database_of(store),
         section,
         (day + 1) * DAY_NS + 5,
         make_bars=lambda _query, _interval: 0,

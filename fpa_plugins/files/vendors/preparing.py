@@ -6,7 +6,7 @@ Arrow is imported when a function runs, not before: the tables are loaded whenev
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import pairwise
@@ -68,34 +68,40 @@ def _scaled(cells: pa.Array) -> pa.Array:
     return pc.cast(pc.multiply(pc.cast(whole, pa.decimal128(19, 0)), billionth), pa.string())
 
 
-def at_the_end(milliseconds: int, name: str = "time") -> Prepare:
-    """Return a function that adds *milliseconds* to the times *name*: closing quotes stood at the end of their interval."""
+def at_the_end(milliseconds: int) -> Prepare:
+    """Return a function that adds *milliseconds* to the column ``time``: closing quotes stood at the end of their interval."""
 
-    def prepare(rows: Rows, said: Format) -> Rows:  # noqa: ARG001 - every one is told
+    def change(times: pa.Array) -> pa.Array:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        index = _index(rows.names, name)
-        cells = list(rows.cells)
-        texts, times = _whole(cells[index])
-        cells[index] = pc.coalesce(pc.cast(pc.add(times, milliseconds), pa.string()), texts)
-        return evolve(rows, cells=cells)
+        return pc.cast(pc.add(times, milliseconds), pa.string())
 
-    return prepare
+    return _changed("time", change)
 
 
 def dates(name: str, zone: str) -> Prepare:
     """Return a function that puts the dates in *zone* in the place of the times *name*, in milliseconds since 1970."""
 
-    def prepare(rows: Rows, said: Format) -> Rows:  # noqa: ARG001 - every one is told
+    def change(times: pa.Array) -> pa.Array:
         import pyarrow as pa
+        import pyarrow.compute as pc
+
+        return pc.strftime(pc.cast(times, pa.timestamp("ms", zone)), "%Y-%m-%d")
+
+    return _changed(name, change)
+
+
+def _changed(name: str, change: Callable[[pa.Array], pa.Array]) -> Prepare:
+    """Return a function that puts the texts that *change* makes of whole numbers in the place of these, in the column *name*."""
+
+    def prepare(rows: Rows, said: Format) -> Rows:  # noqa: ARG001 - every one is told
         import pyarrow.compute as pc
 
         index = _index(rows.names, name)
         cells = list(rows.cells)
-        texts, whole = _whole(cells[index])
-        times = pc.cast(whole, pa.timestamp("ms", zone))
-        cells[index] = pc.coalesce(pc.strftime(times, "%Y-%m-%d"), texts)
+        texts, numbers = _whole(cells[index])
+        cells[index] = pc.coalesce(change(numbers), texts)
         return evolve(rows, cells=cells)
 
     return prepare
