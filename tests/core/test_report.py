@@ -21,6 +21,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import fpa_core
+from fpa_core.arrow.columns import from_scaled
 from fpa_core.arrow.conversion import to_table
 from fpa_core.kinds import QUOTES, kind_of
 from fpa_core.layer import DataLayer
@@ -145,14 +146,20 @@ def test_rows_that_are_no_records(layer: DataLayer, tmp_path: Path) -> None:
     assert "timestamp: 'never' is not" in Reader(page([found], now_ns=0)).text
 
 
+@pytest.fixture(scope="module")
+def standard() -> Iterator[DataLayer]:
+    """Open a layer whose rules many files are validated with."""
+    with fpa_core.open(environ={"FPA_VALIDATOR__LEVEL": "standard"}, lazy=True) as data:
+        yield data
+
+
 @given(
     st.lists(own.quotes(st.sampled_from(["A", "B"]), st.integers(0, 10**13)), min_size=1, max_size=30),
     st.integers(1, 9),
 )
-def test_chunks_do_not_matter(quotes: list[Quote], size: int) -> None:
+def test_chunks_do_not_matter(standard: DataLayer, quotes: list[Quote], size: int) -> None:
     """However a file is cut into chunks, the page is the same."""
-    with fpa_core.open(environ={"FPA_VALIDATOR__LEVEL": "standard"}, lazy=True) as data:
-        once, cut = (report(data, quotes, each) for each in (100, size))
+    once, cut = (report(standard, quotes, each) for each in (100, size))
     assert (once.rows, once.refused, once.warned, once.noted) == (cut.rows, cut.refused, cut.warned, cut.noted)
     assert (once.ends.first, once.ends.last) == (cut.ends.first, cut.ends.last)
     assert {rule: rows.text for rule, rows in once.failed_rows.items()} == {
@@ -176,14 +183,10 @@ def test_chunks_do_not_matter(quotes: list[Quote], size: int) -> None:
 
 
 @given(st.lists(own.records(), min_size=1, max_size=6))
-def test_any_records_make_a_page(records: list[Any]) -> None:
+def test_any_records_make_a_page(standard: DataLayer, records: list[Any]) -> None:
     """Whatever the records, the page is whole, and nothing in it runs or is fetched."""
-    with fpa_core.open(environ={}, lazy=True) as data:
-        by_kind = [
-            [record for record in records if type(record) is kind] for kind in {type(record) for record in records}
-        ]
-        found = [report(data, part) for part in by_kind]
-    check(page(found, now_ns=0))
+    by_kind = [[record for record in records if type(record) is kind] for kind in {type(record) for record in records}]
+    check(page([report(standard, part) for part in by_kind], now_ns=0))
 
 
 def check(text: str) -> Reader:
@@ -227,7 +230,7 @@ def test_memory_is_bounded(layer: DataLayer) -> None:
         def many() -> Iterator[Chunk]:
             for start in range(0, rows, 20_000):
                 numbers = np.arange(start, start + 20_000)
-                prices = pa.array([Decimal(int(number)).scaleb(-3) for number in numbers], pa.decimal128(38, 3))
+                prices = from_scaled(pa.array(numbers), 3)
                 table = to_table(QUOTES, [Quote("A", Instant(1), 1, 2)]).take(pa.array([0] * 20_000))
                 times = pa.array(numbers * 10**9, pa.timestamp("ns", "UTC"))
                 table = (

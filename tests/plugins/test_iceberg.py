@@ -35,6 +35,7 @@ import fpa_core
 from fpa_core.arrow.columns import from_scaled
 from fpa_core.arrow.digest import RowDigest
 from fpa_core.arrow.interchange import interchange_schema
+from fpa_core.cli.app import main
 from fpa_core.exceptions import (
     CorruptionError,
     DatabaseBusyError,
@@ -598,7 +599,7 @@ def test_symbols_can_be_read_alone() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_the_command_on_a_terminal(tmp_path: Path) -> None:
-    """The command publishes all kinds, shows the progress of one after the other on a terminal, prints a table, and ends with the code of an error."""
+    """The command publishes all kinds, shows the progress of one after the other on a terminal, and prints a table."""
     import pty
 
     (tmp_path / "fpa.toml").write_text('[store]\npath = "s.db"\n[lakes.desk]\nbackend = "iceberg"\nfolder = "lake"\n')
@@ -610,13 +611,28 @@ def test_the_command_on_a_terminal(tmp_path: Path) -> None:
             done = subprocess.run([*start, *arguments], stdout=subprocess.PIPE, stderr=slave, text=True, check=False)
             return done.returncode, done.stdout
 
-        assert (0, "nothing is stored, so nothing was published\n") == published()
         with opened(tmp_path / "s.db") as store:
             store.save([*quotes_of(range(2)), Trade("A", Instant(BASE), "1.125", 2)])
         code, printed = published()
         assert 0 == code
         assert ["table", "fpa.quotes", "fpa.trades"] == [line.split()[0] for line in printed.splitlines()]
-        assert (5, "") == published("trades", "--scale", "2")
     finally:
         os.close(slave)
         os.close(master)
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command says that there is nothing to publish, and ends with the code of an error."""
+
+    def publish_all(*arguments: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["publish", "--to", "desk", *arguments])
+        return int(ended.value.code or 0), capsys.readouterr().out
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fpa.toml").write_text('[store]\npath = "s.db"\n[lakes.desk]\nbackend = "iceberg"\nfolder = "lake"\n')
+    with opened(tmp_path / "s.db") as store:
+        assert (0, "nothing is stored, so nothing was published\n") == publish_all()
+        store.save(Trade("A", Instant(BASE), "1.125", 2))
+    publish_all()
+    assert (5, "") == publish_all("trades", "--scale", "2")

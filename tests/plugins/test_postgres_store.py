@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import itertools
 import os
 import re
 import subprocess
@@ -487,11 +489,16 @@ def test_statements_do_not_grow_with_rows(store: DataStore) -> None:
     assert max(counts[0]) < 25
 
 
+@pytest.mark.parametrize("most", [6_000, pytest.param(None, marks=pytest.mark.torture)])
 def test_real_files_give_the_same_exports(
-    schemas: Schemas, options: PostgresOptions, shared_data: Path, tmp_path: Path
+    schemas: Schemas, options: PostgresOptions, shared_data: Path, tmp_path: Path, most: int | None
 ) -> None:
-    """All real files ingested into PostgreSQL and into SQLite are exported byte for byte the same, and the same rows are quarantined."""
-    files = [path for path in sorted(shared_data.rglob("*.csv.gz")) if re.match("quotes|trades|bars", path.name)]
+    """The first rows of all real files, or all, ingested into PostgreSQL and into SQLite are exported byte for byte the same, and the same rows are quarantined."""
+    paths = [path for path in sorted(shared_data.rglob("*.csv.gz")) if re.match("quotes|trades|bars", path.name)]
+    files = [tmp_path / path.name.removesuffix(".gz") for path in paths]
+    for path, file in zip(paths, files, strict=True):
+        with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
+            file.write_text("".join(itertools.islice(lines, most)), encoding="utf-8", newline="")
     results = []
     for backend in ("postgres", "sqlite"):
         own = (
@@ -508,7 +515,7 @@ def test_real_files_give_the_same_exports(
         results.append((counts, exports))
     (here, ours), (there, theirs) = results
     assert here == there
-    assert sum(map(len, ours.values())) > 10_000_000
+    assert sum(map(len, ours.values())) > (10_000_000 if most is None else 4_000_000)
     assert ours == theirs
 
 
