@@ -149,7 +149,7 @@ def test_rows_that_are_no_records(layer: DataLayer, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def standard() -> Iterator[DataLayer]:
     """Open a layer whose rules many files are validated with."""
-    with fpa_core.open(environ={"FPA_VALIDATOR__LEVEL": "standard"}, lazy=True) as data:
+    with fpa_core.open(":memory:", environ={"FPA_VALIDATOR__LEVEL": "standard"}) as data:
         yield data
 
 

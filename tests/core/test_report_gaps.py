@@ -189,7 +189,7 @@ def test_holidays_of_a_calendar(tmp_path: Path) -> None:
 
 def test_sessions_need_a_calendar() -> None:
     """Without a rule that has a calendar, no sessions are known."""
-    with fpa_core.open(environ={}, lazy=True) as data:
+    with fpa_core.open(":memory:") as data:
         assert data.validator.sessions("IBM", 0, DAY) is None
 
 

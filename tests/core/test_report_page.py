@@ -47,7 +47,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def layer() -> Iterator[DataLayer]:
     """Open a layer with the rules of level standard."""
-    with fpa_core.open(environ={}, lazy=True) as data:
+    with fpa_core.open(":memory:") as data:
         yield data
 
 
