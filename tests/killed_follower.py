@@ -66,7 +66,7 @@ class _Life:
     filled: int = 0
 
     def next(self, chance: random.Random, at: str) -> tuple[Step, bool]:
-        """Let something happen to it, and return whether that is its end."""
+        """Advance it by one event, and return whether that is its end."""
         if chance.random() < 0.15:
             return self._step("canceled", "canceled", at), True
         part = chance.randint(1, self.quantity - self.filled)
@@ -125,7 +125,7 @@ class Account:
         self._unlisted: list[dict[str, Any]] = []
 
     def happen(self, step: Step, *, late: bool) -> None:
-        """Let something happen, and tell whoever listens.
+        """Advance the orders by one event, and notify whoever listens.
 
         :param late: whether the account lists its fill only some time later.
         """
@@ -223,7 +223,7 @@ class Follower:
 def check_killed_follower(
     server: AlpacaServer, folder: Path, *, orders: int, kills: int, drops: int, seed: int
 ) -> None:
-    """Let orders live while the process that follows them is killed and cut off, and check that the store has what the account has in the end."""
+    """Run orders to their end while the process that follows them is killed and cut off, and check that the store has what the account has."""
     chance = random.Random(seed)
     steps = list(lives(orders, chance))
     places = chance.sample(range(1, len(steps)), kills + drops)

@@ -254,7 +254,7 @@ def rekey(app: App, /, new_key_file: Path) -> None:
 @json_option
 @click.pass_obj
 def grant(app: App, /, role: str, rights: str | None, planned: bool, as_json: bool) -> None:
-    """Let ROLE, of a database on a server, read the store or write to it as well, and no more.
+    """Grant ROLE, of a database on a server, the right to read the store, or to write to it as well, and no more.
 
     A role that does not exist is made, without a login. The user of [store] dsn has to own the schema.
     """

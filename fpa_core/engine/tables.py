@@ -601,7 +601,7 @@ class Database(Protocol):
         ...
 
     def grant(self, role: str, *, write: bool) -> Sequence[str]:
-        """Let a role of the server read the store, and write to it if *write*, but no more, and return the statements; with the capability ROLES.
+        """Grant a role of the server the right to read the store, and to write to it if *write*, and no more; return the statements; with the capability ROLES.
 
         The role is made if there is none. All of it is done, or nothing.
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -75,8 +76,8 @@ def copy_store(source: Database, target: Database, *, audit: AuditTrail, tick: T
         _copy_bookkeeping(tables, target)
         for kind in KINDS.values():
             if kind.multiset:
-                _copy_segments(tables, target, kind, progress)
-                _copy_retired(tables, target, kind)
+                _copy_sealed(tables, target, kind, attrgetter("segments"), progress)
+                _copy_sealed(tables, target, kind, attrgetter("retired"), lambda _: None)
             for table in (ROWS, HISTORY):
                 _copy_rows(tables, target, kind, table, progress)
         with target.reader("compare the copy") as copied:
@@ -161,36 +162,26 @@ def _rejected(source: Reader) -> Iterator[list[tuple[int, Quarantined]]]:
         yield page
 
 
-def _copy_segments(source: Reader, target: Database, kind: Kind, progress: Progress) -> None:
-    """Copy the segments that the target lacks as they are, and remove those that the store has no more."""
-    wanted = list(source.segments.find(Query(kind)))
+def _copy_sealed(
+    source: Reader, target: Database, kind: Kind, part: Callable[[Any], Any], progress: Callable[[int], object]
+) -> None:
+    """Copy the segments that the target lacks as they are, and remove those that the store has no more.
+
+    :param part: returns the catalog of tables: of segments, or of retired ones.
+    """
+    wanted = list(part(source).find(Query(kind)))
     with target.reader("compare with the store") as tables:
-        there = {evolve(info, id=0): info.id for info in tables.segments.find(Query(kind))}
+        there = {evolve(info, id=0): info.id for info in part(tables).find(Query(kind))}
     missing = [info for info in wanted if there.pop(evolve(info, id=0), None) is None]
     if there:
         with target.writer("remove segments of before") as writer:
-            writer.segments.remove(sorted(there.values()))
+            part(writer).remove(sorted(there.values()))
     progress(sum(info.rows for info in wanted) - sum(info.rows for info in missing))
     for infos in _steps(missing):
         contents = source.segments.contents([info.id for info in infos])
         with target.writer(f"copy {kind.name}") as writer:
-            writer.segments.add([(info, _content(info, contents.get(info.id))) for info in infos])
+            part(writer).add([(info, _content(info, contents.get(info.id))) for info in infos])
         progress(sum(info.rows for info in infos))
-
-
-def _copy_retired(source: Reader, target: Database, kind: Kind) -> None:
-    """Copy the retired segments that the target lacks as they are, and remove those that the store has no more."""
-    wanted = list(source.retired.find(Query(kind)))
-    with target.reader("compare with the store") as tables:
-        there = {evolve(info, id=0): info.id for info in tables.retired.find(Query(kind))}
-    missing = [info for info in wanted if there.pop(evolve(info, id=0), None) is None]
-    if there:
-        with target.writer("remove retired segments of before") as writer:
-            writer.retired.remove(sorted(there.values()))
-    for infos in _steps(missing):
-        contents = source.segments.contents([info.id for info in infos])
-        with target.writer(f"copy the history of {kind.name}") as writer:
-            writer.retired.add([(info, _content(info, contents.get(info.id))) for info in infos])
 
 
 def _content(info: SegmentInfo, content: bytes | None) -> bytes:

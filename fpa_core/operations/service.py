@@ -217,7 +217,7 @@ class Operations:
         return list(self._with_roles().database.grants(role, write=write))
 
     def grant(self, role: str, *, write: bool) -> list[str]:
-        """Let a role of the database server read the store, and write to it if *write*, but no more; return the statements that were run.
+        """Grant a role of the database server the right to read the store, and to write to it if *write*, and no more; return the statements that were run.
 
         A role that does not exist is made, without a login: make logins that are members of it. Doing it again changes nothing.
 

@@ -156,7 +156,7 @@ class Requests:
 
 
 def sending(client: Client, sender: Requests) -> Client:
-    """Let a client of alpaca-py send through *sender*, and return it."""
+    """Make a client of alpaca-py send through *sender*, and return it."""
 
     def send(method: str, url: str, opts: dict[str, Any], retry: int) -> Any:  # noqa: ARG001  # as alpaca-py calls it
         return sender.send(client._session, method, url, opts)  # noqa: SLF001

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +260,24 @@ def test_what_is_written_is_read_back(store: DataStore, monkeypatch: pytest.Monk
     assert (before.sealed, before.rows_retired) == (after.sealed, after.rows_retired)
 
 
+@contextlib.contextmanager
+def two_stores() -> Iterator[tuple[DataStore, DataStore, Callable[[], Iterator[DataStore]]]]:
+    """Open a store that seals a few rows already, and one that never seals; also yield what iterates over both, each with its own bounds."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        open_one("memory", Path()) as sealed,
+        open_one("memory", Path()) as plain,
+    ):
+        patch.setattr(catalog, "SEGMENT_ROWS", 4)
+
+        def each() -> Iterator[DataStore]:
+            for store, least in ((sealed, 2), (plain, 10**9)):
+                patch.setattr(catalog, "LEAST_ROWS", least)
+                yield store
+
+        yield sealed, plain, each
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     script=st.lists(
@@ -274,14 +292,8 @@ def test_any_time_of_knowledge_is_read_in_any_way(
 ) -> None:
     """Ranges, limits and counts of what was known at any time are those of a store that has never sealed a row."""
     start, end, limit, latest_first = question
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        open_one("memory", Path()) as sealed,
-        open_one("memory", Path()) as plain,
-    ):
-        patch.setattr(catalog, "SEGMENT_ROWS", 4)
-        for store, least in ((sealed, 2), (plain, 10**9)):
-            patch.setattr(catalog, "LEAST_ROWS", least)
+    with two_stores() as (sealed, plain, each):
+        for store in each():
             for act, which, length in script:
                 if act == "write":
                     bulk(store, quotes([which + one // 2 for one in range(length)], bid=which))
@@ -312,14 +324,8 @@ def test_any_time_of_knowledge_is_read_in_any_way(
 )
 def test_trades_are_taken_back_as_in_a_store_that_never_sealed(script: list[tuple[str, int]]) -> None:
     """Batches of trades with ids, which correct each other, are deleted and undone in any order with the same results, now and as known at any time."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        open_one("memory", Path()) as sealed,
-        open_one("memory", Path()) as plain,
-    ):
-        patch.setattr(catalog, "SEGMENT_ROWS", 4)
-        for store, least in ((sealed, 2), (plain, 10**9)):
-            patch.setattr(catalog, "LEAST_ROWS", least)
+    with two_stores() as (sealed, plain, each):
+        for store in each():
             for act, which in script:
                 if act == "write":  # each id has one time, and a few prices
                     rows = trades(range(which, which + 8), price=1 + which % 3)
