@@ -127,7 +127,7 @@ class WriteCounts:
 
 @frozen
 class CoverageEntry:
-    """A range of time of which a source has delivered all it has: without rows, there are none.
+    """A range of time of which a source has delivered all it has: without rows, there are none. A range without length marks where collecting began.
 
     :ivar subject: the symbol; ``interval`` that of bars, None for other kinds.
     :ivar origin: the source, as ``alpaca:iex``.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 from fpa_core.intervals import longest_ns
 from fpa_core.kinds import BARS, Kind
-from fpa_core.numbers import Instant
-from fpa_core.patterns import escape
 from fpa_core.protocols import CoverageEntry
 from fpa_core.sources.ranges import intersection, subtract, union
 
@@ -80,46 +78,36 @@ class Completeness:
         """For how many kinds and symbols something is missed now; it becomes a gap when it is known where it ends."""
         return 0 if self._begun else len(self._until)
 
-    def resume(self, store: DataStore, earliest: int, now: int) -> None:
-        """Go on where the ledger ends, unless that is before *earliest*, and report the holes it has."""
-        fresh: list[Key] = []
+    def resume(self, store: DataStore, earliest: int, now: int) -> list[CoverageEntry]:
+        """Go on where the ledger ends, unless that is before *earliest*, and report the holes it has.
+
+        :returns: what to enter into the ledger before the source is asked: ranges without length, for what nothing recent is known of. They claim
+            nothing, and tell the next run where this one began, should it be killed before it has stored anything.
+        """
+        begins = []
         for kind, symbol in self._keys:
-            covered = union(
-                (one.start_ns, one.end_ns)
+            entries = [
+                one
                 for one in store.coverage(kind, symbol)
                 if one.origin == self._origin and one.interval == live_interval(kind)
-            )
-            recent = intersection(covered, [(earliest, now)])
-            if recent:
-                self._until[kind, symbol] = recent[-1][1]
-                for hole in subtract([(recent[0][0], recent[-1][1])], recent):
+            ]
+            recent = intersection(union((one.start_ns, one.end_ns) for one in entries), [(earliest, now)])
+            known = [one.start_ns for one in entries if one.start_ns == one.end_ns and earliest <= one.start_ns <= now]
+            known += [at for ends in recent for at in ends]
+            if known:
+                self._until[kind, symbol] = max(known)
+                for hole in subtract([(min(known), max(known))], recent):
                     self._miss((kind, symbol), *hole)
-            elif not covered:
-                fresh.append((kind, symbol))
-            else:
+                continue
+            if entries:
                 _log.warning(
                     "%s of %s: the last run ended too long ago to catch up; `fpa backfill` closes the gap",
                     kind.name,
                     symbol,
                 )
-        self._resume_unrecorded(store, fresh, earliest, now)
-
-    def _resume_unrecorded(self, store: DataStore, keys: Sequence[Key], earliest: int, now: int) -> None:
-        """Go on from the first stored row of a run that was killed before its first checkpoint: the ledger knows nothing of it."""
-        firsts = [
-            row.ts_ns
-            for kind, symbol in keys
-            for row in store.select(
-                kind,
-                escape(symbol),
-                start=Instant(earliest),
-                end=Instant(now),
-                origin=escape(self._origin),
-                limit=1,
-            )
-        ]
-        if firsts:
-            self._until.update(dict.fromkeys(keys, min(firsts) - self._overlap))
+            begin = now - self._overlap
+            begins.append(CoverageEntry(kind.name, symbol, live_interval(kind), self._origin, begin, begin, 0))
+        return begins
 
     def connect(self, at_ns: int) -> None:
         """Note that a connection began."""

@@ -216,7 +216,10 @@ class Collector:
         if "*" in self._request.symbols:
             _log.warning("all symbols are collected: what connections miss is neither known nor fetched")
         now = self._clock()
-        self._completeness.resume(self._store, now - int(self._options.catch_up * SECOND_NS), now)
+        begins = self._completeness.resume(self._store, now - int(self._options.catch_up * SECOND_NS), now)
+        if begins:
+            with self._store.batch(origin=self._source.origin) as batch:
+                batch.cover(begins)
 
     def _handle(self, items: Sequence[tuple[float | None, Any]], dropped: dict[tuple[str, str], Dropped]) -> None:
         for (kind_name, symbol), what in dropped.items():

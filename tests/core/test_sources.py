@@ -441,17 +441,22 @@ def test_a_clock_that_is_behind(data: DataLayer, scripted: Scripted) -> None:
     assert 9 == data.select(Quote).count()
 
 
-def test_killed_before_the_first_checkpoint(data: DataLayer, scripted: Scripted, clock: Clock) -> None:
-    """A run that was killed before the ledger knew of it is continued from its first row."""
+def test_a_run_that_stored_nothing(data: DataLayer, scripted: Scripted, clock: Clock) -> None:
+    """Where a run began is known before the source is asked, and claims nothing: what it missed without storing a row, the next one fetches."""
     scripted.past = [Quote("A", Instant(T0 + number * SECOND), 1, 2) for number in range(9)]
-    data.store.save(scripted.past[3:5], origin="acme")
+    with collect(data) as running:
+        scripted.ready.wait(10)
+        begin = T0 - SECOND  # clocks differ: by the overlap
+        assert [(begin, begin, 0)] == [(one.start_ns, one.end_ns, one.rows) for one in data.store.coverage()]
+    assert not any(merge_coverage(data.store.coverage()).values())
+    scripted.ready.clear()
     clock.ns = T0 + 20 * SECOND
     with collect(data) as running:
         scripted.ready.wait(10)
         scripted.sink.connected()
         wait_until(lambda: running.collector.status().refilled == 1, "the refill")
-    assert T0 + 2 * SECOND == scripted.asked[0].start
-    assert 7 == data.select(Quote).count()
+    assert begin == scripted.asked[0].start
+    assert 9 == data.select(Quote).count()
 
 
 def test_a_time_in_the_future(data: DataLayer, scripted: Scripted, clock: Clock) -> None:
@@ -462,7 +467,7 @@ def test_a_time_in_the_future(data: DataLayer, scripted: Scripted, clock: Clock)
         scripted.sink.put(Quote("A", Instant(T0 + SECOND), 1, 2))
         scripted.sink.put(Quote("A", Instant(T0 + 900 * DAY), 1, 2))
         scripted.sink.put(Quote("A", Instant(T0 + 5 * SECOND), 1, 2))
-        wait_until(lambda: bool(data.store.coverage()), "the entry")
+        wait_until(lambda: any(one.rows for one in data.store.coverage()), "the entry")
     assert T0 + 4 * SECOND == max(one.end_ns for one in data.store.coverage())
     assert clock() == T0
     running.finished()
