@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import time
@@ -89,11 +88,11 @@ def retried_until_given(read: Callable[P, Generator[T, None, None]]) -> Callable
         retry: Retry | None = None
         given = False
         while True:
+            parts = read(*args, **kwargs)
             try:
-                with contextlib.closing(read(*args, **kwargs)) as parts:
-                    for part in parts:
-                        given = True
-                        yield part
+                for part in parts:
+                    given = True
+                    yield part
             except ConnectionLostError as error:
                 if given:
                     raise _interrupted(error) from error
@@ -101,6 +100,8 @@ def retried_until_given(read: Callable[P, Generator[T, None, None]]) -> Callable
                 retry.after(error)
             else:
                 return
+            finally:
+                parts.close()
 
     return reading
 

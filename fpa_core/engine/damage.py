@@ -40,5 +40,7 @@ class decoding:  # noqa: N801  # it reads as what it does: with decoding("segmen
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None:
+            return
         if isinstance(error, _UNDECODABLE) or type(error).__module__.startswith("pyarrow."):
             raise damaged(self._what, self._key, f"{type(error).__name__}: {error}"[:300]) from error

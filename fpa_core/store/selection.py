@@ -80,7 +80,7 @@ class Selection(Generic[R]):
         return itertools.chain.from_iterable(self._records())
 
     def _records(self) -> Iterator[list[R]]:
-        whole = evolve(self, columns=None)
+        whole = self if self.columns is None else evolve(self, columns=None)
         for batch in whole._read(ROWS):  # noqa: SLF001  # it is the same class
             yield self.rows.records(self.query, batch)
 

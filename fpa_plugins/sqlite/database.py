@@ -63,15 +63,14 @@ class SqliteSession:
 
     def stream(self, sql: str, parameters: Parameters = (), *, size: int = 16_384) -> Generator[list[Row], None, None]:
         """Yield the rows of a statement. The connection stays at its moment for as long as the cursor is open."""
-        with contextlib.closing(self.connection.execute(sql, parameters)) as cursor:
-            while page := self._page(sql, cursor, size):
-                yield page
-
-    def _page(self, sql: str, cursor: apsw.Cursor, size: int) -> list[Row]:
+        cursor = self.connection.execute(sql, parameters)
         try:
-            return list(itertools.islice(cursor, size))
+            while page := list(itertools.islice(cursor, size)):
+                yield page
         except UnicodeDecodeError as error:
             raise _not_text(sql, error) from error
+        finally:
+            cursor.close()
 
     def run(self, sql: str, parameters: Parameters = ()) -> int:
         """Run a statement and return how many rows it changed."""

@@ -47,7 +47,7 @@ def check_forked(path: str) -> None:
 
     :raises DatabaseError: if it was.
     """
-    if _refused == os.getpid():
+    if _refused is not None and _refused == os.getpid():
         raise DatabaseError(
             f"{path}: this process was forked while its parent was using an SQLite database, so it cannot use one itself",
             hint='start worker processes by the method "spawn" or "forkserver", or before the database is used',
