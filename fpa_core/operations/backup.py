@@ -32,9 +32,7 @@ class Backup:
     removed: tuple[Path, ...] = ()
 
 
-def make_backup(
-    database: Database, file: StoreFile, target: Path, *, keep: int | None, tick: Tick, now_ns: int | None = None
-) -> Backup:
+def make_backup(database: Database, file: StoreFile, target: Path, *, keep: int | None, tick: Tick) -> Backup:
     """Copy a store while others write to it, check the copy, and give it its name; then remove the oldest ones.
 
     :param target: the folder of the backups, or, with the ending ``.db``, the file to make.
@@ -44,7 +42,7 @@ def make_backup(
     """
     if Capability.BACKUP not in database.capabilities:
         raise unsupported(database.describe().backend, Capability.BACKUP)
-    made_ns = time.time_ns() if now_ns is None else now_ns
+    made_ns = time.time_ns()
     try:
         path = _free_path(file.path, target, made_ns)
         named = target.suffix == SUFFIX

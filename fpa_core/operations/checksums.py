@@ -172,11 +172,9 @@ def sums_of_batch(kind: Kind, batch: pa.RecordBatch, table: str) -> list[tuple[P
         return list(_by_part(table, kind, subjects, batch.columns, record, whole))
 
 
-def sums_of_segments(
-    tables: Reader, kind: Kind, subjects: tuple[str, ...] | None = None
-) -> Iterator[list[tuple[Part, Sum]]]:
+def sums_of_segments(tables: Reader, kind: Kind) -> Iterator[list[tuple[Part, Sum]]]:
     """Yield the sums of sealed rows, a segment at a time."""
-    yield from _in_groups(tables, tables.segments.find(Query(kind, subjects)) if kind.multiset else ())
+    yield from _in_groups(tables, tables.segments.find(Query(kind)) if kind.multiset else ())
 
 
 def sums_of_retired(tables: Reader, kind: Kind) -> Iterator[list[tuple[Part, Sum]]]:
