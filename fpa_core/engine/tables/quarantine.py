@@ -1,0 +1,105 @@
+"""The port's rejected records."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from attrs import frozen
+
+from fpa_core.protocols import QuarantineCount, Quarantined, QuarantineQuery
+
+__all__ = ["QuarantineReader", "QuarantineStore", "Sought"]
+
+
+@frozen
+class Sought:
+    """Rejected records to look for.
+
+    :ivar digest: of the kind, text and cells (see :func:`fpa_core.engine.condensed.digest`).
+    :ivar after: only records with a larger id.
+    :ivar count: at most so many, the smallest ids first.
+    """
+
+    digest: int
+    after: int
+    count: int
+
+
+class QuarantineReader(Protocol):
+    """Rejected records."""
+
+    def select(self, query: QuarantineQuery) -> Generator[Quarantined, None, None]:
+        """Yield records, in the order that *query* asks for."""
+        ...
+
+    def count(self, query: QuarantineQuery) -> Sequence[QuarantineCount]:
+        """Count records by batch, kind and state, in this order; the limit of *query* does not count."""
+        ...
+
+    def like(self, sought: Sequence[Sought], *, upto: int, root: int) -> Iterable[tuple[int, Quarantined]]:
+        """Return, with their digests, records that are sought: those with an id up to *upto* that are not undone.
+
+        *sought* names each digest once. Records of the batch *root* do not count. Findings and times may be left out.
+        """
+        ...
+
+    def last_id(self) -> int:
+        """Return the largest id of a record; 0 if there is none."""
+        ...
+
+    def replayed_before(self, ids: Sequence[int], *, batch: int) -> Mapping[int, int]:
+        """Return how often records equal to some of *ids* were replayed by other batches than *batch*.
+
+        Of several equal records among *ids* only the first is named, and only with a count above 0.
+        """
+        ...
+
+    def matches_of(self, batch: int) -> Iterable[tuple[str, str, int, int, int]]:
+        """Return what :meth:`QuarantineStore.keep_matches` kept for a batch: kind, subject, time, ``seq`` and batch of each row."""
+        ...
+
+    def matches(self) -> Generator[Sequence[tuple[int, str, str, int, int, int]], None, None]:
+        """Yield what was kept for all batches, in any order: the batch, then what :meth:`matches_of` returns."""
+        ...
+
+    def earlier(self) -> Generator[Sequence[tuple[Quarantined, int]], None, None]:
+        """Yield what records were before batches changed them, in any order, each with the batch that did."""
+        ...
+
+
+class QuarantineStore(QuarantineReader, Protocol):
+    """Rejected records, within a write transaction."""
+
+    def add(self, records: Sequence[tuple[int, Quarantined]]) -> None:
+        """Add records, each with its digest; ids and batches are set."""
+        ...
+
+    def set_state(self, query: QuarantineQuery, state: str, *, by: int) -> int:
+        """Give the records of *query* a state, keep what they were in their history, and return how many they are."""
+        ...
+
+    def set_findings(self, records: Sequence[Quarantined], *, by: int) -> None:
+        """Give open records other findings, and keep what they were in their history; those that have these findings are left as they are."""
+        ...
+
+    def restore_states(self, batches: Sequence[int], *, by: int) -> None:
+        """Give the records that *batches* brought or changed what they are by the batches that count: those neither undone nor themselves an undo.
+
+        A record is undone if the batch that brought it is. Else it has the state and the findings that the last batch that counts gave it, or those
+        that it came with. What it was stays in its history; one that is so already is left as it is.
+        """
+        ...
+
+    def keep_matches(self, batch: int, matches: Sequence[tuple[str, str, int, int, int]]) -> None:
+        """Keep which stored rows a batch was recognised as, at times at which it also has rejected rows."""
+        ...
+
+    def replace_all(
+        self,
+        records: Iterable[Sequence[tuple[int, Quarantined]]],
+        earlier: Iterable[Sequence[tuple[Quarantined, int]]],
+        matches: Iterable[Sequence[tuple[int, str, str, int, int, int]]],
+    ) -> None:
+        """Put records, as :meth:`add` takes them, what they were, and what was kept for batches in the place of all that is there."""
+        ...
