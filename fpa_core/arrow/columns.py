@@ -221,16 +221,16 @@ def scale_of(field: pa.Field) -> int | None:
     return None if found is None else int(found)
 
 
-def from_scaled(column: pa.Array, scale: int) -> pa.Array:
-    """Return scaled integers as ``decimal128(38, scale)``."""
+def from_scaled(column: pa.Array, scale: int, precision: int = 38) -> pa.Array:
+    """Return scaled integers as ``decimal128(precision, scale)``, whose digits must be enough for them."""
     if not len(column):
-        return pa.array([], pa.decimal128(38, scale))
+        return pa.array([], pa.decimal128(precision, scale))
     numbers = np.frombuffer(column.buffers()[1], np.int64, len(column), 8 * column.offset)
     words = np.empty((len(column), 2), np.int64)
     words[:, 0] = numbers
     np.right_shift(numbers, 63, out=words[:, 1])
     buffers = [_validity(column), pa.py_buffer(words)]
-    return pa.Array.from_buffers(pa.decimal128(38, scale), len(column), buffers, column.null_count)
+    return pa.Array.from_buffers(pa.decimal128(precision, scale), len(column), buffers, column.null_count)
 
 
 def as_scaled(column: pa.Array) -> tuple[pa.Array, int] | None:

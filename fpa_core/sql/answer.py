@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from attrs import field, frozen
@@ -17,15 +17,14 @@ from fpa_core.export import write_table
 from fpa_core.kinds import KINDS
 from fpa_core.retrying import read_whole
 from fpa_core.sql.layout import TooNarrowError
-from fpa_core.sql.relations import Relation, Relations
+from fpa_core.sql.plain import Parameters, PlainSelect
+from fpa_core.sql.relations import Relation, Relations, Selected
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
 __all__ = ["SqlAnswer"]
-
-Parameters: TypeAlias = Sequence[Any] | dict[str, Any]
 
 ROWS = 65_536
 """Rows of a batch of the answer."""
@@ -44,8 +43,15 @@ class SqlAnswer:
     relations: Relations = field(repr=False)
     query: str
     parameters: Parameters | None = None
+    _plain: PlainSelect | None = field(init=False, repr=False)
+
+    @_plain.default
+    def _understood(self) -> PlainSelect | None:
+        return PlainSelect.of(self.query)
 
     def __attrs_post_init__(self) -> None:
+        if self._plain is not None:
+            return
         with self.relations.connections.use(()) as (connection, _):
             _check(connection, self.query)
 
@@ -77,7 +83,7 @@ class SqlAnswer:
             found: Mapping[str, Relation] = {}
             try:
                 with self.relations.connections.use(self._named()) as (connection, found):
-                    reader = _run(connection, self.query, self.parameters).to_arrow_reader(rows)
+                    reader = self._run(connection, found).to_arrow_reader(rows)
                     first = next(iter(reader), None)
                     if not given:
                         yield reader.schema
@@ -96,6 +102,18 @@ class SqlAnswer:
             else:
                 return
 
+    def _run(self, connection: Any, found: Mapping[str, Relation]) -> Any:
+        """Return the result: what has a table and a reader."""
+        if self._plain is not None and (query := self._plain.query(self.parameters)) is not None:
+            relation = found[self._plain.kind]
+            there = relation.schema.names
+            names = there if self._plain.columns is None else self._plain.columns
+            if set(names) <= set(there):
+                return Selected(relation, query, names)
+        if self.parameters is None:
+            return connection.sql(self.query)
+        return connection.sql(self.query, params=self.parameters)
+
     def _widened(self, found: Mapping[str, Relation]) -> str | None:
         """If decimals that were too narrow ended a query, make them wider, and return their column."""
         for name, relation in found.items():
@@ -106,6 +124,8 @@ class SqlAnswer:
 
     def _named(self) -> list[str]:
         """Return the kinds whose names the query contains, wherever it does."""
+        if self._plain is not None:
+            return [self._plain.kind]
         words = set(re.findall(r"\w+", self.query.lower()))
         return [name for name in KINDS if name in words]
 
@@ -125,7 +145,7 @@ class SqlAnswer:
             found: Mapping[str, Relation] = {}
             try:
                 with self.relations.connections.use(self._named()) as (connection, found):
-                    return _run(connection, self.query, self.parameters).to_arrow_table()
+                    return self._run(connection, found).to_arrow_table()
             except Exception as error:
                 if self._widened(found) is None:
                     raise _translated(error, found) from error
@@ -167,10 +187,6 @@ def _check(connection: Any, query: str) -> None:
             field="query",
             value=query,
         )
-
-
-def _run(connection: Any, query: str, parameters: Parameters | None) -> Any:
-    return connection.sql(query) if parameters is None else connection.sql(query, params=parameters)
 
 
 def _translated(error: Exception, found: Mapping[str, Relation]) -> Exception:

@@ -49,13 +49,15 @@ class Layout:
     """The columns of a kind in SQL.
 
     :ivar schema: their types.
+    :ivar answered: the types with which they come back from DuckDB.
     :ivar sources: the column of the kind that each is made from.
     """
 
     kind: Kind
     schema: pa.Schema
+    answered: pa.Schema
     sources: Mapping[str, Column]
-    _schemas: dict[tuple[str, ...], pa.Schema] = field(factory=dict, init=False, repr=False)
+    _schemas: dict[tuple[tuple[str, ...], bool], pa.Schema] = field(factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, kind: Kind, digits: Mapping[str, tuple[int, int]], wide: Collection[str] = ()) -> Layout:
@@ -78,27 +80,28 @@ class Layout:
                 ]
             fields += own
             sources |= dict.fromkeys((one.name for one in own), column)
-        return cls(kind, pa.schema(fields), sources)
+        return cls(kind, pa.schema(fields), pa.schema([one.with_type(_answered(one.type)) for one in fields]), sources)
 
     def needed(self, names: Sequence[str]) -> list[str]:
         """Return the columns of the kind that columns of SQL are made from."""
         return list(dict.fromkeys(self.sources[name].name for name in names))
 
-    def batch(self, batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
-        """Return rows of the kind as rows of SQL with the columns *names*.
+    def batch(self, batch: pa.RecordBatch, names: Sequence[str], *, answered: bool = False) -> pa.RecordBatch:
+        """Return rows of the kind as rows of SQL with the columns *names*, to be read by DuckDB or, if *answered*, as it would return them.
 
         :raises TooNarrowError: if a decimal needs a wider type.
         :raises DataError: if there is none.
         """
         batch = decimals.narrowed(self.kind, batch)
-        schema = self.schema_of(names)
+        schema = self.schema_of(names, answered=answered)
         return pa.RecordBatch.from_arrays([self._array(batch, one) for one in schema], schema=schema)
 
-    def schema_of(self, names: Sequence[str]) -> pa.Schema:
+    def schema_of(self, names: Sequence[str], *, answered: bool = False) -> pa.Schema:
         """Return the schema of the columns *names*."""
-        key = tuple(names)
+        key = tuple(names), answered
         if key not in self._schemas:
-            self._schemas[key] = pa.schema([self.schema.field(name) for name in names])
+            whole = self.answered if answered else self.schema
+            self._schemas[key] = pa.schema([whole.field(name) for name in names])
         return self._schemas[key]
 
     def _array(self, batch: pa.RecordBatch, own: pa.Field) -> pa.Array:
@@ -115,11 +118,14 @@ class Layout:
         target = own.type
         if array.null_count == len(array):
             return pa.nulls(len(array), target)
-        narrow = not pa.types.is_decimal128(target)
+        narrow = target.precision == NARROW
         more = None if scale is None else target.scale - scale
         if more is not None and more >= 0 and decimals.fits(array, 10 ** (target.precision - more)):
             if narrow:
-                return _as_decimal64(columns.rescale(array, more) if more else array, target)
+                integers = columns.rescale(array, more) if more else array
+                if pa.types.is_decimal128(target):
+                    return columns.from_scaled(integers, target.scale, NARROW)
+                return _as_decimal64(integers, target)
             return columns.from_scaled(array, target.scale - more).cast(target)
         if narrow:
             raise TooNarrowError(own.name)
@@ -133,6 +139,13 @@ class Layout:
                 field=own.name,
             )
         return texts.cast(target)
+
+
+def _answered(asked: pa.DataType) -> pa.DataType:
+    """Return the type with which DuckDB returns a column of a type."""
+    if asked == SUBJECT:
+        return pa.string()
+    return pa.decimal128(asked.precision, asked.scale) if pa.types.is_decimal(asked) else asked
 
 
 def _floored(ns: pa.Array) -> pa.Array:

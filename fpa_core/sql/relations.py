@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from fpa_core.sql.connections import Connections
 from fpa_core.sql.layout import Layout
 from fpa_core.sql.pruning import admitted, fields_of
 
-__all__ = ["Relation", "Relations"]
+__all__ = ["Relation", "Relations", "Selected"]
 
 ROWS = 65_536
 """Rows of a batch; a segment has less."""
@@ -86,6 +87,16 @@ class Relation(ds.Dataset):  # type: ignore[misc]  # pyarrow has no types
             self.failure = error
             raise
 
+    def selected(self, query: Query, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of *query*, as DuckDB would return them."""
+        layout = self.layout
+        try:
+            for batch in self._backend.scan(query, size, columns=layout.needed(names), scaled=True):
+                yield layout.batch(batch, names, answered=True)
+        except Exception as error:
+            self.failure = error
+            raise
+
     def _rows(self, names: Sequence[str], condition: Any) -> Iterator[pa.RecordBatch]:
         layout = self.layout
         query, read = Query(layout.kind), list(names)
@@ -101,6 +112,22 @@ class Relation(ds.Dataset):  # type: ignore[misc]  # pyarrow has no types
         for batch in self._backend.scan(query, ROWS, columns=layout.needed(read), scaled=True):
             rows = layout.batch(batch, read)
             yield rows if condition is None else rows.filter(condition).select(names)
+
+
+class Selected:
+    """The answer of a query that only selects, with the methods by which DuckDB's own is read."""
+
+    def __init__(self, relation: Relation, query: Query, names: Sequence[str]) -> None:
+        self._batches = functools.partial(relation.selected, query, names)
+        self._schema = relation.layout.schema_of(names, answered=True)
+
+    def to_arrow_table(self) -> pa.Table:
+        """Return the answer as one table."""
+        return pa.Table.from_batches(self._batches(ROWS), self._schema)
+
+    def to_arrow_reader(self, rows: int) -> pa.RecordBatchReader:
+        """Return a reader of the answer, in batches of at most *rows*."""
+        return pa.RecordBatchReader.from_batches(self._schema, self._batches(rows))
 
 
 class _Scan:
