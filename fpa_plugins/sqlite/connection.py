@@ -30,8 +30,11 @@ _log = logging.getLogger("fpa.store.sqlite")
 NOTICE_AFTER = 1.0
 """Seconds of waiting for a lock after which it is logged."""
 
-PAUSE, LEAST_PAUSE = 0.004, 0.0005
-"""Seconds between two tries to get the write lock: at first, and at least."""
+PAUSE, LONG_PAUSE, LEAST_PAUSE = 0.004, 0.05, 0.0005
+"""Seconds between two tries to get the write lock: at first, when others turn out to write much, and at least."""
+
+LONG_AFTER = 0.25
+"""Seconds of waiting after which others write much: until then the pauses stay short, since most batches are."""
 
 _INHERITED: list[object] = []
 """Connections of a parent process, which are never closed here: that would wait for its mutexes, and release its locks."""
@@ -79,8 +82,8 @@ def prepare_file(path: Path) -> None:
 def waiting(timeout: float, path: object) -> Callable[[int], bool]:
     """Return what SQLite calls while another connection holds a lock: it waits a moment and returns whether to try again.
 
-    Who has waited longer tries more often, and so is more likely to be next. SQLite's own rule is the reverse: a writer that has waited for long looks
-    ten times a second only, and those who come later are served before it.
+    Who has waited for long tries more often than those who came later, and so is more likely to be next. SQLite's own rule is the reverse: a writer that
+    has waited for long looks ten times a second only, and those who come later are served before it.
 
     A wait of more than a second is logged as a warning, once: a person at a terminal should know what is going on.
 
@@ -98,7 +101,7 @@ def waiting(timeout: float, path: object) -> Callable[[int], bool]:
         if waited >= NOTICE_AFTER and not told:
             told = True
             _log.warning("another process is writing to %s: waiting for it, at most %g s", path, timeout)
-        pause = max(PAUSE / (1 + 2 * waited), LEAST_PAUSE)
+        pause = PAUSE if waited < LONG_AFTER else max(LONG_PAUSE / (1 + waited) ** 2, LEAST_PAUSE)
         time.sleep(random.uniform(0.5, 1.5) * pause)  # noqa: S311  # so that two writers do not keep step
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import apsw
 import numpy as np
@@ -22,6 +23,7 @@ from fpa_core.protocols import Quarantined, QuarantineQuery
 from fpa_core.store import DataStore
 from fpa_plugins.sqlite.database import SqliteSession
 from fpa_plugins.sqlite.migrations import Migration, known_migrations, migrate
+from fpa_plugins.sqlite.migrations.runner import pending_steps
 from fpa_plugins.sqlite.pages import open_file
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 from fpa_plugins.sqlite.schema import create_tables
@@ -121,6 +123,37 @@ def test_other_program_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="another program"):
         open_store(SqliteOptions(path=path))
     assert {"theirs"} == tables(other)
+
+
+class Overtaken:
+    """A connection to a new database that another process makes ours just after the first look at it."""
+
+    def __init__(self, connection: apsw.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self.overtaken = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def pragma(self, name: str) -> Any:
+        """Look, and be overtaken."""
+        found = self._connection.pragma(name)
+        if not self.overtaken:
+            self.overtaken = True
+            migrate(connect(self._path), self._path)
+        return found
+
+
+def test_another_process_may_make_the_database_meanwhile(tmp_path: Path) -> None:
+    """Who opens a new database while another process makes its tables does not take it for that of another program."""
+    path = tmp_path / "test.db"
+    own = connect(path)
+    own.execute("PRAGMA journal_mode = WAL")
+    connection = Overtaken(own, path)
+    assert migrate(cast("apsw.Connection", connection), path) is None
+    assert connection.overtaken
+    assert not pending_steps(own, path, known_migrations())
 
 
 def test_checksum_ignores_line_ends() -> None:

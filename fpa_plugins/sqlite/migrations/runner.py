@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -103,19 +103,33 @@ def pending_steps(connection: apsw.Connection, path: Path, steps: Sequence[Migra
 
     :raises SchemaError: when the file belongs to another program, comes from a newer version, or its past steps are not ours.
     """
-    ours = connection.pragma("application_id") == APPLICATION_ID
-    if not ours and connection.execute("SELECT count(*) FROM sqlite_master").get:
-        raise SchemaError(
-            f"{path} is an SQLite database of another program",
-            hint="give another path in [store]",
-            path=str(path),
-            operation="open",
-        )
-    exists = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'schema_versions'").get
-    applied: list[Any] = []
-    if exists:
-        applied = connection.execute("SELECT version, name, checksum FROM schema_versions ORDER BY version").fetchall()
+    with _one_state(connection):
+        ours = connection.pragma("application_id") == APPLICATION_ID
+        if not ours and connection.execute("SELECT count(*) FROM sqlite_master").get:
+            raise SchemaError(
+                f"{path} is an SQLite database of another program",
+                hint="give another path in [store]",
+                path=str(path),
+                operation="open",
+            )
+        exists = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'schema_versions'").get
+        past = "SELECT version, name, checksum FROM schema_versions ORDER BY version"
+        applied: list[Any] = connection.execute(past).fetchall() if exists else []
     return pending(steps, applied, str(path))
+
+
+@contextlib.contextmanager
+def _one_state(connection: apsw.Connection) -> Iterator[None]:
+    """Read one state of the database, whoever migrates it meanwhile: the present transaction, or one for this."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def backup_name(path: Path, version: int) -> Path:
