@@ -25,13 +25,15 @@ from fpa_core.segments.layout import checksum_of
 from fpa_core.segments.reader import ranks
 from fpa_core.segments.writer import Draft, draft_segment
 
-__all__ = ["PendingSegment", "last_row_text", "write_retired", "write_segments"]
+__all__ = ["PendingSegment", "row_texts", "write_retired", "write_segments"]
 
 AT_ONCE = 4
 """Segments compressed in one go: fewer, and threads would wait for each other at every one."""
 
 ADDED_AT_ONCE = 32
 """Segments handed to the database together."""
+
+_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class PendingSegment(NamedTuple):
@@ -40,6 +42,7 @@ class PendingSegment(NamedTuple):
     :ivar batches: the batch that brought each row.
     :ivar places: the order of arrival of each among those of its time, if that is not the order of the rows.
     :ivar since: the batch that restored each, and below 0 for those that no batch restored; None if that is all.
+    :ivar last_row: the text of the last row of a part.
     """
 
     kind: Kind
@@ -48,6 +51,7 @@ class PendingSegment(NamedTuple):
     batches: Numbers
     places: Numbers | None = None
     since: Numbers | None = None
+    last_row: str = ""
 
     @property
     def times(self) -> Numbers:
@@ -56,12 +60,15 @@ class PendingSegment(NamedTuple):
 
     def parts(self) -> Iterator[PendingSegment]:
         """Divide the rows into those of a segment each; a time is never divided between two."""
-        for start, end in _pieces(self.times):
+        pieces = list(_pieces(self.times))
+        lasts = self.rows.take(pa.array([end - 1 for _, end in pieces]))
+        for (start, end), last_row in zip(pieces, row_texts(self.kind, self.subject, lasts), strict=True):
             yield self._replace(
                 rows=self.rows.slice(start, end - start),
                 batches=self.batches[start:end],
                 places=None if self.places is None else self.places[start:end],
                 since=None if self.since is None else self.since[start:end],
+                last_row=last_row,
             )
 
     def draft(self) -> Draft:
@@ -86,7 +93,7 @@ class PendingSegment(NamedTuple):
             len(times),
             int(self.batches.min()),
             last_batch if self.since is None else max(last_batch, int(self.since.max())),
-            last_row_text(self.kind, self.subject, self.rows),
+            self.last_row,
             checksum_of(content),
             len(content),
         )
@@ -159,19 +166,22 @@ def _pieces(times: Numbers) -> Iterator[tuple[int, int]]:
             start = end
 
 
-def last_row_text(kind: Kind, subject: str, rows: pa.RecordBatch) -> str:
-    """Return the last row as JSON by public column names, without what is null."""
-    values: dict[str, Any] = {kind.by_field[kind.subject].name: subject}
-    for column, array in zip(rows.schema, rows.columns, strict=True):
-        if pa.types.is_timestamp(array.type):
-            array = columns.times_as_ns(array)  # noqa: PLW2901
-        value = array[-1].as_py()
-        if value is None:
-            continue
-        scale = columns.scale_of(column)
-        if scale is not None:
-            value = decimal_text(Decimal(value).scaleb(-scale, EXACT))
-        elif isinstance(value, Decimal):
-            value = decimal_text(value)
-        values[column.name] = value
-    return json.dumps(values, ensure_ascii=False)
+def row_texts(kind: Kind, subject: str, rows: pa.RecordBatch) -> list[str]:
+    """Return each row of a subject as JSON by public column names, without what is null."""
+    names = [kind.by_field[kind.subject].name, *rows.schema.names]
+    values = [_plain(field, array) for field, array in zip(rows.schema, rows.columns, strict=True)]
+    return [
+        _json({name: value for name, value in zip(names, (subject, *row), strict=True) if value is not None})
+        for row in zip(*values, strict=True)
+    ]
+
+
+def _plain(field: pa.Field, array: pa.Array) -> list[Any]:
+    """Return the values of a column as JSON has them."""
+    scale = columns.scale_of(field)
+    if scale is not None:
+        return [
+            None if one is None else decimal_text(Decimal(one).scaleb(-scale, EXACT)) for one in array.to_pylist()
+        ]
+    values = (columns.times_as_ns(array) if pa.types.is_timestamp(array.type) else array).to_pylist()
+    return [decimal_text(one) if isinstance(one, Decimal) else one for one in values]

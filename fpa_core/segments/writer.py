@@ -41,10 +41,9 @@ class Draft(NamedTuple):
             label = name.encode()
             payload = content if frame is None else frame
             flags = head.flags if frame is None else head.flags | COMPRESSED
-            placed = head._replace(
-                flags=flags, raw=len(content), offset=offset, stored=len(payload), crc=crc32(payload)
-            )
-            entries.append(bytes([len(label)]) + label + COLUMN.pack(*placed))
+            coding, _, width, scale, base, step, _, _, _, nulls, _ = head
+            sizes = offset, len(payload), len(content), nulls, crc32(payload)
+            entries += [bytes([len(label)]), label, COLUMN.pack(coding, flags, width, scale, base, step, *sizes)]
             payloads.append(payload)
             offset += len(payload)
         rest = b"".join(entries)
