@@ -180,8 +180,6 @@ def _plain(field: pa.Field, array: pa.Array) -> list[Any]:
     """Return the values of a column as JSON has them."""
     scale = columns.scale_of(field)
     if scale is not None:
-        return [
-            None if one is None else decimal_text(Decimal(one).scaleb(-scale, EXACT)) for one in array.to_pylist()
-        ]
+        return [None if one is None else decimal_text(Decimal(one).scaleb(-scale, EXACT)) for one in array.to_pylist()]
     values = (columns.times_as_ns(array) if pa.types.is_timestamp(array.type) else array).to_pylist()
     return [decimal_text(one) if isinstance(one, Decimal) else one for one in values]

@@ -84,7 +84,7 @@ def _encode_column(column_type: str, rows: pa.Table | pa.RecordBatch, name: str)
     array = None if place < 0 else _whole(rows.column(place))
     if array is None or array.null_count == len(array):
         return Head(Coding.EMPTY, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), b""
-    valid = None if not array.null_count else array.is_valid().to_numpy(zero_copy_only=False)
+    valid = columns.valid_mask(array)
     if column_type == "text":
         return _encode_texts(array, valid)
     scale = 0
@@ -102,7 +102,11 @@ def _encode_column(column_type: str, rows: pa.Table | pa.RecordBatch, name: str)
 
 def _filled(values: Integers, valid: npt.NDArray[np.bool_] | None) -> Integers:
     """Return *values* with nulls replaced by an existing value, so that they need no extra width."""
-    return values if valid is None else np.where(valid, values, values[np.argmax(valid)])
+    if valid is None:
+        return values
+    filled = values.copy()
+    filled[np.flatnonzero(~valid)] = values[np.argmax(valid)]
+    return filled
 
 
 def _encode_integers(values: Integers, valid: npt.NDArray[np.bool_] | None, scale: int) -> tuple[Head, bytes]:
