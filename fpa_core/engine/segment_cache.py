@@ -80,6 +80,7 @@ class SegmentCache:
         self._once: OrderedDict[_Key, CachedSegment] = OrderedDict()
         self._often: OrderedDict[_Key, CachedSegment] = OrderedDict()
         self._bytes = self._often_bytes = 0
+        self._together: tuple[str, ...] = ()  # the columns read last for which others made room
 
     def _owned(self) -> threading.Lock:
         """Return the lock. A forked child begins anew: a thread that held the lock then is not there to release it."""
@@ -106,18 +107,28 @@ class SegmentCache:
     def columns(self, info: SegmentInfo, names: Sequence[str], read: Callable[[], Segment]) -> CachedSegment:
         """Return a segment of which no other columns than *names* are needed, and keep these if there is room.
 
-        It is one of many that are read together, and does not evict others.
+        It is one of many that are read together, and evicts only what was kept for such a reading of other columns.
         """
-        for key in ((info.id, info.checksum, None), (info.id, info.checksum, tuple(names))):
+        asked = tuple(names)
+        for key in ((info.id, info.checksum, None), (info.id, info.checksum, asked)):
             if (kept := self._find(key, scanning=True)) is not None:
                 return kept
         cached = CachedSegment(info, read())
-        if self._bytes < self._max_bytes:
+        if self._has_room(info.bytes, asked):
             cached.pack(names)
             with self._owned():
                 if self._bytes + cached.weight <= self._max_bytes and key not in self._once:
                     self._add(key, cached)
         return cached
+
+    def _has_room(self, size: int, names: tuple[str, ...]) -> bool:
+        """Return whether there is room for the columns *names* of a segment, after those of readings of others have gone, if that is needed."""
+        with self._owned():
+            if self._bytes + size > self._max_bytes and self._together != names:
+                self._together = names
+                for key in [key for key in self._once if key[2] not in (None, names)]:
+                    self._bytes -= self._once.pop(key).weight
+            return self._bytes + size <= self._max_bytes
 
     def _find(self, key: _Key, *, scanning: bool) -> CachedSegment | None:
         with self._owned():

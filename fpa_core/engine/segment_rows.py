@@ -77,13 +77,16 @@ def joined_rows(
         if column.field == kind.subject:
             array = _repeated(subject, count)
         else:
-            values = np.empty(count, np.int64)
+            memory = pa.allocate_buffer(
+                8 * count
+            )  # Arrow keeps what is given back, whereas each of these would be a mapping of its own
+            values = np.frombuffer(memory, np.int64)
             start = 0
             for segment in segments:
                 segment.write_integers(name, values[start : start + segment.rows])
                 start += segment.rows
             array = pa.Array.from_buffers(
-                columns.TIME if column.type == "time" else pa.int64(), count, [None, pa.py_buffer(values)], 0
+                columns.TIME if column.type == "time" else pa.int64(), count, [None, memory], 0
             )
         arrays.append(array)
         fields.append((name, array.type, scale))

@@ -273,3 +273,15 @@ def test_nulls_and_dictionaries_pass_through():
     texts = pa.array([None, *["IBM"] * 20_000])
     assert columns.as_dictionary(texts).equals(texts.dictionary_encode())
     assert columns.as_dictionary(texts.dictionary_encode()).equals(texts.dictionary_encode())
+
+
+@given(some(st.integers(-9, 9)), st.integers(0, 12), st.integers(0, 12))
+def test_which_values_are_there(values, start, length):
+    """The mask of any part of a column says what Arrow says of each value, and is None if all are there."""
+    texts = [None if value is None else str(value) for value in values]
+    for column in (pa.array(values * 7, pa.int64()), pa.array(texts * 7, pa.string())):
+        part = column.slice(min(start, len(column)), 6 * length)
+        found = columns.valid_mask(part)
+        assert (found is None) == (part.null_count == 0)
+        if found is not None:
+            assert part.is_valid().to_pylist() == found.tolist()

@@ -191,6 +191,28 @@ def test_read_cache_is_bounded(store: DataStore) -> None:
     assert not blocks.kept()
 
 
+def test_columns_make_room_for_others(store: DataStore) -> None:
+    """What a reading of some columns has kept makes room for that of other columns, and for these alone: not for more of its own."""
+    store.save([Quote("A", Instant(ts), ts, 2) for ts in range(40)])
+    store.seal()
+    with store.backend.database.reader("read") as tables:  # type: ignore[attr-defined]
+        entries = list(tables.segments.find(Query(QUOTES, ("A",))))
+        blocks = SegmentCache(entries[0].bytes + 10)  # of each segment only one column is kept, a few bytes
+
+        def read(*names: str) -> list[CachedSegment]:
+            for entry in entries:
+                content = tables.segments.contents([entry.id])[entry.id]
+                blocks.columns(entry, names, lambda: segment_rows.opened(entry, content))  # noqa: B023  # called at once
+            return blocks.kept()
+
+        bids = read("bid")
+        assert 0 < len(bids) < len(entries)
+        assert bids == read("bid")
+        asks = read("ask")
+        assert 0 < len(asks) < len(entries)
+        assert not set(map(id, asks)) & set(map(id, bids))
+
+
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the ids of the segments that are read from the database from now on."""
