@@ -193,7 +193,7 @@ def test_read_cache_is_bounded(store: DataStore) -> None:
 
 def test_columns_make_room_for_others(store: DataStore) -> None:
     """What a reading of some columns has kept makes room for that of other columns, and for these alone: not for more of its own."""
-    store.save([Quote("A", Instant(ts), ts, 2) for ts in range(40)])
+    store.save([Quote("A", Instant(ts), ts, 2 * ts) for ts in range(40)])
     store.seal()
     with store.backend.database.reader("read") as tables:  # type: ignore[attr-defined]
         entries = list(tables.segments.find(Query(QUOTES, ("A",))))
