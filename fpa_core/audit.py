@@ -139,7 +139,7 @@ def _market(store: DataStore, tables: Mapping[Kind, pa.Table]) -> dict[Kind, pa.
     times: list[int] = []
     for kind, table in tables.items():
         if "symbol" in kind.by_name:
-            symbols.update(table.column("symbol").unique().to_pylist())
+            symbols.update(name for name in table.column("symbol").unique().to_pylist() if name is not None)
         for column in kind.columns:
             if column.type == "time":
                 ends = pc.min_max(times_as_ns(table.column(column.name).combine_chunks()))

@@ -233,7 +233,10 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(_run(arguments))
     except (FpaError, click.ClickException) as error:
         known = _usage_error(error) if isinstance(error, click.ClickException) else error
-        show_error(known)
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            error.show()  # the help, which says more than any message
+        else:
+            show_error(known)
         if "--json" in (sys.argv[1:] if arguments is None else arguments) and not isinstance(known, OutputError):
             print_results([], error=error_values(known))
         sys.exit(exit_code(known))
@@ -266,6 +269,8 @@ def _usage_error(error: click.ClickException) -> UsageError:
     if context is None:
         return UsageError(message)
     hint = f"{context.command_path} --help"
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return UsageError("a command is needed", hint=f"{hint} lists them")
     if isinstance(context.command, click.Group) and (unknown := _UNKNOWN.match(message)):
         meant = did_you_mean(unknown[1], context.command.list_commands(context))
         hint = f"{meant} See {hint}" if meant else hint

@@ -9,7 +9,7 @@ from fpa_core.arrow.conversion import to_table
 from fpa_core.audit import audit
 from fpa_core.exceptions import DataError
 from fpa_core.kinds import BARS, QUOTES, TRADES
-from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
+from fpa_core.models import Bar, CashFlow, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.store import DataStore
 from fpa_core.validator import DataValidator, Rule, configure
 from fpa_plugins.memory.plugin import MemoryStoreOptions, open_store
@@ -113,6 +113,20 @@ def test_findings_are_few_and_progress_is_complete():
         len([f for f in result.findings if f.rule == "quote.crossed"]),
     )
     assert (9, 1.0) == told[-1]
+
+
+def test_cash_without_a_symbol_among_cash_with_one():
+    """Deposits have no symbol, dividends have: the market data of those that have one are looked at."""
+    store = fresh()
+    times = {"timestamp": NOW - DAY}
+    store.save(
+        [
+            CashFlow(flow_type="deposit", amount=5, **times),
+            CashFlow(flow_type="dividend", amount=1, symbol="A", **times),
+        ]
+    )
+    store.save([Order("o1", "B", 1, "buy", "market", **times)])
+    assert 3 == audit(store, judge()).rows
 
 
 def test_nothing_stored():

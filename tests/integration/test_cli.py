@@ -1212,3 +1212,13 @@ def test_query_as_json(filled: Run) -> None:
     assert "ask_exchange" not in first
     assert [] == answer(filled("query", "quotes", "NONE", "--json"))
     assert "--format jsonl" in filled("query", "quotes", "--json", "--format", "csv", expect=2).stderr
+
+
+@pytest.mark.parametrize("group", [(), ("portfolio",), ("store",), ("quarantine",), ("config",), ("cache",)])
+def test_a_group_without_a_command_shows_its_help(run: Run, group: tuple[str, ...]) -> None:
+    """Who names no command gets the list of them, as text and not as one line of an error, and the exit code of wrong usage."""
+    result = run(*group, expect=2)
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith(f"Usage: {' '.join(('fpa', *group))} ")
+    assert "Commands:" in lines
