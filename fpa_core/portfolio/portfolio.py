@@ -353,7 +353,7 @@ class Portfolio:
         if len(found) != 1:
             raise DataError(
                 f"account {records.account} has amounts in {', '.join(sorted(found))}",
-                hint='say into which currency to convert them, as currency="USD"',
+                hint='say into which currency to convert them: --currency USD, or in Python currency="USD"',
                 field="currency",
             )
         return found.pop()
