@@ -77,9 +77,8 @@ def joined_rows(
         if column.field == kind.subject:
             array = _repeated(subject, count)
         else:
-            memory = pa.allocate_buffer(
-                8 * count
-            )  # Arrow keeps what is given back, whereas each of these would be a mapping of its own
+            # Arrow keeps memory that is given back; from elsewhere each column would be mapped, and its pages be made, anew.
+            memory = pa.allocate_buffer(8 * count)
             values = np.frombuffer(memory, np.int64)
             start = 0
             for segment in segments:
