@@ -25,7 +25,7 @@ from fpa_core.segments.layout import checksum_of
 from fpa_core.segments.reader import ranks
 from fpa_core.segments.writer import Draft, draft_segment
 
-__all__ = ["PendingSegment", "row_texts", "write_retired", "write_segments"]
+__all__ = ["PendingSegment", "last_row_text", "write_retired", "write_segments"]
 
 AT_ONCE = 4
 """Segments compressed in one go: fewer, and threads would wait for each other at every one."""
@@ -42,7 +42,7 @@ class PendingSegment(NamedTuple):
     :ivar batches: the batch that brought each row.
     :ivar places: the order of arrival of each among those of its time, if that is not the order of the rows.
     :ivar since: the batch that restored each, and below 0 for those that no batch restored; None if that is all.
-    :ivar last_row: the text of the last row of a part.
+    :ivar last_row: the text of the last row, if it was made together with others.
     """
 
     kind: Kind
@@ -51,7 +51,7 @@ class PendingSegment(NamedTuple):
     batches: Numbers
     places: Numbers | None = None
     since: Numbers | None = None
-    last_row: str = ""
+    last_row: str | None = None
 
     @property
     def times(self) -> Numbers:
@@ -62,7 +62,7 @@ class PendingSegment(NamedTuple):
         """Divide the rows into those of a segment each; a time is never divided between two."""
         pieces = list(_pieces(self.times))
         lasts = self.rows.take(pa.array([end - 1 for _, end in pieces]))
-        for (start, end), last_row in zip(pieces, row_texts(self.kind, self.subject, lasts), strict=True):
+        for (start, end), last_row in zip(pieces, _row_texts(self.kind, self.subject, lasts), strict=True):
             yield self._replace(
                 rows=self.rows.slice(start, end - start),
                 batches=self.batches[start:end],
@@ -93,7 +93,7 @@ class PendingSegment(NamedTuple):
             len(times),
             int(self.batches.min()),
             last_batch if self.since is None else max(last_batch, int(self.since.max())),
-            self.last_row,
+            self.last_row or last_row_text(self.kind, self.subject, self.rows),
             checksum_of(content),
             len(content),
         )
@@ -166,7 +166,12 @@ def _pieces(times: Numbers) -> Iterator[tuple[int, int]]:
             start = end
 
 
-def row_texts(kind: Kind, subject: str, rows: pa.RecordBatch) -> list[str]:
+def last_row_text(kind: Kind, subject: str, rows: pa.RecordBatch) -> str:
+    """Return the last row of a subject as JSON; see :func:`_row_texts`."""
+    return _row_texts(kind, subject, rows.slice(rows.num_rows - 1))[0]
+
+
+def _row_texts(kind: Kind, subject: str, rows: pa.RecordBatch) -> list[str]:
     """Return each row of a subject as JSON by public column names, without what is null."""
     names = [kind.by_field[kind.subject].name, *rows.schema.names]
     values = [_plain(field, array) for field, array in zip(rows.schema, rows.columns, strict=True)]

@@ -14,7 +14,7 @@ from fpa_core.engine import scan
 from fpa_core.engine.catalog import RetiredSegment, SegmentInfo
 from fpa_core.engine.rows import Row, shape_of
 from fpa_core.engine.segment_rows import opened, rows_of
-from fpa_core.engine.segment_writer import row_texts
+from fpa_core.engine.segment_writer import last_row_text
 from fpa_core.engine.tables import Database, Reader
 from fpa_core.exceptions import CorruptionError, DatabaseError
 from fpa_core.kinds import Kind
@@ -227,7 +227,6 @@ class SegmentsCheck:
         self.since = np.zeros(0, np.int64) if since is None else since[restored]
         self.new = self.batches[~restored]
         last_batch = max(int(self.batches.max()), int(self.since.max(initial=0)))
-        (last_row,) = row_texts(self._kind, info.subject, rows.slice(rows.num_rows - 1))
         same = {
             "its number of rows": segment.rows == info.rows,
             "its length": len(content or b"") == info.bytes,
@@ -235,7 +234,7 @@ class SegmentsCheck:
             "its last time": int(times[-1]) == info.last_ns,
             "its first batch": int(self.batches.min()) == info.first_batch,
             "its last batch": last_batch == info.last_batch,
-            "its last row": json.loads(last_row) == json.loads(info.last_row),
+            "its last row": json.loads(last_row_text(self._kind, info.subject, rows)) == json.loads(info.last_row),
         }
         faults = [f"{name} is not the one of the catalog" for name, right in same.items() if not right]
         if (times[1:] < times[:-1]).any():
