@@ -11,11 +11,21 @@ import functools
 import itertools
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from fpa_core.exceptions import DataError
 
-__all__ = ["compiled", "escape", "is_pattern", "matches", "name_of", "start_of", "text_after", "translate"]
+__all__ = [
+    "compiled",
+    "escape",
+    "is_pattern",
+    "matches",
+    "matches_any",
+    "name_of",
+    "start_of",
+    "text_after",
+    "translate",
+]
 
 _TOKEN = re.compile(r"\\(.)|([*?])|([^\\*?]+)", re.DOTALL)
 _SPECIAL = re.compile(r"([*?\\])")
@@ -33,6 +43,11 @@ def matches(pattern: str, name: str) -> bool:
     :raises DataError: if the pattern ends in a backslash.
     """
     return compiled(pattern).fullmatch(name) is not None
+
+
+def matches_any(patterns: Iterable[str], name: str | None) -> bool:
+    """Return whether *name* matches one of *patterns*; no name matches none."""
+    return name is not None and any(matches(pattern, name) for pattern in patterns)
 
 
 def escape(name: str) -> str:

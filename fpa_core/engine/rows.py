@@ -14,6 +14,7 @@ from attrs import frozen
 
 from fpa_core.kinds import Kind
 from fpa_core.numbers import decimal_text
+from fpa_core.protocols import Query
 
 __all__ = ["Key", "Range", "Retirement", "Row", "Shape", "plain_value", "shape_of"]
 
@@ -36,6 +37,12 @@ class Range(NamedTuple):
     prefix: tuple[str, ...]
     first_ns: int
     last_ns: int
+
+    def query(self, kind: Kind) -> Query:
+        """Return the query for the rows in it."""
+        prefix = dict(zip(shape_of(kind).prefix, self.prefix, strict=True))
+        subjects = (prefix[kind.subject],) if kind.subject in prefix else None
+        return Query(kind, subjects, self.first_ns, self.last_ns + 1, equal=prefix)
 
 
 @frozen
@@ -84,6 +91,11 @@ class Shape:
     def place(self, column: str) -> int:
         """Return the position of a column in a row."""
         return self.columns.index(column)
+
+    def history_order(self, row: Row) -> Row:
+        """Return what the history is ordered by: key, ``seq``, when a row became known, and when it was retired."""
+        batch = len(self.columns) - 2
+        return (*(row[self.place(name)] for name in self.row_key), row[batch + 1] or row[batch], row[batch + 2])
 
 
 @functools.cache

@@ -326,7 +326,7 @@ class Transaction:
         self._appender.forget()
         self._acts["undo"] = None
         self._undone = batch_id
-        self._tables.batches.set_undoes(self.batch_id, batch_id)
+        self._tables.batches.amend(self.batch_id, undoes=batch_id)
         # Later batches that put in what this one rejected go with it, and first.
         batches = [*self._tables.batches.replays_of(batch_id), batch_id]
         self._multisets.settle()
@@ -349,7 +349,7 @@ class Transaction:
         self._read = read
         self._batch = evolve(self._batch, digest=digest or self._batch.digest)
         if reading is not None or digest is not None:
-            self._tables.batches.set_file(self.batch_id, digest=digest, reading=reading)
+            self._tables.batches.amend(self.batch_id, digest=digest, reading=reading)
 
     def _note(self, act: str, kind: Kind, counts: WriteCounts) -> None:
         """Keep for the audit log what was done to a kind."""

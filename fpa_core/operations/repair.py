@@ -67,7 +67,7 @@ def _set_aside(
             # A batch of its own says what is missing from now on, and since when.
             note = {"segment": problem.where, "first": first, "last": last, "rows": problem.rows}
             number = begin(tables, Batch(0, SET_ASIDE, 0)).id
-            tables.batches.set_file(number, digest=None, reading=json.dumps(note))
+            tables.batches.amend(number, reading=json.dumps(note))
             entry = append(tables.audit_log, "repair", {"set_aside": note}, batch=number)
             announce(database, dict.fromkeys(KINDS.values()))
         audit.committed(entry)
@@ -118,7 +118,7 @@ def _correct_clock(database: Database, now_ns: int, audit: AuditTrail) -> Iterat
     first_ns = max(now_ns - len(ahead), latest_ns + 1)
     with database.writer("correct the clock of batches") as tables:
         for place, batch in enumerate(ahead):
-            tables.batches.set_recorded(batch.id, first_ns + place)
+            tables.batches.amend(batch.id, recorded_ns=first_ns + place)
         details = {
             "clock": {"batches": [ahead[0].id, ahead[-1].id], "before_ns": ahead[0].recorded_ns, "after_ns": first_ns}
         }

@@ -380,7 +380,7 @@ class _Step:
                 "brought": sorted(removed.brought.items()),
             }
             digest = archived.digests[0] if archived.digests else None
-            tables.batches.set_file(batch, digest=digest, reading=json.dumps(note))
+            tables.batches.amend(batch, digest=digest, reading=json.dumps(note))
             counts = WriteCounts()
             tables.batches.record(batch, recorded_ns=None, read=0, counts=counts, quarantined=0, deleted=rows)
             details = {

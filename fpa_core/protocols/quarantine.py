@@ -8,6 +8,8 @@ from typing import Any
 
 from attrs import frozen
 
+from fpa_core.patterns import matches_any
+
 __all__ = ["SHAPE", "VERSION", "QuarantineCount", "QuarantineQuery", "Quarantined", "State"]
 
 SHAPE = "record.shape"
@@ -81,6 +83,18 @@ class QuarantineQuery:
     changed_by: int | None = None
     limit: int | None = None
     in_order: bool = False
+
+    def selects(self, record: Quarantined) -> bool:
+        """Return whether a record is among those asked for, as far as the record says: origins are known to its batch."""
+        return (
+            self.batch in (None, record.batch)
+            and self.kind in (None, record.kind)
+            and self.changed_by in (None, record.changed_by)
+            and (self.ids is None or record.id in self.ids)
+            and (self.states is None or record.state in self.states)
+            and (self.symbols is None or matches_any(self.symbols, record.subject))
+            and (self.rules is None or any(matches_any(self.rules, one.get("rule")) for one in record.findings))
+        )
 
 
 @frozen

@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from fpa_core.kinds import Kind
 from fpa_core.numbers import MAX_NS
+from fpa_core.patterns import matches_any
 from fpa_core.protocols.capabilities import Capability
 from fpa_core.protocols.changes import Changed, ChangeFeed
 from fpa_core.protocols.quarantine import QuarantineCount, Quarantined, QuarantineQuery
@@ -69,6 +70,12 @@ class Query:
     def only(self) -> tuple[str, ...] | None:
         """The subjects that rows can have; None if only the store knows."""
         return None if self.patterns else self.subjects
+
+    def selects(self, subject: str) -> bool:
+        """Return whether rows of a subject are among those asked for, as far as subjects and patterns say."""
+        if self.subjects is None and not self.patterns:
+            return True
+        return subject in (self.subjects or ()) or matches_any(self.patterns, subject)
 
 
 @frozen

@@ -6,31 +6,22 @@ import contextlib
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
-from fpa_core.engine.tables import Reader, Writer, unsupported
+from fpa_core.engine.plain.state import State, View
+from fpa_core.engine.plain.tables import PlainTables
+from fpa_core.engine.tables import Database, Reader, Writer, figures
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
-from fpa_core.kinds import KINDS, Kind
+from fpa_core.kinds import KINDS
 from fpa_core.protocols import (
     Capability,
-    Changed,
-    ChangeFeed,
-    KindFigures,
-    Problem,
-    Query,
-    Space,
     StoreDescription,
-    Tick,
 )
-from fpa_plugins.memory.tables import State, Tables
 
 __all__ = ["MemoryDatabase"]
 
 
-class MemoryDatabase:
+class MemoryDatabase(Database):
     """See :class:`fpa_core.engine.tables.Database`.
 
     :param busy_timeout: how long a writer waits for another one, in seconds.
@@ -48,7 +39,7 @@ class MemoryDatabase:
         """Make the lock of this process: a thread that held it when the process was forked is not there to release it."""
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._writing: tuple[int, Tables] | None = None
+        self._writing: tuple[int, View] | None = None
 
     def _check(self) -> None:
         if self._pid != os.getpid():
@@ -60,7 +51,7 @@ class MemoryDatabase:
     def reader(self, operation: str) -> Iterator[Reader]:  # noqa: ARG002  # no error of a driver has to name it
         """Open the latest state; nothing changes it."""
         self._check()
-        yield Tables(self._state)
+        yield PlainTables(View(self._state))
 
     @contextlib.contextmanager
     def writer(self, operation: str) -> Iterator[Writer]:  # noqa: ARG002
@@ -75,11 +66,11 @@ class MemoryDatabase:
             hint = "let it finish, or raise busy_timeout in [store]"
             raise DatabaseBusyError(f"memory: {problem}", hint=hint, operation="begin a batch")
         try:
-            tables = Tables(self._state)
-            self._writing = (thread, tables)
-            yield tables
+            view = View(self._state)
+            self._writing = (thread, view)
+            yield PlainTables(view)
             self._check()
-            self._state = tables.state
+            self._state = view.state
         finally:
             self._writing = None
             lock.release()
@@ -88,52 +79,12 @@ class MemoryDatabase:
         """Return the writer's state: it begins with the one that the last writer ended with."""
         return None if self._writing is None else self._writing[1].state
 
-    def latest(self, kind: Kind, subject: str) -> Sequence[Any] | None:  # noqa: ARG002
-        """Return None: a scan finds it."""
-        return None
-
     def describe(self) -> StoreDescription:
         """Return how much there is."""
         with self.reader("describe") as tables:
-            kinds = {name: _figures(tables, kind) for name, kind in KINDS.items()}
+            kinds = {name: figures(tables, kind) for name, kind in KINDS.items()}
         engine = f"{platform.python_implementation()} {platform.python_version()}"
         return StoreDescription("memory", engine, None, 0, None, kinds)
-
-    def grants(self, role: str, *, write: bool) -> Sequence[str]:  # noqa: ARG002
-        """Refuse: the capability ROLES is not declared."""
-        raise unsupported("memory", Capability.ROLES)
-
-    def grant(self, role: str, *, write: bool) -> Sequence[str]:  # noqa: ARG002
-        """Refuse: the capability ROLES is not declared."""
-        raise unsupported("memory", Capability.ROLES)
-
-    def announce(self, changed: Changed) -> None:  # noqa: ARG002
-        """Refuse: the capability NOTIFIES is not declared."""
-        raise unsupported("memory", Capability.NOTIFIES)
-
-    def follow(self, on_change: Callable[[Changed | None], None]) -> ChangeFeed:  # noqa: ARG002
-        """Refuse: the capability NOTIFIES is not declared."""
-        raise unsupported("memory", Capability.NOTIFIES)
-
-    def inspect(self) -> Iterator[Problem]:
-        """Yield nothing: there is nothing below the tables."""
-        return iter(())
-
-    def salvager(self, operation: str) -> AbstractContextManager[Writer]:
-        """Open the latest state."""
-        return self.writer(operation)
-
-    def copy_to(self, path: Path, tick: Tick) -> None:  # noqa: ARG002
-        """Refuse: the capability BACKUP is not declared."""
-        raise unsupported("memory", Capability.BACKUP)
-
-    def space(self) -> Space:
-        """Refuse: the capability COMPACT is not declared."""
-        raise unsupported("memory", Capability.COMPACT)
-
-    def compact(self) -> None:
-        """Refuse: the capability COMPACT is not declared."""
-        raise unsupported("memory", Capability.COMPACT)
 
     def is_open(self) -> bool:
         """Return whether it was not closed; a process that was forked goes on with a copy."""
@@ -142,9 +93,3 @@ class MemoryDatabase:
     def close(self) -> None:
         """Forget everything."""
         self._closed, self._state = True, State()
-
-
-def _figures(tables: Reader, kind: Kind) -> KindFigures:
-    hot, infos = tables.rows.count(Query(kind)), list(tables.segments.find(Query(kind)))
-    sealed = sum(info.rows for info in infos)
-    return KindFigures(hot + sealed, hot, sealed, len(infos), sum(info.bytes for info in infos))

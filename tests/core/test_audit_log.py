@@ -155,7 +155,7 @@ class Forged(MemoryDatabase):
 
     def __init__(self, log: list[AuditEntry]) -> None:
         super().__init__(busy_timeout=1)
-        self._state = evolve(self._state, audit_log=dict(enumerate(log)))
+        self._state = evolve(self._state, audit_log=list(log))
 
 
 def made_log() -> list[AuditEntry]:

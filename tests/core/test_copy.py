@@ -160,7 +160,7 @@ def lose_segment(tables: Writer) -> None:
 
 
 def change_time_of_a_batch(tables: Writer) -> None:
-    tables.batches.set_recorded(1, tables.batches.find(batch=1)[0].recorded_ns + 1)
+    tables.batches.amend(1, recorded_ns=tables.batches.find(batch=1)[0].recorded_ns + 1)
 
 
 COLUMNS = ("symbol", "ts_ns", "bid", "ask", "bid_size", "ask_size", "bid_exchange", "ask_exchange", "conditions", "seq", "batch", "since")  # fmt: skip

@@ -222,7 +222,7 @@ def test_retention_removes_retired_rows(store: DataStore, end: int) -> None:
         removed = remove(tables, Query(QUOTES, end_ns=end))
         assert (end, end, {1: end}) == (removed.rows, removed.history, dict(removed.brought))
         note = {"kind": "quotes", "start_ns": None, "end_ns": end, "brought": list(removed.brought.items())}
-        tables.batches.set_file(begin(tables, Batch(0, RETENTION, 0)).id, digest=None, reading=json.dumps(note))
+        tables.batches.amend(begin(tables, Batch(0, RETENTION, 0)).id, reading=json.dumps(note))
         append(tables.audit_log, "retain", {}, batch=undone + 2)
     at = store.batches()[-1].recorded_ns
     assert quotes(range(end, 30)) == store.select(Quote, as_known_at=at).to_list()

@@ -124,7 +124,7 @@ def test_migrated_store_begins_a_log(tmp_path: Path) -> None:
 def test_repairs_are_recorded(data: DataLayer) -> None:
     """A repair is recorded in the transaction of what it mends."""
     with data.store.backend.database.writer("set the clock ahead") as tables:  # type: ignore[attr-defined]
-        tables.batches.set_recorded(3, 2**62)
+        tables.batches.amend(3, recorded_ns=2**62)
     assert data.check(repair=True).problems[0].repaired
     assert "repair" == actions(data)[-1]
     assert data.operations.verify_audit_log().is_sound

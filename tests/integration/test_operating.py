@@ -162,7 +162,7 @@ def test_backup_to_a_file(data: DataLayer, tmp_path: Path) -> None:
 def test_damaged_store_is_not_backed_up(data: DataLayer, tmp_path: Path) -> None:
     """A backup of a damaged store would take the place of a good one: there is none, and the error says what is damaged."""
     with data.store.backend.database.writer("damage") as tables:  # type: ignore[attr-defined]
-        tables.batches.set_recorded(2, 5)
+        tables.batches.amend(2, recorded_ns=5)
     with pytest.raises(CorruptionError, match="batch 2"):
         data.operations.backup()
     assert [] == list((tmp_path / "backups").iterdir())

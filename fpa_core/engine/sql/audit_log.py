@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from attrs import astuple
 
 from fpa_core.engine.sql.session import Session
+from fpa_core.engine.tables import AuditWriter
 from fpa_core.protocols import AuditEntry
 
 __all__ = ["SqlAuditLog"]
@@ -14,7 +15,7 @@ __all__ = ["SqlAuditLog"]
 _NAMES = "seq, ts_ns, action, user_name, host, process, program, batch, details, hash"
 
 
-class SqlAuditLog:
+class SqlAuditLog(AuditWriter):
     """See :class:`fpa_core.engine.tables.AuditWriter`."""
 
     def __init__(self, session: Session) -> None:

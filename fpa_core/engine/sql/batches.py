@@ -9,6 +9,7 @@ from attrs import astuple
 
 from fpa_core.engine.sql.session import Session, wanted_row
 from fpa_core.engine.sql.statements import matching_origins
+from fpa_core.engine.tables import BatchWriter
 from fpa_core.protocols import Batch, Query, WriteCounts
 
 __all__ = ["SqlBatches"]
@@ -19,7 +20,7 @@ _NAMES = (
 )
 
 
-class SqlBatches:
+class SqlBatches(BatchWriter):
     """See :class:`fpa_core.engine.tables.BatchWriter`."""
 
     def __init__(self, session: Session) -> None:
@@ -103,18 +104,21 @@ class SqlBatches:
         numbers = (read, counts.inserted, counts.duplicate, counts.revised, quarantined, deleted)
         return bool(self._session.run(sql, [recorded_ns, *numbers, batch]))
 
-    def set_recorded(self, batch: int, recorded_ns: int) -> None:
-        """Correct when a batch was recorded."""
-        self._session.run("UPDATE batches SET recorded_ns = ? WHERE id = ?", [recorded_ns, batch])
-
-    def set_file(self, batch: int, *, digest: str | None, reading: str | None) -> None:
-        """Keep the digest of a batch's file and how it was read."""
-        sql = "UPDATE batches SET digest = coalesce(?, digest), reading = coalesce(?, reading) WHERE id = ?"
-        self._session.run(sql, [digest, reading, batch])
-
-    def set_undoes(self, batch: int, undoes: int) -> None:
-        """Keep which batch a batch undoes."""
-        self._session.run("UPDATE batches SET undoes = ? WHERE id = ?", [undoes, batch])
+    def amend(
+        self,
+        batch: int,
+        *,
+        recorded_ns: int | None = None,
+        digest: str | None = None,
+        reading: str | None = None,
+        undoes: int | None = None,
+    ) -> None:
+        """Correct what is known of a batch."""
+        given = {"recorded_ns": recorded_ns, "digest": digest, "reading": reading, "undoes": undoes}
+        named = {name: value for name, value in given.items() if value is not None}
+        if named:
+            columns = ", ".join(f"{name} = ?" for name in named)
+            self._session.run(f"UPDATE batches SET {columns} WHERE id = ?", [*named.values(), batch])
 
     def set_undone(self, batch: int, by: int | None) -> None:
         """Mark a batch and its children as undone, or not."""

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Sequence
 from attrs import astuple
 
 from fpa_core.engine.sql.session import Session
+from fpa_core.engine.tables import CoverageWriter
 from fpa_core.protocols import CoverageEntry
 
 __all__ = ["SqlCoverage"]
@@ -14,7 +15,7 @@ __all__ = ["SqlCoverage"]
 _COLUMNS = ("kind", "subject", "bar_interval", "origin", "start_ns", "end_ns", "rows", "batch")
 
 
-class SqlCoverage:
+class SqlCoverage(CoverageWriter):
     """See :class:`fpa_core.engine.tables.CoverageWriter`."""
 
     def __init__(self, session: Session) -> None:

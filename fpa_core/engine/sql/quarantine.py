@@ -13,7 +13,7 @@ from fpa_core.engine.damage import decoding
 from fpa_core.engine.rows import Row
 from fpa_core.engine.sql.session import Session, Wanted, wanted_row
 from fpa_core.engine.sql.statements import matching_origins
-from fpa_core.engine.tables import Sought
+from fpa_core.engine.tables import QuarantineStore, Sought
 from fpa_core.kinds import KINDS
 from fpa_core.protocols import QuarantineCount, Quarantined, QuarantineQuery, State
 
@@ -61,7 +61,7 @@ _MOST_KEPT = 65_536
 """Numbers of shared texts remembered by a writer: enough for all that repeats, and a bound if nothing does."""
 
 
-class SqlQuarantine:
+class SqlQuarantine(QuarantineStore):
     """See :class:`fpa_core.engine.tables.QuarantineStore`."""
 
     def __init__(self, session: Session) -> None:

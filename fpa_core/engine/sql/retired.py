@@ -11,6 +11,7 @@ from fpa_core.engine.rows import Range
 from fpa_core.engine.sql.segments import CATALOG, NAMES, add_contents, find_conditions, info_values, remove_segments
 from fpa_core.engine.sql.session import Session, wanted_row
 from fpa_core.engine.sql.statements import FAMILY, range_rows
+from fpa_core.engine.tables import RetiredWriter
 from fpa_core.kinds import Kind
 from fpa_core.protocols import Query
 
@@ -24,7 +25,7 @@ def _info(row: Sequence[Any]) -> RetiredSegment:
     return RetiredSegment(*info_values(row[:-2]), *row[-2:])
 
 
-class SqlRetired:
+class SqlRetired(RetiredWriter):
     """See :class:`fpa_core.engine.tables.RetiredWriter`."""
 
     def __init__(self, session: Session) -> None:

@@ -9,6 +9,7 @@ from operator import itemgetter
 from fpa_core.engine.rows import Key, Range, Retirement, Row
 from fpa_core.engine.sql.session import Session
 from fpa_core.engine.sql.statements import FAMILY, key_rows, range_rows, tables_of
+from fpa_core.engine.tables import RowWriter
 from fpa_core.kinds import Kind
 from fpa_core.protocols import InventoryEntry, Query
 
@@ -21,7 +22,7 @@ _OTHERS = 4
 """Rows read for each such key at most."""
 
 
-class SqlRows:
+class SqlRows(RowWriter):
     """See :class:`fpa_core.engine.tables.RowWriter`."""
 
     def __init__(self, session: Session) -> None:

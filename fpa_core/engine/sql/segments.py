@@ -11,6 +11,7 @@ from fpa_core.engine.damage import decoding
 from fpa_core.engine.rows import Range
 from fpa_core.engine.sql.session import Session, wanted_row
 from fpa_core.engine.sql.statements import range_rows, subject_condition
+from fpa_core.engine.tables import SegmentWriter
 from fpa_core.kinds import KINDS, Kind
 from fpa_core.protocols import InventoryEntry, Query
 
@@ -77,7 +78,7 @@ def remove_segments(session: Session, catalog: str, ids: Sequence[int]) -> None:
         session.run(f"{head}DELETE FROM {table} WHERE id IN (SELECT x FROM wanted)", parameters)
 
 
-class SqlSegments:
+class SqlSegments(SegmentWriter):
     """See :class:`fpa_core.engine.tables.SegmentWriter`."""
 
     def __init__(self, session: Session) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from fpa_core.engine.tables.audit_log import AuditReader, AuditWriter
 from fpa_core.engine.tables.batches import BatchReader, BatchWriter
 from fpa_core.engine.tables.coverage import CoverageReader, CoverageWriter
-from fpa_core.engine.tables.database import Database, Reader, Writer, announce, unsupported
+from fpa_core.engine.tables.database import Database, Reader, Writer, announce, figures, unsupported
 from fpa_core.engine.tables.quarantine import QuarantineReader, QuarantineStore, Sought
 from fpa_core.engine.tables.rows import RowReader, RowWriter
 from fpa_core.engine.tables.segments import RetiredReader, RetiredWriter, SegmentReader, SegmentWriter
@@ -46,5 +46,6 @@ __all__ = [
     "Sought",
     "Writer",
     "announce",
+    "figures",
     "unsupported",
 ]

@@ -5,22 +5,23 @@ from __future__ import annotations
 import itertools
 from collections.abc import Generator, Sequence
 
+from fpa_core.engine.plain.state import Part
+from fpa_core.engine.tables import AuditWriter
 from fpa_core.protocols import AuditEntry
-from fpa_plugins.memory.tables.state import Part
 
 __all__ = ["AuditLog"]
 
 
-class AuditLog(Part):
+class AuditLog(Part, AuditWriter):
     """See :class:`fpa_core.engine.tables.AuditWriter`."""
 
     def last(self) -> AuditEntry | None:
-        return next(reversed(self._state.audit_log.values()), None)
+        return self._state.audit_log[-1] if self._state.audit_log else None
 
     def scan(self, first: int = 1, size: int = 4_096) -> Generator[Sequence[AuditEntry], None, None]:
-        entries = (entry for entry in self._state.audit_log.values() if entry.seq >= first)
+        entries = (entry for entry in list(self._state.audit_log) if entry.seq >= first)
         while page := list(itertools.islice(entries, size)):
             yield page
 
     def add(self, entry: AuditEntry) -> None:
-        self._view.change("audit_log", {entry.seq: entry})
+        self._own.audit_log.append(entry)

@@ -1,0 +1,1 @@
+"""The port over plain Python structures, for what needs no database."""
