@@ -40,9 +40,9 @@ class Range(NamedTuple):
 
     def query(self, kind: Kind) -> Query:
         """Return the query for the rows in it."""
-        prefix = dict(zip(shape_of(kind).prefix, self.prefix, strict=True))
-        subjects = (prefix[kind.subject],) if kind.subject in prefix else None
-        return Query(kind, subjects, self.first_ns, self.last_ns + 1, equal=prefix)
+        equal = dict(zip(shape_of(kind).prefix, self.prefix, strict=True))
+        subject = equal.pop(kind.subject, None)
+        return Query(kind, None if subject is None else (subject,), self.first_ns, self.last_ns + 1, equal=equal)
 
 
 @frozen

@@ -51,8 +51,8 @@ class Rows(Part, RowWriter):
             shelf = self._state.rows.get((kind.name, subject), [])
             first = 0 if query.start_ns is None else bisect_left(shelf, query.start_ns, key=time)
             end = len(shelf) if query.end_ns is None else bisect_left(shelf, query.end_ns, key=time)
-            rows = [row for row in shelf[first:end] if all(row[place] == value for place, value in equal)]
-            yield from reversed(rows) if query.reverse else rows
+            rows = shelf[first:end][:: -1 if query.reverse else 1]
+            yield from (row for row in rows if all(row[place] == value for place, value in equal)) if equal else rows
 
     def _under(self, kind: Kind, keys: Iterable[Key]) -> Iterator[Row]:
         """Yield the rows under keys, live ones and those of the history."""
@@ -83,9 +83,12 @@ class Rows(Part, RowWriter):
         counts = Counter(map(_values(kind, shape_of(kind).row_key), [*there, *rows]))
         if twice := [key for key, count in counts.items() if count > 1]:
             raise DatabaseError(f"{kind.name}: a second row {twice[0]} was inserted", operation="insert rows")
-        self.insert_history(kind, [(*row, None, None) for row in rows])
+        self._add(kind, [(*row, None, None) for row in rows])
 
     def insert_history(self, kind: Kind, rows: Iterable[Row]) -> None:
+        self._add(kind, rows)
+
+    def _add(self, kind: Kind, rows: Iterable[Row]) -> None:
         new: dict[str, list[Row]] = defaultdict(list)
         subject, order = shape_of(kind).place(kind.subject), _values(kind, shape_of(kind).order)
         for row in rows:
@@ -102,17 +105,17 @@ class Rows(Part, RowWriter):
             self._own.rows[kind.name, name] = shelf
 
     def retire(self, query: Query, *, by: int, reason: str) -> int:
-        return self._retire(query.kind, list(self._selected(query)), by, reason)
+        return self._retire(query.kind, self._selected(query), by, reason)
 
     def retire_batch(self, kind: Kind, batch: int, *, by: int, reason: str) -> int:
         family = self._state.family(batch)
         rows = self._selected(Query(kind))
-        return self._retire(kind, [row for row in rows if not family.isdisjoint(row[-4:-2])], by, reason)
+        return self._retire(kind, (row for row in rows if not family.isdisjoint(row[-4:-2])), by, reason)
 
     def retire_keys(self, kind: Kind, keys: Sequence[Key], *, by: int, reason: str) -> None:
         wanted, row_key = set(keys), _values(kind, shape_of(kind).row_key)
         rows = filter(_is_live, self._under(kind, {key[: len(kind.key)] for key in keys}))
-        self._retire(kind, [row for row in rows if row_key(row) in wanted], by, reason)
+        self._retire(kind, (row for row in rows if row_key(row) in wanted), by, reason)
 
     def delete_ranges(self, kind: Kind, ranges: Sequence[Range]) -> int:
         return self._remove(kind, (row for one in ranges for row in self._selected(one.query(kind))))
@@ -127,21 +130,25 @@ class Rows(Part, RowWriter):
     def delete_history(self, query: Query) -> int:
         return self._remove(query.kind, itertools.filterfalse(_is_live, self._stored(query)))
 
-    def _retire(self, kind: Kind, rows: Sequence[Row], by: int, reason: str) -> int:
-        self.insert_history(kind, [(*row[:-2], by, reason) for row in rows])
-        return self._remove(kind, rows)
+    def _retire(self, kind: Kind, rows: Iterable[Row], by: int, reason: str) -> int:
+        """Make rows history, where they are."""
+        return self._change(kind, rows, lambda row: [(*row[:-2], by, reason)])
 
     def _remove(self, kind: Kind, rows: Iterable[Row]) -> int:
-        gone: dict[str, set[Row]] = defaultdict(set)
+        return self._change(kind, rows, lambda _: [])
+
+    def _change(self, kind: Kind, rows: Iterable[Row], change: Callable[[Row], list[Row]]) -> int:
+        """Put others in the place of rows, and return how many they were."""
+        changed: dict[str, set[Row]] = defaultdict(set)
         for row in rows:
-            gone[row[shape_of(kind).place(kind.subject)]].add(row)
-        removed = 0
-        for subject, these in gone.items():
+            changed[row[shape_of(kind).place(kind.subject)]].add(row)
+        number = 0
+        for subject, these in changed.items():
             before = self._own.rows.pop((kind.name, subject))
-            if left := [row for row in before if row not in these]:
-                self._own.rows[kind.name, subject] = left
-            removed += len(before) - len(left)
-        return removed
+            number += sum(row in these for row in before)
+            if after := [one for row in before for one in (change(row) if row in these else [row])]:
+                self._own.rows[kind.name, subject] = after
+        return number
 
 
 def _is_live(row: Row) -> bool:

@@ -4,6 +4,10 @@ The methods are set-oriented and without policy: which rows are equal, what a la
 the engine. A backend keeps seven things: the *hot* rows of each kind with their history, sealed segments with their catalog, retired segments with
 theirs, batches, the quarantine, the ledger of fetched ranges, and the audit log. Rows are plain tuples (see :mod:`fpa_core.engine.rows`); no method is called once per row.
 
+Backends derive from these classes. The abstract methods are what a backend must have. The others follow from them, by a scan, or refuse a capability
+that the backend does not declare; a backend overrides those that it can answer faster, and those of its capabilities.
+:mod:`fpa_core.engine.sql` overrides nearly all, :mod:`fpa_core.engine.plain` nearly none.
+
 The engine relies on this:
 
 - Writers are serialised: from the beginning of a :class:`Writer`'s context to its end nobody else writes, in this process or in another.

@@ -53,9 +53,13 @@ class RowReader(Protocol):
 
     def spans(self, kind: Kind, ranges: Sequence[Range]) -> Sequence[tuple[int, int] | None]:
         """Return the first and last time of the rows in each range; None if there are none."""
-        pages = (self.select(one.query(kind), ("ts_ns",)) for one in ranges)
-        found = ([row[0] for page in own for row in page] for own in pages)
-        return [(min(times), max(times)) if times else None for times in found]
+        return [self._span(one.query(kind)) for one in ranges]
+
+    def _span(self, query: Query) -> tuple[int, int] | None:
+        # What shares a prefix shares its subject, so that the order is that of time.
+        ways = (evolve(query, limit=1, reverse=reverse) for reverse in (False, True))
+        first, last = ([row for page in self.select(way, ("ts_ns",)) for row in page] for way in ways)
+        return (first[0][0], last[0][0]) if first else None
 
     @abstractmethod
     def at(self, kind: Kind, keys: Sequence[Key]) -> Iterable[Row]:
