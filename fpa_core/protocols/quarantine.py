@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -84,13 +84,14 @@ class QuarantineQuery:
     limit: int | None = None
     in_order: bool = False
 
-    def selects(self, record: Quarantined) -> bool:
-        """Return whether a record is among those asked for, as far as the record says: origins are known to its batch."""
-        return (
+    def matcher(self) -> Callable[[Quarantined], bool]:
+        """Return a function that says whether a record is among those asked for, as far as the record shows: its batch has the origin."""
+        ids = None if self.ids is None else frozenset(self.ids)
+        return lambda record: (
             self.batch in (None, record.batch)
             and self.kind in (None, record.kind)
             and self.changed_by in (None, record.changed_by)
-            and (self.ids is None or record.id in self.ids)
+            and (ids is None or record.id in ids)
             and (self.states is None or record.state in self.states)
             and (self.symbols is None or matches_any(self.symbols, record.subject))
             and (self.rules is None or any(matches_any(self.rules, one.get("rule")) for one in record.findings))

@@ -71,11 +71,12 @@ class Query:
         """The subjects that rows can have; None if only the store knows."""
         return None if self.patterns else self.subjects
 
-    def selects(self, subject: str) -> bool:
-        """Return whether rows of a subject are among those asked for, as far as subjects and patterns say."""
+    def subject_matcher(self) -> Callable[[str], bool]:
+        """Return a function that says whether rows of a subject are among those asked for, as far as subjects and patterns say."""
         if self.subjects is None and not self.patterns:
-            return True
-        return subject in (self.subjects or ()) or matches_any(self.patterns, subject)
+            return lambda _: True
+        subjects = frozenset(self.subjects or ())
+        return lambda subject: subject in subjects or matches_any(self.patterns, subject)
 
 
 @frozen

@@ -19,11 +19,11 @@ class Quarantine(Part, QuarantineStore):
     """See :class:`fpa_core.engine.tables.QuarantineStore`."""
 
     def select(self, query: QuarantineQuery) -> Generator[Quarantined, None, None]:
-        batches = self._state.batches
+        batches, wanted = self._state.batches, query.matcher()
         found = [
             one
             for one in self._state.rejected.values()
-            if query.selects(one) and (query.origins is None or matches_any(query.origins, batches[one.batch].origin))
+            if wanted(one) and (query.origins is None or matches_any(query.origins, batches[one.batch].origin))
         ]
         if query.in_order:  # a record without a position comes first
             found.sort(key=lambda one: (one.batch, one.kind, one.row is not None, one.row or 0, one.id))

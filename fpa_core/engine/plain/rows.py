@@ -45,9 +45,9 @@ class Rows(Part, RowWriter):
         kind, shape = query.kind, shape_of(query.kind)
         time = itemgetter(shape.place("ts_ns"))
         equal = [(shape.place(name), plain_value(kind, name, value)) for name, value in query.equal.items()]
-        subjects = (subject for name, subject in self._state.rows if name == kind.name)
-        chosen = filter(query.selects, subjects if query.only is None else query.only)
-        for subject in sorted(set(chosen), reverse=query.reverse):
+        there = (subject for name, subject in self._state.rows if name == kind.name)
+        subjects = filter(query.subject_matcher(), there) if query.only is None else query.only
+        for subject in sorted(set(subjects), reverse=query.reverse):
             shelf = self._state.rows.get((kind.name, subject), [])
             first = 0 if query.start_ns is None else bisect_left(shelf, query.start_ns, key=time)
             end = len(shelf) if query.end_ns is None else bisect_left(shelf, query.end_ns, key=time)

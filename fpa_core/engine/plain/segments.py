@@ -60,11 +60,11 @@ class Retired(Part, RetiredWriter):
 
 def _found(state: State, query: Query, what: type[_S]) -> list[_S]:
     """Return segments, either those that are retired or the others, that may hold rows of *query*."""
-    start, end = query.start_ns, query.end_ns
+    start, end, wanted = query.start_ns, query.end_ns, query.subject_matcher()
     found = [
         info
         for info, _ in state.segments.values()
-        if type(info) is what and info.kind.name == query.kind.name and query.selects(info.subject)
+        if type(info) is what and info.kind.name == query.kind.name and wanted(info.subject)
         if (start is None or start <= info.last_ns) and (end is None or info.first_ns < end)
         if start is None or end is None or start < end
     ]
