@@ -169,7 +169,7 @@ class Session:
         return None
 
     def _fpa(self, arguments: list[str], variables: dict[str, str]) -> str:
-        from fpa_core.cli.app import main
+        from fpa_core.cli.main import main
 
         self._status = 0
         with _captured() as read, contextlib.chdir(self.folder), mock.patch.dict(os.environ, variables):

@@ -20,7 +20,8 @@ from docpages import ROOT, Session, anchors, blocks, links, pages, without_code
 import fpa_core
 from fpa_core import config, formats, hookspecs
 from fpa_core.cache import CacheStats
-from fpa_core.cli.app import EXIT_CODES, INTERRUPTED, NOTHING_STORED, cli
+from fpa_core.cli.app import EXIT_CODES, INTERRUPTED, NOTHING_STORED
+from fpa_core.cli.main import cli
 from fpa_core.kinds import KINDS
 from fpa_core.plugins import PluginManager
 from fpa_core.store import Selection

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from fpa_core import config
-from fpa_core.cli.app import cli
+from fpa_core.cli.main import cli
 from fpa_core.plugins import PluginManager
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -6,7 +6,7 @@ A :class:`Width` collects the required size; :func:`shaped` then gives every bat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -25,6 +25,7 @@ __all__ = [
     "empty_schema",
     "fits",
     "floats",
+    "in_form",
     "narrowed",
     "peak",
     "schema_of",
@@ -151,6 +152,16 @@ def narrowed(kind: Kind, batch: pa.RecordBatch) -> pa.RecordBatch:
             fields[place] = pa.field(own.name, array.type)
         arrays[place] = array
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def in_form(kind: Kind, batches: Iterable[pa.RecordBatch], prices: Prices) -> Iterator[pa.RecordBatch]:
+    """Yield each batch with its decimals in a form, in the narrowest type that holds those of this batch.
+
+    :param batches: as a store yields them: scaled, or, for ``text``, as texts.
+    """
+    for batch in batches:
+        one = batch if prices == "text" else narrowed(kind, batch)
+        yield shaped(kind, one, schema_of(kind, one.schema.names, widths_of(kind, [one]), prices))
 
 
 def shaped(kind: Kind, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

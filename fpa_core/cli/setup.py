@@ -71,7 +71,7 @@ def completion(shell: str) -> None:
     """Print the completion script for SHELL; load it with: eval "$(fpa completion bash)"."""
     from click.shell_completion import get_completion_class
 
-    from fpa_core.cli.app import cli
+    from fpa_core.cli.main import cli
 
     maker = get_completion_class(shell)
     assert maker is not None

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fpa_core.protocols import Lake, Source, StoreBackend
     from fpa_core.quarantine import Quarantine
     from fpa_core.sources.service import Sources
-    from fpa_core.sql.relations import Relations
+    from fpa_core.sql.connections import Connections
     from fpa_core.store import DataStore
     from fpa_core.store.streams.stream import Stream
     from fpa_core.validator import DataValidator
@@ -189,11 +189,12 @@ class Components:
         return AnchorFile(path.expanduser().absolute(), str(self.config.audit.key))
 
     @_Lazy
-    def relations(self) -> Relations:
+    def sql(self) -> Connections:
         """Make the kinds of the store readable in SQL."""
+        from fpa_core.sql.connections import Connections
         from fpa_core.sql.relations import Relations
 
-        return Relations(self.store.backend)
+        return Connections(Relations(self.store.backend))
 
     @_Lazy
     def _cached_reads(self) -> CachedReads:
@@ -393,7 +394,7 @@ class Components:
     def close(self) -> None:
         """Close what was opened; calling it twice does nothing."""
         with self.lock:
-            opened = [self.__dict__[name] for name in ("cache", "store", "relations") if name in self.__dict__]
+            opened = [self.__dict__[name] for name in ("cache", "store", "sql") if name in self.__dict__]
         with contextlib.ExitStack() as stack:  # closes the cache even if closing the store fails
             for component in opened:
                 stack.callback(component.close)

@@ -370,7 +370,7 @@ class DataLayer:
         """
         from fpa_core.sql import SqlAnswer
 
-        return SqlAnswer(self._components.relations, query, parameters)
+        return SqlAnswer(self._components.sql, query, parameters)
 
     def gaps(
         self,

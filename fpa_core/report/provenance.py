@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from fpa_core.packages import DISTRIBUTION
+
 if TYPE_CHECKING:
     from fpa_core.config import Config
 
 __all__ = ["FileProof", "Provenance", "installed_version", "provenance_of"]
-
-DISTRIBUTION = "financial-portfolio-automation"
 
 
 @functools.cache

@@ -16,9 +16,10 @@ from fpa_core.exceptions import DataError, FpaError
 from fpa_core.export import write_table
 from fpa_core.kinds import KINDS
 from fpa_core.retrying import read_whole
+from fpa_core.sql.connections import Connections
 from fpa_core.sql.layout import TooNarrowError
 from fpa_core.sql.plain import Parameters, PlainSelect
-from fpa_core.sql.relations import Relation, Relations, Selected
+from fpa_core.sql.relations import Relation, Selected
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,7 @@ class SqlAnswer:
     :ivar parameters: the values of its ``?``, or by name of its ``$name``.
     """
 
-    relations: Relations = field(repr=False)
+    connections: Connections = field(repr=False)
     query: str
     parameters: Parameters | None = None
     _plain: PlainSelect | None = field(init=False, repr=False)
@@ -52,7 +53,7 @@ class SqlAnswer:
     def __attrs_post_init__(self) -> None:
         if self._plain is not None:
             return
-        with self.relations.connections.use(()) as (connection, _):
+        with self.connections.use(()) as (connection, _):
             _check(connection, self.query)
 
     def batches(self, rows: int = ROWS) -> Iterator[pa.RecordBatch]:
@@ -82,7 +83,7 @@ class SqlAnswer:
         while True:
             found: Mapping[str, Relation] = {}
             try:
-                with self.relations.connections.use(self._named()) as (connection, found):
+                with self.connections.use(self._named()) as (connection, found):
                     reader = self._run(connection, found).to_arrow_reader(rows)
                     first = next(iter(reader), None)
                     if not given:
@@ -118,7 +119,7 @@ class SqlAnswer:
         """If decimals that were too narrow ended a query, make them wider, and return their column."""
         for name, relation in found.items():
             if isinstance(relation.failure, TooNarrowError):
-                self.relations.wide.add((name, relation.failure.column))
+                self.connections.relations.wide.add((name, relation.failure.column))
                 return f"{name}.{relation.failure.column}"
         return None
 
@@ -144,7 +145,7 @@ class SqlAnswer:
         while True:
             found: Mapping[str, Relation] = {}
             try:
-                with self.relations.connections.use(self._named()) as (connection, found):
+                with self.connections.use(self._named()) as (connection, found):
                     return self._run(connection, found).to_arrow_table()
             except Exception as error:
                 if self._widened(found) is None:

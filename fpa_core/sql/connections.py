@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -14,7 +14,7 @@ from attrs import define, field
 from fpa_core.packages import needs
 
 if TYPE_CHECKING:
-    from fpa_core.sql.relations import Relation
+    from fpa_core.sql.relations import Relation, Relations
 
 __all__ = ["Connections"]
 
@@ -38,11 +38,11 @@ class _Connection:
 class Connections:
     """Keeps connections whose query has ended: making one, and its tables, takes as long as a short query.
 
-    :param relations: returns the relations of kinds as the store is now.
+    :ivar relations: the kinds, which are tables to the connections.
     """
 
-    def __init__(self, relations: Callable[[Sequence[str]], Mapping[str, Relation]]) -> None:
-        self._relations = relations
+    def __init__(self, relations: Relations) -> None:
+        self.relations = relations
         self._begin()
 
     def _begin(self) -> None:
@@ -65,7 +65,7 @@ class Connections:
         connection = self._take()
         ended = False
         try:
-            found = self._relations(names)
+            found = self.relations.of(names)
             for name, relation in found.items():
                 self._register(connection, name, relation)
             yield connection.duckdb, {name: connection.tables[name] for name in found}

@@ -11,7 +11,6 @@ import pyarrow.dataset as ds
 
 from fpa_core.kinds import KINDS
 from fpa_core.protocols import Query, StoreBackend
-from fpa_core.sql.connections import Connections
 from fpa_core.sql.layout import Layout
 from fpa_core.sql.pruning import admitted, fields_of
 
@@ -25,18 +24,12 @@ class Relations:
     """All kinds of a store.
 
     :ivar wide: the columns, as kind and name, whose numbers were found to need wider decimals than the store had estimated.
-    :ivar connections: the connections to which they are tables.
     """
 
     def __init__(self, backend: StoreBackend) -> None:
         self.backend = backend
         self.wide: set[tuple[str, str]] = set()
         self._layouts: dict[str, tuple[object, Layout]] = {}
-        self.connections = Connections(self.of)
-
-    def close(self) -> None:
-        """Close the connections that are not in use."""
-        self.connections.close()
 
     def of(self, names: Sequence[str]) -> dict[str, Relation]:
         """Return the relations of kinds as the store is now."""

@@ -52,12 +52,14 @@ class Partition:
 
         :raises DatabaseError: if the store cannot be opened from here.
         """
-        from fpa_core.store.selection import Selection
+        from fpa_core.arrow import decimals
 
+        decimals.check_prices(prices)
         with contextlib.closing(self.reopen()) as backend:
             reader = RowReader(backend)
             for query in self.queries:
-                yield from Selection(reader, query, self.columns, self.by_time).batches(rows, prices)
+                stored = reader.batches(query, rows, self.columns, by_time=self.by_time, scaled=prices != "text")
+                yield from decimals.in_form(query.kind, stored, prices)
 
     def to_arrow(self, prices: Prices = "decimal") -> pa.Table:
         """Return the rows as one table. The scale of a decimal column may differ from one partition to the next."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from attrs import evolve
@@ -51,6 +51,34 @@ class RowReader:
     def cached(self, key: Callable[[], str], load: Callable[[], T], query: Query) -> T:
         """Return the cached answer to *query*, or what *load* returns; *key* is only called if there is a cache."""
         return load() if self.read_through is None else self.read_through(key(), load, query)
+
+    def batches(
+        self,
+        query: Query,
+        rows: int,
+        columns: tuple[str, ...] | None = None,
+        *,
+        by_time: bool = False,
+        scaled: bool = True,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of *query* in Arrow batches of at most *rows*, by symbol, or, *by_time*, in order of time over all symbols.
+
+        :param columns: their names; None for all.
+        :param scaled: whether decimals may come as scaled integers; otherwise they are texts.
+        """
+        if not by_time:
+            return self.backend.scan(query, rows, columns=columns, scaled=scaled)
+        kind = query.kind
+
+        from fpa_core.arrow import decimals
+        from fpa_core.store import timeline
+
+        def as_table(batches: Sequence[pa.RecordBatch]) -> pa.Table:
+            names, narrow = batches[0].schema.names, [decimals.narrowed(kind, one) for one in batches]
+            return decimals.table_of(kind, names, narrow, "scaled")
+
+        names = tuple(kind.by_name) if columns is None else columns
+        return timeline.by_time(self.backend, query, rows, names, as_table)
 
     def records(self, query: Query, batch: pa.RecordBatch) -> list[Any]:
         """Return the records of a batch of rows that *query* selected, snapshots with their positions."""

@@ -106,20 +106,7 @@ class Selection(Generic[R]):
         return adjuster.batches(whole._stored(rows, scaled=scaled), self.names)  # noqa: SLF001  # it is the same class
 
     def _stored(self, rows: int, *, scaled: bool = True) -> Iterator[pa.RecordBatch]:
-        backend = self.rows.backend
-        if not self.by_time:
-            return backend.scan(self.query, rows, columns=self.columns, scaled=scaled)
-        kind = self.query.kind
-
-        from fpa_core.arrow import decimals
-        from fpa_core.store import timeline
-
-        def as_table(batches: Sequence[pa.RecordBatch]) -> pa.Table:
-            return decimals.table_of(
-                kind, batches[0].schema.names, [decimals.narrowed(kind, one) for one in batches], "scaled"
-            )
-
-        return timeline.by_time(backend, self.query, rows, self.names, as_table)
+        return self.rows.batches(self.query, rows, self.columns, by_time=self.by_time, scaled=scaled)
 
     def scan(self, rows: int = ROWS) -> Iterator[pa.RecordBatch]:
         """Yield Arrow batches of at most *rows* as the store has them, with decimals as scaled integers wherever these hold them."""
@@ -135,16 +122,8 @@ class Selection(Generic[R]):
         from fpa_core.arrow import decimals
 
         decimals.check_prices(prices)
-        kind = self.query.kind
-        batches = self._read(rows, scaled=prices != "text")  # what is too old is refused here, not at the first batch
-
-        def shaped() -> Iterator[pa.RecordBatch]:
-            for batch in batches:
-                one = batch if prices == "text" else decimals.narrowed(kind, batch)
-                schema = decimals.schema_of(kind, one.schema.names, decimals.widths_of(kind, [one]), prices)
-                yield decimals.shaped(kind, one, schema)
-
-        return shaped()
+        # What is too old is refused here, not at the first batch.
+        return decimals.in_form(self.query.kind, self._read(rows, scaled=prices != "text"), prices)
 
     def reader(self, rows: int = ROWS, prices: Prices = "decimal") -> pa.RecordBatchReader:
         """Return an Arrow reader: batches of at most *rows*, all of one schema.

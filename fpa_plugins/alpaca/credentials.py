@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from fpa_core.config import redact
 from fpa_core.exceptions import ConfigError, MissingDependencyError
-from fpa_plugins.alpaca.plugin import AlpacaOptions
+from fpa_plugins.alpaca.options import AlpacaOptions
 
 __all__ = ["Credentials", "find_credentials"]
 

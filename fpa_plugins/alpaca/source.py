@@ -31,8 +31,8 @@ from fpa_plugins.alpaca.corporate_actions import CorporateActions, is_share
 from fpa_plugins.alpaca.credentials import find_credentials
 from fpa_plugins.alpaca.library import CorporateActionsClient, StockHistoricalDataClient, TradingClient
 from fpa_plugins.alpaca.market_data import MarketDataClient
+from fpa_plugins.alpaca.options import AlpacaOptions
 from fpa_plugins.alpaca.order_updates import OrderUpdates
-from fpa_plugins.alpaca.plugin import AlpacaOptions
 from fpa_plugins.alpaca.rest import Requests, Stopped, sending
 from fpa_plugins.alpaca.websocket import Silence, WebSocketHandler
 

@@ -26,7 +26,7 @@ from fpa_core.numbers import Instant
 from fpa_core.protocols import Capability, Chunk, Estimate, HistoryRequest, Page, RateLimit, Reject, SourceRequest
 from fpa_core.sources.history import read_history
 from fpa_core.sources.rates import RateLimiter
-from fpa_plugins.ccxt.plugin import CcxtOptions
+from fpa_plugins.ccxt.options import CcxtOptions
 
 __all__ = ["CcxtSource"]
 

@@ -33,7 +33,7 @@ from fpa_core.exceptions import DatabaseBusyError, DatabaseError, FpaError
 from fpa_plugins.iceberg.table import IcebergTable
 
 if TYPE_CHECKING:
-    from fpa_plugins.iceberg.plugin import IcebergOptions
+    from fpa_plugins.iceberg.options import IcebergOptions
 
 __all__ = ["IcebergLake"]
 

@@ -20,7 +20,7 @@ from fpa_core.exceptions import CacheError
 from fpa_core.protocols import Capability, Entry, RemovalCause, RemovalListener, Usage
 from fpa_plugins.redis import scripts
 from fpa_plugins.redis.framing import Frame, Framing
-from fpa_plugins.redis.plugin import RedisOptions
+from fpa_plugins.redis.options import RedisOptions
 from fpa_plugins.redis.server import BITS, Epoch, EpochMovedError, Server
 from fpa_plugins.redis.tracking import TagCopies
 

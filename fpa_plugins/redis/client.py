@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from fpa_core.exceptions import CacheError
-from fpa_plugins.redis.plugin import RedisOptions
+from fpa_plugins.redis.options import RedisOptions
 
 __all__ = ["make_client", "name_of", "secrets_of"]
 

@@ -22,7 +22,7 @@ from fpa_core.exceptions import CacheError, FpaError
 from fpa_plugins.redis.breaker import CircuitBreaker
 from fpa_plugins.redis.client import make_client, name_of, secrets_of
 from fpa_plugins.redis.errors import raise_ours, unreachable
-from fpa_plugins.redis.plugin import RedisOptions
+from fpa_plugins.redis.options import RedisOptions
 from fpa_plugins.redis.scripts import EPOCH
 
 __all__ = ["Epoch", "EpochMovedError", "Server"]

@@ -37,7 +37,7 @@ from fpa_plugins.yfinance.session import LimitedSession, Stopped
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fpa_plugins.yfinance.plugin import YfinanceOptions
+    from fpa_plugins.yfinance.options import YfinanceOptions
 
 __all__ = ["YfinanceSource"]
 

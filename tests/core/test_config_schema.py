@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import fpa_core
-from fpa_core.cli.app import cli
+from fpa_core.cli.main import cli
 from fpa_core.config import template
 
 DOCS = Path(__file__).parents[2] / "docs"

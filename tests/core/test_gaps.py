@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import fpa_core
 from fpa_core import Bar, DataError, Quote, Trade
-from fpa_core.cli.app import cli
+from fpa_core.cli.main import cli
 from fpa_core.exceptions import ConfigError
 from fpa_core.numbers import ns_text, to_ns
 

@@ -8,6 +8,7 @@ import json
 import pkgutil
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def test_importing_the_package_is_cheap():
 def test_the_kits_load_with_the_tests_alone():
     """Neither the public names nor the command load the conformance kits, pytest or Hypothesis."""
     loaded = loaded_by(
-        "import fpa_core, fpa_core.cli.app, fpa_core.plugins\nfor name in fpa_core.__all__: getattr(fpa_core, name)"
+        "import fpa_core, fpa_core.cli.main, fpa_core.plugins\nfor name in fpa_core.__all__: getattr(fpa_core, name)"
     )
     assert not loaded & {"fpa_core.testing", "pytest", "hypothesis"}
     assert not loaded_by("import fpa_core.testing") & {"fpa_plugins", *DRIVERS}
@@ -67,7 +68,7 @@ def loaded_by_command(command: str, folder: Path, monkeypatch: pytest.MonkeyPatc
     with fpa_core.open(folder / "portfolio.db") as data:
         data.store.save(fpa_core.Quote("A", 10**18, 1, 2))
     return loaded_by(
-        f"import contextlib, io\nfrom fpa_core.cli.app import main\n"
+        f"import contextlib, io\nfrom fpa_core.cli.main import main\n"
         f"with contextlib.redirect_stdout(io.StringIO()):\n"
         f"    try: main({command.split()})\n    except SystemExit as end: assert not end.code"
     )
@@ -102,6 +103,31 @@ def test_plugins_load_no_driver_until_used():
 def test_every_shipped_plugin_is_looked_at():
     """The plugins in the box are found by this test's search."""
     assert {f"fpa_plugins.{name}.plugin" for name in ("disk", "files", "memory", "rules", "sqlite")} <= set(PLUGINS)
+
+
+def modules_of_the_house() -> dict[str, Path]:
+    """Return our modules by name."""
+    files = (path for package in ("fpa_core", "fpa_plugins") for path in (ROOT / package).rglob("*.py"))
+    return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+
+
+def imported_by(module: str, modules: dict[str, Path]) -> set[str]:
+    """Return which of *modules* a module imports anywhere: at its top, for type checkers alone, or in a function."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(modules[module].read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{name.name}" for name in node.names}
+            found |= inner & modules.keys() or {node.module}
+    return found & modules.keys() - {module}
+
+
+def test_no_modules_import_each_other():
+    """No circle of modules imports itself, not even through imports for type checkers alone or in functions."""
+    modules = modules_of_the_house()
+    assert len(modules) > 400
+    TopologicalSorter({name: imported_by(name, modules) for name in modules}).prepare()
 
 
 @pytest.mark.parametrize("name", fpa_core.__all__)
@@ -162,7 +188,7 @@ def test_sniffing_does_not_import_pandas(tmp_path):
     path.write_text("symbol,timestamp,price,size\nA,2024-05-01T14:30:00Z,1,1\n", "utf-8")
     sniffing = f"""
 import contextlib, io
-from fpa_core.cli.app import main
+from fpa_core.cli.main import main
 with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
     main(["sniff", {str(path)!r}])
 """

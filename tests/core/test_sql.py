@@ -78,7 +78,7 @@ class Spy:
 
 @pytest.fixture
 def spy(filled):
-    relations = filled._components.relations
+    relations = filled._components.sql.relations
     relations.backend = Spy(relations.backend)
     return relations.backend
 
@@ -334,7 +334,7 @@ class TestRefusals:
 
     def test_errors_of_the_store_are_raised_as_they_are(self, filled):
         """What ends a reading of the store is not hidden in an error of DuckDB."""
-        failing = filled._components.relations
+        failing = filled._components.sql.relations
         broken = CorruptionError("the disk is broken", operation="read")
 
         class Broken(Spy):
@@ -350,7 +350,7 @@ class TestRefusals:
 class TestConnections:
     def test_a_connection_is_used_again(self, filled):
         """Queries one after the other share a connection; readings at the same time do not."""
-        connections = filled._components.relations.connections
+        connections = filled._components.sql
         first, second = (iter(filled.sql("select symbol from quotes").batches(100)) for _ in range(2))
         assert next(first).num_rows == next(second).num_rows == 100
         assert connections._idle == []
@@ -362,7 +362,7 @@ class TestConnections:
 
     def test_a_connection_whose_query_failed_or_was_left_is_not(self, filled):
         """What a failed or abandoned query leaves behind reaches no other query."""
-        connections = filled._components.relations.connections
+        connections = filled._components.sql
         batches = iter(filled.sql("select symbol from quotes").batches(100))
         next(batches)
         batches.close()
@@ -381,7 +381,7 @@ class TestConnections:
     def test_a_closed_layer_keeps_none(self, filled):
         """Closing the layer closes the connections."""
         asked(filled, "select 1")
-        connections = filled._components.relations.connections
+        connections = filled._components.sql
         filled.close()
         assert connections._idle == []
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import fpa_core
 from fpa_core import Bar, DataError, Order, Position, Quote, Trade
 from fpa_core.arrow.conversion import to_table
-from fpa_core.cli.app import cli
+from fpa_core.cli.main import cli
 from fpa_core.kinds import kind_of
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Chunk

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from fpa_core import open as open_layer
-from fpa_core.cli.app import main
+from fpa_core.cli.main import main
 from fpa_core.exceptions import ConfigError, DatabaseError, DataError, SchemaError
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant

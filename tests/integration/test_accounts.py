@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import fpa_core
-from fpa_core.cli.app import cli
+from fpa_core.cli.main import cli
 from fpa_core.demo.year import made_up_year
 from fpa_core.layer import DataLayer
 from fpa_core.numbers import to_ns

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import fpa_core
-from fpa_core.cli import app
+from fpa_core.cli import main
 from fpa_core.models import Quote
 from fpa_core.numbers import ns_text
 from fpa_core.sources.gaps import merge_coverage
@@ -50,13 +50,13 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 class _Main(click.Command):
-    """Lets the runner go through :func:`fpa_core.cli.app.main`, where errors become exit codes."""
+    """Lets the runner go through :func:`fpa_core.cli.main.main`, where errors become exit codes."""
 
     def __init__(self) -> None:
         super().__init__("fpa")
 
     def main(self, args: Any = None, **_: Any) -> Any:
-        return app.main(list(args or ()))
+        return main.main(list(args or ()))
 
 
 @pytest.fixture

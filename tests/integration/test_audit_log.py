@@ -14,7 +14,7 @@ import pytest
 from full_store import fill
 
 from fpa_core import open as open_layer
-from fpa_core.cli.app import main
+from fpa_core.cli.main import main
 from fpa_core.layer import DataLayer
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant

@@ -20,8 +20,9 @@ from click.testing import CliRunner, Result
 
 import fpa_core
 from fpa_core import exceptions
-from fpa_core.cli import app, data
-from fpa_core.cli.app import EXIT_CODES, cli, exit_code
+from fpa_core.cli import data, main
+from fpa_core.cli.app import EXIT_CODES, INTERRUPTED, NOTHING_STORED, exit_code
+from fpa_core.cli.main import cli
 from fpa_core.models import Order, PortfolioSnapshot, Position
 from fpa_core.numbers import Instant, ns_text
 
@@ -70,13 +71,13 @@ def run(folder: Path) -> Run:  # noqa: ARG001 - it is the current one
 
 
 class _Main(click.Command):
-    """Lets the runner go through :func:`fpa_core.cli.app.main`, where errors become exit codes."""
+    """Lets the runner go through :func:`fpa_core.cli.main.main`, where errors become exit codes."""
 
     def __init__(self) -> None:
         super().__init__("fpa")
 
     def main(self, args: Any = None, *_: Any, **__: Any) -> Any:
-        return app.main(list(args))
+        return main.main(list(args))
 
 
 @pytest.fixture
@@ -145,9 +146,9 @@ def test_help_lists_the_commands_and_exit_codes(run: Run) -> None:
     """The first help lists every command in a line, and what the exit codes mean."""
     text = run("-h").stdout
     listed = re.findall(r"^  ([a-z][a-z-]*)  ", text, re.MULTILINE)
-    assert list(app._COMMANDS) == listed
+    assert list(main._COMMANDS) == listed
     explained = {int(code) for code in re.findall(r"\d+", text.partition("Exit codes:")[2])}
-    assert {0, 1, 2, *EXIT_CODES.values(), app.NOTHING_STORED, app.INTERRUPTED} == explained
+    assert {0, 1, 2, *EXIT_CODES.values(), NOTHING_STORED, INTERRUPTED} == explained
 
 
 def test_version(run: Run) -> None:

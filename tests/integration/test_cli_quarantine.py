@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from fpa_core.cli import app
+from fpa_core.cli import main
 
 BARS = """symbol,timestamp,open,high,low,close,volume,interval
 A,2024-05-01T13:30:00Z,1,2,0.5,1.5,5,1m
@@ -28,7 +28,7 @@ class _Main(click.Command):
         super().__init__("fpa")
 
     def main(self, args: Any = None, *_: Any, **__: Any) -> Any:
-        return app.main(list(args))
+        return main.main(list(args))
 
 
 @pytest.fixture

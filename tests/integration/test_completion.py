@@ -9,7 +9,7 @@ from click.shell_completion import ShellComplete
 
 import fpa_core
 from fpa_core import CashFlow, Quote, Trade
-from fpa_core.cli.app import cli
+from fpa_core.cli.main import cli
 
 TIME = "2024-05-01T14:30:00Z"
 

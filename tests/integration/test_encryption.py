@@ -15,7 +15,7 @@ from attrs import evolve
 from full_store import fill, read_all
 
 from fpa_core import open as open_layer
-from fpa_core.cli.app import main
+from fpa_core.cli.main import main
 from fpa_core.exceptions import ConfigError, CorruptionError, DatabaseError, FpaError, SchemaError
 from fpa_core.layer import DataLayer
 from fpa_core.models import Quote

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import fpa_core
-from fpa_core.cli.app import cli
+from fpa_core.cli.main import cli
 from fpa_core.exceptions import ConfigError
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant

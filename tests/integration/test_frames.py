@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 import fpa_core
-from fpa_core.cli.app import cli
+from fpa_core.cli.main import cli
 from fpa_core.exceptions import DataError
 from fpa_core.layer import DataLayer
 from fpa_core.models import Bar, Trade

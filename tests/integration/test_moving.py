@@ -11,7 +11,7 @@ import pytest
 from full_store import fill, read_all
 
 import fpa_core
-from fpa_core.cli.app import main
+from fpa_core.cli.main import main
 from fpa_core.engine.audit_log import append
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant

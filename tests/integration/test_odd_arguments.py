@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fpa_core.cli.app import main
+from fpa_core.cli.main import main
 
 BIG = str(2**63)
 FAR = str(-(2**63) - 1)

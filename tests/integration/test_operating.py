@@ -20,7 +20,7 @@ from attrs import evolve
 from full_store import T, fill, read_all
 
 from fpa_core import open as open_layer
-from fpa_core.cli.app import main
+from fpa_core.cli.main import main
 from fpa_core.exceptions import CorruptionError, DatabaseBusyError, DatabaseError, DataError, SchemaError
 from fpa_core.kinds import KINDS
 from fpa_core.layer import DataLayer

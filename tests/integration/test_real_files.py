@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from fpa_core.cli.app import cli
+from fpa_core.cli.main import cli
 from fpa_core.kinds import KINDS, Column, Kind
 from fpa_core.numbers import decimal_text, to_ns
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import fpa_core
-from fpa_core.cli.app import main
+from fpa_core.cli.main import main
 from fpa_core.exceptions import ConfigError, DatabaseError
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fpa_core.cli import app
+from fpa_core.cli import main
 from fpa_core.cli.tables import table
 from fpa_core.config import LogFormat, LoggingSection
 from fpa_core.display import displayed, displayed_error, json_text
@@ -36,12 +36,12 @@ def fpa(*arguments: str) -> Result:
     return CliRunner().invoke(_Main(), list(arguments))
 
 
-class _Main(app.click.Command):
+class _Main(main.click.Command):
     def __init__(self) -> None:
         super().__init__("fpa")
 
     def main(self, args=None, *_, **__):
-        return app.main(list(args))
+        return main.main(list(args))
 
 
 @pytest.fixture

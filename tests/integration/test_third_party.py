@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from fpa_core.cli.app import cli, main
+from fpa_core.cli.main import cli, main
 
 PLUGIN = '''\
 from attrs import frozen

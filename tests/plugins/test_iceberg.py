@@ -35,7 +35,7 @@ import fpa_core
 from fpa_core.arrow.columns import from_scaled
 from fpa_core.arrow.digest import RowDigest
 from fpa_core.arrow.interchange import interchange_schema
-from fpa_core.cli.app import main
+from fpa_core.cli.main import main
 from fpa_core.exceptions import (
     CorruptionError,
     DatabaseBusyError,
@@ -279,7 +279,7 @@ def test_killed_half_way(big: Path) -> None:
 DIES = """
 import os, signal, sys
 from pyiceberg.catalog.sql import SqlCatalog
-from fpa_core.cli.app import main
+from fpa_core.cli.main import main
 commit = SqlCatalog.commit_table
 def die(*arguments):
     if sys.argv[1] == "after":

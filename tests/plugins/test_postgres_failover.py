@@ -40,6 +40,7 @@ from fpa_core.models import Order, Quote
 from fpa_core.numbers import Instant
 from fpa_core.operations.check import check
 from fpa_core.sql.answer import SqlAnswer
+from fpa_core.sql.connections import Connections
 from fpa_core.sql.relations import Relations
 from fpa_core.store import DataStore, selection
 from fpa_plugins.postgres.plugin import PostgresOptions, open_store
@@ -363,7 +364,7 @@ def test_a_read_waits_until_the_server_is_back(caplog: pytest.LogCaptureFixture)
         or_skip(),
         running() as server,
         DataStore(open_store(PostgresOptions(dsn=server.dsn()))) as store,
-        contextlib.closing(Relations(store.backend)) as relations,
+        contextlib.closing(Connections(Relations(store.backend))) as connections,
     ):
         store.save([*quotes(1, 2, 3), order])
         questions: list[Callable[[], object]] = [
@@ -378,7 +379,7 @@ def test_a_read_waits_until_the_server_is_back(caplog: pytest.LogCaptureFixture)
             store.quarantined,
             lambda: store.bars("A", from_="mid").to_list(),
             lambda: store.backend.history(ORDERS, {"order_id": "1", "account": "main"}),
-            lambda: SqlAnswer(relations, "select count(*) from quotes").to_list(),
+            lambda: SqlAnswer(connections, "select count(*) from quotes").to_list(),
         ]
         before = [ask() for ask in questions]
         server.kill()

@@ -20,7 +20,7 @@ from full_store import fill
 from postgres_server import Server
 
 import fpa_core
-from fpa_core.cli.app import cli
+from fpa_core.cli.main import cli
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
