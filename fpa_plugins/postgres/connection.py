@@ -67,21 +67,18 @@ class Pool:
             raise self.server.error("the store is closed", "use")
 
     def _start(
-        self,
-        connection: Connection | None,
-        sql: bytes,
-        parameters: Sequence[Any] | None,
-        *,
-        prepare: bool | None = None,
-        reading: bool = False,
+        self, connection: Connection | None, sql: bytes, parameters: Sequence[Any] | None = None, *, reading: bool
     ) -> tuple[Connection, Cursor]:
-        """Run the first statement on a connection, or, if that is None or lost, on a new one."""
+        """Run the first statement on a connection, or, if that is None or lost, on a new one.
+
+        :param reading: whether a replica will do, and the statement is one that may be prepared, since it is run over and over.
+        """
         while True:
             fresh = connection is None
             connection = connection or self.server.connect(reading=reading)
             try:
                 cursor = connection.cursor(binary=parameters is not None)
-                return connection, cursor.execute(sql, parameters, prepare=prepare)
+                return connection, cursor.execute(sql, parameters, prepare=None if reading else False)
             except BaseException as error:
                 lost = connection.closed and isinstance(error, psycopg.OperationalError)
                 connection.close()
@@ -106,23 +103,20 @@ class Pool:
         behind = self.server.is_behind(connection)
         if behind:
             self._give_back(connection)
-            connection, cursor = self._start(None, sql, parameters)
+            connection, cursor = self._start(None, sql, parameters, reading=False)
         try:
             yield connection, cursor
         finally:
-            if behind:
-                connection.close()
-            else:
-                self._give_back(connection)
+            self._give_back(connection, keep=not behind)
 
-    def _give_back(self, connection: Connection) -> None:
+    def _give_back(self, connection: Connection, *, keep: bool = True) -> None:
         if self._pid != os.getpid():
             _INHERITED.append(connection)
             return
         with contextlib.suppress(psycopg.Error):
             if connection.info.transaction_status != TransactionStatus.IDLE:
                 connection.execute(b"ROLLBACK")
-            if not self._closed and not connection.closed:
+            if keep and not self._closed and not connection.closed:
                 with self._lock:
                     if len(self._idle) < self._size:
                         self._idle.append(connection)
@@ -144,7 +138,7 @@ class Pool:
         with self._turns:
             writer = self._writer
             try:
-                self._writer, cursor = self._start(writer, begin.encode(), None, prepare=False)
+                self._writer, cursor = self._start(writer, begin.encode(), reading=False)
                 self.reconnections += self._writer is not writer
                 while cursor.nextset():
                     pass

@@ -15,7 +15,7 @@ from typing import Any
 from fpa_core.engine.audit_log import record_migration
 from fpa_core.engine.sql.inspection import dangling, figures_of_kinds
 from fpa_core.engine.sql.latest import latest_statement, latest_values
-from fpa_core.engine.sql.tables import SqlTables
+from fpa_core.engine.sql.tables import CAPABILITIES, SqlTables
 from fpa_core.engine.tables import Reader, Writer, unsupported
 from fpa_core.kinds import Kind
 from fpa_core.protocols import Capability, Changed, ChangeFeed, Problem, Severity, Space, StoreDescription, Tick
@@ -25,7 +25,7 @@ from fpa_plugins.postgres.options import PostgresOptions
 from fpa_plugins.postgres.servers.grants import grant, granting
 from fpa_plugins.postgres.servers.notices import Notices
 from fpa_plugins.postgres.servers.server import Connection
-from fpa_plugins.postgres.session import TYPES, PostgresSession, Types, numbered, rows_of, types_in
+from fpa_plugins.postgres.session import TYPES, PostgresSession, Types, numbered, rows_of
 from fpa_plugins.postgres.texts import encode
 
 __all__ = ["PostgresDatabase"]
@@ -38,18 +38,7 @@ class PostgresDatabase:
     :raises DatabaseError: if the server cannot be used.
     """
 
-    capabilities = frozenset(
-        {
-            Capability.PERSISTENT,
-            Capability.SHARED,
-            Capability.KNOWN_AT,
-            Capability.VERSIONS,
-            Capability.UNDO,
-            Capability.SEAL,
-            Capability.NOTIFIES,
-            Capability.ROLES,
-        }
-    )
+    capabilities = CAPABILITIES | {Capability.NOTIFIES, Capability.ROLES}
 
     def __init__(self, options: PostgresOptions) -> None:
         self._pool = Pool(options)
@@ -61,7 +50,7 @@ class PostgresDatabase:
             with self._server.translated("open"):
                 migrate(self._pool, note=_note_migration)
                 with self._pool.lend(TYPES, [options.schema]) as (_, cursor):
-                    self._types = types_in(cursor)
+                    self._types = {(table, column): kind for table, column, kind in cursor}
         except BaseException:
             self._pool.close()
             raise
@@ -124,12 +113,11 @@ class PostgresDatabase:
         """Yield rows without a counterpart, and say so if the server keeps no checksums of its pages, which it verifies itself as it reads them."""
         with self._server.translated("check"), self._pool.lend() as (connection, _):
             session = PostgresSession(connection, self._types)
-            yield from dangling(session, str(self._server))
+            where = str(self._server)
+            yield from dangling(session, where)
             if session.query("SELECT current_setting('data_checksums')") == [("off",)]:
                 problem = "the server keeps no checksums of its pages, so damage may pass unnoticed"
-                yield Problem(
-                    "page", str(self._server), problem, "stop it and run pg_checksums --enable", Severity.WARNING
-                )
+                yield Problem("page", where, problem, "stop it and run pg_checksums --enable", Severity.WARNING)
 
     def salvager(self, operation: str) -> AbstractContextManager[Writer]:
         """Open the latest state for writing."""

@@ -10,13 +10,12 @@ from typing import Any
 from psycopg.pq import TransactionStatus
 
 from fpa_core.engine.rows import Row
-from fpa_core.engine.sql.session import Parameters, Wanted
+from fpa_core.engine.sql.session import Parameters, Wanted, pattern_condition
 from fpa_core.exceptions import DatabaseError
-from fpa_core.patterns import start_of, text_after
 from fpa_plugins.postgres.servers.server import Connection, Cursor
 from fpa_plugins.postgres.texts import array, decode_rows, encode, encode_rows, like, regex
 
-__all__ = ["TYPES", "PostgresSession", "Types", "numbered", "rows_of", "types_in"]
+__all__ = ["TYPES", "PostgresSession", "Types", "numbered", "rows_of"]
 
 _TEXT = 25
 """The type of texts, by its number."""
@@ -30,8 +29,8 @@ WHERE c.relnamespace = to_regnamespace(quote_ident($1)) AND c.relkind = 'r' AND 
 
 """Asks for the type of each column of each table of a schema."""
 
-Types = Mapping[str, Mapping[str, str]]
-"""The type of each column of each table."""
+Types = Mapping[tuple[str, str], str]
+"""The type of each column, by table and column."""
 
 
 class PostgresSession:
@@ -89,7 +88,7 @@ class PostgresSession:
     def bulk(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
         """Insert rows by COPY in its binary form."""
         self.changed = True
-        types = [self._types[table][name] for name in columns]
+        types = [self._types[table, name] for name in columns]
         texts = [place for place, name in enumerate(types) if name == "text"]
         pages = iter(rows)
         page = list(itertools.islice(pages, _ROWS_AT_ONCE))
@@ -115,12 +114,9 @@ class PostgresSession:
         return _wanted(tuple(used)), [array(columns.get(name, ())) for name in used]
 
     def matches(self, column: str, pattern: str) -> tuple[str, list[Any]]:
-        """Return the condition that a column matches a pattern, and a range, which an index serves however the pattern is bound."""
+        """Return the condition that a column matches a pattern: LIKE, whose ``_`` would not take a code for one character, or a regular expression."""
         operator, bound = ("~", regex(pattern)) if "?" in pattern else ("LIKE", like(pattern))
-        start = start_of(pattern)
-        if after := text_after(start):
-            return f"({column} {operator} ? AND {column} >= ? AND {column} < ?)", [bound, start, after]
-        return f"{column} {operator} ?", [bound]
+        return pattern_condition(column, operator, bound, pattern)
 
 
 def rows_of(cursor: Cursor) -> list[Row]:
@@ -144,11 +140,3 @@ def _wanted(used: tuple[str, ...]) -> str:
     names = ", ".join(f"u.{name}" if name in used else f"NULL::{kind} AS {name}" for name, kind in _WANTED.items())
     arrays = ", ".join(f"?::{_WANTED[name]}[]" for name in used)
     return f"WITH wanted AS (SELECT u.n - 1 AS n, {names} FROM unnest({arrays}) WITH ORDINALITY AS u ({', '.join(used)}, n)) "
-
-
-def types_in(found: Iterable[Row]) -> Types:
-    """Return the answer to :data:`TYPES` by table and column."""
-    types: dict[str, dict[str, str]] = {}
-    for table, column, kind in found:
-        types.setdefault(table, {})[column] = kind
-    return types

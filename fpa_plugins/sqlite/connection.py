@@ -96,7 +96,7 @@ class Pool:
             self._lent += 1
             connection = self._readers.pop() if self._readers else None
         try:
-            if connection is not None and self.file.is_stale(connection):
+            if connection is not None and self.file.read_only and self.file.is_stale(connection):
                 connection.close(True)
                 connection = None
             return connection or self.file.connect()
@@ -121,7 +121,7 @@ class Pool:
         if not usable:
             connection.close(True)
         self._take_back(connection if usable else None)
-        if usable:
+        if usable and self.file.read_only:
             self.file.check_read(connection)
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ import apsw
 from fpa_core.engine.audit_log import record_migration
 from fpa_core.engine.sql.inspection import dangling, figures_of_kinds
 from fpa_core.engine.sql.latest import latest_statement, latest_values
-from fpa_core.engine.sql.tables import SqlTables
+from fpa_core.engine.sql.tables import CAPABILITIES, SqlTables
 from fpa_core.engine.tables import Reader, Writer, unsupported
 from fpa_core.kinds import Kind
 from fpa_core.outputs import why_distrusted
@@ -49,18 +49,7 @@ class SqliteDatabase:
     :raises DatabaseError: when it cannot be opened.
     """
 
-    capabilities = frozenset(
-        {
-            Capability.PERSISTENT,
-            Capability.SHARED,
-            Capability.KNOWN_AT,
-            Capability.VERSIONS,
-            Capability.UNDO,
-            Capability.SEAL,
-            Capability.BACKUP,
-            Capability.COMPACT,
-        }
-    )
+    capabilities = CAPABILITIES | {Capability.BACKUP, Capability.COMPACT}
 
     def __init__(
         self, path: Path, *, synchronous: str, busy_timeout: float, read_only: bool = False, key: Key | None = None

@@ -13,9 +13,9 @@ import apsw
 
 from fpa_core.engine.damage import damaged
 from fpa_core.engine.rows import Row
-from fpa_core.engine.sql.session import Parameters, Wanted
+from fpa_core.engine.sql.session import Parameters, Wanted, pattern_condition
 from fpa_core.exceptions import CorruptionError
-from fpa_core.patterns import start_of, text_after, translate
+from fpa_core.patterns import translate
 
 __all__ = ["SqliteSession", "glob", "immediate"]
 
@@ -29,6 +29,8 @@ _WANTED = (
 
 class SqliteSession:
     """See :class:`fpa_core.engine.sql.session.Session`."""
+
+    __slots__ = ("connection",)
 
     same = "IS"
 
@@ -84,11 +86,8 @@ class SqliteSession:
         return "", []
 
     def matches(self, column: str, pattern: str) -> tuple[str, list[Any]]:
-        """Return the condition that a column matches a pattern: a GLOB, and a range, since an index serves no bound GLOB."""
-        start = start_of(pattern)
-        if after := text_after(start):
-            return f"({column} GLOB ? AND {column} >= ? AND {column} < ?)", [glob(pattern), start, after]
-        return f"{column} GLOB ?", [glob(pattern)]
+        """Return the condition that a column matches a pattern: a GLOB."""
+        return pattern_condition(column, "GLOB", glob(pattern), pattern)
 
 
 def _not_text(sql: str, error: UnicodeDecodeError) -> CorruptionError:

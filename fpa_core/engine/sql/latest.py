@@ -12,7 +12,7 @@ from fpa_core.kinds import Kind
 
 __all__ = ["latest_statement", "latest_values"]
 
-_TYPES = {"text": "TEXT", "decimal": "TEXT", "time": "BIGINT", "integer": "BIGINT"}
+_INTEGERS = {"time", "integer"}
 
 
 @functools.cache
@@ -22,21 +22,21 @@ def latest_statement(kind: Kind) -> str:
     Each row tells whether it is sealed and its time; then follow the fields of a hot row, or the text of a sealed one in place of the first.
     """
     fields = [column.field for column in kind.columns]
-    # Some databases give a null the type of a text unless they are told another one.
-    nulls = "".join(f", CAST(NULL AS {_TYPES[column.type]})" for column in kind.columns[1:])
+    # Some databases take a null for a text unless they are told otherwise.
+    nulls = "".join(", CAST(NULL AS BIGINT)" if column.type in _INTEGERS else ", NULL" for column in kind.columns[1:])
     hot = f"SELECT 0, ts_ns, {', '.join(fields)} FROM {kind.name} WHERE {kind.subject} = ? ORDER BY ts_ns DESC, seq DESC LIMIT 1"
     sealed = f"SELECT 1, last_ns, last_row{nulls} FROM segments WHERE kind = '{kind.name}' AND subject = ? ORDER BY last_ns DESC LIMIT 1"
     return f"SELECT * FROM ({hot}) AS hot UNION ALL SELECT * FROM ({sealed}) AS sealed"
 
 
-def latest_values(kind: Kind, subject: str, found: Sequence[Row]) -> list[Any] | None:
+def latest_values(kind: Kind, subject: str, found: Sequence[Row]) -> Sequence[Any] | None:
     """Return the values of the later one of the rows that the statement found, by the kind's columns; None if there is none."""
     if not found:
         return None
-    sealed, _, *values = found[0] if len(found) == 1 else _later(*found)
-    if not sealed:
-        return values
-    by_name = last_values(values[0], f"{kind.name} of {subject}")
+    row = found[0] if len(found) == 1 else _later(*found)
+    if not row[0]:
+        return row[2:]
+    by_name = last_values(row[2], f"{kind.name} of {subject}")
     return [by_name.get(column.name) for column in kind.columns]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import weakref
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import apsw
 
@@ -29,7 +29,7 @@ class ReadOnlyFile:
     :raises DatabaseError: if there is no such file.
     """
 
-    read_only = True
+    read_only: Literal[True] = True
 
     def __init__(self, path: Path, key: Key | None = None, *, busy_timeout: float) -> None:
         self.path = path

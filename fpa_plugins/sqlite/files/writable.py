@@ -6,6 +6,7 @@ import contextlib
 import os
 import stat
 from pathlib import Path
+from typing import Literal
 
 import apsw
 
@@ -28,7 +29,7 @@ class WritableFile:
     :raises DatabaseError: when the path is a link, a folder, or cannot be made, or only its write-ahead log is there.
     """
 
-    read_only = False
+    read_only: Literal[False] = False
 
     def __init__(self, path: Path, key: Key | None = None, *, synchronous: str, busy_timeout: float) -> None:
         self.path = path
@@ -48,13 +49,6 @@ class WritableFile:
         connection.set_busy_handler(waiting(self.busy_timeout, self.path))
         set_up(connection, self._settings)
         return connection
-
-    def is_stale(self, connection: apsw.Connection) -> bool:  # noqa: ARG002
-        """Return False: a connection sees all that was committed before."""
-        return False
-
-    def check_read(self, connection: apsw.Connection) -> None:
-        """Do nothing: what a transaction reads is one state."""
 
     def check_place(self) -> None:
         """Refuse files that are not those that were opened under the database's name: nobody would find what is written to them.
