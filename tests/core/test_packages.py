@@ -13,7 +13,7 @@ def test_a_package_of_an_extra(module):
     """What an extra brings is installed with it."""
     with (
         pytest.raises(
-            MissingDependencyError, match="^the cache 'redis' needs the package redis, which is not installed"
+            MissingDependencyError, match=r"^the cache 'redis' needs the package redis, which is not installed"
         ) as caught,
         needs("redis", "the cache 'redis'", extra="redis", plugin="redis"),
     ):
@@ -38,9 +38,13 @@ def test_a_package_of_every_installation():
 
 def test_one_of_several_packages():
     """Of several packages the one that is missing is named."""
-    with pytest.raises(MissingDependencyError, match="needs the package numpy,"):
-        with needs("pyarrow", "the store"), needs("numpy", "the store"), needs("apsw", "the store"):
-            raise ModuleNotFoundError(name="numpy")
+    with (
+        pytest.raises(MissingDependencyError, match="needs the package numpy,"),
+        needs("pyarrow", "the store"),
+        needs("numpy", "the store"),
+        needs("apsw", "the store"),
+    ):
+        raise ModuleNotFoundError(name="numpy")
 
 
 def test_a_library_of_the_system():

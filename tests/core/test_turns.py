@@ -67,7 +67,9 @@ def test_the_next_thread_waits_only_for_so_long(how):
         thread.start()
         assert begun.wait(AT_MOST)
         with (
-            pytest.raises(DatabaseBusyError, match="another thread held the database for longer than 0.01 s") as caught,
+            pytest.raises(
+                DatabaseBusyError, match=r"another thread held the database for longer than 0\.01 s"
+            ) as caught,
             turns,
         ):
             pytest.fail("two write at once")
