@@ -14,7 +14,7 @@ from full_store import read_all
 from fpa_core.exceptions import FpaError
 from fpa_core.operations.check import check
 from fpa_core.store import DataStore
-from fpa_plugins.sqlite.pages import open_file
+from fpa_plugins.sqlite.files.pages import open_file
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 __all__ = ["anywhere", "count_flips", "in_ledger", "outcome_of_check"]

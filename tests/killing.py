@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from disks import Disk, Event
 from full_store import fill, read_all
 from pyarrow import parquet
+from sqlite_schemas import migrate
 
 import fpa_core
 from fpa_core import open as open_layer
@@ -27,10 +28,10 @@ from fpa_core.kinds import KINDS
 from fpa_core.layer import DataLayer
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
-from fpa_plugins.sqlite.copying import verified_copy
-from fpa_plugins.sqlite.encryption import is_encrypted
-from fpa_plugins.sqlite.migrations import known_migrations, migrate
-from fpa_plugins.sqlite.pages import open_file
+from fpa_plugins.sqlite.files.copying import verified_copy
+from fpa_plugins.sqlite.files.encryption import is_encrypted
+from fpa_plugins.sqlite.files.pages import open_file
+from fpa_plugins.sqlite.migrations import known_migrations
 
 __all__ = ["OPERATIONS", "Killed", "kill"]
 

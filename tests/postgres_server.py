@@ -304,17 +304,18 @@ def connections_kept() -> Iterator[None]:
     """
     from psycopg.pq import TransactionStatus
 
-    from fpa_plugins.postgres.connection import Connection, Pool
+    from fpa_plugins.postgres.servers.server import Connection, Server
 
-    connect = Pool.connect
+    connect = Server.connect
     kept: dict[tuple[str, ...], list[Connection]] = defaultdict(list)
     really_close: list[Callable[[], None]] = []
 
-    def connect_or_take(pool: Pool, conninfo: str | None = None) -> Connection:
-        key = (str(os.getpid()), conninfo or pool._conninfo, *map(str, pool._settings))
+    def connect_or_take(server: Server, *, reading: bool = False) -> Connection:
+        where = server._addresses.reading if reading else server._addresses.writing
+        key = (str(os.getpid()), where, *map(str, server._settings))
         with contextlib.suppress(IndexError):
             return kept[key].pop()
-        connection = connect(pool, conninfo)
+        connection = connect(server, reading=reading)
         close = connection.close
 
         def keep() -> None:
@@ -328,7 +329,7 @@ def connections_kept() -> Iterator[None]:
         return connection
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Pool, "connect", connect_or_take)
+        patch.setattr(Server, "connect", connect_or_take)
         try:
             yield
         finally:

@@ -19,7 +19,7 @@ from fpa_core.engine import buffer, catalog, compaction, multisets
 from fpa_core.store import DataStore
 from fpa_core.testing.store import StoreMachine
 from fpa_core.testing.store.machine import KINDS, BrokenOff, Calls, calls, contents, write
-from fpa_plugins.sqlite import connection
+from fpa_plugins.sqlite.files import pages
 from fpa_plugins.sqlite.plugin import open_store
 
 LAYOUTS: dict[str, dict[tuple[Any, str], int]] = {
@@ -34,7 +34,7 @@ LAYOUTS: dict[str, dict[tuple[Any, str], int]] = {
         (multisets, "MOST_IN_CROWDS"): 5,
         (buffer, "MOST_HELD"): 6,
         (buffer, "KEPT_OPEN"): 1,
-        (connection, "CACHE_KIB"): 16,  # so that a batch reaches the log before it is committed
+        (pages, "CACHE_KIB"): 16,  # so that a batch reaches the log before it is committed
     },
     "sealed": {(catalog, "LEAST_ROWS"): 1, (catalog, "SEGMENT_ROWS"): 4},
 }

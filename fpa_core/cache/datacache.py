@@ -15,13 +15,11 @@ from fpa_core.cache.bulk_loading import BulkLoading, BulkRequest
 from fpa_core.cache.entry_reader import EntryReader, Found
 from fpa_core.cache.keys import EVERYTHING, SEPARATOR, Pattern, fences_of
 from fpa_core.cache.loading import Loading, Request
-from fpa_core.cache.memoize import memoize
 from fpa_core.cache.removals import Removal, Removals
 from fpa_core.cache.stats import CacheStats, Count
 from fpa_core.cache.sweeper import Sweeper
 from fpa_core.cache.ttl import UNSET, Lifetimes, Ttl, Unset, duration
 from fpa_core.cache.values import SIZES, FrozenValue
-from fpa_core.cache.warming import awarm, warm
 from fpa_core.exceptions import CacheError
 from fpa_core.protocols import MAX_KEY_LENGTH, CacheBackend, Capability, Entry, RemovalCause
 
@@ -293,6 +291,7 @@ class DataCache:
 
         :param tags: texts, or a function from the call's arguments to texts.
         """
+        from fpa_core.cache.memoize import memoize
 
         def decorate(function: F) -> F:
             return memoize(
@@ -316,6 +315,8 @@ class DataCache:
         workers: int = 4,
     ) -> WarmReport:
         """Load the keys that are not fresh, *workers* at a time; one that fails does not stop the rest."""
+        from fpa_core.cache.warming import warm
+
         return warm(self.contains, loader, keys, self._warmer(self._loading.get, ttl, tags, kind), workers)
 
     async def awarm_cache(
@@ -329,6 +330,8 @@ class DataCache:
         workers: int = 16,
     ) -> WarmReport:
         """Do the same as :meth:`warm_cache` on the running event loop."""
+        from fpa_core.cache.warming import awarm
+
         return await awarm(self.contains, loader, keys, self._warmer(self._loading.aget, ttl, tags, kind), workers)
 
     # Invalidating

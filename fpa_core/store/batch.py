@@ -8,7 +8,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from fpa_core.arrow.conversion import to_table
-from fpa_core.identity import IdMaker
 from fpa_core.kinds import KINDS, ORDERS, POSITIONS, Kind
 from fpa_core.protocols import (
     CoverageEntry,
@@ -36,6 +35,8 @@ class StoreBatch:
     """
 
     def __init__(self, transaction: StoreTransaction, origin: str, file: str | None, clock: Callable[[], int]) -> None:
+        from fpa_core.identity import IdMaker
+
         self.id = transaction.batch_id
         self.counts = WriteCounts()
         self.known = 0

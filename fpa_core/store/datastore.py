@@ -42,7 +42,6 @@ from fpa_core.protocols import (
     StoreBackend,
 )
 from fpa_core.store.batch import StoreBatch
-from fpa_core.store.derived.views import QuotedTrades, ResampledBars
 from fpa_core.store.freshness import Freshness, freshness_of
 from fpa_core.store.queries import (
     ColumnConditions,
@@ -59,6 +58,7 @@ from fpa_core.store.updates import delete_record, delete_rows, exchange_record, 
 from fpa_core.store.writer import BatchWriter
 
 if TYPE_CHECKING:
+    from fpa_core.store.derived.views import QuotedTrades, ResampledBars
     from fpa_core.store.streams.record_filter import RecordFilter
     from fpa_core.store.streams.stream import AsyncStream, Stream
 
@@ -453,6 +453,7 @@ class DataStore:
         :raises DataError: for an invalid interval, or one that *from_* or *tz* does not fit.
         """
         from fpa_core.store.derived import resample
+        from fpa_core.store.derived.views import ResampledBars
 
         interval = BARS.by_name["interval"].convert(interval)
         from_ = resample.check_from(interval, from_, tz)
@@ -482,6 +483,8 @@ class DataStore:
         :param origin: only quotes of this origin, as for :meth:`select`.
         :raises DataError: if the selection is not of trades.
         """
+        from fpa_core.store.derived.views import QuotedTrades
+
         if trades.query.kind is not TRADES:
             raise DataError(f"trades are joined with quotes, not {trades.query.kind.name}", field="trades")
         quotes: Selection[Quote] = self.select(QUOTES, origin=origin, as_known_at=trades.query.known_at_ns)

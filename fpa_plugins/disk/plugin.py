@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen, validators
 
 from fpa_core.config import Duration
-from fpa_core.exceptions import MissingDependencyError
 from fpa_core.hookspecs import hookimpl
+from fpa_core.packages import needs
 
 if TYPE_CHECKING:
     from fpa_core.hookspecs import Register
     from fpa_core.protocols import CacheBackend
 
 __all__ = ["DiskOptions"]
-
-
-_PACKAGES = {"diskcache": "diskcache>=5.6.3,<6", "apsw": "apsw-sqlite3mc>=3.51.3,<4"}
 
 
 @frozen
@@ -37,17 +34,9 @@ class DiskOptions:
 
 def create(options: DiskOptions) -> CacheBackend:
     """Create the cache."""
-    try:
+    user = "the cache 'disk'"
+    with needs("diskcache", user, plugin="disk"), needs("apsw-sqlite3mc", user, modules={"apsw"}, plugin="disk"):
         from fpa_plugins.disk.cache import DiskCache
-    except ModuleNotFoundError as error:
-        if (package := _PACKAGES.get(error.name or "")) is None:
-            raise
-        raise MissingDependencyError(
-            f"the disk cache needs the package {package.partition('>')[0]}",
-            plugin="disk",
-            package=package.partition(">")[0],
-            command=f'pip install "{package}"',
-        ) from None
     return DiskCache(options.path, max_bytes=options.max_bytes, timeout=options.timeout)
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from attrs import field, frozen, validators
 
 from fpa_core.config import Duration
-from fpa_core.exceptions import MissingDependencyError
 from fpa_core.hookspecs import hookimpl
+from fpa_core.packages import needs
 
 if TYPE_CHECKING:
     from fpa_core.hookspecs import Register, RegisterStore
@@ -63,18 +63,10 @@ def fpa_register_caches(register: Register[CacheBackend]) -> None:
 
 def open_store(options: MemoryStoreOptions) -> StoreBackend:
     """Create an empty store."""
-    try:
+    user = "the store 'memory'"
+    with needs("pyarrow", user, plugin="memory"), needs("numpy", user, plugin="memory"):
         from fpa_core.engine.store import EngineStore
         from fpa_plugins.memory.database import MemoryDatabase
-    except ModuleNotFoundError as error:
-        if error.name not in {"pyarrow", "numpy"}:
-            raise
-        raise MissingDependencyError(
-            f"the store 'memory' needs the package {error.name}, which is not installed",
-            plugin="memory",
-            package=error.name,
-            command=f"pip install {error.name}",
-        ) from error
     database = MemoryDatabase(busy_timeout=options.busy_timeout)
     return EngineStore(database, seal_rows=options.seal_rows, read_cache=options.read_cache)
 

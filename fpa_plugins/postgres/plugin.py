@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from fpa_core.exceptions import ConfigError, MissingDependencyError
+from fpa_core.exceptions import ConfigError
 from fpa_core.hookspecs import RegisterStore, hookimpl
+from fpa_core.packages import needs
 from fpa_plugins.postgres.options import PostgresOptions
 
 if TYPE_CHECKING:
@@ -35,28 +36,15 @@ def open_store(options: PostgresOptions) -> StoreBackend:
 def missing(options: PostgresOptions) -> str | None:
     """Return where the schema would be if there is none, or it is empty."""
     with _driver():
-        from fpa_plugins.postgres.database import missing_schema
-    return missing_schema(options)
+        from fpa_plugins.postgres.connection import Pool
+        from fpa_plugins.postgres.migrations import missing_schema
+    with contextlib.closing(Pool(options)) as pool, pool.server.translated("open"):
+        return missing_schema(pool)
 
 
-@contextlib.contextmanager
-def _driver() -> Iterator[None]:
-    """Import what needs the driver.
-
-    :raises MissingDependencyError: if it is not installed.
-    """
-    try:
-        yield
-    except ImportError as error:
-        # psycopg raises ImportError itself if it finds no libpq.
-        if error.name not in {"psycopg", "psycopg.pq", "pyarrow", "numpy"} and "libpq" not in str(error):
-            raise
-        raise MissingDependencyError(
-            "the store 'postgres' needs the package psycopg, which is not installed or finds no libpq",
-            plugin="postgres",
-            package="psycopg",
-            command="pip install 'financial-portfolio-automation[postgres]'",
-        ) from error
+def _driver() -> AbstractContextManager[None]:
+    """Import what needs the driver."""
+    return needs("psycopg", "the store 'postgres'", extra="postgres", library="libpq", plugin="postgres")
 
 
 @hookimpl

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from attrs import field, frozen, validators
-
-from fpa_core.config import Duration, Secret
-from fpa_core.exceptions import MissingDependencyError
 from fpa_core.hookspecs import RegisterStore, hookimpl
+from fpa_core.packages import needs
+from fpa_plugins.sqlite.options import SqliteOptions
 
 if TYPE_CHECKING:
     from fpa_core.protocols import StoreBackend, StoreFile
@@ -18,51 +15,17 @@ if TYPE_CHECKING:
 __all__ = ["SqliteOptions"]
 
 
-def _path(value: str | Path) -> Path:
-    """Return a path as it is: one that was made of a secret has a masked repr."""
-    return value if isinstance(value, Path) else Path(value)
-
-
-@frozen
-class SqliteOptions:
-    """Keys of ``[store]`` with ``backend = "sqlite"``.
-
-    :ivar path: the database file; it and its folder are made when missing, readable by their owner alone.
-    :ivar synchronous: ``full``: an acknowledged batch survives a power cut; ``normal``: it survives a crash of the process only.
-    :ivar busy_timeout: how long a writer waits for another one, in seconds or as text such as ``"30s"``.
-    :ivar seal_rows: on closing after a write, quotes and trades of a symbol with at least so many single rows are sealed into segments.
-    :ivar read_only: change nothing and make no file: for a copy, for a disk that cannot be written, or beside a program that writes.
-    :ivar key: encrypts the file; write ``"${FPA_STORE_KEY}"`` rather than the key itself. It is never shown.
-    :ivar key_file: a file with the key instead, which only its owner may read.
-    :ivar read_cache: bytes of memory for sealed rows that were read for a range of time, decoded, so that reading it again is faster; 0 for none.
-    """
-
-    path: Path = field(default=Path("portfolio.db"), converter=_path)
-    synchronous: Literal["full", "normal"] = "full"
-    busy_timeout: Duration = field(default=30.0, validator=validators.ge(0))
-    seal_rows: int | None = field(default=8_192, validator=validators.optional(validators.ge(1)))  # type: ignore[arg-type]
-    read_cache: int = field(default=64 * 2**20, validator=validators.ge(0))
-    read_only: bool = False
-    key: str = field(default="", converter=Secret)
-    key_file: Path | None = None
-
-
 def open_store(options: SqliteOptions) -> StoreBackend:
     """Open, and if need be create or migrate, the database of *options*."""
-    try:
+    user = "the store 'sqlite'"
+    with (
+        needs("apsw-sqlite3mc", user, modules={"apsw"}, plugin="sqlite"),
+        needs("pyarrow", user, plugin="sqlite"),
+        needs("numpy", user, plugin="sqlite"),
+    ):
         from fpa_core.engine.store import EngineStore
         from fpa_plugins.sqlite.database import SqliteDatabase
-        from fpa_plugins.sqlite.encryption import key_of
-    except ModuleNotFoundError as error:
-        if error.name not in {"apsw", "pyarrow", "numpy"}:
-            raise
-        package = {"apsw": "apsw-sqlite3mc"}.get(error.name, error.name)
-        raise MissingDependencyError(
-            f"the store 'sqlite' needs the package {package}, which is not installed",
-            plugin="sqlite",
-            package=package,
-            command=f"pip install {package}",
-        ) from error
+        from fpa_plugins.sqlite.files.encryption import key_of
     database = SqliteDatabase(
         options.path,
         synchronous=options.synchronous,
@@ -75,9 +38,9 @@ def open_store(options: SqliteOptions) -> StoreBackend:
 
 def store_file(options: SqliteOptions) -> StoreFile:
     """Return the file of *options*, which need not be there."""
-    from fpa_plugins.sqlite.file import SqliteFile
+    from fpa_plugins.sqlite.files.store_file import SqliteFile
 
-    return SqliteFile(options)
+    return SqliteFile(options, open_store)
 
 
 def missing(options: SqliteOptions) -> str | None:

@@ -28,7 +28,7 @@ from fpa_core.protocols import CoverageEntry, Quarantined, Query
 from fpa_core.store import DataStore
 from fpa_plugins.memory.plugin import MemoryStoreOptions
 from fpa_plugins.memory.plugin import open_store as open_memory
-from fpa_plugins.sqlite.pages import open_file
+from fpa_plugins.sqlite.files.pages import open_file
 from fpa_plugins.sqlite.plugin import SqliteOptions
 from fpa_plugins.sqlite.plugin import open_store as open_sqlite
 

@@ -14,7 +14,7 @@ from fpa_core.exceptions import DataError
 from fpa_core.kinds import QUOTES
 from fpa_core.patterns import compiled, escape, name_of
 from fpa_core.protocols import Query
-from fpa_plugins.sqlite.database import SqliteSession, glob
+from fpa_plugins.sqlite.session import SqliteSession, glob
 
 texts = st.text(st.sampled_from("AB*?[]\\é-^"), max_size=6)
 plain_patterns = st.text(st.sampled_from("AB*?[]é-^"), max_size=6)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlite_schemas import migrate
 
 from fpa_core import open as open_layer
 from fpa_core.cli.main import main
@@ -22,8 +23,8 @@ from fpa_core.exceptions import ConfigError, DatabaseError, DataError, SchemaErr
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
 from fpa_core.outputs import whole_file
-from fpa_plugins.sqlite.migrations import known_migrations, migrate
-from fpa_plugins.sqlite.pages import open_file
+from fpa_plugins.sqlite.files.pages import open_file
+from fpa_plugins.sqlite.migrations import known_migrations
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 pytestmark = pytest.mark.usefixtures("migrated_databases")

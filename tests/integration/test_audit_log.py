@@ -12,6 +12,7 @@ from typing import Any
 import apsw
 import pytest
 from full_store import fill
+from sqlite_schemas import migrate
 
 from fpa_core import open as open_layer
 from fpa_core.cli.main import main
@@ -19,8 +20,8 @@ from fpa_core.layer import DataLayer
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
 from fpa_core.operations.manifest import manifest_path
-from fpa_plugins.sqlite.migrations import known_migrations, migrate
-from fpa_plugins.sqlite.pages import open_file
+from fpa_plugins.sqlite.files.pages import open_file
+from fpa_plugins.sqlite.migrations import known_migrations
 
 KEY = "an-audit-key-canary"
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 from full_store import fill, read_all
+from sqlite_schemas import migrate
 
 from fpa_core import open as open_layer
 from fpa_core.cli.main import main
@@ -20,10 +21,10 @@ from fpa_core.exceptions import ConfigError, CorruptionError, DatabaseError, Fpa
 from fpa_core.layer import DataLayer
 from fpa_core.models import Quote
 from fpa_core.numbers import Instant
-from fpa_plugins.sqlite.copying import verified_copy
-from fpa_plugins.sqlite.encryption import Key
-from fpa_plugins.sqlite.migrations import Migration, known_migrations, migrate
-from fpa_plugins.sqlite.pages import has_checksums, open_file
+from fpa_plugins.sqlite.files.copying import verified_copy
+from fpa_plugins.sqlite.files.encryption import Key
+from fpa_plugins.sqlite.files.pages import has_checksums, open_file
+from fpa_plugins.sqlite.migrations import Migration, known_migrations
 
 KEY = "canary-key ü' \" ; & % 123456"
 OTHER = "canary-other-key-123456"
@@ -90,7 +91,9 @@ def test_wrong_key_is_a_clear_error(folder: Path, key: str | None, caplog: pytes
     assert time.monotonic() - began < 1
     shown = "".join(traceback.format_exception(caught.value)) + caplog.text
     with opened(folder) as data:
-        shown += repr(data.config) + repr(data.store.backend.describe()) + repr(data.store.backend.database._pool.key)
+        shown += (
+            repr(data.config) + repr(data.store.backend.describe()) + repr(data.store.backend.database._pool.file.key)
+        )
     assert "canary-" not in shown.lower().replace("canary-key ü'", "canary-key") or key not in shown
     assert KEY not in shown
 

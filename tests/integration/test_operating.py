@@ -18,6 +18,7 @@ import apsw
 import pytest
 from attrs import evolve
 from full_store import T, fill, read_all
+from sqlite_schemas import migrate
 
 from fpa_core import open as open_layer
 from fpa_core.cli.main import main
@@ -28,8 +29,8 @@ from fpa_core.models import Bar, Quote
 from fpa_core.numbers import Instant
 from fpa_core.operations.manifest import Manifest, manifest_path, read_manifest, sha256_of
 from fpa_core.protocols import Quarantined
-from fpa_plugins.sqlite.migrations import Migration, known_migrations, migrate
-from fpa_plugins.sqlite.pages import has_checksums, open_file
+from fpa_plugins.sqlite.files.pages import has_checksums, open_file
+from fpa_plugins.sqlite.migrations import Migration, known_migrations
 
 LATEST = known_migrations()[-1].version
 

@@ -27,7 +27,7 @@ from fpa_core.cache.dependencies import changed_tags
 from fpa_core.kinds import KINDS
 from fpa_core.models import Bar, Quote
 from fpa_core.numbers import Instant
-from fpa_plugins.postgres.notices import channel_of, packed, unpacked
+from fpa_plugins.postgres.servers.notices import channel_of, packed, unpacked
 
 names = st.frozensets(st.text(min_size=1, max_size=300), max_size=60)
 
@@ -180,7 +180,7 @@ def test_nothing_old_is_read_while_nothing_is_heard(
     """While the listening connection is away reads go to the store, with one warning; once it is back, answers are cached again."""
     there.store.save(quote(0))
     until(lambda: cached(here))
-    feed = here.store.backend.database._feeds[0]  # type: ignore[attr-defined]
+    feed = here.store.backend.database._notices.feeds[0]  # type: ignore[attr-defined]
     listen, away = feed._listen, [True]
 
     def listen_later(*given: Any) -> None:
@@ -206,7 +206,7 @@ def test_a_server_that_hangs_is_not_trusted(here: DataLayer, monkeypatch: pytest
     """When no sign of life has come for some seconds, what is cached is not used."""
     here.store.save(quote(0))
     until(lambda: cached(here))
-    feed = here.store.backend.database._feeds[0]  # type: ignore[attr-defined]
+    feed = here.store.backend.database._notices.feeds[0]  # type: ignore[attr-defined]
     now = time.monotonic()
     monkeypatch.setattr(feed, "_monotonic", lambda: now + 3_600)
     feed._alive_at = now
@@ -258,8 +258,8 @@ def test_a_shared_cache_is_told_by_whoever_writes(config: dict[str, Any], tmp_pa
     folder = {"backend": "disk", "path": str(tmp_path / "answers")}
     with fpa_core.open(config={"store": config["store"], "cache": folder}) as here:
         bids(here)
-        assert not here.store.backend.database._feeds  # type: ignore[attr-defined]
-    assert not there.store.backend.database._feeds  # type: ignore[attr-defined]
+        assert not here.store.backend.database._notices.feeds  # type: ignore[attr-defined]
+    assert not there.store.backend.database._notices.feeds  # type: ignore[attr-defined]
 
 
 def test_what_is_changed_outside_a_batch_is_heard(here: DataLayer, there: DataLayer, tmp_path: Path) -> None:

@@ -49,9 +49,9 @@ from fpa_core.store import DataStore
 from fpa_core.testing import StoreContract
 from fpa_core.testing.store.base import StoreFactory
 from fpa_plugins.postgres.connection import Pool
-from fpa_plugins.postgres.database import PostgresSession
 from fpa_plugins.postgres.migrations.runner import known_migrations, migrate
 from fpa_plugins.postgres.plugin import PostgresOptions, open_store
+from fpa_plugins.postgres.session import PostgresSession
 from fpa_plugins.postgres.texts import encode
 
 

@@ -19,8 +19,8 @@ from fpa_core.models import Bar, Order, Quote
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Quarantined
 from fpa_core.store import DataStore
-from fpa_plugins.sqlite import connection
-from fpa_plugins.sqlite.pages import open_file
+from fpa_plugins.sqlite.files import waiting
+from fpa_plugins.sqlite.files.pages import open_file
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 pytestmark = pytest.mark.usefixtures("migrated_databases")
@@ -118,9 +118,9 @@ def test_who_waits_longest_tries_most_often(monkeypatch: pytest.MonkeyPatch, cap
         pauses.append(seconds)
         now += seconds
 
-    monkeypatch.setattr(connection.time, "monotonic", lambda: now)
-    monkeypatch.setattr(connection.time, "sleep", sleep)
-    again = connection.waiting(5.0, "p.db")
+    monkeypatch.setattr(waiting.time, "monotonic", lambda: now)
+    monkeypatch.setattr(waiting.time, "sleep", sleep)
+    again = waiting.waiting(5.0, "p.db")
     for _ in range(2):  # a handler serves one wait after another
         pauses.clear()
         caplog.clear()
@@ -129,7 +129,7 @@ def test_who_waits_longest_tries_most_often(monkeypatch: pytest.MonkeyPatch, cap
             tries += 1
         assert 5.0 <= sum(pauses) < 5.1
         assert sum(pauses[:100]) > 2 * sum(pauses[-100:])
-        assert min(pauses) >= connection.LEAST_PAUSE / 2
+        assert min(pauses) >= waiting.LEAST_PAUSE / 2
         assert ["another process is writing to p.db: waiting for it, at most 5 s"] == caplog.messages
 
 

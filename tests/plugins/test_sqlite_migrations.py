@@ -10,6 +10,7 @@ import apsw
 import numpy as np
 import pytest
 from attrs import evolve
+from sqlite_schemas import create_tables, migrate
 
 from fpa_core.arrow.batches import to_scaled
 from fpa_core.arrow.conversion import to_table
@@ -21,12 +22,11 @@ from fpa_core.models import Bar, Order, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Quarantined, QuarantineQuery
 from fpa_core.store import DataStore
-from fpa_plugins.sqlite.database import SqliteSession
-from fpa_plugins.sqlite.migrations import Migration, known_migrations, migrate
+from fpa_plugins.sqlite.files.pages import open_file
+from fpa_plugins.sqlite.migrations import Migration, known_migrations
 from fpa_plugins.sqlite.migrations.runner import pending_steps
-from fpa_plugins.sqlite.pages import open_file
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
-from fpa_plugins.sqlite.schema import create_tables
+from fpa_plugins.sqlite.session import SqliteSession
 
 pytestmark = pytest.mark.usefixtures("migrated_databases")
 

@@ -15,9 +15,9 @@ from fpa_core import open as open_layer
 from fpa_core.models import Bar, Order, PortfolioSnapshot, Position, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.store import DataStore
-from fpa_plugins.sqlite.copying import verified_copy
+from fpa_plugins.sqlite.files.copying import verified_copy
+from fpa_plugins.sqlite.files.pages import open_file
 from fpa_plugins.sqlite.migrations import known_migrations
-from fpa_plugins.sqlite.pages import open_file
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
 
 FOLDER = Path(__file__).parents[1] / "schemas"

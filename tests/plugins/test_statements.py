@@ -16,8 +16,8 @@ from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Quarantined
 from fpa_core.store import DataStore
-from fpa_plugins.sqlite import database
 from fpa_plugins.sqlite.plugin import SqliteOptions, open_store
+from fpa_plugins.sqlite.session import SqliteSession
 
 FEW, MANY = 500, 5_000
 MOST = 90
@@ -46,7 +46,7 @@ class Counter:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.statements = 0
         for name in ("query", "run", "bulk", "stream", "wanted"):
-            patch.setattr(database.SqliteSession, name, self.counted(getattr(database.SqliteSession, name)))
+            patch.setattr(SqliteSession, name, self.counted(getattr(SqliteSession, name)))
 
     def counted(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **given: Any) -> Any:

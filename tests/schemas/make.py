@@ -10,6 +10,7 @@ import gzip
 import json
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,10 @@ from fpa_core.engine import segment_writer
 from fpa_core.engine.sql.tables import SqlTables
 from fpa_core.kinds import TRADES
 from fpa_core.models import Trade
-from fpa_plugins.sqlite.database import SqliteSession
+from fpa_plugins.sqlite.files.copying import back_up
+from fpa_plugins.sqlite.files.pages import open_file
 from fpa_plugins.sqlite.migrations import known_migrations, migrate
-from fpa_plugins.sqlite.pages import open_file
+from fpa_plugins.sqlite.session import SqliteSession
 
 HERE = Path(__file__).parent
 T = 1_714_573_800_000_000_000
@@ -52,14 +54,15 @@ def make(version: int, target: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "old.db"
         connection = open_file(str(path), 6)
-        migrate(connection, path, steps[:1])
+        keep = partial(back_up, path, key=None)
+        migrate(connection, path, steps[:1], back_up=keep)
         connection.execute(ROWS)
         connection.execute(
             "INSERT INTO quarantine (batch, kind, row, raw, findings) VALUES (1, 'trades', 7, 'A,x', ?)",
             (json.dumps([{"rule": "format", "message": "price: 'x' is not a decimal number"}]),),
         )
         if version > 1:
-            migrate(connection, path, steps[:2])
+            migrate(connection, path, steps[:2], back_up=keep)
             connection.execute(
                 "INSERT INTO batches (id, source, recorded_ns, read, inserted) VALUES (5, 'files:three', 5000, 500, 500)"
             )
@@ -68,7 +71,7 @@ def make(version: int, target: Path) -> None:
             batch = to_scaled(kind, to_table(kind, SEALED).combine_chunks().to_batches()[0])
             pending = segment_writer.PendingSegment(kind, "SEALED", batch, np.full(len(SEALED), 5))
             segment_writer.write_segments(SqlTables(SqliteSession(connection)), [pending])
-        migrate(connection, path, steps)
+        migrate(connection, path, steps, back_up=keep)
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
         connection.close()
         with gzip.GzipFile(target, "wb", mtime=0) as packed:

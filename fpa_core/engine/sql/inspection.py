@@ -1,14 +1,16 @@
-"""References between tables that hold in every SQL database, though no constraint of it says so."""
+"""A look at the whole of an SQL database: how many rows it holds, and which of them refer to rows that are not there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from fpa_core.engine.sql.session import Session
-from fpa_core.protocols import Problem
+from fpa_core.kinds import KINDS
+from fpa_core.protocols import KindFigures, Problem
 
-__all__ = ["dangling"]
+__all__ = ["dangling", "figures_of_kinds"]
 
+# References that hold, though no constraint of the database says so.
 _REFERENCES = (
     ("segments", "segment_contents", "SELECT id FROM segments WHERE id NOT IN (SELECT id FROM segment_contents)"),
     (
@@ -60,3 +62,17 @@ def dangling(session: Session, where: str) -> Iterator[Problem]:
                 f"{len(missing):,} rows have no counterpart in {other}: {some}",
                 "restore the database from a backup: `fpa store restore BACKUP --replace`",
             )
+
+
+def figures_of_kinds(session: Session) -> dict[str, KindFigures]:
+    """Return how much there is of each kind, by its name."""
+    # Some databases add integers up to another type.
+    sums = session.query(
+        "SELECT kind, count(*), CAST(sum(rows) AS BIGINT), CAST(sum(bytes) AS BIGINT) FROM segments GROUP BY kind"
+    )
+    sealed = {name: figures for name, *figures in sums}
+    found = {}
+    for name, hot in session.query(" UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in KINDS)):
+        segments, rows, size = sealed.get(name, (0, 0, 0))
+        found[name] = KindFigures(hot + rows, hot, rows, segments, size)
+    return found

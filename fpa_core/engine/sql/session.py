@@ -6,8 +6,9 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from fpa_core.engine.rows import Row
+from fpa_core.patterns import start_of, text_after
 
-__all__ = ["Parameters", "Session", "Wanted", "wanted_row"]
+__all__ = ["Parameters", "Session", "Wanted", "pattern_condition", "wanted_row"]
 
 Parameters = Sequence[Any]
 
@@ -63,3 +64,17 @@ class Session(Protocol):
         If the pattern begins with plain text, the condition is one that an index on the column serves.
         """
         ...
+
+
+def pattern_condition(column: str, operator: str, bound: str, pattern: str) -> tuple[str, list[Any]]:
+    """Return a condition for :meth:`Session.matches`: the comparison with a pattern, and the range in which its matches are.
+
+    An index serves the range whatever the operator is, and however the pattern is bound.
+
+    :param operator: the comparison, in the language of the database.
+    :param bound: the pattern, in the language of the operator.
+    """
+    start = start_of(pattern)
+    if after := text_after(start):
+        return f"({column} {operator} ? AND {column} >= ? AND {column} < ?)", [bound, start, after]
+    return f"{column} {operator} ?", [bound]

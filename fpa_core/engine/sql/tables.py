@@ -1,4 +1,4 @@
-"""The seven parts of the port, over one session."""
+"""The seven parts of the port, over one session, and what every database can do that keeps them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,21 @@ from fpa_core.engine.sql.retired import SqlRetired
 from fpa_core.engine.sql.rows import SqlRows
 from fpa_core.engine.sql.segments import SqlSegments
 from fpa_core.engine.sql.session import Session
+from fpa_core.protocols import Capability
 
-__all__ = ["SqlTables"]
+__all__ = ["CAPABILITIES", "SqlTables"]
+
+CAPABILITIES = frozenset(
+    {
+        Capability.PERSISTENT,
+        Capability.SHARED,
+        Capability.KNOWN_AT,
+        Capability.VERSIONS,
+        Capability.UNDO,
+        Capability.SEAL,
+    }
+)
+"""What the engine makes of these tables in a database on disk that has transactions."""
 
 
 class SqlTables:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from fpa_core.engine.sql.migrations import Migration, migrations_in, pending, version_before
-from fpa_core.exceptions import DatabaseError, SchemaError
-from fpa_plugins.postgres.connection import Connection, Pool
+from fpa_core.exceptions import SchemaError
+from fpa_plugins.postgres.connection import Pool
+from fpa_plugins.postgres.servers.server import Connection, Server
 
-__all__ = ["has_tables", "known_migrations", "migrate"]
+__all__ = ["known_migrations", "migrate", "missing_schema"]
 
 Note: TypeAlias = Callable[[Connection, int, int], object]
 
@@ -26,11 +27,11 @@ def known_migrations() -> list[Migration]:
     return migrations_in(__package__)
 
 
-def has_tables(pool: Pool) -> bool:
-    """Return whether the schema has been made, of whatever version it is."""
-    with pool.lend(_STATE, [pool.schema]) as (_, cursor):
+def missing_schema(pool: Pool) -> str | None:
+    """Return where the schema would be if there is none, or it is empty; None if it has been made, of whatever version it is."""
+    with pool.lend(_STATE, [pool.server.schema]) as (_, cursor):
         _, _, _, used = cursor.fetchone() or (None, None, None, False)
-        return bool(used)
+        return None if used else str(pool.server)
 
 
 def migrate(
@@ -46,22 +47,19 @@ def migrate(
     :raises SchemaError: if the schema belongs to another program, comes from a newer version, or its past steps are not ours.
     """
     steps = known_migrations() if migrations is None else migrations
-    with pool.lend(_STATE, [pool.schema]) as (connection, cursor):
-        exists, left = _pending(pool, connection, cursor.fetchone(), steps)
+    server = pool.server
+    with pool.lend(_STATE, [server.schema]) as (connection, cursor):
+        exists, left = _pending(server, connection, cursor.fetchone(), steps)
     if not left:
         return
     if pool.read_only:
-        raise SchemaError(
-            f"{pool.server}: the schema {pool.schema} has version {version_before(steps, left)}, and reading it needs {steps[-1].version}",
-            hint="open it once without read_only, which brings it up to date",
-            path=pool.server,
-            operation="open",
-        )
+        problem = f"the schema {server.schema} has version {version_before(steps, left)}, and reading it needs {steps[-1].version}"
+        raise server.error(problem, "open", "open it once without read_only, which brings it up to date", SchemaError)
     with pool.writer(numbered=False) as (connection, _):
         # Another process may have been faster: look again now that nobody else can write.
-        exists, left = _pending(pool, connection, connection.execute(_STATE, [pool.schema]).fetchone(), steps)
+        exists, left = _pending(server, connection, connection.execute(_STATE, [server.schema]).fetchone(), steps)
         if not exists:
-            connection.execute(f'CREATE SCHEMA "{pool.schema}"'.encode())
+            connection.execute(f'CREATE SCHEMA "{server.schema}"'.encode())
         for step in left:
             connection.execute(step.sql.encode(), prepare=False)
             connection.execute(
@@ -72,22 +70,14 @@ def migrate(
             note(connection, version_before(steps, left), left[-1].version)
 
 
-def _pending(pool: Pool, connection: Any, state: Any, steps: Sequence[Migration]) -> tuple[bool, list[Migration]]:
+def _pending(server: Server, connection: Any, state: Any, steps: Sequence[Migration]) -> tuple[bool, list[Migration]]:
     """Return whether the schema exists, and the steps that were not taken yet."""
     encoding, exists, versioned, used = state
     if encoding != "UTF8":
-        raise DatabaseError(
-            f"{pool.server}: the database has the encoding {encoding}, which cannot hold every text",
-            hint="make one with ENCODING 'UTF8'",
-            path=pool.server,
-            operation="open",
-        )
+        problem = f"the database has the encoding {encoding}, which cannot hold every text"
+        raise server.error(problem, "open", "make one with ENCODING 'UTF8'")
     if used and not versioned:
-        raise SchemaError(
-            f"{pool.server}: the schema {pool.schema} has tables of another program",
-            hint="give another schema in [store]",
-            path=pool.server,
-            operation="open",
-        )
+        problem = f"the schema {server.schema} has tables of another program"
+        raise server.error(problem, "open", "give another schema in [store]", SchemaError)
     applied = connection.execute(_APPLIED).fetchall() if versioned else []
-    return exists, pending(steps, applied, f"{pool.server}, schema {pool.schema},")
+    return exists, pending(steps, applied, f"{server.name}, schema {server.schema},")

@@ -2,11 +2,10 @@
 
 from fpa_plugins.sqlite.migrations.runner import (
     Migration,
-    backup_name,
     check_current,
     known_migrations,
     migrate,
     pending_steps,
 )
 
-__all__ = ["Migration", "backup_name", "check_current", "known_migrations", "migrate", "pending_steps"]
+__all__ = ["Migration", "check_current", "known_migrations", "migrate", "pending_steps"]

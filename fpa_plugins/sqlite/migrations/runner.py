@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,15 +12,12 @@ import apsw
 
 from fpa_core.engine.condensed import digest
 from fpa_core.engine.sql.migrations import Migration, migrations_in, pending, version_before
-from fpa_core.exceptions import DatabaseError, SchemaError
-from fpa_plugins.sqlite.connection import immediate
-from fpa_plugins.sqlite.copying import verified_copy
-from fpa_plugins.sqlite.encryption import Key
+from fpa_core.exceptions import SchemaError
+from fpa_plugins.sqlite.session import immediate
 
 __all__ = [
     "APPLICATION_ID",
     "Migration",
-    "backup_name",
     "check_current",
     "known_migrations",
     "migrate",
@@ -30,6 +25,7 @@ __all__ = [
     "take",
 ]
 
+BackUp: TypeAlias = Callable[[int], Path]
 Note: TypeAlias = Callable[[apsw.Connection, int, Path | None], object]
 
 APPLICATION_ID = 0x46504131
@@ -46,12 +42,12 @@ def migrate(
     path: Path,
     migrations: Sequence[Migration] | None = None,
     *,
-    key: Key | None = None,
+    back_up: BackUp,
     note: Note = lambda _connection, _version, _backup: None,
 ) -> Path | None:
     """Bring the database to the last of *migrations*; return the backup made on the way, if there was anything to back up.
 
-    :param key: that of the database, which the backup keeps.
+    :param back_up: called with the version before, unless the database is new; nobody else migrates meanwhile.
     :param note: called in the transaction, with the version before and the backup, to record what was done.
     :raises SchemaError: when the file belongs to another program, comes from a newer version, or its past steps are not ours.
     :raises CorruptionError: when it is damaged: a migration would spread the damage.
@@ -63,7 +59,7 @@ def migrate(
         # Another process may have been faster: look again now that nobody else can write.
         left = pending_steps(connection, path, steps)
         version = version_before(steps, left)
-        backup = _back_up(path, version, key) if left and version else None
+        backup = back_up(version) if left and version else None
         take(connection, left)
         if left:
             note(connection, version, backup)
@@ -130,39 +126,3 @@ def _one_state(connection: apsw.Connection) -> Iterator[None]:
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-
-
-def backup_name(path: Path, version: int) -> Path:
-    """Return a free name for the backup of a schema; one that ends in ``.part`` never became whole."""
-    stem = f"{path.name}.v{version}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-    names = itertools.chain([f"{stem}.bak"], (f"{stem}-{number}.bak" for number in itertools.count(2)))
-    return next(found for name in names if not (found := path.with_name(name)).exists())
-
-
-def _back_up(path: Path, version: int, key: Key | None) -> Path:
-    """Copy the database, by a connection of its own, as it is before the migration; nobody else migrates meanwhile."""
-    try:
-        for left in path.parent.glob(f"{path.name}.v*.bak.part"):
-            left.unlink()  # of a migration that was killed
-        target = backup_name(path, version)
-        draft = target.with_name(f"{target.name}.part")
-        try:
-            verified_copy(path, draft, key)
-            draft.rename(target)
-        finally:
-            draft.unlink(missing_ok=True)
-        if hasattr(os, "O_DIRECTORY"):
-            with contextlib.suppress(OSError):
-                folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-                try:
-                    os.fsync(folder)
-                finally:
-                    os.close(folder)
-    except OSError as error:
-        raise DatabaseError(
-            f"{path}: the backup before the migration cannot be written: {error.strerror or error}",
-            hint="free some space, or make the folder writable; nothing was migrated",
-            path=str(path),
-            operation="migrate",
-        ) from error
-    return target

@@ -12,9 +12,9 @@ import apsw
 
 from fpa_core.exceptions import SchemaError
 from fpa_core.protocols import Problem, Severity
+from fpa_plugins.sqlite.files.pages import damaged_pages, has_checksums, verifying
 from fpa_plugins.sqlite.migrations import known_migrations
 from fpa_plugins.sqlite.migrations.runner import take
-from fpa_plugins.sqlite.pages import damaged_pages, has_checksums, verifying
 
 __all__ = ["check_schema", "inspect"]
 

@@ -9,15 +9,12 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import apsw
 from attrs import field, frozen
 
 from fpa_core.exceptions import ConfigError, DatabaseError
-
-if TYPE_CHECKING:
-    from fpa_plugins.sqlite.plugin import SqliteOptions
+from fpa_plugins.sqlite.options import SqliteOptions
 
 __all__ = ["RESERVED", "Key", "check_encryption", "is_encrypted", "key_of"]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import apsw
 
 from fpa_core.exceptions import CorruptionError, DatabaseError
-from fpa_plugins.sqlite.encryption import Key
+from fpa_plugins.sqlite.files.encryption import Key
 
 __all__ = [
     "RESERVED",
@@ -28,12 +28,16 @@ __all__ = [
     "open_file",
     "plain_uri",
     "reserve_checksums",
+    "set_up",
     "verifying",
     "without_verifying",
 ]
 
 RESERVED = 8
 """Bytes at the end of each page that hold its checksum."""
+
+CACHE_KIB = 32_768
+"""Pages that a connection keeps in memory at most: some million sealed rows, so that the hours looked at again need no reading."""
 
 _VFS = "cksmvfs"
 _HEADER = 100
@@ -79,6 +83,17 @@ def open_file(path: str, flags: int, key: Key | None = None) -> apsw.Connection:
     if not flags & apsw.SQLITE_OPEN_READONLY:
         reserve_checksums(connection)
     return connection
+
+
+def set_up(connection: apsw.Connection, settings: str = "") -> None:
+    """Make the settings that every connection of a store has, after others of its own."""
+    # Plans do not depend on bound values: where they may, a statement is prepared anew each time it is given others, which takes
+    # longer than most of them run.
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+    common = f"PRAGMA cache_size = -{CACHE_KIB}; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON"
+    connection.execute(
+        f"{settings}; {common}"
+    ).fetchall()  # read to the end: what follows the first row is not run before
 
 
 def plain_uri(path: Path) -> str:

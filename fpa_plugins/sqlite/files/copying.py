@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import stat
+import time
 from pathlib import Path
 
 import apsw
 
 from fpa_core.exceptions import CorruptionError, DatabaseError
+from fpa_core.outputs import sync_folder
 from fpa_core.protocols import Tick
-from fpa_plugins.sqlite.encryption import Key
-from fpa_plugins.sqlite.pages import damaged_pages, has_checksums, open_file, plain_uri, verifying
+from fpa_plugins.sqlite.files.encryption import Key
+from fpa_plugins.sqlite.files.pages import damaged_pages, has_checksums, open_file, plain_uri, verifying
 
-__all__ = ["copy_database", "rewrite", "verified_copy"]
+__all__ = ["back_up", "backup_name", "copy_database", "rewrite", "verified_copy"]
 
 _PAGES_AT_ONCE = 256
 
@@ -97,3 +101,40 @@ def verified_copy(path: Path, target: Path, key: Key | None = None) -> None:
             path=str(path),
             operation="back up",
         )
+
+
+def backup_name(path: Path, version: int) -> Path:
+    """Return a free name for the backup of a schema; one that ends in ``.part`` never became whole."""
+    stem = f"{path.name}.v{version}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    names = itertools.chain([f"{stem}.bak"], (f"{stem}-{number}.bak" for number in itertools.count(2)))
+    return next(found for name in names if not (found := path.with_name(name)).exists())
+
+
+def back_up(path: Path, version: int, key: Key | None) -> Path:
+    """Copy the database, by a connection of its own, as it is before a migration, and return where the copy is.
+
+    :param version: that of the schema.
+    :param key: that of the database, which the copy keeps.
+    :raises CorruptionError: if it is damaged: a migration would spread the damage.
+    :raises DatabaseError: if the copy cannot be written.
+    """
+    try:
+        for left in path.parent.glob(f"{path.name}.v*.bak.part"):
+            left.unlink()  # of a migration that was killed
+        target = backup_name(path, version)
+        draft = target.with_name(f"{target.name}.part")
+        try:
+            verified_copy(path, draft, key)
+            draft.rename(target)
+        finally:
+            draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the copy is there, only not yet for sure after a power cut
+            sync_folder(path.parent)
+    except OSError as error:
+        raise DatabaseError(
+            f"{path}: the backup before the migration cannot be written: {error.strerror or error}",
+            hint="free some space, or make the folder writable; nothing was migrated",
+            path=str(path),
+            operation="migrate",
+        ) from error
+    return target

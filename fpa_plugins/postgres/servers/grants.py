@@ -7,10 +7,10 @@ from typing import Any
 
 from psycopg import sql
 
-from fpa_core.exceptions import DatabaseError, DataError
-from fpa_plugins.postgres.connection import Connection
+from fpa_core.exceptions import DataError
+from fpa_plugins.postgres.servers.server import Connection, Server
 
-__all__ = ["check_granted", "granting"]
+__all__ = ["grant", "granting"]
 
 LONGEST = 63
 """Bytes of the longest name of a role: the server cuts longer ones, without an error."""
@@ -35,7 +35,19 @@ SELECT (SELECT has_schema_privilege(oid, $1::text, 'USAGE') FROM role)
 """
 
 
-def granting(connection: Connection, server: str, schema: str, role: str, *, write: bool) -> list[str]:
+def grant(connection: Connection, server: Server, role: str, *, write: bool) -> list[str]:
+    """Run the statements of :func:`granting` in the open transaction, see what the role can do then, and return them.
+
+    :raises DatabaseError: if the role could do more or less.
+    """
+    statements = granting(connection, server, role, write=write)
+    for statement in statements:
+        connection.execute(statement.encode(), prepare=False)
+    _check_granted(connection, server, role, write=write)
+    return statements
+
+
+def granting(connection: Connection, server: Server, role: str, *, write: bool) -> list[str]:
     """Return the statements after which *role* may read the store, and write to it if *write*, but no more; it is made if there is none.
 
     :raises DataError: if the name cannot be that of a role.
@@ -43,21 +55,14 @@ def granting(connection: Connection, server: str, schema: str, role: str, *, wri
     """
     if not role or "\0" in role or len(role.encode()) > LONGEST:
         raise DataError(f"role: a name of 1 to {LONGEST} bytes is needed, not {role!r}", field="role", value=role)
+    schema = server.schema
     ((owner, owned, exists, owns),) = connection.execute(_KNOWN, [schema, role]).fetchall()
     if not owned:
-        raise DatabaseError(
-            f"{server}: the schema {schema} belongs to {owner}, and only it can let others use it",
-            hint=f"run this with a dsn whose user is {owner}",
-            path=server,
-            operation="grant",
-        )
+        problem = f"the schema {schema} belongs to {owner}, and only it can let others use it"
+        raise server.error(problem, "grant", f"run this with a dsn whose user is {owner}")
     if owns:
-        raise DatabaseError(
-            f"{server}: {role} owns the schema {schema} or is a superuser, and may do everything whatever is granted",
-            hint="give programs a role of their own",
-            path=server,
-            operation="grant",
-        )
+        problem = f"{role} owns the schema {schema} or is a superuser, and may do everything whatever is granted"
+        raise server.error(problem, "grant", "give programs a role of their own")
     names: dict[str, Any] = {"schema": sql.Identifier(schema), "role": sql.Identifier(role)}
     return [sql.SQL(one).format(**names).as_string(connection) for one in _statements(exists=exists, write=write)]
 
@@ -78,26 +83,18 @@ def _statements(*, exists: bool, write: bool) -> Iterator[str]:
             yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {{schema}} GRANT {rights} ON {things} TO {{role}}"
 
 
-def check_granted(connection: Connection, server: str, schema: str, role: str, *, write: bool) -> None:
+def _check_granted(connection: Connection, server: Server, role: str, *, write: bool) -> None:
     """Check that *role* may do what it was granted, and no more: it may be a member of others, and others may have granted it more.
 
     :raises DatabaseError: if that is not so.
     """
-    ((reads, writes, through),) = connection.execute(_RIGHTS, [schema, role]).fetchall()
+    ((reads, writes, through),) = connection.execute(_RIGHTS, [server.schema, role]).fetchall()
     if not reads or (write and not writes):
-        raise DatabaseError(
-            f"{server}: {role} did not get all rights: some tables of the schema {schema} belong to others",
-            hint="let their owners run this, or give the tables to the owner of the schema",
-            path=server,
-            operation="grant",
-        )
+        problem = f"{role} did not get all rights: some tables of the schema {server.schema} belong to others"
+        raise server.error(problem, "grant", "let their owners run this, or give the tables to the owner of the schema")
     if through and not write:
-        raise DatabaseError(
-            f"{server}: {role} could still write: {_because(role, through)}",
-            hint="take these rights away, or choose another role; nothing was changed",
-            path=server,
-            operation="grant",
-        )
+        problem = f"{role} could still write: {_because(role, through)}"
+        raise server.error(problem, "grant", "take these rights away, or choose another role; nothing was changed")
 
 
 def _because(role: str, through: Sequence[str]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import apsw
 from attrs import evolve
@@ -15,27 +15,27 @@ from fpa_core.engine.sql.migrations import version_before
 from fpa_core.exceptions import DatabaseBusyError, DatabaseError
 from fpa_core.outputs import sync_folder
 from fpa_core.protocols import MigrationPlan, MigrationStep, StoreBackend
-from fpa_plugins.sqlite.copying import rewrite
-from fpa_plugins.sqlite.encryption import Key, is_encrypted, key_of
 from fpa_plugins.sqlite.errors import translated
-from fpa_plugins.sqlite.migrations import backup_name, known_migrations, pending_steps
-from fpa_plugins.sqlite.pages import accept_pages, check_header, open_file
-from fpa_plugins.sqlite.plugin import open_store
-from fpa_plugins.sqlite.read_only import ReadOnlyFile
-
-if TYPE_CHECKING:
-    from fpa_plugins.sqlite.plugin import SqliteOptions
+from fpa_plugins.sqlite.files.encryption import Key, is_encrypted, key_of
+from fpa_plugins.sqlite.files.pages import accept_pages, check_header, open_file
+from fpa_plugins.sqlite.migrations import known_migrations, pending_steps
+from fpa_plugins.sqlite.options import SqliteOptions
 
 __all__ = ["SqliteFile"]
 
-_PATIENCE_MS = 2_000
+_PATIENCE = 2.0
+"""Seconds to wait for a program that has the file open: it should be stopped first."""
 
 
 class SqliteFile:
-    """See :class:`fpa_core.protocols.StoreFile`."""
+    """See :class:`fpa_core.protocols.StoreFile`.
 
-    def __init__(self, options: SqliteOptions) -> None:
+    :param open_store: opens a store of other options, for its copies.
+    """
+
+    def __init__(self, options: SqliteOptions, open_store: Callable[[SqliteOptions], StoreBackend]) -> None:
         self._options = options
+        self._open_store = open_store
         self.path = options.path.expanduser().absolute()
         self.schema = known_migrations()[-1].version
         self._log = self.path.with_name(f"{self.path.name}-wal")
@@ -60,16 +60,18 @@ class SqliteFile:
         options = evolve(self._options, path=path, read_only=read_only, read_cache=0)
         if key_file is not None or not is_encrypted(path):
             options = evolve(options, key="", key_file=key_file)
-        return open_store(options)
+        return self._open_store(options)
 
     def rewrite(self, draft: Path, *, key_file: Path | None = None, plain: bool = False) -> None:
         """Write what the store holds to another file, under a key or without one."""
+        from fpa_plugins.sqlite.files.copying import rewrite
+
         options = self._options if key_file is None else evolve(self._options, key="", key_file=key_file)
         key = None if plain else key_of(options)
         with translated(self.path, "encrypt or decrypt"):
             source = open_file(self.path.as_uri(), apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI, self._key())
             try:
-                source.set_busy_timeout(_PATIENCE_MS)
+                source.set_busy_timeout(int(_PATIENCE * 1000))
                 rewrite(source, draft, key)
             finally:
                 source.close(True)
@@ -83,12 +85,16 @@ class SqliteFile:
 
     def plan(self) -> MigrationPlan:
         """Look at the versions of the schema."""
+        from fpa_plugins.sqlite.files.copying import backup_name
+        from fpa_plugins.sqlite.files.read_only import ReadOnlyFile
+
         steps = known_migrations()
         version, left = 0, steps
         if self.path.exists() and self.path.stat().st_size:
             with translated(self.path, "plan a migration"):
                 check_header(self.path)
-                with contextlib.closing(ReadOnlyFile(self.path, self._key()).connect(_PATIENCE_MS, "")) as connection:
+                file = ReadOnlyFile(self.path, self._key(), busy_timeout=_PATIENCE)
+                with contextlib.closing(file.connect()) as connection:
                     left = pending_steps(connection, self.path, steps)
             version = version_before(steps, left)
         size = sum(file.stat().st_size for file in (self.path, self._log) if file.exists())
@@ -130,7 +136,7 @@ class SqliteFile:
         try:
             connection = open_file(str(self.path), apsw.SQLITE_OPEN_READWRITE, self._key())
             try:
-                connection.set_busy_timeout(_PATIENCE_MS)
+                connection.set_busy_timeout(int(_PATIENCE * 1000))
                 connection.execute("PRAGMA journal_mode = DELETE").fetchall()
             finally:
                 connection.close(True)

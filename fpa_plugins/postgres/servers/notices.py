@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import selectors
 import socket
 import threading
@@ -16,11 +17,13 @@ from typing import Final
 import psycopg
 
 from fpa_core.cache.fork import fork_safe_lock
+from fpa_core.engine.sql.session import Session
 from fpa_core.kinds import KINDS
-from fpa_core.protocols import Changed
-from fpa_plugins.postgres.connection import CONNECT_TIMEOUT, Pool
+from fpa_core.protocols import Changed, ChangeFeed
+from fpa_plugins.postgres.servers.addresses import CONNECT_TIMEOUT
+from fpa_plugins.postgres.servers.server import Server
 
-__all__ = ["NoticeFeed", "channel_of", "packed", "unpacked"]
+__all__ = ["NoticeFeed", "Notices", "channel_of", "packed", "unpacked"]
 
 _log = logging.getLogger("fpa.store")
 
@@ -67,6 +70,40 @@ def unpacked(text: str) -> tuple[str, Changed | None]:
     return str(sender), changed
 
 
+class Notices:
+    """What one handle of a store tells the others, and hears of them.
+
+    :param listens: whether to hear of them; else what they change is noticed when answers expire.
+    """
+
+    def __init__(self, server: Server, *, listens: bool) -> None:
+        self.feeds: list[NoticeFeed] = []
+        self._server = server
+        self._listens = listens
+        self._name = secrets.token_hex(8)
+
+    def _sender(self) -> str:
+        return f"{os.getpid()}.{self._name}"
+
+    def announce(self, session: Session, changed: Changed) -> None:
+        """Send a notice in the open transaction: listeners get it when that is committed."""
+        text = packed(self._sender(), changed)
+        session.query("SELECT pg_notify(?, ?)", [channel_of(self._server.schema), text])
+
+    def follow(self, on_change: Callable[[Changed | None], None]) -> ChangeFeed:
+        """Return a feed of the notices of all others, which listens from its first call on."""
+        if not self._listens:
+            return Unheard()
+        feed = NoticeFeed(self._server, lambda sender: sender == self._sender(), on_change)
+        self.feeds.append(feed)
+        return feed
+
+    def close(self) -> None:
+        """End the feeds."""
+        for feed in self.feeds:
+            feed.close()
+
+
 class NoticeFeed:
     """See :class:`fpa_core.protocols.ChangeFeed`. The thread is begun by the first call, in each process.
 
@@ -75,20 +112,20 @@ class NoticeFeed:
 
     Readers of a replica are told how much of the primary's log they need before what they have cached is ended.
 
-    :param pool: the connections of the store.
+    :param server: where to listen.
     :param is_own: whether a sender is this handle of the store, which knows what it changes.
     :param on_change: see :meth:`fpa_core.protocols.StoreBackend.follow`.
     """
 
     def __init__(
         self,
-        pool: Pool,
+        server: Server,
         is_own: Callable[[str], bool],
         on_change: Callable[[Changed | None], None],
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._pool = pool
+        self._server = server
         self._heard: list[Changed | None] = []
         self._is_own = is_own
         self._on_change = on_change
@@ -148,16 +185,16 @@ class NoticeFeed:
                     selector.select(RETRY)
 
     def _listen(self, selector: selectors.BaseSelector, tried: threading.Event) -> None:
-        with contextlib.closing(self._pool.connect()) as connection, _registered(selector, connection.fileno()):
+        with contextlib.closing(self._server.connect()) as connection, _registered(selector, connection.fileno()):
             connection.add_notify_handler(self._hear)
-            connection.execute(f'LISTEN "{channel_of(self._pool.schema)}"'.encode())
+            connection.execute(f'LISTEN "{channel_of(self._server.schema)}"'.encode())
             self._heard = [None]
             while not self._closed:
                 asked = self._monotonic()
                 # What was sent before the answer has come with it, and was committed before this position.
                 ((position,),) = connection.execute(b"SELECT pg_current_wal_lsn()::text").fetchall()
                 if self._heard:
-                    self._pool.wait_for(position)
+                    self._server.wait_for(position)
                 while self._heard:
                     self._on_change(self._heard.pop(0))
                 self._alive_at = asked

@@ -1,19 +1,27 @@
-"""The tables of each kind as SQLite has them, derived from its one definition: what all migrations together lead to."""
+"""Schemas of SQLite for tests: what the definitions of the kinds lead to, and what migrations lead to, taken as the store takes them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import apsw
 
 from fpa_core.engine.rows import shape_of
 from fpa_core.kinds import Kind
+from fpa_plugins.sqlite.files.copying import back_up
+from fpa_plugins.sqlite.files.encryption import Key
+from fpa_plugins.sqlite.migrations import Migration
+from fpa_plugins.sqlite.migrations import migrate as migrate_with
 
-__all__ = ["create_tables"]
+__all__ = ["create_tables", "migrate"]
 
 _TYPES = {"text": "TEXT", "decimal": "TEXT", "time": "INTEGER", "integer": "INTEGER"}
 
 
 def create_tables(kinds: Sequence[Kind]) -> str:
-    """Return a script that makes the tables of *kinds*; migrations may have led to another order of the columns."""
+    """Return a script that makes the tables of *kinds*: what all migrations together lead to, but for the order of columns."""
     return "\n".join(f"{statement};" for kind in kinds for statement in _statements(kind)) + "\n"
 
 
@@ -43,3 +51,10 @@ def _statements(kind: Kind) -> list[str]:
 
 def _table(name: str, lines: Sequence[str], options: str) -> str:
     return f"CREATE TABLE {name} (\n" + ",\n".join(lines) + f"\n) {options}"
+
+
+def migrate(
+    connection: apsw.Connection, path: Path, steps: Sequence[Migration] | None = None, *, key: Key | None = None
+) -> Path | None:
+    """Bring a database to the last of some steps, by default to the present schema, under the backup that the store makes."""
+    return migrate_with(connection, path, steps, back_up=partial(back_up, path, key=key))
