@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import threading
 from collections.abc import Iterator
 
 from fpa_core.engine.plain.state import State, View
 from fpa_core.engine.plain.tables import PlainTables
 from fpa_core.engine.tables import Database, Reader, Writer, figures
-from fpa_core.exceptions import DatabaseBusyError, DatabaseError
+from fpa_core.engine.turns import Turns
+from fpa_core.exceptions import DatabaseError
 from fpa_core.kinds import KINDS
 from fpa_core.protocols import (
     Capability,
@@ -33,17 +33,17 @@ class MemoryDatabase(Database):
         self._busy_timeout = busy_timeout
         self._state = State()
         self._closed = False
-        self._lend_lock()
+        self._begin()
 
-    def _lend_lock(self) -> None:
-        """Make the lock of this process: a thread that held it when the process was forked is not there to release it."""
+    def _begin(self) -> None:
+        """Let the threads of this process take turns."""
         self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._writing: tuple[int, View] | None = None
+        self._turns = Turns("memory", self._busy_timeout)
+        self._writing: View | None = None
 
     def _check(self) -> None:
         if self._pid != os.getpid():
-            self._lend_lock()
+            self._begin()
         if self._closed:
             raise DatabaseError("memory: the store is closed", operation="use")
 
@@ -57,27 +57,18 @@ class MemoryDatabase(Database):
     def writer(self, operation: str) -> Iterator[Writer]:  # noqa: ARG002
         """Open the latest state, and make what becomes of it the latest."""
         self._check()
-        lock, thread = self._lock, threading.get_ident()
-        if self._writing is not None and self._writing[0] == thread:
-            problem, hint = "this thread is already writing a batch", "finish the batch first, or write through it"
-            raise DatabaseBusyError(f"memory: {problem}", hint=hint, operation="begin a batch")
-        if not lock.acquire(timeout=self._busy_timeout):
-            problem = f"another thread held the database for longer than {self._busy_timeout:g} s"
-            hint = "let it finish, or raise busy_timeout in [store]"
-            raise DatabaseBusyError(f"memory: {problem}", hint=hint, operation="begin a batch")
-        try:
-            view = View(self._state)
-            self._writing = (thread, view)
-            yield PlainTables(view)
-            self._check()
-            self._state = view.state
-        finally:
-            self._writing = None
-            lock.release()
+        with self._turns:
+            self._writing = view = View(self._state)
+            try:
+                yield PlainTables(view)
+                self._check()
+                self._state = view.state
+            finally:
+                self._writing = None
 
     def version(self) -> object | None:
         """Return the writer's state: it begins with the one that the last writer ended with."""
-        return None if self._writing is None else self._writing[1].state
+        return None if self._writing is None else self._writing.state
 
     def describe(self) -> StoreDescription:
         """Return how much there is."""

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 from fpa_core.engine.audit_log import record_migration
 from fpa_core.engine.sql.inspection import dangling, figures_of_kinds
 from fpa_core.engine.sql.latest import latest_statement, latest_values
 from fpa_core.engine.sql.tables import CAPABILITIES, SqlTables
-from fpa_core.engine.tables import Reader, Writer, unsupported
+from fpa_core.engine.tables import Database, Reader, Writer
 from fpa_core.kinds import Kind
-from fpa_core.protocols import Capability, Changed, ChangeFeed, Problem, Severity, Space, StoreDescription, Tick
+from fpa_core.protocols import Capability, Changed, ChangeFeed, Problem, Severity, StoreDescription
 from fpa_plugins.postgres.connection import Pool
 from fpa_plugins.postgres.migrations import migrate
 from fpa_plugins.postgres.options import PostgresOptions
@@ -31,7 +29,7 @@ from fpa_plugins.postgres.texts import encode
 __all__ = ["PostgresDatabase"]
 
 
-class PostgresDatabase:
+class PostgresDatabase(Database):
     """See :class:`fpa_core.engine.tables.Database`.
 
     :raises SchemaError: if the schema is of another program, or of a newer version.
@@ -118,22 +116,6 @@ class PostgresDatabase:
             if session.query("SELECT current_setting('data_checksums')") == [("off",)]:
                 problem = "the server keeps no checksums of its pages, so damage may pass unnoticed"
                 yield Problem("page", where, problem, "stop it and run pg_checksums --enable", Severity.WARNING)
-
-    def salvager(self, operation: str) -> AbstractContextManager[Writer]:
-        """Open the latest state for writing."""
-        return self.writer(operation)
-
-    def copy_to(self, path: Path, tick: Tick) -> None:  # noqa: ARG002
-        """Refuse: the capability BACKUP is not declared."""
-        raise unsupported("postgres", Capability.BACKUP)
-
-    def space(self) -> Space:
-        """Refuse: the capability COMPACT is not declared."""
-        raise unsupported("postgres", Capability.COMPACT)
-
-    def compact(self) -> None:
-        """Refuse: the capability COMPACT is not declared; the server's own VACUUM does it."""
-        raise unsupported("postgres", Capability.COMPACT)
 
     def grants(self, role: str, *, write: bool) -> Sequence[str]:
         """Return the statements for a role of the server."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,10 @@ from fpa_core.engine.audit_log import record_migration
 from fpa_core.engine.sql.inspection import dangling, figures_of_kinds
 from fpa_core.engine.sql.latest import latest_statement, latest_values
 from fpa_core.engine.sql.tables import CAPABILITIES, SqlTables
-from fpa_core.engine.tables import Reader, Writer, unsupported
+from fpa_core.engine.tables import Database, Reader, Writer
 from fpa_core.kinds import Kind
 from fpa_core.outputs import why_distrusted
-from fpa_core.protocols import Capability, Changed, ChangeFeed, Problem, Space, StoreDescription, Tick
+from fpa_core.protocols import Capability, Problem, Space, StoreDescription, Tick
 from fpa_plugins.sqlite.connection import Pool
 from fpa_plugins.sqlite.errors import translated
 from fpa_plugins.sqlite.files.encryption import Key, check_encryption
@@ -36,7 +36,7 @@ __all__ = ["SqliteDatabase"]
 _log = logging.getLogger("fpa.store.sqlite")
 
 
-class SqliteDatabase:
+class SqliteDatabase(Database):
     """See :class:`fpa_core.engine.tables.Database`.
 
     :param path: the file; it and its folder are made when missing.
@@ -122,22 +122,6 @@ class SqliteDatabase:
                 bytes=int(connection.pragma("page_count")) * int(connection.pragma("page_size")),
                 kinds=figures_of_kinds(SqliteSession(connection)),
             )
-
-    def grants(self, role: str, *, write: bool) -> Sequence[str]:  # noqa: ARG002
-        """Refuse: the capability ROLES is not declared."""
-        raise unsupported("sqlite", Capability.ROLES)
-
-    def grant(self, role: str, *, write: bool) -> Sequence[str]:  # noqa: ARG002
-        """Refuse: the capability ROLES is not declared."""
-        raise unsupported("sqlite", Capability.ROLES)
-
-    def announce(self, changed: Changed) -> None:  # noqa: ARG002
-        """Refuse: the capability NOTIFIES is not declared."""
-        raise unsupported("sqlite", Capability.NOTIFIES)
-
-    def follow(self, on_change: Callable[[Changed | None], None]) -> ChangeFeed:  # noqa: ARG002
-        """Refuse: the capability NOTIFIES is not declared."""
-        raise unsupported("sqlite", Capability.NOTIFIES)
 
     def inspect(self) -> Iterator[Problem]:
         """Yield what is wrong with the file and between its tables."""
