@@ -82,7 +82,7 @@ def test_commands_that_need_no_arrow_load_none(command, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("command", "most"),
-    [("--help", 8), ("config show", 85), ("batches", 162), ("inventory", 167)],
+    [("--help", 8), ("config show", 88), ("batches", 167), ("inventory", 173)],
 )
 def test_commands_load_only_what_they_need(command, most, tmp_path, monkeypatch):
     """What says something of the database or of the configuration loads no rule, no format, no event loop, and few modules of ours."""
