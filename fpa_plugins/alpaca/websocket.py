@@ -61,7 +61,7 @@ _KINDS: Mapping[str, tuple[Kind, str | None]] = {
 
 
 class Silence:
-    """Tells when a subscription has been silent for too long.
+    """Notices when a subscription has been silent for too long.
 
     Each time it does, the silence allowed for that kind doubles, up to an hour, until the exchange closes: names that are seldom traded are not
     connected to again and again.
