@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import partial
@@ -444,9 +443,9 @@ def test_old_schema_holds_what_it_held(schemas: Schemas, version: int) -> None:
 
 def test_tables_are_those_of_the_kinds(schemas: Schemas, backend: StoreBackend, options: PostgresOptions) -> None:
     """Each kind has the columns of its definition, its key begins with the subject, and every text is ordered by code point."""
-    types: dict[str, dict[str, str]] = defaultdict(dict)
-    for (table, column), type_ in backend.database._types.items():  # type: ignore[attr-defined]
-        types[table][column] = type_
+    types: dict[str, dict[str, str]] = {}
+    for (table, column), found in backend.database._types.items():  # type: ignore[attr-defined]
+        types.setdefault(table, {})[column] = found
     for kind in KINDS.values():
         columns = {column.field: "int8" if column.type in {"time", "integer"} else "text" for column in kind.columns}
         added = {"batch": "int8", "since": "int8"} | ({"seq": "int8"} if kind.multiset else {})
