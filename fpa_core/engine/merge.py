@@ -68,7 +68,7 @@ class MultisetMerge(Generic[C]):
         self._venue_id = venue_id
         self._unclaimed: dict[C, deque[Stored[C]]] = {}
         self._versions: dict[Hashable, Stored[C]] = {}
-        self._superseded: set[C] = set()
+        self._superseded: dict[C, bool] = {}  # each with whether it was claimed
         for row in stored:
             if venue_id is not None and (identity := venue_id(row.content)) is not None:
                 self._versions[identity] = row
@@ -98,16 +98,17 @@ class MultisetMerge(Generic[C]):
             self._versions[identity] = self._versions[identity]._replace(place=place)
 
     def merge(
-        self, arriving: Iterable[C], is_known: Callable[[C, Stored[C]], bool] = lambda _content, _stored: False
+        self, arriving: Iterable[C], recall: Callable[[C, Stored[C]], bool | None] = lambda _content, _stored: None
     ) -> list[Outcome[C]]:
         """Return what becomes of rows, in the order of their arrival.
 
-        :param is_known: whether a content with an id, other than its present version, is in the history, replaced by a later version.
+        :param recall: called with a content with an id and its present version, which is another one: whether the content, which a later version
+            replaced before, was claimed; None if it is not in the history.
         """
         outcomes: list[Outcome[C]] = []
         for content in arriving:
             if self._venue_id is not None and (identity := self._venue_id(content)) is not None:
-                outcomes.append(self._merge_unique(content, identity, is_known))
+                outcomes.append(self._merge_unique(content, identity, recall))
             elif candidates := self._unclaimed.get(content):
                 outcomes.append(Outcome(Action.DUPLICATE, content, candidates.popleft()))
                 if not candidates:
@@ -116,16 +117,21 @@ class MultisetMerge(Generic[C]):
                 outcomes.append(Outcome(Action.INSERT, content))
         return outcomes
 
-    def _merge_unique(self, content: C, identity: Hashable, is_known: Callable[[C, Stored[C]], bool]) -> Outcome[C]:
+    def _merge_unique(
+        self, content: C, identity: Hashable, recall: Callable[[C, Stored[C]], bool | None]
+    ) -> Outcome[C]:
         """Merge a row that its venue's id makes unique, and remember it as the present version; one without a place came with these rows."""
         known = self._versions.get(identity)
         if known is not None and known.content == content:
             self._versions[identity] = known._replace(claimed=True)
             return Outcome(Action.DUPLICATE, content, known, repeated=known.claimed)
         if known is not None:
-            if content in self._superseded or is_known(content, known):
-                return Outcome(Action.DUPLICATE, content, repeated=content in self._superseded)
-            self._superseded.add(known.content)
+            claimed = self._superseded.get(content)
+            if claimed is None:
+                claimed = recall(content, known)
+            if claimed is not None:
+                return Outcome(Action.DUPLICATE, content, repeated=claimed)
+            self._superseded[known.content] = known.claimed
         place = None if known is None else known.place
         self._versions[identity] = Stored(place, content, claimed=True)
         return Outcome(Action.INSERT if known is None else Action.REVISE, content, known)
@@ -134,7 +140,7 @@ class MultisetMerge(Generic[C]):
 def merge_versions(
     arriving: Sequence[C],
     stored: Stored[C] | None,
-    is_known: Callable[[C], bool] | None = lambda _: False,
+    recall: Callable[[C], bool | None] | None = lambda _: None,
     version: Callable[[C], Any] | None = None,
 ) -> list[Outcome[C]]:
     """Merge versions of one key: a different one replaces the present one, an equal or an already known one changes nothing.
@@ -144,13 +150,15 @@ def merge_versions(
 
     :param arriving: contents in the order of arrival.
     :param stored: the present version.
-    :param is_known: whether a content is in the history of this key; None where an earlier version that arrives again is news, not
-        a redelivery: the state of an account may well return to what it was.
+    :param recall: whether a content of the history of this key came with this batch; it returns None of one that is not there. It is None itself
+        where an earlier version that arrives again is news, not a redelivery: the state of an account may well return to what it was.
     :param version: what orders versions; None where arrival does.
     """
     outcomes: list[Outcome[C]] = []
     current: C | None = stored.content if stored else None
-    superseded: set[C] = set()  # versions that were current, or came too late, within this call
+    superseded: dict[
+        C, bool
+    ] = {}  # versions that were current, or came too late, within this call: whether they came with this batch
     of_this_batch = stored.claimed if stored else False
     on_stored = stored  # until one that arrives takes its place
     for content in arriving:
@@ -159,13 +167,13 @@ def merge_versions(
             current, of_this_batch, on_stored = content, True, None
         elif content == current:
             outcomes.append(Outcome(Action.DUPLICATE, content, on_stored, repeated=of_this_batch))
-        elif is_known is not None and (content in superseded or is_known(content)):
-            outcomes.append(Outcome(Action.DUPLICATE, content, None, repeated=content in superseded))
+        elif recall is not None and (own := superseded.get(content, recall(content))) is not None:
+            outcomes.append(Outcome(Action.DUPLICATE, content, None, repeated=own))
         elif version is not None and version(content) < version(current):
             outcomes.append(Outcome(Action.OUTDATED, content))
-            superseded.add(content)
+            superseded[content] = True
         else:
             outcomes.append(Outcome(Action.REVISE, content, on_stored))
-            superseded.add(current)
+            superseded[current] = of_this_batch
             current, of_this_batch, on_stored = content, True, None
     return outcomes

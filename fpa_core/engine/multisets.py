@@ -62,13 +62,13 @@ class _Instant:
     :ivar merge: what was stored there, apart from the rows that the batch was recognised as.
     :ivar next_seq: the place of the next row.
     :ivar rows: how many rows were looked at.
-    :ivar past: the versions that later ones replaced before this batch; None until they are needed.
+    :ivar past: the versions that later ones replaced before these rows, each with whether a row of this batch was it; None until they are needed.
     """
 
     merge: MultisetMerge[Row]
     next_seq: int
     rows: int
-    past: set[Row] | None = None
+    past: dict[Row, bool] | None = None
 
 
 Crowds = dict[Key, _Instant]
@@ -366,10 +366,25 @@ class _Merge:
             for key, instant in instants.items()
             if instant.past is None and instant.merge.has_other_versions(groups[key])
         }
-        for instant in unknown.values():
-            instant.past = set()
-        for row in history_at(self.tables, shape.kind, list(unknown), ("revised", "outdated")) if unknown else ():
-            instants[row[:2]].past.add(row[shape.contents])  # type: ignore[union-attr]  # made above
+        if not unknown:
+            return
+        history = history_at(self.tables, shape.kind, list(unknown), ("revised", "outdated"))
+        own = self.owners.own(self.tables, {row[-4] for row in history})
+        claimed = self._claimed_among(shape.kind, history)
+        pasts: dict[Key, dict[Row, bool]] = {key: {} for key in unknown}
+        for row in history:
+            past, content = pasts[row[:2]], row[shape.contents]
+            came = row[-4] in own or (row[1], row[-5], row[-4]) in claimed[row[0]]
+            past[content] = came or past.get(content, False)
+        for key, instant in unknown.items():
+            instant.past = pasts[key]
+
+    def _claimed_among(self, kind: Kind, rows: Sequence[Row]) -> Mapping[str, set[tuple[int, int, int]]]:
+        """Return the rows that earlier rows of this batch were recognised as, in the time of *rows*, by subject."""
+        times: dict[str, list[int]] = defaultdict(list)
+        for row in rows:
+            times[row[0]].append(row[1])
+        return {name: self.matched.between(kind, name, min(own), max(own)) for name, own in times.items()}
 
     def _look(self, shape: Shape, key: Key, hot: Sequence[Row], met: Sequence[OpenSegment], own: set[int]) -> _Instant:
         """Return what is stored at a subject and time."""
@@ -396,17 +411,17 @@ class _Merge:
 
     def _merge_key(self, shape: Shape, key: Key, contents: Sequence[Row], instant: _Instant) -> list[Action]:
         new: dict[Hashable, int] = {}  # where rows with an id stand among the inserts
-        past = instant.past or set()
+        past = instant.past or {}
 
-        def is_superseded(content: Row, stored: Stored[Row]) -> bool:
-            if content in past:
-                return True
+        def recall(content: Row, stored: Stored[Row]) -> bool | None:
             # One without a place arrived with these rows.
-            return stored.place is not None and self.stands(stored.place[-2], (*key, shape.id_of(content)))
+            if content in past or stored.place is None:
+                return past.get(content)
+            return False if self.stands(stored.place[-2], (*key, shape.id_of(content))) else None
 
         actions = []
         id_of = shape.id_of if shape.venue_id else None
-        for outcome in instant.merge.merge(contents, is_superseded):
+        for outcome in instant.merge.merge(contents, recall):
             actions.append(outcome.action)
             self.repeated += outcome.repeated
             if outcome.action is Action.INSERT:

@@ -117,10 +117,10 @@ class VersionWriter:
         for key, contents in groups.items():
             found = present.get(key)
             stored = None if found is None else Stored(found, found[contents_of], found[-2] in own)
-            known: Callable[[Row], bool] | None = None if kind.returns else past.get(key, _NONE).__contains__
+            recall: Callable[[Row], bool | None] | None = None if kind.returns else past.get(key, _NONE).get
             if stored is not None and version is None and any(content != stored.content for content in contents):
-                known = _anything if self._stands(stored.place[-2], key) else known
-            for outcome in merge_versions(contents, stored, known, version):
+                recall = _anything if self._stands(stored.place[-2], key) else recall
+            for outcome in merge_versions(contents, stored, recall, version):
                 writes.take(key, found, outcome)
                 tally[outcome.action] += 1
                 repeated += outcome.repeated
@@ -130,15 +130,18 @@ class VersionWriter:
 
     def _past(
         self, kind: Kind, groups: Mapping[Key, Sequence[Row]], present: Mapping[Key, Row]
-    ) -> Mapping[Key, set[Row]]:
-        """Return the versions that later ones replaced, under each key that is stored."""
-        found: dict[Key, set[Row]] = defaultdict(set)
+    ) -> Mapping[Key, Mapping[Row, bool]]:
+        """Return the versions that later ones replaced, under each key that is stored, each with whether it came with this batch."""
+        found: dict[Key, dict[Row, bool]] = defaultdict(dict)
         if not kind.returns:
             width, contents = len(shape_of(kind).key), shape_of(kind).contents
             # What was taken back on purpose may come again; what was replaced by a later version may not.
-            for row in self._tables.rows.history_at(kind, [key for key in groups if key in present]):
-                if row[-1] in ("revised", "outdated"):
-                    found[row[:width]].add(row[contents])
+            history = self._tables.rows.history_at(kind, [key for key in groups if key in present])
+            replaced = [row for row in history if row[-1] in ("revised", "outdated")]
+            own = self._owners.own(self._tables, {row[-4] for row in replaced})
+            for row in replaced:
+                past, content = found[row[:width]], row[contents]
+                past[content] = row[-4] in own or past.get(content, False)
         return found
 
 
@@ -173,8 +176,8 @@ class _Writes:
             tables.rows.insert(kind, self._inserts.values())
 
 
-_NONE: frozenset[Row] = frozenset()
+_NONE: Mapping[Row, bool] = {}
 
 
 def _anything(_: Row) -> bool:
-    return True
+    return False

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from fpa_core.arrow.conversion import to_table
 from fpa_core.exceptions import DatabaseError, DataError
 from fpa_core.kinds import BARS, QUOTES
-from fpa_core.models import Bar, Quote
+from fpa_core.models import Bar, Quote, Trade
 from fpa_core.numbers import Instant
 from fpa_core.protocols import Quarantined, Query, StoreBackend
 from fpa_core.store import DataStore
 from fpa_core.testing.contracts import Contract, holds
 from fpa_core.testing.store.base import Fresh, StoreTests, contents, law
-from fpa_core.testing.store.multisets import few_quotes
+from fpa_core.testing.store.multisets import few_quotes, few_trades
 from fpa_core.testing.store.versions import few_bars
 
 __all__ = ["BatchTests"]
@@ -79,6 +79,24 @@ class BatchTests(StoreTests):
                     listed[0].duplicate,
                     listed[0].revised,
                 )
+
+    @holds(Contract.C3)
+    @law(st.lists(few_trades | few_bars, max_size=4), st.lists(few_trades | few_bars, max_size=10), st.integers(1, 4))
+    def test_a_batch_is_counted_alike_however_it_is_cut(
+        self, fresh: Fresh, before: list[Bar | Trade], rows: list[Bar | Trade], size: int
+    ) -> None:
+        """What a batch brought, repeated and replaced is the same whether its rows come in one call or in many."""
+        with fresh() as one, fresh() as other:
+            for store in (one, other):
+                store.save(before)
+            for kind, group in one.writer.grouped(rows).items():
+                with one.batch() as whole, other.batch() as cut:
+                    whole.write_records(kind, group)
+                    for start in range(0, len(group), size):
+                        cut.write_records(kind, group[start : start + size])
+                assert whole.counts == cut.counts
+            assert one.select(Trade).to_list() == other.select(Trade).to_list()
+            assert one.select(Bar).to_list() == other.select(Bar).to_list()
 
     @holds(Contract.C3)
     def test_deletions_are_counted(self, store: DataStore) -> None:
