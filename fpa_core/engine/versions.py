@@ -81,19 +81,21 @@ class VersionWriter:
 
     def _settle(self, kind: Kind, rows: SortedRows, contested: Mask) -> WriteCounts:
         """Compare rows with the stored versions of their keys: one look, one insert, one retirement."""
-        width = len(shape_of(kind).key)
-        arriving = list(zip(*(itertools.compress(column, contested.tolist()) for column in rows.values), strict=True))
-        keys = [row[:width] for row in arriving]
+        width, among = len(shape_of(kind).key), contested.tolist()
+        columns = rows.values if all(among) else [list(itertools.compress(column, among)) for column in rows.values]
+        keys = list(zip(*columns[:width], strict=True))
         distinct = list(dict.fromkeys(keys))
         present = list(self._tables.rows.at(kind, distinct))
         own = self._owners.own(self._tables, {row[-2] for row in present})
         duplicate = repeated = 0
+        arriving = list(zip(*columns, strict=True))
         if len(distinct) == len(keys):  # most rows are what is stored already, and are compared as a whole
-            stored = {row[:-2]: row[-2] for row in present}
-            different = [row for row in arriving if row not in stored]
+            stored = [row[:-2] for row in present]
+            different = [] if stored == arriving else list(itertools.filterfalse(set(stored).__contains__, arriving))
             duplicate = len(arriving) - len(different)
             if own:
-                repeated = sum(stored.get(row) in own for row in arriving)
+                brought = dict(zip(stored, (row[-2] for row in present), strict=True))
+                repeated = sum(brought.get(row) in own for row in arriving)
             arriving = different
         groups: dict[Key, list[Row]] = defaultdict(list)
         for row in arriving:

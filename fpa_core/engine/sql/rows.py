@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from operator import itemgetter
 
 from fpa_core.engine.rows import Key, Range, Retirement, Row
@@ -79,27 +79,26 @@ class SqlRows(RowWriter):
 
     def at(self, kind: Kind, keys: Sequence[Key]) -> Iterable[Row]:
         """Return the rows under keys."""
-        return list(self._at(kind, keys))
+        shape = tables_of(kind).shape
+        if not shape.timed:
+            return self._under(kind, keys, *_live(kind))
+        found: list[Row] = []
+        apart: list[Key] = []
+        # Many neighbours are read by their range, as long as few other rows lie among them, the rest one by one.
+        for _, group in itertools.groupby(keys, key=itemgetter(*range(len(shape.prefix)))):
+            run = list(group)
+            rows = self._between(kind, run) if len(run) >= _NEIGHBOURS else None
+            if rows is None:
+                apart += run
+            else:
+                found += rows
+        return found + self._under(kind, apart, *_live(kind))
 
     def history_at(self, kind: Kind, keys: Sequence[Key]) -> Iterable[Row]:
         """Return the history under keys."""
         t = tables_of(kind)
         order = (", t.seq" if kind.multiset else "") + ", coalesce(t.since, t.batch), t.retired_by"
         return self._under(kind, keys, t.history, f"{t.of_table}, t.retired_by, t.reason", order)
-
-    def _at(self, kind: Kind, keys: Sequence[Key]) -> Iterator[Row]:
-        """Yield the rows under keys: many neighbours by their range, as long as few other rows lie among them, the rest one by one."""
-        shape = tables_of(kind).shape
-        apart: list[Key] = []
-        neighbours = itertools.groupby(keys, key=itemgetter(*range(len(shape.prefix)))) if shape.timed else ()
-        for _, group in neighbours:
-            run = list(group)
-            rows = self._between(kind, run) if len(run) >= _NEIGHBOURS else None
-            if rows is None:
-                apart += run
-            else:
-                yield from rows
-        yield from self._under(kind, apart if shape.timed else keys, *_live(kind))
 
     def _between(self, kind: Kind, keys: Sequence[Key]) -> list[Row] | None:
         """Return the rows under keys of one prefix; None if many others lie among them."""
