@@ -96,21 +96,24 @@ def _joined(column: Column, batches: Sequence[pa.RecordBatch]) -> tuple[pa.Array
 
 def equal_rows(kind: Kind, one: pa.RecordBatch, other: pa.RecordBatch) -> bool:
     """Return whether two narrow batches have the same rows, ignoring the subject."""
-    return one.num_rows == other.num_rows and all(
-        _equal(one, other, column.name) for column in kind.columns if column.field != kind.subject
-    )
+    if one.num_rows != other.num_rows:
+        return False
+    columns_of = [dict(zip(batch.schema.names, batch.columns, strict=True)) for batch in (one, other)]
+    for column in kind.columns:
+        arrays = [named.get(column.name) for named in columns_of]
+        present = [array is not None and array.null_count < len(array) for array in arrays]
+        if column.field == kind.subject or not any(present):
+            continue
+        if not all(present):
+            return False
+        decimal = column.type == "decimal"
+        scales = [columns.scale_of(batch.schema.field(column.name)) if decimal else None for batch in (one, other)]
+        if not _equal(arrays, scales):
+            return False
+    return True
 
 
-def _equal(one: pa.RecordBatch, other: pa.RecordBatch, name: str) -> bool:
-    places = [batch.schema.get_field_index(name) for batch in (one, other)]
-    present = [
-        place >= 0 and batch.column(place).null_count < len(batch)
-        for place, batch in zip(places, (one, other), strict=True)
-    ]
-    if not all(present):
-        return not any(present)
-    arrays = [batch.column(place) for place, batch in zip(places, (one, other), strict=True)]
-    scales = [columns.scale_of(batch.schema.field(place)) for place, batch in zip(places, (one, other), strict=True)]
+def _equal(arrays: list[pa.Array], scales: list[int | None]) -> bool:
     if scales[0] is None or scales[1] is None:
         arrays = [
             array if scale is None else columns.from_scaled(array, scale)

@@ -24,7 +24,6 @@ from fpa_core.engine.subject_rows import SubjectRows, in_order, joined, read_seg
 from fpa_core.engine.tables import Database, Writer
 from fpa_core.exceptions import CorruptionError
 from fpa_core.kinds import Kind
-from fpa_core.numbers import MIN_NS
 from fpa_core.protocols import Query, Sealed
 
 __all__ = ["ADDED", "by_subject", "replace_segments", "seal"]
@@ -110,18 +109,26 @@ def _hot_rows(tables: Writer, kind: Kind, subjects: Sequence[str]) -> tuple[dict
         return {}, False
     if more := sum(batch.num_rows for batch in batches) > ROWS_AT_ONCE:
         name, last_ns = batches[-1].column(kind.by_field[kind.subject].name)[-1].as_py(), _last_time(batches[-1])
-        before = tuple(subject for subject in subjects if subject < name)
-        until = Query(kind, (name,), end_ns=last_ns + 1)
-        first_ns = tables.rows.spans(kind, [Range((name,), MIN_NS, last_ns)])[0]
-        if first_ns is not None and first_ns[0] < last_ns:
-            until = Query(kind, (name,), end_ns=last_ns)
-        parts = [Query(kind, before)] if before else []
-        batches = [one for part in (*parts, until) for one in hot_batches(tables, part, None, ROWS_AT_ONCE, ADDED)]
+        batches = _before(kind, batches, name, last_ns)  # there may be more rows of that time
+        if not batches:
+            batches = list(hot_batches(tables, Query(kind, (name,), end_ns=last_ns + 1), None, ROWS_AT_ONCE, ADDED))
     found: dict[str, list[SubjectRows]] = {}
     for batch in batches:
         for name, rows in by_subject(kind, batch):
             found.setdefault(name, []).append(rows)
     return {name: joined(kind, parts) for name, parts in found.items()}, more
+
+
+def _before(kind: Kind, batches: Sequence[pa.RecordBatch], subject: str, ts_ns: int) -> list[pa.RecordBatch]:
+    """Return rows without those of a subject and time, which are the last ones."""
+    for place, batch in reversed(list(enumerate(batches))):
+        same = pc.and_(
+            pc.equal(batch.column(kind.by_field[kind.subject].name), subject),
+            pc.equal(columns.times_as_ns(batch.column("timestamp")), ts_ns),
+        )
+        if left := batch.num_rows - (pc.sum(same).as_py() or 0):
+            return [*batches[:place], batch.slice(0, left)]
+    return []
 
 
 ADDED = ("batch", "seq", "since")

@@ -353,9 +353,20 @@ def hot_batches(
     """
     wanted = query.kind.columns if names is None else [query.kind.by_name[name] for name in names]
     asked = [*(column.field for column in wanted), *extra]
+    parts: list[pa.RecordBatch] = []
     with contextlib.closing(tables.rows.select(query, asked, known=known, size=rows)) as found:
         for some in found:
-            yield record_batch(query.kind, wanted, some, extra)
+            if parts and sum(part.num_rows for part in parts) + len(some) > rows:
+                yield _as_one(parts)
+                parts = []
+            parts.append(record_batch(query.kind, wanted, some, extra))
+    if parts:
+        yield _as_one(parts)
+
+
+def _as_one(parts: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """Return batches of one schema as one."""
+    return parts[0] if len(parts) == 1 else pa.Table.from_batches(parts).combine_chunks().to_batches()[0]
 
 
 def record_batch(kind: Kind, wanted: Sequence[Column], rows: Sequence[Row], extra: Sequence[str]) -> pa.RecordBatch:

@@ -43,6 +43,7 @@ class PendingSegment(NamedTuple):
     :ivar places: the order of arrival of each among those of its time, if that is not the order of the rows.
     :ivar since: the batch that restored each, and below 0 for those that no batch restored; None if that is all.
     :ivar last_row: the text of the last row, if it was made together with others.
+    :ivar read_times: the time of each, if they were read already.
     """
 
     kind: Kind
@@ -52,16 +53,22 @@ class PendingSegment(NamedTuple):
     places: Numbers | None = None
     since: Numbers | None = None
     last_row: str | None = None
+    read_times: Numbers | None = None
 
     @property
     def times(self) -> Numbers:
         """The time of each row."""
+        if self.read_times is not None:
+            return self.read_times
         return columns.times_as_ns(self.rows.column("timestamp")).to_numpy()  # type: ignore[no-any-return]
 
     def parts(self) -> Iterator[PendingSegment]:
         """Divide the rows into those of a segment each; a time is never divided between two."""
-        pieces = list(_pieces(self.times))
-        lasts = self.rows.take(pa.array([end - 1 for _, end in pieces]))
+        times = self.times
+        pieces = list(_pieces(times))
+        ends = [end - 1 for _, end in pieces]
+        # For one row, a slice takes less time.
+        lasts = self.rows.slice(ends[0], 1) if len(ends) == 1 else self.rows.take(pa.array(ends))
         for (start, end), last_row in zip(pieces, _row_texts(self.kind, self.subject, lasts), strict=True):
             yield self._replace(
                 rows=self.rows.slice(start, end - start),
@@ -69,6 +76,7 @@ class PendingSegment(NamedTuple):
                 places=None if self.places is None else self.places[start:end],
                 since=None if self.since is None else self.since[start:end],
                 last_row=last_row,
+                read_times=times[start:end],
             )
 
     def draft(self) -> Draft:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -37,7 +38,7 @@ class SubjectRows:
     def __len__(self) -> int:
         return len(self.batches)
 
-    @property
+    @functools.cached_property
     def times(self) -> Numbers:
         """The time of each row."""
         return columns.times_as_ns(self.rows.column("timestamp")).to_numpy()  # type: ignore[no-any-return]
@@ -56,7 +57,7 @@ class SubjectRows:
 
     def pending(self, kind: Kind, subject: str) -> PendingSegment:
         """Return them on their way into segments."""
-        return PendingSegment(kind, subject, self.rows, self.batches, self.places, self.since)
+        return PendingSegment(kind, subject, self.rows, self.batches, self.places, self.since, read_times=self.times)
 
     def equals(self, kind: Kind, other: SubjectRows) -> bool:
         """Return whether another one holds the same."""
