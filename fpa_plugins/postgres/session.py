@@ -37,6 +37,7 @@ class PostgresSession:
     """See :class:`fpa_core.engine.sql.session.Session`."""
 
     same = "IS NOT DISTINCT FROM"
+    page = 16_384  # each takes a round trip
 
     def __init__(self, connection: Connection, types: Types, number: int = 0) -> None:
         self.connection = connection

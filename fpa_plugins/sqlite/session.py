@@ -22,9 +22,6 @@ __all__ = ["SqliteSession", "glob", "immediate"]
 FEW = 16
 """Rows of ``wanted`` that are bound to the statement itself; more go through a temporary table."""
 
-MOST_AT_ONCE = 512
-"""Rows that are read together, since so few are still in the processor's cache when they are used, and gone before Python looks for garbage."""
-
 _WANTED = (
     "CREATE TEMP TABLE IF NOT EXISTS wanted (n INTEGER PRIMARY KEY, a TEXT, b TEXT, x INTEGER, y INTEGER, z INTEGER)"
 )
@@ -36,6 +33,7 @@ class SqliteSession:
     __slots__ = ("connection",)
 
     same = "IS"
+    page = 512  # so few are still in the processor's cache when they are used, and gone before Python looks for garbage
 
     def __init__(self, connection: apsw.Connection) -> None:
         self.connection = connection
@@ -49,7 +47,7 @@ class SqliteSession:
 
     def stream(self, sql: str, parameters: Parameters = (), *, size: int = 16_384) -> Generator[list[Row], None, None]:
         """Yield the rows of a statement. The connection stays at its moment for as long as the cursor is open."""
-        cursor, size = self.connection.execute(sql, parameters), min(size, MOST_AT_ONCE)
+        cursor = self.connection.execute(sql, parameters)
         try:
             while page := list(itertools.islice(cursor, size)):
                 yield page

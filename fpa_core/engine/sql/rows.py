@@ -46,7 +46,7 @@ class SqlRows(RowWriter):
         if query.limit is not None:
             sql += " LIMIT ?"
             parameters.append(query.limit)
-        return self._session.stream(sql, parameters, size=size)
+        return self._session.stream(sql, parameters, size=min(size, self._session.page))
 
     def count(self, query: Query, *, known: int | None = None) -> int:
         """Count the rows of *query*."""

@@ -27,9 +27,11 @@ class Session(Protocol):
     """A connection inside a transaction. Statements are written with ``?`` for each parameter.
 
     :ivar same: the comparison in which null equals null.
+    :ivar page: how many rows are best read together, where that is up to the database.
     """
 
     same: str
+    page: int
 
     def query(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Return all rows of a statement."""
