@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
-from fpa_core.engine.plain.state import State, View
+from fpa_core.engine.plain.state import StoreState, View
 from fpa_core.engine.plain.tables import PlainTables
 from fpa_core.engine.store import EngineStore
 from fpa_core.engine.tables import Database, Reader, Writer, figures
@@ -30,9 +30,9 @@ class FileDatabase(Database):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._turns = Turns(str(path), busy_timeout=30)
-        self._state: State | None = pickle.loads(path.read_bytes()) if path.exists() else State()
+        self._state: StoreState | None = pickle.loads(path.read_bytes()) if path.exists() else StoreState()
 
-    def _latest(self) -> State:
+    def _latest(self) -> StoreState:
         if self._state is None:
             raise DatabaseError(f"{self._path}: the store is closed", operation="use")
         return self._state

@@ -47,7 +47,7 @@ class Turns:
         return True
 
     def release(self) -> None:
-        """Let the next thread write."""
+        """Release the turn, for the next thread."""
         self._thread = None
         self._lock.release()
 

@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Iterator
 
-from fpa_core.engine.plain.state import State, View
+from fpa_core.engine.plain.state import StoreState, View
 from fpa_core.engine.plain.tables import PlainTables
 from fpa_core.engine.tables import Database, Reader, Writer, figures
 from fpa_core.engine.turns import Turns
@@ -31,12 +31,12 @@ class MemoryDatabase(Database):
 
     def __init__(self, *, busy_timeout: float) -> None:
         self._busy_timeout = busy_timeout
-        self._state = State()
+        self._state = StoreState()
         self._closed = False
         self._begin()
 
     def _begin(self) -> None:
-        """Let the threads of this process take turns."""
+        """Make the lock of this process, which has no writer yet."""
         self._pid = os.getpid()
         self._turns = Turns("memory", self._busy_timeout)
         self._writing: View | None = None
@@ -83,4 +83,4 @@ class MemoryDatabase(Database):
 
     def close(self) -> None:
         """Forget everything."""
-        self._closed, self._state = True, State()
+        self._closed, self._state = True, StoreState()

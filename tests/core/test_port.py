@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpa_core.engine.plain.rows import Rows
-from fpa_core.engine.plain.state import State, View
+from fpa_core.engine.plain.state import StoreState, View
 from fpa_core.engine.plain.tables import PlainTables
 from fpa_core.engine.tables import Database, Reader, RowWriter, Writer, figures
 from fpa_core.exceptions import DatabaseError
@@ -25,7 +25,7 @@ class Bare(Database):
     capabilities = frozenset()
 
     def __init__(self) -> None:
-        self.state = State()
+        self.state = StoreState()
 
     @contextlib.contextmanager
     def reader(self, operation: str) -> Iterator[Reader]:  # noqa: ARG002
@@ -56,7 +56,7 @@ def test_what_is_missing_is_named() -> None:
         history = RowWriter.history
 
     with pytest.raises(TypeError, match=r"abstract method '?history'?"):
-        NoHistory(View(State()))
+        NoHistory(View(StoreState()))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_what_follows_from_little() -> None:
 
 def test_a_change_is_the_writers_own() -> None:
     """A writer's first change makes it a state of its own; one that changes nothing makes none."""
-    state = State()
+    state = StoreState()
     view = View(state)
     tables = PlainTables(view)
     assert [] == list(tables.rows.history(Query(KINDS["quotes"])))

@@ -9,7 +9,7 @@ from typing import TypeVar
 from attrs import evolve
 
 from fpa_core.engine.catalog import RetiredSegment, SegmentInfo
-from fpa_core.engine.plain.state import Part, State
+from fpa_core.engine.plain.state import Part, StoreState
 from fpa_core.engine.tables import RetiredWriter, SegmentWriter
 from fpa_core.kinds import Kind
 from fpa_core.protocols import Query
@@ -58,7 +58,7 @@ class Retired(Part, RetiredWriter):
         _remove(self._own, ids, RetiredSegment)
 
 
-def _found(state: State, query: Query, what: type[_S]) -> list[_S]:
+def _found(state: StoreState, query: Query, what: type[_S]) -> list[_S]:
     """Return segments, either those that are retired or the others, that may hold rows of *query*."""
     start, end, wanted = query.start_ns, query.end_ns, query.subject_matcher()
     found = [
@@ -71,14 +71,14 @@ def _found(state: State, query: Query, what: type[_S]) -> list[_S]:
     return sorted(found, key=attrgetter("subject", "last_ns", "id"), reverse=query.reverse)
 
 
-def _add(state: State, segments: Sequence[tuple[SegmentInfo, bytes]]) -> Sequence[int]:
+def _add(state: StoreState, segments: Sequence[tuple[SegmentInfo, bytes]]) -> Sequence[int]:
     first = 1 + max(state.segments, default=0)
     numbered = enumerate(segments, first)
     state.segments.update({number: (evolve(info, id=number), content) for number, (info, content) in numbered})
     return range(first, first + len(segments))
 
 
-def _remove(state: State, ids: Sequence[int], what: type[SegmentInfo]) -> None:
+def _remove(state: StoreState, ids: Sequence[int], what: type[SegmentInfo]) -> None:
     for number in ids:
         if number in state.segments and type(state.segments[number][0]) is what:
             del state.segments[number]

@@ -8,11 +8,11 @@ from fpa_core.engine.catalog import SegmentInfo
 from fpa_core.engine.rows import Row
 from fpa_core.protocols import AuditEntry, Batch, CoverageEntry, Quarantined
 
-__all__ = ["Part", "State", "View"]
+__all__ = ["Part", "StoreState", "View"]
 
 
 @frozen(eq=False)
-class State:
+class StoreState:
     """All that a store holds at one moment. What is in a mapping or a list is replaced, and never changed itself.
 
     :ivar rows: by kind and subject, in the order in which they are read: live ones, and those of the history; each is followed by the batch that
@@ -30,9 +30,9 @@ class State:
     coverage: list[CoverageEntry] = field(factory=list)
     audit_log: list[AuditEntry] = field(factory=list)
 
-    def copy(self) -> State:
+    def copy(self) -> StoreState:
         """Return a state with mappings and lists of its own."""
-        return State(*(part.copy() for part in astuple(self, recurse=False)))
+        return StoreState(*(part.copy() for part in astuple(self, recurse=False)))
 
     def family(self, batch: int) -> set[int]:
         """Return the ids of a batch and of its children."""
@@ -42,10 +42,10 @@ class State:
 class View:
     """The state that a reader began with, or that a writer has made so far: a copy, from its first change on."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: StoreState) -> None:
         self.state = self._first = state
 
-    def own(self) -> State:
+    def own(self) -> StoreState:
         """Return the state to change."""
         if self.state is self._first:
             self.state = self._first.copy()
@@ -59,11 +59,11 @@ class Part:
         self._view = view
 
     @property
-    def _state(self) -> State:
+    def _state(self) -> StoreState:
         """The state, to be read."""
         return self._view.state
 
     @property
-    def _own(self) -> State:
+    def _own(self) -> StoreState:
         """The state, to be changed."""
         return self._view.own()
