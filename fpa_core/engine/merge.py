@@ -156,9 +156,8 @@ def merge_versions(
     """
     outcomes: list[Outcome[C]] = []
     current: C | None = stored.content if stored else None
-    superseded: dict[
-        C, bool
-    ] = {}  # versions that were current, or came too late, within this call: whether they came with this batch
+    # Versions that were current, or came too late, within this call: whether they came with this batch.
+    superseded: dict[C, bool] = {}
     of_this_batch = stored.claimed if stored else False
     on_stored = stored  # until one that arrives takes its place
     for content in arriving:
